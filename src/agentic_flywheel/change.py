@@ -1,0 +1,59 @@
+"""A change: what a caller asks for, as data that is applied to what is stored now, kept, and applied again later.
+
+A change is a pure function from the text under its key to the next text. The same change applied twice has
+the effect of one, so a write whose outcome is unknown may simply be sent again.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from agentic_flywheel.keyvalue import Write
+
+Answer_co = TypeVar("Answer_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[Answer_co]):
+    """What a change comes to on top of what is stored: the write (`None`: nothing to do) and the answer.
+
+    `pending` is the change to keep if this write can be accepted only here for now.
+    """
+
+    write: Write | None
+    answer: Answer_co
+    pending: "BaseChange"
+
+
+class Change(Protocol[Answer_co]):
+    """One change of one key."""
+
+    @property
+    def key(self) -> str:
+        """The key that it changes."""
+        ...
+
+    def apply(self, base: str | None, now: datetime) -> Step[Answer_co]:
+        """The change on top of `base`, the text stored now (`None`: nothing).
+
+        Raises:
+            DocumentError: it cannot be applied to that, now or ever.
+
+        """
+        ...
+
+
+class BaseChange(BaseModel):
+    """What every change has: the key that it changes, and an id of its own."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    operation: str
+
+
+def expired(kept_until: datetime | None, now: datetime) -> bool:
+    """Whether that time has come."""
+    return kept_until is not None and kept_until <= now

@@ -1,0 +1,185 @@
+"""The changes other than a save, and all of them as the outbox keeps them."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, cast
+
+from pydantic import TypeAdapter
+
+from agentic_flywheel.change import BaseChange, Step, expired
+from agentic_flywheel.codec import (
+    SCHEMA_VERSION,
+    Document,
+    Origin,
+    Tombstone,
+    decode,
+    encode_tombstone,
+    iso,
+    kept_until_in,
+    load,
+    micros,
+    revision_in,
+    tombstone_in,
+)
+from agentic_flywheel.errors import Damaged, NewerSchema
+from agentic_flywheel.jsontext import JSONObject, dumps, load_object
+from agentic_flywheel.keyvalue import Entry, Write
+from agentic_flywheel.saving import Renewal, SessionChange, entry
+
+MIN_TOMBSTONE, MAX_TOMBSTONE = timedelta(days=60), timedelta(days=365)
+"""A tombstone outlives every copy that could come back: twice the life of the session, within these bounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A deletion's answer; `reason` says why nothing was deleted."""
+
+    deleted: bool
+    reason: Literal["not_found", "expired", "deleted"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The answer of a write that cannot conflict."""
+
+    kept_until: datetime | None
+
+
+class Deletion(BaseChange):
+    """Take a document away and leave a tombstone, which beats every revision up to its own."""
+
+    kind: Literal["deletion"] = "deletion"
+    member: str
+    index: str = ""
+    because: Origin = "deleted"
+
+    def apply(self, base: str | None, now: datetime) -> Step[Deleted]:
+        """Bury what is stored; a damaged or newer document too, since its owner asked for it."""
+        if base is None:
+            return Step(None, Deleted(deleted=False, reason="not_found"), self)
+        kept_until: datetime | None = None
+        try:
+            data = load_object(base, "the document")
+            if tombstone := tombstone_in(data, "the document"):
+                return Step(None, Deleted(deleted=False, reason=tombstone.because), self)
+            kept_until = kept_until_in(data)
+            revision = revision_in(data)
+        except Damaged:
+            revision = 1
+        is_expired = expired(kept_until, now)
+        life = max(MIN_TOMBSTONE, 2 * (kept_until - now)) if kept_until else MAX_TOMBSTONE
+        tombstone = Tombstone(self.member, revision, now, now + min(life, MAX_TOMBSTONE), self.because)
+        write = Write(
+            key=self.key,
+            text=encode_tombstone(tombstone),
+            seen=base,
+            kept_until=tombstone.kept_until,
+            tombstone=True,
+            entry=Entry(self.index, self.member, micros(now)) if self.index else None,
+        )
+        return Step(write, Deleted(deleted=not is_expired, reason="expired" if is_expired else None), self)
+
+
+class ExecutionChange(BaseChange):
+    """Keep one execution under its id; a later one of the same id takes its place."""
+
+    kind: Literal["execution"] = "execution"
+    record: JSONObject
+    ttl_seconds: int
+
+    def apply(self, base: str | None, now: datetime) -> Step[Kept]:
+        """Write the record as the next revision."""
+        kept_until = now + timedelta(seconds=self.ttl_seconds) if self.ttl_seconds else None
+        text = dumps({
+            "schema_version": SCHEMA_VERSION,
+            "id": self.record["id"],
+            "revision": _next_revision(base),
+            **self.record,
+            "saved_at": iso(now),
+            "kept_until": iso(kept_until),
+            "ttl_seconds": self.ttl_seconds,
+            "operation": self.operation,
+        })  # fmt: skip
+        return Step(Write(self.key, text, base, kept_until), Kept(kept_until), self)
+
+
+class FlowAppend(BaseChange):
+    """Put an execution at the end of its flow's history; one whose id is there already is replaced."""
+
+    kind: Literal["flow"] = "flow"
+    session_id: str
+    flow_id: str
+    record: JSONObject
+    ttl_seconds: int
+    max_bytes: int
+
+    def apply(self, base: str | None, now: datetime) -> Step[Kept]:
+        """Add to what is stored; when the history passes the limit, its oldest executions go first."""
+        executions = [e for e in flow_executions(base, now) if e.get("id") != self.record["id"]] + [self.record]
+        kept_until = now + timedelta(seconds=self.ttl_seconds) if self.ttl_seconds else None
+        sizes = [len(dumps(each).encode()) + 1 for each in executions]
+        while len(executions) > 1 and sum(sizes) > self.max_bytes - 1024:
+            del executions[0], sizes[0]
+        text = dumps({
+            "schema_version": SCHEMA_VERSION,
+            "revision": _next_revision(base),
+            "session_id": self.session_id,
+            "flow_id": self.flow_id,
+            "executions": executions,
+            "saved_at": iso(now),
+            "kept_until": iso(kept_until),
+            "ttl_seconds": self.ttl_seconds,
+            "operation": self.operation,
+        })  # fmt: skip
+        return Step(Write(self.key, text, base, kept_until), Kept(kept_until), self)
+
+
+AnyChange = SessionChange | Renewal | Deletion | ExecutionChange | FlowAppend
+_PENDING: TypeAdapter[AnyChange] = TypeAdapter(AnyChange)
+
+
+def dump_change(change: AnyChange) -> str:
+    """A change as the outbox keeps it."""
+    return _PENDING.dump_json(change).decode()
+
+
+def load_change(text: str) -> AnyChange:
+    """The change that `dump_change` wrote."""
+    return _PENDING.validate_json(text)
+
+
+def as_copy(key: str, text: str, member: str = "", index: str = "") -> Write:
+    """What the stash holds, as the journal keeps it; with `member` and `index` it is a session, and listed.
+
+    Raises:
+        DocumentError: it is no document of ours.
+
+    """
+    if member:
+        document = decode(text, member)
+        listed = entry(index, document) if isinstance(document, Document) else None
+        return Write(key, text, None, document.kept_until, tombstone=listed is None, entry=listed)
+    data = load(text, "the document")
+    return Write(key, text, None, kept_until_in(data), tombstone="deleted_at" in data)
+
+
+def flow_executions(text: str | None, now: datetime) -> list[JSONObject]:
+    """The executions in a flow history's text, oldest first; none if it is absent, deleted or expired."""
+    if text is None:
+        return []
+    data = load(text, "the flow history")
+    executions = data.get("executions", [])
+    if "deleted_at" in data or expired(kept_until_in(data), now):
+        return []
+    if not isinstance(executions, list):
+        raise Damaged("What is stored as the flow history has no list of executions.")
+    return cast("list[JSONObject]", executions)
+
+
+def _next_revision(base: str | None) -> int:
+    try:
+        return revision_in(load(base, "the execution")) + 1 if base is not None else 1
+    except NewerSchema:
+        raise
+    except Damaged:
+        return 1

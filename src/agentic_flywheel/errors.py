@@ -1,0 +1,86 @@
+"""Everything that can go wrong, as one small tree.
+
+    FlywheelError
+    ├── SettingError        an environment variable has a value that is not allowed
+    ├── InvalidArgument     the caller's argument is wrong; the message says what to do
+    ├── DocumentError       a document cannot be read or written as it is; carries the contract's `reason`
+    │   ├── Damaged         what is stored is not a document of ours
+    │   ├── NewerSchema     it was written by a newer version of this program
+    │   ├── TooLarge        it would pass the size limit
+    │   └── Conflict        somebody saved in between
+    └── Unavailable         a place did not answer: what it holds is unknown
+        ├── StashUnavailable
+        │   └── StashRefused    it answered, and will refuse this write every time
+        └── JournalUnavailable
+
+`None` means absent; an exception means unknown. Mixing the two would start an empty session over a full one.
+No message carries session content or a password.
+"""
+
+from typing import ClassVar, Literal
+
+Reason = Literal[
+    "conflict", "damaged", "newer_schema", "too_large", "unavailable", "disabled", "not_found", "expired", "deleted"
+]
+
+
+class FlywheelError(Exception):
+    """The root of this package's exceptions."""
+
+
+class SettingError(FlywheelError):
+    """A setting is wrong; the one-line message names variable, value (never a password) and what is allowed."""
+
+
+class InvalidArgument(FlywheelError):  # noqa: N818  the tree's leaves are named for what is the matter
+    """A caller's argument is wrong; the message names it and says what to do."""
+
+
+class DocumentError(FlywheelError):
+    """A document cannot be read or written as it is."""
+
+    reason: ClassVar[Reason]
+
+
+class Damaged(DocumentError):  # noqa: N818
+    """What is stored under a key is not a document this program can read; it is never overwritten."""
+
+    reason = "damaged"
+
+
+class NewerSchema(DocumentError):  # noqa: N818
+    """A newer version of this program wrote the document; it is refused, never damaged."""
+
+    reason = "newer_schema"
+
+
+class TooLarge(DocumentError):  # noqa: N818
+    """The document would pass `FLYWHEEL_MAX_SESSION_BYTES`."""
+
+    reason = "too_large"
+
+
+class Conflict(DocumentError):  # noqa: N818
+    """The expected revision is not the current one (`revision`)."""
+
+    reason = "conflict"
+
+    def __init__(self, message: str, revision: int) -> None:
+        super().__init__(message)
+        self.revision = revision
+
+
+class Unavailable(FlywheelError):  # noqa: N818
+    """A place did not answer: whether it holds or took something is unknown."""
+
+
+class StashUnavailable(Unavailable):
+    """The child or Redis did not answer in time, or answered that it cannot."""
+
+
+class StashRefused(StashUnavailable):
+    """Redis answered, and will refuse this very write every time (wrong type under the key, no permission)."""
+
+
+class JournalUnavailable(Unavailable):
+    """The journal cannot be read or written, or is switched off."""

@@ -1,0 +1,129 @@
+"""The names of things: which ids are allowed, the Redis key of each document, globs on ids.
+
+    <prefix>:session:<session_id>                one session document
+    <prefix>:execution:<execution_id>            one execution
+    <prefix>:history:<session_id>:<flow_id>      the executions of a flow in a session
+    <prefix>:tombstone:<rest of the dead key>    that the document under that key was deleted
+    <prefix>:index, <prefix>:index:notes         the sessions by time of their last save; one listing row each
+
+Ids stand in keys as they are. Only the session id of a history key is escaped (`%` and `:`), because only
+there could two pairs of ids meet in one key.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from agentic_flywheel.errors import InvalidArgument
+
+MAX_ID_LENGTH = 512
+"""Characters of an id. Redis allows far more; a listing that a person reads does not."""
+
+PREFIX_RULE = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+"""Prefixes never hold a glob character, so a prefix may stand in a pattern unescaped."""
+
+
+def check_id(value: str, name: str) -> str:
+    """The id itself if it is allowed.
+
+    Raises:
+        InvalidArgument: with the rule, naming the argument `name` and the offending place.
+
+    """
+    rule = f"{name} must be 1 to {MAX_ID_LENGTH} characters without control characters"
+    if not value:
+        raise InvalidArgument(f"{rule}; it is empty.")
+    if len(value) > MAX_ID_LENGTH:
+        raise InvalidArgument(f"{rule}; it has {len(value)}.")
+    for position, character in enumerate(value):
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+            raise InvalidArgument(f"{rule}; it has U+{ord(character):04X} at position {position}.")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The key names of one deployment, told apart from others by its prefix."""
+
+    prefix: str
+
+    @property
+    def index(self) -> str:
+        """The sessions of this prefix, by time of their last save."""
+        return f"{self.prefix}:index"
+
+    @property
+    def sessions(self) -> str:
+        """What every session key begins with."""
+        return f"{self.prefix}:session:"
+
+    def session(self, session_id: str) -> str:
+        """The key of a session document."""
+        return self.sessions + session_id
+
+    def execution(self, execution_id: str) -> str:
+        """The key of one execution."""
+        return f"{self.prefix}:execution:{execution_id}"
+
+    def histories(self, session_id: str) -> str:
+        """What the key of every flow history of a session begins with."""
+        return f"{self.prefix}:history:{session_id.replace('%', '%25').replace(':', '%3A')}:"
+
+    def history(self, session_id: str, flow_id: str) -> str:
+        """The key of a flow's executions in a session."""
+        return self.histories(session_id) + flow_id
+
+    def tombstone(self, key: str) -> str:
+        """Where it is written that the document under `key` was deleted."""
+        return f"{self.prefix}:tombstone:{key.removeprefix(self.prefix + ':')}"
+
+
+def glob_escape(text: str) -> str:
+    """A Redis glob that matches `text` and nothing else."""
+    return re.sub(r"([*?\[\]\\^-])", r"\\\1", text)
+
+
+def glob_regex(pattern: str) -> re.Pattern[str]:
+    r"""A Redis glob (`*`, `?`, `[a-z]`, `[^a]`, `\x`) as a regular expression for `fullmatch`.
+
+    Source: the Redis documentation of KEYS; oddities (an unclosed bracket, a reversed range) behave as its
+    `stringmatchlen` does: the bracket ends with the pattern, the range is turned round.
+    """
+    parts: list[str] = []
+    i = 0
+    while i < len(pattern):
+        character = pattern[i]
+        if character == "*":
+            parts.append(".*")
+        elif character == "?":
+            parts.append(".")
+        elif character == "[":
+            i, bracket = _bracket(pattern, i + 1)
+            parts.append(bracket)
+        else:
+            if character == "\\" and i + 1 < len(pattern):
+                i += 1
+            parts.append(re.escape(pattern[i]))
+        i += 1
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def _bracket(pattern: str, i: int) -> tuple[int, str]:
+    """The character class that begins behind `[`: the position of its last character, and the class."""
+    negated = pattern[i : i + 1] == "^"
+    i += negated
+    members: list[str] = []
+    while i < len(pattern) and pattern[i] != "]":
+        if pattern[i] == "\\" and i + 1 < len(pattern):
+            i += 1
+            members.append(re.escape(pattern[i]))
+        elif i + 2 < len(pattern) and pattern[i + 1] == "-":
+            low, high = sorted((pattern[i], pattern[i + 2]))
+            members.append(f"{re.escape(low)}-{re.escape(high)}")
+            i += 2
+        else:
+            members.append(re.escape(pattern[i]))
+        i += 1
+    if not members:
+        return i, "." if negated else r"(?!)"
+    return i, f"[{'^' if negated else ''}{''.join(members)}]"

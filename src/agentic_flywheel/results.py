@@ -1,0 +1,107 @@
+"""What each tool answers: the result fields of the public contract. Fields may be added, never renamed.
+
+A field with a default is left out of an answer in which it was not set.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from agentic_flywheel.errors import DocumentError, FlywheelError, Reason
+
+StoredIn = Literal["redis", "journal", "none"]
+JSONObject = dict[str, Any]
+
+
+class Result(BaseModel):
+    """What every answer has."""
+
+    message: str = Field(default="", description="What happened, in one sentence.")
+
+
+class SaveResult(Result):
+    """The answer of `save_session`."""
+
+    saved: bool
+    session_id: str
+    revision: int = Field(description="Current revision; pass it as expected_revision to be told of others' saves.")
+    provisional: bool = Field(description="True if the revision may change once the journal reaches Redis.")
+    turns: int = Field(description="Turns in the session now.")
+    added_turns: int
+    stored_in: StoredIn
+    expires_at: str | None
+    reason: Reason | None = None
+
+
+class ResumeResult(Result):
+    """The answer of `resume_session`."""
+
+    found: bool
+    session: JSONObject | None = None
+    revision: int | None = None
+    total_turns: int = 0
+    omitted_turns: int = Field(default=0, description="Turns of the session that are not in this answer.")
+    next_before_turn: int | None = Field(default=None, description="Pass as before_turn for the turns before these.")
+    source: Literal["redis", "journal"] | None = None
+    stale: bool = Field(default=False, description="True if Redis could not be asked: it may know more.")
+    reason: Reason | None = None
+    suggestions: list[str] | None = None
+
+
+class ListResult(Result):
+    """The answer of `list_sessions`."""
+
+    sessions: list[JSONObject]
+    next_cursor: str | None = None
+    scope: Literal["shared", "this machine"]
+
+
+class DeleteResult(Result):
+    """The answer of `delete_session`."""
+
+    deleted: bool
+    reason: Reason | None = None
+
+
+class CacheResult(Result):
+    """The answer of `cache_result`."""
+
+    cached: bool
+    execution_id: str
+    stored_in: StoredIn
+    expires_at: str | None
+    reason: Reason | None = None
+
+
+class ExecutionResult(Result):
+    """The answer of `get_result`."""
+
+    found: bool
+    execution: JSONObject | None = None
+    reason: Reason | None = None
+
+
+class FlowHistoryResult(Result):
+    """The answer of `get_flow_history`; executions oldest first."""
+
+    found: bool
+    executions: list[JSONObject]
+    reason: Reason | None = None
+
+
+class StatusResult(Result):
+    """The answer of `persistence_status`."""
+
+    mode: Literal["redis", "mirror", "journal", "none"] = Field(
+        description="redis: shared; mirror: journal rules, Redis has copies; journal: this machine; none: nothing kept."
+    )
+    reason: str
+    child: JSONObject
+    redis: JSONObject
+    journal: JSONObject
+    versions: JSONObject
+
+
+def reason_of(error: FlywheelError) -> Reason:
+    """The contract's reason for an answer that storage could not give."""
+    return error.reason if isinstance(error, DocumentError) else "unavailable"

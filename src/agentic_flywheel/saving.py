@@ -1,0 +1,196 @@
+"""What one save does to a session: append or replace, revision, expiry, size, and how lists show the outcome."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
+from agentic_flywheel.change import BaseChange, Step, expired
+from agentic_flywheel.codec import Document, Operation, decode, encode, iso, micros
+from agentic_flywheel.errors import Conflict, TooLarge
+from agentic_flywheel.jsontext import JSONObject, canonical, dumps
+from agentic_flywheel.keyvalue import Entry, Write
+from agentic_flywheel.merge import View, new_turns
+
+KEPT_OPERATIONS = 32
+"""Operation ids kept in a document: enough for every retry in flight, small beside a conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A save's answer. `turns` is the total."""
+
+    revision: int
+    turns: int
+    added: int
+    kept_until: datetime | None
+    history: list[JSONObject]
+
+
+class SessionChange(BaseChange):
+    """A save. Absent means unchanged; `values` are `UniversalSession` fields in their JSON form."""
+
+    kind: Literal["session"] = "session"
+    session_id: str
+    index: str
+    mode: Literal["append", "replace"] = "append"
+    turns: list[JSONObject] | None = None
+    context: JSONObject | None = None
+    values: JSONObject = Field(default_factory=JSONObject)
+    title: str = ""
+    summary: str = ""
+    tags: list[str] | None = None
+    ttl_seconds: int | None = None
+    default_ttl_seconds: int
+    default_user: str = ""
+    max_bytes: int
+    expected_revision: int | None = None
+    replaces: int | None = None
+    """The revision that a pending replace replaced here; another one there is a conflict."""
+    exact: bool = False
+    """The turns were already compared with the history: add them all."""
+    views: tuple[View, ...] | None = Field(default=None, exclude=True)
+
+    def apply(self, base: str | None, now: datetime) -> Step[Saved]:
+        """Merge into what is stored, or begin a session."""
+        current = decode(base, self.session_id) if base is not None else None
+        alive = current if isinstance(current, Document) and not expired(current.kept_until, now) else None
+        revision = current.revision if current else 0
+        if alive and (done := next((o for o in alive.operations if o.id == self.operation), None)):
+            saved = Saved(done.revision, done.turns, done.added, alive.kept_until, alive.session.history)
+            return Step(None, saved, self)
+        expected = self.expected_revision if self.expected_revision is not None else self.replaces
+        if expected is not None and expected != revision and not (expected == 0 and alive is None):
+            raise Conflict(f"Somebody saved in between: the current revision is {revision}.", revision)
+
+        added = self._added(alive)
+        document = self._merged(alive, added, now)
+        unchanged = (
+            alive is not None and replace(document, saved_at=alive.saved_at, kept_until=alive.kept_until) == alive
+        )
+        if not unchanged:
+            revision += 1
+            turns = len(document.session.history)
+            operations = (*document.operations, Operation(self.operation, revision, turns, len(added)))
+            session = document.session
+            if "updated_at" not in self.values:
+                session = replace(session, updated_at=now)
+            document = replace(document, session=session, revision=revision, operations=operations[-KEPT_OPERATIONS:])
+        text = encode(document)
+        if (size := len(text.encode())) > self.max_bytes:
+            raise TooLarge(
+                f"The session would have {size:,} bytes; the limit is {self.max_bytes:,} (FLYWHEEL_MAX_SESSION_BYTES). "
+                "What was stored stays as it is. Go on in a new session, or keep a summary with mode='replace'."
+            )
+        write = Write(self.key, text, base, document.kept_until, entry=entry(self.index, document))
+        saved = Saved(
+            revision, len(document.session.history), len(added), document.kept_until, document.session.history
+        )
+        pending = self.model_copy(
+            update={
+                "turns": added if self.mode == "append" else self.turns,
+                "exact": alive is not None or self.exact,
+                "expected_revision": None,
+                "replaces": (alive.revision if alive else None) if self.mode == "replace" else None,
+            }
+        )
+        return Step(write, saved, pending)
+
+    def _added(self, alive: Document | None) -> list[JSONObject]:
+        sent = self.turns or []
+        if self.mode == "replace" or alive is None or self.expected_revision is not None:
+            return sent
+        return new_turns(alive.session.history, sent, () if self.exact else self.views)
+
+    def _merged(self, alive: Document | None, added: list[JSONObject], now: datetime) -> Document:
+        """The stored session with this change in it; revision and operations still the old ones."""
+        kept = alive if self.mode == "append" else None
+        created_at = alive.session.created_at if alive else now
+        ttl = self.ttl_seconds if self.ttl_seconds is not None else alive.ttl_seconds if alive else None
+        ttl = self.default_ttl_seconds if ttl is None else ttl
+        base = kept.session if kept else UniversalSession(
+            id=self.session_id,
+            backend=BackendType.CUSTOM,
+            created_at=created_at,
+            updated_at=alive.session.updated_at if alive else now,
+            user_id=self.default_user or None,
+        )  # fmt: skip
+        session = replace(
+            base,
+            **_session_values(self.values),
+            context={**base.context, **(self.context or {})},
+            history=[*base.history, *added],
+        )
+        tags = tuple(self.tags) if self.tags is not None else kept.tags if kept else ()
+        return Document(
+            session=session,
+            revision=alive.revision if alive else 0,
+            saved_at=now,
+            kept_until=now + timedelta(seconds=ttl) if ttl else None,
+            ttl_seconds=ttl,
+            title=self.title or (kept.title if kept else ""),
+            summary=self.summary or (kept.summary if kept else ""),
+            tags=tags,
+            operations=alive.operations if alive else (),
+            extra=alive.extra if alive else {},
+        )
+
+
+_SESSION_VALUES: dict[str, TypeAdapter[Any]] = {
+    "backend": TypeAdapter(BackendType),
+    "status": TypeAdapter(FlowStatus),
+    "created_at": TypeAdapter(datetime),
+    "updated_at": TypeAdapter(datetime),
+    "expires_at": TypeAdapter(datetime | None),
+}
+
+
+def _session_values(values: JSONObject) -> JSONObject:
+    return {
+        name: _SESSION_VALUES[name].validate_python(value) if name in _SESSION_VALUES else value
+        for name, value in values.items()
+    }
+
+
+class Renewal(BaseChange):
+    """Start a session's clock again because it was resumed: no new revision, no new place in the list."""
+
+    kind: Literal["renewal"] = "renewal"
+    session_id: str
+    index: str
+
+    def apply(self, base: str | None, now: datetime) -> Step[None]:
+        """Move the expiry of a session that is alive and has one."""
+        document = decode(base, self.session_id) if base is not None else None
+        if not isinstance(document, Document) or not document.ttl_seconds or expired(document.kept_until, now):
+            return Step(None, None, self)
+        document = replace(document, kept_until=now + timedelta(seconds=document.ttl_seconds))
+        write = Write(self.key, encode(document), base, document.kept_until, entry=entry(self.index, document))
+        return Step(write, None, self)
+
+
+def retry_id(*parts: object) -> str:
+    """The operation id that the same save has each time it is sent."""
+    return "same:" + hashlib.blake2b(canonical(parts).encode(), digest_size=16).hexdigest()
+
+
+def entry(index: str, document: Document) -> Entry:
+    """How lists show a session."""
+    session = document.session
+    note = dumps({
+        "id": session.id,
+        "title": document.title,
+        "summary": document.summary,
+        "tags": list(document.tags),
+        "status": session.status.value,
+        "user_id": session.user_id,
+        "turns": len(session.history),
+        "revision": document.revision,
+        "created_at": iso(session.created_at),
+        "updated_at": iso(document.saved_at),
+        "expires_at": iso(document.kept_until),
+    })  # fmt: skip
+    return Entry(index, session.id, micros(document.saved_at), note)

@@ -1,0 +1,174 @@
+"""The environment, read once: every variable of the contract, validated, with a one-line error for a wrong one.
+
+Nothing below `store.open_store` sees this object: lower layers take plain values.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import platformdirs
+
+from agentic_flywheel.errors import SettingError
+from agentic_flywheel.keys import PREFIX_RULE
+
+MAX_TTL_SECONDS = 100 * 365 * 86_400
+"""A hundred years. Longer than any promise we can keep, and far from the year 9999 where datetimes end."""
+
+_URL_OPTIONS = re.compile(r"db|ssl_\w+|socket_(connect_)?timeout|health_check_interval")
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says, with the contract's defaults. Seconds and bytes are whole numbers."""
+
+    redis_enabled: bool
+    redis_url: str
+    redis_cluster: bool
+    session_ttl_seconds: int
+    execution_ttl_seconds: int
+    key_prefix: str
+    user: str
+    data_dir: Path
+    journal: bool
+    timeout_seconds: float
+    max_session_bytes: int
+    coaia_command: str
+    coaia_python: str
+    log_level: str
+    overridden: tuple[str, ...] = ()
+    """Variables that `REDIS_URL` overrides, for `doctor`."""
+
+    @property
+    def redis_target(self) -> str:
+        """Where Redis is, without the password."""
+        return without_password(self.redis_url)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read and validate. An empty variable counts as absent.
+
+        Raises:
+            SettingError: names the variable, its value (never a password) and what is allowed.
+
+        """
+        env = _Environment(environ)
+        log_level = env.text("FLYWHEEL_LOG_LEVEL", "WARNING").upper()
+        if log_level not in _LOG_LEVELS:
+            raise env.wrong("FLYWHEEL_LOG_LEVEL", f"allowed: {', '.join(_LOG_LEVELS)}")
+        prefix = env.text("FLYWHEEL_KEY_PREFIX", "agentic_flywheel")
+        if not PREFIX_RULE.fullmatch(prefix):
+            raise env.wrong("FLYWHEEL_KEY_PREFIX", "allowed: 1 to 128 of A-Z a-z 0-9 _ . : -")
+        data_dir = env.text("FLYWHEEL_DATA_DIR", "") or platformdirs.user_data_dir("agentic-flywheel-state", False)  # noqa: FBT003
+        return cls(
+            redis_enabled=env.boolean("REDIS_ENABLED", default=True),
+            redis_url=_redis_url(env),
+            redis_cluster=env.boolean("REDIS_CLUSTER", default=False),
+            session_ttl_seconds=env.integer("REDIS_TTL_SECONDS", 2_592_000, 0, MAX_TTL_SECONDS),
+            execution_ttl_seconds=env.integer("FLYWHEEL_EXECUTION_TTL_SECONDS", 86_400, 0, MAX_TTL_SECONDS),
+            key_prefix=prefix,
+            user=env.text("FLYWHEEL_USER", ""),
+            data_dir=Path(data_dir).expanduser(),
+            journal=env.boolean("FLYWHEEL_JOURNAL", default=True),
+            timeout_seconds=env.number("FLYWHEEL_TIMEOUT_SECONDS", 2.0, 0.05, 60.0),
+            max_session_bytes=env.integer("FLYWHEEL_MAX_SESSION_BYTES", 16 * 2**20, 1024, 128 * 2**20),
+            coaia_command=env.text("FLYWHEEL_COAIA_COMMAND", ""),
+            coaia_python=env.text("FLYWHEEL_COAIA_PYTHON", ""),
+            log_level=log_level,
+            overridden=tuple(name for name in _REDIS_PARTS if env.text(name, "")) if env.text("REDIS_URL", "") else (),
+        )
+
+
+_REDIS_PARTS = ("REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_USERNAME", "REDIS_PASSWORD")
+
+
+@dataclass(frozen=True, slots=True)
+class _Environment:
+    variables: Mapping[str, str]
+
+    def text(self, name: str, default: str) -> str:
+        return self.variables.get(name, "").strip() or default
+
+    def boolean(self, name: str, *, default: bool) -> bool:
+        text = self.text(name, "")
+        if not text:
+            return default
+        if text.lower() not in _BOOLEANS:
+            raise self.wrong(name, "allowed: true or false")
+        return _BOOLEANS[text.lower()]
+
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        text = self.text(name, str(default))
+        if not re.fullmatch(r"[+-]?\d{1,18}", text) or not low <= int(text) <= high:
+            raise self.wrong(name, f"allowed: a whole number from {low} to {high}")
+        return int(text)
+
+    def number(self, name: str, default: float, low: float, high: float) -> float:
+        text = self.text(name, str(default))
+        if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?|\.\d{1,9}", text) or not low <= float(text) <= high:
+            raise self.wrong(name, f"allowed: a number from {low:g} to {high:g}")
+        return float(text)
+
+    def wrong(self, name: str, allowed: str, shown: str | None = None) -> SettingError:
+        value = self.text(name, "") if shown is None else shown
+        return SettingError(f"{name}={value[:200]!r} is not allowed; {allowed}.")
+
+
+def _redis_url(env: _Environment) -> str:
+    """The one URL the child gets: `REDIS_URL` whole, or one made of the other variables.
+
+    It is validated here because coaiapy, given a URL it cannot use, silently writes to localhost:6379 instead.
+    """
+    url = env.text("REDIS_URL", "")
+    if url:
+        problem = _url_problem(url)
+        if problem:
+            raise env.wrong("REDIS_URL", problem, without_password(url))
+        return url
+    host = env.text("REDIS_HOST", "localhost")
+    if re.search(r"[\s/@?#]", host):
+        # A URL pasted here may carry a password, so the value is not repeated.
+        raise env.wrong("REDIS_HOST", "allowed: a host name or address (a URL goes into REDIS_URL)", "…")
+    port = env.integer("REDIS_PORT", 6379, 1, 65_535)
+    database = env.integer("REDIS_DB", 0, 0, 2**31)
+    username, password = env.text("REDIS_USERNAME", ""), env.variables.get("REDIS_PASSWORD", "")
+    credentials = f"{quote(username, safe='')}:{quote(password, safe='')}@" if username or password else ""
+    host = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return f"redis://{credentials}{host}:{port}/{database}"
+
+
+def _url_problem(url: str) -> str | None:
+    """What is wrong with a Redis URL; `None` for a good one."""
+    shape = "allowed: redis://[user:password@]host[:port][/db], rediss://… or unix:///path[?db=n]"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return shape
+    if parts.scheme not in ("redis", "rediss", "unix") or parts.fragment or re.search(r"\s", url):
+        return shape
+    if parts.scheme == "unix":
+        if not parts.path.startswith("/") or parts.netloc.rpartition("@")[2]:
+            return shape
+    elif not parts.hostname or port == 0 or not re.fullmatch(r"(/\d{0,9})?", parts.path):
+        return shape
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if not _URL_OPTIONS.fullmatch(name) or not value or (name == "db" and not value.isdigit()):
+            return f"its option {name!r} is not one of db, ssl_*, socket_timeout, socket_connect_timeout"
+        if "timeout" in name and not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", value):
+            return f"its option {name!r} must be a number of seconds"
+    return None
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown, whatever its shape: all before its last `@` hidden but the user's name."""
+    credentials, at, rest = url.rpartition("@")
+    rest = re.sub(r"(?i)(pass\w*|token|secret)=[^&]*", r"\1=***", rest)
+    if not at:
+        return rest
+    scheme, user = re.match(r"(?:([a-z]+://)(?:([^:/?#]*):)?)?", credentials).groups("")  # type: ignore[union-attr]  it matches everything
+    return f"{scheme}{user}:***@{rest}"
