@@ -1,0 +1,352 @@
+"""The journal: a local SQLite file that is default store, outbox and replica at once. Nothing else speaks SQL.
+
+One row per key holds the text last known here; the outbox holds the changes that the stash has not taken yet,
+in the order in which they were made. Several processes may share the file. Calls block for at most
+`BUSY_SECONDS`; the store runs them in worker threads.
+"""
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from agentic_flywheel.codec import instant, micros
+from agentic_flywheel.errors import JournalUnavailable
+from agentic_flywheel.keyvalue import Entry, Outcome, Write
+
+FILE_NAME = "journal.sqlite3"
+SCHEMA = 1
+"""The journal file's own version, kept in SQLite's `user_version`; a newer one is refused untouched."""
+
+BUSY_SECONDS = 5.0
+"""How long a write waits for another process's transaction; they last milliseconds."""
+
+PURGE_AFTER = timedelta(hours=1)
+"""Expired rows are hidden at once and stay this long, so that a clock set wrong and right again costs nothing."""
+
+_TABLES = """
+CREATE TABLE documents (
+    key TEXT PRIMARY KEY, text TEXT NOT NULL, kept_until INTEGER, tombstone INTEGER NOT NULL,
+    list TEXT, member TEXT, saved_at INTEGER, note TEXT
+) WITHOUT ROWID;
+CREATE INDEX recent ON documents (list, saved_at DESC, member DESC) WHERE list IS NOT NULL;
+CREATE INDEX expiry ON documents (kept_until) WHERE kept_until IS NOT NULL;
+CREATE TABLE outbox (
+    position INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, change TEXT NOT NULL, set_aside TEXT
+);
+CREATE INDEX pending ON outbox (key, position);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A change on its way to the stash, at its `position` in the outbox."""
+
+    position: int
+    key: str
+    change: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalState:
+    """What the journal says of itself. `bytes` is the size of its files."""
+
+    path: str | None
+    pending: int = 0
+    set_aside: tuple[tuple[str, str], ...] = ()
+    bytes: int = 0
+    error: str | None = None
+
+
+class LocalPlace(Protocol):
+    """What the store needs of the place on this machine; every verb may raise `JournalUnavailable`."""
+
+    def commit(self, write: Write, pending: str | None = None, *, durable: bool = False) -> Outcome:
+        """Write if what was seen is still there, together with the change to send on later."""
+        ...
+
+    def copy(self, key: str) -> Write | None:
+        """What is known here of `key`, expired or not, ready to be written where there is nothing."""
+        ...
+
+    def remember(self, write: Write) -> None:
+        """Keep a copy of what the stash holds, unless a change of that key is still pending."""
+        ...
+
+    def pending(self, key: str | None = None) -> list[Pending]:
+        """The changes not yet in the stash (of one key), oldest first, without those set aside."""
+        ...
+
+    def settle(self, positions: Sequence[int], write: Write) -> None:
+        """The stash has these changes: take them out of the outbox and keep what the stash holds now."""
+        ...
+
+    def set_aside(self, position: int, why: str) -> None:
+        """Keep a change that the stash will never take, out of the way of the others."""
+        ...
+
+    def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
+        """A page of the list, newest first."""
+        ...
+
+    def unsent(self, index: str) -> list[Entry]:
+        """The entries of the list that have a pending change."""
+        ...
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys of live documents that begin with `prefix`."""
+        ...
+
+    def state(self) -> JournalState:
+        """What it says of itself; never raises."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file."""
+        ...
+
+
+class Journal:
+    """The journal file in `folder`, made on first use. `clock` gives the time that expiry is judged by."""
+
+    def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:
+        self.path = folder / FILE_NAME
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def __repr__(self) -> str:
+        return f"Journal({str(self.path)!r}, {'open' if self._connection else 'closed'})"
+
+    def commit(self, write: Write, pending: str | None = None, *, durable: bool = False) -> Outcome:
+        """Write if what was seen is still there; with `durable` it survives power loss once this returns."""
+        with self._transaction(durable=durable) as db:
+            row = db.execute("SELECT text FROM documents WHERE key = ?", (write.key,)).fetchone()
+            current = row[0] if row else None
+            if current != write.seen:
+                return Outcome(accepted=False, current=current)
+            _put(db, write)
+            if pending is not None:
+                db.execute("INSERT INTO outbox (key, change) VALUES (?, ?)", (write.key, pending))
+        return Outcome(accepted=True)
+
+    def copy(self, key: str) -> Write | None:
+        """What is known here of `key`, expired or not, ready to be written where there is nothing."""
+        with self._use() as db:
+            row = db.execute(
+                "SELECT text, kept_until, tombstone, list, member, saved_at, note FROM documents WHERE key = ?", (key,)
+            ).fetchone()
+        if row is None:
+            return None
+        text, kept_until, tombstone, *entry = row
+        return Write(
+            key, text, None, instant(kept_until), tombstone=bool(tombstone), entry=Entry(*entry) if entry[0] else None
+        )
+
+    def remember(self, write: Write) -> None:
+        """Keep a copy of what the stash holds, unless a change of that key is still pending."""
+        with self._transaction() as db:
+            if not db.execute("SELECT 1 FROM outbox WHERE key = ? AND set_aside IS NULL", (write.key,)).fetchone():
+                _put(db, write)
+
+    def pending(self, key: str | None = None) -> list[Pending]:
+        """The changes not yet in the stash (of one key), oldest first, without those set aside."""
+        with self._use() as db:
+            rows = db.execute(
+                "SELECT position, key, change FROM outbox WHERE set_aside IS NULL AND (?1 IS NULL OR key = ?1)"
+                " ORDER BY position LIMIT 100",
+                (key,),
+            ).fetchall()
+        return [Pending(*row) for row in rows]
+
+    def settle(self, positions: Sequence[int], write: Write) -> None:
+        """Take changes out of the outbox; the last one of its key leaves behind what the stash holds now."""
+        with self._transaction() as db:
+            db.executemany("DELETE FROM outbox WHERE position = ?", [(position,) for position in positions])
+            if not db.execute("SELECT 1 FROM outbox WHERE key = ? AND set_aside IS NULL", (write.key,)).fetchone():
+                _put(db, write)
+
+    def set_aside(self, position: int, why: str) -> None:
+        """Keep a change that the stash will never take, out of the way of the others.
+
+        The document here, which holds it, is dropped: it must not be taken for what the stash holds.
+        """
+        with self._transaction(durable=True) as db:
+            db.execute("UPDATE outbox SET set_aside = ? WHERE position = ?", (why, position))
+            db.execute("DELETE FROM documents WHERE key = (SELECT key FROM outbox WHERE position = ?)", (position,))
+
+    def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
+        """A page of the list, newest first."""
+        saved_at, member = before or (2**62, "")
+        with self._use() as db:
+            rows = db.execute(
+                "SELECT list, member, saved_at, note FROM documents WHERE list = ?"
+                " AND (saved_at < ? OR (saved_at = ? AND member < ?)) AND (kept_until IS NULL OR kept_until > ?)"
+                " ORDER BY saved_at DESC, member DESC LIMIT ?",
+                (index, saved_at, saved_at, member, self._now(), limit),
+            ).fetchall()
+        return [Entry(*row) for row in rows]
+
+    def unsent(self, index: str) -> list[Entry]:
+        """The entries of the list that have a pending change, newest first."""
+        with self._use() as db:
+            rows = db.execute(
+                "SELECT list, member, saved_at, note FROM documents WHERE list = ? AND (kept_until IS NULL OR"
+                " kept_until > ?) AND key IN (SELECT key FROM outbox) ORDER BY saved_at DESC, member DESC",
+                (index, self._now()),
+            ).fetchall()
+        return [Entry(*row) for row in rows]
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys of live documents that begin with `prefix`."""
+        with self._use() as db:
+            rows = db.execute(
+                "SELECT key FROM documents WHERE substr(key, 1, length(?1)) = ?1 AND NOT tombstone"
+                " AND (kept_until IS NULL OR kept_until > ?2)",
+                (prefix, self._now()),
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    def purge_expired(self) -> None:
+        """Remove what expired more than `PURGE_AFTER` ago; what is pending stays."""
+        limit = micros(self._clock() - PURGE_AFTER)
+        with self._transaction() as db:
+            db.execute("DELETE FROM documents WHERE kept_until < ? AND key NOT IN (SELECT key FROM outbox)", (limit,))
+
+    def state(self) -> JournalState:
+        """What it says of itself; never raises."""
+        try:
+            with self._use() as db:
+                (pending,) = db.execute("SELECT count(*) FROM outbox WHERE set_aside IS NULL").fetchone()
+                aside = db.execute("SELECT key, set_aside FROM outbox WHERE set_aside IS NOT NULL LIMIT 20").fetchall()
+        except JournalUnavailable as exc:
+            return JournalState(str(self.path), error=str(exc))
+        files = (self.path, self.path.with_name(FILE_NAME + "-wal"))
+        size = sum(file.stat().st_size for file in files if file.exists())
+        return JournalState(str(self.path), pending, tuple(aside), size)
+
+    def close(self) -> None:
+        """Let go of the file; a later call opens it again."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _now(self) -> int:
+        return micros(self._clock())
+
+    @contextlib.contextmanager
+    def _use(self) -> Generator[sqlite3.Connection]:
+        """The open connection, for one thread at a time, its errors mapped."""
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = _open(self.path)
+                yield self._connection
+            except (sqlite3.Error, OSError) as exc:
+                raise JournalUnavailable(f"The journal {self.path} cannot be used: {exc}") from exc
+
+    @contextlib.contextmanager
+    def _transaction(self, *, durable: bool = False) -> Generator[sqlite3.Connection]:
+        with self._use() as db:
+            # In WAL mode NORMAL survives the death of any process, FULL (an fsync a commit) the loss of power too.
+            db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:  # SQLite itself rolls back after some errors, a full disk among them
+                    db.execute("ROLLBACK")
+                raise
+
+
+class NoJournal:
+    """The place on this machine when `FLYWHEEL_JOURNAL` is false: it holds nothing and takes nothing."""
+
+    def commit(self, write: Write, pending: str | None = None, *, durable: bool = False) -> Outcome:  # noqa: ARG002
+        """Refuse."""
+        raise JournalUnavailable("The journal is switched off (FLYWHEEL_JOURNAL=false).")
+
+    def copy(self, key: str) -> Write | None:  # noqa: ARG002
+        """Nothing."""
+        return None
+
+    def remember(self, write: Write) -> None:
+        """Keep no copy."""
+
+    def pending(self, key: str | None = None) -> list[Pending]:  # noqa: ARG002
+        """Nothing is ever pending."""
+        return []
+
+    def settle(self, positions: Sequence[int], write: Write) -> None:
+        """Nothing to take out."""
+
+    def set_aside(self, position: int, why: str) -> None:
+        """Nothing to set aside."""
+
+    def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:  # noqa: ARG002
+        """An empty page."""
+        return []
+
+    def unsent(self, index: str) -> list[Entry]:  # noqa: ARG002
+        """None."""
+        return []
+
+    def keys(self, prefix: str) -> list[str]:  # noqa: ARG002
+        """None."""
+        return []
+
+    def state(self) -> JournalState:
+        """Switched off."""
+        return JournalState(None)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _put(db: sqlite3.Connection, write: Write) -> None:
+    entry = None if write.tombstone else write.entry
+    db.execute(
+        "INSERT OR REPLACE INTO documents (key, text, kept_until, tombstone, list, member, saved_at, note)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            write.key,
+            write.text,
+            micros(write.kept_until) if write.kept_until else None,
+            write.tombstone,
+            *((entry.index, entry.member, entry.saved_at, entry.note) if entry else (None, None, None, None)),
+        ),
+    )
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Open or make the journal: its folder 0700, its files 0600."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not any(path.parent.iterdir()):  # ours alone; a folder that holds other things is left as its owner set it
+        path.parent.chmod(0o700)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))  # SQLite gives -wal and -shm the same mode
+    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("BEGIN IMMEDIATE")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA:
+            raise JournalUnavailable(
+                f"The journal {path} has version {version}; this program knows up to {SCHEMA}. Update the program."
+            )
+        if version < SCHEMA:
+            for statement in _TABLES.split(";"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {SCHEMA}")
+        db.execute("COMMIT")
+    except BaseException:
+        db.close()
+        raise
+    return db
