@@ -1,0 +1,357 @@
+"""Keeps one coaia child alive: starts it, bounds every wait, replaces a broken or deaf one with back-off, ends it.
+
+One task of its own (the keeper) opens and closes each child, so that callers may come from any task. A call is
+never cancelled on the wire, since a cancelled request can kill the stock child: it is left to finish by itself,
+and if it does not, its child is killed.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import site
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import mcp_types as types
+from mcp import MCPError
+from mcp.client.client import Client
+
+from agentic_flywheel.coaia.transport import ChildTransport
+from agentic_flywheel.errors import InvalidArgument, StashUnavailable
+
+logger = logging.getLogger(__name__)
+
+SERVER_FILE = Path(__file__).with_name("server.py")
+
+START_SECONDS = 15.0
+"""How long a child may take until it answers: 0.8 s alone, 3 s among eight on two cores, more under `uvx`."""
+
+FIRST_DELAY, LONGEST_DELAY = 0.1, 3.0
+"""Back-off between children, doubled each time. The longest keeps the promise to be back 5 s after Redis is."""
+
+HOPELESS_DELAY = 1.0
+"""From this delay on, calls no longer wait for the next child."""
+
+CLOSE_SECONDS = 1.0
+"""How long closing waits for the keeper before it is cancelled: it may be in the middle of starting a child."""
+
+STEADY_SECONDS = 10.0
+"""A child that served this long was a good one: the next failure starts the back-off anew."""
+
+INHERITED = (
+    "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TERM", "TMPDIR", "TEMP", "TMP", "TZ", "USER", "LOGNAME", "SSL_CERT_FILE",
+    "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy",
+    "https_proxy", "all_proxy", "no_proxy", "SYSTEMROOT", "PATHEXT", "COMSPEC",
+)  # fmt: skip
+"""Variables handed to the child as they are; so are `UV_*`. All others (REDIS_*, KV_*, UPSTASH_*, …) are not."""
+
+State = Literal["not started", "starting", "ready", "waiting to restart", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildState:
+    """What is known of the child. `generation` counts the children started so far."""
+
+    state: State
+    generation: int
+    pid: int | None
+    verbs: tuple[str, ...]
+    last_error: str | None
+
+
+def child_command(coaia_command: Sequence[str], coaia_python: str) -> list[str]:
+    """The command line of the child: the user's own, or our program under `coaia_python` or this interpreter."""
+    if coaia_command:
+        return [shutil.which(coaia_command[0]) or coaia_command[0], *coaia_command[1:]]
+    # -P: never import a module from the current folder.
+    return [coaia_python or sys.executable, "-P", str(SERVER_FILE)]
+
+
+def child_environment(
+    environ: Mapping[str, str], home: Path, *, redis_url: str, cluster: bool, socket_timeout: float
+) -> dict[str, str]:
+    """The child's whole environment: nothing in it, or in the folders it names, can redirect where data goes."""
+    real_home = Path(environ.get("HOME") or "~").expanduser()
+    env = {name: environ[name] for name in environ if name in INHERITED or name.startswith("UV_")}
+    return env | {
+        "HOME": str(home),
+        "XDG_CACHE_HOME": environ.get("XDG_CACHE_HOME") or str(real_home / ".cache"),  # where uv keeps its packages
+        "XDG_DATA_HOME": environ.get("XDG_DATA_HOME") or str(real_home / ".local" / "share"),
+        "PYTHONUSERBASE": site.getuserbase(),  # `pip install --user` installs below the real home
+        "PYTHONIOENCODING": "utf-8",
+        "COAIAPY_ENV_PATH": str(home / "env"),
+        "LANGFUSE_TRACING_ENABLED": "false",
+        "REDIS_URL": redis_url,
+        "REDIS_CLUSTER": "true" if cluster else "false",
+        # coaiapy falls back to these when it cannot use REDIS_URL; nothing listens on port 0.
+        "REDIS_HOST": "127.0.0.1",
+        "REDIS_PORT": "0",
+        "FLYWHEEL_CHILD_SOCKET_TIMEOUT": f"{socket_timeout:g}",
+        "FLYWHEEL_CHILD_PARENT": str(os.getpid()),
+    }
+
+
+class ChildFolder:
+    """A private HOME and working folder for the child, below `parent` or, where that cannot be, a temporary one.
+
+    It lies two levels down, since coaiapy looks for a `coaia.json` in `..` and `../../shared/etc` as well.
+    """
+
+    def __init__(self, parent: Path | None) -> None:
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        try:
+            if parent is None:
+                raise FileNotFoundError
+            self.path = self._make(parent)
+        except OSError:
+            self._temporary = tempfile.TemporaryDirectory(prefix="agentic-flywheel-")
+            self.path = self._make(Path(self._temporary.name))
+
+    @staticmethod
+    def _make(parent: Path) -> Path:
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = parent / "child" / "home"
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # An empty or a missing file makes coaiapy print a warning.
+        (path / "env").write_text("FLYWHEEL_PRIVATE_ENV=1\n")
+        return path
+
+    def close(self) -> None:
+        """Remove a temporary folder."""
+        if self._temporary:
+            self._temporary.cleanup()
+
+
+class CoaiaClient:
+    """The child's keeper. `start` and `aclose` may be called from different tasks of one event loop."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], folder: ChildFolder) -> None:
+        self._command = command
+        self._env = env
+        self._folder = folder
+        self._keeper: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._replace = asyncio.Event()
+        self._client: Client | None = None
+        self._transport: ChildTransport | None = None
+        self._state: State = "not started"
+        self._generation = 0
+        self._verbs: tuple[str, ...] = ()
+        self._tash_expires = False
+        self._last_error: str | None = None
+        self._was_ready = False
+        self._calls: set[asyncio.Task[types.CallToolResult]] = set()
+
+    def __repr__(self) -> str:
+        return f"CoaiaClient({self._state}, generation {self._generation}, pid {self.state.pid})"
+
+    @property
+    def state(self) -> ChildState:
+        """What is known of the child."""
+        pid = self._transport.pid if self._transport else None
+        return ChildState(self._state, self._generation, pid, self._verbs, self._last_error)
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether any child ever got as far as answering."""
+        return self._was_ready
+
+    @property
+    def generation(self) -> int:
+        """The number of the current child, to name it in `replace`."""
+        return self._generation
+
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """The tools of the last child that answered."""
+        return self._verbs
+
+    @property
+    def tash_expires(self) -> bool:
+        """Whether the child's `coaia_tash` takes `ttl_seconds`."""
+        return self._tash_expires
+
+    def start(self) -> None:
+        """Begin to keep a child; returns at once."""
+        if self._keeper is None and not self._closing.is_set():
+            self._set("starting")
+            self._keeper = asyncio.create_task(self._keep(), name="coaia keeper")
+
+    async def aclose(self) -> None:
+        """End the child, within about 0.3 s if it is well and 1.5 s if it is not."""
+        self._closing.set()
+        self._changed.set()
+        if self._keeper:
+            if self._state != "ready" and self._transport:
+                self._transport.kill()  # it has not answered yet, so it has nothing to finish
+            _, late = await asyncio.wait({self._keeper}, timeout=CLOSE_SECONDS)
+            if late:
+                self._keeper.cancel()
+                await asyncio.wait(late)
+        self._folder.close()
+        self._set("closed")
+
+    async def ready(self, deadline: float) -> None:
+        """Wait until a child answers, till `deadline` (event loop time) at the most.
+
+        Raises:
+            StashUnavailable: none does; at once if the last one could not be started.
+
+        """
+        self.start()
+        while self._state != "ready":
+            if self._state in ("closed", "waiting to restart") or self._closing.is_set():
+                raise StashUnavailable(self._last_error or "The coaia child is not running.")
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._changed.wait()
+            except TimeoutError:
+                raise StashUnavailable("The coaia child is still starting.") from None
+
+    async def call(self, verb: str, arguments: dict[str, Any], deadline: float) -> str:
+        """The text that `verb` answers, by `deadline` (event loop time).
+
+        Raises:
+            StashUnavailable: no answer; whether the verb had its effect is unknown.
+            InvalidArgument: an argument holds half of a surrogate pair, which would kill the connection.
+
+        """
+        _check_text(arguments)
+        await self.ready(deadline)
+        client, generation = self._client, self._generation
+        if client is None:
+            raise StashUnavailable("The coaia child has just gone.")
+        task = asyncio.create_task(client.call_tool(verb, arguments))
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        task.add_done_callback(_look_at_result)
+        remaining = max(0.0, deadline - asyncio.get_running_loop().time())
+        closing = asyncio.ensure_future(self._closing.wait())
+        try:
+            await asyncio.wait({task, closing}, timeout=remaining, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            closing.cancel()
+        if not task.done():
+            if not self._closing.is_set():
+                self.replace(generation, f"no answer to {verb} in time")
+            raise StashUnavailable(f"The coaia child did not answer {verb} in time.")
+        try:
+            result = task.result()
+        except (MCPError, RuntimeError, ValueError, asyncio.CancelledError) as exc:
+            self.replace(generation, f"connection lost ({type(exc).__name__})")
+            raise StashUnavailable(f"The coaia child broke off at {verb}.") from exc
+        return "".join(part.text for part in result.content if isinstance(part, types.TextContent))
+
+    def replace(self, generation: int, why: str) -> None:
+        """Have the child of that generation replaced; one that has been already is left alone."""
+        if generation == self._generation and self._state == "ready":
+            logger.warning("Replacing the coaia child: %s.", why)
+            self._last_error = f"The last child was replaced: {why}."
+            if self._transport:
+                self._transport.kill()
+            self._set("starting")
+            self._replace.set()
+
+    async def _keep(self) -> None:
+        """One child after another, until closed."""
+        delay = FIRST_DELAY
+        loop = asyncio.get_running_loop()
+        while not self._closing.is_set():
+            began = loop.time()
+            self._generation += 1
+            self._replace.clear()
+            self._set("starting")
+            self._transport = transport = ChildTransport(self._command, self._env, self._folder.path)
+            try:
+                await self._serve(transport)
+            except* (OSError, MCPError, TimeoutError, RuntimeError, ValueError) as group:
+                if not self._replace.is_set():
+                    self._last_error = _why(group, transport)
+            finally:
+                self._client = None
+            if loop.time() - began > STEADY_SECONDS:
+                delay = FIRST_DELAY
+            if self._closing.is_set():
+                break
+            if not self._replace.is_set():
+                logger.warning("The coaia child ended: %s Next try in %.1f s.", self._last_error, delay)
+            self._set("waiting to restart" if delay >= HOPELESS_DELAY else "starting")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), delay)
+            delay = min(2 * delay, LONGEST_DELAY)
+        self._set("closed")
+
+    async def _serve(self, transport: ChildTransport) -> None:
+        """Start one child, let it be called, and end it when it is to be replaced or has died."""
+        # "legacy" is the handshake that every MCP server knows, the stock child under SDK 1 included.
+        async with contextlib.AsyncExitStack() as stack:
+            async with asyncio.timeout(START_SECONDS):
+                client = await stack.enter_async_context(Client(transport, mode="legacy"))
+                tools = (await client.list_tools()).tools  # the first call would ask for it anyway
+            self._verbs = tuple(sorted(tool.name for tool in tools))
+            self._tash_expires = any(
+                tool.name == "coaia_tash" and "ttl_seconds" in tool.input_schema.get("properties", {}) for tool in tools
+            )
+            transport.forget_stderr()
+            self._client = client
+            self._was_ready = True
+            self._last_error = None
+            self._set("ready")
+            waits: list[asyncio.Future[Any]] = [
+                asyncio.ensure_future(self._replace.wait()),
+                asyncio.ensure_future(self._closing.wait()),
+                asyncio.ensure_future(transport.ended()),
+            ]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+            if not self._closing.is_set() and not self._replace.is_set():
+                self._last_error = "The coaia child ended by itself."
+                self._set("starting")
+
+    def _set(self, state: State) -> None:
+        self._state = state
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def _why(group: BaseExceptionGroup[Exception], transport: ChildTransport) -> str:
+    """One line that says why a child could not be started."""
+    cause: BaseException = group
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    words = transport.last_words or str(cause) or type(cause).__name__
+    return f"The coaia child could not be started: {words[:300]}"
+
+
+def _look_at_result(task: "asyncio.Task[types.CallToolResult]") -> None:
+    """Nobody may be waiting any more; an exception that is never looked at would be logged as a fault."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _check_text(arguments: Mapping[str, Any]) -> None:
+    for value in arguments.values():
+        if isinstance(value, str):
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise InvalidArgument("A text holds half of a surrogate pair, which is no character.") from None
+
+
+def installed(name: str) -> str | None:
+    """The version of an installed distribution."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

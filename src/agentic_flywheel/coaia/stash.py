@@ -1,0 +1,238 @@
+"""The stash: the far key-value place, and the one reader of the coaia tools' replies.
+
+Success is JSON with `"success": true` and nothing else: the stock tools report every failure as a normal
+result, some of them as plain text. A child that has our verbs is atomic (`coaia_commit` compares and sets inside
+Redis). One with only `coaia_tash` and `coaia_fetch` is a mirror: it is read, compared and written in turn.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, cast
+
+from agentic_flywheel.coaia.client import CoaiaClient
+from agentic_flywheel.codec import Tombstone, load, revision_in, tombstone_in
+from agentic_flywheel.errors import Damaged, NewerSchema, StashUnavailable
+from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.keys import Keys, glob_escape
+from agentic_flywheel.keyvalue import Entry, Outcome, Write, marks
+
+OWN_VERBS = frozenset({"coaia_commit", "coaia_read", "coaia_recent", "coaia_index", "coaia_list"})
+"""What a child must have to be more than a mirror."""
+
+MIRROR_VERBS = frozenset({"coaia_tash", "coaia_fetch"})
+
+MIRROR_LIMIT = 4 * 2**20
+"""Bytes of a document that a mirror child is given; the stock one holds up everybody else for larger ones."""
+
+PAGE = 200
+"""Entries asked for at once."""
+
+
+class TooLargeForMirror(StashUnavailable):
+    """A document that only the journal keeps, because the child is a mirror."""
+
+
+class Stash:
+    """The stash behind `client`. `seconds` and a second per megabyte bound each operation."""
+
+    def __init__(self, client: CoaiaClient, keys: Keys, seconds: float, clock: Callable[[], datetime]) -> None:
+        self.client = client
+        self._keys = keys
+        self._seconds = seconds
+        self._clock = clock
+        self.last_error: str | None = None
+
+    @property
+    def atomic(self) -> bool:
+        """Whether the child compares and sets inside Redis, expires keys and lists them."""
+        return set(self.client.verbs) >= OWN_VERBS
+
+    @property
+    def mirror(self) -> bool:
+        """Whether the child is known to have only the two stock verbs."""
+        return bool(self.client.verbs) and not self.atomic
+
+    def deadline(self, size: int = 0, at_least: float = 0.0) -> float:
+        """The event loop's time by which an operation on `size` bytes must be done."""
+        return asyncio.get_running_loop().time() + max(self._seconds + size / 1_000_000, at_least)
+
+    async def read(self, key: str, deadline: float | None = None) -> str | None:
+        """The document or tombstone under `key`; `None` if there is neither (an expired one counts as none).
+
+        Raises:
+            StashUnavailable: it is not known what is there.
+            Damaged: something is there that is no text of ours.
+
+        """
+        deadline = deadline or self.deadline()
+        await self.client.ready(deadline)
+        if self.atomic:
+            reply = await self._call("coaia_read", {"key": key, "grave": self._keys.tombstone(key)}, deadline)
+            return reply.get("current")
+        return await self._fetch(key, deadline)
+
+    async def commit(self, write: Write, deadline: float | None = None) -> Outcome:
+        """Write, if what the writer saw is still there.
+
+        On a mirror this is read, compare, write: another machine's save of the same moment can be overwritten,
+        and the journal's copy counts as newer unless the mirror's revision is higher.
+
+        Raises:
+            StashUnavailable: whether it was written is unknown.
+
+        """
+        size = len(write.text)
+        deadline = deadline or self.deadline(size)
+        await self.client.ready(deadline)
+        if not self.atomic:
+            return await self._commit_to_mirror(write, deadline)
+        seen, buried = write.seen or "", ""
+        if seen and tombstone_of(seen):
+            seen, buried = "", seen
+        entry = write.entry
+        expected, ending = marks(seen)
+        reply = await self._call(
+            "coaia_commit",
+            {
+                "key": write.key,
+                "value": write.text,
+                "expected": expected,
+                "ending": ending,
+                "grave": self._keys.tombstone(write.key),
+                "buried": buried,
+                "ttl_seconds": self._ttl(write),
+                "bury": write.tombstone,
+                "entry": [entry.index, entry.member, entry.saved_at, entry.note] if entry else None,
+            },
+            deadline,
+        )
+        return Outcome(accepted=bool(reply.get("committed")), current=reply.get("current"))
+
+    async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
+        """A page of the list, newest first; empty on a mirror, which cannot list."""
+        entries, _ = await self.recent_and_unlisted(index, before, limit)
+        return entries
+
+    async def recent_and_unlisted(
+        self, index: str, before: tuple[int, str] | None, limit: int, deadline: float | None = None
+    ) -> tuple[list[Entry], list[str]]:
+        """A page of the list, and members that are stored but not in it (found while reading the first page)."""
+        deadline = deadline or self.deadline()
+        await self.client.ready(deadline)
+        if not self.atomic:
+            return [], []
+        arguments = {"index": index, "documents": self._keys.sessions, "limit": limit, "before": before and [*before]}
+        reply = await self._call("coaia_recent", arguments, deadline)
+        entries = [Entry(index, member, score, note or "") for member, score, note in reply.get("entries", [])]
+        return entries, list(reply.get("unlisted", []))
+
+    async def put_in_list(self, entry: Entry) -> None:
+        """List a session that was stored by somebody who keeps no list."""
+        arguments = {"index": entry.index, "member": entry.member, "score": entry.saved_at, "note": entry.note}
+        await self._call("coaia_index", arguments, self.deadline())
+
+    async def keys(self, prefix: str) -> list[str]:
+        """The keys that begin with `prefix`; none on a mirror, which cannot list."""
+        deadline = self.deadline()
+        await self.client.ready(deadline)
+        if not self.atomic:
+            return []
+        reply = await self._call("coaia_list", {"pattern": glob_escape(prefix) + "*"}, deadline)
+        return list(reply.get("keys", []))
+
+    def session_key(self, session_id: str) -> str:
+        """The key of a session."""
+        return self._keys.session(session_id)
+
+    async def status(self) -> JSONObject:
+        """What Redis says of itself, as far as the child can ask.
+
+        Raises:
+            StashUnavailable: it does not answer.
+
+        """
+        deadline = self.deadline()
+        await self.client.ready(deadline)
+        if "coaia_status" in self.client.verbs:
+            return await self._call("coaia_status", {}, deadline)
+        await self._fetch(self._keys.index, deadline)
+        return {}
+
+    def _ttl(self, write: Write) -> float:
+        if write.kept_until is None:
+            return 0
+        return max(0.001, (write.kept_until - self._clock()).total_seconds())
+
+    async def _fetch(self, key: str, deadline: float) -> str | None:
+        reply = await self._call("coaia_fetch", {"key": key}, deadline)
+        value = reply.get("value")
+        return value if isinstance(value, str) else None
+
+    async def _commit_to_mirror(self, write: Write, deadline: float) -> Outcome:
+        if len(write.text.encode()) > MIRROR_LIMIT:
+            raise TooLargeForMirror(f"This child takes documents up to {MIRROR_LIMIT // 2**20} MiB.")
+        current = await self._fetch(write.key, deadline)
+        if current is not None and current != write.seen and revision_of(current) >= revision_of(write.seen):
+            return Outcome(accepted=False, current=current)
+        arguments: JSONObject = {"key": write.key, "value": write.text}
+        if self.client.tash_expires and (ttl := self._ttl(write)):
+            arguments["ttl_seconds"] = max(1, round(ttl))
+        await self._call("coaia_tash", arguments, deadline)
+        return Outcome(accepted=True)
+
+    async def _call(self, verb: str, arguments: dict[str, Any], deadline: float) -> JSONObject:
+        generation = self.client.generation
+        try:
+            text = await self.client.call(verb, arguments, deadline)
+            reply = self._understood(text, arguments.get("key"), generation)
+        except StashUnavailable as exc:
+            self.last_error = str(exc)
+            raise
+        self.last_error = None
+        return reply
+
+    def _understood(self, text: str, key: str | None, generation: int) -> JSONObject:
+        """The reply if it reports success, or that a key is absent.
+
+        The wordings are those of coaiapy-mcp 0.4.3 `tools.py`.
+        """
+        try:
+            reply = json.loads(text)
+        except ValueError:
+            reply = None
+        if not isinstance(reply, dict):
+            raise StashUnavailable("The coaia child answered something that is not JSON.")
+        reply = cast("JSONObject", reply)
+        if reply.get("success") is True:
+            return reply
+        error = str(reply.get("error", ""))
+        if error == f"Key '{key}' not found in Redis":
+            return {}
+        if error.startswith("Redis is not available"):
+            self.client.replace(generation, "it was started while Redis was away and will not look again")
+            raise StashUnavailable("Redis was not available when the coaia child started; it is being replaced.")
+        if "WRONGTYPE" in error or "DAMAGED" in error:
+            raise Damaged("What is stored under this key in Redis is not text of ours; it is left as it is.")
+        raise StashUnavailable(error.removeprefix("Redis error: ")[:300] or "The coaia child reported no reason.")
+
+
+def tombstone_of(text: str) -> Tombstone | None:
+    """The tombstone that the text is, if it is one."""
+    if '"deleted_at"' not in text[:2000]:
+        return None
+    try:
+        return tombstone_in(load(text, "the document"), "the document")
+    except (Damaged, NewerSchema):
+        return None
+
+
+def revision_of(text: str | None) -> int:
+    """The revision of a document; 0 for none, and above all others for one that must never be overwritten."""
+    if text is None:
+        return 0
+    try:
+        return revision_in(load(text, "the document"))
+    except (Damaged, NewerSchema):
+        return 2**62

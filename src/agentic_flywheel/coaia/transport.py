@@ -1,0 +1,167 @@
+"""One child process as an MCP transport: asyncio pipes, a line a message, and an end that is always bounded.
+
+The SDK's own `stdio_client` hides its process, so a wedged child could not be killed before it is waited for,
+and it reads a line in quadratic time (15 s for 15 MB). This is its `Transport` protocol over asyncio's pipes.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import anyio
+import mcp_types as types
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.shared.message import SessionMessage
+
+logger = logging.getLogger(__name__)
+
+LINE_LIMIT = 512 * 2**20
+"""Bytes of one message. Only a child that writes no newline ever meets it."""
+
+END_OF_INPUT_SECONDS = 0.3
+"""How long a child may take to leave once its input has ended (the stock one needs 0.2 s) before it is killed."""
+
+REAP_SECONDS = 1.0
+"""How long a killed process may take to vanish; only one stuck in the kernel does."""
+
+STDERR_LINES = 5
+"""Last lines of stderr kept to say why a child did not start. Afterwards stderr is read and thrown away: the stock
+child writes whole conversations there."""
+
+
+class ChildTransport:
+    """Starts `command` on entry and ends it on exit. `env` is the whole environment of the child."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], folder: Path) -> None:
+        self._command = command
+        self._env = env
+        self._folder = folder
+        self._process: asyncio.subprocess.Process | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stderr: deque[str] | None = deque(maxlen=STDERR_LINES)
+        self._incoming: MemoryObjectSendStream[SessionMessage | Exception] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, once started."""
+        return self._process.pid if self._process else None
+
+    @property
+    def last_words(self) -> str:
+        """The last line that the child wrote to stderr before it was ready."""
+        return self._stderr[-1] if self._stderr else ""
+
+    def forget_stderr(self) -> None:
+        """Keep nothing of stderr from here on."""
+        self._stderr = None
+
+    async def __aenter__(
+        self,
+    ) -> tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]:
+        """Start the child.
+
+        Raises:
+            OSError: it cannot be started.
+
+        """
+        self._process = process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=self._env,
+            cwd=self._folder,
+            limit=LINE_LIMIT,
+            start_new_session=True,  # a group of its own, so that a launcher (uvx) dies with what it launched
+        )
+        self._incoming, read_stream = anyio.create_memory_object_stream[SessionMessage | Exception](16)
+        write_stream, outgoing = anyio.create_memory_object_stream[SessionMessage](16)
+        if process.stdin and process.stdout and process.stderr:  # they are: all three were asked to be pipes
+            self._tasks = [
+                asyncio.create_task(self._read(process.stdout, self._incoming)),
+                asyncio.create_task(self._write(process.stdin, outgoing)),
+                asyncio.create_task(self._drain_stderr(process.stderr)),
+            ]
+        return read_stream, write_stream
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the child: its input ends, then, after a moment, it is killed with all it started."""
+        process = self._process
+        if process is None:
+            return
+        with anyio.CancelScope(shield=True):
+            if process.stdin:
+                process.stdin.close()
+            with anyio.move_on_after(END_OF_INPUT_SECONDS):
+                await process.wait()
+            self.kill()
+            with anyio.move_on_after(REAP_SECONDS):
+                await process.wait()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            # A grandchild may hold the pipes open; closing the transport lets go of our ends.
+            process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001  asyncio offers no public way
+
+    async def ended(self) -> None:
+        """Wait for the child's own end (or that of its stdout, which for us is the same)."""
+        await asyncio.wait({self._tasks[0]})
+
+    def kill(self) -> None:
+        """Kill the child and everything in its group, at once."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if sys.platform == "win32":
+                self._process.kill()
+            else:
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def _read(
+        self, stdout: asyncio.StreamReader, incoming: MemoryObjectSendStream[SessionMessage | Exception]
+    ) -> None:
+        """Hand on each line that is a message; anything else on stdout (a stray print) is skipped."""
+        async with incoming:
+            while True:
+                try:
+                    line = await stdout.readline()
+                except ValueError:
+                    logger.warning("The coaia child wrote %s bytes without a newline; it will be replaced.", LINE_LIMIT)
+                    return
+                if not line:
+                    return
+                try:
+                    message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
+                except ValueError:
+                    logger.debug("The coaia child wrote a line that is no message (%d bytes).", len(line))
+                    continue
+                try:
+                    await incoming.send(SessionMessage(message))
+                except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                    return
+
+    async def _write(self, stdin: asyncio.StreamWriter, outgoing: MemoryObjectReceiveStream[SessionMessage]) -> None:
+        async with outgoing:
+            try:
+                async for item in outgoing:
+                    line = item.message.model_dump_json(by_alias=True, exclude_unset=True)
+                    stdin.write(line.encode() + b"\n")
+                    await stdin.drain()
+            except (ConnectionError, OSError):
+                if self._incoming:
+                    self._incoming.close()  # the session sees the end instead of waiting for answers
+
+    async def _drain_stderr(self, stderr: asyncio.StreamReader) -> None:
+        """Read stderr for ever: a full pipe would stall the child."""
+        while chunk := await stderr.read(65_536):
+            if self._stderr is not None:
+                self._stderr.extend(line for line in chunk.decode(errors="replace").splitlines() if line.strip())
