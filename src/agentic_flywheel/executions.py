@@ -1,0 +1,124 @@
+"""The rules of keeping execution results and flow histories."""
+
+from collections.abc import Callable
+from datetime import datetime
+from uuid import uuid4
+
+from agentic_flywheel.change import expired
+from agentic_flywheel.changes import ExecutionChange, FlowAppend, flow_executions
+from agentic_flywheel.codec import iso, kept_until_in, load, tombstone_in
+from agentic_flywheel.errors import DocumentError, InvalidArgument, JournalUnavailable, Unavailable
+from agentic_flywheel.jsontext import JSONObject, check_json, dumps
+from agentic_flywheel.keys import Keys, check_id
+from agentic_flywheel.places import Places
+from agentic_flywheel.results import CacheResult, ExecutionResult, FlowHistoryResult, reason_of
+from agentic_flywheel.settings import MAX_TTL_SECONDS
+
+_BOOKKEEPING = ("schema_version", "operation")
+"""Fields of a stored execution that are the store's own affair."""
+
+
+class ExecutionStore:
+    """Executions by id, and the executions of each flow in each session."""
+
+    def __init__(
+        self, places: Places, keys: Keys, *, ttl_seconds: int, max_bytes: int, clock: Callable[[], datetime]
+    ) -> None:
+        self._places = places
+        self._keys = keys
+        self._ttl_seconds = ttl_seconds
+        self._max_bytes = max_bytes
+        self._clock = clock
+
+    async def cache_result(
+        self,
+        result: JSONObject,
+        execution_id: str = "",
+        session_id: str = "",
+        flow_id: str = "",
+        ttl_seconds: int | None = None,
+        **details: JSONObject | None,
+    ) -> CacheResult:
+        """Keep an execution; with both ids also at the end of its flow's history.
+
+        `details` are `input`, `parameters` and `metrics`.
+        """
+        execution_id = check_id(execution_id, "execution_id") if execution_id else f"execution_{uuid4().hex}"
+        for name, value in (("session_id", session_id), ("flow_id", flow_id)):
+            if value:
+                check_id(value, name)
+        given = {name: value for name, value in details.items() if value is not None}
+        for name, value in (("result", result), *given.items()):
+            check_json(value, name)
+        ttl = self._ttl_seconds if ttl_seconds is None else check_ttl(ttl_seconds)
+        record: JSONObject = {"id": execution_id, "session_id": session_id or None, "flow_id": flow_id or None,
+                              "cached_at": iso(self._clock()), "result": result, **given}  # fmt: skip
+        if (size := len(dumps(record).encode())) > self._max_bytes:
+            reason = f"The result has {size:,} bytes; the limit is {self._max_bytes:,} (FLYWHEEL_MAX_SESSION_BYTES)."
+            return CacheResult(cached=False, execution_id=execution_id, stored_in="none", expires_at=None,
+                               reason="too_large", message=reason)  # fmt: skip
+        change = ExecutionChange(
+            key=self._keys.execution(execution_id), operation=uuid4().hex, record=record, ttl_seconds=ttl
+        )
+        try:
+            placed = await self._places.write(change)
+            if session_id and flow_id:
+                await self._places.write(
+                    FlowAppend(
+                        key=self._keys.history(session_id, flow_id),
+                        operation=uuid4().hex,
+                        session_id=session_id,
+                        flow_id=flow_id,
+                        record=record,
+                        ttl_seconds=ttl,
+                        max_bytes=self._max_bytes,
+                    )
+                )
+        except (DocumentError, JournalUnavailable) as exc:
+            return CacheResult(cached=False, execution_id=execution_id, stored_in="none", expires_at=None,
+                               reason=reason_of(exc), message=str(exc))  # fmt: skip
+        expires_at = iso(placed.answer.kept_until)
+        return CacheResult(cached=True, execution_id=execution_id, stored_in=placed.stored_in, expires_at=expires_at)
+
+    async def get_result(self, execution_id: str) -> ExecutionResult:
+        """The execution kept under an id."""
+        check_id(execution_id, "execution_id")
+        try:
+            found = await self._places.read(self._keys.execution(execution_id))
+            if found.text is None:
+                return ExecutionResult(found=False, reason="not_found")
+            execution = load(found.text, f"execution {execution_id!r}")
+        except (DocumentError, Unavailable) as exc:
+            return ExecutionResult(found=False, reason=reason_of(exc), message=str(exc))
+        if tombstone := tombstone_in(execution, "the execution"):
+            return ExecutionResult(found=False, reason=tombstone.because)
+        if expired(kept_until_in(execution), self._clock()):
+            return ExecutionResult(found=False, reason="expired")
+        return ExecutionResult(found=True, execution={k: v for k, v in execution.items() if k not in _BOOKKEEPING})
+
+    async def get_flow_history(self, session_id: str, flow_id: str, limit: int | None = None) -> FlowHistoryResult:
+        """The newest executions of a flow in a session, oldest first."""
+        check_id(session_id, "session_id")
+        check_id(flow_id, "flow_id")
+        if limit is not None and limit < 1:
+            raise InvalidArgument("limit must be at least 1.")
+        try:
+            found = await self._places.read(self._keys.history(session_id, flow_id))
+            executions = flow_executions(found.text, self._clock())
+        except (DocumentError, Unavailable) as exc:
+            return FlowHistoryResult(found=False, executions=[], reason=reason_of(exc), message=str(exc))
+        if not executions:
+            return FlowHistoryResult(found=False, executions=[], reason="not_found")
+        return FlowHistoryResult(found=True, executions=executions[-limit:] if limit else executions)
+
+
+def check_ttl(ttl_seconds: int) -> int:
+    """The time to live in seconds, if it is allowed; 0 means never expires.
+
+    Raises:
+        InvalidArgument: it is negative or beyond `MAX_TTL_SECONDS`.
+
+    """
+    if not 0 <= ttl_seconds <= MAX_TTL_SECONDS:
+        raise InvalidArgument(f"ttl_seconds must be from 0 (never expires) to {MAX_TTL_SECONDS}.")
+    return ttl_seconds

@@ -1,0 +1,378 @@
+"""Where documents are: the stash when it answers, the journal when it does not, and the way from one to the other.
+
+A change goes to the stash first; if that does not take it within its bound, it is committed to the journal,
+together with an outbox entry that a background task sends on (the drain). What the stash holds and this machine
+saw is copied to the journal, so that it is there when the stash is not.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Generic, Literal, ParamSpec, TypeVar, cast
+from weakref import WeakValueDictionary
+
+import anyio
+import anyio.to_thread
+
+from agentic_flywheel.change import Change, Step, expired
+from agentic_flywheel.changes import AnyChange, Deletion, as_copy, dump_change, load_change
+from agentic_flywheel.coaia.stash import Stash, TooLargeForMirror, revision_of
+from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashUnavailable, Unavailable
+from agentic_flywheel.journal import LocalPlace
+from agentic_flywheel.keyvalue import Entry, Write
+from agentic_flywheel.saving import Renewal, SessionChange
+
+logger = logging.getLogger(__name__)
+
+FIRST_READ_SECONDS = 10.0
+"""How long a read that only the stash can answer waits for the first child: eight at once take 3 s to start."""
+
+DRAIN_DELAYS = (0.25, 0.5, 1.0, 2.0)
+"""Seconds between attempts to drain while the stash is away; the last one repeats."""
+
+IDLE_LOOK_SECONDS = 30.0
+"""How often the outbox is looked at for what another process of this machine left there."""
+
+HELD_AT_CLOSING_SECONDS = 0.5
+"""How long closing waits for writes under way before they are told to go to the journal."""
+
+LAST_DRAIN_SECONDS = 0.7
+"""How long closing drains; the rest is sent by the next process."""
+
+StoredIn = Literal["redis", "journal"]
+Answer = TypeVar("Answer")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+@dataclass(frozen=True, slots=True)
+class Placed(Generic[Answer]):
+    """Where a change is kept now, and its answer."""
+
+    stored_in: StoredIn
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is stored under a key (`None`: nothing), where that was read, and whether the stash was not asked."""
+
+    text: str | None
+    source: StoredIn
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Entries of a list, newest first. `more`: there are older ones. `shared`: the stash answered for them."""
+
+    entries: list[Entry]
+    more: bool
+    shared: bool
+
+
+class Places:
+    """The journal and, if Redis is to be used, the stash."""
+
+    def __init__(self, journal: LocalPlace, stash: Stash | None, clock: Callable[[], datetime]) -> None:
+        self.journal = journal
+        self.stash = stash
+        self._clock = clock
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._wake = asyncio.Event()
+        self._drainer: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Start the child and the drain in the background; returns at once."""
+        if self.stash:
+            self.stash.client.start()
+            self._wake.set()
+            self._drainer = asyncio.create_task(self._drain_for_ever(), name="drain")
+
+    async def wait_for_child(self, seconds: float) -> None:
+        """Wait until the child answers, or cannot be started, or the time is up."""
+        if self.stash:
+            with contextlib.suppress(StashUnavailable):
+                await self.stash.client.ready(self.stash.deadline(at_least=seconds))
+
+    async def let_go(self) -> None:
+        """End the child now: what waits for it goes to the journal."""
+        if self.stash:
+            await self.stash.client.aclose()
+
+    async def aclose(self) -> None:
+        """Let writes under way finish (in the journal if need be), drain a little, end the child."""
+        with anyio.move_on_after(HELD_AT_CLOSING_SECONDS):
+            await self._idle.wait()
+        if self._drainer:
+            self._drainer.cancel()
+            await asyncio.wait({self._drainer})
+        if self.stash:
+            with anyio.move_on_after(LAST_DRAIN_SECONDS), contextlib.suppress(Unavailable):
+                if self.stash.client.state.state == "ready":
+                    await self.drain()
+        await self.let_go()
+        await self._idle.wait()  # every write is bounded, and with the child gone only the journal is left
+        await self._local(self.journal.close)
+
+    async def write(self, change: Change[Answer]) -> Placed[Answer]:
+        """Apply a change where it can be kept.
+
+        Raises:
+            DocumentError: it cannot be applied to what is stored.
+            JournalUnavailable: neither place can keep it.
+
+        """
+        async with self._lock(change.key):
+            pending = self.stash is not None
+            if self.stash:
+                try:
+                    return Placed("redis", await self._write_to_stash(self.stash, change))
+                except TooLargeForMirror:
+                    pending = False
+                except StashUnavailable as exc:
+                    logger.info("Saved to the journal: %s", exc)
+            answer = await self._local(self._write_to_journal, change, pending)
+            self._wake.set()
+            return Placed("journal", answer)
+
+    async def renew(self, renewal: Renewal) -> None:
+        """Start a session's clock again where it is kept; while that cannot be reached, nothing is done."""
+        async with self._lock(renewal.key):
+            with contextlib.suppress(Unavailable, DocumentError):
+                if self.stash:
+                    await self._write_to_stash(self.stash, renewal)
+                else:
+                    await self._local(self._write_to_journal, renewal, pending=False)
+
+    async def read(self, key: str, member: str = "", index: str = "") -> Found:
+        """What is stored under `key`, expired or not; a session (`member` of `index`) is copied to the journal.
+
+        Raises:
+            Unavailable: it is not known.
+            Damaged: something is stored that is no text of ours.
+
+        """
+        async with self._lock(key):
+            copy = await self._copy(key)
+            if self.stash is None:
+                return Found(copy.text if copy else None, "journal", stale=False)
+            known = copy and not expired(copy.kept_until, self._clock())
+            try:
+                deadline = self.stash.deadline(at_least=0.0 if known else self._patience)
+                await self._drain_key(self.stash, key, deadline)
+                text = await self.stash.read(key, deadline)
+            except StashUnavailable:
+                # What is still pending was never anywhere but here, so that it expired is known too.
+                if not copy or not (known or await self._local(self.journal.pending, key)):
+                    raise
+                return Found(copy.text, "journal", stale=True)
+            copy = await self._copy(key)  # the drain may have changed it
+            if copy and (text is None or (self.stash.mirror and revision_of(copy.text) >= revision_of(text))):
+                return Found(copy.text, "journal", stale=False)
+            if text is not None:
+                with contextlib.suppress(DocumentError):
+                    await self._remember(as_copy(key, text, member, index))
+            return Found(text, "redis", stale=False)
+
+    async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> Page:
+        """A page of the list: the stash's, with what is pending here; without the stash, the journal's."""
+        if self.stash:
+            try:
+                await self.stash.client.ready(self.stash.deadline(at_least=self._patience))
+                if self.stash.atomic:
+                    return await self._shared_page(self.stash, index, before, limit)
+            except StashUnavailable as exc:
+                logger.info("Listing this machine's sessions only: %s", exc)
+        entries = await self._local(self.journal.recent, index, before, limit)
+        return Page(entries, more=len(entries) == limit, shared=False)
+
+    async def keys(self, prefix: str) -> list[str]:
+        """The keys that begin with `prefix`, here and, if it answers, in the stash."""
+        found = set(await self._local(self.journal.keys, prefix))
+        if self.stash:
+            with contextlib.suppress(StashUnavailable):
+                found |= set(await self.stash.keys(prefix))
+        return sorted(found)
+
+    async def drain(self) -> None:
+        """Send what is pending to the stash, in order per key.
+
+        Raises:
+            StashUnavailable: it does not take it now.
+
+        """
+        if self.stash is None:
+            return
+        while pending := await self._local(self.journal.pending):
+            for key in dict.fromkeys(item.key for item in pending):
+                async with self._lock(key):
+                    await self._drain_key(self.stash, key, self.stash.deadline())
+
+    async def _write_to_stash(self, stash: Stash, change: Change[Answer]) -> Answer:
+        size = len(dump_change(cast("AnyChange", change)))
+        deadline = stash.deadline(size)
+        await stash.client.ready(deadline)
+        with contextlib.suppress(JournalUnavailable):
+            await self._drain_key(stash, change.key, deadline)
+        copy = await self._copy(change.key)
+        step = await self._settle(stash, change, copy.text if copy else None, deadline)
+        if step.write:
+            await self._remember(step.write)
+        return step.answer
+
+    async def _settle(self, stash: Stash, change: Change[Answer], copy: str | None, deadline: float) -> Step[Answer]:
+        """Apply and commit until nobody else commits in between.
+
+        Begins with the journal's copy, which is what the stash holds unless another machine saved since. If the
+        stash has lost the document altogether, the copy stands in for it.
+        """
+        base, seen, confirmed = copy, copy, False
+        while True:
+            try:
+                step = change.apply(base, self._clock())
+            except DocumentError:
+                if confirmed:
+                    raise
+                step = None
+            if step and step.write:
+                outcome = await stash.commit(replace(step.write, seen=seen), deadline)
+                if outcome.accepted:
+                    return step
+                seen = outcome.current
+            elif step and confirmed:
+                return step
+            else:
+                seen = await stash.read(change.key, deadline)
+            base, confirmed = seen if seen is not None else copy, True
+
+    def _write_to_journal(self, change: Change[Answer], pending: bool) -> Answer:  # noqa: FBT001
+        while True:
+            copy = self.journal.copy(change.key)
+            step = change.apply(copy.text if copy else None, self._clock())
+            if step.write is None:
+                return step.answer
+            kept = dump_change(cast("AnyChange", step.pending)) if pending else None
+            if self.journal.commit(step.write, kept, durable=True).accepted:
+                return step.answer
+
+    async def _drain_key(self, stash: Stash, key: str, deadline: float) -> None:
+        """Send the pending changes of a key, oldest first. Its lock is held."""
+        pending = await self._local(self.journal.pending, key)
+        if not pending:
+            return
+        copy = await self._local(self.journal.copy, key)
+        alive = copy and not expired(copy.kept_until, self._clock())
+        # Where nothing is, the document here, which holds every pending change, is what there shall be.
+        lost = copy and alive and await stash.read(key, deadline) is None
+        if copy and lost and (await stash.commit(copy, deadline)).accepted:
+            await self._local(self.journal.settle, [item.position for item in pending], copy)
+            return
+        for item in pending:
+            change = load_change(item.change)
+            try:
+                step: Step[object] = await self._settle(stash, cast("Change[object]", change), None, deadline)
+                text = step.write.text if step.write else await stash.read(key, deadline)
+                member, index = _listed(change)
+                kept = step.write or as_copy(key, text or "", member, index)
+            except (DocumentError, TooLargeForMirror) as exc:
+                logger.warning("A pending change was set aside: %s", exc)
+                await self._local(self.journal.set_aside, item.position, str(exc))
+            else:
+                await self._local(self.journal.settle, [item.position], kept)
+
+    async def _drain_for_ever(self) -> None:
+        attempt = 0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), IDLE_LOOK_SECONDS)
+            self._wake.clear()
+            try:
+                await self.drain()
+                attempt = 0
+            except JournalUnavailable as exc:
+                logger.info("The outbox cannot be read: %s", exc)
+            except StashUnavailable:
+                await asyncio.sleep(DRAIN_DELAYS[min(attempt, len(DRAIN_DELAYS) - 1)])
+                attempt += 1
+                self._wake.set()
+
+    async def _shared_page(self, stash: Stash, index: str, before: tuple[int, str] | None, limit: int) -> Page:
+        listed, unlisted = await stash.recent_and_unlisted(index, before, limit)
+        if unlisted and await self._put_in_list(stash, index, unlisted):
+            listed, _ = await stash.recent_and_unlisted(index, before, limit)
+        more = len(listed) == limit
+        unsent: list[Entry] = []
+        with contextlib.suppress(JournalUnavailable):
+            unsent = await self._local(self.journal.unsent, index)
+        members = {entry.member for entry in unsent}
+        end = _order(listed[-1]) if listed and more else (0, "")
+        here = [e for e in unsent if (before is None or _order(e) < before) and _order(e) > end]
+        entries = sorted([*here, *(e for e in listed if e.member not in members)], key=_order, reverse=True)
+        return Page(entries, more, shared=True)
+
+    async def _put_in_list(self, stash: Stash, index: str, members: list[str]) -> bool:
+        """List sessions that somebody stored without listing them; whether there was one."""
+        put = False
+        for member in members:
+            key = stash.session_key(member)
+            with contextlib.suppress(DocumentError):
+                if text := await stash.read(key):
+                    copy = as_copy(key, text, member, index)
+                    if copy.entry:
+                        await stash.put_in_list(copy.entry)
+                        put = True
+        return put
+
+    @property
+    def _patience(self) -> float:
+        """How long a read that only the stash can answer may wait for the first child, in seconds."""
+        return 0.0 if self.stash is None or self.stash.client.was_ready else FIRST_READ_SECONDS
+
+    async def _copy(self, key: str) -> Write | None:
+        """What the journal knows; nothing where it cannot be read."""
+        try:
+            return await self._local(self.journal.copy, key)
+        except JournalUnavailable as exc:
+            logger.info("%s", exc)
+            return None
+
+    async def _remember(self, write: Write) -> None:
+        try:
+            await self._local(self.journal.remember, write)
+        except JournalUnavailable as exc:
+            logger.warning("Kept in Redis only: %s", exc)
+
+    @contextlib.asynccontextmanager
+    async def _lock(self, key: str) -> AsyncGenerator[None]:
+        """One operation of a key at a time in this process; between processes, commits compare."""
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            async with lock:
+                yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
+
+    async def _local(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Run a verb of the journal in a worker thread."""
+        return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs))
+
+
+def _order(entry: Entry) -> tuple[int, str]:
+    return entry.saved_at, entry.member
+
+
+def _listed(change: AnyChange) -> tuple[str, str]:
+    if isinstance(change, SessionChange | Renewal):
+        return change.session_id, change.index
+    return (change.member, change.index) if isinstance(change, Deletion) and change.index else ("", "")

@@ -1,0 +1,381 @@
+"""The rules of saving, resuming, listing, deleting and expiring sessions, whichever place keeps the documents.
+
+Storage that is down is an answer here, never an exception. Wrong arguments raise `InvalidArgument`.
+"""
+
+import asyncio
+import difflib
+import os
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+from uuid import uuid4
+
+from agentic_flywheel.backends.base import BackendType, FlowStatus
+from agentic_flywheel.change import expired
+from agentic_flywheel.changes import Deletion
+from agentic_flywheel.coaia.client import ChildFolder, CoaiaClient, child_command, child_environment
+from agentic_flywheel.coaia.stash import Stash
+from agentic_flywheel.codec import Document, Tombstone, decode, iso, public
+from agentic_flywheel.errors import (
+    Conflict,
+    DocumentError,
+    FlywheelError,
+    InvalidArgument,
+    JournalUnavailable,
+    Unavailable,
+)
+from agentic_flywheel.executions import ExecutionStore, check_ttl
+from agentic_flywheel.journal import Journal, NoJournal
+from agentic_flywheel.jsontext import JSONObject, check_json, dumps
+from agentic_flywheel.keys import Keys, check_id
+from agentic_flywheel.keyvalue import Entry
+from agentic_flywheel.listing import Wanted, read_cursor, write_cursor
+from agentic_flywheel.merge import Memory
+from agentic_flywheel.places import Found, Places
+from agentic_flywheel.results import DeleteResult, ListResult, ResumeResult, SaveResult, reason_of
+from agentic_flywheel.saving import Renewal, SessionChange, retry_id
+from agentic_flywheel.settings import Settings
+
+CHARACTERS_PER_TOKEN = 4
+"""Of compact JSON. Near enough for every model, and the same in budgets and tests."""
+
+MAX_PAGE = 1000
+"""The most sessions that one list shows."""
+
+READ_AHEAD = 200
+"""Entries read at once while a filtered list fills its page."""
+
+RENEWED_WITHIN_SECONDS = 1
+"""A session resumed again within this time is not renewed again."""
+
+SUGGESTIONS = 3
+"""Ids offered when one is not found."""
+
+MAX_TEXT = 100_000
+"""Characters of a title or summary: lists show them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """What a caller asks to save; absent means unchanged. `values` are other `UniversalSession` fields as JSON."""
+
+    session_id: str = ""
+    history: list[JSONObject] | None = None
+    context: JSONObject | None = None
+    title: str = ""
+    summary: str = ""
+    tags: list[str] | None = None
+    values: JSONObject = field(default_factory=JSONObject)
+    ttl_seconds: int | None = None
+    mode: Literal["append", "replace"] = "append"
+    expected_revision: int | None = None
+
+
+class SessionStore:
+    """Sessions, executions and flow histories, kept in `places` under `keys`."""
+
+    def __init__(
+        self,
+        places: Places,
+        keys: Keys,
+        *,
+        session_ttl_seconds: int,
+        max_bytes: int,
+        user: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.places = places
+        self._keys = keys
+        self._session_ttl_seconds = session_ttl_seconds
+        self._max_bytes = max_bytes
+        self._user = user
+        self._clock = clock
+        self._renewals: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> "SessionStore":
+        self.places.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.places.aclose()
+
+    async def save(self, save: Save, memory: Memory) -> SaveResult:
+        """Merge a save into its session, or begin one."""
+        session_id = check_id(save.session_id, "session_id") if save.session_id else f"session_{uuid4().hex}"
+        _check_save(save)
+        repeatable = (session_id, save.mode, save.expected_revision, save.history, save.context, save.title,
+                      save.summary, save.tags, save.values, save.ttl_seconds)  # fmt: skip
+        seen = memory.of(session_id)
+        async with seen.lock:
+            change = SessionChange(
+                key=self._keys.session(session_id),
+                operation=uuid4().hex if save.expected_revision is None else retry_id(*repeatable),
+                session_id=session_id,
+                index=self._keys.index,
+                mode=save.mode,
+                turns=save.history,
+                context=save.context,
+                values=save.values,
+                title=save.title,
+                summary=save.summary,
+                tags=save.tags,
+                ttl_seconds=save.ttl_seconds,
+                default_ttl_seconds=self._session_ttl_seconds,
+                default_user=self._user,
+                max_bytes=self._max_bytes,
+                expected_revision=save.expected_revision,
+                views=seen.views,
+            )
+            try:
+                placed = await self.places.write(change)
+            except DocumentError as exc:
+                revision = exc.revision if isinstance(exc, Conflict) else 0
+                return _not_saved(session_id, exc, revision)
+            except JournalUnavailable as exc:
+                return _not_saved(session_id, exc)
+            saved = placed.answer
+            afresh = save.mode == "replace" or saved.turns == saved.added
+            seen.saved(save.history or [], saved.history, afresh=afresh)
+        return SaveResult(
+            saved=True,
+            session_id=session_id,
+            revision=saved.revision,
+            provisional=placed.stored_in == "journal" and self.places.stash is not None,
+            turns=saved.turns,
+            added_turns=saved.added,
+            stored_in=placed.stored_in,
+            expires_at=iso(saved.kept_until),
+        )
+
+    async def resume(
+        self,
+        memory: Memory,
+        session_id: str = "",
+        user_id: str = "",
+        max_tokens: int = 20_000,
+        before_turn: int | None = None,
+        revision: int | None = None,
+    ) -> ResumeResult:
+        """A session with the newest turns that fit; without an id, the one saved last."""
+        if max_tokens < 1:
+            raise InvalidArgument("max_tokens must be at least 1.")
+        if before_turn is not None and before_turn < 0:
+            raise InvalidArgument("before_turn must be 0 or more: it is the position before which turns are wanted.")
+        try:
+            if not session_id:
+                return await self._resume_latest(memory, user_id, max_tokens, before_turn)
+            check_id(session_id, "session_id")
+            document, found = await self._document(session_id)
+        except DocumentError as exc:
+            return ResumeResult(found=False, reason=exc.reason, message=str(exc))
+        except Unavailable as exc:
+            return ResumeResult(found=False, reason="unavailable", message=str(exc))
+        if not isinstance(document, Document):
+            return await self._not_found(session_id, user_id, document)
+        if revision is not None and revision != document.revision:
+            text = f"Only revision {document.revision} of session {session_id!r} is kept."
+            return ResumeResult(found=False, reason="not_found", message=text, revision=document.revision)
+        return self._window(memory, document, found, max_tokens, before_turn)
+
+    async def list_sessions(self, wanted: Wanted, limit: int = 20, cursor: str = "") -> ListResult:
+        """Listing rows, newest first."""
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidArgument(f"limit must be from 1 to {MAX_PAGE}.")
+        if wanted.status:
+            _one_of(FlowStatus, wanted.status, "status")
+        wanted = replace(wanted, user_id=wanted.user_id or self._user)
+        before = read_cursor(cursor) if cursor else None
+        rows: list[tuple[Entry, JSONObject]] = []
+        while True:
+            try:
+                page = await self.places.recent(self._keys.index, before, max(READ_AHEAD, limit + 1))
+            except JournalUnavailable as exc:
+                return ListResult(sessions=[row for _, row in rows], scope="this machine", message=str(exc))
+            rows += wanted.rows(page.entries, self._clock())
+            if len(rows) > limit or not page.more or not page.entries:
+                break
+            before = (page.entries[-1].saved_at, page.entries[-1].member)
+        scope = "shared" if page.shared else "this machine"
+        result = ListResult(sessions=[row for _, row in rows[:limit]], scope=scope)
+        if len(rows) > limit:
+            result.next_cursor = write_cursor(rows[limit - 1][0])
+        return result
+
+    async def delete(self, session_id: str, memory: Memory) -> DeleteResult:
+        """Take a session away, with its flow histories."""
+        check_id(session_id, "session_id")
+        deletion = self._deletion(self._keys.session(session_id), session_id, self._keys.index)
+        async with memory.of(session_id).lock:
+            memory.forget(session_id)
+            try:
+                placed = await self.places.write(deletion)
+                for key in await self.places.keys(self._keys.histories(session_id)):
+                    await self.places.write(self._deletion(key, "", ""))
+            except DocumentError as exc:
+                return DeleteResult(deleted=False, reason=exc.reason, message=str(exc))
+            except JournalUnavailable as exc:
+                return DeleteResult(deleted=False, reason="unavailable", message=str(exc))
+        deleted = placed.answer
+        if deleted.deleted:
+            return DeleteResult(deleted=True)
+        unasked = deleted.reason == "not_found" and placed.stored_in == "journal" and self.places.stash is not None
+        return DeleteResult(deleted=False, reason="unavailable" if unasked else deleted.reason)
+
+    def _deletion(self, key: str, member: str, index: str) -> Deletion:
+        return Deletion(key=key, operation=uuid4().hex, member=member, index=index)
+
+    async def _document(self, session_id: str) -> tuple[Document | Tombstone | None, Found]:
+        """What is stored of a session; an expired document on a child that cannot expire keys is overwritten."""
+        key = self._keys.session(session_id)
+        found = await self.places.read(key, session_id, self._keys.index)
+        document = decode(found.text, session_id) if found.text is not None else None
+        if isinstance(document, Document) and expired(document.kept_until, self._clock()):
+            buried = Tombstone(session_id, document.revision, self._clock(), None, "expired")
+            if self.places.stash and self.places.stash.mirror and found.source == "redis":
+                deletion = Deletion(key=key, operation=uuid4().hex, member=session_id, because="expired")
+                await self.places.write(deletion)
+            return buried, found
+        return document, found
+
+    async def _resume_latest(
+        self, memory: Memory, user_id: str, max_tokens: int, before_turn: int | None
+    ) -> ResumeResult:
+        page = await self.list_sessions(Wanted(user_id=user_id), limit=SUGGESTIONS)
+        for row in page.sessions:
+            document, found = await self._document(row["id"])
+            if isinstance(document, Document):  # a listed session may be gone by now
+                return self._window(memory, document, found, max_tokens, before_turn)
+        stash = self.places.stash
+        if stash and page.scope == "this machine" and not stash.mirror:
+            return ResumeResult(found=False, reason="unavailable")
+        return ResumeResult(found=False, reason="not_found")
+
+    async def _not_found(self, session_id: str, user_id: str, tombstone: Tombstone | None) -> ResumeResult:
+        page = await self.list_sessions(Wanted(user_id=user_id), limit=READ_AHEAD)
+        ids = [row["id"] for row in page.sessions]
+        near = difflib.get_close_matches(session_id, ids, SUGGESTIONS)
+        near += [i for i in ids if i not in near and session_id.casefold() in i.casefold()]
+        reason = tombstone.because if tombstone else "not_found"
+        return ResumeResult(found=False, reason=reason, suggestions=near[:SUGGESTIONS])
+
+    def _renew(self, document: Document) -> None:
+        """Start the session's clock again, behind the answer's back."""
+        ttl, until = document.ttl_seconds, document.kept_until
+        if ttl and until and until - self._clock() < timedelta(seconds=ttl - RENEWED_WITHIN_SECONDS):
+            key = self._keys.session(document.session.id)
+            renewal = Renewal(key=key, operation=uuid4().hex, session_id=document.session.id, index=self._keys.index)
+            task = asyncio.create_task(self.places.renew(renewal))
+            self._renewals.add(task)
+            task.add_done_callback(self._renewals.discard)
+
+    def _window(
+        self, memory: Memory, document: Document, found: Found, max_tokens: int, before_turn: int | None
+    ) -> ResumeResult:
+        """The newest turns before `before_turn` that fit the budget beside the rest of the session; one at least."""
+        history = document.session.history
+        end = len(history) if before_turn is None else min(before_turn, len(history))
+        session = public(document)
+        room = max_tokens * CHARACTERS_PER_TOKEN - len(dumps(session | {"history": history[:0]}))
+        start = end
+        while start:
+            room -= len(dumps(history[start - 1])) + (start < end)  # and a comma between two turns
+            if room < 0 and start < end:
+                break
+            start -= 1
+        session["history"] = history[start:end]
+        memory.of(document.session.id).resumed(history)
+        self._renew(document)
+        result = ResumeResult(
+            found=True,
+            session=session,
+            revision=document.revision,
+            total_turns=len(history),
+            omitted_turns=len(history) - (end - start),
+            source=found.source,
+            stale=found.stale,
+        )
+        if start:
+            result.next_before_turn = start
+        return result
+
+
+def open_store(settings: Settings, clock: Callable[[], datetime] | None = None) -> tuple[SessionStore, ExecutionStore]:
+    """The store that the settings describe, and its twin for executions; nothing is started until it is entered."""
+    clock = clock or _utc_now
+    keys = Keys(settings.key_prefix)
+    journal = Journal(settings.data_dir, clock) if settings.journal else NoJournal()
+    stash = _open_stash(settings, keys, clock) if settings.redis_enabled else None
+    places = Places(journal, stash, clock)
+    sessions = SessionStore(
+        places,
+        keys,
+        session_ttl_seconds=settings.session_ttl_seconds,
+        max_bytes=settings.max_session_bytes,
+        user=settings.user,
+        clock=clock,
+    )
+    executions = ExecutionStore(
+        places, keys, ttl_seconds=settings.execution_ttl_seconds, max_bytes=settings.max_session_bytes, clock=clock
+    )
+    return sessions, executions
+
+
+def _open_stash(settings: Settings, keys: Keys, clock: Callable[[], datetime]) -> Stash:
+    folder = ChildFolder(settings.data_dir if settings.journal else None)
+    env = child_environment(
+        os.environ,
+        folder.path,
+        redis_url=settings.redis_url,
+        cluster=settings.redis_cluster,
+        # Shorter than our own wait, so that a frozen Redis is the child's answer and not the child's end.
+        socket_timeout=settings.timeout_seconds * 0.75,
+    )
+    command = child_command(shlex.split(settings.coaia_command), settings.coaia_python)
+    return Stash(CoaiaClient(command, env, folder), keys, settings.timeout_seconds, clock)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _check_save(save: Save) -> None:
+    """Raise `InvalidArgument` for what cannot be kept as it is, naming what and where."""
+    for name, value in (("history", save.history), ("context", save.context), ("tags", save.tags)):
+        if value is not None:
+            check_json(value, name)
+    for name, value in {"title": save.title, "summary": save.summary, **save.values}.items():
+        check_json(value, name)
+        if isinstance(value, str) and len(value) > MAX_TEXT:
+            raise InvalidArgument(f"{name} must be at most {MAX_TEXT:,} characters; it has {len(value):,}.")
+    if "backend" in save.values:
+        _one_of(BackendType, save.values["backend"], "backend")
+    if "status" in save.values:
+        _one_of(FlowStatus, save.values["status"], "status")
+    if save.ttl_seconds is not None:
+        check_ttl(save.ttl_seconds)
+    if save.expected_revision is not None and save.expected_revision < 0:
+        raise InvalidArgument("expected_revision must be the revision of an earlier answer, or 0 for a new session.")
+
+
+def _one_of(kind: type[BackendType] | type[FlowStatus], value: object, name: str) -> None:
+    allowed = [member.value for member in kind]
+    if value not in allowed:
+        raise InvalidArgument(f"{name} must be one of {', '.join(allowed)}.")
+
+
+def _not_saved(session_id: str, exc: FlywheelError, revision: int = 0) -> SaveResult:
+    return SaveResult(
+        saved=False,
+        session_id=session_id,
+        revision=revision,
+        provisional=False,
+        turns=0,
+        added_turns=0,
+        stored_in="none",
+        expires_at=None,
+        reason=reason_of(exc),
+        message=str(exc),
+    )
