@@ -1,0 +1,1 @@
+"""The MCP server: the tools of the contract over the store, served on standard input and output."""

@@ -1,0 +1,151 @@
+"""The MCP server object: tool definitions, errors a model can act on, and the process that serves them."""
+
+import asyncio
+import logging
+import signal
+import sys
+import traceback
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import anyio
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.stdio import stdio_server
+from mcp_types import CallToolResult, InputRequiredResult, ToolAnnotations
+from pydantic import ValidationError
+
+from agentic_flywheel import __version__
+from agentic_flywheel.errors import InvalidArgument
+from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.server.stdio import stdio
+from agentic_flywheel.server.tools import INSTRUCTIONS, Tools
+from agentic_flywheel.settings import Settings
+from agentic_flywheel.store import SessionStore, open_store
+
+logger = logging.getLogger(__name__)
+
+_READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+_ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+_REPLACES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
+
+
+class FlywheelServer(MCPServer[None]):
+    """`MCPServer` whose tool errors say what to do, and whose tools, once begun, finish."""
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """Call a tool. A client that goes away or cancels does not stop a save half-way: every wait is bounded.
+
+        Raises:
+            ToolError: wrong arguments, named with what is allowed.
+
+        """
+        tool = next((tool for tool in await self.list_tools() if tool.name == name), None)
+        properties: JSONObject = tool.input_schema["properties"] if tool else {}
+        if tool and (unknown := sorted(arguments.keys() - properties.keys())):
+            named = ", ".join(repr(argument[:80]) for argument in unknown)
+            raise ToolError(f"{name} takes no argument {named}. It takes: {', '.join(properties) or 'none'}.")
+        try:
+            with anyio.CancelScope(shield=True):
+                return await super().call_tool(name, arguments, context)
+        except ToolError as exc:
+            cause = exc.__cause__
+            if isinstance(cause, ValidationError):
+                raise ToolError(_explain(name, cause)) from None
+            if isinstance(cause, InvalidArgument):
+                raise ToolError(str(cause)) from None
+            if cause is None:
+                raise
+            # Where it happened, without the exception's own text: that may quote a conversation.
+            where = "".join(traceback.format_tb(cause.__traceback__))
+            logger.error("Tool %s failed with %s:\n%s", name, type(cause).__name__, where)
+            raise ToolError(f"{name} failed inside the server ({type(cause).__name__}); its log says where.") from None
+        raise ToolError(f"{name} was cancelled.")  # a shielded scope never is, which no type checker can know
+
+
+def build_server(settings: Settings) -> tuple[FlywheelServer, SessionStore]:
+    """The server for these settings, and its store, which the server's lifespan opens and closes."""
+    sessions, executions = open_store(settings)
+    tools = Tools(sessions, executions, settings)
+
+    @asynccontextmanager
+    async def lifespan(_: MCPServer[None]) -> AsyncGenerator[None]:
+        async with sessions:
+            yield
+
+    server = FlywheelServer(
+        name="agentic-flywheel-state",
+        title="Agentic Flywheel State",
+        version=__version__,
+        instructions=INSTRUCTIONS,
+        lifespan=lifespan,
+        log_level=settings.log_level,  # type: ignore[arg-type]  checked against the same five names
+        tools=[
+            _tool(tools.save_session, "Save a conversation", _ADDS),
+            _tool(tools.resume_session, "Resume a conversation", _READS),
+            _tool(tools.list_sessions, "List conversations", _READS),
+            _tool(tools.delete_session, "Delete a conversation", _REPLACES),
+            _tool(tools.cache_result, "Keep a flow result", _ADDS),
+            _tool(tools.get_result, "Get a flow result", _READS),
+            _tool(tools.get_flow_history, "Get a flow's results", _READS),
+            _tool(tools.persistence_status, "Where conversations are kept", _READS),
+        ],
+    )
+    return server, sessions
+
+
+def serve(settings: Settings) -> int:
+    """Serve over standard input and output until input ends or a signal comes; the process's exit code."""
+    logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    return asyncio.run(_serve(*build_server(settings)))
+
+
+async def _serve(server: FlywheelServer, sessions: SessionStore) -> int:
+    lowlevel = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001  no public way takes streams
+    if sys.platform == "win32":  # asyncio has no pipes for standard input there
+        async with stdio_server() as (incoming, outgoing):
+            await lowlevel.run(incoming, outgoing, lowlevel.create_initialization_options())
+        return 0
+    stop, received = asyncio.Event(), 0
+
+    def on_signal(number: int) -> None:
+        nonlocal received
+        received = number
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        with suppress(ValueError):
+            loop.add_signal_handler(number, on_signal, number)
+    async with stdio(stop, hurry=sessions.places.let_go) as (incoming, outgoing):
+        await lowlevel.run(incoming, outgoing, lowlevel.create_initialization_options())
+    return 128 + received if received else 0
+
+
+def _tool(function: Any, title: str, annotations: ToolAnnotations) -> Tool:  # noqa: ANN401  any tool's signature
+    tool = Tool.from_function(function, title=title, annotations=annotations)
+    tool.parameters = {**_compact(tool.parameters), "additionalProperties": False}
+    return tool
+
+
+def _compact(schema: JSONObject) -> JSONObject:
+    """A parameter schema without what a model need not read: generated titles, nulls that mean absent."""
+    short = {name: value for name, value in schema.items() if name != "title"}
+    if "properties" in short:
+        short["properties"] = {name: _compact(value) for name, value in schema["properties"].items()}
+    if "anyOf" in short:
+        (kind,) = [option for option in short.pop("anyOf") if option != {"type": "null"}]
+        short |= kind
+    if short.get("default", 0) in (None, ""):
+        del short["default"]
+    return short
+
+
+def _explain(name: str, error: ValidationError) -> str:
+    """What is wrong with the arguments, by field; never the values, which are the caller's conversation."""
+    lines = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()[:5]]
+    return f"Wrong arguments for {name}. {'; '.join(lines)}."

@@ -1,0 +1,95 @@
+"""The one human sentence of each answer."""
+
+from agentic_flywheel.places import Places
+from agentic_flywheel.results import (
+    CacheResult,
+    DeleteResult,
+    ExecutionResult,
+    FlowHistoryResult,
+    ListResult,
+    Reason,
+    ResumeResult,
+    SaveResult,
+)
+from agentic_flywheel.settings import Settings
+
+_WHY: dict[Reason, str] = {
+    "not_found": "there is none with this id",
+    "expired": "it has expired",
+    "deleted": "it was deleted",
+    "unavailable": "Redis could not be asked and this machine has no copy; it may well exist, so try again",
+    "disabled": "persistence is switched off",
+    "damaged": "what is stored there is damaged and was left as it is",
+    "newer_schema": "a newer version of this program wrote it",
+    "conflict": "somebody saved in between",
+    "too_large": "it is too large",
+}
+
+
+class Sentences:
+    """Sentences that know where the data goes; the first save names the place."""
+
+    def __init__(self, places: Places, settings: Settings) -> None:
+        self._places = places
+        self._settings = settings
+        self._place_named = False
+
+    def saved(self, result: SaveResult) -> str:
+        """After a save."""
+        if not result.saved:
+            return f"Not saved: {result.message}" if result.message else f"Not saved: {_why(result.reason)}."
+        turns = f"{result.turns} turn{'' if result.turns == 1 else 's'}, {result.added_turns} new"
+        return f"Saved {result.session_id!r} as revision {result.revision} ({turns}){self._where(result.stored_in)}"
+
+    def cached(self, result: CacheResult) -> str:
+        """After keeping an execution."""
+        if not result.cached:
+            return f"Not kept: {result.message or _why(result.reason) + '.'}"
+        return f"Kept {result.execution_id!r}{self._where(result.stored_in)}"
+
+    def resumed(self, result: ResumeResult) -> str:
+        """After a resume."""
+        if not result.found or result.session is None:
+            text = f"No session resumed: {result.message or _why(result.reason) + '.'}"
+            return f"{text} Similar ids: {', '.join(result.suggestions)}." if result.suggestions else text
+        shown = result.total_turns - result.omitted_turns
+        text = f"Resumed {result.session['id']!r}, revision {result.revision}: {shown} of {result.total_turns} turns"
+        if result.next_before_turn is not None:
+            text += f"; older ones: before_turn={result.next_before_turn}"
+        if result.stale:
+            text += "; Redis could not be asked, this is this machine's copy"
+        return text + "."
+
+    def listed(self, result: ListResult) -> str:
+        """After a list."""
+        text = f"{len(result.sessions)} session{'' if len(result.sessions) == 1 else 's'}"
+        text += "" if result.scope == "shared" or self._places.stash is None else ", of this machine only"
+        return f"{text}; more with cursor." if result.next_cursor else f"{text}."
+
+    def deleted(self, result: DeleteResult) -> str:
+        """After a deletion."""
+        return "Deleted." if result.deleted else f"Nothing deleted: {result.message or _why(result.reason) + '.'}"
+
+    def execution(self, result: ExecutionResult) -> str:
+        """After reading an execution."""
+        return "Found." if result.found else f"Not found: {result.message or _why(result.reason) + '.'}"
+
+    def flow(self, result: FlowHistoryResult) -> str:
+        """After reading a flow's history."""
+        if not result.found:
+            return f"No executions: {result.message or _why(result.reason) + '.'}"
+        return f"{len(result.executions)} execution{'' if len(result.executions) == 1 else 's'}, oldest first."
+
+    def _where(self, stored_in: str) -> str:
+        text = " in Redis" if stored_in == "redis" else " in the journal"
+        if stored_in == "journal" and self._places.stash is not None:
+            text += " for now" if not self._places.stash.mirror else ""
+        if self._place_named:
+            return text + "."
+        self._place_named = True
+        place = self._settings.redis_target if stored_in == "redis" else self._places.journal.state().path
+        return f"{text}: {place}"
+
+
+def _why(reason: Reason | None) -> str:
+    return _WHY[reason] if reason else "no reason is known"

@@ -1,0 +1,186 @@
+"""The tools: each turns its arguments into one call of the store, and the answer into a result with a sentence."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from mcp_types import CallToolResult, TextContent
+from pydantic import BeforeValidator, Field
+
+from agentic_flywheel.executions import ExecutionStore
+from agentic_flywheel.jsontext import JSONObject, dumps
+from agentic_flywheel.listing import Wanted
+from agentic_flywheel.merge import Memory
+from agentic_flywheel.results import (
+    CacheResult,
+    DeleteResult,
+    ExecutionResult,
+    FlowHistoryResult,
+    ListResult,
+    Result,
+    ResumeResult,
+    SaveResult,
+    StatusResult,
+)
+from agentic_flywheel.server.sentences import Sentences
+from agentic_flywheel.settings import Settings
+from agentic_flywheel.status import persistence_status
+from agentic_flywheel.store import Save, SessionStore
+
+# Exactly `str`, never `str | None`: the SDK parses JSON-looking text for any other annotation. Null counts as absent.
+Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+SessionId = Annotated[Text, Field(description="Id of the session")]
+TTL = Annotated[int | None, Field(description="Seconds to live; 0 = never expires")]
+UserId = Annotated[Text, Field(description="Whose session")]
+
+INSTRUCTIONS = """\
+Keeps conversations beyond this process: save now, resume in a later one, here or on another machine.
+Save: call save_session after each exchange worth keeping, and before the talk ends. Keep the session_id it answers \
+and send it every time. Send the whole history or only the new turns: turns already stored are not added twice. Give a \
+title early and a summary when the talk grows.
+Resume: at the start of a talk that continues an earlier one, call resume_session (without an id: the latest), or \
+find it with list_sessions first. If found is false, say so and why; never take it for an empty session.
+Results of flows: cache_result, get_result, get_flow_history. If answers name the journal, persistence_status says \
+why."""
+
+
+class Tools:
+    """The contract's tools for one server process, whose one caller has one memory."""
+
+    def __init__(self, sessions: SessionStore, executions: ExecutionStore, settings: Settings) -> None:
+        self._sessions = sessions
+        self._executions = executions
+        self._settings = settings
+        self._memory = Memory()
+        self._say = Sentences(sessions.places, settings)
+
+    async def save_session(
+        self,
+        session_id: Annotated[Text, Field(description="Id from an earlier save; absent: a new session")] = "",
+        history: Annotated[
+            list[dict[str, Any]] | None,
+            Field(description="Turns, oldest first, e.g. {role, content}: all of them or only the new ones"),
+        ] = None,
+        context: Annotated[dict[str, Any] | None, Field(description="State to merge into the stored context")] = None,
+        title: Annotated[Text, Field(description="Short title for lists")] = "",
+        summary: Annotated[Text, Field(description="What a later reader needs to know")] = "",
+        tags: Annotated[list[str] | None, Field(description="Replaces the stored tags")] = None,
+        status: Annotated[Text, Field(description="pending, running, completed, failed or cancelled")] = "",
+        backend: Annotated[Text, Field(description="flowise, langflow or custom")] = "",
+        backend_session_id: Annotated[Text, Field(description="The backend's own id of this session")] = "",
+        current_flow_id: Annotated[Text, Field(description="Flow now running")] = "",
+        user_id: UserId = "",
+        ttl_seconds: TTL = None,
+        mode: Annotated[
+            Literal["append", "replace"],
+            Field(description="append adds what is new; replace makes the session exactly what is sent"),
+        ] = "append",
+        expected_revision: Annotated[
+            int | None,
+            Field(description="Save only if this is still the revision; turns are then added exactly as sent"),
+        ] = None,
+    ) -> Annotated[CallToolResult, SaveResult]:
+        """Save a conversation, or add to a saved one. Absent arguments leave what is stored unchanged."""
+        values = {
+            "status": status,
+            "backend": backend,
+            "backend_session_id": backend_session_id,
+            "current_flow_id": current_flow_id,
+            "user_id": user_id,
+        }
+        result = await self._sessions.save(
+            Save(
+                session_id=session_id,
+                history=history,
+                context=context,
+                title=title,
+                summary=summary,
+                tags=tags,
+                values={name: value for name, value in values.items() if value},
+                ttl_seconds=ttl_seconds,
+                mode=mode,
+                expected_revision=expected_revision,
+            ),
+            self._memory,
+        )
+        return _answer(result, self._say.saved)
+
+    async def resume_session(
+        self,
+        session_id: Annotated[Text, Field(description="Absent: the most recently saved session")] = "",
+        user_id: UserId = "",
+        max_tokens: Annotated[
+            int, Field(description="Budget of the answer; the newest turns that fit are given")
+        ] = 20_000,
+        before_turn: Annotated[
+            int | None, Field(description="Only turns before this 0-based position (next_before_turn of an answer)")
+        ] = None,
+        revision: Annotated[int | None, Field(description="A revision other than the current one")] = None,
+    ) -> Annotated[CallToolResult, ResumeResult]:
+        """Bring back a saved conversation: its context, summary and newest turns."""
+        result = await self._sessions.resume(self._memory, session_id, user_id, max_tokens, before_turn, revision)
+        return _answer(result, self._say.resumed)
+
+    async def list_sessions(
+        self,
+        pattern: Annotated[Text, Field(description="Glob on session ids")] = "*",
+        query: Annotated[Text, Field(description="Words in id, title, summary or tags")] = "",
+        tags: Annotated[list[str] | None, Field(description="All of these tags")] = None,
+        status: Annotated[Text, Field(description="With this status")] = "",
+        user_id: UserId = "",
+        limit: Annotated[int, Field(description="1 to 1000")] = 20,
+        cursor: Annotated[Text, Field(description="next_cursor of the page before")] = "",
+    ) -> Annotated[CallToolResult, ListResult]:
+        """List saved sessions, newest first."""
+        wanted = Wanted(pattern=pattern or "*", query=query, tags=tags or (), status=status, user_id=user_id)
+        return _answer(await self._sessions.list_sessions(wanted, limit, cursor), self._say.listed)
+
+    async def delete_session(self, session_id: SessionId) -> Annotated[CallToolResult, DeleteResult]:
+        """Delete a session with its revisions and flow histories, for everybody."""
+        return _answer(await self._sessions.delete(session_id, self._memory), self._say.deleted)
+
+    async def cache_result(
+        self,
+        result: Annotated[dict[str, Any], Field(description="What the flow answered")],
+        execution_id: Annotated[Text, Field(description="Absent: generated")] = "",
+        session_id: SessionId = "",
+        flow_id: Annotated[Text, Field(description="With session_id: also added to this flow's history")] = "",
+        input: Annotated[dict[str, Any] | None, Field(description="What the flow was asked")] = None,  # noqa: A002
+        parameters: Annotated[dict[str, Any] | None, Field(description="How the flow was set up")] = None,
+        metrics: Annotated[dict[str, Any] | None, Field(description="Durations, token counts …")] = None,
+        ttl_seconds: TTL = None,
+    ) -> Annotated[CallToolResult, CacheResult]:
+        """Keep the result of one flow execution."""
+        kept = await self._executions.cache_result(
+            result, execution_id, session_id, flow_id, ttl_seconds, input=input, parameters=parameters, metrics=metrics
+        )
+        return _answer(kept, self._say.cached)
+
+    async def get_result(
+        self, execution_id: Annotated[Text, Field(description="Id of the execution")]
+    ) -> Annotated[CallToolResult, ExecutionResult]:
+        """Get a kept flow execution."""
+        return _answer(await self._executions.get_result(execution_id), self._say.execution)
+
+    async def get_flow_history(
+        self,
+        session_id: SessionId,
+        flow_id: Annotated[Text, Field(description="Id of the flow")],
+        limit: Annotated[int | None, Field(description="Only the newest so many")] = None,
+    ) -> Annotated[CallToolResult, FlowHistoryResult]:
+        """Get the kept executions of a flow in a session, oldest first."""
+        return _answer(await self._executions.get_flow_history(session_id, flow_id, limit), self._say.flow)
+
+    async def persistence_status(self) -> Annotated[CallToolResult, StatusResult]:
+        """Tell where sessions are kept right now, and why there."""
+        return _answer(await persistence_status(self._sessions.places, self._settings), lambda status: status.message)
+
+
+def _answer(result: Result, sentence: Callable[[Any], str]) -> CallToolResult:
+    """A result as structured content, and as the same JSON in text for clients that show only that."""
+    result.message = sentence(result)
+    content: JSONObject = {
+        name: value
+        for name, value in result
+        if value is not None or name == "expires_at"  # null there means: never
+    }
+    return CallToolResult(content=[TextContent(type="text", text=dumps(content))], structured_content=content)
