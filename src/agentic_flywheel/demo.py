@@ -1,0 +1,130 @@
+"""The main job, shown: a conversation is saved, its server killed, and a new server resumes it to the last turn."""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+from mcp import MCPError
+from mcp.client.client import Client
+
+from agentic_flywheel.coaia.transport import ChildTransport
+from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.keys import Keys
+from agentic_flywheel.settings import Settings
+
+KEEP_SECONDS = 3600
+"""The demo's session is there to be looked at for an hour."""
+
+CALL_SECONDS = 30.0
+"""Far above any bound of the server; only a broken installation meets it."""
+
+TRANSCRIPT: list[JSONObject] = [
+    {"role": "user", "content": "I'm moving our café's orders from paper to a small database. Where do I start?"},
+    {"role": "assistant", "content": "With one week of real slips. What is on a slip today?"},
+    {"role": "user", "content": "Table, time, items with remarks (« sans oignon »), who took it. 🧾"},
+    {"role": "assistant", "content": "Then two tables: orders (table, time, waiter) and lines (item, count, remark)."},
+    {"role": "user", "content": "Prices change in summer. Put the price on the item?"},
+    {"role": "assistant", "content": "On the line: it keeps what was charged that day. The item keeps today's price."},
+    {"role": "user", "content": "I have to close now. Tomorrow: the end-of-day sum, please."},
+    {"role": "assistant", "content": "Tomorrow, then: sum(line.count * line.price) per day, and the VAT split."},
+]
+
+
+class Difference(Exception):  # noqa: N818  it is not a fault of the program but what the demo looks for
+    """What came back is not what was saved."""
+
+
+def demo(settings: Settings, transcript: str | None) -> int:
+    """Run the demo; 0 if what came back equals what was saved, else 1."""
+    try:
+        turns = _read(transcript) if transcript else TRANSCRIPT
+        asyncio.run(_demo(settings, turns))
+    except Difference as exc:
+        _say("✗", str(exc), colour=31)
+    except (OSError, ValueError, MCPError, TimeoutError) as exc:
+        _say("✗", f"The demo could not be run: {exc or type(exc).__name__}", colour=31)
+    else:
+        return 0
+    return 1
+
+
+async def _demo(settings: Settings, turns: list[JSONObject]) -> None:
+    session_id = f"demo_{uuid4().hex[:8]}"
+    async with _server() as (server, client):
+        _say("1", f"A server is running (process {server.pid}).")
+        saved = await _call(
+            client, "save_session", session_id=session_id, history=turns, title="Demo", ttl_seconds=KEEP_SECONDS
+        )
+        if not saved["saved"]:
+            raise Difference(f"It could not be saved: {saved['message']}")
+        _say("2", f"Saved {saved['turns']} turns as {session_id}. The server says: {saved['message']}")
+        server.kill()
+        _say("3", f"Process {server.pid} was killed (SIGKILL): nothing of it is left.")
+    async with _server() as (server, client):
+        _say("4", f"A new server is running (process {server.pid}).")
+        resumed = await _call(client, "resume_session", session_id=session_id, max_tokens=10**9)
+        if not resumed["found"]:
+            raise Difference(f"It did not come back: {resumed['message']}")
+        status = await _call(client, "persistence_status")
+    history = cast("list[JSONObject]", resumed["session"]["history"])
+    _say("5", f"Resumed {len(history)} turns, revision {resumed['revision']}, from {resumed['source']}:")
+    for turn in history[-4:]:
+        _say(" ", f"{turn.get('role', '?'):>9}: {str(turn.get('content', turn))[:100]}", colour=2)
+    if resumed["source"] == "redis":
+        key = Keys(settings.key_prefix).session(session_id)
+        _say("6", f"Kept in Redis ({status['redis']['target']}) under the key {key}")
+        _say(" ", f"with a TTL of {_seconds_until(saved['expires_at'])} s.")
+    else:
+        _say("6", f"Kept in the journal: {status['journal']['path']}")
+        _say(" ", f"({status['reason']})", colour=2)
+    if history != turns:
+        raise Difference("What came back differs from what was saved.")
+    _say("✓", "What came back is equal to what was saved, turn by turn.", colour=32)
+
+
+def _read(path: str) -> list[JSONObject]:
+    try:
+        data: Any = json.loads(sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8"))
+    except ValueError as exc:
+        raise ValueError(f"{path} is not JSON text in UTF-8 ({exc})") from None
+    if not isinstance(data, list) or not all(isinstance(turn, dict) for turn in cast("list[Any]", data)):
+        raise ValueError(f'{path} must be a JSON list of {{"role", "content"}} objects')
+    return cast("list[JSONObject]", data)
+
+
+@contextlib.asynccontextmanager
+async def _server() -> AsyncGenerator[tuple[ChildTransport, Client]]:
+    """A server process of its own, and a real MCP client to it."""
+    command = [sys.executable, "-m", "agentic_flywheel"]
+    transport = ChildTransport(command, dict(os.environ), Path.cwd())
+    async with Client(transport) as client:
+        yield transport, client
+
+
+async def _call(client: Client, tool: str, **arguments: Any) -> JSONObject:
+    async with asyncio.timeout(CALL_SECONDS):
+        result = await client.call_tool(tool, arguments)
+    if result.is_error or result.structured_content is None:
+        raise Difference(f"{tool} answered with an error: {result.content}")
+    return cast("JSONObject", result.structured_content)
+
+
+def _seconds_until(expires_at: str) -> int:
+    return round((datetime.fromisoformat(expires_at) - datetime.now(UTC)).total_seconds())
+
+
+def _say(mark: str, text: str, colour: int = 0) -> None:
+    line = f"{mark} {text}"
+    if colour and sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+        line = f"\x1b[{colour}m{line}\x1b[0m"
+    sys.stdout.write(
+        line.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8") + "\n"
+    )
+    sys.stdout.flush()
