@@ -165,7 +165,8 @@ class Places:
                 return Found(copy.text if copy else None, "journal", stale=False)
             known = copy and not expired(copy.kept_until, self._clock())
             try:
-                deadline = self.stash.deadline(at_least=0.0 if known else self._patience)
+                size = len(copy.text) if copy else 0
+                deadline = self.stash.deadline(size, at_least=0.0 if known else self._patience)
                 await self._drain_key(self.stash, key, deadline)
                 text = await self.stash.read(key, deadline)
             except StashUnavailable:
@@ -216,8 +217,7 @@ class Places:
                     await self._drain_key(self.stash, key, self.stash.deadline())
 
     async def _write_to_stash(self, stash: Stash, change: Change[Answer]) -> Answer:
-        size = len(dump_change(cast("AnyChange", change)))
-        deadline = stash.deadline(size)
+        deadline = stash.deadline()
         await stash.client.ready(deadline)
         with contextlib.suppress(JournalUnavailable):
             await self._drain_key(stash, change.key, deadline)

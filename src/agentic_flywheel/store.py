@@ -334,7 +334,8 @@ def _open_stash(settings: Settings, keys: Keys, clock: Callable[[], datetime]) -
         socket_timeout=settings.timeout_seconds * 0.75,
     )
     command = child_command(shlex.split(settings.coaia_command), settings.coaia_python)
-    return Stash(CoaiaClient(command, env, folder), keys, settings.timeout_seconds, clock)
+    client = CoaiaClient(command, env, folder, fair_seconds=settings.timeout_seconds / 2)
+    return Stash(client, keys, settings.timeout_seconds, clock)
 
 
 def _utc_now() -> datetime:

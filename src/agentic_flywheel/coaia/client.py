@@ -90,9 +90,9 @@ def child_environment(
         "LANGFUSE_TRACING_ENABLED": "false",
         "REDIS_URL": redis_url,
         "REDIS_CLUSTER": "true" if cluster else "false",
-        # coaiapy falls back to these when it cannot use REDIS_URL; nothing listens on port 0.
-        "REDIS_HOST": "127.0.0.1",
-        "REDIS_PORT": "0",
+        # A stock child that cannot use REDIS_URL (no such database, socket or user) falls back to the next best thing,
+        # by itself localhost:6379. This comes before that, and nothing listens there.
+        "UPSTASH_REDIS_REST_URL": "http://127.0.0.1:1",
         "FLYWHEEL_CHILD_SOCKET_TIMEOUT": f"{socket_timeout:g}",
         "FLYWHEEL_CHILD_PARENT": str(os.getpid()),
     }
@@ -130,12 +130,18 @@ class ChildFolder:
 
 
 class CoaiaClient:
-    """The child's keeper. `start` and `aclose` may be called from different tasks of one event loop."""
+    """The child's keeper. `start` and `aclose` may be called from different tasks of one event loop.
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str], folder: ChildFolder) -> None:
+    A child that leaves a call unanswered is replaced, if the call waited for at least `fair_seconds`.
+    """
+
+    def __init__(
+        self, command: Sequence[str], env: Mapping[str, str], folder: ChildFolder, fair_seconds: float
+    ) -> None:
         self._command = command
         self._env = env
         self._folder = folder
+        self._fair_seconds = fair_seconds
         self._keeper: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._changed = asyncio.Event()
@@ -240,7 +246,7 @@ class CoaiaClient:
         finally:
             closing.cancel()
         if not task.done():
-            if not self._closing.is_set():
+            if remaining >= self._fair_seconds and not self._closing.is_set():
                 self.replace(generation, f"no answer to {verb} in time")
             raise StashUnavailable(f"The coaia child did not answer {verb} in time.")
         try:

@@ -26,8 +26,8 @@ MIRROR_VERBS = frozenset({"coaia_tash", "coaia_fetch"})
 MIRROR_LIMIT = 4 * 2**20
 """Bytes of a document that a mirror child is given; the stock one holds up everybody else for larger ones."""
 
-PAGE = 200
-"""Entries asked for at once."""
+BYTES_A_SECOND = 1_000_000
+"""What an operation's bound is prolonged for; two hops need about a fiftieth of it."""
 
 
 class TooLargeForMirror(StashUnavailable):
@@ -56,7 +56,7 @@ class Stash:
 
     def deadline(self, size: int = 0, at_least: float = 0.0) -> float:
         """The event loop's time by which an operation on `size` bytes must be done."""
-        return asyncio.get_running_loop().time() + max(self._seconds + size / 1_000_000, at_least)
+        return asyncio.get_running_loop().time() + max(self._seconds + size / BYTES_A_SECOND, at_least)
 
     async def read(self, key: str, deadline: float | None = None) -> str | None:
         """The document or tombstone under `key`; `None` if there is neither (an expired one counts as none).
@@ -74,7 +74,7 @@ class Stash:
         return await self._fetch(key, deadline)
 
     async def commit(self, write: Write, deadline: float | None = None) -> Outcome:
-        """Write, if what the writer saw is still there.
+        """Write, if what the writer saw is still there. The deadline is prolonged by a second per megabyte.
 
         On a mirror this is read, compare, write: another machine's save of the same moment can be overwritten,
         and the journal's copy counts as newer unless the mirror's revision is higher.
@@ -83,8 +83,7 @@ class Stash:
             StashUnavailable: whether it was written is unknown.
 
         """
-        size = len(write.text)
-        deadline = deadline or self.deadline(size)
+        deadline = (deadline or self.deadline()) + len(write.text) / BYTES_A_SECOND
         await self.client.ready(deadline)
         if not self.atomic:
             return await self._commit_to_mirror(write, deadline)
