@@ -10,8 +10,8 @@
     │   └── Conflict        somebody saved in between
     └── Unavailable         a place did not answer: what it holds is unknown
         ├── StashUnavailable
-        │   └── StashRefused    it answered, and will refuse this write every time
-        └── JournalUnavailable
+        ├── JournalUnavailable
+        └── Disabled        persistence is switched off altogether
 
 `None` means absent; an exception means unknown. Mixing the two would start an empty session over a full one.
 No message carries session content or a password.
@@ -78,9 +78,9 @@ class StashUnavailable(Unavailable):
     """The child or Redis did not answer in time, or answered that it cannot."""
 
 
-class StashRefused(StashUnavailable):
-    """Redis answered, and will refuse this very write every time (wrong type under the key, no permission)."""
-
-
 class JournalUnavailable(Unavailable):
     """The journal cannot be read or written, or is switched off."""
+
+
+class Disabled(Unavailable):
+    """Neither Redis nor the journal is to be used, so nothing is kept."""

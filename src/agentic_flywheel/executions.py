@@ -7,7 +7,7 @@ from uuid import uuid4
 from agentic_flywheel.change import expired
 from agentic_flywheel.changes import ExecutionChange, FlowAppend, flow_executions
 from agentic_flywheel.codec import iso, kept_until_in, load, tombstone_in
-from agentic_flywheel.errors import DocumentError, InvalidArgument, JournalUnavailable, Unavailable
+from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.jsontext import JSONObject, check_json, dumps
 from agentic_flywheel.keys import Keys, check_id
 from agentic_flywheel.places import Places
@@ -74,7 +74,7 @@ class ExecutionStore:
                         max_bytes=self._max_bytes,
                     )
                 )
-        except (DocumentError, JournalUnavailable) as exc:
+        except (DocumentError, Unavailable) as exc:
             return CacheResult(cached=False, execution_id=execution_id, stored_in="none", expires_at=None,
                                reason=reason_of(exc), message=str(exc))  # fmt: skip
         expires_at = iso(placed.answer.kept_until)

@@ -70,6 +70,9 @@ class LocalPlace(Protocol):
         """Write if what was seen is still there, together with the change to send on later."""
         ...
 
+    off: bool
+    """Whether it never keeps anything."""
+
     def copy(self, key: str) -> Write | None:
         """What is known here of `key`, expired or not, ready to be written where there is nothing."""
         ...
@@ -113,6 +116,8 @@ class LocalPlace(Protocol):
 
 class Journal:
     """The journal file in `folder`, made on first use. `clock` gives the time that expiry is judged by."""
+
+    off = False
 
     def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:
         self.path = folder / FILE_NAME
@@ -268,6 +273,8 @@ class Journal:
 
 class NoJournal:
     """The place on this machine when `FLYWHEEL_JOURNAL` is false: it holds nothing and takes nothing."""
+
+    off = True
 
     def commit(self, write: Write, pending: str | None = None, *, durable: bool = False) -> Outcome:  # noqa: ARG002
         """Refuse."""

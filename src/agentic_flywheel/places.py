@@ -20,7 +20,7 @@ import anyio.to_thread
 from agentic_flywheel.change import Change, Step, expired
 from agentic_flywheel.changes import AnyChange, Deletion, as_copy, dump_change, load_change
 from agentic_flywheel.coaia.stash import Stash, TooLargeForMirror, revision_of
-from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashUnavailable, Unavailable
+from agentic_flywheel.errors import Disabled, DocumentError, JournalUnavailable, StashUnavailable, Unavailable
 from agentic_flywheel.journal import LocalPlace
 from agentic_flywheel.keyvalue import Entry, Write
 from agentic_flywheel.saving import Renewal, SessionChange
@@ -126,9 +126,10 @@ class Places:
 
         Raises:
             DocumentError: it cannot be applied to what is stored.
-            JournalUnavailable: neither place can keep it.
+            Unavailable: neither place can keep it.
 
         """
+        self.check_enabled()
         async with self._lock(change.key):
             pending = self.stash is not None
             if self.stash:
@@ -159,6 +160,7 @@ class Places:
             Damaged: something is stored that is no text of ours.
 
         """
+        self.check_enabled()
         async with self._lock(key):
             copy = await self._copy(key)
             if self.stash is None:
@@ -167,7 +169,8 @@ class Places:
             try:
                 size = len(copy.text) if copy else 0
                 deadline = self.stash.deadline(size, at_least=0.0 if known else self._patience)
-                await self._drain_key(self.stash, key, deadline)
+                with contextlib.suppress(JournalUnavailable):
+                    await self._drain_key(self.stash, key, deadline)
                 text = await self.stash.read(key, deadline)
             except StashUnavailable:
                 # What is still pending was never anywhere but here, so that it expired is known too.
@@ -177,13 +180,19 @@ class Places:
             copy = await self._copy(key)  # the drain may have changed it
             if copy and (text is None or (self.stash.mirror and revision_of(copy.text) >= revision_of(text))):
                 return Found(copy.text, "journal", stale=False)
-            if text is not None:
+            if text is not None and (copy is None or copy.text != text):
                 with contextlib.suppress(DocumentError):
                     await self._remember(as_copy(key, text, member, index))
             return Found(text, "redis", stale=False)
 
     async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> Page:
-        """A page of the list: the stash's, with what is pending here; without the stash, the journal's."""
+        """A page of the list: the stash's, with what is pending here; without the stash, the journal's.
+
+        Raises:
+            Unavailable: there is neither.
+
+        """
+        self.check_enabled()
         if self.stash:
             try:
                 await self.stash.client.ready(self.stash.deadline(at_least=self._patience))
@@ -196,10 +205,12 @@ class Places:
 
     async def keys(self, prefix: str) -> list[str]:
         """The keys that begin with `prefix`, here and, if it answers, in the stash."""
-        found = set(await self._local(self.journal.keys, prefix))
+        found: set[str] = set()
+        with contextlib.suppress(JournalUnavailable):
+            found.update(await self._local(self.journal.keys, prefix))
         if self.stash:
             with contextlib.suppress(StashUnavailable):
-                found |= set(await self.stash.keys(prefix))
+                found.update(await self.stash.keys(prefix))
         return sorted(found)
 
     async def drain(self) -> None:
@@ -329,6 +340,11 @@ class Places:
                         await stash.put_in_list(copy.entry)
                         put = True
         return put
+
+    def check_enabled(self) -> None:
+        """Raise `Disabled` if nothing is ever kept."""
+        if self.stash is None and self.journal.off:
+            raise Disabled("Persistence is switched off (REDIS_ENABLED=false and FLYWHEEL_JOURNAL=false).")
 
     @property
     def _patience(self) -> float:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from agentic_flywheel.errors import DocumentError, FlywheelError, Reason
+from agentic_flywheel.errors import Disabled, DocumentError, FlywheelError, Reason
 
 StoredIn = Literal["redis", "journal", "none"]
 JSONObject = dict[str, Any]
@@ -104,4 +104,6 @@ class StatusResult(Result):
 
 def reason_of(error: FlywheelError) -> Reason:
     """The contract's reason for an answer that storage could not give."""
-    return error.reason if isinstance(error, DocumentError) else "unavailable"
+    if isinstance(error, DocumentError):
+        return error.reason
+    return "disabled" if isinstance(error, Disabled) else "unavailable"

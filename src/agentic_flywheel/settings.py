@@ -4,6 +4,7 @@ Nothing below `store.open_store` sees this object: lower layers take plain value
 """
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ class Settings:
     journal: bool
     timeout_seconds: float
     max_session_bytes: int
-    coaia_command: str
+    coaia_command: tuple[str, ...]
     coaia_python: str
     log_level: str
     overridden: tuple[str, ...] = ()
@@ -72,11 +73,11 @@ class Settings:
             execution_ttl_seconds=env.integer("FLYWHEEL_EXECUTION_TTL_SECONDS", 86_400, 0, MAX_TTL_SECONDS),
             key_prefix=prefix,
             user=env.text("FLYWHEEL_USER", ""),
-            data_dir=Path(data_dir).expanduser(),
+            data_dir=Path(data_dir).expanduser().absolute(),
             journal=env.boolean("FLYWHEEL_JOURNAL", default=True),
             timeout_seconds=env.number("FLYWHEEL_TIMEOUT_SECONDS", 2.0, 0.05, 60.0),
             max_session_bytes=env.integer("FLYWHEEL_MAX_SESSION_BYTES", 16 * 2**20, 1024, 128 * 2**20),
-            coaia_command=env.text("FLYWHEEL_COAIA_COMMAND", ""),
+            coaia_command=env.command("FLYWHEEL_COAIA_COMMAND"),
             coaia_python=env.text("FLYWHEEL_COAIA_PYTHON", ""),
             log_level=log_level,
             overridden=tuple(name for name in _REDIS_PARTS if env.text(name, "")) if env.text("REDIS_URL", "") else (),
@@ -112,6 +113,12 @@ class _Environment:
         if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?|\.\d{1,9}", text) or not low <= float(text) <= high:
             raise self.wrong(name, f"allowed: a number from {low:g} to {high:g}")
         return float(text)
+
+    def command(self, name: str) -> tuple[str, ...]:
+        try:
+            return tuple(shlex.split(self.text(name, "")))
+        except ValueError as exc:
+            raise self.wrong(name, f"allowed: a command line as a shell splits it ({exc})") from None
 
     def wrong(self, name: str, allowed: str, shown: str | None = None) -> SettingError:
         value = self.text(name, "") if shown is None else shown

@@ -28,7 +28,7 @@ async def persistence_status(places: Places, settings: Settings) -> StatusResult
             info = await stash.status()
         except Unavailable as exc:
             redis |= {"state": "unreachable", "durability": "unknown", "last_error": str(exc)}
-            mode, reason = "journal", f"Redis cannot be used now ({exc}); the journal keeps everything until it can."
+            mode, reason = "journal", f"Redis cannot be used now ({exc}); what is saved meanwhile goes to the journal."
         else:
             redis |= {"state": "answering", "durability": _durability(info), "last_error": stash.last_error}
             redis |= {name: info[name] for name in ("redis_version", "role", "maxmemory_policy") if info.get(name)}
@@ -43,7 +43,11 @@ async def persistence_status(places: Places, settings: Settings) -> StatusResult
         child = {"state": state.state, "generation": state.generation, "pid": state.pid, "verbs": list(state.verbs)}
         child["last_error"] = state.last_error
     if journal.path is None:
-        reason += " The journal is switched off (FLYWHEEL_JOURNAL=false)."
+        off = "the journal is switched off (FLYWHEEL_JOURNAL=false)"
+        if stash is None:
+            reason = f"REDIS_ENABLED is false and {off}: nothing is kept."
+        else:
+            reason += f" For this machine {off}."
         mode = "none" if mode == "journal" else mode
     elif journal.error:
         reason += f" {journal.error}"

@@ -6,7 +6,6 @@ Storage that is down is an answer here, never an exception. Wrong arguments rais
 import asyncio
 import difflib
 import os
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -24,7 +23,6 @@ from agentic_flywheel.errors import (
     DocumentError,
     FlywheelError,
     InvalidArgument,
-    JournalUnavailable,
     Unavailable,
 )
 from agentic_flywheel.executions import ExecutionStore, check_ttl
@@ -134,7 +132,7 @@ class SessionStore:
             except DocumentError as exc:
                 revision = exc.revision if isinstance(exc, Conflict) else 0
                 return _not_saved(session_id, exc, revision)
-            except JournalUnavailable as exc:
+            except Unavailable as exc:
                 return _not_saved(session_id, exc)
             saved = placed.answer
             afresh = save.mode == "replace" or saved.turns == saved.added
@@ -165,6 +163,7 @@ class SessionStore:
         if before_turn is not None and before_turn < 0:
             raise InvalidArgument("before_turn must be 0 or more: it is the position before which turns are wanted.")
         try:
+            self.places.check_enabled()
             if not session_id:
                 return await self._resume_latest(memory, user_id, max_tokens, before_turn)
             check_id(session_id, "session_id")
@@ -172,7 +171,7 @@ class SessionStore:
         except DocumentError as exc:
             return ResumeResult(found=False, reason=exc.reason, message=str(exc))
         except Unavailable as exc:
-            return ResumeResult(found=False, reason="unavailable", message=str(exc))
+            return ResumeResult(found=False, reason=reason_of(exc), message=str(exc))
         if not isinstance(document, Document):
             return await self._not_found(session_id, user_id, document)
         if revision is not None and revision != document.revision:
@@ -192,7 +191,7 @@ class SessionStore:
         while True:
             try:
                 page = await self.places.recent(self._keys.index, before, max(READ_AHEAD, limit + 1))
-            except JournalUnavailable as exc:
+            except Unavailable as exc:
                 return ListResult(sessions=[row for _, row in rows], scope="this machine", message=str(exc))
             rows += wanted.rows(page.entries, self._clock())
             if len(rows) > limit or not page.more or not page.entries:
@@ -214,10 +213,8 @@ class SessionStore:
                 placed = await self.places.write(deletion)
                 for key in await self.places.keys(self._keys.histories(session_id)):
                     await self.places.write(self._deletion(key, "", ""))
-            except DocumentError as exc:
-                return DeleteResult(deleted=False, reason=exc.reason, message=str(exc))
-            except JournalUnavailable as exc:
-                return DeleteResult(deleted=False, reason="unavailable", message=str(exc))
+            except (DocumentError, Unavailable) as exc:
+                return DeleteResult(deleted=False, reason=reason_of(exc), message=str(exc))
         deleted = placed.answer
         if deleted.deleted:
             return DeleteResult(deleted=True)
@@ -333,7 +330,7 @@ def _open_stash(settings: Settings, keys: Keys, clock: Callable[[], datetime]) -
         # Shorter than our own wait, so that a frozen Redis is the child's answer and not the child's end.
         socket_timeout=settings.timeout_seconds * 0.75,
     )
-    command = child_command(shlex.split(settings.coaia_command), settings.coaia_python)
+    command = child_command(settings.coaia_command, settings.coaia_python)
     client = CoaiaClient(command, env, folder, fair_seconds=settings.timeout_seconds / 2)
     return Stash(client, keys, settings.timeout_seconds, clock)
 
