@@ -7,7 +7,7 @@ from uuid import uuid4
 from agentic_flywheel.change import expired
 from agentic_flywheel.changes import ExecutionChange, FlowAppend, flow_executions
 from agentic_flywheel.codec import iso, kept_until_in, load, tombstone_in
-from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
+from agentic_flywheel.errors import DocumentError, FlywheelError, InvalidArgument, TooLarge, Unavailable
 from agentic_flywheel.jsontext import JSONObject, check_json, dumps
 from agentic_flywheel.keys import Keys, check_id
 from agentic_flywheel.places import Places
@@ -54,31 +54,32 @@ class ExecutionStore:
         record: JSONObject = {"id": execution_id, "session_id": session_id or None, "flow_id": flow_id or None,
                               "cached_at": iso(self._clock()), "result": result, **given}  # fmt: skip
         if (size := len(dumps(record).encode())) > self._max_bytes:
-            reason = f"The result has {size:,} bytes; the limit is {self._max_bytes:,} (FLYWHEEL_MAX_SESSION_BYTES)."
-            return CacheResult(cached=False, execution_id=execution_id, stored_in="none", expires_at=None,
-                               reason="too_large", message=reason)  # fmt: skip
+            limit = f"the limit is {self._max_bytes:,} (FLYWHEEL_MAX_SESSION_BYTES)"
+            return _not_cached(execution_id, TooLarge(f"The result has {size:,} bytes; {limit}."))
         change = ExecutionChange(
             key=self._keys.execution(execution_id), operation=uuid4().hex, record=record, ttl_seconds=ttl
         )
         try:
             placed = await self._places.write(change)
-            if session_id and flow_id:
-                await self._places.write(
-                    FlowAppend(
-                        key=self._keys.history(session_id, flow_id),
-                        operation=uuid4().hex,
-                        session_id=session_id,
-                        flow_id=flow_id,
-                        record=record,
-                        ttl_seconds=ttl,
-                        max_bytes=self._max_bytes,
-                    )
-                )
         except (DocumentError, Unavailable) as exc:
-            return CacheResult(cached=False, execution_id=execution_id, stored_in="none", expires_at=None,
-                               reason=reason_of(exc), message=str(exc))  # fmt: skip
+            return _not_cached(execution_id, exc)
         expires_at = iso(placed.answer.kept_until)
-        return CacheResult(cached=True, execution_id=execution_id, stored_in=placed.stored_in, expires_at=expires_at)
+        kept = CacheResult(cached=True, execution_id=execution_id, stored_in=placed.stored_in, expires_at=expires_at)
+        if session_id and flow_id:
+            append = FlowAppend(
+                key=self._keys.history(session_id, flow_id),
+                operation=uuid4().hex,
+                session_id=session_id,
+                flow_id=flow_id,
+                record=record,
+                ttl_seconds=ttl,
+                max_bytes=self._max_bytes,
+            )
+            try:
+                await self._places.write(append)
+            except (DocumentError, Unavailable) as exc:
+                kept.message = f"It could not be added to its flow's history: {exc}"
+        return kept
 
     async def get_result(self, execution_id: str) -> ExecutionResult:
         """The execution kept under an id."""
@@ -110,6 +111,17 @@ class ExecutionStore:
         if not executions:
             return FlowHistoryResult(found=False, executions=[], reason="not_found")
         return FlowHistoryResult(found=True, executions=executions[-limit:] if limit else executions)
+
+
+def _not_cached(execution_id: str, exc: FlywheelError) -> CacheResult:
+    return CacheResult(
+        cached=False,
+        execution_id=execution_id,
+        stored_in="none",
+        expires_at=None,
+        reason=reason_of(exc),
+        message=str(exc),
+    )
 
 
 def check_ttl(ttl_seconds: int) -> int:

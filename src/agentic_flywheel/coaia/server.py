@@ -168,7 +168,8 @@ class Verbs:
 
     def _current(self, key: str, grave: str) -> str | None:
         """The document; failing that the tombstone. The document goes first: one beside a tombstone is newer."""
-        return self._redis.get(key) or self._redis.get(grave)
+        document = self._redis.get(key)
+        return self._redis.get(grave) if document is None else document
 
     def _reconcile(self, index: str, documents: str) -> list[str]:
         size = self._redis.dbsize()
@@ -248,9 +249,10 @@ def _connect() -> Verbs:
     options: dict[str, Any] = {
         "decode_responses": True,
         "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
         "health_check_interval": 30,
     }
+    if not os.environ["REDIS_URL"].startswith("unix:"):  # whose connection takes no such option
+        options["socket_connect_timeout"] = timeout
     if os.environ.get("REDIS_CLUSTER") == "true":
         client = redis.RedisCluster.from_url(os.environ["REDIS_URL"], **options)
     else:

@@ -45,7 +45,7 @@ class Sentences:
         """After keeping an execution."""
         if not result.cached:
             return f"Not kept: {result.message or _why(result.reason) + '.'}"
-        return f"Kept {result.execution_id!r}{self._where(result.stored_in)}"
+        return f"Kept {result.execution_id!r}{self._where(result.stored_in)} {result.message}".rstrip()
 
     def resumed(self, result: ResumeResult) -> str:
         """After a resume."""

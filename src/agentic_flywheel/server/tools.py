@@ -114,7 +114,7 @@ class Tools:
         before_turn: Annotated[
             int | None, Field(description="Only turns before this 0-based position (next_before_turn of an answer)")
         ] = None,
-        revision: Annotated[int | None, Field(description="A revision other than the current one")] = None,
+        revision: Annotated[int | None, Field(description="Only if this is the current revision")] = None,
     ) -> Annotated[CallToolResult, ResumeResult]:
         """Bring back a saved conversation: its context, summary and newest turns."""
         result = await self._sessions.resume(self._memory, session_id, user_id, max_tokens, before_turn, revision)

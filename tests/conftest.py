@@ -1,0 +1,128 @@
+"""Fixtures of the black-box tests: each test has its own HOME, data folder, key prefix and, if it asks, Redis."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from .support.redis_server import NOBODY_LISTENS, RedisServer
+from .support.stock import StockEnvironment, build
+from .support.wire import WireServer
+
+
+def clean_env(folder: Path, redis_url: str, prefix: str) -> dict[str, str]:
+    """The whole environment of a server process: nothing of ours leaks in."""
+    home = folder / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "FLYWHEEL_DATA_DIR": str(folder / "data"),
+        "REDIS_URL": redis_url,
+        "FLYWHEEL_KEY_PREFIX": prefix,
+    }
+
+
+@pytest.fixture(scope="session")
+def worker_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One real Redis for all tests of this worker."""
+    server = RedisServer(tmp_path_factory.mktemp("redis")).start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def redis(worker_redis: RedisServer) -> Iterator[RedisServer]:
+    """The worker's Redis, under a key prefix of this test's own. Not to be killed."""
+    worker_redis.prefix = f"test-{uuid.uuid4().hex[:12]}"
+    yield worker_redis
+    with worker_redis.client() as client:
+        for key in list(client.scan_iter(match=f"{worker_redis.prefix}:*", count=1000)):
+            client.delete(key)
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis for this test alone, to be frozen, killed, started again. Not started yet."""
+    server = RedisServer(tmp_path / "own-redis")
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def server_env(tmp_path: Path, redis: RedisServer) -> dict[str, str]:
+    """The environment of a server with the worker's Redis."""
+    return clean_env(tmp_path, redis.url, redis.prefix)
+
+
+@pytest.fixture
+def lonely_env(tmp_path: Path) -> dict[str, str]:
+    """The environment of a server whose Redis is not there."""
+    return clean_env(tmp_path, NOBODY_LISTENS, "agentic_flywheel")
+
+
+@pytest.fixture
+def disabled_env(tmp_path: Path) -> dict[str, str]:
+    """The environment of a server told to use no Redis."""
+    return clean_env(tmp_path, NOBODY_LISTENS, "agentic_flywheel") | {"REDIS_ENABLED": "false"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Somewhere a server keeps sessions: its environment, and the name it gives the place."""
+
+    env: dict[str, str]
+    stored_in: str
+    shared: bool  # Redis answers, so "not found" waits for it
+
+    def server(self) -> WireServer:
+        return WireServer(self.env)
+
+    def elsewhere(self, folder: Path) -> "Place":
+        """The same place seen from another machine: another HOME and data folder."""
+        home = folder / "home"
+        home.mkdir(parents=True)
+        return replace(self, env=self.env | {"HOME": str(home), "FLYWHEEL_DATA_DIR": str(folder / "data")})
+
+
+def place_named(name: str, folder: Path, redis: RedisServer) -> Place:
+    if name == "redis":
+        return Place(clean_env(folder, redis.url, f"place-{uuid.uuid4().hex[:12]}"), "redis", shared=True)
+    if name == "no Redis":
+        return Place(clean_env(folder, NOBODY_LISTENS, "agentic_flywheel"), "journal", shared=False)
+    assert name == "disabled"
+    return Place(
+        clean_env(folder, NOBODY_LISTENS, "agentic_flywheel") | {"REDIS_ENABLED": "false"}, "journal", shared=False
+    )
+
+
+@pytest.fixture(params=["redis", "no Redis", "disabled"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, worker_redis: RedisServer) -> Place:
+    """Every place a session may be kept in: tests that take it hold wherever the data goes."""
+    return place_named(request.param, tmp_path, worker_redis)
+
+
+@pytest.fixture(scope="module", params=["redis", "disabled"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, worker_redis: RedisServer
+) -> Iterator[WireServer]:
+    """A running server shared by the tests of a module, which keep apart by session id."""
+    where = place_named(request.param, tmp_path_factory.mktemp("server"), worker_redis)
+    with where.server() as running:
+        yield running.warm() if where.shared else running
+    assert running.junk == [], "stdout is the protocol's alone"
+
+
+@pytest.fixture
+def sid() -> str:
+    """A session id nobody else uses."""
+    return f"s-{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="session")
+def stock(request: pytest.FixtureRequest) -> StockEnvironment:
+    """The released coaiapy-mcp and MCP SDK 1, in a virtual environment kept in pytest's cache folder."""
+    return build(Path(request.config.cache.mkdir("stock-coaia")))

@@ -1,0 +1,132 @@
+"""Redis and its child come, go and are slow; nobody restarts anything by hand, and missing never looks like empty."""
+
+import asyncio
+import os
+import signal
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from ..conftest import Place
+from ..support.client import open_server
+from ..support.conversations import TALK, exact, turns
+from ..support.redis_server import RedisServer
+from ..support.waiting import eventually
+from ..support.wire import WireServer
+
+
+async def test_saves_reach_a_redis_that_was_started_after_the_server(
+    own_redis: RedisServer, lonely_env: dict[str, str], sid: str
+):
+    async with open_server(lonely_env | {"REDIS_URL": own_redis.url}) as server:
+        early = await server.call("save_session", session_id="early", history=turns("kept meanwhile"))
+        assert early["stored_in"] == "journal"
+        own_redis.start()
+
+        async def reached() -> bool:
+            return (await server.call("save_session", session_id=sid, history=TALK))["stored_in"] == "redis"
+
+        await eventually(reached, within=5, what="a save to reach Redis")
+        assert own_redis.session_key(sid) in own_redis.all_keys()
+        await eventually(
+            lambda: own_redis.session_key("early") in own_redis.all_keys(), what="what was pending to be sent"
+        )
+
+        async def nothing_pending() -> bool:
+            return (await server.call("persistence_status"))["journal"]["pending"] == 0
+
+        await eventually(nothing_pending, what="nothing to be pending")
+
+
+async def test_what_was_saved_without_redis_is_sent_by_the_next_process(
+    own_redis: RedisServer, lonely_env: dict[str, str]
+):
+    env = lonely_env | {"REDIS_URL": own_redis.url}
+    async with open_server(env) as server:
+        assert (await server.call("save_session", session_id="s", history=TALK))["stored_in"] == "journal"
+        server.kill()
+    own_redis.start()
+    async with open_server(env) as server:
+        await eventually(lambda: own_redis.session_key("s") in own_redis.all_keys(), what="what was pending to be sent")
+        resumed = await server.call("resume_session", session_id="s")
+        assert exact(resumed["session"]["history"]) == exact(TALK)
+
+
+async def test_eight_servers_starting_at_once_never_call_a_session_of_redis_missing(
+    server_env: dict[str, str], tmp_path: Path, sid: str
+):
+    place = Place(server_env, "redis", shared=True)
+    async with open_server(server_env) as first:
+        await first.warm()
+        await first.call("save_session", session_id=sid, history=TALK)
+
+    async def resume(i: int) -> dict:
+        async with open_server(place.elsewhere(tmp_path / f"machine-{i}").env) as server:
+            return await server.call("resume_session", session_id=sid)
+
+    answers = await asyncio.gather(*(resume(i) for i in range(8)))
+    reasons = {answer.get("reason") for answer in answers if not answer["found"]}
+    assert reasons <= {"unavailable"}
+    found = [answer for answer in answers if answer["found"]]
+    assert found, "at least one had the time to ask"
+    assert all(exact(answer["session"]["history"]) == exact(TALK) for answer in found)
+
+
+async def test_a_frozen_redis_bounds_every_wait_and_loses_nothing(
+    own_redis: RedisServer, lonely_env: dict[str, str], sid: str
+):
+    own_redis.start()
+    async with open_server(lonely_env | {"REDIS_URL": own_redis.url}) as server:
+        await server.warm()
+        own_redis.freeze()
+        started = time.monotonic()
+        saved = await server.call("save_session", session_id=sid, history=TALK)
+        assert time.monotonic() - started < 2 + 1, "FLYWHEEL_TIMEOUT_SECONDS is 2, plus a second per MB"
+        assert (saved["saved"], saved["stored_in"]) == (True, "journal")
+        resumed = await server.call("resume_session", session_id=sid)
+        assert (resumed["found"], resumed["source"], resumed["stale"]) == (True, "journal", True)
+        own_redis.thaw()
+        await eventually(lambda: own_redis.session_key(sid) in own_redis.all_keys(), what="what was pending to be sent")
+
+
+@pytest.mark.parametrize("mood", ["silent", "dying", "missing"])
+def test_the_handshake_and_the_journal_never_wait_for_the_child(mood: str, lonely_env: dict[str, str], sid: str):
+    command = {"silent": "/bin/sleep 1000", "dying": "/bin/false", "missing": "no-such-program-anywhere"}[mood]
+    with WireServer(lonely_env | {"FLYWHEEL_COAIA_COMMAND": command}) as server:
+        saved = server.call("save_session", session_id=sid, history=TALK, within=2 + 1)
+        assert (saved["saved"], saved["stored_in"]) == (True, "journal")
+        assert exact(server.call("resume_session", session_id=sid)["session"]["history"]) == exact(TALK)
+        assert server.call("resume_session", session_id="nobody", within=10 + 1)["reason"] == "unavailable"
+        assert server.call("persistence_status")["reason"]
+
+
+async def test_a_deaf_child_is_replaced(own_redis: RedisServer, lonely_env: dict[str, str], sid: str):
+    own_redis.start()
+    async with open_server(lonely_env | {"REDIS_URL": own_redis.url}) as server:
+        await server.warm()
+        deaf = server.children
+        for pid in deaf:
+            os.kill(pid, signal.SIGSTOP)
+        first = await server.call("save_session", session_id=sid, history=TALK)
+        assert first["saved"] is True
+        await eventually(lambda: not set(deaf) & set(server.children), what="the deaf child to be ended")
+        await eventually(lambda: own_redis.session_key(sid) in own_redis.all_keys(), what="the save to reach Redis")
+
+
+async def test_two_servers_on_one_journal_keep_out_of_each_others_way(lonely_env: dict[str, str]):
+    env = lonely_env | {"REDIS_ENABLED": "false"}
+    async with AsyncExitStack() as stack:
+        one = await stack.enter_async_context(open_server(env))
+        two = await stack.enter_async_context(open_server(env))
+        await asyncio.gather(
+            *(
+                server.call("save_session", session_id=f"{i}-{name}", history=TALK)
+                for i in range(20)
+                for name, server in (("one", one), ("two", two))
+            )
+        )
+        listed = await one.call("list_sessions", limit=100)
+        assert len(listed["sessions"]) == 40
+        assert exact(listed["sessions"]) == exact((await two.call("list_sessions", limit=100))["sessions"])
