@@ -29,6 +29,9 @@ BUSY_SECONDS = 5.0
 PURGE_AFTER = timedelta(hours=1)
 """Expired rows are hidden at once and stay this long, so that a clock set wrong and right again costs nothing."""
 
+DRAINED_AT_ONCE = 100
+"""Changes read from the outbox at once; their texts may be large."""
+
 _TABLES = """
 CREATE TABLE documents (
     key TEXT PRIMARY KEY, text TEXT NOT NULL, kept_until INTEGER, tombstone INTEGER NOT NULL,
@@ -81,8 +84,16 @@ class LocalPlace(Protocol):
         """Keep a copy of what the stash holds, unless a change of that key is still pending."""
         ...
 
-    def pending(self, key: str | None = None) -> list[Pending]:
-        """The changes not yet in the stash (of one key), oldest first, without those set aside."""
+    def pending(self, *beginnings: str) -> list[Pending]:
+        """Changes not yet in the stash whose keys begin so, oldest first, without those set aside."""
+        ...
+
+    def pending_of(self, key: str) -> list[Pending]:
+        """The changes of one key not yet in the stash, oldest first, without those set aside."""
+        ...
+
+    def purge_expired(self) -> None:
+        """Remove what expired a while ago."""
         ...
 
     def settle(self, positions: Sequence[int], write: Write) -> None:
@@ -159,13 +170,22 @@ class Journal:
             if not db.execute("SELECT 1 FROM outbox WHERE key = ? AND set_aside IS NULL", (write.key,)).fetchone():
                 _put(db, write)
 
-    def pending(self, key: str | None = None) -> list[Pending]:
-        """The changes not yet in the stash (of one key), oldest first, without those set aside."""
+    def pending(self, *beginnings: str) -> list[Pending]:
+        """Up to `DRAINED_AT_ONCE` changes not yet in the stash whose keys begin so (none given: all), oldest first."""
+        mine = " OR ".join("substr(key, 1, length(?)) = ?" for _ in beginnings) or "TRUE"
         with self._use() as db:
             rows = db.execute(
-                "SELECT position, key, change FROM outbox WHERE set_aside IS NULL AND (?1 IS NULL OR key = ?1)"
-                " ORDER BY position LIMIT 100",
-                (key,),
+                f"SELECT position, key, change FROM outbox WHERE set_aside IS NULL AND ({mine})"  # noqa: S608  only ?s
+                " ORDER BY position LIMIT ?",
+                (*(text for beginning in beginnings for text in (beginning, beginning)), DRAINED_AT_ONCE),
+            ).fetchall()
+        return [Pending(*row) for row in rows]
+
+    def pending_of(self, key: str) -> list[Pending]:
+        """The changes of one key not yet in the stash, oldest first, without those set aside."""
+        with self._use() as db:
+            rows = db.execute(
+                "SELECT position, key, change FROM outbox WHERE key = ? AND set_aside IS NULL ORDER BY position", (key,)
             ).fetchall()
         return [Pending(*row) for row in rows]
 
@@ -287,9 +307,16 @@ class NoJournal:
     def remember(self, write: Write) -> None:
         """Keep no copy."""
 
-    def pending(self, key: str | None = None) -> list[Pending]:  # noqa: ARG002
+    def pending(self, *beginnings: str) -> list[Pending]:  # noqa: ARG002
         """Nothing is ever pending."""
         return []
+
+    def pending_of(self, key: str) -> list[Pending]:  # noqa: ARG002
+        """Nothing is ever pending."""
+        return []
+
+    def purge_expired(self) -> None:
+        """Nothing to remove."""
 
     def settle(self, positions: Sequence[int], write: Write) -> None:
         """Nothing to take out."""

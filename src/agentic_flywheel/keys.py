@@ -57,6 +57,11 @@ class Keys:
         """What every session key begins with."""
         return f"{self.prefix}:session:"
 
+    @property
+    def documents(self) -> tuple[str, str, str]:
+        """What every document's key begins with; a longer prefix's documents are not among them."""
+        return self.sessions, f"{self.prefix}:execution:", f"{self.prefix}:history:"
+
     def session(self, session_id: str) -> str:
         """The key of a session document."""
         return self.sessions + session_id

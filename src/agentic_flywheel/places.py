@@ -8,7 +8,7 @@ saw is copied to the journal, so that it is there when the stash is not.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, Literal, ParamSpec, TypeVar, cast
@@ -35,6 +35,9 @@ DRAIN_DELAYS = (0.25, 0.5, 1.0, 2.0)
 
 IDLE_LOOK_SECONDS = 30.0
 """How often the outbox is looked at for what another process of this machine left there."""
+
+PURGE_SECONDS = 3600.0
+"""How often what has expired is removed from the journal; it is hidden at once."""
 
 HELD_AT_CLOSING_SECONDS = 0.5
 """How long closing waits for writes under way before they are told to go to the journal."""
@@ -77,8 +80,11 @@ class Page:
 class Places:
     """The journal and, if Redis is to be used, the stash."""
 
-    def __init__(self, journal: LocalPlace, stash: Stash | None, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, journal: LocalPlace, stash: Stash | None, documents: Sequence[str], clock: Callable[[], datetime]
+    ) -> None:
         self.journal = journal
+        self._documents = documents
         self.stash = stash
         self._clock = clock
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -86,14 +92,15 @@ class Places:
         self._idle = asyncio.Event()
         self._idle.set()
         self._wake = asyncio.Event()
-        self._drainer: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
-        """Start the child and the drain in the background; returns at once."""
+        """Start the child, the drain and the purge in the background; returns at once."""
+        self._tasks = [asyncio.create_task(self._purge_for_ever(), name="purge")]
         if self.stash:
             self.stash.client.start()
             self._wake.set()
-            self._drainer = asyncio.create_task(self._drain_for_ever(), name="drain")
+            self._tasks.append(asyncio.create_task(self._drain_for_ever(), name="drain"))
 
     async def wait_for_child(self, seconds: float) -> None:
         """Wait until the child answers, or cannot be started, or the time is up."""
@@ -110,9 +117,9 @@ class Places:
         """Let writes under way finish (in the journal if need be), drain a little, end the child."""
         with anyio.move_on_after(HELD_AT_CLOSING_SECONDS):
             await self._idle.wait()
-        if self._drainer:
-            self._drainer.cancel()
-            await asyncio.wait({self._drainer})
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.stash:
             with anyio.move_on_after(LAST_DRAIN_SECONDS), contextlib.suppress(Unavailable):
                 if self.stash.client.state.state == "ready":
@@ -174,7 +181,7 @@ class Places:
                 text = await self.stash.read(key, deadline)
             except StashUnavailable:
                 # What is still pending was never anywhere but here, so that it expired is known too.
-                if not copy or not (known or await self._local(self.journal.pending, key)):
+                if not copy or not (known or await self._local(self.journal.pending_of, key)):
                     raise
                 return Found(copy.text, "journal", stale=True)
             copy = await self._copy(key)  # the drain may have changed it
@@ -222,7 +229,7 @@ class Places:
         """
         if self.stash is None:
             return
-        while pending := await self._local(self.journal.pending):
+        while pending := await self._local(self.journal.pending, *self._documents):
             for key in dict.fromkeys(item.key for item in pending):
                 async with self._lock(key):
                     await self._drain_key(self.stash, key, self.stash.deadline())
@@ -275,7 +282,7 @@ class Places:
 
     async def _drain_key(self, stash: Stash, key: str, deadline: float) -> None:
         """Send the pending changes of a key, oldest first. Its lock is held."""
-        pending = await self._local(self.journal.pending, key)
+        pending = await self._local(self.journal.pending_of, key)
         if not pending:
             return
         copy = await self._local(self.journal.copy, key)
@@ -297,6 +304,14 @@ class Places:
                 await self._local(self.journal.set_aside, item.position, str(exc))
             else:
                 await self._local(self.journal.settle, [item.position], kept)
+
+    async def _purge_for_ever(self) -> None:
+        while True:
+            try:
+                await self._local(self.journal.purge_expired)
+            except JournalUnavailable as exc:
+                logger.warning("%s", exc)
+            await asyncio.sleep(PURGE_SECONDS)
 
     async def _drain_for_ever(self) -> None:
         attempt = 0

@@ -305,7 +305,7 @@ def open_store(settings: Settings, clock: Callable[[], datetime] | None = None) 
     keys = Keys(settings.key_prefix)
     journal = Journal(settings.data_dir, clock) if settings.journal else NoJournal()
     stash = _open_stash(settings, keys, clock) if settings.redis_enabled else None
-    places = Places(journal, stash, clock)
+    places = Places(journal, stash, keys.documents, clock)
     sessions = SessionStore(
         places,
         keys,
