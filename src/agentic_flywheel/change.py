@@ -48,7 +48,7 @@ class Change(Protocol[Answer_co]):
 class BaseChange(BaseModel):
     """What every change has: the key that it changes, and an id of its own."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
 
     key: str
     operation: str

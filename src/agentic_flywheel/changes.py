@@ -103,19 +103,22 @@ class ExecutionChange(BaseChange):
         return Step(Write(self.key, text, base, kept_until), Kept(kept_until), self)
 
 
-class FlowAppend(BaseChange):
-    """Put an execution at the end of its flow's history; one whose id is there already is replaced."""
+class FlowChange(BaseChange):
+    """Put executions at the end of their flow's history, or in its place; one whose id is there is replaced."""
 
     kind: Literal["flow"] = "flow"
     session_id: str
     flow_id: str
-    record: JSONObject
+    records: list[JSONObject]
+    replaces: bool = False
     ttl_seconds: int
     max_bytes: int
 
     def apply(self, base: str | None, now: datetime) -> Step[Kept]:
         """Add to what is stored; when the history passes the limit, its oldest executions go first."""
-        executions = [e for e in flow_executions(base, now) if e.get("id") != self.record["id"]] + [self.record]
+        sent = {record["id"] for record in self.records if record.get("id")}
+        before = [] if self.replaces else flow_executions(base, now)
+        executions = [execution for execution in before if execution.get("id") not in sent] + self.records
         kept_until = now + timedelta(seconds=self.ttl_seconds) if self.ttl_seconds else None
         sizes = [len(dumps(each).encode()) + 1 for each in executions]
         while len(executions) > 1 and sum(sizes) > self.max_bytes - 1024:
@@ -134,7 +137,7 @@ class FlowAppend(BaseChange):
         return Step(Write(self.key, text, base, kept_until), Kept(kept_until), self)
 
 
-AnyChange = SessionChange | Renewal | Deletion | ExecutionChange | FlowAppend
+AnyChange = SessionChange | Renewal | Deletion | ExecutionChange | FlowChange
 _PENDING: TypeAdapter[AnyChange] = TypeAdapter(AnyChange)
 
 

@@ -5,12 +5,12 @@ from datetime import datetime
 from uuid import uuid4
 
 from agentic_flywheel.change import expired
-from agentic_flywheel.changes import ExecutionChange, FlowAppend, flow_executions
+from agentic_flywheel.changes import ExecutionChange, FlowChange, flow_executions
 from agentic_flywheel.codec import iso, kept_until_in, load, tombstone_in
 from agentic_flywheel.errors import DocumentError, FlywheelError, InvalidArgument, TooLarge, Unavailable
 from agentic_flywheel.jsontext import JSONObject, check_json, dumps
 from agentic_flywheel.keys import Keys, check_id
-from agentic_flywheel.places import Places
+from agentic_flywheel.places import Places, StoredIn
 from agentic_flywheel.results import CacheResult, ExecutionResult, FlowHistoryResult, reason_of
 from agentic_flywheel.settings import MAX_TTL_SECONDS
 
@@ -66,12 +66,12 @@ class ExecutionStore:
         expires_at = iso(placed.answer.kept_until)
         kept = CacheResult(cached=True, execution_id=execution_id, stored_in=placed.stored_in, expires_at=expires_at)
         if session_id and flow_id:
-            append = FlowAppend(
+            append = FlowChange(
                 key=self._keys.history(session_id, flow_id),
                 operation=uuid4().hex,
                 session_id=session_id,
                 flow_id=flow_id,
-                record=record,
+                records=[record],
                 ttl_seconds=ttl,
                 max_bytes=self._max_bytes,
             )
@@ -80,6 +80,30 @@ class ExecutionStore:
             except (DocumentError, Unavailable) as exc:
                 kept.message = f"It could not be added to its flow's history: {exc}"
         return kept
+
+    async def replace_flow_history(
+        self, session_id: str, flow_id: str, executions: list[JSONObject], ttl_seconds: int
+    ) -> StoredIn:
+        """Make these, oldest first, the executions of a flow; where they are kept.
+
+        Raises:
+            DocumentError, Unavailable: they are not.
+
+        """
+        check_id(session_id, "session_id")
+        check_id(flow_id, "flow_id")
+        check_json(executions, "executions")
+        change = FlowChange(
+            key=self._keys.history(session_id, flow_id),
+            operation=uuid4().hex,
+            session_id=session_id,
+            flow_id=flow_id,
+            records=executions,
+            replaces=True,
+            ttl_seconds=check_ttl(ttl_seconds),
+            max_bytes=self._max_bytes,
+        )
+        return (await self._places.write(change)).stored_in
 
     async def get_result(self, execution_id: str) -> ExecutionResult:
         """The execution kept under an id."""

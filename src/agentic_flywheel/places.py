@@ -81,9 +81,16 @@ class Places:
     """The journal and, if Redis is to be used, the stash."""
 
     def __init__(
-        self, journal: LocalPlace, stash: Stash | None, documents: Sequence[str], clock: Callable[[], datetime]
+        self,
+        journal: LocalPlace,
+        stash: Stash | None,
+        documents: Sequence[str],
+        clock: Callable[[], datetime],
+        *,
+        closes_client: bool = True,
     ) -> None:
         self.journal = journal
+        self._closes_client = closes_client
         self._documents = documents
         self.stash = stash
         self._clock = clock
@@ -109,8 +116,8 @@ class Places:
                 await self.stash.client.ready(self.stash.deadline(at_least=seconds))
 
     async def let_go(self) -> None:
-        """End the child now: what waits for it goes to the journal."""
-        if self.stash:
+        """End the child now, if it is ours: what waits for it goes to the journal."""
+        if self.stash and self._closes_client:
             await self.stash.client.aclose()
 
     async def aclose(self) -> None:
@@ -306,12 +313,15 @@ class Places:
                 await self._local(self.journal.settle, [item.position], kept)
 
     async def _purge_for_ever(self) -> None:
-        while True:
-            try:
-                await self._local(self.journal.purge_expired)
-            except JournalUnavailable as exc:
-                logger.warning("%s", exc)
-            await asyncio.sleep(PURGE_SECONDS)
+        try:
+            while True:
+                try:
+                    await self._local(self.journal.purge_expired)
+                except JournalUnavailable as exc:
+                    logger.warning("%s", exc)
+                await asyncio.sleep(PURGE_SECONDS)
+        finally:
+            self.journal.close()  # a program that ends its event loop without closing us gives no other chance
 
     async def _drain_for_ever(self) -> None:
         attempt = 0

@@ -50,9 +50,11 @@ class SessionChange(BaseChange):
     expected_revision: int | None = None
     replaces: int | None = None
     """The revision that a pending replace replaced here; another one there is a conflict."""
+    session_only: bool = False
+    """A replace keeps title, summary and tags: the caller knows only the fields of `UniversalSession`."""
     exact: bool = False
     """The turns were already compared with the history: add them all."""
-    views: tuple[View, ...] | None = Field(default=None, exclude=True)
+    views: tuple[View, ...] | None = None
 
     def apply(self, base: str | None, now: datetime) -> Step[Saved]:
         """Merge into what is stored, or begin a session."""
@@ -62,6 +64,9 @@ class SessionChange(BaseChange):
         if alive and (done := next((o for o in alive.operations if o.id == self.operation), None)):
             saved = Saved(done.revision, done.turns, done.added, alive.kept_until, alive.session.history)
             return Step(None, saved, self)
+        if self.session_only and self.replaces not in (None, revision):
+            # A library's replace that lost while it was pending is merged: it must overwrite nobody, nor get lost.
+            return self.model_copy(update={"mode": "append", "replaces": None}).apply(base, now)
         expected = self.expected_revision if self.expected_revision is not None else self.replaces
         if expected is not None and expected != revision and not (expected == 0 and alive is None):
             raise Conflict(f"Somebody saved in between: the current revision is {revision}.", revision)
@@ -92,7 +97,8 @@ class SessionChange(BaseChange):
         pending = self.model_copy(
             update={
                 "turns": added if self.mode == "append" else self.turns,
-                "exact": alive is not None or self.exact,
+                "exact": self.mode == "append" and (alive is not None or self.exact),
+                "views": self.views if self.mode == "replace" else None,
                 "expected_revision": None,
                 "replaces": (alive.revision if alive else None) if self.mode == "replace" else None,
             }
@@ -108,6 +114,7 @@ class SessionChange(BaseChange):
     def _merged(self, alive: Document | None, added: list[JSONObject], now: datetime) -> Document:
         """The stored session with this change in it; revision and operations still the old ones."""
         kept = alive if self.mode == "append" else None
+        labelled = alive if self.session_only else kept
         created_at = alive.session.created_at if alive else now
         ttl = self.ttl_seconds if self.ttl_seconds is not None else alive.ttl_seconds if alive else None
         ttl = self.default_ttl_seconds if ttl is None else ttl
@@ -124,15 +131,15 @@ class SessionChange(BaseChange):
             context={**base.context, **(self.context or {})},
             history=[*base.history, *added],
         )
-        tags = tuple(self.tags) if self.tags is not None else kept.tags if kept else ()
+        tags = tuple(self.tags) if self.tags is not None else labelled.tags if labelled else ()
         return Document(
             session=session,
             revision=alive.revision if alive else 0,
             saved_at=now,
             kept_until=now + timedelta(seconds=ttl) if ttl else None,
             ttl_seconds=ttl,
-            title=self.title or (kept.title if kept else ""),
-            summary=self.summary or (kept.summary if kept else ""),
+            title=self.title or (labelled.title if labelled else ""),
+            summary=self.summary or (labelled.summary if labelled else ""),
             tags=tags,
             operations=alive.operations if alive else (),
             extra=alive.extra if alive else {},

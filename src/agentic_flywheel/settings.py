@@ -57,7 +57,7 @@ class Settings:
             SettingError: names the variable, its value (never a password) and what is allowed.
 
         """
-        env = _Environment(environ)
+        env = Environment(environ)
         log_level = env.text("FLYWHEEL_LOG_LEVEL", "WARNING").upper()
         if log_level not in _LOG_LEVELS:
             raise env.wrong("FLYWHEEL_LOG_LEVEL", f"allowed: {', '.join(_LOG_LEVELS)}")
@@ -88,13 +88,17 @@ _REDIS_PARTS = ("REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_USERNAME", "REDIS
 
 
 @dataclass(frozen=True, slots=True)
-class _Environment:
+class Environment:
+    """Typed reads of environment variables; an empty one counts as absent. A wrong value raises `SettingError`."""
+
     variables: Mapping[str, str]
 
     def text(self, name: str, default: str) -> str:
+        """The text, or the default."""
         return self.variables.get(name, "").strip() or default
 
     def boolean(self, name: str, *, default: bool) -> bool:
+        """true/1/yes/on or false/0/no/off."""
         text = self.text(name, "")
         if not text:
             return default
@@ -103,29 +107,33 @@ class _Environment:
         return _BOOLEANS[text.lower()]
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:
+        """A whole number within the limits."""
         text = self.text(name, str(default))
         if not re.fullmatch(r"[+-]?\d{1,18}", text) or not low <= int(text) <= high:
             raise self.wrong(name, f"allowed: a whole number from {low} to {high}")
         return int(text)
 
     def number(self, name: str, default: float, low: float, high: float) -> float:
+        """A number within the limits."""
         text = self.text(name, str(default))
         if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?|\.\d{1,9}", text) or not low <= float(text) <= high:
             raise self.wrong(name, f"allowed: a number from {low:g} to {high:g}")
         return float(text)
 
     def command(self, name: str) -> tuple[str, ...]:
+        """A command line, split as a shell does."""
         try:
             return tuple(shlex.split(self.text(name, "")))
         except ValueError as exc:
             raise self.wrong(name, f"allowed: a command line as a shell splits it ({exc})") from None
 
     def wrong(self, name: str, allowed: str, shown: str | None = None) -> SettingError:
+        """The error for a variable, naming its value (or what may be `shown` of it)."""
         value = self.text(name, "") if shown is None else shown
         return SettingError(f"{name}={value[:200]!r} is not allowed; {allowed}.")
 
 
-def _redis_url(env: _Environment) -> str:
+def _redis_url(env: Environment) -> str:
     """The one URL the child gets: `REDIS_URL` whole, or one made of the other variables.
 
     It is validated here because coaiapy, given a URL it cannot use, silently writes to localhost:6379 instead.

@@ -58,7 +58,10 @@ MAX_TEXT = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """What a caller asks to save; absent means unchanged. `values` are other `UniversalSession` fields as JSON."""
+    """What a caller asks to save; absent means unchanged. `values` are other `UniversalSession` fields as JSON.
+
+    `session_only`: a replace keeps title, summary and tags. `default_ttl_seconds`: for a new session.
+    """
 
     session_id: str = ""
     history: list[JSONObject] | None = None
@@ -70,6 +73,8 @@ class Save:
     ttl_seconds: int | None = None
     mode: Literal["append", "replace"] = "append"
     expected_revision: int | None = None
+    session_only: bool = False
+    default_ttl_seconds: int | None = None
 
 
 class SessionStore:
@@ -121,7 +126,10 @@ class SessionStore:
                 summary=save.summary,
                 tags=save.tags,
                 ttl_seconds=save.ttl_seconds,
-                default_ttl_seconds=self._session_ttl_seconds,
+                default_ttl_seconds=(
+                    self._session_ttl_seconds if save.default_ttl_seconds is None else save.default_ttl_seconds
+                ),
+                session_only=save.session_only,
                 default_user=self._user,
                 max_bytes=self._max_bytes,
                 expected_revision=save.expected_revision,
@@ -166,8 +174,7 @@ class SessionStore:
             self.places.check_enabled()
             if not session_id:
                 return await self._resume_latest(memory, user_id, max_tokens, before_turn)
-            check_id(session_id, "session_id")
-            document, found = await self._document(session_id)
+            document, found = await self.load(session_id)
         except DocumentError as exc:
             return ResumeResult(found=False, reason=exc.reason, message=str(exc))
         except Unavailable as exc:
@@ -224,8 +231,14 @@ class SessionStore:
     def _deletion(self, key: str, member: str, index: str) -> Deletion:
         return Deletion(key=key, operation=uuid4().hex, member=member, index=index)
 
-    async def _document(self, session_id: str) -> tuple[Document | Tombstone | None, Found]:
-        """What is stored of a session; an expired document on a child that cannot expire keys is overwritten."""
+    async def load(self, session_id: str) -> tuple[Document | Tombstone | None, Found]:
+        """What is stored of a session; an expired document on a child that cannot expire keys is overwritten.
+
+        Raises:
+            DocumentError, Unavailable: it cannot be read, or it is not known what is stored.
+
+        """
+        check_id(session_id, "session_id")
         key = self._keys.session(session_id)
         found = await self.places.read(key, session_id, self._keys.index)
         document = decode(found.text, session_id) if found.text is not None else None
@@ -242,7 +255,7 @@ class SessionStore:
     ) -> ResumeResult:
         page = await self.list_sessions(Wanted(user_id=user_id), limit=SUGGESTIONS)
         for row in page.sessions:
-            document, found = await self._document(row["id"])
+            document, found = await self.load(row["id"])
             if isinstance(document, Document):  # a listed session may be gone by now
                 return self._window(memory, document, found, max_tokens, before_turn)
         stash = self.places.stash
@@ -299,13 +312,20 @@ class SessionStore:
         return result
 
 
-def open_store(settings: Settings, clock: Callable[[], datetime] | None = None) -> tuple[SessionStore, ExecutionStore]:
-    """The store that the settings describe, and its twin for executions; nothing is started until it is entered."""
+def open_store(
+    settings: Settings, clock: Callable[[], datetime] | None = None, client: CoaiaClient | None = None
+) -> tuple[SessionStore, ExecutionStore]:
+    """The store that the settings describe, and its twin for executions; nothing is started until it is entered.
+
+    A `client` that was given is used, and not closed.
+    """
     clock = clock or _utc_now
     keys = Keys(settings.key_prefix)
     journal = Journal(settings.data_dir, clock) if settings.journal else NoJournal()
-    stash = _open_stash(settings, keys, clock) if settings.redis_enabled else None
-    places = Places(journal, stash, keys.documents, clock)
+    stash = None
+    if settings.redis_enabled:
+        stash = Stash(client or open_client(settings), keys, settings.timeout_seconds, clock)
+    places = Places(journal, stash, keys.documents, clock, closes_client=client is None)
     sessions = SessionStore(
         places,
         keys,
@@ -320,7 +340,8 @@ def open_store(settings: Settings, clock: Callable[[], datetime] | None = None) 
     return sessions, executions
 
 
-def _open_stash(settings: Settings, keys: Keys, clock: Callable[[], datetime]) -> Stash:
+def open_client(settings: Settings) -> CoaiaClient:
+    """The keeper of the child that the settings describe; it starts it when it is first needed."""
     folder = ChildFolder(settings.data_dir if settings.journal else None)
     env = child_environment(
         os.environ,
@@ -331,8 +352,7 @@ def _open_stash(settings: Settings, keys: Keys, clock: Callable[[], datetime]) -
         socket_timeout=settings.timeout_seconds * 0.75,
     )
     command = child_command(settings.coaia_command, settings.coaia_python)
-    client = CoaiaClient(command, env, folder, fair_seconds=settings.timeout_seconds / 2)
-    return Stash(client, keys, settings.timeout_seconds, clock)
+    return CoaiaClient(command, env, folder, fair_seconds=settings.timeout_seconds / 2)
 
 
 def _utc_now() -> datetime:

@@ -13,6 +13,7 @@ import shutil
 import site
 import sys
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -105,14 +106,16 @@ class ChildFolder:
     """
 
     def __init__(self, parent: Path | None) -> None:
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary: weakref.finalize[..., ChildFolder] | None = None
         try:
             if parent is None:
                 raise FileNotFoundError
             self.path = self._make(parent)
         except OSError:
-            self._temporary = tempfile.TemporaryDirectory(prefix="agentic-flywheel-")
-            self.path = self._make(Path(self._temporary.name))
+            folder = tempfile.mkdtemp(prefix="agentic-flywheel-")
+            # At the latest when the interpreter ends, and without the warning of a TemporaryDirectory.
+            self._temporary = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            self.path = self._make(Path(folder))
 
     @staticmethod
     def _make(parent: Path) -> Path:
@@ -126,7 +129,7 @@ class ChildFolder:
     def close(self) -> None:
         """Remove a temporary folder."""
         if self._temporary:
-            self._temporary.cleanup()
+            self._temporary()
 
 
 class CoaiaClient:

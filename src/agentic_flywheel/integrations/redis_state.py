@@ -1,0 +1,409 @@
+"""The fail-safe face of the store for Python programs: answers instead of exceptions when storage is down.
+
+    async def main() -> None:
+        manager = RedisSessionManager()
+        await manager.save_session(session)             # True: kept, in Redis or in the journal on its way there
+        session = await manager.load_session("session_123")
+
+There is no connect step. All objects of one event loop that use the same Redis share one child process, which
+ends with the loop or with the last `aclose()`. Documents and keys are those of the MCP server.
+
+`False`, `None` and `[]` mean "not kept" and "nothing that I could find"; one log line says why. A program that must
+tell absent from unreachable passes `strict=True`: then `Unavailable` and `DocumentError` are raised.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from weakref import WeakKeyDictionary
+
+from agentic_flywheel.backends.base import UniversalSession
+from agentic_flywheel.coaia.client import CoaiaClient
+from agentic_flywheel.codec import Document, iso
+from agentic_flywheel.errors import Disabled, DocumentError, FlywheelError, Unavailable
+from agentic_flywheel.executions import ExecutionStore
+from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.listing import Wanted
+from agentic_flywheel.merge import Memory
+from agentic_flywheel.settings import MAX_TTL_SECONDS, Environment, Settings
+from agentic_flywheel.store import Save, SessionStore, open_client, open_store
+
+logger = logging.getLogger(__name__)
+
+_Answer = TypeVar("_Answer")
+
+
+class RedisConfig:
+    """The settings of this module as the environment gives them."""
+
+    @staticmethod
+    def from_env(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """`enabled`, `ttl_seconds`, `host`, `port`, and under a sister project's names `session_ttl`,
+        `execution_ttl` and `key_prefix`; times in seconds.
+
+        From `REDIS_ENABLED`, `REDIS_TTL_SECONDS`, `REDIS_HOST`, `REDIS_PORT`; where those are absent, from
+        `REDIS_STATE_ENABLED`, `REDIS_SESSION_TTL_SECONDS`; and `REDIS_EXECUTION_TTL_SECONDS`, `REDIS_KEY_PREFIX`.
+
+        Raises:
+            SettingError: a variable has a value that is not allowed.
+
+        """  # noqa: D205  one sentence, too long for a line
+        env = Environment(os.environ if environ is None else environ)
+        session_ttl = env.integer("REDIS_SESSION_TTL_SECONDS", 86_400, 0, MAX_TTL_SECONDS)
+        session_ttl = env.integer("REDIS_TTL_SECONDS", session_ttl, 0, MAX_TTL_SECONDS)
+        enabled = env.boolean("REDIS_STATE_ENABLED", default=True)
+        return {
+            "enabled": env.boolean("REDIS_ENABLED", default=enabled),
+            "ttl_seconds": session_ttl,
+            "host": env.text("REDIS_HOST", "localhost"),
+            "port": env.integer("REDIS_PORT", 6379, 1, 65_535),
+            "session_ttl": session_ttl,
+            "execution_ttl": env.integer("REDIS_EXECUTION_TTL_SECONDS", 3600, 0, MAX_TTL_SECONDS),
+            "key_prefix": env.text("REDIS_KEY_PREFIX", "agentic_flywheel"),
+        }
+
+
+@dataclass(slots=True)
+class _Opened:
+    """The stores that objects of one event loop share, and how many of them are still open."""
+
+    sessions: SessionStore
+    executions: ExecutionStore
+    client: CoaiaClient
+    users: int = 0
+
+
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, CoaiaClient]] = WeakKeyDictionary()
+_opened: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, _Opened]] = WeakKeyDictionary()
+
+
+class _RedisState:
+    """What both classes share: settings, the stores of the running event loop, and failing safely."""
+
+    def __init__(
+        self,
+        *,
+        enabled: bool,
+        ttl_seconds: int,
+        key_prefix: str,
+        redis_url: str | None,
+        host: str | None,
+        port: int | None,
+        strict: bool,
+    ) -> None:
+        if isinstance(ttl_seconds, bool) or not isinstance(ttl_seconds, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"ttl_seconds must be a whole number of seconds, not {type(ttl_seconds).__name__}")
+        if not 0 <= ttl_seconds <= MAX_TTL_SECONDS:
+            raise ValueError(f"ttl_seconds must be from 0 (never expires) to {MAX_TTL_SECONDS}")
+        overrides = {"FLYWHEEL_KEY_PREFIX": key_prefix, "REDIS_ENABLED": "true", "REDIS_TTL_SECONDS": ""}
+        if redis_url is not None:
+            overrides["REDIS_URL"] = redis_url
+        elif host is not None or port is not None:
+            overrides |= {"REDIS_URL": "", "REDIS_HOST": host or "", "REDIS_PORT": str(port or "")}
+        settings = Settings.from_env({**os.environ, **overrides})
+        self.enabled = enabled
+        self.ttl_seconds = ttl_seconds
+        self.key_prefix = key_prefix
+        self._strict = strict
+        # What the MCP server adds by default (a user, its own times to live) is no affair of a library.
+        self._settings = replace(settings, user="", session_ttl_seconds=0, execution_ttl_seconds=0)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __repr__(self) -> str:
+        state = f"Redis {self._settings.redis_target}" if self.enabled else "disabled"
+        return f"{type(self).__name__}({state}, {self.key_prefix}:, {self.ttl_seconds} s)"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Let go of the stores; the last object of an event loop to do so ends the child. Using it opens anew."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            return
+        self._loop = None
+        stores = _opened[loop][self._settings]
+        stores.users -= 1
+        if stores.users:
+            return
+        del _opened[loop][self._settings]
+        await stores.sessions.__aexit__()
+        if all(other.client is not stores.client for other in _opened[loop].values()):
+            _clients[loop].pop(replace(self._settings, key_prefix=""))
+            await stores.client.aclose()
+
+    async def _stores(self) -> _Opened:
+        """The stores of the running event loop, opened by whoever needs them first.
+
+        Raises:
+            Disabled: this object was made with `enabled=False`.
+
+        """
+        if not self.enabled:
+            raise Disabled("Persistence is disabled.")
+        loop = asyncio.get_running_loop()
+        mine = _opened.setdefault(loop, {})
+        stores = mine.get(self._settings)
+        if stores is None:
+            clients = _clients.setdefault(loop, {})
+            connection = replace(self._settings, key_prefix="")
+            client = clients.setdefault(connection, clients.get(connection) or open_client(self._settings))
+            stores = mine[self._settings] = _Opened(*open_store(self._settings, client=client), client)
+            await stores.sessions.__aenter__()
+        if self._loop is not loop:
+            self._loop = loop
+            stores.users += 1
+        return stores
+
+    def _failed(self, what: str, exc: FlywheelError, answer: _Answer) -> _Answer:
+        """The safe answer, with one log line that says which kind of failure it was; in strict mode the failure."""
+        if self._strict and not isinstance(exc, Disabled):
+            raise exc
+        kind = (
+            "disabled" if isinstance(exc, Disabled) else "refused" if isinstance(exc, DocumentError) else "unreachable"
+        )
+        logger.log(logging.DEBUG if kind == "disabled" else logging.WARNING, "%s: %s (%s)", what, kind, exc)
+        return answer
+
+
+class RedisSessionManager(_RedisState):
+    """Keeps `UniversalSession`s.
+
+    A save replaces what is stored if this object loaded or saved the revision that is current. Otherwise, and at
+    its first save of an id, it adds what is new (DESIGN: append), so that nobody's turns are overwritten.
+
+    Args:
+        enabled: `False` keeps nothing at all.
+        ttl_seconds: life of a new session after its last save; 0 means for ever. A stored session keeps its own.
+        key_prefix: keeps deployments in one Redis apart.
+        redis_url: `redis://…`, `rediss://…` or `unix://…`; by default the environment's `REDIS_URL`.
+        host, port: instead of a URL.
+        strict: raise `Unavailable` and `DocumentError` instead of answering `False`, `None` or `[]`.
+
+    Everything else (data folder, time-outs, the child's command) comes from the environment, as for the server.
+
+    """
+
+    def __init__(
+        self,
+        enabled: bool = True,  # noqa: FBT001, FBT002  the signature that other projects call
+        ttl_seconds: int = 86_400,
+        key_prefix: str = "agentic_flywheel",
+        *,
+        redis_url: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        strict: bool = False,
+    ) -> None:
+        super().__init__(
+            enabled=enabled,
+            ttl_seconds=ttl_seconds,
+            key_prefix=key_prefix,
+            redis_url=redis_url,
+            host=host,
+            port=port,
+            strict=strict,
+        )
+        self._memory = Memory()
+        self._revisions: dict[str, int] = {}
+
+    async def save_session(self, session: UniversalSession, *, ttl_seconds: int | None = None) -> bool:
+        """Keep a session; `True` once it is in Redis, or in this machine's journal on its way there.
+
+        `ttl_seconds` sets the life of this session; by default a stored one keeps its own.
+
+        Raises:
+            TypeError: it is no `UniversalSession`.
+            InvalidArgument: it holds what JSON cannot carry; the message names what and where.
+
+        """
+        if not isinstance(session, UniversalSession):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"session must be a UniversalSession, not {type(session).__name__}")
+        try:
+            store = (await self._stores()).sessions
+            known = self._revisions.get(session.id)
+            result = await store.save(self._save(session, known, ttl_seconds), self._memory)
+            if result.reason == "conflict":
+                result = await store.save(self._save(session, None, ttl_seconds), self._memory)
+        except FlywheelError as exc:
+            if not isinstance(exc, DocumentError | Unavailable):
+                raise
+            return self._failed("save_session", exc, answer=False)
+        if not result.saved:
+            return self._failed("save_session", _error(result.reason, result.message), answer=False)
+        self._revisions[session.id] = result.revision
+        return True
+
+    async def load_session(self, session_id: str) -> UniversalSession | None:
+        """The session; `None` if there is none or (unless strict) it cannot be told."""
+        _check_text(session_id, "session_id")
+        try:
+            document, _ = await (await self._stores()).sessions.load(session_id)
+        except (DocumentError, Unavailable) as exc:
+            return self._failed("load_session", exc, answer=None)
+        if not isinstance(document, Document):
+            logger.info("load_session: absent")
+            return None
+        self._revisions[session_id] = document.revision
+        self._memory.of(session_id).resumed(document.session.history)
+        return document.session
+
+    async def delete_session(self, session_id: str) -> bool:
+        """Delete a session with its flow histories; `True` if there was one and it is gone now."""
+        _check_text(session_id, "session_id")
+        try:
+            result = await (await self._stores()).sessions.delete(session_id, self._memory)
+        except Unavailable as exc:
+            return self._failed("delete_session", exc, answer=False)
+        self._revisions.pop(session_id, None)
+        if not result.deleted and result.reason in ("unavailable", "damaged", "newer_schema"):
+            return self._failed("delete_session", _error(result.reason, result.message), answer=False)
+        return result.deleted
+
+    async def list_sessions(self, pattern: str = "*") -> list[str]:
+        """The ids of sessions that match a Redis glob, newest first."""
+        _check_text(pattern, "pattern")
+        ids: list[str] = []
+        cursor = ""
+        try:
+            store = (await self._stores()).sessions
+            while True:
+                page = await store.list_sessions(Wanted(pattern=pattern), limit=1000, cursor=cursor)
+                ids += [row["id"] for row in page.sessions]
+                if not page.next_cursor:
+                    return ids
+                cursor = page.next_cursor
+        except (DocumentError, Unavailable) as exc:
+            return self._failed("list_sessions", exc, answer=[])
+
+    def _save(self, session: UniversalSession, known: int | None, ttl_seconds: int | None) -> Save:
+        values: JSONObject = {
+            "backend": session.backend.value,
+            "backend_session_id": session.backend_session_id,
+            "status": session.status.value,
+            "current_flow_id": session.current_flow_id,
+            "created_at": iso(session.created_at),
+            "updated_at": iso(session.updated_at),
+            "expires_at": iso(session.expires_at),
+            "user_id": session.user_id,
+            "total_queries": session.total_queries,
+            "successful_queries": session.successful_queries,
+            "total_response_time": session.total_response_time,
+        }
+        if known is None:  # absent means unchanged
+            values = {name: value for name, value in values.items() if value not in (None, "")}
+        return Save(
+            session_id=session.id,
+            history=session.history,
+            context=session.context,
+            values=values,
+            ttl_seconds=ttl_seconds,
+            default_ttl_seconds=self.ttl_seconds,
+            mode="append" if known is None else "replace",
+            expected_revision=known,
+            session_only=True,
+        )
+
+
+class RedisExecutionCache(_RedisState):
+    """Keeps execution results and flow histories; its arguments are those of `RedisSessionManager`."""
+
+    def __init__(
+        self,
+        enabled: bool = True,  # noqa: FBT001, FBT002  the signature that other projects call
+        ttl_seconds: int = 3600,
+        key_prefix: str = "agentic_flywheel",
+        *,
+        redis_url: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        strict: bool = False,
+    ) -> None:
+        super().__init__(
+            enabled=enabled,
+            ttl_seconds=ttl_seconds,
+            key_prefix=key_prefix,
+            redis_url=redis_url,
+            host=host,
+            port=port,
+            strict=strict,
+        )
+
+    async def cache_result(self, execution_id: str, result: dict[str, Any]) -> bool:
+        """Keep the result of an execution."""
+        _check_text(execution_id, "execution_id")
+        _check_kind(result, dict, "result")
+        try:
+            store = (await self._stores()).executions
+            kept = await store.cache_result(result, execution_id, ttl_seconds=self.ttl_seconds)
+        except Unavailable as exc:
+            return self._failed("cache_result", exc, answer=False)
+        if not kept.cached:
+            return self._failed("cache_result", _error(kept.reason, kept.message), answer=False)
+        return True
+
+    async def get_result(self, execution_id: str) -> dict[str, Any] | None:
+        """The result of an execution; `None` if there is none or (unless strict) it cannot be told."""
+        _check_text(execution_id, "execution_id")
+        try:
+            found = await (await self._stores()).executions.get_result(execution_id)
+        except Unavailable as exc:
+            return self._failed("get_result", exc, answer=None)
+        if found.execution is not None:
+            return found.execution.get("result")
+        if found.reason in ("not_found", "expired", "deleted"):
+            logger.info("get_result: absent")
+            return None
+        return self._failed("get_result", _error(found.reason, found.message), answer=None)
+
+    async def cache_flow_history(self, session_id: str, flow_id: str, executions: list[dict[str, Any]]) -> bool:
+        """Make these, oldest first, the executions of a flow in a session."""
+        _check_text(session_id, "session_id")
+        _check_text(flow_id, "flow_id")
+        _check_kind(executions, list, "executions")
+        for execution in executions:
+            _check_kind(execution, dict, "each execution")
+        try:
+            store = (await self._stores()).executions
+            await store.replace_flow_history(session_id, flow_id, executions, self.ttl_seconds)
+        except (DocumentError, Unavailable) as exc:
+            return self._failed("cache_flow_history", exc, answer=False)
+        return True
+
+    async def get_flow_history(self, session_id: str, flow_id: str) -> list[dict[str, Any]]:
+        """The executions of a flow in a session, oldest first; `[]` if there are none or it cannot be told."""
+        _check_text(session_id, "session_id")
+        _check_text(flow_id, "flow_id")
+        try:
+            found = await (await self._stores()).executions.get_flow_history(session_id, flow_id)
+        except Unavailable as exc:
+            return self._failed("get_flow_history", exc, answer=[])
+        if not found.found and found.reason not in ("not_found", "expired", "deleted"):
+            return self._failed("get_flow_history", _error(found.reason, found.message), answer=[])
+        return found.executions
+
+
+def _error(reason: str | None, message: str) -> FlywheelError:
+    """The exception that an answer of the store stands for."""
+    kind = {"unavailable": Unavailable, "disabled": Disabled}.get(reason or "", DocumentError)
+    return kind(message or f"The store answered {reason}.")
+
+
+def _check_text(value: object, name: str) -> None:
+    _check_kind(value, str, name)
+    if not value:
+        raise ValueError(f"{name} must not be empty")
+
+
+def _check_kind(value: object, kind: type, name: str) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}, not {type(value).__name__}")
