@@ -174,7 +174,7 @@ def flow_executions(text: str | None, now: datetime) -> list[JSONObject]:
     executions = data.get("executions", [])
     if "deleted_at" in data or expired(kept_until_in(data), now):
         return []
-    if not isinstance(executions, list):
+    if not isinstance(executions, list) or not all(isinstance(item, dict) for item in cast("list[object]", executions)):
         raise Damaged("What is stored as the flow history has no list of executions.")
     return cast("list[JSONObject]", executions)
 

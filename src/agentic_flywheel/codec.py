@@ -171,7 +171,11 @@ def tombstone_in(data: JSONObject, what: str) -> Tombstone | None:
     if "deleted_at" not in data:
         return None
     stored = _validated(_StoredTombstone, data, what)
-    return Tombstone(stored.id, revision_in(data), aware(stored.deleted_at), _aware(stored.kept_until), stored.because)
+    try:
+        deleted_at, kept_until = aware(stored.deleted_at), _aware(stored.kept_until)
+    except OverflowError:
+        raise Damaged(f"What is stored as {what} has a time that no calendar has.") from None
+    return Tombstone(stored.id, revision_in(data), deleted_at, kept_until, stored.because)
 
 
 def decode(text: str, session_id: str) -> Document | Tombstone:
@@ -191,7 +195,13 @@ def decode(text: str, session_id: str) -> Document | Tombstone:
         raise Damaged(f"What is stored as {what} names another session.")
     if tombstone := tombstone_in(data, what):
         return tombstone
-    stored = _validated(_StoredSession, data, what)
+    try:
+        return _document(_validated(_StoredSession, data, what), data, session_id)
+    except OverflowError:
+        raise Damaged(f"What is stored as {what} has a time that no calendar has.") from None
+
+
+def _document(stored: "_StoredSession", data: JSONObject, session_id: str) -> Document:
     created_at = aware(stored.created_at or stored.metadata.created_at or _EPOCH)
     updated_at = aware(stored.updated_at or stored.metadata.last_active or created_at)
     session = UniversalSession(

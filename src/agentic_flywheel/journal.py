@@ -9,15 +9,15 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 from agentic_flywheel.codec import instant, micros
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.keyvalue import Entry, Outcome, Write
+from agentic_flywheel.local import JournalState, Pending
 
 FILE_NAME = "journal.sqlite3"
 SCHEMA = 1
@@ -25,6 +25,8 @@ SCHEMA = 1
 
 BUSY_SECONDS = 5.0
 """How long a write waits for another process's transaction; they last milliseconds."""
+
+BUSY_STEP_SECONDS = 0.01
 
 PURGE_AFTER = timedelta(hours=1)
 """Expired rows are hidden at once and stay this long, so that a clock set wrong and right again costs nothing."""
@@ -44,85 +46,6 @@ CREATE TABLE outbox (
 );
 CREATE INDEX pending ON outbox (key, position);
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A change on its way to the stash, at its `position` in the outbox."""
-
-    position: int
-    key: str
-    change: str
-
-
-@dataclass(frozen=True, slots=True)
-class JournalState:
-    """What the journal says of itself. `bytes` is the size of its files."""
-
-    path: str | None
-    pending: int = 0
-    set_aside: tuple[tuple[str, str], ...] = ()
-    bytes: int = 0
-    error: str | None = None
-
-
-class LocalPlace(Protocol):
-    """What the store needs of the place on this machine; every verb may raise `JournalUnavailable`."""
-
-    def commit(self, write: Write, pending: str | None = None, *, durable: bool = False) -> Outcome:
-        """Write if what was seen is still there, together with the change to send on later."""
-        ...
-
-    off: bool
-    """Whether it never keeps anything."""
-
-    def copy(self, key: str) -> Write | None:
-        """What is known here of `key`, expired or not, ready to be written where there is nothing."""
-        ...
-
-    def remember(self, write: Write) -> None:
-        """Keep a copy of what the stash holds, unless a change of that key is still pending."""
-        ...
-
-    def pending(self, *beginnings: str) -> list[Pending]:
-        """Changes not yet in the stash whose keys begin so, oldest first, without those set aside."""
-        ...
-
-    def pending_of(self, key: str) -> list[Pending]:
-        """The changes of one key not yet in the stash, oldest first, without those set aside."""
-        ...
-
-    def purge_expired(self) -> None:
-        """Remove what expired a while ago."""
-        ...
-
-    def settle(self, positions: Sequence[int], write: Write) -> None:
-        """The stash has these changes: take them out of the outbox and keep what the stash holds now."""
-        ...
-
-    def set_aside(self, position: int, why: str) -> None:
-        """Keep a change that the stash will never take, out of the way of the others."""
-        ...
-
-    def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
-        """A page of the list, newest first."""
-        ...
-
-    def unsent(self, index: str) -> list[Entry]:
-        """The entries of the list that have a pending change."""
-        ...
-
-    def keys(self, prefix: str) -> list[str]:
-        """The keys of live documents that begin with `prefix`."""
-        ...
-
-    def state(self) -> JournalState:
-        """What it says of itself; never raises."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the file."""
-        ...
 
 
 class Journal:
@@ -167,7 +90,7 @@ class Journal:
     def remember(self, write: Write) -> None:
         """Keep a copy of what the stash holds, unless a change of that key is still pending."""
         with self._transaction() as db:
-            if not db.execute("SELECT 1 FROM outbox WHERE key = ? AND set_aside IS NULL", (write.key,)).fetchone():
+            if not _is_pending(db, write.key):
                 _put(db, write)
 
     def pending(self, *beginnings: str) -> list[Pending]:
@@ -189,11 +112,11 @@ class Journal:
             ).fetchall()
         return [Pending(*row) for row in rows]
 
-    def settle(self, positions: Sequence[int], write: Write) -> None:
+    def settle(self, positions: Sequence[int], write: Write | None) -> None:
         """Take changes out of the outbox; the last one of its key leaves behind what the stash holds now."""
         with self._transaction() as db:
             db.executemany("DELETE FROM outbox WHERE position = ?", [(position,) for position in positions])
-            if not db.execute("SELECT 1 FROM outbox WHERE key = ? AND set_aside IS NULL", (write.key,)).fetchone():
+            if write and not _is_pending(db, write.key):
                 _put(db, write)
 
     def set_aside(self, position: int, why: str) -> None:
@@ -291,57 +214,8 @@ class Journal:
                 raise
 
 
-class NoJournal:
-    """The place on this machine when `FLYWHEEL_JOURNAL` is false: it holds nothing and takes nothing."""
-
-    off = True
-
-    def commit(self, write: Write, pending: str | None = None, *, durable: bool = False) -> Outcome:  # noqa: ARG002
-        """Refuse."""
-        raise JournalUnavailable("The journal is switched off (FLYWHEEL_JOURNAL=false).")
-
-    def copy(self, key: str) -> Write | None:  # noqa: ARG002
-        """Nothing."""
-        return None
-
-    def remember(self, write: Write) -> None:
-        """Keep no copy."""
-
-    def pending(self, *beginnings: str) -> list[Pending]:  # noqa: ARG002
-        """Nothing is ever pending."""
-        return []
-
-    def pending_of(self, key: str) -> list[Pending]:  # noqa: ARG002
-        """Nothing is ever pending."""
-        return []
-
-    def purge_expired(self) -> None:
-        """Nothing to remove."""
-
-    def settle(self, positions: Sequence[int], write: Write) -> None:
-        """Nothing to take out."""
-
-    def set_aside(self, position: int, why: str) -> None:
-        """Nothing to set aside."""
-
-    def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:  # noqa: ARG002
-        """An empty page."""
-        return []
-
-    def unsent(self, index: str) -> list[Entry]:  # noqa: ARG002
-        """None."""
-        return []
-
-    def keys(self, prefix: str) -> list[str]:  # noqa: ARG002
-        """None."""
-        return []
-
-    def state(self) -> JournalState:
-        """Switched off."""
-        return JournalState(None)
-
-    def close(self) -> None:
-        """Nothing is open."""
+def _is_pending(db: sqlite3.Connection, key: str) -> bool:
+    return bool(db.execute("SELECT 1 FROM outbox WHERE key = ? AND set_aside IS NULL", (key,)).fetchone())
 
 
 def _put(db: sqlite3.Connection, write: Write) -> None:
@@ -368,14 +242,10 @@ def _open(path: Path) -> sqlite3.Connection:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))  # SQLite gives -wal and -shm the same mode
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
+        _check_version(db, path)
+        _switch_to_wal(db)
         db.execute("BEGIN IMMEDIATE")
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA:
-            raise JournalUnavailable(
-                f"The journal {path} has version {version}; this program knows up to {SCHEMA}. Update the program."
-            )
-        if version < SCHEMA:
+        if _check_version(db, path) < SCHEMA:
             for statement in _TABLES.split(";"):
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {SCHEMA}")
@@ -384,3 +254,26 @@ def _open(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _check_version(db: sqlite3.Connection, path: Path) -> int:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > SCHEMA:
+        raise JournalUnavailable(
+            f"The journal {path} has version {version}; this program knows up to {SCHEMA}. Update the program."
+        )
+    return version
+
+
+def _switch_to_wal(db: sqlite3.Connection) -> None:
+    """Several processes may be the first to open the file, and this is the one statement that SQLite lets not wait."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(BUSY_STEP_SECONDS)
+        else:
+            return

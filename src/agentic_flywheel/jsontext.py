@@ -9,6 +9,9 @@ from agentic_flywheel.errors import Damaged, InvalidArgument
 MAX_DEPTH = 120
 """Levels of nesting in a value. JSON parsers of MCP clients and servers give up a little above this."""
 
+MAX_INTEGER_BITS = 14_281
+"""Of a number with 4,300 digits, the most that Python reads or writes as decimal text (`sys.int_info`)."""
+
 JSONObject = dict[str, Any]
 
 
@@ -30,7 +33,11 @@ def check_json(value: object, path: str, depth: int = 0) -> None:
             text, type JSON has not, or nesting below `MAX_DEPTH`.
 
     """
-    if value is None or isinstance(value, bool | int):
+    if value is None or isinstance(value, bool):
+        return
+    if isinstance(value, int):
+        if value.bit_length() > MAX_INTEGER_BITS:
+            raise InvalidArgument(f"{path} is a whole number of more than 4,300 digits. Send it as text.")
         return
     if isinstance(value, str):
         if not value.isascii():

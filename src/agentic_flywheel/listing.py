@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
 from agentic_flywheel.change import expired
 from agentic_flywheel.codec import kept_until_in
@@ -39,7 +40,7 @@ class Wanted:
                 and (glob is None or glob.fullmatch(entry.member))
                 and (not self.user_id or row.get("user_id") == self.user_id)
                 and (not self.status or row.get("status") == self.status)
-                and set(self.tags) <= set(row.get("tags", []))
+                and set(self.tags) <= set(_tags(row))
                 and _has_words(row, words)
             ):
                 rows.append((entry, row))
@@ -49,9 +50,15 @@ class Wanted:
 def _has_words(row: JSONObject, words: Sequence[str]) -> bool:
     if not words:
         return True
-    text = " ".join([*(str(row.get(name) or "") for name in ("id", "title", "summary")), *row.get("tags", [])])
+    text = " ".join([*(str(row.get(name) or "") for name in ("id", "title", "summary")), *_tags(row)])
     text = text.casefold()
     return all(word in text for word in words)
+
+
+def _tags(row: JSONObject) -> list[str]:
+    """The tags of a row; whoever shares the Redis may have written anything there."""
+    tags = row.get("tags")
+    return [tag for tag in cast("list[object]", tags) if isinstance(tag, str)] if isinstance(tags, list) else []
 
 
 def write_cursor(entry: Entry) -> str:

@@ -83,31 +83,45 @@ REMEMBERED_SESSIONS = 256
 
 @dataclass(slots=True)
 class Seen:
-    """What one caller has sent to a session, and what it has seen of it."""
+    """What one caller has sent to a session, and what it has seen of it.
+
+    `sent` are its own turns; `known` what it first saw and then its own; `shown` what it saw last and then its own.
+    """
 
     sent: View | None = None
-    seen: View | None = None
+    known: View | None = None
+    shown: View | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held over a save, so that a caller's concurrent saves are merged one after the other."""
 
     @property
     def views(self) -> tuple[View, ...] | None:
         """What append compares with; `None` without memory."""
-        known = tuple(each for each in (self.sent, self.seen) if each is not None)
-        return known or None
+        return tuple(each for each in (self.sent, self.known, self.shown) if each is not None) or None
 
     def resumed(self, history: Sequence[JSONObject]) -> None:
         """The caller has been shown this history."""
-        self.seen = view(history)
+        self.shown = view(history)
+        if self.known is None:
+            self.known = self.shown
 
-    def saved(self, turns: Sequence[JSONObject], history: Sequence[JSONObject], *, afresh: bool) -> None:
-        """The caller has sent these turns, and the history is this now; `afresh`: it is theirs alone."""
+    def saved(
+        self, turns: Sequence[JSONObject], history: Sequence[JSONObject], *, afresh: bool, exactly: bool = False
+    ) -> None:
+        """The caller has sent these turns, and the history is this now.
+
+        `afresh`: it is theirs alone. `exactly`: they were added as sent, repeated ones too.
+        """
         plain = view(turns)
-        if afresh or self.seen is None:
-            self.seen = view(history)
-        else:
-            self.seen += plain[_overlap(self.seen, plain) :]
-        self.sent = plain if afresh or self.sent is None else self.sent + plain[_overlap(self.sent, plain) :]
+        if afresh:
+            self.sent = self.known = self.shown = plain
+            return
+        for name in ("sent", "known", "shown"):
+            before: View | None = getattr(self, name)
+            if before is not None:
+                setattr(self, name, before + plain[0 if exactly else _overlap(before, plain) :])
+        self.sent = plain if self.sent is None else self.sent
+        self.known = view(history) if self.known is None else self.known
 
 
 class Memory:

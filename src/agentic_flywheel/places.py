@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Literal, ParamSpec, TypeVar, cast
 from weakref import WeakValueDictionary
@@ -17,13 +17,14 @@ from weakref import WeakValueDictionary
 import anyio
 import anyio.to_thread
 
-from agentic_flywheel.change import Change, Step, expired
-from agentic_flywheel.changes import AnyChange, Deletion, as_copy, dump_change, load_change
+from agentic_flywheel.change import Change, expired
+from agentic_flywheel.changes import AnyChange, as_copy, dump_change
 from agentic_flywheel.coaia.stash import Stash, TooLargeForMirror, revision_of
 from agentic_flywheel.errors import Disabled, DocumentError, JournalUnavailable, StashUnavailable, Unavailable
-from agentic_flywheel.journal import LocalPlace
 from agentic_flywheel.keyvalue import Entry, Write
-from agentic_flywheel.saving import Renewal, SessionChange
+from agentic_flywheel.local import LocalPlace
+from agentic_flywheel.outbox import Outbox
+from agentic_flywheel.saving import Renewal
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +71,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Entries of a list, newest first. `more`: there are older ones. `shared`: the stash answered for them."""
+    """Entries of a list, newest first; `older` is where to go on, `None` at the end. `shared`: the stash answered."""
 
     entries: list[Entry]
-    more: bool
+    older: tuple[int, str] | None
     shared: bool
 
 
@@ -90,6 +91,7 @@ class Places:
         closes_client: bool = True,
     ) -> None:
         self.journal = journal
+        self._outbox = Outbox(journal, stash, clock) if stash else None
         self._closes_client = closes_client
         self._documents = documents
         self.stash = stash
@@ -146,9 +148,9 @@ class Places:
         self.check_enabled()
         async with self._lock(change.key):
             pending = self.stash is not None
-            if self.stash:
+            if self.stash and self._outbox:
                 try:
-                    return Placed("redis", await self._write_to_stash(self.stash, change))
+                    return Placed("redis", await self._write_to_stash(self.stash, self._outbox, change))
                 except TooLargeForMirror:
                     pending = False
                 except StashUnavailable as exc:
@@ -161,8 +163,8 @@ class Places:
         """Start a session's clock again where it is kept; while that cannot be reached, nothing is done."""
         async with self._lock(renewal.key):
             with contextlib.suppress(Unavailable, DocumentError):
-                if self.stash:
-                    await self._write_to_stash(self.stash, renewal)
+                if self.stash and self._outbox:
+                    await self._write_to_stash(self.stash, self._outbox, renewal)
                 else:
                     await self._local(self._write_to_journal, renewal, pending=False)
 
@@ -177,14 +179,14 @@ class Places:
         self.check_enabled()
         async with self._lock(key):
             copy = await self._copy(key)
-            if self.stash is None:
+            if self.stash is None or self._outbox is None:
                 return Found(copy.text if copy else None, "journal", stale=False)
             known = copy and not expired(copy.kept_until, self._clock())
             try:
                 size = len(copy.text) if copy else 0
                 deadline = self.stash.deadline(size, at_least=0.0 if known else self._patience)
                 with contextlib.suppress(JournalUnavailable):
-                    await self._drain_key(self.stash, key, deadline)
+                    await self._outbox.drain(key, deadline)
                 text = await self.stash.read(key, deadline)
             except StashUnavailable:
                 # What is still pending was never anywhere but here, so that it expired is known too.
@@ -215,7 +217,7 @@ class Places:
             except StashUnavailable as exc:
                 logger.info("Listing this machine's sessions only: %s", exc)
         entries = await self._local(self.journal.recent, index, before, limit)
-        return Page(entries, more=len(entries) == limit, shared=False)
+        return Page(entries, _order(entries[-1]) if len(entries) == limit else None, shared=False)
 
     async def keys(self, prefix: str) -> list[str]:
         """The keys that begin with `prefix`, here and, if it answers, in the stash."""
@@ -234,48 +236,23 @@ class Places:
             StashUnavailable: it does not take it now.
 
         """
-        if self.stash is None:
+        if self.stash is None or self._outbox is None:
             return
         while pending := await self._local(self.journal.pending, *self._documents):
             for key in dict.fromkeys(item.key for item in pending):
                 async with self._lock(key):
-                    await self._drain_key(self.stash, key, self.stash.deadline())
+                    await self._outbox.drain(key, self.stash.deadline())
 
-    async def _write_to_stash(self, stash: Stash, change: Change[Answer]) -> Answer:
+    async def _write_to_stash(self, stash: Stash, outbox: Outbox, change: Change[Answer]) -> Answer:
         deadline = stash.deadline()
         await stash.client.ready(deadline)
         with contextlib.suppress(JournalUnavailable):
-            await self._drain_key(stash, change.key, deadline)
+            await outbox.drain(change.key, deadline)
         copy = await self._copy(change.key)
-        step = await self._settle(stash, change, copy.text if copy else None, deadline)
+        step = await outbox.settle(change, copy.text if copy else None, deadline)
         if step.write:
             await self._remember(step.write)
         return step.answer
-
-    async def _settle(self, stash: Stash, change: Change[Answer], copy: str | None, deadline: float) -> Step[Answer]:
-        """Apply and commit until nobody else commits in between.
-
-        Begins with the journal's copy, which is what the stash holds unless another machine saved since. If the
-        stash has lost the document altogether, the copy stands in for it.
-        """
-        base, seen, confirmed = copy, copy, False
-        while True:
-            try:
-                step = change.apply(base, self._clock())
-            except DocumentError:
-                if confirmed:
-                    raise
-                step = None
-            if step and step.write:
-                outcome = await stash.commit(replace(step.write, seen=seen), deadline)
-                if outcome.accepted:
-                    return step
-                seen = outcome.current
-            elif step and confirmed:
-                return step
-            else:
-                seen = await stash.read(change.key, deadline)
-            base, confirmed = seen if seen is not None else copy, True
 
     def _write_to_journal(self, change: Change[Answer], pending: bool) -> Answer:  # noqa: FBT001
         while True:
@@ -286,31 +263,6 @@ class Places:
             kept = dump_change(cast("AnyChange", step.pending)) if pending else None
             if self.journal.commit(step.write, kept, durable=True).accepted:
                 return step.answer
-
-    async def _drain_key(self, stash: Stash, key: str, deadline: float) -> None:
-        """Send the pending changes of a key, oldest first. Its lock is held."""
-        pending = await self._local(self.journal.pending_of, key)
-        if not pending:
-            return
-        copy = await self._local(self.journal.copy, key)
-        alive = copy and not expired(copy.kept_until, self._clock())
-        # Where nothing is, the document here, which holds every pending change, is what there shall be.
-        lost = copy and alive and await stash.read(key, deadline) is None
-        if copy and lost and (await stash.commit(copy, deadline)).accepted:
-            await self._local(self.journal.settle, [item.position for item in pending], copy)
-            return
-        for item in pending:
-            change = load_change(item.change)
-            try:
-                step: Step[object] = await self._settle(stash, cast("Change[object]", change), None, deadline)
-                text = step.write.text if step.write else await stash.read(key, deadline)
-                member, index = _listed(change)
-                kept = step.write or as_copy(key, text or "", member, index)
-            except (DocumentError, TooLargeForMirror) as exc:
-                logger.warning("A pending change was set aside: %s", exc)
-                await self._local(self.journal.set_aside, item.position, str(exc))
-            else:
-                await self._local(self.journal.settle, [item.position], kept)
 
     async def _purge_for_ever(self) -> None:
         try:
@@ -351,7 +303,7 @@ class Places:
         end = _order(listed[-1]) if listed and more else (0, "")
         here = [e for e in unsent if (before is None or _order(e) < before) and _order(e) > end]
         entries = sorted([*here, *(e for e in listed if e.member not in members)], key=_order, reverse=True)
-        return Page(entries, more, shared=True)
+        return Page(entries, end if more else None, shared=True)
 
     async def _put_in_list(self, stash: Stash, index: str, members: list[str]) -> bool:
         """List sessions that somebody stored without listing them; whether there was one."""
@@ -411,9 +363,3 @@ class Places:
 
 def _order(entry: Entry) -> tuple[int, str]:
     return entry.saved_at, entry.member
-
-
-def _listed(change: AnyChange) -> tuple[str, str]:
-    if isinstance(change, SessionChange | Renewal):
-        return change.session_id, change.index
-    return (change.member, change.index) if isinstance(change, Deletion) and change.index else ("", "")

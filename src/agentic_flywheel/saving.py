@@ -14,6 +14,7 @@ from agentic_flywheel.errors import Conflict, TooLarge
 from agentic_flywheel.jsontext import JSONObject, canonical, dumps
 from agentic_flywheel.keyvalue import Entry, Write
 from agentic_flywheel.merge import View, new_turns
+from agentic_flywheel.settings import MAX_TTL_SECONDS
 
 KEPT_OPERATIONS = 32
 """Operation ids kept in a document: enough for every retry in flight, small beside a conversation."""
@@ -68,22 +69,22 @@ class SessionChange(BaseChange):
             # A library's replace that lost while it was pending is merged: it must overwrite nobody, nor get lost.
             return self.model_copy(update={"mode": "append", "replaces": None}).apply(base, now)
         expected = self.expected_revision if self.expected_revision is not None else self.replaces
-        if expected is not None and expected != revision and not (expected == 0 and alive is None):
-            raise Conflict(f"Somebody saved in between: the current revision is {revision}.", revision)
+        if expected is not None and expected != (alive.revision if alive else 0):
+            text = f"Somebody saved in between: the current revision is {revision}."
+            raise Conflict(text if alive else "There is no such session now: it was deleted or has expired.", revision)
 
         added = self._added(alive)
         document = self._merged(alive, added, now)
         unchanged = (
             alive is not None and replace(document, saved_at=alive.saved_at, kept_until=alive.kept_until) == alive
         )
+        session = document.session
         if not unchanged:
             revision += 1
-            turns = len(document.session.history)
-            operations = (*document.operations, Operation(self.operation, revision, turns, len(added)))
-            session = document.session
-            if "updated_at" not in self.values:
-                session = replace(session, updated_at=now)
-            document = replace(document, session=session, revision=revision, operations=operations[-KEPT_OPERATIONS:])
+            session = session if "updated_at" in self.values else replace(session, updated_at=now)
+        done = Operation(self.operation, revision, len(session.history), len(added))
+        operations = (*document.operations, done)[-KEPT_OPERATIONS:]
+        document = replace(document, session=session, revision=revision, operations=operations)
         text = encode(document)
         if (size := len(text.encode())) > self.max_bytes:
             raise TooLarge(
@@ -116,7 +117,7 @@ class SessionChange(BaseChange):
         kept = alive if self.mode == "append" else None
         labelled = alive if self.session_only else kept
         created_at = alive.session.created_at if alive else now
-        ttl = self.ttl_seconds if self.ttl_seconds is not None else alive.ttl_seconds if alive else None
+        ttl = self.ttl_seconds if self.ttl_seconds is not None else life(alive) if alive else None
         ttl = self.default_ttl_seconds if ttl is None else ttl
         base = kept.session if kept else UniversalSession(
             id=self.session_id,
@@ -172,11 +173,18 @@ class Renewal(BaseChange):
     def apply(self, base: str | None, now: datetime) -> Step[None]:
         """Move the expiry of a session that is alive and has one."""
         document = decode(base, self.session_id) if base is not None else None
-        if not isinstance(document, Document) or not document.ttl_seconds or expired(document.kept_until, now):
+        seconds = life(document) if isinstance(document, Document) else None
+        if not isinstance(document, Document) or not seconds or expired(document.kept_until, now):
             return Step(None, None, self)
-        document = replace(document, kept_until=now + timedelta(seconds=document.ttl_seconds))
+        document = replace(document, kept_until=now + timedelta(seconds=seconds))
         write = Write(self.key, encode(document), base, document.kept_until, entry=entry(self.index, document))
         return Step(write, None, self)
+
+
+def life(document: Document) -> int | None:
+    """The stored time to live in seconds; `None` for none, or one that is beyond reason."""
+    ttl = document.ttl_seconds
+    return ttl if ttl is not None and 0 <= ttl <= MAX_TTL_SECONDS else None
 
 
 def retry_id(*parts: object) -> str:

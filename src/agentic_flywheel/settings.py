@@ -3,6 +3,7 @@
 Nothing below `store.open_store` sees this object: lower layers take plain values.
 """
 
+import ipaddress
 import re
 import shlex
 from collections.abc import Mapping
@@ -18,7 +19,20 @@ from agentic_flywheel.keys import PREFIX_RULE
 MAX_TTL_SECONDS = 100 * 365 * 86_400
 """A hundred years. Longer than any promise we can keep, and far from the year 9999 where datetimes end."""
 
-_URL_OPTIONS = re.compile(r"db|ssl_\w+|socket_(connect_)?timeout|health_check_interval")
+_SECONDS = r"\d{1,6}(\.\d{1,6})?"
+_URL_OPTIONS = {
+    "db": r"\d{1,9}",
+    "socket_timeout": _SECONDS,
+    "socket_connect_timeout": _SECONDS,
+    "ssl_cert_reqs": "none|optional|required",
+    "ssl_check_hostname": "(?i:true|false|yes|no|0|1)",
+    "ssl_ca_certs": ".+",
+    "ssl_ca_path": ".+",
+    "ssl_certfile": ".+",
+    "ssl_keyfile": ".+",
+    "ssl_password": ".+",
+}
+"""The options of a Redis URL that redis-py 4.3 (coaiapy's) understands and that make sense here."""
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -73,7 +87,7 @@ class Settings:
             execution_ttl_seconds=env.integer("FLYWHEEL_EXECUTION_TTL_SECONDS", 86_400, 0, MAX_TTL_SECONDS),
             key_prefix=prefix,
             user=env.text("FLYWHEEL_USER", ""),
-            data_dir=Path(data_dir).expanduser().absolute(),
+            data_dir=_folder(env, data_dir),
             journal=env.boolean("FLYWHEEL_JOURNAL", default=True),
             timeout_seconds=env.number("FLYWHEEL_TIMEOUT_SECONDS", 2.0, 0.05, 60.0),
             max_session_bytes=env.integer("FLYWHEEL_MAX_SESSION_BYTES", 16 * 2**20, 1024, 128 * 2**20),
@@ -133,6 +147,13 @@ class Environment:
         return SettingError(f"{name}={value[:200]!r} is not allowed; {allowed}.")
 
 
+def _folder(env: Environment, text: str) -> Path:
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise env.wrong("FLYWHEEL_DATA_DIR", "allowed: a folder; there is no such user's home") from None
+
+
 def _redis_url(env: Environment) -> str:
     """The one URL the child gets: `REDIS_URL` whole, or one made of the other variables.
 
@@ -145,14 +166,19 @@ def _redis_url(env: Environment) -> str:
             raise env.wrong("REDIS_URL", problem, without_password(url))
         return url
     host = env.text("REDIS_HOST", "localhost")
-    if re.search(r"[\s/@?#]", host):
-        # A URL pasted here may carry a password, so the value is not repeated.
-        raise env.wrong("REDIS_HOST", "allowed: a host name or address (a URL goes into REDIS_URL)", "…")
+    if not re.fullmatch(r"[\w.-]{1,253}", host) and not _is_ipv6(re.sub(r"^\[(.*)\]$", r"\1", host)):
+        # What is pasted here may be a URL with its password, so only plain text is repeated.
+        shown = host if re.fullmatch(r"[\w.:\[\] -]*", host) else "…"
+        raise env.wrong(
+            "REDIS_HOST",
+            "allowed: a host name or address (a port goes into REDIS_PORT, a URL goes into REDIS_URL)",
+            shown,
+        )
     port = env.integer("REDIS_PORT", 6379, 1, 65_535)
     database = env.integer("REDIS_DB", 0, 0, 2**31)
     username, password = env.text("REDIS_USERNAME", ""), env.variables.get("REDIS_PASSWORD", "")
     credentials = f"{quote(username, safe='')}:{quote(password, safe='')}@" if username or password else ""
-    host = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    host = f"[{host}]" if _is_ipv6(host) else host
     return f"redis://{credentials}{host}:{port}/{database}"
 
 
@@ -172,18 +198,37 @@ def _url_problem(url: str) -> str | None:
     elif not parts.hostname or port == 0 or not re.fullmatch(r"(/\d{0,9})?", parts.path):
         return shape
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        if not _URL_OPTIONS.fullmatch(name) or not value or (name == "db" and not value.isdigit()):
-            return f"its option {name!r} is not one of db, ssl_*, socket_timeout, socket_connect_timeout"
-        if "timeout" in name and not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", value):
-            return f"its option {name!r} must be a number of seconds"
+        allowed = _URL_OPTIONS.get(name)
+        if allowed is None or not re.fullmatch(allowed, value):
+            return "its options may be db=n, socket_timeout=seconds, and for rediss:// the ssl_ ones of redis-py"
+        if name.startswith("ssl_") and parts.scheme != "rediss":
+            return "its ssl_ options go with rediss:// only"
+        if name == "socket_connect_timeout" and parts.scheme == "unix":
+            return "a unix socket takes no socket_connect_timeout"
     return None
 
 
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def without_password(url: str) -> str:
-    """The URL as it may be shown, whatever its shape: all before its last `@` hidden but the user's name."""
-    credentials, at, rest = url.rpartition("@")
-    rest = re.sub(r"(?i)(pass\w*|token|secret)=[^&]*", r"\1=***", rest)
-    if not at:
-        return rest
-    scheme, user = re.match(r"(?:([a-z]+://)(?:([^:/?#]*):)?)?", credentials).groups("")  # type: ignore[union-attr]  it matches everything
-    return f"{scheme}{user}:***@{rest}"
+    """The URL as it may be shown, whatever its shape: what could be part of a password is `***`."""
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url.removeprefix("//"))
+    shape = re.match(r"([^/?#]*)([^?#]*)(.*)", rest, re.DOTALL)
+    authority, path, options = shape.groups() if shape else ("", "", "")
+    if "@" in path + options:  # in a password with a slash, or in an option: no telling where the password ends
+        return f"{scheme}{separator}***"
+    credentials, at, host = authority.rpartition("@")
+    user, colon, _ = credentials.partition(":")
+    place = re.fullmatch(r"(\[[^\]]*\]|[^:\[]*)(?::(.*))?", host, re.DOTALL)
+    name, port = place.groups() if place else ("", "?")
+    if port and not (name and re.fullmatch(r"\d{1,5}", port)):  # a password whose host was forgotten
+        host = f"{name}:***"
+    hidden = f"{user if colon else ''}:***@" if at else ""
+    options = re.sub(r"(?i)(\w*(?:pass|token|secret)\w*=)[^&]*", r"\1***", options)
+    return f"{scheme}{separator}{hidden}{host}{path}{options}"

@@ -15,7 +15,8 @@ from uuid import uuid4
 from agentic_flywheel.backends.base import BackendType, FlowStatus
 from agentic_flywheel.change import expired
 from agentic_flywheel.changes import Deletion
-from agentic_flywheel.coaia.client import ChildFolder, CoaiaClient, child_command, child_environment
+from agentic_flywheel.coaia.child import ChildFolder, child_command, child_environment
+from agentic_flywheel.coaia.client import CoaiaClient
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.codec import Document, Tombstone, decode, iso, public
 from agentic_flywheel.errors import (
@@ -26,15 +27,16 @@ from agentic_flywheel.errors import (
     Unavailable,
 )
 from agentic_flywheel.executions import ExecutionStore, check_ttl
-from agentic_flywheel.journal import Journal, NoJournal
+from agentic_flywheel.journal import Journal
 from agentic_flywheel.jsontext import JSONObject, check_json, dumps
 from agentic_flywheel.keys import Keys, check_id
 from agentic_flywheel.keyvalue import Entry
 from agentic_flywheel.listing import Wanted, read_cursor, write_cursor
+from agentic_flywheel.local import NoJournal
 from agentic_flywheel.merge import Memory
 from agentic_flywheel.places import Found, Places
 from agentic_flywheel.results import DeleteResult, ListResult, ResumeResult, SaveResult, reason_of
-from agentic_flywheel.saving import Renewal, SessionChange, retry_id
+from agentic_flywheel.saving import Renewal, SessionChange, life, retry_id
 from agentic_flywheel.settings import Settings
 
 CHARACTERS_PER_TOKEN = 4
@@ -144,7 +146,8 @@ class SessionStore:
                 return _not_saved(session_id, exc)
             saved = placed.answer
             afresh = save.mode == "replace" or saved.turns == saved.added
-            seen.saved(save.history or [], saved.history, afresh=afresh)
+            exactly = save.expected_revision is not None
+            seen.saved(save.history or [], saved.history, afresh=afresh, exactly=exactly)
         return SaveResult(
             saved=True,
             session_id=session_id,
@@ -201,9 +204,9 @@ class SessionStore:
             except Unavailable as exc:
                 return ListResult(sessions=[row for _, row in rows], scope="this machine", message=str(exc))
             rows += wanted.rows(page.entries, self._clock())
-            if len(rows) > limit or not page.more or not page.entries:
+            if len(rows) > limit or page.older is None:
                 break
-            before = (page.entries[-1].saved_at, page.entries[-1].member)
+            before = page.older
         scope = "shared" if page.shared else "this machine"
         result = ListResult(sessions=[row for _, row in rows[:limit]], scope=scope)
         if len(rows) > limit:
@@ -273,7 +276,7 @@ class SessionStore:
 
     def _renew(self, document: Document) -> None:
         """Start the session's clock again, behind the answer's back."""
-        ttl, until = document.ttl_seconds, document.kept_until
+        ttl, until = life(document), document.kept_until
         if ttl and until and until - self._clock() < timedelta(seconds=ttl - RENEWED_WITHIN_SECONDS):
             key = self._keys.session(document.session.id)
             renewal = Renewal(key=key, operation=uuid4().hex, session_id=document.session.id, index=self._keys.index)

@@ -8,28 +8,20 @@ and if it does not, its child is killed.
 import asyncio
 import contextlib
 import logging
-import os
-import shutil
-import site
-import sys
-import tempfile
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, Literal
 
 import mcp_types as types
 from mcp import MCPError
 from mcp.client.client import Client
 
+from agentic_flywheel.coaia.child import ChildFolder
 from agentic_flywheel.coaia.transport import ChildTransport
-from agentic_flywheel.errors import InvalidArgument, StashUnavailable
+from agentic_flywheel.errors import StashUnavailable
+from agentic_flywheel.jsontext import check_json
 
 logger = logging.getLogger(__name__)
-
-SERVER_FILE = Path(__file__).with_name("server.py")
 
 START_SECONDS = 15.0
 """How long a child may take until it answers: 0.8 s alone, 3 s among eight on two cores, more under `uvx`."""
@@ -46,13 +38,6 @@ CLOSE_SECONDS = 1.0
 STEADY_SECONDS = 10.0
 """A child that served this long was a good one: the next failure starts the back-off anew."""
 
-INHERITED = (
-    "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TERM", "TMPDIR", "TEMP", "TMP", "TZ", "USER", "LOGNAME", "SSL_CERT_FILE",
-    "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy",
-    "https_proxy", "all_proxy", "no_proxy", "SYSTEMROOT", "PATHEXT", "COMSPEC",
-)  # fmt: skip
-"""Variables handed to the child as they are; so are `UV_*`. All others (REDIS_*, KV_*, UPSTASH_*, …) are not."""
-
 State = Literal["not started", "starting", "ready", "waiting to restart", "closed"]
 
 
@@ -65,71 +50,6 @@ class ChildState:
     pid: int | None
     verbs: tuple[str, ...]
     last_error: str | None
-
-
-def child_command(coaia_command: Sequence[str], coaia_python: str) -> list[str]:
-    """The command line of the child: the user's own, or our program under `coaia_python` or this interpreter."""
-    if coaia_command:
-        return [shutil.which(coaia_command[0]) or coaia_command[0], *coaia_command[1:]]
-    # -P: never import a module from the current folder.
-    return [coaia_python or sys.executable, "-P", str(SERVER_FILE)]
-
-
-def child_environment(
-    environ: Mapping[str, str], home: Path, *, redis_url: str, cluster: bool, socket_timeout: float
-) -> dict[str, str]:
-    """The child's whole environment: nothing in it, or in the folders it names, can redirect where data goes."""
-    real_home = Path(environ.get("HOME") or "~").expanduser()
-    env = {name: environ[name] for name in environ if name in INHERITED or name.startswith("UV_")}
-    return env | {
-        "HOME": str(home),
-        "XDG_CACHE_HOME": environ.get("XDG_CACHE_HOME") or str(real_home / ".cache"),  # where uv keeps its packages
-        "XDG_DATA_HOME": environ.get("XDG_DATA_HOME") or str(real_home / ".local" / "share"),
-        "PYTHONUSERBASE": site.getuserbase(),  # `pip install --user` installs below the real home
-        "PYTHONIOENCODING": "utf-8",
-        "COAIAPY_ENV_PATH": str(home / "env"),
-        "LANGFUSE_TRACING_ENABLED": "false",
-        "REDIS_URL": redis_url,
-        "REDIS_CLUSTER": "true" if cluster else "false",
-        # A stock child that cannot use REDIS_URL (no such database, socket or user) falls back to the next best thing,
-        # by itself localhost:6379. This comes before that, and nothing listens there.
-        "UPSTASH_REDIS_REST_URL": "http://127.0.0.1:1",
-        "FLYWHEEL_CHILD_SOCKET_TIMEOUT": f"{socket_timeout:g}",
-        "FLYWHEEL_CHILD_PARENT": str(os.getpid()),
-    }
-
-
-class ChildFolder:
-    """A private HOME and working folder for the child, below `parent` or, where that cannot be, a temporary one.
-
-    It lies two levels down, since coaiapy looks for a `coaia.json` in `..` and `../../shared/etc` as well.
-    """
-
-    def __init__(self, parent: Path | None) -> None:
-        self._temporary: weakref.finalize[..., ChildFolder] | None = None
-        try:
-            if parent is None:
-                raise FileNotFoundError
-            self.path = self._make(parent)
-        except OSError:
-            folder = tempfile.mkdtemp(prefix="agentic-flywheel-")
-            # At the latest when the interpreter ends, and without the warning of a TemporaryDirectory.
-            self._temporary = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            self.path = self._make(Path(folder))
-
-    @staticmethod
-    def _make(parent: Path) -> Path:
-        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = parent / "child" / "home"
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # An empty or a missing file makes coaiapy print a warning.
-        (path / "env").write_text("FLYWHEEL_PRIVATE_ENV=1\n")
-        return path
-
-    def close(self) -> None:
-        """Remove a temporary folder."""
-        if self._temporary:
-            self._temporary()
 
 
 class CoaiaClient:
@@ -233,7 +153,7 @@ class CoaiaClient:
             InvalidArgument: an argument holds half of a surrogate pair, which would kill the connection.
 
         """
-        _check_text(arguments)
+        check_json(arguments, "the arguments")
         await self.ready(deadline)
         client, generation = self._client, self._generation
         if client is None:
@@ -281,7 +201,7 @@ class CoaiaClient:
             self._transport = transport = ChildTransport(self._command, self._env, self._folder.path)
             try:
                 await self._serve(transport)
-            except* (OSError, MCPError, TimeoutError, RuntimeError, ValueError) as group:
+            except* Exception as group:  # noqa: BLE001  whatever ended this child, the next one is started
                 if not self._replace.is_set():
                     self._last_error = _why(group, transport)
             finally:
@@ -347,20 +267,3 @@ def _look_at_result(task: "asyncio.Task[types.CallToolResult]") -> None:
     """Nobody may be waiting any more; an exception that is never looked at would be logged as a fault."""
     if not task.cancelled():
         task.exception()
-
-
-def _check_text(arguments: Mapping[str, Any]) -> None:
-    for value in arguments.values():
-        if isinstance(value, str):
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                raise InvalidArgument("A text holds half of a surrogate pair, which is no character.") from None
-
-
-def installed(name: str) -> str | None:
-    """The version of an installed distribution."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -7,6 +7,7 @@ pipes where standard input and output are pipes or sockets.
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ import stat
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import anyio
 import mcp_types as types
@@ -119,7 +121,10 @@ def _id_in(line: bytes) -> types.RequestId | None:
         elif token in b"}]":
             depth -= 1
         elif depth == 1 and recent == (b'"id"', b":"):
-            return token.decode(errors="replace")[1:-1] if token.startswith(b'"') else int(token)
+            try:
+                return cast("types.RequestId", json.loads(token))
+            except ValueError:  # bad escapes, bad UTF-8
+                return None
         recent = (recent[1], token)
     return None
 

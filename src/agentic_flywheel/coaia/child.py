@@ -1,0 +1,84 @@
+"""What a child is started with: its command, its whole environment, and a private folder."""
+
+import os
+import shutil
+import site
+import sys
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+SERVER_FILE = Path(__file__).with_name("server.py")
+
+INHERITED = (
+    "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TERM", "TMPDIR", "TEMP", "TMP", "TZ", "USER", "LOGNAME", "SSL_CERT_FILE",
+    "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy",
+    "https_proxy", "all_proxy", "no_proxy", "SYSTEMROOT", "PATHEXT", "COMSPEC",
+)  # fmt: skip
+"""Variables handed to the child as they are; so are `UV_*`. All others (REDIS_*, KV_*, UPSTASH_*, …) are not."""
+
+
+def child_command(coaia_command: Sequence[str], coaia_python: str) -> list[str]:
+    """The command line of the child: the user's own, or our program under `coaia_python` or this interpreter."""
+    if coaia_command:
+        return [shutil.which(coaia_command[0]) or coaia_command[0], *coaia_command[1:]]
+    # -P: never import a module from the current folder.
+    return [coaia_python or sys.executable, "-P", str(SERVER_FILE)]
+
+
+def child_environment(
+    environ: Mapping[str, str], home: Path, *, redis_url: str, cluster: bool, socket_timeout: float
+) -> dict[str, str]:
+    """The child's whole environment: nothing in it, or in the folders it names, can redirect where data goes."""
+    real_home = Path(environ.get("HOME") or "~").expanduser()
+    env = {name: environ[name] for name in environ if name in INHERITED or name.startswith("UV_")}
+    return env | {
+        "HOME": str(home),
+        "XDG_CACHE_HOME": environ.get("XDG_CACHE_HOME") or str(real_home / ".cache"),  # where uv keeps its packages
+        "XDG_DATA_HOME": environ.get("XDG_DATA_HOME") or str(real_home / ".local" / "share"),
+        "PYTHONUSERBASE": site.getuserbase(),  # `pip install --user` installs below the real home
+        "PYTHONIOENCODING": "utf-8",
+        "COAIAPY_ENV_PATH": str(home / "env"),
+        "LANGFUSE_TRACING_ENABLED": "false",
+        "REDIS_URL": redis_url,
+        "REDIS_CLUSTER": "true" if cluster else "false",
+        # A stock child that cannot use REDIS_URL (no such database, socket or user) falls back to the next best thing,
+        # by itself localhost:6379. This comes before that, and nothing listens there.
+        "UPSTASH_REDIS_REST_URL": "http://127.0.0.1:1",
+        "FLYWHEEL_CHILD_SOCKET_TIMEOUT": f"{socket_timeout:g}",
+        "FLYWHEEL_CHILD_PARENT": str(os.getpid()),
+    }
+
+
+class ChildFolder:
+    """A private HOME and working folder for the child, below `parent` or, where that cannot be, a temporary one.
+
+    It lies two levels down, since coaiapy looks for a `coaia.json` in `..` and `../../shared/etc` as well.
+    """
+
+    def __init__(self, parent: Path | None) -> None:
+        self._temporary: weakref.finalize[..., ChildFolder] | None = None
+        try:
+            if parent is None:
+                raise FileNotFoundError
+            self.path = self._make(parent)
+        except OSError:
+            folder = tempfile.mkdtemp(prefix="agentic-flywheel-")
+            # At the latest when the interpreter ends, and without the warning of a TemporaryDirectory.
+            self._temporary = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            self.path = self._make(Path(folder))
+
+    @staticmethod
+    def _make(parent: Path) -> Path:
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = parent / "child" / "home"
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # An empty or a missing file makes coaiapy print a warning.
+        (path / "env").write_text("FLYWHEEL_PRIVATE_ENV=1\n")
+        return path
+
+    def close(self) -> None:
+        """Remove a temporary folder."""
+        if self._temporary:
+            self._temporary()

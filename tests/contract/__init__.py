@@ -1,0 +1,1 @@
+"""One behavioural suite for every place that keeps documents."""

@@ -1,0 +1,1 @@
+"""A mirror of `src`: what no tool call shows."""

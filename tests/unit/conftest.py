@@ -1,0 +1,41 @@
+"""What the unit tests share: a clock that only they move, and how hypothesis looks for counterexamples."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from agentic_flywheel.journal import Journal
+
+# No deadline: two cores run everything at once. No database: a run leaves nothing behind.
+hypothesis.settings.register_profile("unit", deadline=None, database=None, max_examples=80)
+hypothesis.settings.load_profile("unit")
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    now: datetime = datetime(2026, 11, 5, 12, 0, 0, 123456, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, **delta: float) -> datetime:
+        self.now += timedelta(**delta)
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def journal(tmp_path: Path, clock: Clock) -> Iterator[Journal]:
+    kept = Journal(tmp_path / "data", clock)
+    yield kept
+    kept.close()

@@ -1,0 +1,295 @@
+"""Deletions, executions, flow histories, and every change as the outbox keeps it."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentic_flywheel.changes import (
+    MAX_TOMBSTONE,
+    MIN_TOMBSTONE,
+    AnyChange,
+    Deleted,
+    Deletion,
+    ExecutionChange,
+    FlowChange,
+    as_copy,
+    dump_change,
+    flow_executions,
+    load_change,
+)
+from agentic_flywheel.codec import Tombstone, decode
+from agentic_flywheel.errors import Damaged, NewerSchema
+from agentic_flywheel.saving import Renewal, SessionChange
+
+from .conftest import Clock
+
+KEY = "p:session:s"
+
+
+def session(revision: int = 3, kept_until: datetime | None = None) -> str:
+    ends = kept_until.isoformat() if kept_until else None
+    return json.dumps({"schema_version": 1, "id": "s", "revision": revision, "kept_until": ends})
+
+
+def deletion(**more: Any) -> Deletion:
+    return Deletion(key=KEY, operation="d", member="s", index="p:index", **more)
+
+
+def execution(name: str = "e1", result: Any = None, ttl: int = 60) -> ExecutionChange:
+    record = {"id": name, "result": result or {}}
+    return ExecutionChange(key=f"p:execution:{name}", operation=f"o-{name}", record=record, ttl_seconds=ttl)
+
+
+def flow(*names: str, result: Any = None, ttl: int = 60, max_bytes: int = 100_000, **more: Any) -> FlowChange:
+    records = [{"id": name, "result": result or {}} for name in names]
+    return FlowChange(
+        key="p:history:s:f",
+        operation=f"o-{names}",
+        session_id="s",
+        flow_id="f",
+        records=records,
+        ttl_seconds=ttl,
+        max_bytes=max_bytes,
+        **more,
+    )
+
+
+def history(now: datetime, *changes: FlowChange, base: str | None = None) -> str:
+    for change in changes:
+        write = change.apply(base, now).write
+        assert write
+        base = write.text
+    assert base
+    return base
+
+
+def ids(text: str | None, now: datetime) -> list[str]:
+    return [each["id"] for each in flow_executions(text, now)]
+
+
+# deletion
+
+
+def test_a_deletion_leaves_a_tombstone_of_the_same_revision_and_takes_the_entry_out(clock: Clock):
+    step = deletion().apply(session(3), clock())
+    assert step.answer == Deleted(deleted=True)
+    assert step.write
+    assert (step.write.tombstone, step.write.seen) == (True, session(3))
+    assert step.write.entry
+    assert (step.write.entry.index, step.write.entry.member) == ("p:index", "s")
+    assert decode(step.write.text, "s") == Tombstone("s", 3, clock(), step.write.kept_until, "deleted")
+
+
+def test_there_is_nothing_to_delete_where_nothing_is(clock: Clock):
+    step = deletion().apply(None, clock())
+    assert (step.write, step.answer) == (None, Deleted(deleted=False, reason="not_found"))
+
+
+@pytest.mark.parametrize("because", ["deleted", "expired"])
+def test_what_is_buried_is_not_buried_again_and_why_is_known(clock: Clock, because: str):
+    first = deletion(because=because).apply(session(), clock()).write
+    assert first
+    step = deletion().apply(first.text, clock())
+    assert (step.write, step.answer) == (None, Deleted(deleted=False, reason=because))  # type: ignore[arg-type]
+
+
+def test_an_expired_document_is_buried_and_was_not_there_to_delete(clock: Clock):
+    step = deletion().apply(session(kept_until=clock()), clock())
+    assert step.write
+    assert step.answer == Deleted(deleted=False, reason="expired")
+
+
+@pytest.mark.parametrize("text", ["not ours", "[]", '{"schema_version": 99, "revision": 8}', '{"deleted_at": 1.5e400}'])
+def test_what_is_damaged_or_newer_can_be_deleted_by_its_owner(clock: Clock, text: str):
+    step = deletion().apply(text, clock())
+    assert step.answer.deleted
+    assert step.write
+    assert step.write.seen == text
+
+
+@given(st.integers(0, 10_000))
+def test_a_tombstone_outlives_twice_the_life_of_what_it_buries_within_bounds(days: int):
+    now = Clock()()
+    write = deletion().apply(session(kept_until=now + timedelta(days=days)), now - timedelta(seconds=1)).write
+    assert write
+    assert write.kept_until
+    life = write.kept_until - now
+    assert MIN_TOMBSTONE - timedelta(seconds=1) <= life <= MAX_TOMBSTONE
+    assert life >= min(timedelta(days=2 * days), MAX_TOMBSTONE) - timedelta(seconds=1)
+
+
+def test_the_tombstone_of_what_never_expires_is_kept_longest(clock: Clock):
+    write = deletion().apply(session(), clock()).write
+    assert write
+    assert write.kept_until == clock() + MAX_TOMBSTONE
+
+
+# executions
+
+
+def test_an_execution_is_a_document_with_its_record(clock: Clock):
+    step = execution(result={"n": 2**70}).apply(None, clock())
+    assert step.answer.kept_until == clock() + timedelta(seconds=60)
+    assert step.write
+    data = json.loads(step.write.text)
+    assert list(data)[:3] == ["schema_version", "id", "revision"]
+    assert (data["id"], data["revision"], data["result"]) == ("e1", 1, {"n": 2**70})
+    assert (data["saved_at"], data["kept_until"]) == (
+        "2026-11-05T12:00:00.123456+00:00",
+        "2026-11-05T12:01:00.123456+00:00",
+    )
+
+
+def test_a_later_execution_of_the_same_id_takes_its_place_as_the_next_revision(clock: Clock):
+    first = execution(result={"n": 1}).apply(None, clock()).write
+    assert first
+    second = execution(result={"n": 2}).apply(first.text, clock()).write
+    assert second
+    assert second.seen == first.text
+    assert (json.loads(second.text)["revision"], json.loads(second.text)["result"]) == (2, {"n": 2})
+
+
+def test_an_execution_kept_for_ever_has_no_end(clock: Clock):
+    step = execution(ttl=0).apply(None, clock())
+    assert step.answer.kept_until is None
+    assert step.write
+    assert json.loads(step.write.text)["kept_until"] is None
+
+
+def test_a_newer_execution_is_never_written_over(clock: Clock):
+    with pytest.raises(NewerSchema):
+        execution().apply('{"schema_version": 2}', clock())
+
+
+def test_an_execution_applied_twice_is_the_same_execution(clock: Clock):
+    first = execution(result={"n": 1}).apply(None, clock()).write
+    assert first
+    second = execution(result={"n": 1}).apply(first.text, clock()).write
+    assert second
+    assert json.loads(second.text) | {"revision": 1} == json.loads(first.text)
+
+
+# flow histories
+
+
+def test_executions_of_a_flow_are_kept_oldest_first(clock: Clock):
+    assert ids(history(clock(), flow("e1"), flow("e2"), flow("e3")), clock()) == ["e1", "e2", "e3"]
+
+
+def test_an_execution_is_in_its_flows_history_once(clock: Clock):
+    text = history(clock(), flow("e1"), flow("e2"), flow("e1", result={"n": 2}))
+    assert ids(text, clock()) == ["e2", "e1"]
+    assert flow_executions(text, clock())[-1]["result"] == {"n": 2}
+
+
+@given(st.lists(st.sampled_from("abcd"), max_size=6), st.sampled_from("abcd"))
+def test_the_same_append_twice_has_the_effect_of_one(before: list[str], name: str):
+    now = Clock()()
+    base = history(now, *(flow(each) for each in before)) if before else None
+    once = history(now, flow(name), base=base)
+    assert flow_executions(history(now, flow(name), base=once), now) == flow_executions(once, now)
+
+
+def test_a_history_past_its_limit_loses_its_oldest_first_and_keeps_the_newest(clock: Clock):
+    text = history(clock(), *(flow(f"e{i}", result={"t": "x" * 500}, max_bytes=4000) for i in range(12)))
+    assert len(text.encode()) <= 4000
+    kept = ids(text, clock())
+    assert 1 < len(kept) < 12
+    assert kept == [f"e{i}" for i in range(12 - len(kept), 12)]
+
+
+def test_several_executions_are_added_in_their_order(clock: Clock):
+    assert ids(history(clock(), flow("e1", "e2"), flow("e3", "e1")), clock()) == ["e2", "e3", "e1"]
+
+
+def test_a_history_can_be_replaced(clock: Clock):
+    text = history(clock(), flow("e1", "e2"), flow("e3", "e2", replaces=True))
+    assert ids(text, clock()) == ["e3", "e2"]
+    assert json.loads(text)["revision"] == 2
+
+
+def test_an_expired_or_deleted_history_begins_anew(clock: Clock):
+    text = history(clock(), flow("old", ttl=5))
+    buried = Deletion(key="p:history:s:f", operation="d", member="").apply(text, clock()).write
+    assert buried
+    assert ids(history(clock(), flow("new"), base=buried.text), clock()) == ["new"]
+    assert ids(history(clock.move(seconds=5), flow("new"), base=text), clock()) == ["new"]
+    assert ids(text, clock()) == []
+    assert ids(None, clock()) == []
+
+
+@pytest.mark.parametrize("executions", ["text", {"0": 1}, 7, [1], ["x"], [None], [[{}]]])
+def test_a_history_of_another_shape_is_damaged_and_not_written_over(clock: Clock, executions: object):
+    text = json.dumps({"schema_version": 1, "revision": 1, "executions": executions})
+    with pytest.raises(Damaged):
+        flow("e1").apply(text, clock())
+    with pytest.raises(Damaged):
+        flow_executions(text, clock())
+
+
+# what the outbox and the journal keep
+
+ALL_CHANGES: list[AnyChange] = [
+    SessionChange(
+        key=KEY, operation="o", session_id="s", index="p:index", mode="replace",
+        turns=[{"content": "é🌾\u2028\x00", "big": 2**70, "zero": -0.0, "none": None, "empty": [[], {}]}],
+        context={"": {"a": [1, 1.0, True]}}, values={"status": "running", "expires_at": None}, title="T", summary="S",
+        tags=[], ttl_seconds=0, default_ttl_seconds=5, default_user="ana", max_bytes=10, expected_revision=None,
+        replaces=3, exact=True,
+    ),
+    SessionChange(key=KEY, operation="o", session_id="s", index="i", default_ttl_seconds=5, max_bytes=10),
+    Renewal(key=KEY, operation="o", session_id="s", index="i"),
+    Deletion(key=KEY, operation="o", member="s", index="i", because="expired"),
+    execution(result={"n": 2**70, "f": 1e308}),
+    flow("e", "f", result={"t": [None]}, replaces=True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", ALL_CHANGES, ids=lambda change: change.kind)
+def test_a_change_comes_back_from_the_outbox_as_it_was(change: AnyChange):
+    back = load_change(dump_change(change))
+    assert type(back) is type(change)
+    assert back == change
+    assert repr(back) == repr(change)
+
+
+def test_what_a_caller_had_seen_comes_back_from_the_outbox_byte_for_byte():
+    views = ((b"\x00\xff" * 8, b"x" * 16), ())
+    change = SessionChange(
+        key=KEY, operation="o", session_id="s", index="i", default_ttl_seconds=5, max_bytes=10, views=views
+    )
+    back = load_change(dump_change(change))
+    assert isinstance(back, SessionChange)
+    assert back.views == views
+
+
+def test_a_copy_of_a_session_is_listed_and_ends_when_it_does(clock: Clock):
+    copy = as_copy(KEY, session(4, kept_until=clock()), "s", "p:index")
+    assert (copy.seen, copy.kept_until, copy.tombstone) == (None, clock(), False)
+    assert copy.entry
+    assert json.loads(copy.entry.note)["revision"] == 4
+
+
+def test_a_copy_of_a_tombstone_is_a_tombstone_and_not_listed(clock: Clock):
+    grave = deletion().apply(session(), clock()).write
+    assert grave
+    for copy in (as_copy(KEY, grave.text, "s", "p:index"), as_copy(KEY, grave.text)):
+        assert (copy.tombstone, copy.entry, copy.kept_until) == (True, None, grave.kept_until)
+
+
+def test_a_copy_of_an_execution_is_not_listed(clock: Clock):
+    write = execution().apply(None, clock()).write
+    assert write
+    copy = as_copy(write.key, write.text)
+    assert (copy.text, copy.kept_until, copy.entry, copy.tombstone) == (write.text, write.kept_until, None, False)
+
+
+def test_no_copy_is_kept_of_what_is_not_ours():
+    with pytest.raises(Damaged):
+        as_copy(KEY, "not ours", "s", "p:index")
+    with pytest.raises(NewerSchema):
+        as_copy("p:execution:e", '{"schema_version": 2}')

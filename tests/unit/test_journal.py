@@ -1,0 +1,494 @@
+"""The journal: one private file, several processes, nothing pending lost, and errors that say so."""
+
+import json
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentic_flywheel.errors import JournalUnavailable
+from agentic_flywheel.journal import FILE_NAME, PURGE_AFTER, SCHEMA, Journal
+from agentic_flywheel.keys import Keys
+from agentic_flywheel.keyvalue import Entry, Outcome, Write
+from agentic_flywheel.local import NoJournal
+
+from ..support.waiting import wait_until
+from .conftest import Clock
+
+INDEX = "p:index"
+
+
+def write(key: str = "k", text: str = "text", seen: str | None = None, **more: Any) -> Write:
+    return Write(key, text, seen, more.pop("kept_until", None), **more)
+
+
+def listed(member: str, at: int, kept_until: datetime | None = None) -> Write:
+    entry = Entry(INDEX, member, at, json.dumps({"id": member}))
+    return Write(f"p:session:{member}", f"text of {member}", None, kept_until, entry=entry)
+
+
+def members(journal: Journal) -> list[str]:
+    return [entry.member for entry in journal.recent(INDEX, None, 100)]
+
+
+# the file
+
+
+def test_the_journal_is_made_on_first_use_and_is_its_owners_alone(tmp_path: Path, clock: Clock):
+    before = os.umask(0)
+    try:
+        journal = Journal(tmp_path / "new" / "data", clock)
+        assert not journal.path.parent.exists()
+        journal.commit(write())
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(journal.path.parent.stat().st_mode) == 0o700
+    files = sorted(journal.path.parent.iterdir())
+    assert FILE_NAME in [file.name for file in files]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    journal.close()
+
+
+def test_a_folder_that_holds_other_things_is_left_as_its_owner_set_it(tmp_path: Path, clock: Clock):
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "notes.txt").write_text("mine")
+    journal = Journal(folder, clock)
+    journal.commit(write())
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+    assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
+    journal.close()
+
+
+def test_what_was_committed_is_there_for_the_next_process(journal: Journal, clock: Clock):
+    journal.commit(write(text="a\x00🌾\u2028"), pending="change")
+    journal.close()
+    after = Journal(journal.path.parent, clock)
+    copy = after.copy("k")
+    assert copy
+    assert (copy.text, [item.change for item in after.pending()]) == ("a\x00🌾\u2028", ["change"])
+    after.close()
+
+
+def test_a_closed_journal_opens_again_when_it_is_used(journal: Journal):
+    journal.commit(write())
+    journal.close()
+    journal.close()
+    assert journal.copy("k")
+
+
+def newer_journal(folder: Path, mode: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FILE_NAME
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute(f"PRAGMA journal_mode = {mode}")
+    db.execute("CREATE TABLE later (what TEXT)")
+    db.execute("INSERT INTO later VALUES ('precious')")
+    db.execute(f"PRAGMA user_version = {SCHEMA + 1}")
+    db.close()
+    return path
+
+
+@pytest.mark.parametrize("mode", ["WAL", "DELETE"])
+def test_a_journal_of_a_newer_version_is_refused_untouched(tmp_path: Path, clock: Clock, mode: str):
+    path = newer_journal(tmp_path / "data", mode)
+    before = path.read_bytes()
+    journal = Journal(path.parent, clock)
+    for use in (lambda: journal.commit(write()), lambda: journal.copy("k"), journal.pending, journal.purge_expired):
+        with pytest.raises(JournalUnavailable, match=f"version {SCHEMA + 1}"):
+            use()
+    assert "version" in str(journal.state().error)
+    journal.close()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"not a database " * 100, b"SQLite format 3\x00" + b"\xff" * 5000])
+def test_a_file_that_is_no_journal_is_refused_untouched(tmp_path: Path, clock: Clock, content: bytes):
+    path = tmp_path / "data" / FILE_NAME
+    path.parent.mkdir()
+    path.write_bytes(content)
+    journal = Journal(path.parent, clock)
+    with pytest.raises(JournalUnavailable, match=FILE_NAME):
+        journal.commit(write())
+    journal.close()
+    assert path.read_bytes() == content
+
+
+def test_a_folder_that_cannot_be_made_says_so_at_every_verb(tmp_path: Path, clock: Clock):
+    (tmp_path / "file").write_text("no folder")
+    journal = Journal(tmp_path / "file" / "data", clock)
+    verbs = [
+        lambda: journal.commit(write()),
+        lambda: journal.copy("k"),
+        lambda: journal.remember(write()),
+        lambda: journal.pending(),
+        lambda: journal.pending_of("k"),
+        lambda: journal.settle([1], write()),
+        lambda: journal.set_aside(1, "why"),
+        lambda: journal.recent(INDEX, None, 10),
+        lambda: journal.unsent(INDEX),
+        lambda: journal.keys("p:"),
+        lambda: journal.purge_expired(),
+    ]
+    for verb in verbs:
+        with pytest.raises(JournalUnavailable, match=FILE_NAME):
+            verb()
+    assert journal.state().error
+    journal.close()
+
+
+def test_a_journal_that_can_be_used_again_is_used_again(tmp_path: Path, clock: Clock):
+    in_the_way = tmp_path / "data"
+    in_the_way.write_text("no folder")
+    journal = Journal(in_the_way, clock)
+    with pytest.raises(JournalUnavailable):
+        journal.commit(write())
+    in_the_way.unlink()
+    assert journal.commit(write()).accepted
+    journal.close()
+
+
+# several writers
+
+WRITER = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from agentic_flywheel.journal import Journal
+from agentic_flywheel.keys import Keys
+from agentic_flywheel.keyvalue import Write
+
+folder, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+journal = Journal(folder, lambda: datetime.now(UTC))
+if "open" in sys.argv:
+    journal.copy("shared")
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(count):
+    text = f"{name}.{number}"
+    copy = journal.copy("shared")
+    seen = copy.text if copy else None
+    while True:
+        write = Write("shared", f"{seen} {text}" if seen else text, seen, None)
+        outcome = journal.commit(write, pending=text, durable=number % 2 == 0)
+        if outcome.accepted:
+            break
+        seen = outcome.current
+journal.close()
+"""
+
+
+def start_writers(folder: Path, how_many: int, count: int, *more: str) -> list["subprocess.Popen[str]"]:
+    """Writers that all begin at the same moment; `more` "open": having opened the journal before."""
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(folder), f"w{i}", str(count), *more],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(how_many)
+    ]
+    for writer in writers:
+        assert writer.stdout
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        assert writer.stdin
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    return writers
+
+
+def finish(writers: list["subprocess.Popen[str]"]) -> None:
+    """Wait for the end of writers that all do well."""
+    try:
+        ends = [writer.communicate(timeout=60) for writer in writers]
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.wait(10)
+    assert [err for _, err in ends] == [""] * len(writers)
+    assert [writer.returncode for writer in writers] == [0] * len(writers)
+
+
+def test_several_processes_write_at_once_and_lose_nothing(journal: Journal):
+    assert journal.copy("shared") is None
+    finish(start_writers(journal.path.parent, 5, 20, "open"))
+    copy = journal.copy("shared")
+    assert copy
+    all_texts = {f"w{i}.{n}" for i in range(5) for n in range(20)}
+    assert len(copy.text.split()) == len(all_texts)
+    assert set(copy.text.split()) == all_texts
+    first_hundred = [item.change for item in journal.pending()]
+    assert first_hundred == copy.text.split()[:100]
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_several_processes_may_be_the_first_to_open_the_journal(tmp_path: Path, clock: Clock, attempt: int):
+    folder = tmp_path / f"data-{attempt}"
+    finish(start_writers(folder, 6, 1))
+    journal = Journal(folder, clock)
+    assert len(journal.pending()) == 6
+    journal.close()
+
+
+def test_threads_of_one_process_share_a_journal(journal: Journal):
+    outcomes: list[Outcome] = []
+
+    def rival(name: str) -> None:
+        outcomes.append(journal.commit(write(text=name)))
+
+    threads = [threading.Thread(target=rival, args=(f"t{i}",)) for i in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    copy = journal.copy("k")
+    assert copy
+    assert [outcome.accepted for outcome in outcomes].count(True) == 1
+    assert {outcome.current for outcome in outcomes if not outcome.accepted} == {copy.text}
+
+
+def test_a_journal_that_another_process_is_just_making_is_waited_for(tmp_path: Path, clock: Clock):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    maker = sqlite3.connect(folder / FILE_NAME, isolation_level=None)
+    maker.execute("BEGIN IMMEDIATE")
+    journal = Journal(folder, clock)
+    failures: list[JournalUnavailable] = []
+
+    def use() -> None:
+        try:
+            journal.commit(write())
+        except JournalUnavailable as exc:
+            failures.append(exc)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join(0.2)  # an impatient one has given up by now
+    maker.execute("COMMIT")
+    maker.close()
+    thread.join(20)
+    assert failures == []
+    assert journal.copy("k")
+    journal.close()
+
+
+def test_a_process_that_is_killed_takes_nothing_committed_with_it(journal: Journal):
+    assert journal.copy("shared") is None
+    (writer,) = start_writers(journal.path.parent, 1, 1_000_000, "open")
+    try:
+        wait_until(journal.pending, what="the first commit")
+    finally:
+        writer.kill()
+        writer.communicate(timeout=10)
+    copy = journal.copy("shared")
+    assert copy
+    assert [item.change for item in journal.pending()] == copy.text.split()[:100]
+    assert journal.commit(write("another")).accepted
+
+
+# the outbox
+
+
+def test_a_refused_write_leaves_nothing_pending(journal: Journal):
+    journal.commit(write(text="there"))
+    assert journal.commit(write(text="mine"), pending="change") == Outcome(accepted=False, current="there")
+    assert journal.pending() == []
+
+
+def test_pending_changes_come_in_the_order_they_were_made_and_by_key(journal: Journal):
+    journal.commit(write("a", "1"), pending="a1")
+    journal.commit(write("b", "1"), pending="b1")
+    journal.commit(write("a", "2", "1"), pending="a2")
+    assert [item.change for item in journal.pending()] == ["a1", "b1", "a2"]
+    assert [item.change for item in journal.pending_of("a")] == ["a1", "a2"]
+    assert [item.key for item in journal.pending_of("b")] == ["b"]
+    assert journal.pending_of("c") == []
+    assert journal.state().pending == 3
+
+
+def test_pending_changes_of_one_deployment_are_not_those_of_another(journal: Journal):
+    for key in ("p:session:a", "p:execution:a", "p:b:session:a", "pp:session:a", "p_:session:a", "P:session:a"):
+        journal.commit(write(key), pending=key)
+    assert [item.key for item in journal.pending(*Keys("p").documents)] == ["p:session:a", "p:execution:a"]
+    assert [item.key for item in journal.pending(*Keys("p:b").documents)] == ["p:b:session:a"]
+
+
+def test_a_copy_of_the_stash_does_not_overwrite_what_is_pending(journal: Journal):
+    journal.commit(write(text="mine"), pending="change")
+    journal.remember(write(text="theirs"))
+    copy = journal.copy("k")
+    assert copy
+    assert copy.text == "mine"
+    journal.remember(write("other", "theirs"))
+    other = journal.copy("other")
+    assert other
+    assert other.text == "theirs"
+
+
+def test_a_copy_of_the_stash_replaces_an_older_one(journal: Journal):
+    journal.remember(write(text="old"))
+    journal.remember(write(text="new"))
+    copy = journal.copy("k")
+    assert copy
+    assert copy.text == "new"
+    assert journal.pending() == []
+
+
+def test_settling_the_last_change_of_a_key_leaves_what_the_stash_holds(journal: Journal):
+    journal.commit(write(text="one"), pending="1")
+    journal.commit(write(text="two", seen="one"), pending="2")
+    first, second = journal.pending()
+    journal.settle([first.position], write(text="merged one"))
+    copy = journal.copy("k")
+    assert copy
+    assert (copy.text, journal.pending()) == ("two", [second])
+    journal.settle([second.position], write(text="merged two"))
+    copy = journal.copy("k")
+    assert copy
+    assert (copy.text, journal.pending()) == ("merged two", [])
+
+
+def test_settling_several_changes_at_once_leaves_those_of_others(journal: Journal):
+    for key in ("a", "b"):
+        journal.commit(write(key, "1"), pending=f"{key}1")
+        journal.commit(write(key, "2", "1"), pending=f"{key}2")
+    journal.settle([item.position for item in journal.pending_of("a")], write("a", "merged"))
+    assert [item.change for item in journal.pending()] == ["b1", "b2"]
+
+
+def test_what_is_set_aside_is_kept_named_and_in_nobodys_way(journal: Journal):
+    journal.commit(write("bad", "1"), pending="refused")
+    journal.commit(write("good", "1"), pending="fine")
+    journal.set_aside(journal.pending_of("bad")[0].position, "too large")
+    assert [item.change for item in journal.pending()] == ["fine"]
+    assert journal.pending_of("bad") == []
+    state = journal.state()
+    assert (state.pending, state.set_aside) == (1, (("bad", "too large"),))
+    journal.remember(write("bad", "what the stash holds"))
+    copy = journal.copy("bad")
+    assert copy
+    assert copy.text == "what the stash holds"
+    assert journal.state().set_aside == (("bad", "too large"),)
+
+
+def test_what_is_set_aside_is_not_taken_for_what_the_stash_holds(journal: Journal):
+    journal.commit(write(text="refused there"), pending="change")
+    journal.set_aside(journal.pending()[0].position, "why")
+    assert journal.copy("k") is None
+
+
+def test_setting_aside_one_change_keeps_what_later_changes_of_the_key_made(journal: Journal):
+    journal.commit(write(text="one"), pending="1")
+    journal.commit(write(text="one two", seen="one"), pending="2")
+    journal.set_aside(journal.pending()[0].position, "why")
+    assert [item.change for item in journal.pending()] == ["2"]
+    assert journal.state().set_aside == (("k", "why"),)
+
+
+def test_the_unsent_are_listed_newest_first(journal: Journal, clock: Clock):
+    journal.commit(listed("sent", 1))
+    journal.commit(listed("old", 2), pending="1")
+    journal.commit(listed("new", 3), pending="2")
+    journal.commit(listed("brief", 4, clock() + timedelta(seconds=1)), pending="3")
+    assert [entry.member for entry in journal.unsent(INDEX)] == ["brief", "new", "old"]
+    clock.move(seconds=1)
+    assert [entry.member for entry in journal.unsent(INDEX)] == ["new", "old"]
+    assert journal.unsent("another") == []
+
+
+# time
+
+
+def test_the_expired_are_hidden_from_lists_the_moment_their_time_has_come(journal: Journal, clock: Clock):
+    journal.commit(listed("brief", 2, clock() + timedelta(microseconds=2)))
+    journal.commit(listed("lasting", 1))
+    clock.move(microseconds=1)
+    assert members(journal) == ["brief", "lasting"]
+    clock.move(microseconds=1)
+    assert members(journal) == ["lasting"]
+    assert journal.keys("p:session:") == ["p:session:lasting"]
+
+
+def test_a_copy_tells_when_it_expires_exactly(journal: Journal, clock: Clock):
+    journal.commit(write(kept_until=clock()))
+    copy = journal.copy("k")
+    assert copy
+    assert copy.kept_until == clock()
+
+
+def test_what_expired_is_purged_later_and_what_is_pending_never(journal: Journal, clock: Clock):
+    soon = clock() + timedelta(seconds=1)
+    journal.commit(write("gone", kept_until=soon))
+    journal.commit(write("pending", kept_until=soon), pending="change")
+    journal.commit(write("lasting"))
+    clock.move(seconds=2)
+    journal.purge_expired()
+    assert journal.copy("gone")  # a clock set wrong and right again costs nothing
+    clock.now += PURGE_AFTER
+    journal.purge_expired()
+    assert journal.copy("gone") is None
+    assert journal.copy("pending")
+    assert journal.copy("lasting")
+    assert timedelta(days=1) >= PURGE_AFTER
+
+
+# keys and copies
+
+
+def test_keys_are_those_that_begin_so_whatever_they_look_like(journal: Journal):
+    for key in ("p:history:a:1", "p:history:a:2", "p:history:ab:1", "p:history:a%:1", "p:history:A:1", "p:history:_:1"):
+        journal.commit(write(key))
+    journal.commit(write("p:history:a:dead", tombstone=True))
+    assert sorted(journal.keys("p:history:a:")) == ["p:history:a:1", "p:history:a:2"]
+    assert journal.keys("p:history:a%:") == ["p:history:a%:1"]
+    assert journal.keys("p:history:_:") == ["p:history:_:1"]
+    assert journal.keys("") == journal.keys("p:")
+
+
+def test_a_copy_is_ready_to_be_written_where_there_is_nothing(journal: Journal, clock: Clock):
+    first = listed("s", 7, clock())
+    journal.commit(first)
+    assert journal.copy(first.key) == first
+    grave = write(first.key, "grave", first.text, tombstone=True, kept_until=clock(), entry=Entry(INDEX, "s", 1))
+    journal.commit(grave)
+    copy = journal.copy(first.key)
+    assert copy
+    assert (copy.text, copy.seen, copy.tombstone, copy.entry) == ("grave", None, True, None)
+    assert members(journal) == []
+
+
+# what it says of itself
+
+
+def test_the_state_counts_without_ever_failing(journal: Journal):
+    journal.commit(write(text="x" * 10_000), pending="change")
+    state = journal.state()
+    assert (state.path, state.pending, state.set_aside, state.error) == (str(journal.path), 1, (), None)
+    assert state.bytes > 10_000
+    assert "open" in repr(journal)
+    journal.close()
+    assert "closed" in repr(journal)
+
+
+def test_a_journal_that_is_switched_off_takes_nothing_and_holds_nothing():
+    off = NoJournal()
+    with pytest.raises(JournalUnavailable, match="FLYWHEEL_JOURNAL"):
+        off.commit(write())
+    off.remember(write())
+    off.settle([1], write())
+    off.set_aside(1, "why")
+    assert off.copy("k") is None
+    assert off.pending() + off.pending_of("k") + off.recent(INDEX, None, 5) + off.unsent(INDEX) + off.keys("") == []
+    assert off.state().path is None
+    off.close()

@@ -1,0 +1,113 @@
+"""Which rows a list shows, and the cursor to its next page."""
+
+import base64
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentic_flywheel.codec import iso
+from agentic_flywheel.errors import InvalidArgument
+from agentic_flywheel.keyvalue import Entry
+from agentic_flywheel.listing import Wanted, read_cursor, write_cursor
+
+from .conftest import Clock
+
+
+def entry(member: str, **row: Any) -> Entry:
+    known = {"id": member, "title": "", "summary": "", "tags": [], "status": "pending", "user_id": None,
+             "expires_at": None}  # fmt: skip
+    return Entry("p:index", member, 1, json.dumps(known | row))
+
+
+ROWS = [
+    entry("alpha", title="Harvest plans", tags=["farm", "2026"], user_id="ana"),
+    entry("beta", summary="We ask the weather", tags=["farm"], status="running", user_id="bo"),
+    entry("Gamma", title="Écologie", status="completed"),
+    entry("a*b", tags=["weather"], user_id="ana"),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shown"),
+    [
+        (Wanted(), ["alpha", "beta", "Gamma", "a*b"]),
+        (Wanted(pattern="a*"), ["alpha", "a*b"]),
+        (Wanted(pattern="a\\*b"), ["a*b"]),
+        (Wanted(pattern="[ab]*a"), ["alpha", "beta"]),
+        (Wanted(pattern="gamma"), []),
+        (Wanted(pattern="alph"), []),
+        (Wanted(query="harvest"), ["alpha"]),
+        (Wanted(query="PLANS  harvest"), ["alpha"]),
+        (Wanted(query="weather"), ["beta", "a*b"]),
+        (Wanted(query="weather ask"), ["beta"]),
+        (Wanted(query="écologie"), ["Gamma"]),
+        (Wanted(query="gam"), ["Gamma"]),
+        (Wanted(query="harvest weather"), []),
+        (Wanted(tags=["farm"]), ["alpha", "beta"]),
+        (Wanted(tags=["farm", "2026"]), ["alpha"]),
+        (Wanted(tags=["far"]), []),
+        (Wanted(status="running"), ["beta"]),
+        (Wanted(user_id="ana"), ["alpha", "a*b"]),
+        (Wanted(user_id="an"), []),
+        (Wanted(pattern="a*", query="plans", tags=["farm"], status="pending", user_id="ana"), ["alpha"]),
+    ],
+    ids=repr,
+)
+def test_a_list_shows_what_was_asked_for_in_the_order_of_the_entries(clock: Clock, wanted: Wanted, shown: list[str]):
+    rows = wanted.rows(ROWS, clock())
+    assert [each.member for each, _ in rows] == shown
+    assert [row["id"] for _, row in rows] == shown
+
+
+def test_the_expired_are_hidden_from_the_moment_on(clock: Clock):
+    brief = entry("brief", expires_at=iso(clock() + timedelta(seconds=1)))
+    assert len(Wanted().rows([brief], clock())) == 1
+    assert Wanted().rows([brief], clock.move(seconds=1)) == []
+
+
+@pytest.mark.parametrize("note", ["", "not ours", "[]", "null", '{"a": NaN}'])
+def test_a_row_that_cannot_be_read_is_left_out(clock: Clock, note: str):
+    rows = Wanted().rows([Entry("p:index", "x", 1, note), ROWS[0]], clock())
+    assert [each.member for each, _ in rows] == ["alpha"]
+
+
+@pytest.mark.parametrize(
+    "note", ['{"id": "x"}', '{"tags": null}', '{"tags": [1, []]}', '{"tags": "a", "title": 5}', '{"title": null}']
+)
+@pytest.mark.parametrize("wanted", [Wanted(), Wanted(query="x y", tags=["a"])], ids=repr)
+def test_a_row_of_another_shape_does_not_break_the_list(clock: Clock, wanted: Wanted, note: str):
+    rows = wanted.rows([Entry("p:index", "x", 1, note), entry("x y", tags=["a"])], clock())
+    assert "x y" in [each.member for each, _ in rows]
+
+
+@given(st.integers(0, 2**53), st.text(min_size=1, max_size=20))
+def test_a_cursor_names_the_place_that_it_was_made_for(saved_at: int, member: str):
+    assert read_cursor(write_cursor(Entry("i", member, saved_at))) == (saved_at, member)
+
+
+def encoded(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["x", "next", "é", "\ud800", "=", "a" * 5000, *map(encoded, [1, "ab", None, {}, [], [1], [1, 2], ["1", "a"],
+     [1, "a", 2], [1.5, "a"], [None, "a"]])],
+)  # fmt: skip
+def test_a_foreign_cursor_is_refused_with_what_to_pass(cursor: str):
+    with pytest.raises(InvalidArgument, match="next_cursor"):
+        read_cursor(cursor)
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_cursor_or_refused(text: str):
+    try:
+        saved_at, member = read_cursor(text)
+    except InvalidArgument:
+        return
+    assert isinstance(saved_at, int)
+    assert isinstance(member, str)

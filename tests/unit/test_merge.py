@@ -1,0 +1,193 @@
+"""Append: a caller may resend the whole talk, its tail or only what is new, and every turn ends up in it once."""
+
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from agentic_flywheel.jsontext import canonical
+from agentic_flywheel.merge import REMEMBERED_SESSIONS, Memory, Seen, fingerprint, new_turns, view
+
+from ..support.conversations import turns, words
+
+Turn = dict[str, Any]
+LETTERS = st.text("ab", max_size=8).map(list)
+
+
+def naive(seen: list[str], sent: list[str]) -> list[str]:
+    """The rule as the contract words it: without the longest prefix of `sent` that is a suffix of `seen`."""
+    return next(sent[n:] for n in range(len(sent), -1, -1) if sent[:n] == seen[len(seen) - n :] and n <= len(seen))
+
+
+@settings(max_examples=600)
+@given(LETTERS, LETTERS)
+@example(list("aab"), list("aabaab"))
+@example(list("abab"), list("babab"))
+@example(list("a"), list("aaaa"))
+@example(list("aaaa"), list("a"))
+def test_without_memory_the_stored_history_is_what_was_seen(stored: list[str], sent: list[str]):
+    assert words(new_turns(turns(*stored), turns(*sent), None)) == naive(stored, sent)
+
+
+@settings(max_examples=600)
+@given(LETTERS, LETTERS, LETTERS)
+def test_with_memory_what_was_seen_counts_and_not_what_is_stored(stored: list[str], seen: list[str], sent: list[str]):
+    assert words(new_turns(turns(*stored), turns(*sent), [view(turns(*seen))])) == naive(seen, sent)
+
+
+@given(LETTERS, LETTERS, LETTERS)
+def test_of_several_views_the_one_that_knows_most_counts(one: list[str], other: list[str], sent: list[str]):
+    added = words(new_turns([], turns(*sent), [view(turns(*one)), view(turns(*other))]))
+    assert added == min(naive(one, sent), naive(other, sent), key=len)
+
+
+@given(LETTERS, LETTERS)
+def test_with_nothing_seen_nothing_is_dropped(stored: list[str], sent: list[str]):
+    assert words(new_turns(turns(*stored), turns(*sent), ())) == sent
+
+
+@given(st.lists(st.sampled_from([1, "1", 2, "x", None, ""]), max_size=6), st.lists(st.sampled_from([1, "1", "x"])))
+def test_a_turn_with_an_id_is_matched_by_it_anywhere(stored_ids: list[Any], sent_ids: list[Any]):
+    stored = [{"id": i, "text": f"stored {n}"} for n, i in enumerate(stored_ids)]
+    sent = [{"id": i, "text": f"sent {n}"} for n, i in enumerate(sent_ids)]
+    added = [turn["id"] for turn in new_turns(stored, sent, ())]
+    known = {canonical(i) for i in stored_ids}
+    assert added == [i for i in dict.fromkeys(sent_ids) if canonical(i) not in known]
+
+
+def test_turns_with_and_without_ids_are_matched_each_in_their_way():
+    stored = [{"id": 1}, *turns("a", "b"), {"id": 2}]
+    sent = [*turns("b"), {"id": 2}, *turns("c"), {"id": 3}, {"id": 1}]
+    assert new_turns(stored, sent, None) == [*turns("c"), {"id": 3}]
+
+
+def test_an_empty_id_is_no_id():
+    stored: list[Turn] = [{"id": "", "text": "a"}, {"id": None, "text": "b"}]
+    assert new_turns(stored, stored, None) == []
+    assert new_turns(stored, [{"id": "", "text": "c"}, {"id": None, "text": "d"}], None) == [
+        {"id": "", "text": "c"},
+        {"id": None, "text": "d"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, True),
+        ({"a": 1}, {"a": 1.0}, False),
+        ({"a": 1}, {"a": True}, False),
+        ({"a": None}, {}, False),
+        ({"a": "é"}, {"a": "e\u0301"}, False),
+        ({"a": []}, {"a": {}}, False),
+    ],
+)
+def test_turns_are_equal_when_their_canonical_json_is(one: Turn, other: Turn, same: bool):  # noqa: FBT001
+    assert (fingerprint(one) == fingerprint(other)) is same
+    assert (new_turns([one], [other], None) == []) is same
+
+
+class Caller:
+    """A caller with a talk of its own and the memory that the server keeps of it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.seen = Seen()
+        self.talk: list[Turn] = []
+        self.unsent = 0
+        self.said = 0
+
+    def say(self, *, with_id: bool) -> None:
+        self.said += 1
+        text = f"{self.name}{self.said}"
+        self.talk.append({"id": text} if with_id else {"content": text})
+        self.unsent += 1
+
+    def send(self, stored: list[Turn], back: int) -> list[Turn]:
+        """Send what is new and `back` turns before it; the stored history afterwards."""
+        sent = self.talk[max(0, len(self.talk) - self.unsent - back) :]
+        added = new_turns(stored, sent, self.seen.views)
+        afterwards = [*stored, *added]
+        self.seen.saved(sent, afterwards, afresh=len(added) == len(afterwards))
+        self.unsent = 0
+        return afterwards
+
+    def resume(self, stored: list[Turn]) -> None:
+        """Go on from what is stored."""
+        self.seen.resumed(stored)
+        self.talk = list(stored)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("say"), st.integers(0, 2), st.integers(0, 3)),
+        st.tuples(st.just("send"), st.integers(0, 2), st.sampled_from([0, 0, 1, 2, 5, 99])),
+        st.tuples(st.just("resume"), st.integers(0, 2), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=500)
+@given(STEPS)
+@example([("say", 0, 0), ("send", 0, 0), ("say", 1, 0), ("send", 1, 0), ("say", 0, 0), ("send", 0, 99)])
+def test_every_turn_ends_up_in_the_history_once_whoever_resends_what(steps: list[tuple[str, int, int]]):
+    stored: list[Turn] = []
+    callers = [Caller(name) for name in "ABC"]
+    for what, who, number in steps:
+        caller = callers[who]
+        if what == "say":
+            caller.say(with_id=number == 0)
+        elif what == "send":
+            stored = caller.send(stored, number)
+        elif not caller.unsent:
+            caller.resume(stored)
+    for caller in callers:
+        stored = caller.send(stored, 99)
+    said = [f"{caller.name}{n + 1}" for caller in callers for n in range(caller.said)]
+    kept = [turn.get("id") or turn["content"] for turn in stored]
+    assert sorted(kept) == sorted(said)
+    for caller in callers:
+        assert [k for k in kept if k[0] == caller.name] == [s for s in said if s[0] == caller.name]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 99)), max_size=12))
+def test_who_only_looks_goes_on_with_a_talk_of_its_own(steps: list[tuple[bool, int]]):
+    stored: list[Turn] = []
+    mine, other = Caller("A"), Caller("B")
+    for looks, back in steps:
+        other.say(with_id=False)
+        stored = other.send(stored, 0)
+        if looks:
+            mine.seen.resumed(stored)
+        mine.say(with_id=False)
+        stored = mine.send(stored, back)
+    assert [k["content"] for k in stored if k["content"][0] == "A"] == [f"A{i + 1}" for i in range(mine.said)]
+
+
+def test_a_caller_who_repeats_itself_on_purpose_sends_only_what_is_new():
+    caller, stored = Caller("A"), list[Turn]()
+    for word in ("yes", "yes", "no"):
+        caller.talk.append({"content": word})
+        caller.unsent = 1
+        stored = caller.send(stored, 99)
+    assert [turn["content"] for turn in stored] == ["yes", "yes", "no"]
+
+
+def test_the_memory_of_a_caller_is_per_session_and_bounded():
+    memory = Memory()
+    memory.of("kept").resumed(turns("a"))
+    for i in range(REMEMBERED_SESSIONS):
+        memory.of("kept")
+        memory.of(f"other {i}").resumed(turns("b"))
+    assert set(memory.of("kept").views or ()) == {view(turns("a"))}
+    assert memory.of("other 0").views is None
+
+
+def test_a_forgotten_session_is_a_stranger():
+    memory = Memory()
+    memory.of("s").resumed(turns("a"))
+    memory.forget("s")
+    memory.forget("never known")
+    assert memory.of("s").views is None

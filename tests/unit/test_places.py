@@ -1,0 +1,202 @@
+"""The way from the journal to Redis: what was kept here meanwhile arrives there, once, and nothing blocks the rest."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from agentic_flywheel.changes import AnyChange, Deletion, dump_change
+from agentic_flywheel.coaia.child import ChildFolder, child_command, child_environment
+from agentic_flywheel.coaia.client import CoaiaClient
+from agentic_flywheel.coaia.stash import Stash
+from agentic_flywheel.journal import Journal
+from agentic_flywheel.keys import Keys
+from agentic_flywheel.places import Places
+from agentic_flywheel.saving import SessionChange
+
+from ..support.conversations import turns, words
+from ..support.redis_server import RedisServer
+from ..support.waiting import eventually
+from .conftest import Clock
+
+
+class Machine:
+    """A journal and the Redis that it drains into."""
+
+    def __init__(self, journal: Journal, redis: RedisServer, clock: Clock) -> None:
+        self.journal = journal
+        self.redis = redis
+        self.clock = clock
+        self.keys = Keys(redis.prefix)
+
+    def save(self, session_id: str, *said: str, **more: Any) -> SessionChange:
+        given: dict[str, Any] = {"default_ttl_seconds": 3600, "max_bytes": 10_000, **more}
+        return SessionChange(
+            key=self.keys.session(session_id),
+            operation=uuid4().hex,
+            session_id=session_id,
+            index=self.keys.index,
+            turns=turns(*said),
+            **given,
+        )
+
+    def deletion(self, session_id: str) -> Deletion:
+        return Deletion(key=self.keys.session(session_id), operation="d", member=session_id, index=self.keys.index)
+
+    def keep(self, *changes: AnyChange) -> None:
+        """What the journal does with changes while Redis is away."""
+        for change in changes:
+            copy = self.journal.copy(change.key)
+            step = change.apply(copy.text if copy else None, self.clock())
+            assert step.write
+            assert self.journal.commit(step.write, dump_change(step.pending)).accepted  # type: ignore[arg-type]
+
+    @asynccontextmanager
+    async def places(self, folder: Path) -> AsyncIterator[Places]:
+        """The places of a process that starts now; Redis answers."""
+        home = ChildFolder(folder)
+        env = child_environment({}, home.path, redis_url=self.redis.url, cluster=False, socket_timeout=2.0)
+        client = CoaiaClient(child_command([], ""), env, home, fair_seconds=2.5)
+        stash = Stash(client, self.keys, 5.0, self.clock)
+        places = Places(self.journal, stash, self.keys.documents, self.clock)
+        await places.wait_for_child(20)
+        places.open()
+        try:
+            yield places
+        finally:
+            try:
+                await places.aclose()
+            finally:
+                await client.aclose()  # no child is left even where closing fails
+
+    async def drained(self) -> None:
+        await eventually(lambda: not self.journal.pending(), within=5, what="the outbox to be empty")
+
+    def stored(self, session_id: str) -> dict[str, Any] | None:
+        text = self.redis.get(self.keys.session(session_id))
+        return json.loads(text) if text is not None else None
+
+
+@pytest.fixture
+def machine(journal: Journal, redis: RedisServer, clock: Clock) -> Machine:
+    return Machine(journal, redis, clock)
+
+
+async def test_what_was_kept_meanwhile_arrives_in_order(machine: Machine, tmp_path: Path):
+    machine.keep(machine.save("s", "a"), machine.save("s", "b"), machine.save("t", "x"))
+    async with machine.places(tmp_path / "child"):
+        await machine.drained()
+    stored, other = machine.stored("s"), machine.stored("t")
+    assert stored
+    assert other
+    assert (words(stored["history"]), words(other["history"])) == (["a", "b"], ["x"])
+
+
+async def test_what_was_kept_meanwhile_is_merged_with_what_others_saved(machine: Machine, tmp_path: Path):
+    machine.keep(machine.save("s", "mine"))
+    theirs = machine.save("s", "theirs").apply(None, machine.clock()).write
+    assert theirs
+    with machine.redis.client() as client:
+        client.set(theirs.key, theirs.text)
+    async with machine.places(tmp_path / "child"):
+        await machine.drained()
+    stored = machine.stored("s")
+    assert stored
+    assert (words(stored["history"]), stored["revision"]) == (["theirs", "mine"], 2)
+    copy = machine.journal.copy(theirs.key)
+    assert copy
+    assert words(json.loads(copy.text)["history"]) == ["theirs", "mine"]
+
+
+async def test_what_arrived_before_is_not_sent_twice(machine: Machine, tmp_path: Path):
+    machine.keep(machine.save("s", "a"))
+    arrived = machine.journal.copy(machine.keys.session("s"))
+    assert arrived
+    with machine.redis.client() as client:
+        client.set(arrived.key, arrived.text)
+    async with machine.places(tmp_path / "child"):
+        await machine.drained()
+    stored = machine.stored("s")
+    assert stored
+    assert (words(stored["history"]), stored["revision"]) == (["a"], 1)
+
+
+async def test_a_session_begun_and_deleted_meanwhile_is_deleted(machine: Machine, tmp_path: Path):
+    machine.keep(machine.save("s", "a"), machine.deletion("s"))
+    async with machine.places(tmp_path / "child"):
+        await machine.drained()
+    assert machine.stored("s") is None
+    assert machine.journal.state().set_aside == ()
+
+
+async def test_a_deletion_of_what_is_gone_there_is_not_set_aside(machine: Machine, tmp_path: Path):
+    known = machine.save("s", "a", ttl_seconds=60).apply(None, machine.clock()).write
+    assert known
+    machine.journal.remember(known)
+    machine.keep(machine.deletion("s"))
+    machine.clock.move(days=61)
+    async with machine.places(tmp_path / "child"):
+        await machine.drained()
+    assert machine.stored("s") is None
+    assert machine.journal.state().set_aside == ()
+
+
+async def test_what_expired_before_it_arrived_does_not_come_back(machine: Machine, tmp_path: Path):
+    machine.keep(machine.save("s", "a", ttl_seconds=60))
+    machine.clock.move(seconds=61)
+    async with machine.places(tmp_path / "child"):
+        await machine.drained()
+        assert machine.stored("s") is None
+
+
+@pytest.mark.parametrize("kind", ["text of nobody's", "a document of a newer version", "a list", "no text"])
+async def test_what_cannot_be_written_there_is_set_aside_and_the_rest_arrives(
+    machine: Machine, tmp_path: Path, kind: str
+):
+    machine.keep(machine.save("bad", "a"), machine.save("good", "b"))
+    key = machine.keys.session("bad")
+    with machine.redis.client() as client:
+        if kind == "a list":
+            client.rpush(key, "item")
+        else:
+            values = {"text of nobody's": "not ours", "no text": b"\xff\xfe"}
+            client.set(key, values.get(kind, '{"schema_version": 99, "id": "bad", "revision": 1}'))
+        before = client.dump(key) if kind == "a list" else None
+    async with machine.places(tmp_path / "child"):
+        await machine.drained()
+        ((aside, why),) = machine.journal.state().set_aside
+        assert aside == key
+        assert why
+    good = machine.stored("good")
+    assert good
+    assert words(good["history"]) == ["b"]
+    with machine.redis.client() as client:
+        assert client.type(key) == ("list" if before else "string")
+
+
+async def test_what_is_too_large_once_merged_is_set_aside_and_the_rest_arrives(machine: Machine, tmp_path: Path):
+    machine.keep(machine.save("big", "x" * 6000), machine.save("good", "b"))
+    theirs = machine.save("big", "y" * 6000).apply(None, machine.clock()).write
+    assert theirs
+    with machine.redis.client() as client:
+        client.set(theirs.key, theirs.text)
+    async with machine.places(tmp_path / "child"):
+        await machine.drained()
+    assert [key for key, _ in machine.journal.state().set_aside] == [theirs.key]
+    assert machine.redis.get(theirs.key) == theirs.text
+    assert machine.stored("good")
+
+
+async def test_what_belongs_to_another_deployment_stays_where_it_is(machine: Machine, tmp_path: Path):
+    machine.keep(machine.save("s", "a"))
+    foreign = Machine(machine.journal, machine.redis, machine.clock)
+    foreign.keys = Keys(machine.redis.prefix + ":other")
+    foreign.keep(foreign.save("s", "theirs"))
+    async with machine.places(tmp_path / "child"):
+        await eventually(lambda: machine.stored("s"), what="our own change to arrive")
+    assert [item.key for item in machine.journal.pending()] == [foreign.keys.session("s")]
+    assert foreign.stored("s") is None

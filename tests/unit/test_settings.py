@@ -1,0 +1,254 @@
+"""Every variable of the contract: its default, what is allowed, and one line for what is not, never a password."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from agentic_flywheel.errors import SettingError
+from agentic_flywheel.settings import Settings, without_password
+
+SECRET = "hunter2"  # noqa: S105  nobody's
+
+
+def read(**environ: str) -> Settings:
+    return Settings.from_env(environ)
+
+
+def refusal(**environ: str) -> str:
+    """The one line that a wrong value is answered with."""
+    with pytest.raises(SettingError) as error:
+        Settings.from_env(environ)
+    text = str(error.value)
+    assert "\n" not in text
+    assert len(text) < 500
+    return text
+
+
+def test_the_defaults_are_those_of_the_contract():
+    settings = read()
+    assert settings.redis_enabled is True
+    assert settings.redis_url == "redis://localhost:6379/0"
+    assert settings.redis_cluster is False
+    assert settings.session_ttl_seconds == 2_592_000
+    assert settings.execution_ttl_seconds == 86_400
+    assert settings.key_prefix == "agentic_flywheel"
+    assert settings.user == ""
+    assert settings.data_dir.is_absolute()
+    assert settings.journal is True
+    assert settings.timeout_seconds == 2.0
+    assert settings.max_session_bytes == 16 * 2**20
+    assert not settings.coaia_command
+    assert settings.coaia_python == ""
+    assert settings.log_level == "WARNING"
+    assert settings.overridden == ()
+
+
+ALLOWED: list[tuple[str, str, Callable[[Settings], Any], Any]] = [
+    ("REDIS_ENABLED", "false", lambda s: s.redis_enabled, False),
+    ("REDIS_ENABLED", "NO", lambda s: s.redis_enabled, False),
+    ("REDIS_ENABLED", "0", lambda s: s.redis_enabled, False),
+    ("REDIS_ENABLED", " On ", lambda s: s.redis_enabled, True),
+    ("REDIS_CLUSTER", "true", lambda s: s.redis_cluster, True),
+    ("REDIS_HOST", "redis.example", lambda s: s.redis_url, "redis://redis.example:6379/0"),
+    ("REDIS_HOST", "::1", lambda s: s.redis_url, "redis://[::1]:6379/0"),
+    ("REDIS_HOST", "[::1]", lambda s: s.redis_url, "redis://[::1]:6379/0"),
+    ("REDIS_PORT", "6380", lambda s: s.redis_url, "redis://localhost:6380/0"),
+    ("REDIS_DB", "3", lambda s: s.redis_url, "redis://localhost:6379/3"),
+    ("REDIS_USERNAME", "ana", lambda s: s.redis_url, "redis://ana:@localhost:6379/0"),
+    ("REDIS_PASSWORD", "p@ss/w?rd#", lambda s: s.redis_url, "redis://:p%40ss%2Fw%3Frd%23@localhost:6379/0"),
+    ("REDIS_TTL_SECONDS", "0", lambda s: s.session_ttl_seconds, 0),
+    ("REDIS_TTL_SECONDS", "3153600000", lambda s: s.session_ttl_seconds, 3_153_600_000),
+    ("FLYWHEEL_EXECUTION_TTL_SECONDS", "60", lambda s: s.execution_ttl_seconds, 60),
+    ("FLYWHEEL_KEY_PREFIX", "team.a:b_c-1", lambda s: s.key_prefix, "team.a:b_c-1"),
+    ("FLYWHEEL_USER", " ana ", lambda s: s.user, "ana"),
+    ("FLYWHEEL_DATA_DIR", "/somewhere/else", lambda s: s.data_dir, Path("/somewhere/else")),
+    ("FLYWHEEL_DATA_DIR", "~/kept", lambda s: s.data_dir, Path.home() / "kept"),
+    ("FLYWHEEL_DATA_DIR", "here", lambda s: s.data_dir, Path.cwd() / "here"),
+    ("FLYWHEEL_JOURNAL", "off", lambda s: s.journal, False),
+    ("FLYWHEEL_TIMEOUT_SECONDS", "0.5", lambda s: s.timeout_seconds, 0.5),
+    ("FLYWHEEL_TIMEOUT_SECONDS", "60", lambda s: s.timeout_seconds, 60.0),
+    ("FLYWHEEL_MAX_SESSION_BYTES", "1024", lambda s: s.max_session_bytes, 1024),
+    ("FLYWHEEL_COAIA_COMMAND", 'uvx --with "mcp<2" coaiapy-mcp', lambda s: list(s.coaia_command),
+     ["uvx", "--with", "mcp<2", "coaiapy-mcp"]),
+    ("FLYWHEEL_COAIA_PYTHON", "python3.11", lambda s: s.coaia_python, "python3.11"),
+    ("FLYWHEEL_LOG_LEVEL", "debug", lambda s: s.log_level, "DEBUG"),
+    ("REDIS_URL", "redis://u:p@h:1/2?socket_timeout=1.5", lambda s: s.redis_url,
+     "redis://u:p@h:1/2?socket_timeout=1.5"),
+    ("REDIS_URL", "rediss://h", lambda s: s.redis_url, "rediss://h"),
+    ("REDIS_URL", "unix:///run/redis.sock?db=2", lambda s: s.redis_url, "unix:///run/redis.sock?db=2"),
+    ("REDIS_URL", "redis://[::1]:6379/0", lambda s: s.redis_url, "redis://[::1]:6379/0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value", "get", "meaning"), ALLOWED, ids=lambda v: v if isinstance(v, str) else "")
+def test_an_allowed_value_is_taken(name: str, value: str, get: Callable[[Settings], Any], meaning: Any):
+    assert get(read(**{name: value})) == meaning
+
+
+REFUSED = [
+    ("REDIS_ENABLED", "perhaps"),
+    ("REDIS_CLUSTER", "2"),
+    ("FLYWHEEL_JOURNAL", "nope"),
+    ("REDIS_PORT", "notaport"),
+    ("REDIS_PORT", "0"),
+    ("REDIS_PORT", "65536"),
+    ("REDIS_DB", "-1"),
+    ("REDIS_DB", "one"),
+    ("REDIS_TTL_SECONDS", "-1"),
+    ("REDIS_TTL_SECONDS", "3153600001"),
+    ("REDIS_TTL_SECONDS", "1.5"),
+    ("REDIS_TTL_SECONDS", "1_000"),
+    ("REDIS_TTL_SECONDS", "9" * 5000),
+    ("FLYWHEEL_EXECUTION_TTL_SECONDS", "a day"),
+    ("FLYWHEEL_KEY_PREFIX", "a*b"),
+    ("FLYWHEEL_KEY_PREFIX", "a b"),
+    ("FLYWHEEL_KEY_PREFIX", "é"),
+    ("FLYWHEEL_KEY_PREFIX", "x" * 129),
+    ("FLYWHEEL_KEY_PREFIX", "a\nb"),
+    ("FLYWHEEL_TIMEOUT_SECONDS", "0"),
+    ("FLYWHEEL_TIMEOUT_SECONDS", "61"),
+    ("FLYWHEEL_TIMEOUT_SECONDS", "nan"),
+    ("FLYWHEEL_TIMEOUT_SECONDS", "inf"),
+    ("FLYWHEEL_TIMEOUT_SECONDS", "-1"),
+    ("FLYWHEEL_TIMEOUT_SECONDS", "1e1"),
+    ("FLYWHEEL_MAX_SESSION_BYTES", "1023"),
+    ("FLYWHEEL_MAX_SESSION_BYTES", "1GB"),
+    ("FLYWHEEL_LOG_LEVEL", "LOUD"),
+    ("FLYWHEEL_COAIA_COMMAND", 'uvx "coaiapy-mcp'),
+    ("FLYWHEEL_DATA_DIR", "~nobody-of-that-name/kept"),
+    ("REDIS_HOST", "localhost:6380"),
+    ("REDIS_HOST", "[::1"),
+    ("REDIS_URL", "garbage"),
+    ("REDIS_URL", "http://h"),
+    ("REDIS_URL", "redis+unix:///s"),
+    ("REDIS_URL", "redis+sentinel://h"),
+    ("REDIS_URL", "redis:/h:6379"),
+    ("REDIS_URL", "redis://"),
+    ("REDIS_URL", "redis://h:99999"),
+    ("REDIS_URL", "redis://h:0"),
+    ("REDIS_URL", "redis://h/one"),
+    ("REDIS_URL", "redis://h/1/2"),
+    ("REDIS_URL", "redis://h/0#x"),
+    ("REDIS_URL", "redis://h h/0"),
+    ("REDIS_URL", "redis://h?bogus=1"),
+    ("REDIS_URL", "redis://h?socket_timeout=abc"),
+    ("REDIS_URL", "redis://h?db=x"),
+    ("REDIS_URL", "redis://h?db="),
+    ("REDIS_URL", "rediss://h?ssl_bogus=1"),
+    ("REDIS_URL", "redis://h?ssl_cert_reqs=none"),
+    ("REDIS_URL", "redis://h?health_check_interval=often"),
+    ("REDIS_URL", "unix:///run/redis.sock?socket_connect_timeout=1"),
+    ("REDIS_URL", "unix://run/redis.sock"),
+    ("REDIS_URL", "unix://"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), REFUSED, ids=lambda text: text[:40])
+def test_another_value_is_refused_with_one_line_that_names_it_and_what_is_allowed(name: str, value: str):
+    text = refusal(**{name: value})
+    assert text.startswith(f"{name}={value[:100]!r}"[:100])
+    assert "allowed" in text or "must be" in text or "is not one of" in text
+
+
+@pytest.mark.parametrize("name", sorted({name for name, *_ in ALLOWED}))
+@pytest.mark.parametrize("value", ["", "  "])
+def test_an_empty_variable_counts_as_absent(name: str, value: str):
+    if name == "REDIS_PASSWORD" and value:
+        assert read(REDIS_PASSWORD=value).redis_url == "redis://:%20%20@localhost:6379/0"
+    else:
+        assert read(**{name: value}) == read()
+
+
+def test_a_url_wins_whole_and_what_it_overrides_is_known():
+    settings = read(REDIS_URL="redis://h", REDIS_HOST="other", REDIS_PORT="1", REDIS_DB="2", REDIS_PASSWORD=SECRET)
+    assert settings.redis_url == "redis://h"
+    assert settings.overridden == ("REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_PASSWORD")
+
+
+def test_without_a_url_nothing_is_overridden():
+    assert read(REDIS_HOST="h", REDIS_PORT="1").overridden == ()
+
+
+def test_other_variables_mean_nothing():
+    assert read(KV_URL="redis://evil", UPSTASH_REDIS_REST_URL="https://evil", REDIS="x", HOME="/nowhere") == read()
+
+
+def test_a_url_in_place_of_a_host_is_refused_without_repeating_it():
+    text = refusal(REDIS_HOST=f"redis://u:{SECRET}@h")
+    assert text.startswith("REDIS_HOST=")
+    assert SECRET not in text
+    assert "REDIS_URL" in text
+
+
+# passwords
+
+PASSWORDS = st.builds(
+    lambda before, after: f"{before}{SECRET}{after}",
+    st.text("@:/?#[]%&= \\abc\n", max_size=5),
+    st.text("@:/?#[]%&= \\abc\n", max_size=5),
+)
+AROUND = st.tuples(
+    st.sampled_from(["redis", "rediss", "unix", "REDIS", "http", "redis+sentinel", ""]),
+    st.sampled_from(["", "ana", "a%40b"]),
+    st.sampled_from(["h", "h:6379", "h:bad", "[::1]:1", "", "/run/redis.sock"]),
+    st.sampled_from(["", "/0", "/x", "?db=1", "?bogus=1", "/0#f", "?socket_timeout=x"]),
+)
+
+
+@given(PASSWORDS, AROUND)
+@example(SECRET, ("redis", "ana", "h:6379", "/0"))
+@example(f"a@{SECRET}", ("redis", "", "h", ""))
+@example(f"a/{SECRET}#?", ("redis", "", "h", ""))
+@example(f"?{SECRET}", ("redis", "ana", "h", ""))
+def test_the_password_of_a_url_is_never_shown(password: str, around: tuple[str, str, str, str]):
+    scheme, user, host, rest = around
+    url = f"{scheme}://{user}:{password}@{host}{rest}"
+    assert SECRET not in without_password(url)
+    try:
+        shown = read(REDIS_URL=url).redis_target
+    except SettingError as error:
+        shown = str(error)
+    assert SECRET not in shown
+
+
+@given(PASSWORDS)
+def test_a_password_of_its_own_is_never_shown(password: str):
+    settings = read(REDIS_PASSWORD=password, REDIS_USERNAME="ana")
+    assert SECRET in settings.redis_url
+    assert SECRET not in settings.redis_target
+    for wrong in ({"REDIS_PORT": "x"}, {"REDIS_HOST": "a b"}, {"REDIS_DB": "-"}, {"REDIS_URL": "x://y"}):
+        assert SECRET not in refusal(REDIS_PASSWORD=password, **wrong)
+
+
+@pytest.mark.parametrize("name", ["ssl_password", "password"])
+@pytest.mark.parametrize("value", [SECRET, f"a@{SECRET}", f"{SECRET}@b", f"a={SECRET}"])
+def test_a_password_among_the_options_of_a_url_is_never_shown(name: str, value: str):
+    url = f"rediss://ana@h:6379/0?db=1&{name}={value}"
+    assert SECRET not in without_password(url)
+    try:
+        shown = read(REDIS_URL=url).redis_target
+    except SettingError as error:
+        shown = str(error)
+    assert SECRET not in shown
+
+
+@pytest.mark.parametrize("url", [f"redis://:{SECRET}", f"redis://ana:{SECRET}", f"redis://ana:{SECRET}/0"])
+def test_a_password_whose_host_was_forgotten_is_never_shown(url: str):
+    assert SECRET not in refusal(REDIS_URL=url)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://h:6379/0", "redis://h:6379/0"),
+        ("redis://ana:pw@h:6379/0", "redis://ana:***@h:6379/0"),
+        ("redis://:pw@h/0?db=1", "redis://:***@h/0?db=1"),
+        ("unix:///run/redis.sock?db=2", "unix:///run/redis.sock?db=2"),
+    ],
+)
+def test_a_target_is_still_recognised_without_its_password(url: str, shown: str):
+    assert without_password(url) == shown
