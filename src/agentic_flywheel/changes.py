@@ -21,7 +21,7 @@ from agentic_flywheel.codec import (
     revision_in,
     tombstone_in,
 )
-from agentic_flywheel.errors import Damaged, NewerSchema
+from agentic_flywheel.errors import Damaged
 from agentic_flywheel.jsontext import JSONObject, dumps, load_object
 from agentic_flywheel.keyvalue import Entry, Write
 from agentic_flywheel.saving import Renewal, SessionChange, entry
@@ -176,13 +176,9 @@ def flow_executions(text: str | None, now: datetime) -> list[JSONObject]:
         return []
     if not isinstance(executions, list) or not all(isinstance(item, dict) for item in cast("list[object]", executions)):
         raise Damaged("What is stored as the flow history has no list of executions.")
-    return cast("list[JSONObject]", executions)
+    known = cast("list[JSONObject]", executions)
+    return [execution for execution in known if not expired(kept_until_in(execution), now)]
 
 
 def _next_revision(base: str | None) -> int:
-    try:
-        return revision_in(load(base, "the execution")) + 1 if base is not None else 1
-    except NewerSchema:
-        raise
-    except Damaged:
-        return 1
+    return revision_in(load(base, "the execution or flow history")) + 1 if base is not None else 1

@@ -46,13 +46,18 @@ def demo(settings: Settings, transcript: str | None) -> int:
     try:
         turns = _read(transcript) if transcript else TRANSCRIPT
         asyncio.run(_demo(settings, turns))
-    except Difference as exc:
-        _say("✗", str(exc), colour=31)
-    except (OSError, ValueError, MCPError, TimeoutError) as exc:
-        _say("✗", f"The demo could not be run: {exc or type(exc).__name__}", colour=31)
+    except* Difference as group:
+        _say("✗", str(_first(group)), colour=31)
+    except* (OSError, ValueError, MCPError, TimeoutError) as group:
+        _say("✗", f"The demo could not be run: {_first(group) or type(_first(group)).__name__}", colour=31)
     else:
         return 0
     return 1
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    cause = group.exceptions[0]
+    return _first(cast("BaseExceptionGroup[BaseException]", cause)) if isinstance(cause, BaseExceptionGroup) else cause
 
 
 async def _demo(settings: Settings, turns: list[JSONObject]) -> None:
@@ -94,8 +99,8 @@ def _read(path: str) -> list[JSONObject]:
         data: Any = json.loads(sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8"))
     except ValueError as exc:
         raise ValueError(f"{path} is not JSON text in UTF-8 ({exc})") from None
-    if not isinstance(data, list) or not all(isinstance(turn, dict) for turn in cast("list[Any]", data)):
-        raise ValueError(f'{path} must be a JSON list of {{"role", "content"}} objects')
+    if not isinstance(data, list) or not data or not all(isinstance(turn, dict) for turn in cast("list[Any]", data)):
+        raise ValueError(f'{path} must be a JSON list of one or more {{"role", "content"}} objects')
     return cast("list[JSONObject]", data)
 
 

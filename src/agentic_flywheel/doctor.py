@@ -67,9 +67,9 @@ def _report(settings: Settings, status: StatusResult, milliseconds: float, store
             _say("✓", "Redis", f"answers. Durability: {redis['durability']}.")
         else:
             _say("✗", "Redis", f"does not answer: {redis.get('last_error')}")
-            _say(
-                " ", "", "Try: start it, or set REDIS_URL; without one set REDIS_ENABLED=false and the journal serves."
-            )
+            refused = any(word in str(redis.get("last_error")) for word in ("WRONGPASS", "NOAUTH", "AUTH", "password"))
+            hint = "check the user and the password" if refused else "start it, or set REDIS_URL"
+            _say(" ", "", f"Try: {hint}. Without a Redis set REDIS_ENABLED=false, and the journal serves.")
     if journal["path"] is None:
         _say("!", "Journal", "is switched off (FLYWHEEL_JOURNAL=false): with Redis away, nothing can be saved.")
     elif journal["error"]:

@@ -1,7 +1,7 @@
 """The rules of keeping execution results and flow histories."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 from agentic_flywheel.change import expired
@@ -51,8 +51,16 @@ class ExecutionStore:
         for name, value in (("result", result), *given.items()):
             check_json(value, name)
         ttl = self._ttl_seconds if ttl_seconds is None else check_ttl(ttl_seconds)
-        record: JSONObject = {"id": execution_id, "session_id": session_id or None, "flow_id": flow_id or None,
-                              "cached_at": iso(self._clock()), "result": result, **given}  # fmt: skip
+        now = self._clock()
+        record: JSONObject = {
+            "id": execution_id,
+            "session_id": session_id or None,
+            "flow_id": flow_id or None,
+            "cached_at": iso(now),
+            "kept_until": iso(now + timedelta(seconds=ttl)) if ttl else None,
+            "result": result,
+            **given,
+        }
         if (size := len(dumps(record).encode())) > self._max_bytes:
             limit = f"the limit is {self._max_bytes:,} (FLYWHEEL_MAX_SESSION_BYTES)"
             return _not_cached(execution_id, TooLarge(f"The result has {size:,} bytes; {limit}."))

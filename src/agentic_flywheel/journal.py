@@ -58,6 +58,7 @@ class Journal:
         self._clock = clock
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         return f"Journal({str(self.path)!r}, {'open' if self._connection else 'closed'})"
@@ -77,15 +78,7 @@ class Journal:
     def copy(self, key: str) -> Write | None:
         """What is known here of `key`, expired or not, ready to be written where there is nothing."""
         with self._use() as db:
-            row = db.execute(
-                "SELECT text, kept_until, tombstone, list, member, saved_at, note FROM documents WHERE key = ?", (key,)
-            ).fetchone()
-        if row is None:
-            return None
-        text, kept_until, tombstone, *entry = row
-        return Write(
-            key, text, None, instant(kept_until), tombstone=bool(tombstone), entry=Entry(*entry) if entry[0] else None
-        )
+            return _copy(db, key)
 
     def remember(self, write: Write) -> None:
         """Keep a copy of what the stash holds, unless a change of that key is still pending."""
@@ -104,13 +97,21 @@ class Journal:
             ).fetchall()
         return [Pending(*row) for row in rows]
 
-    def pending_of(self, key: str) -> list[Pending]:
-        """The changes of one key not yet in the stash, oldest first, without those set aside."""
+    def next_pending(self, key: str) -> Pending | None:
+        """The oldest change of one key not yet in the stash, without those set aside."""
         with self._use() as db:
-            rows = db.execute(
-                "SELECT position, key, change FROM outbox WHERE key = ? AND set_aside IS NULL ORDER BY position", (key,)
-            ).fetchall()
-        return [Pending(*row) for row in rows]
+            row = db.execute(
+                "SELECT position, key, change FROM outbox WHERE key = ? AND set_aside IS NULL"
+                " ORDER BY position LIMIT 1",
+                (key,),
+            ).fetchone()
+        return Pending(*row) if row else None
+
+    def unsent_document(self, key: str) -> tuple[Write | None, list[int]]:
+        """The document of `key` and the positions of the pending changes that it holds, as of one moment."""
+        with self._transaction() as db:
+            rows = db.execute("SELECT position FROM outbox WHERE key = ? AND set_aside IS NULL", (key,)).fetchall()
+            return _copy(db, key), [row[0] for row in rows]
 
     def settle(self, positions: Sequence[int], write: Write | None) -> None:
         """Take changes out of the outbox; the last one of its key leaves behind what the stash holds now."""
@@ -185,6 +186,17 @@ class Journal:
                 self._connection.close()
                 self._connection = None
 
+    def _file(self) -> tuple[int, int]:
+        status = self.path.stat()
+        return status.st_dev, status.st_ino
+
+    def _is_there(self) -> bool:
+        """Whether the file that is open is still the one in the folder: what went into a deleted one would be lost."""
+        try:
+            return self._file() == self._identity
+        except FileNotFoundError:
+            return False
+
     def _now(self) -> int:
         return micros(self._clock())
 
@@ -193,8 +205,12 @@ class Journal:
         """The open connection, for one thread at a time, its errors mapped."""
         with self._lock:
             try:
+                if self._connection and not self._is_there():
+                    self._connection.close()
+                    self._connection = None
                 if self._connection is None:
                     self._connection = _open(self.path)
+                    self._identity = self._file()
                 yield self._connection
             except (sqlite3.Error, OSError) as exc:
                 raise JournalUnavailable(f"The journal {self.path} cannot be used: {exc}") from exc
@@ -212,6 +228,18 @@ class Journal:
                 if db.in_transaction:  # SQLite itself rolls back after some errors, a full disk among them
                     db.execute("ROLLBACK")
                 raise
+
+
+def _copy(db: sqlite3.Connection, key: str) -> Write | None:
+    row = db.execute(
+        "SELECT text, kept_until, tombstone, list, member, saved_at, note FROM documents WHERE key = ?", (key,)
+    ).fetchone()
+    if row is None:
+        return None
+    text, kept_until, tombstone, *entry = row
+    return Write(
+        key, text, None, instant(kept_until), tombstone=bool(tombstone), entry=Entry(*entry) if entry[0] else None
+    )
 
 
 def _is_pending(db: sqlite3.Connection, key: str) -> bool:

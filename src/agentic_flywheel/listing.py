@@ -11,7 +11,7 @@ from agentic_flywheel.change import expired
 from agentic_flywheel.codec import kept_until_in
 from agentic_flywheel.errors import Damaged, InvalidArgument
 from agentic_flywheel.jsontext import JSONObject, load_object
-from agentic_flywheel.keys import glob_regex
+from agentic_flywheel.keys import glob
 from agentic_flywheel.keyvalue import Entry
 
 
@@ -27,7 +27,7 @@ class Wanted:
 
     def rows(self, entries: Sequence[Entry], now: datetime) -> list[tuple[Entry, JSONObject]]:
         """The rows of those entries that are wanted and have not expired."""
-        glob = None if self.pattern == "*" else glob_regex(self.pattern)
+        fits = glob(self.pattern)
         words = self.query.casefold().split()
         rows: list[tuple[Entry, JSONObject]] = []
         for entry in entries:
@@ -37,7 +37,7 @@ class Wanted:
                 continue
             if (
                 not expired(kept_until_in({"kept_until": row.get("expires_at")}), now)
-                and (glob is None or glob.fullmatch(entry.member))
+                and fits(entry.member)
                 and (not self.user_id or row.get("user_id") == self.user_id)
                 and (not self.status or row.get("status") == self.status)
                 and set(self.tags) <= set(_tags(row))

@@ -50,8 +50,12 @@ class LocalPlace(Protocol):
         """Changes not yet in the stash whose keys begin so, oldest first, without those set aside."""
         ...
 
-    def pending_of(self, key: str) -> list[Pending]:
-        """The changes of one key not yet in the stash, oldest first, without those set aside."""
+    def next_pending(self, key: str) -> Pending | None:
+        """The oldest change of one key not yet in the stash, without those set aside."""
+        ...
+
+    def unsent_document(self, key: str) -> tuple[Write | None, list[int]]:
+        """The document of `key` and the positions of the pending changes that it holds, as of one moment."""
         ...
 
     def purge_expired(self) -> None:
@@ -107,9 +111,13 @@ class NoJournal:
         """Nothing is ever pending."""
         return []
 
-    def pending_of(self, key: str) -> list[Pending]:  # noqa: ARG002
+    def next_pending(self, key: str) -> Pending | None:  # noqa: ARG002
         """Nothing is ever pending."""
-        return []
+        return None
+
+    def unsent_document(self, key: str) -> tuple[Write | None, list[int]]:  # noqa: ARG002
+        """Nothing is ever pending."""
+        return None, []
 
     def purge_expired(self) -> None:
         """Nothing to remove."""

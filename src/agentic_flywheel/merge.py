@@ -116,12 +116,10 @@ class Seen:
         if afresh:
             self.sent = self.known = self.shown = plain
             return
-        for name in ("sent", "known", "shown"):
-            before: View | None = getattr(self, name)
-            if before is not None:
-                setattr(self, name, before + plain[0 if exactly else _overlap(before, plain) :])
-        self.sent = plain if self.sent is None else self.sent
-        self.known = view(history) if self.known is None else self.known
+        new = plain if exactly else plain[max((_overlap(each, plain) for each in self.views or ()), default=0) :]
+        self.sent = plain if self.sent is None else self.sent + new
+        self.known = view(history) if self.known is None else self.known + new
+        self.shown = None if self.shown is None else self.shown + new
 
 
 class Memory:

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import TypeVar, cast
 
 import anyio.to_thread
@@ -67,16 +66,16 @@ class Outbox:
             Unavailable: the stash does not take them now, or the journal cannot be read.
 
         """
-        pending = await anyio.to_thread.run_sync(self._journal.pending_of, key)
-        if not pending:
+        if not await anyio.to_thread.run_sync(self._journal.next_pending, key):
             return
-        copy = await anyio.to_thread.run_sync(self._journal.copy, key)
         try:
-            if copy and await self._sent_whole(pending, copy, deadline):
+            if await self._sent_whole(key, deadline):
                 return
         except (DocumentError, TooLargeForMirror) as exc:
             logger.info("A document cannot be sent whole: %s", exc)
-        for item in pending:
+        copy = await anyio.to_thread.run_sync(self._journal.copy, key)
+        # Read anew for each: another process of this machine may be draining the same outbox.
+        while item := await anyio.to_thread.run_sync(self._journal.next_pending, key):
             try:
                 kept = await self._sent(item, copy, deadline)
             except (DocumentError, TooLargeForMirror) as exc:
@@ -85,20 +84,22 @@ class Outbox:
             else:
                 await anyio.to_thread.run_sync(self._journal.settle, [item.position], kept)
 
-    async def _sent_whole(self, pending: list[Pending], copy: Write, deadline: float) -> bool:
+    async def _sent_whole(self, key: str, deadline: float) -> bool:
         """Where the stash has nothing, the document here, which holds every pending change, is what it shall have.
 
         One that has expired meanwhile shall not come back, unless somebody else kept the session alive.
         """
-        there = await self._stash.read(copy.key, deadline)
+        copy, positions = await anyio.to_thread.run_sync(self._journal.unsent_document, key)
+        if copy is None:
+            return False
+        there = await self._stash.read(key, deadline)
         over = expired(copy.kept_until, self._clock())
         if over and not copy.tombstone:
             if there is not None and not tombstone_of(there):
                 return False
         elif there is not None or (not over and not (await self._stash.commit(copy, deadline)).accepted):
             return False
-        settle = partial(self._journal.settle, [item.position for item in pending], copy)
-        await anyio.to_thread.run_sync(settle)
+        await anyio.to_thread.run_sync(self._journal.settle, positions, copy)
         return True
 
     async def _sent(self, item: Pending, copy: Write | None, deadline: float) -> Write | None:

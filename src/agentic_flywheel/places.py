@@ -147,7 +147,7 @@ class Places:
         """
         self.check_enabled()
         async with self._lock(change.key):
-            pending = self.stash is not None
+            pending, why = self.stash is not None, ""
             if self.stash and self._outbox:
                 try:
                     return Placed("redis", await self._write_to_stash(self.stash, self._outbox, change))
@@ -155,7 +155,11 @@ class Places:
                     pending = False
                 except StashUnavailable as exc:
                     logger.info("Saved to the journal: %s", exc)
-            answer = await self._local(self._write_to_journal, change, pending)
+                    why = f"Redis did not take it: {exc} "
+            try:
+                answer = await self._local(self._write_to_journal, change, pending)
+            except JournalUnavailable as exc:
+                raise JournalUnavailable(f"{why}{exc}") from exc
             self._wake.set()
             return Placed("journal", answer)
 
@@ -178,9 +182,10 @@ class Places:
         """
         self.check_enabled()
         async with self._lock(key):
-            copy = await self._copy(key)
             if self.stash is None or self._outbox is None:
+                copy = await self._local(self.journal.copy, key)
                 return Found(copy.text if copy else None, "journal", stale=False)
+            copy = await self._copy(key)
             known = copy and not expired(copy.kept_until, self._clock())
             try:
                 size = len(copy.text) if copy else 0
@@ -190,7 +195,7 @@ class Places:
                 text = await self.stash.read(key, deadline)
             except StashUnavailable:
                 # What is still pending was never anywhere but here, so that it expired is known too.
-                if not copy or not (known or await self._local(self.journal.pending_of, key)):
+                if not copy or not (known or await self._local(self.journal.next_pending, key)):
                     raise
                 return Found(copy.text, "journal", stale=True)
             copy = await self._copy(key)  # the drain may have changed it

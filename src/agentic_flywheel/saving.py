@@ -16,6 +16,9 @@ from agentic_flywheel.keyvalue import Entry, Write
 from agentic_flywheel.merge import View, new_turns
 from agentic_flywheel.settings import MAX_TTL_SECONDS
 
+TITLE_SHOWN, SUMMARY_SHOWN = 200, 1000
+"""Characters of them that lists show: a page of a thousand rows must stay readable."""
+
 KEPT_OPERATIONS = 32
 """Operation ids kept in a document: enough for every retry in flight, small beside a conversation."""
 
@@ -192,13 +195,18 @@ def retry_id(*parts: object) -> str:
     return "same:" + hashlib.blake2b(canonical(parts).encode(), digest_size=16).hexdigest()
 
 
+def shorten(text: str, limit: int) -> str:
+    """The text, or its beginning with an ellipsis."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 def entry(index: str, document: Document) -> Entry:
     """How lists show a session."""
     session = document.session
     note = dumps({
         "id": session.id,
-        "title": document.title,
-        "summary": document.summary,
+        "title": shorten(document.title, TITLE_SHOWN),
+        "summary": shorten(document.summary, SUMMARY_SHOWN),
         "tags": list(document.tags),
         "status": session.status.value,
         "user_id": session.user_id,

@@ -90,7 +90,7 @@ class Settings:
             data_dir=_folder(env, data_dir),
             journal=env.boolean("FLYWHEEL_JOURNAL", default=True),
             timeout_seconds=env.number("FLYWHEEL_TIMEOUT_SECONDS", 2.0, 0.05, 60.0),
-            max_session_bytes=env.integer("FLYWHEEL_MAX_SESSION_BYTES", 16 * 2**20, 1024, 128 * 2**20),
+            max_session_bytes=env.integer("FLYWHEEL_MAX_SESSION_BYTES", 16 * 2**20, 1024, 64 * 2**20),
             coaia_command=env.command("FLYWHEEL_COAIA_COMMAND"),
             coaia_python=env.text("FLYWHEEL_COAIA_PYTHON", ""),
             log_level=log_level,

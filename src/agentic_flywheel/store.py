@@ -29,7 +29,7 @@ from agentic_flywheel.errors import (
 from agentic_flywheel.executions import ExecutionStore, check_ttl
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.jsontext import JSONObject, check_json, dumps
-from agentic_flywheel.keys import Keys, check_id
+from agentic_flywheel.keys import MAX_ID_LENGTH, Keys, check_id
 from agentic_flywheel.keyvalue import Entry
 from agentic_flywheel.listing import Wanted, read_cursor, write_cursor
 from agentic_flywheel.local import NoJournal
@@ -55,7 +55,9 @@ SUGGESTIONS = 3
 """Ids offered when one is not found."""
 
 MAX_TEXT = 100_000
-"""Characters of a title or summary: lists show them."""
+"""Characters of a title, a summary or another text of a session; lists show the beginning."""
+
+MAX_TAGS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,12 +223,13 @@ class SessionStore:
             memory.forget(session_id)
             try:
                 placed = await self.places.write(deletion)
+                histories = 0
                 for key in await self.places.keys(self._keys.histories(session_id)):
-                    await self.places.write(self._deletion(key, "", ""))
+                    histories += (await self.places.write(self._deletion(key, "", ""))).answer.deleted
             except (DocumentError, Unavailable) as exc:
                 return DeleteResult(deleted=False, reason=reason_of(exc), message=str(exc))
         deleted = placed.answer
-        if deleted.deleted:
+        if deleted.deleted or histories:
             return DeleteResult(deleted=True)
         unasked = deleted.reason == "not_found" and placed.stored_in == "journal" and self.places.stash is not None
         return DeleteResult(deleted=False, reason="unavailable" if unasked else deleted.reason)
@@ -375,6 +378,8 @@ def _check_save(save: Save) -> None:
         _one_of(BackendType, save.values["backend"], "backend")
     if "status" in save.values:
         _one_of(FlowStatus, save.values["status"], "status")
+    if len(save.tags or ()) > MAX_TAGS or any(len(tag) > MAX_ID_LENGTH for tag in save.tags or ()):
+        raise InvalidArgument(f"tags must be at most {MAX_TAGS}, each of at most {MAX_ID_LENGTH} characters.")
     if save.ttl_seconds is not None:
         check_ttl(save.ttl_seconds)
     if save.expected_revision is not None and save.expected_revision < 0:

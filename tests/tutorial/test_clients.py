@@ -76,7 +76,9 @@ def test_the_inspectors_command_line(
     }
     env = os.environ | npm | {"HOME": server_env["HOME"]}
     config = tmp_path / "mcp.json"  # what a Claude Desktop entry looks like
-    entry = {"type": "stdio", "command": SERVER[0], "args": list(SERVER[1:]), "env": server_env}
+    # Each call starts a server: give its child time on a busy machine, so that saves reach Redis and not the journal.
+    patient = server_env | {"FLYWHEEL_TIMEOUT_SECONDS": "20"}
+    entry = {"type": "stdio", "command": SERVER[0], "args": list(SERVER[1:]), "env": patient}
     config.write_text(json.dumps({"mcpServers": {"agentic-flywheel-state": entry}}))
 
     def inspector(*arguments: str, code: int = 0) -> dict[str, Any]:

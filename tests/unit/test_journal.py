@@ -130,7 +130,7 @@ def test_a_folder_that_cannot_be_made_says_so_at_every_verb(tmp_path: Path, cloc
         lambda: journal.copy("k"),
         lambda: journal.remember(write()),
         lambda: journal.pending(),
-        lambda: journal.pending_of("k"),
+        lambda: journal.next_pending("k"),
         lambda: journal.settle([1], write()),
         lambda: journal.set_aside(1, "why"),
         lambda: journal.recent(INDEX, None, 10),
@@ -311,10 +311,13 @@ def test_pending_changes_come_in_the_order_they_were_made_and_by_key(journal: Jo
     journal.commit(write("b", "1"), pending="b1")
     journal.commit(write("a", "2", "1"), pending="a2")
     assert [item.change for item in journal.pending()] == ["a1", "b1", "a2"]
-    assert [item.change for item in journal.pending_of("a")] == ["a1", "a2"]
-    assert [item.key for item in journal.pending_of("b")] == ["b"]
-    assert journal.pending_of("c") == []
-    assert journal.state().pending == 3
+    first = journal.next_pending("a")
+    assert first
+    assert first.change == "a1"
+    journal.settle([first.position], None)
+    assert [item.change for item in journal.pending("a")] == ["a2"]
+    assert journal.next_pending("c") is None
+    assert journal.state().pending == 2
 
 
 def test_pending_changes_of_one_deployment_are_not_those_of_another(journal: Journal):
@@ -363,16 +366,19 @@ def test_settling_several_changes_at_once_leaves_those_of_others(journal: Journa
     for key in ("a", "b"):
         journal.commit(write(key, "1"), pending=f"{key}1")
         journal.commit(write(key, "2", "1"), pending=f"{key}2")
-    journal.settle([item.position for item in journal.pending_of("a")], write("a", "merged"))
+    _, positions = journal.unsent_document("a")
+    journal.settle(positions, write("a", "merged"))
     assert [item.change for item in journal.pending()] == ["b1", "b2"]
 
 
 def test_what_is_set_aside_is_kept_named_and_in_nobodys_way(journal: Journal):
     journal.commit(write("bad", "1"), pending="refused")
     journal.commit(write("good", "1"), pending="fine")
-    journal.set_aside(journal.pending_of("bad")[0].position, "too large")
+    bad = journal.next_pending("bad")
+    assert bad
+    journal.set_aside(bad.position, "too large")
     assert [item.change for item in journal.pending()] == ["fine"]
-    assert journal.pending_of("bad") == []
+    assert journal.next_pending("bad") is None
     state = journal.state()
     assert (state.pending, state.set_aside) == (1, (("bad", "too large"),))
     journal.remember(write("bad", "what the stash holds"))
@@ -489,6 +495,7 @@ def test_a_journal_that_is_switched_off_takes_nothing_and_holds_nothing():
     off.settle([1], write())
     off.set_aside(1, "why")
     assert off.copy("k") is None
-    assert off.pending() + off.pending_of("k") + off.recent(INDEX, None, 5) + off.unsent(INDEX) + off.keys("") == []
+    assert (off.next_pending("k"), off.unsent_document("k")) == (None, (None, []))
+    assert off.pending() + off.recent(INDEX, None, 5) + off.unsent(INDEX) + off.keys("") == []
     assert off.state().path is None
     off.close()

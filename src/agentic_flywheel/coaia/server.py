@@ -58,9 +58,10 @@ Verb = Callable[..., Reply]
 class Verbs:
     """The verbs, over coaiapy-mcp's Redis client. All are synchronous: each call has a worker thread."""
 
-    def __init__(self, tools: Any, client: Any) -> None:  # noqa: ANN401  coaiapy and redis-py 4 are untyped
+    def __init__(self, tools: Any, client: Any, error: type[Exception]) -> None:  # noqa: ANN401  both are untyped
         self._tools = tools
         self._redis = client
+        self._error = error
         self._commit_script = client.register_script(_COMMIT)
 
     def coaia_tash(self, key: str, value: str, ttl_seconds: float = 0) -> Reply:
@@ -114,7 +115,10 @@ class Verbs:
         if not self._commit_script(keys=[key], args=arguments):
             return {"success": True, "committed": False, "current": self._current(key, grave)}
         if entry:
-            self.coaia_index(*entry[:3], note="" if bury else entry[3])
+            try:
+                self.coaia_index(*entry[:3], note="" if bury else entry[3])
+            except self._error:  # written all the same; the listing finds it later
+                return {"success": True, "committed": True, "unlisted": True}
         return {"success": True, "committed": True}
 
     def coaia_read(self, key: str, grave: str) -> Reply:
@@ -259,7 +263,7 @@ def _connect() -> Verbs:
         client = redis.from_url(os.environ["REDIS_URL"], **options)
     tools.redis_client = client
     tools.REDIS_AVAILABLE = True
-    return Verbs(tools, client)
+    return Verbs(tools, client, redis.RedisError)
 
 
 def _run(verb: Verb, arguments: dict[str, Any]) -> Reply:

@@ -123,7 +123,11 @@ class Stash:
         if not self.atomic:
             return [], []
         arguments = {"index": index, "documents": self._keys.sessions, "limit": limit, "before": before and [*before]}
-        reply = await self._call("coaia_recent", arguments, deadline)
+        try:
+            reply = await self._call("coaia_recent", arguments, deadline)
+        except Damaged as exc:
+            why = f"The list that Redis holds under {index} is not ours. Delete it there, and it is made anew."
+            raise StashUnavailable(why) from exc
         entries = [Entry(index, member, score, note or "") for member, score, note in reply.get("entries", [])]
         return entries, list(reply.get("unlisted", []))
 

@@ -22,7 +22,7 @@ from mcp.shared.message import SessionMessage
 
 logger = logging.getLogger(__name__)
 
-LINE_LIMIT = 512 * 2**20
+LINE_LIMIT = 128 * 2**20
 """Bytes of one message. Only a child that writes no newline ever meets it."""
 
 END_OF_INPUT_SECONDS = 0.3

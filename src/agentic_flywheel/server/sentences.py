@@ -63,8 +63,11 @@ class Sentences:
     def listed(self, result: ListResult) -> str:
         """After a list."""
         text = f"{len(result.sessions)} session{'' if len(result.sessions) == 1 else 's'}"
-        text += "" if result.scope == "shared" or self._places.stash is None else ", of this machine only"
-        return f"{text}; more with cursor." if result.next_cursor else f"{text}."
+        stash = self._places.stash
+        if stash and result.scope == "this machine":
+            text += " of this machine only" + ("" if stash.mirror else ": Redis could not be asked")
+        text += "; more with cursor." if result.next_cursor else "."
+        return f"{text} {result.message}".rstrip()
 
     def deleted(self, result: DeleteResult) -> str:
         """After a deletion."""

@@ -104,7 +104,10 @@ async def stdio(stop: asyncio.Event, hurry: Callable[[], Awaitable[None]]) -> As
 
 def _unreadable(line: bytes) -> bytes:
     """The answer to a line that is no message, or nests or counts beyond what the SDK's parser reads."""
-    text = "This line is no JSON-RPC message that can be read. Flatten deep nesting, send huge numbers as text."
+    text = (
+        "This line is no JSON-RPC message that can be read. Half of a surrogate pair, nesting beyond some 200 levels "
+        "and numbers of thousands of digits are beyond every parser on the way."
+    )
     error = types.ErrorData(code=types.PARSE_ERROR, message=text)
     answer = types.JSONRPCError(jsonrpc="2.0", id=_id_in(line[:SCANNED]), error=error)
     return answer.model_dump_json(by_alias=True).encode() + b"\n"
