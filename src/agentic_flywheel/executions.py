@@ -11,8 +11,8 @@ from agentic_flywheel.errors import DocumentError, FlywheelError, InvalidArgumen
 from agentic_flywheel.jsontext import JSONObject, check_json, dumps
 from agentic_flywheel.keys import Keys, check_id
 from agentic_flywheel.places import Places, StoredIn
+from agentic_flywheel.request import check_ttl
 from agentic_flywheel.results import CacheResult, ExecutionResult, FlowHistoryResult, reason_of
-from agentic_flywheel.settings import MAX_TTL_SECONDS
 
 _BOOKKEEPING = ("schema_version", "operation")
 """Fields of a stored execution that are the store's own affair."""
@@ -154,15 +154,3 @@ def _not_cached(execution_id: str, exc: FlywheelError) -> CacheResult:
         reason=reason_of(exc),
         message=str(exc),
     )
-
-
-def check_ttl(ttl_seconds: int) -> int:
-    """The time to live in seconds, if it is allowed; 0 means never expires.
-
-    Raises:
-        InvalidArgument: it is negative or beyond `MAX_TTL_SECONDS`.
-
-    """
-    if not 0 <= ttl_seconds <= MAX_TTL_SECONDS:
-        raise InvalidArgument(f"ttl_seconds must be from 0 (never expires) to {MAX_TTL_SECONDS}.")
-    return ttl_seconds

@@ -7,12 +7,11 @@ import asyncio
 import difflib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 from uuid import uuid4
 
-from agentic_flywheel.backends.base import BackendType, FlowStatus
+from agentic_flywheel.backends.base import FlowStatus
 from agentic_flywheel.change import expired
 from agentic_flywheel.changes import Deletion
 from agentic_flywheel.coaia.child import ChildFolder, child_command, child_environment
@@ -26,15 +25,16 @@ from agentic_flywheel.errors import (
     InvalidArgument,
     Unavailable,
 )
-from agentic_flywheel.executions import ExecutionStore, check_ttl
+from agentic_flywheel.executions import ExecutionStore
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.jsontext import JSONObject, check_json, dumps
-from agentic_flywheel.keys import MAX_ID_LENGTH, Keys, check_id
+from agentic_flywheel.jsontext import JSONObject, dumps
+from agentic_flywheel.keys import Keys, check_id
 from agentic_flywheel.keyvalue import Entry
 from agentic_flywheel.listing import Wanted, read_cursor, write_cursor
 from agentic_flywheel.local import NoJournal
 from agentic_flywheel.merge import Memory
 from agentic_flywheel.places import Found, Places
+from agentic_flywheel.request import Save, check_one_of
 from agentic_flywheel.results import DeleteResult, ListResult, ResumeResult, SaveResult, reason_of
 from agentic_flywheel.saving import Renewal, SessionChange, life, retry_id
 from agentic_flywheel.settings import Settings
@@ -53,32 +53,6 @@ RENEWED_WITHIN_SECONDS = 1
 
 SUGGESTIONS = 3
 """Ids offered when one is not found."""
-
-MAX_TEXT = 100_000
-"""Characters of a title, a summary or another text of a session; lists show the beginning."""
-
-MAX_TAGS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Save:
-    """What a caller asks to save; absent means unchanged. `values` are other `UniversalSession` fields as JSON.
-
-    `session_only`: a replace keeps title, summary and tags. `default_ttl_seconds`: for a new session.
-    """
-
-    session_id: str = ""
-    history: list[JSONObject] | None = None
-    context: JSONObject | None = None
-    title: str = ""
-    summary: str = ""
-    tags: list[str] | None = None
-    values: JSONObject = field(default_factory=JSONObject)
-    ttl_seconds: int | None = None
-    mode: Literal["append", "replace"] = "append"
-    expected_revision: int | None = None
-    session_only: bool = False
-    default_ttl_seconds: int | None = None
 
 
 class SessionStore:
@@ -112,7 +86,7 @@ class SessionStore:
     async def save(self, save: Save, memory: Memory) -> SaveResult:
         """Merge a save into its session, or begin one."""
         session_id = check_id(save.session_id, "session_id") if save.session_id else f"session_{uuid4().hex}"
-        _check_save(save)
+        save.check()
         repeatable = (session_id, save.mode, save.expected_revision, save.history, save.context, save.title,
                       save.summary, save.tags, save.values, save.ttl_seconds)  # fmt: skip
         seen = memory.of(session_id)
@@ -196,7 +170,7 @@ class SessionStore:
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidArgument(f"limit must be from 1 to {MAX_PAGE}.")
         if wanted.status:
-            _one_of(FlowStatus, wanted.status, "status")
+            check_one_of(FlowStatus, wanted.status, "status")
         wanted = replace(wanted, user_id=wanted.user_id or self._user)
         before = read_cursor(cursor) if cursor else None
         rows: list[tuple[Entry, JSONObject]] = []
@@ -363,33 +337,6 @@ def open_client(settings: Settings) -> CoaiaClient:
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-def _check_save(save: Save) -> None:
-    """Raise `InvalidArgument` for what cannot be kept as it is, naming what and where."""
-    for name, value in (("history", save.history), ("context", save.context), ("tags", save.tags)):
-        if value is not None:
-            check_json(value, name)
-    for name, value in {"title": save.title, "summary": save.summary, **save.values}.items():
-        check_json(value, name)
-        if isinstance(value, str) and len(value) > MAX_TEXT:
-            raise InvalidArgument(f"{name} must be at most {MAX_TEXT:,} characters; it has {len(value):,}.")
-    if "backend" in save.values:
-        _one_of(BackendType, save.values["backend"], "backend")
-    if "status" in save.values:
-        _one_of(FlowStatus, save.values["status"], "status")
-    if len(save.tags or ()) > MAX_TAGS or any(len(tag) > MAX_ID_LENGTH for tag in save.tags or ()):
-        raise InvalidArgument(f"tags must be at most {MAX_TAGS}, each of at most {MAX_ID_LENGTH} characters.")
-    if save.ttl_seconds is not None:
-        check_ttl(save.ttl_seconds)
-    if save.expected_revision is not None and save.expected_revision < 0:
-        raise InvalidArgument("expected_revision must be the revision of an earlier answer, or 0 for a new session.")
-
-
-def _one_of(kind: type[BackendType] | type[FlowStatus], value: object, name: str) -> None:
-    allowed = [member.value for member in kind]
-    if value not in allowed:
-        raise InvalidArgument(f"{name} must be one of {', '.join(allowed)}.")
 
 
 def _not_saved(session_id: str, exc: FlywheelError, revision: int = 0) -> SaveResult:

@@ -1,0 +1,77 @@
+"""What a caller asks to save, checked before anything is touched."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from agentic_flywheel.backends.base import BackendType, FlowStatus
+from agentic_flywheel.errors import InvalidArgument
+from agentic_flywheel.jsontext import JSONObject, check_json
+from agentic_flywheel.keys import MAX_ID_LENGTH
+from agentic_flywheel.settings import MAX_TTL_SECONDS
+
+MAX_TEXT = 100_000
+"""Characters of a title, a summary or another text of a session; lists show the beginning."""
+
+MAX_TAGS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """What a caller asks to save; absent means unchanged. `values` are other `UniversalSession` fields as JSON.
+
+    `session_only`: a replace keeps title, summary and tags. `default_ttl_seconds`: for a new session.
+    """
+
+    session_id: str = ""
+    history: list[JSONObject] | None = None
+    context: JSONObject | None = None
+    title: str = ""
+    summary: str = ""
+    tags: list[str] | None = None
+    values: JSONObject = field(default_factory=JSONObject)
+    ttl_seconds: int | None = None
+    mode: Literal["append", "replace"] = "append"
+    expected_revision: int | None = None
+    session_only: bool = False
+    default_ttl_seconds: int | None = None
+
+    def check(self) -> None:
+        """Raise `InvalidArgument` for what cannot be kept as it is, naming what and where."""
+        for name, value in (("history", self.history), ("context", self.context), ("tags", self.tags)):
+            if value is not None:
+                check_json(value, name)
+        for name, value in {"title": self.title, "summary": self.summary, **self.values}.items():
+            check_json(value, name)
+            if isinstance(value, str) and len(value) > MAX_TEXT:
+                raise InvalidArgument(f"{name} must be at most {MAX_TEXT:,} characters; it has {len(value):,}.")
+        if "backend" in self.values:
+            check_one_of(BackendType, self.values["backend"], "backend")
+        if "status" in self.values:
+            check_one_of(FlowStatus, self.values["status"], "status")
+        if len(self.tags or ()) > MAX_TAGS or any(len(tag) > MAX_ID_LENGTH for tag in self.tags or ()):
+            raise InvalidArgument(f"tags must be at most {MAX_TAGS}, each of at most {MAX_ID_LENGTH} characters.")
+        if self.ttl_seconds is not None:
+            check_ttl(self.ttl_seconds)
+        if self.expected_revision is not None and self.expected_revision < 0:
+            raise InvalidArgument(
+                "expected_revision must be the revision of an earlier answer, or 0 for a new session."
+            )
+
+
+def check_one_of(kind: type[BackendType] | type[FlowStatus], value: object, name: str) -> None:
+    """Raise `InvalidArgument` if the value is none of an enumeration's."""
+    allowed = [member.value for member in kind]
+    if value not in allowed:
+        raise InvalidArgument(f"{name} must be one of {', '.join(allowed)}.")
+
+
+def check_ttl(ttl_seconds: int) -> int:
+    """The time to live in seconds, if it is allowed; 0 means never expires.
+
+    Raises:
+        InvalidArgument: it is negative or beyond `MAX_TTL_SECONDS`.
+
+    """
+    if not 0 <= ttl_seconds <= MAX_TTL_SECONDS:
+        raise InvalidArgument(f"ttl_seconds must be from 0 (never expires) to {MAX_TTL_SECONDS}.")
+    return ttl_seconds
