@@ -21,7 +21,7 @@ from agentic_flywheel.codec import (
     revision_in,
     tombstone_in,
 )
-from agentic_flywheel.errors import Damaged
+from agentic_flywheel.errors import Damaged, TooLarge
 from agentic_flywheel.jsontext import JSONObject, dumps, load_object
 from agentic_flywheel.keyvalue import Entry, Write
 from agentic_flywheel.saving import Renewal, SessionChange, entry
@@ -116,11 +116,13 @@ class FlowChange(BaseChange):
 
     def apply(self, base: str | None, now: datetime) -> Step[Kept]:
         """Add to what is stored; when the history passes the limit, its oldest executions go first."""
-        sent = {record["id"] for record in self.records if record.get("id")}
+        sent = [record["id"] for record in self.records if record.get("id")]
         before = [] if self.replaces else flow_executions(base, now)
         executions = [execution for execution in before if execution.get("id") not in sent] + self.records
         kept_until = now + timedelta(seconds=self.ttl_seconds) if self.ttl_seconds else None
         sizes = [len(dumps(each).encode()) + 1 for each in executions]
+        if self.replaces and sum(sizes) > self.max_bytes - 1024:
+            raise TooLarge(f"The flow history has {sum(sizes):,} bytes; the limit is {self.max_bytes:,}.")
         while len(executions) > 1 and sum(sizes) > self.max_bytes - 1024:
             del executions[0], sizes[0]
         text = dumps({

@@ -37,6 +37,9 @@ DRAIN_DELAYS = (0.25, 0.5, 1.0, 2.0)
 IDLE_LOOK_SECONDS = 30.0
 """How often the outbox is looked at for what another process of this machine left there."""
 
+AFTER_WAITING_SECONDS = 0.25
+"""What is left to an operation that used up its bound waiting for others of the same key."""
+
 PURGE_SECONDS = 3600.0
 """How often what has expired is removed from the journal; it is hidden at once."""
 
@@ -146,11 +149,12 @@ class Places:
 
         """
         self.check_enabled()
+        bound = self.stash.deadline() if self.stash else 0.0
         async with self._lock(change.key):
             pending, why = self.stash is not None, ""
             if self.stash and self._outbox:
                 try:
-                    return Placed("redis", await self._write_to_stash(self.stash, self._outbox, change))
+                    return Placed("redis", await self._write_to_stash(self.stash, self._outbox, change, bound))
                 except TooLargeForMirror:
                     pending = False
                 except StashUnavailable as exc:
@@ -168,7 +172,7 @@ class Places:
         async with self._lock(renewal.key):
             with contextlib.suppress(Unavailable, DocumentError):
                 if self.stash and self._outbox:
-                    await self._write_to_stash(self.stash, self._outbox, renewal)
+                    await self._write_to_stash(self.stash, self._outbox, renewal, self.stash.deadline())
                 else:
                     await self._local(self._write_to_journal, renewal, pending=False)
 
@@ -181,6 +185,7 @@ class Places:
 
         """
         self.check_enabled()
+        began = asyncio.get_running_loop().time()
         async with self._lock(key):
             if self.stash is None or self._outbox is None:
                 copy = await self._local(self.journal.copy, key)
@@ -189,7 +194,9 @@ class Places:
             known = copy and not expired(copy.kept_until, self._clock())
             try:
                 size = len(copy.text) if copy else 0
-                deadline = self.stash.deadline(size, at_least=0.0 if known else self._patience)
+                now = asyncio.get_running_loop().time()
+                deadline = self.stash.deadline(size, at_least=0.0 if known else self._patience) - (now - began)
+                deadline = max(deadline, now + AFTER_WAITING_SECONDS)
                 with contextlib.suppress(JournalUnavailable):
                     await self._outbox.drain(key, deadline)
                 text = await self.stash.read(key, deadline)
@@ -248,8 +255,9 @@ class Places:
                 async with self._lock(key):
                     await self._outbox.drain(key, self.stash.deadline())
 
-    async def _write_to_stash(self, stash: Stash, outbox: Outbox, change: Change[Answer]) -> Answer:
-        deadline = stash.deadline()
+    async def _write_to_stash(self, stash: Stash, outbox: Outbox, change: Change[Answer], deadline: float) -> Answer:
+        # Whoever waited for others of the same key gets a last moment, which is enough where Redis is well.
+        deadline = max(deadline, asyncio.get_running_loop().time() + AFTER_WAITING_SECONDS)
         await stash.client.ready(deadline)
         with contextlib.suppress(JournalUnavailable):
             await outbox.drain(change.key, deadline)
@@ -284,7 +292,8 @@ class Places:
         attempt = 0
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), IDLE_LOOK_SECONDS)
+                async with asyncio.timeout(IDLE_LOOK_SECONDS):  # wait_for may swallow a cancel on Python 3.11
+                    await self._wake.wait()
             self._wake.clear()
             try:
                 await self.drain()

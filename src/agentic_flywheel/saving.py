@@ -131,7 +131,7 @@ class SessionChange(BaseChange):
         )  # fmt: skip
         session = replace(
             base,
-            **_session_values(self.values),
+            **_session_values(self.values, absent=(None, "") if kept else ()),
             context={**base.context, **(self.context or {})},
             history=[*base.history, *added],
         )
@@ -159,10 +159,12 @@ _SESSION_VALUES: dict[str, TypeAdapter[Any]] = {
 }
 
 
-def _session_values(values: JSONObject) -> JSONObject:
+def _session_values(values: JSONObject, absent: tuple[object, ...]) -> JSONObject:
+    """The values as the dataclass has them, without those that mean: leave it as it is."""
     return {
         name: _SESSION_VALUES[name].validate_python(value) if name in _SESSION_VALUES else value
         for name, value in values.items()
+        if value not in absent
     }
 
 

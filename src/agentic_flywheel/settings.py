@@ -7,7 +7,7 @@ import ipaddress
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -42,7 +42,7 @@ class Settings:
     """What the environment says, with the contract's defaults. Seconds and bytes are whole numbers."""
 
     redis_enabled: bool
-    redis_url: str
+    redis_url: str = field(repr=False)
     redis_cluster: bool
     session_ttl_seconds: int
     execution_ttl_seconds: int

@@ -214,7 +214,8 @@ class CoaiaClient:
                 logger.warning("The coaia child ended: %s Next try in %.1f s.", self._last_error, delay)
             self._set("waiting to restart" if delay >= HOPELESS_DELAY else "starting")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._closing.wait()
             delay = min(2 * delay, LONGEST_DELAY)
         self._set("closed")
 

@@ -17,14 +17,15 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 from weakref import WeakKeyDictionary
 
-from agentic_flywheel.backends.base import UniversalSession
+from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
 from agentic_flywheel.coaia.client import CoaiaClient
 from agentic_flywheel.codec import Document, iso
-from agentic_flywheel.errors import Disabled, DocumentError, FlywheelError, Unavailable
+from agentic_flywheel.errors import Damaged, Disabled, DocumentError, FlywheelError, NewerSchema, TooLarge, Unavailable
 from agentic_flywheel.executions import ExecutionStore
 from agentic_flywheel.jsontext import JSONObject
 from agentic_flywheel.listing import Wanted
@@ -103,8 +104,12 @@ class _RedisState:
         if redis_url is not None:
             overrides["REDIS_URL"] = redis_url
         elif host is not None or port is not None:
-            overrides |= {"REDIS_URL": "", "REDIS_HOST": host or "", "REDIS_PORT": str(port or "")}
-        settings = Settings.from_env({**os.environ, **overrides})
+            overrides["REDIS_URL"] = ""
+            overrides |= {"REDIS_HOST": host} if host else {}
+            overrides |= {"REDIS_PORT": str(port)} if port is not None else {}
+        if not key_prefix.strip():
+            raise ValueError("key_prefix must not be empty")
+        settings = Settings.from_env({**os.environ, **overrides} if enabled else {})
         self.enabled = enabled
         self.ttl_seconds = ttl_seconds
         self.key_prefix = key_prefix
@@ -138,7 +143,7 @@ class _RedisState:
         del _opened[loop][self._settings]
         await stores.sessions.__aexit__()
         if all(other.client is not stores.client for other in _opened[loop].values()):
-            _clients[loop].pop(replace(self._settings, key_prefix=""))
+            _clients[loop].pop(replace(self._settings, key_prefix=""), None)
             await stores.client.aclose()
 
     async def _stores(self) -> _Opened:
@@ -151,6 +156,9 @@ class _RedisState:
         if not self.enabled:
             raise Disabled("Persistence is disabled.")
         loop = asyncio.get_running_loop()
+        for ended in [other for other in _opened if other.is_closed()]:
+            _opened.pop(ended, None)  # its children ended with it
+            _clients.pop(ended, None)
         mine = _opened.setdefault(loop, {})
         stores = mine.get(self._settings)
         if stores is None:
@@ -228,11 +236,13 @@ class RedisSessionManager(_RedisState):
         """
         if not isinstance(session, UniversalSession):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"session must be a UniversalSession, not {type(session).__name__}")
+        _check_fields(session)
         try:
             store = (await self._stores()).sessions
             known = self._revisions.get(session.id)
             result = await store.save(self._save(session, known, ttl_seconds), self._memory)
-            if result.reason == "conflict":
+            merged = known is None or result.reason == "conflict"
+            if known is not None and merged:
                 result = await store.save(self._save(session, None, ttl_seconds), self._memory)
         except FlywheelError as exc:
             if not isinstance(exc, DocumentError | Unavailable):
@@ -241,7 +251,21 @@ class RedisSessionManager(_RedisState):
         if not result.saved:
             return self._failed("save_session", _error(result.reason, result.message), answer=False)
         self._revisions[session.id] = result.revision
+        if merged and result.revision > 1 and not await self._is_all(store, session):
+            del self._revisions[session.id]  # what others wrote is in it as well, so the next save merges again
         return True
+
+    async def _is_all(self, store: SessionStore, session: UniversalSession) -> bool:
+        """Whether what is stored is this session and nothing else."""
+        try:
+            document, _ = await store.load(session.id)
+        except (DocumentError, Unavailable):
+            return False
+        if not isinstance(document, Document):
+            return False
+        return _values(document.session) == _values(session) and (
+            (document.session.history, document.session.context) == (session.history, session.context)
+        )
 
     async def load_session(self, session_id: str) -> UniversalSession | None:
         """The session; `None` if there is none or (unless strict) it cannot be told."""
@@ -279,6 +303,10 @@ class RedisSessionManager(_RedisState):
             while True:
                 page = await store.list_sessions(Wanted(pattern=pattern), limit=1000, cursor=cursor)
                 ids += [row["id"] for row in page.sessions]
+                stash = store.places.stash
+                if page.scope == "this machine" and stash and not stash.mirror:
+                    why = page.message or "Redis could not be asked; these are this machine's."
+                    return self._failed("list_sessions", Unavailable(why), answer=ids)
                 if not page.next_cursor:
                     return ids
                 cursor = page.next_cursor
@@ -286,26 +314,11 @@ class RedisSessionManager(_RedisState):
             return self._failed("list_sessions", exc, answer=[])
 
     def _save(self, session: UniversalSession, known: int | None, ttl_seconds: int | None) -> Save:
-        values: JSONObject = {
-            "backend": session.backend.value,
-            "backend_session_id": session.backend_session_id,
-            "status": session.status.value,
-            "current_flow_id": session.current_flow_id,
-            "created_at": iso(session.created_at),
-            "updated_at": iso(session.updated_at),
-            "expires_at": iso(session.expires_at),
-            "user_id": session.user_id,
-            "total_queries": session.total_queries,
-            "successful_queries": session.successful_queries,
-            "total_response_time": session.total_response_time,
-        }
-        if known is None:  # absent means unchanged
-            values = {name: value for name, value in values.items() if value not in (None, "")}
         return Save(
             session_id=session.id,
             history=session.history,
             context=session.context,
-            values=values,
+            values=_values(session),
             ttl_seconds=ttl_seconds,
             default_ttl_seconds=self.ttl_seconds,
             mode="append" if known is None else "replace",
@@ -359,7 +372,10 @@ class RedisExecutionCache(_RedisState):
         except Unavailable as exc:
             return self._failed("get_result", exc, answer=None)
         if found.execution is not None:
-            return found.execution.get("result")
+            result = found.execution.get("result")
+            if isinstance(result, dict):
+                return cast("dict[str, Any]", result)
+            return self._failed("get_result", Damaged("What is stored there is no execution."), answer=None)
         if found.reason in ("not_found", "expired", "deleted"):
             logger.info("get_result: absent")
             return None
@@ -392,10 +408,64 @@ class RedisExecutionCache(_RedisState):
         return found.executions
 
 
+_KINDS: dict[str, tuple[type, ...]] = {
+    "backend": (BackendType,),
+    "backend_session_id": (str,),
+    "status": (FlowStatus,),
+    "current_flow_id": (str, type(None)),
+    "context": (dict,),
+    "history": (list,),
+    "created_at": (datetime,),
+    "updated_at": (datetime,),
+    "expires_at": (datetime, type(None)),
+    "user_id": (str, type(None)),
+    "total_queries": (int,),
+    "successful_queries": (int,),
+    "total_response_time": (int, float),
+}
+
+
+def _check_fields(session: UniversalSession) -> None:
+    """Raise `TypeError` for a field that a later load could not give back."""
+    _check_text(session.id, "session.id")
+    for name, kinds in _KINDS.items():
+        value = getattr(session, name)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            raise TypeError(f"session.{name} must be {wanted}, not {type(value).__name__}")
+    for turn in session.history:
+        _check_kind(turn, dict, "each turn of session.history")
+
+
+def _values(session: UniversalSession) -> JSONObject:
+    """The fields but `id`, `history` and `context`, as JSON."""
+    return {
+        "backend": session.backend.value,
+        "backend_session_id": session.backend_session_id,
+        "status": session.status.value,
+        "current_flow_id": session.current_flow_id,
+        "created_at": iso(session.created_at),
+        "updated_at": iso(session.updated_at),
+        "expires_at": iso(session.expires_at),
+        "user_id": session.user_id,
+        "total_queries": session.total_queries,
+        "successful_queries": session.successful_queries,
+        "total_response_time": session.total_response_time,
+    }
+
+
+_ERRORS: dict[str, type[FlywheelError]] = {
+    "unavailable": Unavailable,
+    "disabled": Disabled,
+    "damaged": Damaged,
+    "newer_schema": NewerSchema,
+    "too_large": TooLarge,
+}
+
+
 def _error(reason: str | None, message: str) -> FlywheelError:
     """The exception that an answer of the store stands for."""
-    kind = {"unavailable": Unavailable, "disabled": Disabled}.get(reason or "", DocumentError)
-    return kind(message or f"The store answered {reason}.")
+    return _ERRORS.get(reason or "", Unavailable)(message or f"The store answered {reason}.")
 
 
 def _check_text(value: object, name: str) -> None:
