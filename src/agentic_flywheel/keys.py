@@ -23,6 +23,9 @@ MAX_ID_LENGTH = 512
 PREFIX_RULE = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 """Prefixes never hold a glob character, so a prefix may stand in a pattern unescaped."""
 
+RESERVED = frozenset({"session", "execution", "history", "tombstone", "index"})
+"""Parts that no prefix may have after a colon: `p:session` would share keys with the ids `session:…` of `p`."""
+
 
 def check_id(value: str, name: str) -> str:
     """The id itself if it is allowed.

@@ -24,7 +24,7 @@ from agentic_flywheel.errors import Disabled, DocumentError, JournalUnavailable,
 from agentic_flywheel.keyvalue import Entry, Write
 from agentic_flywheel.local import LocalPlace
 from agentic_flywheel.outbox import Outbox
-from agentic_flywheel.saving import Renewal
+from agentic_flywheel.saving import PENDING_OPERATIONS, Renewal, SessionChange
 
 logger = logging.getLogger(__name__)
 
@@ -268,6 +268,8 @@ class Places:
         return step.answer
 
     def _write_to_journal(self, change: Change[Answer], pending: bool) -> Answer:  # noqa: FBT001
+        if pending and isinstance(change, SessionChange):
+            change = cast("Change[Answer]", change.model_copy(update={"kept_operations": PENDING_OPERATIONS}))
         while True:
             copy = self.journal.copy(change.key)
             step = change.apply(copy.text if copy else None, self._clock())

@@ -22,6 +22,10 @@ TITLE_SHOWN, SUMMARY_SHOWN = 200, 1000
 KEPT_OPERATIONS = 32
 """Operation ids kept in a document: enough for every retry in flight, small beside a conversation."""
 
+PENDING_OPERATIONS = 4096
+"""Operation ids kept in a document here while its changes are pending. Sent whole, it must name each of them, since
+another process of this machine may be sending them one by one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Saved:
@@ -56,6 +60,7 @@ class SessionChange(BaseChange):
     """The revision that a pending replace replaced here; another one there is a conflict."""
     session_only: bool = False
     """A replace keeps title, summary and tags: the caller knows only the fields of `UniversalSession`."""
+    kept_operations: int = KEPT_OPERATIONS
     exact: bool = False
     """The turns were already compared with the history: add them all."""
     views: tuple[View, ...] | None = None
@@ -86,7 +91,7 @@ class SessionChange(BaseChange):
             revision += 1
             session = session if "updated_at" in self.values else replace(session, updated_at=now)
         done = Operation(self.operation, revision, len(session.history), len(added))
-        operations = (*document.operations, done)[-KEPT_OPERATIONS:]
+        operations = (*document.operations, done)[-self.kept_operations :]
         document = replace(document, session=session, revision=revision, operations=operations)
         text = encode(document)
         if (size := len(text.encode())) > self.max_bytes:
@@ -104,6 +109,7 @@ class SessionChange(BaseChange):
                 "exact": self.mode == "append" and (alive is not None or self.exact),
                 "views": self.views if self.mode == "replace" else None,
                 "expected_revision": None,
+                "kept_operations": KEPT_OPERATIONS,
                 "replaces": (alive.revision if alive else None) if self.mode == "replace" else None,
             }
         )

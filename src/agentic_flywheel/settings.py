@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import platformdirs
 
 from agentic_flywheel.errors import SettingError
-from agentic_flywheel.keys import PREFIX_RULE
+from agentic_flywheel.keys import PREFIX_RULE, RESERVED
 
 MAX_TTL_SECONDS = 100 * 365 * 86_400
 """A hundred years. Longer than any promise we can keep, and far from the year 9999 where datetimes end."""
@@ -76,8 +76,9 @@ class Settings:
         if log_level not in _LOG_LEVELS:
             raise env.wrong("FLYWHEEL_LOG_LEVEL", f"allowed: {', '.join(_LOG_LEVELS)}")
         prefix = env.text("FLYWHEEL_KEY_PREFIX", "agentic_flywheel")
-        if not PREFIX_RULE.fullmatch(prefix):
-            raise env.wrong("FLYWHEEL_KEY_PREFIX", "allowed: 1 to 128 of A-Z a-z 0-9 _ . : -")
+        if not PREFIX_RULE.fullmatch(prefix) or RESERVED & set(prefix.split(":")[1:]):
+            allowed = f"allowed: 1 to 128 of A-Z a-z 0-9 _ . : - without {', '.join(sorted(RESERVED))} after a colon"
+            raise env.wrong("FLYWHEEL_KEY_PREFIX", allowed)
         data_dir = env.text("FLYWHEEL_DATA_DIR", "") or platformdirs.user_data_dir("agentic-flywheel-state", False)  # noqa: FBT003
         return cls(
             redis_enabled=env.boolean("REDIS_ENABLED", default=True),
