@@ -21,8 +21,6 @@ from agentic_flywheel.keyvalue import Entry, Outcome, Write, marks
 OWN_VERBS = frozenset({"coaia_commit", "coaia_read", "coaia_recent", "coaia_index", "coaia_list"})
 """What a child must have to be more than a mirror."""
 
-MIRROR_VERBS = frozenset({"coaia_tash", "coaia_fetch"})
-
 MIRROR_LIMIT = 4 * 2**20
 """Bytes of a document that a mirror child is given; the stock one holds up everybody else for larger ones."""
 
