@@ -153,10 +153,12 @@ async def test_saving_what_was_just_loaded_changes_nothing(mine, redis: RedisSer
     assert exact(after["history"]) == exact(before["history"])
 
 
-async def test_a_session_deleted_in_between_is_begun_anew_by_a_save(mine, theirs, redis: RedisServer):
+async def test_a_deletion_in_between_wins_over_a_save_once_and_the_next_begins_anew(mine, theirs, redis: RedisServer):
     await theirs.save_session(session("a"))
     copy = await loaded(mine)
     assert await theirs.delete_session("s") is True
+    assert await mine.save_session(copy) is False
+    assert redis.get(redis.session_key("s")) is None
     assert await mine.save_session(copy) is True
     assert await stored(redis) == ["a"]
 

@@ -6,7 +6,7 @@ the effect of one, so a write whose outcome is unknown may simply be sent again.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,12 +19,15 @@ Answer_co = TypeVar("Answer_co", covariant=True)
 class Step(Generic[Answer_co]):
     """What a change comes to on top of what is stored: the write (`None`: nothing to do) and the answer.
 
-    `pending` is the change to keep if this write can be accepted only here for now.
+    `pending` is the change to keep if this write can be accepted only here for now. `replaced` is what the write takes
+    the place of, to be kept as an older revision before it; `loser` what came too late, to be kept as one after it.
     """
 
     write: Write | None
     answer: Answer_co
     pending: "BaseChange"
+    replaced: Write | None = None
+    loser: Write | None = None
 
 
 class Change(Protocol[Answer_co]):
@@ -35,8 +38,18 @@ class Change(Protocol[Answer_co]):
         """The key that it changes."""
         ...
 
-    def apply(self, base: str | None, now: datetime) -> Step[Answer_co]:
+    def named(self, operation: str) -> "Change[Answer_co]":
+        """The change as the write of that name."""
+        ...
+
+    def knowing(self, copy: Write | None, now: datetime) -> "Change[Answer_co]":
+        """The change, made by somebody who has seen this copy."""
+        ...
+
+    def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[Answer_co]:
         """The change on top of `base`, the text stored now (`None`: nothing).
+
+        `held`: a place that expires documents by itself still has it, so it is alive whatever our clock says.
 
         Raises:
             DocumentError: it cannot be applied to that, now or ever.
@@ -51,7 +64,16 @@ class BaseChange(BaseModel):
     model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
 
     key: str
-    operation: str
+    operation: str = ""
+    """Names the write in the document that it makes; `Places` gives it, in the order in which writes are made."""
+
+    def named(self, operation: str) -> Self:
+        """The change as the write of that name."""
+        return self.model_copy(update={"operation": operation})
+
+    def knowing(self, copy: Write | None, now: datetime) -> Self:  # noqa: ARG002
+        """The same: only a save depends on what its writer has seen."""
+        return self
 
 
 def expired(kept_until: datetime | None, now: datetime) -> bool:

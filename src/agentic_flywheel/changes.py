@@ -20,10 +20,11 @@ from agentic_flywheel.codec import (
     micros,
     revision_in,
     tombstone_in,
+    tombstone_of,
 )
-from agentic_flywheel.errors import Damaged, TooLarge
+from agentic_flywheel.errors import Conflict, Damaged, TooLarge
 from agentic_flywheel.jsontext import JSONObject, dumps, load_object
-from agentic_flywheel.keyvalue import Entry, Write
+from agentic_flywheel.keyvalue import Entry, Write, revision_at_head
 from agentic_flywheel.saving import Renewal, SessionChange, entry
 
 MIN_TOMBSTONE, MAX_TOMBSTONE = timedelta(days=60), timedelta(days=365)
@@ -52,32 +53,73 @@ class Deletion(BaseChange):
     member: str
     index: str = ""
     because: Origin = "deleted"
+    revisions: str = ""
+    """What the keys of older revisions begin with: they go too."""
+    saw: int | None = None
+    saw_operation: str = ""
+    """The revision, and the write, that a pending deletion deleted here: what others saved on top of it stays."""
 
-    def apply(self, base: str | None, now: datetime) -> Step[Deleted]:
+    def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[Deleted]:
         """Bury what is stored; a damaged or newer document too, since its owner asked for it."""
         if base is None:
             return Step(None, Deleted(deleted=False, reason="not_found"), self)
         kept_until: datetime | None = None
+        operation = ""
         try:
             data = load_object(base, "the document")
             if tombstone := tombstone_in(data, "the document"):
                 return Step(None, Deleted(deleted=False, reason=tombstone.because), self)
-            kept_until = kept_until_in(data)
-            revision = revision_in(data)
+            kept_until, revision, operation = kept_until_in(data), revision_in(data), _last_operation(data)
         except Damaged:
             revision = 1
-        is_expired = expired(kept_until, now)
+        same = operation != "" and operation == self.saw_operation
+        if self.saw is not None and revision > self.saw and not same:
+            raise Conflict("Somebody saved it after it was deleted here, so it stays.", revision)
+        is_expired = expired(kept_until, now) and not held
+        if self.because == "expired" and not is_expired:
+            return Step(None, Deleted(deleted=False), self)
         life = max(MIN_TOMBSTONE, 2 * (kept_until - now)) if kept_until else MAX_TOMBSTONE
         tombstone = Tombstone(self.member, revision, now, now + min(life, MAX_TOMBSTONE), self.because)
-        write = Write(
-            key=self.key,
-            text=encode_tombstone(tombstone),
-            seen=base,
-            kept_until=tombstone.kept_until,
-            tombstone=True,
-            entry=Entry(self.index, self.member, micros(now)) if self.index else None,
-        )
-        return Step(write, Deleted(deleted=not is_expired, reason="expired" if is_expired else None), self)
+        deleted = Deleted(deleted=not is_expired, reason="expired" if is_expired else None)
+        pending = self.model_copy(update={"saw": revision, "saw_operation": operation})
+        return Step(_burial(self.key, tombstone, base, self.index, now), deleted, pending)
+
+
+class Burial(BaseChange):
+    """Put a tombstone back where it was lost, and what it beats below it."""
+
+    member: str
+    index: str
+    text: str
+
+    def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[None]:  # noqa: ARG002
+        """Bury what is not newer; a tombstone that is there already stays."""
+        tombstone = decode(self.text, self.member)
+        if not isinstance(tombstone, Tombstone) or expired(tombstone.kept_until, now):
+            return Step(None, None, self)
+        if base is not None and (tombstone_of(base) or revision_at_head(base) > tombstone.revision):
+            return Step(None, None, self)
+        return Step(_burial(self.key, tombstone, base, self.index, now), None, self)
+
+
+def _burial(key: str, tombstone: Tombstone, base: str | None, index: str, now: datetime) -> Write:
+    return Write(
+        key=key,
+        text=encode_tombstone(tombstone),
+        seen=base,
+        kept_until=tombstone.kept_until,
+        tombstone=True,
+        entry=Entry(index, tombstone.id, micros(now)) if index else None,
+    )
+
+
+def _last_operation(data: JSONObject) -> str:
+    """The id of the write that made a document; empty where it names none."""
+    match data:
+        case {"operations": [*_, [*_, str(name)]]} | {"operation": str(name)}:
+            return name
+        case _:
+            return ""
 
 
 class ExecutionChange(BaseChange):
@@ -87,7 +129,7 @@ class ExecutionChange(BaseChange):
     record: JSONObject
     ttl_seconds: int
 
-    def apply(self, base: str | None, now: datetime) -> Step[Kept]:
+    def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[Kept]:  # noqa: ARG002
         """Write the record as the next revision."""
         kept_until = now + timedelta(seconds=self.ttl_seconds) if self.ttl_seconds else None
         text = dumps({
@@ -114,10 +156,10 @@ class FlowChange(BaseChange):
     ttl_seconds: int
     max_bytes: int
 
-    def apply(self, base: str | None, now: datetime) -> Step[Kept]:
+    def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[Kept]:
         """Add to what is stored; when the history passes the limit, its oldest executions go first."""
         sent = [record["id"] for record in self.records if record.get("id")]
-        before = [] if self.replaces else flow_executions(base, now)
+        before = [] if self.replaces else flow_executions(base, now, held=held)
         executions = [execution for execution in before if execution.get("id") not in sent] + self.records
         kept_until = now + timedelta(seconds=self.ttl_seconds) if self.ttl_seconds else None
         sizes = [len(dumps(each).encode()) + 1 for each in executions]
@@ -168,13 +210,16 @@ def as_copy(key: str, text: str, member: str = "", index: str = "") -> Write:
     return Write(key, text, None, kept_until_in(data), tombstone="deleted_at" in data)
 
 
-def flow_executions(text: str | None, now: datetime) -> list[JSONObject]:
-    """The executions in a flow history's text, oldest first; none if it is absent, deleted or expired."""
+def flow_executions(text: str | None, now: datetime, *, held: bool = False) -> list[JSONObject]:
+    """The executions in a flow history's text, oldest first; none if it is absent, deleted or expired.
+
+    `held`: a place that expires documents by itself still has it.
+    """
     if text is None:
         return []
     data = load(text, "the flow history")
     executions = data.get("executions", [])
-    if "deleted_at" in data or expired(kept_until_in(data), now):
+    if "deleted_at" in data or (expired(kept_until_in(data), now) and not held):
         return []
     if not isinstance(executions, list) or not all(isinstance(item, dict) for item in cast("list[object]", executions)):
         raise Damaged("What is stored as the flow history has no list of executions.")

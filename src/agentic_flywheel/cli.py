@@ -1,4 +1,4 @@
-"""The console script: no argument serves; `demo` and `doctor` are for people."""
+"""The console script: no argument serves; `demo`, `doctor` and `purge` are for people."""
 
 import argparse
 import os
@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo = commands.add_parser("demo", help="save a conversation, kill the server, resume it in a new one")
     demo.add_argument("--transcript", metavar="FILE", help='a JSON list of {"role", "content"} (default: one built in)')
     commands.add_parser("doctor", help="say what is configured, what works, and what to do about the rest")
+    commands.add_parser("purge", help="empty this machine's copies of what Redis holds; what is pending stays")
     options = parser.parse_args(arguments)
     try:
         settings = Settings.from_env(os.environ)
@@ -36,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from agentic_flywheel.doctor import doctor as run_doctor
 
         return run_doctor(settings)
+    if options.command == "purge":
+        from agentic_flywheel.purge import purge as run_purge
+
+        return run_purge(settings)
     from agentic_flywheel.server.app import serve
 
     return serve(settings)

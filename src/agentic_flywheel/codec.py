@@ -46,6 +46,8 @@ class Document:
     summary: str = ""
     tags: tuple[str, ...] = ()
     operations: tuple[Operation, ...] = ()
+    began: int = 1
+    """The revision with which this life of the session began: above 1 once it was deleted and begun anew."""
     extra: JSONObject = field(default_factory=JSONObject)
 
 
@@ -86,9 +88,10 @@ def iso(time: datetime | None) -> str | None:
 
 def encode(document: Document) -> str:
     """The text of a session document."""
+    began = {"began": document.began} if document.began > 1 else {}
     operations = [[o.turns, o.added, o.revision, o.id] for o in document.operations]
     # Last, because the end of a document names the write that made it.
-    return dumps({"schema_version": SCHEMA_VERSION} | public(document) | {"operations": operations})
+    return dumps({"schema_version": SCHEMA_VERSION} | public(document) | began | {"operations": operations})
 
 
 def public(document: Document) -> JSONObject:
@@ -178,6 +181,16 @@ def tombstone_in(data: JSONObject, what: str) -> Tombstone | None:
     return Tombstone(stored.id, revision_in(data), deleted_at, kept_until, stored.because)
 
 
+def tombstone_of(text: str) -> Tombstone | None:
+    """The tombstone that the text is, if it is one."""
+    if '"deleted_at"' not in text[:2000]:
+        return None
+    try:
+        return tombstone_in(load(text, "the document"), "the document")
+    except (Damaged, NewerSchema):
+        return None
+
+
 def decode(text: str, session_id: str) -> Document | Tombstone:
     """The session document or tombstone in `text`.
 
@@ -230,6 +243,7 @@ def _document(stored: "_StoredSession", data: JSONObject, session_id: str) -> Do
         summary=stored.summary,
         tags=tuple(stored.tags),
         operations=tuple(Operation(name, revision, turns, added) for turns, added, revision, name in stored.operations),
+        began=stored.began,
         extra={name: value for name, value in data.items() if name not in _KNOWN},
     )
 
@@ -264,6 +278,7 @@ class _StoredSession(BaseModel):
     summary: str = ""
     tags: list[str] = []
     operations: list[tuple[int, int, int, str]] = []
+    began: int = 1
     metadata: _OlderTimes = _OlderTimes()
 
     @field_validator("metadata", mode="wrap")

@@ -8,8 +8,11 @@
     │   ├── NewerSchema     it was written by a newer version of this program
     │   ├── TooLarge        it would pass the size limit
     │   └── Conflict        somebody saved in between
+    │       └── DeletedMeanwhile   somebody deleted it, and the delete wins
     └── Unavailable         a place did not answer: what it holds is unknown
         ├── StashUnavailable
+        │   ├── StashSilent        it said nothing in time: asking again would only wait again
+        │   └── StashRefused       it answered, and does not take this now
         ├── JournalUnavailable
         └── Disabled        persistence is switched off altogether
 
@@ -70,12 +73,32 @@ class Conflict(DocumentError):  # noqa: N818
         self.revision = revision
 
 
+class DeletedMeanwhile(Conflict):
+    """The session was deleted at the revision `buried`, and this write is based on what was deleted.
+
+    `kept` says whether this machine keeps what the write would have saved, as an older revision of that number.
+    """
+
+    def __init__(self, message: str, revision: int, buried: int) -> None:
+        super().__init__(message, revision)
+        self.buried = buried
+        self.kept = False
+
+
 class Unavailable(FlywheelError):  # noqa: N818
     """A place did not answer: whether it holds or took something is unknown."""
 
 
 class StashUnavailable(Unavailable):
     """The child or Redis did not answer in time, or answered that it cannot."""
+
+
+class StashSilent(StashUnavailable):
+    """Nothing was heard within the bound; until a probe is answered, nobody else should wait for it."""
+
+
+class StashRefused(StashUnavailable):
+    """Redis answered that it does not take this now: full, read-only, loading, or without the right."""
 
 
 class JournalUnavailable(Unavailable):

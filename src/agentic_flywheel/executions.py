@@ -64,9 +64,7 @@ class ExecutionStore:
         if (size := len(dumps(record).encode())) > self._max_bytes:
             limit = f"the limit is {self._max_bytes:,} (FLYWHEEL_MAX_SESSION_BYTES)"
             return _not_cached(execution_id, TooLarge(f"The result has {size:,} bytes; {limit}."))
-        change = ExecutionChange(
-            key=self._keys.execution(execution_id), operation=uuid4().hex, record=record, ttl_seconds=ttl
-        )
+        change = ExecutionChange(key=self._keys.execution(execution_id), record=record, ttl_seconds=ttl)
         try:
             placed = await self._places.write(change)
         except (DocumentError, Unavailable) as exc:
@@ -76,7 +74,6 @@ class ExecutionStore:
         if session_id and flow_id:
             append = FlowChange(
                 key=self._keys.history(session_id, flow_id),
-                operation=uuid4().hex,
                 session_id=session_id,
                 flow_id=flow_id,
                 records=[record],
@@ -103,7 +100,6 @@ class ExecutionStore:
         check_json(executions, "executions")
         change = FlowChange(
             key=self._keys.history(session_id, flow_id),
-            operation=uuid4().hex,
             session_id=session_id,
             flow_id=flow_id,
             records=executions,

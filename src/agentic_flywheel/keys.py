@@ -4,10 +4,13 @@
     <prefix>:execution:<execution_id>            one execution
     <prefix>:history:<session_id>:<flow_id>      the executions of a flow in a session
     <prefix>:tombstone:<rest of the dead key>    that the document under that key was deleted
+    <prefix>:revision:<session_id>:<revision>    an older revision of a session
     <prefix>:index, <prefix>:index:notes         the sessions by time of their last save; one listing row each
+    <prefix>:deletions                           the newest tombstones, as a stream
+    <prefix>:epoch                               a random text: another one, or none, and Redis has lost everything
 
-Ids stand in keys as they are. Only the session id of a history key is escaped (`%` and `:`), because only
-there could two pairs of ids meet in one key.
+Ids stand in keys as they are. Only where another part follows (history and revision keys) the session id is escaped
+(`%` and `:`), because only there could two pairs of ids meet in one key.
 """
 
 import re
@@ -23,7 +26,9 @@ MAX_ID_LENGTH = 512
 PREFIX_RULE = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 """Prefixes never hold a glob character, so a prefix may stand in a pattern unescaped."""
 
-RESERVED = frozenset({"session", "execution", "history", "tombstone", "index"})
+RESERVED = frozenset({
+    "session", "execution", "history", "tombstone", "revision", "index", "deletions", "epoch",
+})  # fmt: skip
 """Parts that no prefix may have after a colon: `p:session` would share keys with the ids `session:…` of `p`."""
 
 
@@ -57,14 +62,24 @@ class Keys:
         return f"{self.prefix}:index"
 
     @property
+    def deletions(self) -> str:
+        """The newest tombstones of this prefix."""
+        return f"{self.prefix}:deletions"
+
+    @property
+    def epoch(self) -> str:
+        """What tells a Redis that has lost everything."""
+        return f"{self.prefix}:epoch"
+
+    @property
     def sessions(self) -> str:
         """What every session key begins with."""
         return f"{self.prefix}:session:"
 
     @property
-    def documents(self) -> tuple[str, str, str]:
+    def documents(self) -> tuple[str, ...]:
         """What every document's key begins with; a longer prefix's documents are not among them."""
-        return self.sessions, f"{self.prefix}:execution:", f"{self.prefix}:history:"
+        return self.sessions, *(f"{self.prefix}:{kind}:" for kind in ("execution", "history", "revision"))
 
     def session(self, session_id: str) -> str:
         """The key of a session document."""
@@ -76,15 +91,23 @@ class Keys:
 
     def histories(self, session_id: str) -> str:
         """What the key of every flow history of a session begins with."""
-        return f"{self.prefix}:history:{session_id.replace('%', '%25').replace(':', '%3A')}:"
+        return f"{self.prefix}:history:{_escaped(session_id)}:"
 
     def history(self, session_id: str, flow_id: str) -> str:
         """The key of a flow's executions in a session."""
         return self.histories(session_id) + flow_id
 
+    def revisions(self, session_id: str) -> str:
+        """What the key of every older revision of a session begins with; the number follows."""
+        return f"{self.prefix}:revision:{_escaped(session_id)}:"
+
     def tombstone(self, key: str) -> str:
         """Where it is written that the document under `key` was deleted."""
         return f"{self.prefix}:tombstone:{key.removeprefix(self.prefix + ':')}"
+
+
+def _escaped(session_id: str) -> str:
+    return session_id.replace("%", "%25").replace(":", "%3A")
 
 
 def glob_escape(text: str) -> str:

@@ -64,10 +64,16 @@ class Recent(Protocol):
 
 
 _HEAD = re.compile(
-    r"""\s*\{\s*"schema_version"\s*:\s*\d+\s*,\s*("id"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*)?"revision"\s*:\s*\d+\s*[,}]"""
+    r"""\s*\{\s*"schema_version"\s*:\s*\d+\s*,\s*("id"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*)?"revision"\s*:\s*(\d+)\s*[,}]"""
 )
 _TAIL = 80
 """Characters at the end of a document of ours: they hold the id of its last operation."""
+
+
+def revision_at_head(text: str) -> int:
+    """The revision that a document or tombstone begins with; 1 for a text of another shape."""
+    match = _HEAD.match(text)
+    return int(match[2][:18]) if match else 1
 
 
 def marks(text: str) -> tuple[str, str]:

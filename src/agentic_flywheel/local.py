@@ -1,11 +1,16 @@
 """The place on this machine: what the store needs of it, and the one that is switched off."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
+
+import anyio.to_thread
 
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.keyvalue import Entry, Outcome, Write
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,21 +23,39 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What a stash was like when it was last looked at: its epoch, its run, and the last deletion announced there."""
+
+    epoch: str
+    run: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
 class JournalState:
-    """What the journal says of itself. `bytes` is the size of its files."""
+    """What the journal says of itself.
+
+    `bytes` is the size of its files, `replica_bytes` that of its `copies` of what Redis holds; `damaged` are the names
+    of files that were moved aside.
+    """
 
     path: str | None
     pending: int = 0
     set_aside: tuple[tuple[str, str], ...] = ()
     bytes: int = 0
+    copies: int = 0
+    replica_bytes: int = 0
+    damaged: tuple[str, ...] = ()
     error: str | None = None
 
 
 class LocalPlace(Protocol):
     """What the store needs of the place on this machine; every verb may raise `JournalUnavailable`."""
 
-    def commit(self, write: Write, pending: str | None = None, *, durable: bool = False) -> Outcome:
-        """Write if what was seen is still there, together with the change to send on later."""
+    def commit(
+        self, write: Write, pending: str | None = None, older: Write | None = None, *, durable: bool = False
+    ) -> Outcome:
+        """Write if what was seen is still there, with the change to send on later and an older revision to keep."""
         ...
 
     off: bool
@@ -42,11 +65,39 @@ class LocalPlace(Protocol):
         """What is known here of `key`, expired or not, ready to be written where there is nothing."""
         ...
 
-    def remember(self, write: Write) -> None:
-        """Keep a copy of what the stash holds, unless a change of that key is still pending."""
+    def keep(self, write: Write) -> None:
+        """Put a text that is kept on this machine alone."""
         ...
 
-    def pending(self, *beginnings: str) -> list[Pending]:
+    def drop(self, key: str) -> None:
+        """Take such a text away, or a copy."""
+        ...
+
+    def remember(self, *writes: Write) -> None:
+        """Keep copies of what the stash holds, except where a change of that key is still pending."""
+        ...
+
+    def bury(self, tombstones: Sequence[Write]) -> None:
+        """Learn of deletions made elsewhere."""
+        ...
+
+    def known(self) -> Known | None:
+        """What the stash was like when it was last looked at; `None` if it never was."""
+        ...
+
+    def know(self, now: Known, *, lost: bool) -> None:
+        """What the stash is like; `lost`: of everything that it held, it may have nothing any more."""
+        ...
+
+    def doubtful(self, limit: int) -> list[str]:
+        """The keys of what the stash may have lost, tombstones first."""
+        ...
+
+    def is_there(self, keys: Sequence[str]) -> None:
+        """The stash has these, or has something newer."""
+        ...
+
+    def pending(self, *beginnings: str, after: int = 0) -> list[Pending]:
         """Changes not yet in the stash whose keys begin so, oldest first, without those set aside."""
         ...
 
@@ -58,8 +109,12 @@ class LocalPlace(Protocol):
         """The document of `key` and the positions of the pending changes that it holds, as of one moment."""
         ...
 
-    def purge_expired(self) -> None:
-        """Remove what expired a while ago."""
+    def is_over(self, key: str) -> bool:
+        """Whether a document expired so long ago that it may be forgotten."""
+        ...
+
+    def purge_expired(self) -> list[Write]:
+        """Remove what expired a while ago; what that was."""
         ...
 
     def settle(self, positions: Sequence[int], write: Write | None) -> None:
@@ -96,7 +151,14 @@ class NoJournal:
 
     off = True
 
-    def commit(self, write: Write, pending: str | None = None, *, durable: bool = False) -> Outcome:  # noqa: ARG002
+    def commit(
+        self,
+        write: Write,  # noqa: ARG002
+        pending: str | None = None,  # noqa: ARG002
+        older: Write | None = None,  # noqa: ARG002
+        *,
+        durable: bool = False,  # noqa: ARG002
+    ) -> Outcome:
         """Refuse."""
         raise JournalUnavailable("The journal is switched off (FLYWHEEL_JOURNAL=false).")
 
@@ -104,10 +166,34 @@ class NoJournal:
         """Nothing."""
         return None
 
-    def remember(self, write: Write) -> None:
+    def keep(self, write: Write) -> None:
+        """Refuse."""
+        self.commit(write)
+
+    def drop(self, key: str) -> None:
+        """Nothing to take away."""
+
+    def remember(self, *writes: Write) -> None:
         """Keep no copy."""
 
-    def pending(self, *beginnings: str) -> list[Pending]:  # noqa: ARG002
+    def bury(self, tombstones: Sequence[Write]) -> None:
+        """Keep no copy."""
+
+    def known(self) -> Known | None:
+        """Nothing."""
+        return None
+
+    def know(self, now: Known, *, lost: bool) -> None:
+        """Nothing is remembered."""
+
+    def doubtful(self, limit: int) -> list[str]:  # noqa: ARG002
+        """None."""
+        return []
+
+    def is_there(self, keys: Sequence[str]) -> None:
+        """Nothing is doubted."""
+
+    def pending(self, *beginnings: str, after: int = 0) -> list[Pending]:  # noqa: ARG002
         """Nothing is ever pending."""
         return []
 
@@ -119,8 +205,13 @@ class NoJournal:
         """Nothing is ever pending."""
         return None, []
 
-    def purge_expired(self) -> None:
+    def is_over(self, key: str) -> bool:  # noqa: ARG002
+        """Nothing is here."""
+        return False
+
+    def purge_expired(self) -> list[Write]:
         """Nothing to remove."""
+        return []
 
     def settle(self, positions: Sequence[int], write: Write | None) -> None:
         """Nothing to take out."""
@@ -146,3 +237,8 @@ class NoJournal:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+async def in_thread(verb: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    """Run a verb of the place on this machine, which blocks, in a worker thread."""
+    return await anyio.to_thread.run_sync(lambda: verb(*args, **kwargs))

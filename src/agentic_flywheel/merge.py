@@ -88,6 +88,8 @@ class Seen:
     `sent` are its own turns; `known` what it first saw and then its own; `shown` what it saw last and then its own.
     """
 
+    revision: int = 0
+    """The highest revision of the shared store that it was given: what its next save is based on."""
     sent: View | None = None
     known: View | None = None
     shown: View | None = None

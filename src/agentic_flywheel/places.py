@@ -1,58 +1,53 @@
-"""Where documents are: the stash when it answers, the journal when it does not, and the way from one to the other.
+"""Where documents are: the stash when it answers, the journal when it does not.
 
 A change goes to the stash first; if that does not take it within its bound, it is committed to the journal,
-together with an outbox entry that a background task sends on (the drain). What the stash holds and this machine
+together with an outbox entry that is sent on in the background (`upkeep.py`). What the stash holds and this machine
 saw is copied to the journal, so that it is there when the stash is not.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, Literal, ParamSpec, TypeVar, cast
-from weakref import WeakValueDictionary
+from typing import Generic, Literal, TypeVar, cast
 
 import anyio
-import anyio.to_thread
 
 from agentic_flywheel.change import Change, expired
 from agentic_flywheel.changes import AnyChange, as_copy, dump_change
 from agentic_flywheel.coaia.stash import Stash, TooLargeForMirror, revision_of
-from agentic_flywheel.errors import Disabled, DocumentError, JournalUnavailable, StashUnavailable, Unavailable
+from agentic_flywheel.errors import (
+    DeletedMeanwhile,
+    Disabled,
+    DocumentError,
+    JournalUnavailable,
+    StashUnavailable,
+    Unavailable,
+)
+from agentic_flywheel.keylocks import KeyLocks
+from agentic_flywheel.keys import Keys
 from agentic_flywheel.keyvalue import Entry, Write
-from agentic_flywheel.local import LocalPlace
+from agentic_flywheel.local import LocalPlace, in_thread
+from agentic_flywheel.operations import Writer
 from agentic_flywheel.outbox import Outbox
-from agentic_flywheel.saving import PENDING_OPERATIONS, Renewal, SessionChange
+from agentic_flywheel.saving import Renewal, SessionChange, recoverable
+from agentic_flywheel.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 
 FIRST_READ_SECONDS = 10.0
 """How long a read that only the stash can answer waits for the first child: eight at once take 3 s to start."""
 
-DRAIN_DELAYS = (0.25, 0.5, 1.0, 2.0)
-"""Seconds between attempts to drain while the stash is away; the last one repeats."""
-
-IDLE_LOOK_SECONDS = 30.0
-"""How often the outbox is looked at for what another process of this machine left there."""
-
 AFTER_WAITING_SECONDS = 0.25
 """What is left to an operation that used up its bound waiting for others of the same key."""
-
-PURGE_SECONDS = 3600.0
-"""How often what has expired is removed from the journal; it is hidden at once."""
 
 HELD_AT_CLOSING_SECONDS = 0.5
 """How long closing waits for writes under way before they are told to go to the journal."""
 
-LAST_DRAIN_SECONDS = 0.7
-"""How long closing drains; the rest is sent by the next process."""
-
 StoredIn = Literal["redis", "journal"]
 Answer = TypeVar("Answer")
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,31 +83,25 @@ class Places:
         self,
         journal: LocalPlace,
         stash: Stash | None,
-        documents: Sequence[str],
+        keys: Keys,
         clock: Callable[[], datetime],
         *,
         closes_client: bool = True,
     ) -> None:
         self.journal = journal
-        self._outbox = Outbox(journal, stash, clock) if stash else None
-        self._closes_client = closes_client
-        self._documents = documents
         self.stash = stash
+        self._locks = KeyLocks()
+        self._outbox = Outbox(journal, stash, keys.index, clock) if stash else None
+        self._upkeep = Upkeep(journal, self._outbox, self._locks, keys, clock)
+        self._closes_client = closes_client
         self._clock = clock
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._under_way = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._wake = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._writer = Writer()
 
     def open(self) -> None:
-        """Start the child, the drain and the purge in the background; returns at once."""
-        self._tasks = [asyncio.create_task(self._purge_for_ever(), name="purge")]
+        """Start the child and the upkeep in the background; returns at once."""
         if self.stash:
             self.stash.client.start()
-            self._wake.set()
-            self._tasks.append(asyncio.create_task(self._drain_for_ever(), name="drain"))
+        self._upkeep.start()
 
     async def wait_for_child(self, seconds: float) -> None:
         """Wait until the child answers, or cannot be started, or the time is up."""
@@ -128,17 +117,20 @@ class Places:
     async def aclose(self) -> None:
         """Let writes under way finish (in the journal if need be), drain a little, end the child."""
         with anyio.move_on_after(HELD_AT_CLOSING_SECONDS):
-            await self._idle.wait()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self.stash:
-            with anyio.move_on_after(LAST_DRAIN_SECONDS), contextlib.suppress(Unavailable):
-                if self.stash.client.state.state == "ready":
-                    await self.drain()
+            await self._locks.idle()
+        await self._upkeep.aclose()
         await self.let_go()
-        await self._idle.wait()  # every write is bounded, and with the child gone only the journal is left
-        await self._local(self.journal.close)
+        await self._locks.idle()  # every write is bounded, and with the child gone only the journal is left
+        await in_thread(self.journal.close)
+
+    async def drain(self) -> None:
+        """Send what is pending to the stash, in order per key.
+
+        Raises:
+            StashUnavailable: it does not take it now.
+
+        """
+        await self._upkeep.drain()
 
     async def write(self, change: Change[Answer]) -> Placed[Answer]:
         """Apply a change where it can be kept.
@@ -150,31 +142,53 @@ class Places:
         """
         self.check_enabled()
         bound = self.stash.deadline() if self.stash else 0.0
-        async with self._lock(change.key):
+        async with self._locks.of(change.key):
+            # Numbered here, because the writes of a key must be made in the order of their numbers.
+            change = change.named(self._writer.next())
             pending, why = self.stash is not None, ""
-            if self.stash and self._outbox:
+            if self._outbox:
                 try:
-                    return Placed("redis", await self._write_to_stash(self.stash, self._outbox, change, bound))
+                    deadline = await self._ready(self._outbox.stash, bound)
+                    try:
+                        await self._outbox.drain(change.key, deadline, for_a_save=True)
+                    except JournalUnavailable:
+                        # What may be pending there, unread, must not be taken for done because this one is.
+                        self._writer = Writer()
+                        change = change.named(self._writer.next())
+                    return Placed("redis", await self._write_to_stash(self._outbox, change, deadline))
                 except TooLargeForMirror:
                     pending = False
                 except StashUnavailable as exc:
                     logger.info("Saved to the journal: %s", exc)
                     why = f"Redis did not take it: {exc} "
             try:
-                answer = await self._local(self._write_to_journal, change, pending)
+                answer = await in_thread(self._write_to_journal, change, pending)
             except JournalUnavailable as exc:
                 raise JournalUnavailable(f"{why}{exc}") from exc
-            self._wake.set()
+            self._upkeep.wake()
             return Placed("journal", answer)
+
+    async def forget(self, prefix: str) -> None:
+        """Drop this machine's copies of keys that begin so."""
+        with contextlib.suppress(JournalUnavailable):
+            for key in await in_thread(self.journal.keys, prefix):
+                await in_thread(self.journal.drop, key)
+
+    async def read_here(self, key: str) -> Found:
+        """What this machine alone knows of `key`."""
+        copy = await self._copy(key)
+        return Found(copy.text if copy else None, "journal", stale=False)
 
     async def renew(self, renewal: Renewal) -> None:
         """Start a session's clock again where it is kept; while that cannot be reached, nothing is done."""
-        async with self._lock(renewal.key):
+        async with self._locks.of(renewal.key):
             with contextlib.suppress(Unavailable, DocumentError):
-                if self.stash and self._outbox:
-                    await self._write_to_stash(self.stash, self._outbox, renewal, self.stash.deadline())
+                if self._outbox:
+                    deadline = self._outbox.stash.deadline()
+                    await self._outbox.drain(renewal.key, deadline)
+                    await self._write_to_stash(self._outbox, renewal, deadline)
                 else:
-                    await self._local(self._write_to_journal, renewal, pending=False)
+                    await in_thread(self._write_to_journal, renewal, pending=False)
 
     async def read(self, key: str, member: str = "", index: str = "") -> Found:
         """What is stored under `key`, expired or not; a session (`member` of `index`) is copied to the journal.
@@ -186,9 +200,9 @@ class Places:
         """
         self.check_enabled()
         began = asyncio.get_running_loop().time()
-        async with self._lock(key):
+        async with self._locks.of(key):
             if self.stash is None or self._outbox is None:
-                copy = await self._local(self.journal.copy, key)
+                copy = await in_thread(self.journal.copy, key)
                 return Found(copy.text if copy else None, "journal", stale=False)
             copy = await self._copy(key)
             known = copy and not expired(copy.kept_until, self._clock())
@@ -202,7 +216,7 @@ class Places:
                 text = await self.stash.read(key, deadline)
             except StashUnavailable:
                 # What is still pending was never anywhere but here, so that it expired is known too.
-                if not copy or not (known or await self._local(self.journal.next_pending, key)):
+                if not copy or not (known or await in_thread(self.journal.next_pending, key)):
                     raise
                 return Found(copy.text, "journal", stale=True)
             copy = await self._copy(key)  # the drain may have changed it
@@ -223,89 +237,73 @@ class Places:
         self.check_enabled()
         if self.stash:
             try:
-                await self.stash.client.ready(self.stash.deadline(at_least=self._patience))
+                await self.stash.ready(self.stash.deadline(at_least=self._patience))
                 if self.stash.atomic:
                     return await self._shared_page(self.stash, index, before, limit)
             except StashUnavailable as exc:
                 logger.info("Listing this machine's sessions only: %s", exc)
-        entries = await self._local(self.journal.recent, index, before, limit)
+        entries = await in_thread(self.journal.recent, index, before, limit)
         return Page(entries, _order(entries[-1]) if len(entries) == limit else None, shared=False)
 
     async def keys(self, prefix: str) -> list[str]:
         """The keys that begin with `prefix`, here and, if it answers, in the stash."""
         found: set[str] = set()
         with contextlib.suppress(JournalUnavailable):
-            found.update(await self._local(self.journal.keys, prefix))
+            found.update(await in_thread(self.journal.keys, prefix))
         if self.stash:
             with contextlib.suppress(StashUnavailable):
                 found.update(await self.stash.keys(prefix))
         return sorted(found)
 
-    async def drain(self) -> None:
-        """Send what is pending to the stash, in order per key.
-
-        Raises:
-            StashUnavailable: it does not take it now.
-
-        """
-        if self.stash is None or self._outbox is None:
-            return
-        while pending := await self._local(self.journal.pending, *self._documents):
-            for key in dict.fromkeys(item.key for item in pending):
-                async with self._lock(key):
-                    await self._outbox.drain(key, self.stash.deadline())
-
-    async def _write_to_stash(self, stash: Stash, outbox: Outbox, change: Change[Answer], deadline: float) -> Answer:
+    async def _ready(self, stash: Stash, bound: float) -> float:
+        """Wait for the child till `bound`; the time by which the operation must be done."""
         # Whoever waited for others of the same key gets a last moment, which is enough where Redis is well.
-        deadline = max(deadline, asyncio.get_running_loop().time() + AFTER_WAITING_SECONDS)
-        await stash.client.ready(deadline)
-        with contextlib.suppress(JournalUnavailable):
-            await outbox.drain(change.key, deadline)
+        deadline = max(bound, asyncio.get_running_loop().time() + AFTER_WAITING_SECONDS)
+        await stash.ready(deadline)
+        return deadline
+
+    async def _write_to_stash(self, outbox: Outbox, change: Change[Answer], deadline: float) -> Answer:
         copy = await self._copy(change.key)
-        step = await outbox.settle(change, copy.text if copy else None, deadline)
+        try:
+            step = await outbox.settle(change, copy, deadline)
+        except DeletedMeanwhile as exc:
+            exc.kept = await self._kept_here(change, copy, exc.buried)
+            raise
         if step.write:
-            await self._remember(step.write)
+            await self._remember(*(write for write in (step.write, step.replaced, step.loser) if write))
         return step.answer
 
+    async def _kept_here(self, change: Change[Answer], copy: Write | None, revision: int) -> bool:
+        """Whether what a save would have come to is kept as an older revision on this machine."""
+        if not isinstance(change, SessionChange) or not change.revisions:
+            return False
+
+        def keep() -> None:
+            before = self.journal.copy(f"{change.revisions}{revision}")
+            base = before or (None if copy is None or copy.tombstone else copy)
+            self.journal.keep(recoverable(change, base.text if base else None, revision, self._clock()))
+
+        try:
+            await in_thread(keep)
+        except (JournalUnavailable, DocumentError) as exc:
+            logger.warning("A save to a deleted session could not be kept: %s", exc)
+            return False
+        return True
+
     def _write_to_journal(self, change: Change[Answer], pending: bool) -> Answer:  # noqa: FBT001
-        if pending and isinstance(change, SessionChange):
-            change = cast("Change[Answer]", change.model_copy(update={"kept_operations": PENDING_OPERATIONS}))
         while True:
             copy = self.journal.copy(change.key)
-            step = change.apply(copy.text if copy else None, self._clock())
+            known = change.knowing(self._as_the_stash_has_it(copy) if pending else copy, self._clock())
+            step = known.apply(copy.text if copy else None, self._clock())
             if step.write is None:
                 return step.answer
             kept = dump_change(cast("AnyChange", step.pending)) if pending else None
-            if self.journal.commit(step.write, kept, durable=True).accepted:
+            if self.journal.commit(step.write, kept, step.replaced, durable=True).accepted:
                 return step.answer
 
-    async def _purge_for_ever(self) -> None:
-        try:
-            while True:
-                try:
-                    await self._local(self.journal.purge_expired)
-                except JournalUnavailable as exc:
-                    logger.warning("%s", exc)
-                await asyncio.sleep(PURGE_SECONDS)
-        finally:
-            self.journal.close()  # a program that ends its event loop without closing us gives no other chance
-
-    async def _drain_for_ever(self) -> None:
-        attempt = 0
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(IDLE_LOOK_SECONDS):  # wait_for may swallow a cancel on Python 3.11
-                    await self._wake.wait()
-            self._wake.clear()
-            try:
-                await self.drain()
-                attempt = 0
-            except JournalUnavailable as exc:
-                logger.info("The outbox cannot be read: %s", exc)
-            except StashUnavailable:
-                await asyncio.sleep(DRAIN_DELAYS[min(attempt, len(DRAIN_DELAYS) - 1)])
-                attempt += 1
-                self._wake.set()
+    def _as_the_stash_has_it(self, copy: Write | None) -> Write | None:
+        """The copy if nothing of it is pending; revisions that were given here are no revisions of the stash."""
+        return copy if copy and self.journal.next_pending(copy.key) is None else None
 
     async def _shared_page(self, stash: Stash, index: str, before: tuple[int, str] | None, limit: int) -> Page:
         listed, unlisted = await stash.recent_and_unlisted(index, before, limit)
@@ -314,7 +312,7 @@ class Places:
         more = len(listed) == limit
         unsent: list[Entry] = []
         with contextlib.suppress(JournalUnavailable):
-            unsent = await self._local(self.journal.unsent, index)
+            unsent = await in_thread(self.journal.unsent, index)
         members = {entry.member for entry in unsent}
         end = _order(listed[-1]) if listed and more else (0, "")
         here = [e for e in unsent if (before is None or _order(e) < before) and _order(e) > end]
@@ -347,34 +345,16 @@ class Places:
     async def _copy(self, key: str) -> Write | None:
         """What the journal knows; nothing where it cannot be read."""
         try:
-            return await self._local(self.journal.copy, key)
+            return await in_thread(self.journal.copy, key)
         except JournalUnavailable as exc:
             logger.info("%s", exc)
             return None
 
-    async def _remember(self, write: Write) -> None:
+    async def _remember(self, *writes: Write) -> None:
         try:
-            await self._local(self.journal.remember, write)
+            await in_thread(self.journal.remember, *writes)
         except JournalUnavailable as exc:
             logger.warning("Kept in Redis only: %s", exc)
-
-    @contextlib.asynccontextmanager
-    async def _lock(self, key: str) -> AsyncGenerator[None]:
-        """One operation of a key at a time in this process; between processes, commits compare."""
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        self._under_way += 1
-        self._idle.clear()
-        try:
-            async with lock:
-                yield
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self._idle.set()
-
-    async def _local(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        """Run a verb of the journal in a worker thread."""
-        return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs))
 
 
 def _order(entry: Entry) -> tuple[int, str]:

@@ -31,6 +31,9 @@ class SaveResult(Result):
     stored_in: StoredIn
     expires_at: str | None
     reason: Reason | None = None
+    deleted_revision: int | None = Field(
+        default=None, description="The session was deleted at this revision; under it what was not saved is kept here."
+    )
 
 
 class ResumeResult(Result):

@@ -3,6 +3,7 @@
 Nothing below `store.open_store` sees this object: lower layers take plain values.
 """
 
+import hashlib
 import ipaddress
 import re
 import shlex
@@ -50,6 +51,7 @@ class Settings:
     user: str
     data_dir: Path
     journal: bool
+    replica_bytes: int
     timeout_seconds: float
     max_session_bytes: int
     coaia_command: tuple[str, ...]
@@ -62,6 +64,13 @@ class Settings:
     def redis_target(self) -> str:
         """Where Redis is, without the password."""
         return without_password(self.redis_url)
+
+    @property
+    def redis_place(self) -> str:
+        """What tells this Redis, database and key prefix from others; nothing can be read from it."""
+        parts = urlsplit(self.redis_url)
+        place = f"{(parts.hostname or '').lower()}:{parts.port or 6379}{parts.path}?{parts.query} {self.key_prefix}"
+        return hashlib.blake2b(place.encode(), digest_size=16).hexdigest()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -90,6 +99,7 @@ class Settings:
             user=env.text("FLYWHEEL_USER", ""),
             data_dir=_folder(env, data_dir),
             journal=env.boolean("FLYWHEEL_JOURNAL", default=True),
+            replica_bytes=env.integer("FLYWHEEL_REPLICA_BYTES", 500_000_000, 1_000_000, 10**15),
             timeout_seconds=env.number("FLYWHEEL_TIMEOUT_SECONDS", 2.0, 0.05, 60.0),
             max_session_bytes=env.integer("FLYWHEEL_MAX_SESSION_BYTES", 16 * 2**20, 1024, 64 * 2**20),
             coaia_command=env.command("FLYWHEEL_COAIA_COMMAND"),

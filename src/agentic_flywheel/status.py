@@ -33,7 +33,10 @@ async def persistence_status(places: Places, settings: Settings) -> StatusResult
             redis |= {"state": "answering", "durability": _durability(info), "last_error": stash.last_error}
             redis |= {name: info[name] for name in ("redis_version", "role", "maxmemory_policy") if info.get(name)}
             mode, reason = "redis", f"Redis at {settings.redis_target} keeps the shared copy."
-            if stash.mirror:
+            if stash.refusal is not None:
+                redis |= {"state": "refusing writes", "last_error": stash.refusal}
+                mode, reason = "journal", f"Redis takes no writes now ({stash.refusal}); they go to the journal."
+            elif stash.mirror:
                 mode = "mirror"
                 reason = (
                     "The coaia child has only coaia_tash and coaia_fetch: the journal rules (revisions, lists, "
@@ -52,6 +55,8 @@ async def persistence_status(places: Places, settings: Settings) -> StatusResult
     elif journal.error:
         reason += f" {journal.error}"
         mode = "none" if mode == "journal" else mode
+    if journal.damaged:
+        reason += f" A damaged journal was moved aside: {journal.damaged[-1]}; what could be read of it was kept."
     return StatusResult(
         mode=mode,
         reason=reason,
@@ -62,6 +67,8 @@ async def persistence_status(places: Places, settings: Settings) -> StatusResult
             "pending": journal.pending,
             "set_aside": [{"key": key, "reason": why} for key, why in journal.set_aside],
             "bytes": journal.bytes,
+            "replica": {"documents": journal.copies, "bytes": journal.replica_bytes, "cap": settings.replica_bytes},
+            "moved_aside": list(journal.damaged),
             "error": journal.error,
         },
         versions={

@@ -6,6 +6,7 @@ Storage that is down is an answer here, never an exception. Wrong arguments rais
 import asyncio
 import difflib
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.codec import Document, Tombstone, decode, iso, public
 from agentic_flywheel.errors import (
     Conflict,
+    DeletedMeanwhile,
     DocumentError,
     FlywheelError,
     InvalidArgument,
@@ -31,7 +33,7 @@ from agentic_flywheel.jsontext import JSONObject, dumps
 from agentic_flywheel.keys import Keys, check_id
 from agentic_flywheel.keyvalue import Entry
 from agentic_flywheel.listing import Wanted, read_cursor, write_cursor
-from agentic_flywheel.local import NoJournal
+from agentic_flywheel.local import NoJournal, in_thread
 from agentic_flywheel.merge import Memory
 from agentic_flywheel.places import Found, Places
 from agentic_flywheel.request import Save, check_one_of
@@ -50,6 +52,12 @@ READ_AHEAD = 200
 
 RENEWED_WITHIN_SECONDS = 1
 """A session resumed again within this time is not renewed again."""
+
+BY_THE_CLOCK = timedelta(hours=1)
+"""What expired no longer ago did so by a clock that is right, or wrong by so little."""
+
+STEADY_SECONDS = 60
+"""How far the clock may be from the time that has passed without having been set."""
 
 SUGGESTIONS = 3
 """Ids offered when one is not found."""
@@ -75,6 +83,7 @@ class SessionStore:
         self._user = user
         self._clock = clock
         self._renewals: set[asyncio.Task[None]] = set()
+        self._began, self._began_monotonic = clock(), time.monotonic()
 
     async def __aenter__(self) -> "SessionStore":
         self.places.open()
@@ -93,7 +102,9 @@ class SessionStore:
         async with seen.lock:
             change = SessionChange(
                 key=self._keys.session(session_id),
-                operation=uuid4().hex if save.expected_revision is None else retry_id(*repeatable),
+                retry="" if save.expected_revision is None else retry_id(*repeatable),
+                based_on=max(seen.revision, save.expected_revision or 0),
+                revisions=self._keys.revisions(session_id),
                 session_id=session_id,
                 index=self._keys.index,
                 mode=save.mode,
@@ -115,20 +126,32 @@ class SessionStore:
             )
             try:
                 placed = await self.places.write(change)
+            except DeletedMeanwhile as exc:
+                memory.forget(session_id)  # it is told now, and what it saves next begins the session anew
+                answer = _not_saved(session_id, exc, exc.revision)
+                answer.deleted_revision = exc.buried
+                if exc.kept:
+                    answer.message += (
+                        f" What it would have come to is kept on this machine: resume_session(revision={exc.buried})"
+                        " shows it. Save again to begin the session anew."
+                    )
+                return answer
             except DocumentError as exc:
-                revision = exc.revision if isinstance(exc, Conflict) else 0
-                return _not_saved(session_id, exc, revision)
+                return _not_saved(session_id, exc, exc.revision if isinstance(exc, Conflict) else 0)
             except Unavailable as exc:
                 return _not_saved(session_id, exc)
             saved = placed.answer
             afresh = save.mode == "replace" or saved.turns == saved.added
             exactly = save.expected_revision is not None
             seen.saved(save.history or [], saved.history, afresh=afresh, exactly=exactly)
+            provisional = placed.stored_in == "journal" and self.places.stash is not None
+            if not provisional:
+                seen.revision = saved.revision
         return SaveResult(
             saved=True,
             session_id=session_id,
             revision=saved.revision,
-            provisional=placed.stored_in == "journal" and self.places.stash is not None,
+            provisional=provisional,
             turns=saved.turns,
             added_turns=saved.added,
             stored_in=placed.stored_in,
@@ -154,16 +177,38 @@ class SessionStore:
             if not session_id:
                 return await self._resume_latest(memory, user_id, max_tokens, before_turn)
             document, found = await self.load(session_id)
+            if revision is not None and not (isinstance(document, Document) and document.revision == revision):
+                return await self._resume_older(session_id, revision, document, max_tokens, before_turn)
         except DocumentError as exc:
             return ResumeResult(found=False, reason=exc.reason, message=str(exc))
         except Unavailable as exc:
             return ResumeResult(found=False, reason=reason_of(exc), message=str(exc))
         if not isinstance(document, Document):
+            memory.forget(session_id)  # it is told that there is none
             return await self._not_found(session_id, user_id, document)
-        if revision is not None and revision != document.revision:
-            text = f"Only revision {document.revision} of session {session_id!r} is kept."
-            return ResumeResult(found=False, reason="not_found", message=text, revision=document.revision)
-        return self._window(memory, document, found, max_tokens, before_turn)
+        return self._resumed(memory, document, found, max_tokens, before_turn)
+
+    async def _resume_older(
+        self,
+        session_id: str,
+        revision: int,
+        current: Document | Tombstone | None,
+        max_tokens: int,
+        before_turn: int | None,
+    ) -> ResumeResult:
+        """A revision that is not the current one, if it is kept; of a deleted session, only what is here alone."""
+        key = f"{self._keys.revisions(session_id)}{revision}"
+        if isinstance(current, Document):
+            found = await self.places.read(key)
+        else:
+            found = await self.places.read_here(key)
+        older = decode(found.text, session_id) if found.text is not None else None
+        if isinstance(older, Document):
+            return self._window(older, found, max_tokens, before_turn)
+        text = f"Revision {revision} of session {session_id!r} is not kept"
+        text += f"; the current one is {current.revision}." if isinstance(current, Document) else "."
+        number = current.revision if isinstance(current, Document) else None
+        return ResumeResult(found=False, reason="not_found", message=text, revision=number)
 
     async def list_sessions(self, wanted: Wanted, limit: int = 20, cursor: str = "") -> ListResult:
         """Listing rows, newest first."""
@@ -192,14 +237,18 @@ class SessionStore:
     async def delete(self, session_id: str, memory: Memory) -> DeleteResult:
         """Take a session away, with its flow histories."""
         check_id(session_id, "session_id")
-        deletion = self._deletion(self._keys.session(session_id), session_id, self._keys.index)
+        revisions = self._keys.revisions(session_id)
+        deletion = Deletion(
+            key=self._keys.session(session_id), member=session_id, index=self._keys.index, revisions=revisions
+        )
         async with memory.of(session_id).lock:
             memory.forget(session_id)
             try:
                 placed = await self.places.write(deletion)
                 histories = 0
                 for key in await self.places.keys(self._keys.histories(session_id)):
-                    histories += (await self.places.write(self._deletion(key, "", ""))).answer.deleted
+                    histories += (await self.places.write(Deletion(key=key, member=""))).answer.deleted
+                await self.places.forget(revisions)
             except (DocumentError, Unavailable) as exc:
                 return DeleteResult(deleted=False, reason=reason_of(exc), message=str(exc))
         deleted = placed.answer
@@ -207,9 +256,6 @@ class SessionStore:
             return DeleteResult(deleted=True)
         unasked = deleted.reason == "not_found" and placed.stored_in == "journal" and self.places.stash is not None
         return DeleteResult(deleted=False, reason="unavailable" if unasked else deleted.reason)
-
-    def _deletion(self, key: str, member: str, index: str) -> Deletion:
-        return Deletion(key=key, operation=uuid4().hex, member=member, index=index)
 
     async def load(self, session_id: str) -> tuple[Document | Tombstone | None, Found]:
         """What is stored of a session; an expired document on a child that cannot expire keys is overwritten.
@@ -222,13 +268,26 @@ class SessionStore:
         key = self._keys.session(session_id)
         found = await self.places.read(key, session_id, self._keys.index)
         document = decode(found.text, session_id) if found.text is not None else None
+        stash = self.places.stash
+        if isinstance(document, Document) and stash and stash.atomic and found.source == "redis":
+            return document, found  # it expires documents by itself, whatever the clock of this machine says
         if isinstance(document, Document) and expired(document.kept_until, self._clock()):
             buried = Tombstone(session_id, document.revision, self._clock(), None, "expired")
-            if self.places.stash and self.places.stash.mirror and found.source == "redis":
-                deletion = Deletion(key=key, operation=uuid4().hex, member=session_id, because="expired")
+            if stash and stash.mirror and found.source == "redis" and self._has_surely_expired(document):
+                deletion = Deletion(key=key, member=session_id, because="expired")
                 await self.places.write(deletion)
             return buried, found
         return document, found
+
+    def _has_surely_expired(self, document: Document) -> bool:
+        """Whether no wrong clock is to blame: it expired just now, or while this process ran by a steady clock.
+
+        The copy of another is overwritten when it goes from the journal.
+        """
+        elapsed = (self._clock() - self._began).total_seconds()
+        steady = abs(elapsed - (time.monotonic() - self._began_monotonic)) < STEADY_SECONDS
+        until = document.kept_until
+        return until is not None and ((steady and until >= self._began) or self._clock() - until < BY_THE_CLOCK)
 
     async def _resume_latest(
         self, memory: Memory, user_id: str, max_tokens: int, before_turn: int | None
@@ -237,7 +296,7 @@ class SessionStore:
         for row in page.sessions:
             document, found = await self.load(row["id"])
             if isinstance(document, Document):  # a listed session may be gone by now
-                return self._window(memory, document, found, max_tokens, before_turn)
+                return self._resumed(memory, document, found, max_tokens, before_turn)
         stash = self.places.stash
         if stash and page.scope == "this machine" and not stash.mirror:
             return ResumeResult(found=False, reason="unavailable")
@@ -248,22 +307,33 @@ class SessionStore:
         ids = [row["id"] for row in page.sessions]
         near = difflib.get_close_matches(session_id, ids, SUGGESTIONS)
         near += [i for i in ids if i not in near and session_id.casefold() in i.casefold()]
-        reason = tombstone.because if tombstone else "not_found"
-        return ResumeResult(found=False, reason=reason, suggestions=near[:SUGGESTIONS])
+        result = ResumeResult(found=False, reason=tombstone.because if tombstone else "not_found")
+        result.suggestions = near[:SUGGESTIONS]
+        if self.places.stash is None and (damaged := (await in_thread(self.places.journal.state)).damaged):
+            result.message = f"there is none with this id; it may have been in a damaged journal ({damaged[-1]})."
+        return result
 
     def _renew(self, document: Document) -> None:
         """Start the session's clock again, behind the answer's back."""
         ttl, until = life(document), document.kept_until
         if ttl and until and until - self._clock() < timedelta(seconds=ttl - RENEWED_WITHIN_SECONDS):
             key = self._keys.session(document.session.id)
-            renewal = Renewal(key=key, operation=uuid4().hex, session_id=document.session.id, index=self._keys.index)
+            renewal = Renewal(key=key, session_id=document.session.id, index=self._keys.index)
             task = asyncio.create_task(self.places.renew(renewal))
             self._renewals.add(task)
             task.add_done_callback(self._renewals.discard)
 
-    def _window(
+    def _resumed(
         self, memory: Memory, document: Document, found: Found, max_tokens: int, before_turn: int | None
     ) -> ResumeResult:
+        seen = memory.of(document.session.id)
+        seen.resumed(document.session.history)
+        if found.source == "redis" or self.places.stash is None:
+            seen.revision = document.revision
+        self._renew(document)
+        return self._window(document, found, max_tokens, before_turn)
+
+    def _window(self, document: Document, found: Found, max_tokens: int, before_turn: int | None) -> ResumeResult:
         """The newest turns before `before_turn` that fit the budget beside the rest of the session; one at least."""
         history = document.session.history
         end = len(history) if before_turn is None else min(before_turn, len(history))
@@ -276,8 +346,6 @@ class SessionStore:
                 break
             start -= 1
         session["history"] = history[start:end]
-        memory.of(document.session.id).resumed(history)
-        self._renew(document)
         result = ResumeResult(
             found=True,
             session=session,
@@ -301,11 +369,11 @@ def open_store(
     """
     clock = clock or _utc_now
     keys = Keys(settings.key_prefix)
-    journal = Journal(settings.data_dir, clock) if settings.journal else NoJournal()
+    journal = open_journal(settings, clock) if settings.journal else NoJournal()
     stash = None
     if settings.redis_enabled:
         stash = Stash(client or open_client(settings), keys, settings.timeout_seconds, clock)
-    places = Places(journal, stash, keys.documents, clock, closes_client=client is None)
+    places = Places(journal, stash, keys, clock, closes_client=client is None)
     sessions = SessionStore(
         places,
         keys,
@@ -318,6 +386,12 @@ def open_store(
         places, keys, ttl_seconds=settings.execution_ttl_seconds, max_bytes=settings.max_session_bytes, clock=clock
     )
     return sessions, executions
+
+
+def open_journal(settings: Settings, clock: Callable[[], datetime] | None = None) -> Journal:
+    """The journal that the settings describe."""
+    place = settings.redis_place if settings.redis_enabled else ""
+    return Journal(settings.data_dir, clock or _utc_now, place, settings.replica_bytes)
 
 
 def open_client(settings: Settings) -> CoaiaClient:

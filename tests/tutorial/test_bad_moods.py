@@ -52,7 +52,9 @@ def test_no_pattern_keeps_the_server_from_answering(place: Place, pattern: str):
         assert server.call("list_sessions", pattern="*a*a*")["sessions"]
 
 
-def test_a_journal_that_cannot_be_read_is_unavailable_and_not_empty(disabled_env: dict[str, str]):
+def test_a_damaged_journal_that_cannot_be_read_is_named_where_it_may_have_held_what_is_missing(
+    disabled_env: dict[str, str],
+):
     with WireServer(disabled_env) as server:
         server.call("save_session", session_id="s", history=TALK)
         server.call("cache_result", execution_id="e", result={"a": 1})
@@ -61,14 +63,15 @@ def test_a_journal_that_cannot_be_read_is_unavailable_and_not_empty(disabled_env
         file.unlink()
     journal.write_bytes(b"this is no database at all" * 100)
     with WireServer(disabled_env) as server:
-        for tool, arguments in (
-            ("resume_session", {"session_id": "s"}),
-            ("get_result", {"execution_id": "e"}),
-            ("get_flow_history", {"session_id": "s", "flow_id": "f"}),
-            ("delete_session", {"session_id": "s"}),
-        ):
-            assert server.call(tool, **arguments)["reason"] == "unavailable", tool
-        assert "cannot be used" in server.call("list_sessions")["message"]
+        gone = server.call("resume_session", session_id="s")
+        (aside,) = journal.parent.glob("journal.sqlite3.damaged-*")
+        assert (gone["found"], gone["reason"]) == (False, "not_found")
+        assert aside.name in gone["message"]
+        status = server.call("persistence_status")
+        assert status["journal"]["moved_aside"] == [aside.name]
+        assert aside.name in status["reason"]
+        assert server.call("save_session", session_id="s", history=TALK)["stored_in"] == "journal"
+        assert "damaged" in server.stderr
 
 
 def test_a_journal_whose_file_was_removed_is_made_anew_and_not_written_into_nowhere(disabled_env: dict[str, str]):

@@ -12,6 +12,7 @@ from agentic_flywheel.changes import (
     MAX_TOMBSTONE,
     MIN_TOMBSTONE,
     AnyChange,
+    Burial,
     Deleted,
     Deletion,
     ExecutionChange,
@@ -22,7 +23,7 @@ from agentic_flywheel.changes import (
     load_change,
 )
 from agentic_flywheel.codec import Tombstone, decode
-from agentic_flywheel.errors import Damaged, NewerSchema
+from agentic_flywheel.errors import Conflict, Damaged, NewerSchema
 from agentic_flywheel.saving import Renewal, SessionChange
 
 from .conftest import Clock
@@ -91,10 +92,33 @@ def test_there_is_nothing_to_delete_where_nothing_is(clock: Clock):
 
 @pytest.mark.parametrize("because", ["deleted", "expired"])
 def test_what_is_buried_is_not_buried_again_and_why_is_known(clock: Clock, because: str):
-    first = deletion(because=because).apply(session(), clock()).write
+    first = deletion(because=because).apply(session(kept_until=clock()), clock()).write
     assert first
     step = deletion().apply(first.text, clock())
     assert (step.write, step.answer) == (None, Deleted(deleted=False, reason=because))  # type: ignore[arg-type]
+
+
+def test_what_is_alive_is_not_buried_as_expired(clock: Clock):
+    assert deletion(because="expired").apply(session(), clock()).write is None
+
+
+def test_a_deletion_that_was_kept_meanwhile_does_not_take_what_others_saved_since(clock: Clock):
+    pending = deletion().apply(session(revision=2), clock()).pending
+    assert pending.apply(session(revision=2), clock()).write  # type: ignore[attr-defined]
+    with pytest.raises(Conflict):
+        pending.apply(session(revision=3), clock())  # type: ignore[attr-defined]
+
+
+def test_a_tombstone_is_put_back_over_what_it_beats_only(clock: Clock):
+    tombstone = deletion().apply(session(revision=2), clock()).write
+    assert tombstone
+    burial = Burial(key=KEY, member="s", index="p:index", text=tombstone.text)
+    for base, buries in ((None, True), (session(revision=2), True), (session(revision=3), False)):
+        write = burial.apply(base, clock()).write
+        assert (write is not None) == buries
+        assert write is None or (write.text, write.seen, write.tombstone) == (tombstone.text, base, True)
+    assert burial.apply(tombstone.text, clock()).write is None
+    assert burial.apply(None, clock.move(days=400)).write is None
 
 
 def test_an_expired_document_is_buried_and_was_not_there_to_delete(clock: Clock):

@@ -111,15 +111,15 @@ def test_a_journal_of_a_newer_version_is_refused_untouched(tmp_path: Path, clock
 
 
 @pytest.mark.parametrize("content", [b"not a database " * 100, b"SQLite format 3\x00" + b"\xff" * 5000])
-def test_a_file_that_is_no_journal_is_refused_untouched(tmp_path: Path, clock: Clock, content: bytes):
+def test_a_file_that_is_no_journal_is_moved_aside_untouched(tmp_path: Path, clock: Clock, content: bytes):
     path = tmp_path / "data" / FILE_NAME
     path.parent.mkdir()
     path.write_bytes(content)
     journal = Journal(path.parent, clock)
-    with pytest.raises(JournalUnavailable, match=FILE_NAME):
-        journal.commit(write())
+    assert journal.commit(write()).accepted
+    (aside,) = journal.state().damaged
     journal.close()
-    assert path.read_bytes() == content
+    assert path.with_name(aside).read_bytes() == content
 
 
 def test_a_folder_that_cannot_be_made_says_so_at_every_verb(tmp_path: Path, clock: Clock):
@@ -433,7 +433,7 @@ def test_a_copy_tells_when_it_expires_exactly(journal: Journal, clock: Clock):
     assert copy.kept_until == clock()
 
 
-def test_what_expired_is_purged_later_and_what_is_pending_never(journal: Journal, clock: Clock):
+def test_what_expired_is_purged_an_hour_after_it_was_noticed(journal: Journal, clock: Clock):
     soon = clock() + timedelta(seconds=1)
     journal.commit(write("gone", kept_until=soon))
     journal.commit(write("pending", kept_until=soon), pending="change")
@@ -441,12 +441,31 @@ def test_what_expired_is_purged_later_and_what_is_pending_never(journal: Journal
     clock.move(seconds=2)
     journal.purge_expired()
     assert journal.copy("gone")  # a clock set wrong and right again costs nothing
+    assert not journal.is_over("pending")
     clock.now += PURGE_AFTER
+    assert journal.is_over("pending")
     journal.purge_expired()
     assert journal.copy("gone") is None
-    assert journal.copy("pending")
+    assert journal.copy("pending") is None
+    assert journal.pending() == []
     assert journal.copy("lasting")
     assert timedelta(days=1) >= PURGE_AFTER
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=40), timedelta(days=-40)])
+def test_a_jump_of_the_clock_erases_nothing_within_the_hour(journal: Journal, clock: Clock, jump: timedelta):
+    journal.commit(write("s", kept_until=clock() + timedelta(days=30)), pending="change")
+    journal.purge_expired()
+    clock.now += jump
+    journal.purge_expired()
+    clock.now += PURGE_AFTER - timedelta(seconds=1)
+    journal.purge_expired()
+    clock.now -= jump
+    journal.purge_expired()
+    clock.now += 2 * PURGE_AFTER
+    journal.purge_expired()
+    assert journal.copy("s")
+    assert journal.pending()
 
 
 # keys and copies

@@ -62,7 +62,7 @@ class Machine:
         env = child_environment({}, home.path, redis_url=self.redis.url, cluster=False, socket_timeout=2.0)
         client = CoaiaClient(child_command([], ""), env, home, fair_seconds=2.5)
         stash = Stash(client, self.keys, 5.0, self.clock)
-        places = Places(self.journal, stash, self.keys.documents, self.clock)
+        places = Places(self.journal, stash, self.keys, self.clock)
         await places.wait_for_child(20)
         places.open()
         try:
@@ -147,10 +147,127 @@ async def test_a_deletion_of_what_is_gone_there_is_not_set_aside(machine: Machin
 
 async def test_what_expired_before_it_arrived_does_not_come_back(machine: Machine, tmp_path: Path):
     machine.keep(machine.save("s", "a", ttl_seconds=60))
+    machine.keep(machine.save("t", "b"))
     machine.clock.move(seconds=61)
+    machine.keep(machine.save("u", "c"))
+    async with machine.places(tmp_path / "child") as places:
+        await eventually(lambda: machine.stored("u"), what="what has not expired to arrive")
+        assert machine.stored("s") is None
+        machine.journal.purge_expired()
+        machine.clock.move(hours=1)
+        machine.journal.purge_expired()
+        assert machine.journal.pending() == []
+        await places.drain()
+        assert machine.stored("s") is None
+
+
+async def test_what_seems_expired_by_a_wrong_clock_arrives_when_the_clock_is_right(machine: Machine, tmp_path: Path):
+    machine.keep(machine.save("s", "a", ttl_seconds=60))
+    machine.clock.move(days=40)
+    async with machine.places(tmp_path / "child") as places:
+        await places.drain()
+        assert machine.stored("s") is None
+        machine.clock.move(days=-40)
+        await machine.drained()
+        assert machine.stored("s")
+
+
+async def test_a_deletion_elsewhere_wins_and_what_was_saved_meanwhile_stays_here_as_a_revision(
+    machine: Machine, tmp_path: Path
+):
+    known = machine.save("s", "a").named("other.1").apply(None, machine.clock()).write
+    assert known
+    machine.journal.remember(known)
+    prefix = machine.keys.revisions("s")
+    for said in ("b", "c"):
+        base = machine.journal.copy(known.key)
+        machine.keep(machine.save("s", said, revisions=prefix).knowing(base, machine.clock()))
+    grave = machine.deletion("s").apply(known.text, machine.clock()).write
+    assert grave
+    with machine.redis.client() as client:
+        client.set(machine.keys.tombstone(known.key), grave.text)
     async with machine.places(tmp_path / "child"):
         await machine.drained()
-        assert machine.stored("s") is None
+    assert machine.stored("s") is None
+    kept = machine.journal.copy(prefix + "1")
+    assert kept
+    assert words(json.loads(kept.text)["history"]) == ["a", "b", "c"]
+    ((key, why),) = machine.journal.state().set_aside
+    assert key == known.key
+    assert "revision 1" in why
+
+
+async def test_a_deletion_kept_meanwhile_does_not_take_what_others_saved_since(machine: Machine, tmp_path: Path):
+    known = machine.save("s", "a").named("other.1").apply(None, machine.clock()).write
+    assert known
+    machine.journal.remember(known)
+    machine.keep(machine.deletion("s"))
+    theirs = machine.save("s", "b").named("other.2").apply(known.text, machine.clock()).write
+    assert theirs
+    with machine.redis.client() as client:
+        client.set(theirs.key, theirs.text)
+    async with machine.places(tmp_path / "child"):
+        await machine.drained()
+    stored = machine.stored("s")
+    assert stored
+    assert words(stored["history"]) == ["a", "b"]
+    assert machine.journal.state().set_aside
+
+
+async def test_a_replace_that_came_too_late_is_kept_as_an_older_revision(machine: Machine, tmp_path: Path):
+    known = machine.save("s", "a").named("other.1").apply(None, machine.clock()).write
+    assert known
+    machine.journal.remember(known)
+    prefix = machine.keys.revisions("s")
+    machine.keep(machine.save("s", "mine", mode="replace", revisions=prefix))
+    theirs = machine.save("s", "b").named("other.2").apply(known.text, machine.clock()).write
+    assert theirs
+    with machine.redis.client() as client:
+        client.set(theirs.key, theirs.text)
+    async with machine.places(tmp_path / "child"):
+        await machine.drained()
+    stored = machine.stored("s")
+    assert stored
+    assert (words(stored["history"]), stored["revision"]) == (["a", "b"], 4)
+    older = machine.redis.get(prefix + "3")
+    assert older
+    assert words(json.loads(older)["history"]) == ["mine"]
+
+
+async def test_what_redis_lost_is_put_back_and_what_was_deleted_is_not(machine: Machine, tmp_path: Path):
+    async with machine.places(tmp_path / "child") as places:
+        for name in ("s", "t"):
+            await places.write(machine.save(name, "a"))
+        await places.write(machine.deletion("t"))
+        with machine.redis.client() as client:
+            client.flushall()
+        await eventually(lambda: machine.stored("s"), within=5, what="the session to be back")
+        await eventually(
+            lambda: machine.redis.get(machine.keys.tombstone(machine.keys.session("t"))),
+            what="the tombstone to be back",
+        )
+        assert machine.stored("t") is None
+        with machine.redis.client() as client:
+            assert client.zrange(machine.keys.index, 0, -1) == ["s"]
+
+
+async def test_a_deletion_announced_by_others_is_learnt(machine: Machine, tmp_path: Path):
+    async with machine.places(tmp_path / "child") as places:
+        await places.write(machine.save("s", "a"))
+        text = machine.redis.get(machine.keys.session("s"))
+        grave = machine.deletion("s").apply(text, machine.clock()).write
+        assert grave
+        with machine.redis.client() as client:
+            client.xadd(machine.keys.deletions, {"key": "p:session:elsewhere", "text": grave.text})
+            client.xadd(machine.keys.deletions, {"key": grave.key, "text": "not ours"})
+            client.xadd(machine.keys.deletions, {"key": grave.key, "text": grave.text})
+
+        def is_buried() -> bool:
+            copy = machine.journal.copy(grave.key)
+            return copy is not None and copy.tombstone
+
+        await eventually(is_buried, within=5, what="the deletion to be learnt")
+        assert machine.journal.copy("p:session:elsewhere") is None
 
 
 @pytest.mark.parametrize("kind", ["text of nobody's", "a document of a newer version", "a list", "no text"])

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from agentic_flywheel.change import BaseChange, Step
 from agentic_flywheel.changes import Deletion
 from agentic_flywheel.codec import Document, decode
-from agentic_flywheel.errors import Conflict, Damaged, DocumentError, NewerSchema, TooLarge
+from agentic_flywheel.errors import Conflict, Damaged, DeletedMeanwhile, DocumentError, NewerSchema, TooLarge
+from agentic_flywheel.keyvalue import Write
 from agentic_flywheel.merge import view
-from agentic_flywheel.saving import KEPT_OPERATIONS, Renewal, Saved, SessionChange, retry_id
+from agentic_flywheel.operations import KEPT_OPERATIONS, LOST
+from agentic_flywheel.saving import Renewal, Saved, SessionChange, recoverable, retry_id
 
 from ..support.conversations import turns, words
 from .conftest import Clock
@@ -369,9 +371,86 @@ def test_a_pending_replace_does_not_wipe_out_what_others_saved_meanwhile(clock: 
     base = applied(None, clock(), save("a"))
     pending = save("b", mode="replace").apply(base, clock()).pending
     others = applied(base, clock(), save("x"))
-    with pytest.raises(Conflict):
-        applied(others, clock(), pending)
+    after = applied(others, clock(), pending)
+    assert (words(document(after).session.history), document(after).revision) == (["a", "x"], 4)
     assert words(document(applied(base, clock(), pending)).session.history) == ["b"]
+
+
+def test_a_replace_that_came_too_late_becomes_an_older_revision_each_time_it_is_applied(clock: Clock):
+    base = applied(None, clock(), save("a"))
+    pending = save("b", mode="replace", revisions="p:revision:s:").apply(base, clock()).pending
+    others = applied(base, clock(), save("x"))
+    first = pending.apply(others, clock())  # type: ignore[attr-defined]
+    assert first.write
+    assert document(first.write.text).operations[-1].id.endswith(LOST)
+    again = pending.apply(first.write.text, clock())  # type: ignore[attr-defined]
+    assert again.write is None
+    for step in (first, again):
+        assert step.loser.key == "p:revision:s:3"
+        assert (words(document(step.loser.text).session.history), document(step.loser.text).revision) == (["b"], 3)
+
+
+def test_what_a_replace_takes_away_is_kept_as_the_revision_that_it_was(clock: Clock):
+    base = applied(None, clock(), save("a"), save("b"))
+    step = save("c", mode="replace", revisions="p:revision:s:").apply(base, clock())
+    assert step.replaced
+    assert step.replaced.key == "p:revision:s:2"
+    assert words(document(step.replaced.text).session.history) == ["a", "b"]
+    assert save("c", revisions="p:revision:s:").apply(base, clock()).replaced is None
+
+
+def test_a_library_keeps_what_a_replace_takes_away_only_if_it_takes_turns_away(clock: Clock):
+    base = applied(None, clock(), save("a", "b"))
+    library: dict[str, Any] = {"mode": "replace", "session_only": True, "revisions": "p:revision:s:"}
+    assert save("a", "b", "c", **library).apply(base, clock()).replaced is None
+    assert save("a", "c", **library).apply(base, clock()).replaced
+
+
+def test_a_deletion_wins_over_a_save_that_is_based_on_what_it_deleted(clock: Clock):
+    base = applied(None, clock(), save("a"), save("b"))
+    gone = buried(base, clock())
+    with pytest.raises(DeletedMeanwhile) as caught:
+        save("c", based_on=2).apply(gone, clock())
+    assert (caught.value.revision, caught.value.buried) == (2, 2)
+    afresh = save("c").apply(gone, clock())
+    assert (afresh.answer.revision, words(afresh.answer.history)) == (3, ["c"])
+    assert afresh.write
+    with pytest.raises(DeletedMeanwhile) as caught:  # begun anew since
+        save("d", based_on=2).apply(afresh.write.text, clock())
+    assert (caught.value.revision, caught.value.buried) == (3, 2)
+    assert save("d", based_on=3).apply(afresh.write.text, clock()).answer.turns == 2
+
+
+def test_an_expiry_wins_over_nobody(clock: Clock):
+    base = applied(None, clock(), save("a", ttl_seconds=5))
+    clock.move(seconds=6)
+    begun = applied(base, clock(), save("b", based_on=1))
+    assert words(document(applied(begun, clock(), save("c", based_on=1))).session.history) == ["b", "c"]
+
+
+def test_a_copy_that_is_alive_is_what_a_save_is_based_on(clock: Clock):
+    base = applied(None, clock(), save("a"), save("b", ttl_seconds=5))
+    alive = Write("p:session:s", base, None, clock() + timedelta(seconds=5))
+    assert save("c").knowing(alive, clock()).based_on == 2
+    assert save("c", based_on=7).knowing(alive, clock()).based_on == 7
+    assert save("c").knowing(None, clock()).based_on == 0
+    assert save("c").knowing(alive, clock() + timedelta(seconds=6)).based_on == 0
+
+
+def test_what_a_deleted_session_would_have_come_to_can_be_kept(clock: Clock):
+    base = applied(None, clock(), save("a"))
+    change = save("b", based_on=1, expected_revision=1, revisions="p:revision:s:")
+    kept = recoverable(change, base, 5, clock())
+    assert kept.key == "p:revision:s:5"
+    assert (words(document(kept.text).session.history), document(kept.text).revision) == (["a", "b"], 5)
+    assert words(document(recoverable(change, None, 5, clock()).text).session.history) == ["b"]
+
+
+def test_what_a_place_still_holds_is_alive_whatever_our_clock_says(clock: Clock):
+    base = applied(None, clock(), save("a", ttl_seconds=5))
+    clock.move(days=40)
+    assert words(save("b").apply(base, clock(), held=True).answer.history) == ["a", "b"]
+    assert RENEWAL.apply(base, clock(), held=True).write
 
 
 CHANGES = st.builds(

@@ -77,16 +77,24 @@ async def test_what_expired_is_purged_within_a_day(opened: OpenStore, tmp_path: 
     async with opened() as store:
         await store.save(Save("brief", turns("a"), ttl_seconds=60), Memory())
         await store.save(Save("lasting", turns("a"), ttl_seconds=0), Memory())
-    clock.move(hours=25)
+    clock.move(hours=23)
+
+    def keys(where: str) -> list[str]:
+        with sqlite3.connect(tmp_path / "data" / "journal.sqlite3") as db:
+            rows = db.execute(f"SELECT key FROM documents WHERE {where} ORDER BY key").fetchall()  # noqa: S608
+        db.close()
+        return [key.rpartition(":")[2] for (key,) in rows]
+
+    async with opened() as store:
+        await store.list_sessions(Wanted())
+        await eventually(lambda: keys("hidden_since NOT NULL") == ["brief"], within=3, what="the purge to notice")
+    clock.move(hours=1)
     async with opened() as store:
         await store.save(Save("other", turns("a")), Memory())
         await store.resume(Memory(), "lasting")
 
         def kept() -> list[str]:
-            with sqlite3.connect(tmp_path / "data" / "journal.sqlite3") as db:
-                rows = db.execute("SELECT key FROM documents ORDER BY key").fetchall()
-            db.close()
-            return [key.rpartition(":")[2] for (key,) in rows]
+            return keys("TRUE")
 
         await eventually(lambda: kept() == ["lasting", "other"], within=3, what="the purge")
 

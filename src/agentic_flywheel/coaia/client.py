@@ -18,7 +18,7 @@ from mcp.client.client import Client
 
 from agentic_flywheel.coaia.child import ChildFolder
 from agentic_flywheel.coaia.transport import ChildTransport
-from agentic_flywheel.errors import StashUnavailable
+from agentic_flywheel.errors import StashSilent, StashUnavailable
 from agentic_flywheel.jsontext import check_json
 
 logger = logging.getLogger(__name__)
@@ -143,7 +143,8 @@ class CoaiaClient:
                 async with asyncio.timeout_at(deadline):
                     await self._changed.wait()
             except TimeoutError:
-                raise StashUnavailable("The coaia child is still starting.") from None
+                kind = StashSilent if self._was_ready else StashUnavailable
+                raise kind("The coaia child is still starting.") from None
 
     async def call(self, verb: str, arguments: dict[str, Any], deadline: float) -> str:
         """The text that `verb` answers, by `deadline` (event loop time).
@@ -169,9 +170,11 @@ class CoaiaClient:
         finally:
             closing.cancel()
         if not task.done():
-            if remaining >= self._fair_seconds and not self._closing.is_set():
-                self.replace(generation, f"no answer to {verb} in time")
-            raise StashUnavailable(f"The coaia child did not answer {verb} in time.")
+            silence = f"The coaia child did not answer {verb} in time."
+            if remaining < self._fair_seconds or self._closing.is_set():
+                raise StashUnavailable(silence)
+            self.replace(generation, f"no answer to {verb} in time")
+            raise StashSilent(silence)
         try:
             result = task.result()
         except (MCPError, RuntimeError, ValueError, asyncio.CancelledError) as exc:

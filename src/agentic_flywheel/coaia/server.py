@@ -15,6 +15,7 @@ Environment: `REDIS_URL` (validated by the parent), `REDIS_CLUSTER` ("true"), `F
 import ctypes
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -27,6 +28,9 @@ import anyio.to_thread
 import mcp_types as types
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
+
+ANNOUNCED_DELETIONS = 10_000
+"""Tombstones that the stream of deletions holds; whoever was away for longer meets them one by one."""
 
 RECONCILE_UP_TO = 20_000
 """Keys in a database up to which each listing looks for sessions that the index does not know (about 10 ms)."""
@@ -50,6 +54,11 @@ else
 end
 return 1
 """
+
+_REVISION = re.compile(
+    r'\s*\{\s*"schema_version"\s*:\s*\d+\s*,\s*"id"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*"revision"\s*:\s*(\d{1,18})\b'
+)
+"""How a session document and its tombstone begin."""
 
 Reply = dict[str, Any]
 Verb = Callable[..., Reply]
@@ -99,6 +108,7 @@ class Verbs:
         ttl_seconds: float = 0,
         bury: bool = False,  # noqa: FBT001, FBT002  an argument of a tool, always passed by name
         entry: list[Any] | None = None,
+        deletions: str = "",
     ) -> Reply:
         """Write, if what the writer saw is still there.
 
@@ -106,6 +116,7 @@ class Verbs:
         grave: the key that holds the tombstone of `key`; buried: the tombstone seen there when no document was.
         bury: value is a tombstone; it goes to the grave, and `key` is removed.
         entry: [index, member, score, note] for the listing; bury removes it.
+        deletions: the stream in which a burial is announced.
         """
         if not expected and (self._redis.get(grave) or "") != buried:
             return {"success": True, "committed": False, "current": self._current(key, grave)}
@@ -114,15 +125,21 @@ class Verbs:
         arguments = [expected, "drop" if bury else "", "" if bury else value, _milliseconds(ttl_seconds), ending]
         if not self._commit_script(keys=[key], args=arguments):
             return {"success": True, "committed": False, "current": self._current(key, grave)}
-        if entry:
-            try:
+        if not expected and not bury and (self._redis.get(grave) or "") != buried:  # deleted in this very moment
+            self._commit_script(keys=[key], args=[value, "drop", "", 0, ""])
+            return {"success": True, "committed": False, "current": self._current(key, grave)}
+        try:  # it is written all the same: a listing finds it later, and who touches it meets its tombstone
+            if entry:
                 self.coaia_index(*entry[:3], note="" if bury else entry[3])
-            except self._error:  # written all the same; the listing finds it later
-                return {"success": True, "committed": True, "unlisted": True}
+            if bury and deletions:
+                fields = {"key": key, "text": value}
+                self._redis.xadd(deletions, fields, maxlen=ANNOUNCED_DELETIONS, approximate=True)
+        except self._error:
+            return {"success": True, "committed": True, "unlisted": True}
         return {"success": True, "committed": True}
 
     def coaia_read(self, key: str, grave: str) -> Reply:
-        """The document under a key, else the tombstone under `grave`, else null."""
+        """The document under a key unless the tombstone under `grave` beats it; else that tombstone, else null."""
         return {"success": True, "current": self._current(key, grave)}
 
     def coaia_index(self, index: str, member: str, score: int, note: str = "") -> Reply:
@@ -143,7 +160,12 @@ class Verbs:
         documents: what the keys of listed documents begin with. The first page also takes out members whose
         document is gone, and names up to 100 documents that the listing does not know.
         """
-        unlisted = self._reconcile(index, documents) if before is None else []
+        unlisted = []
+        if before is None:
+            try:
+                unlisted = self._reconcile(index, documents)
+            except self._error:  # no right to SCAN: the list is served as it is
+                unlisted = []
         highest, last = (before[0], before[1]) if before else ("+inf", "")
         entries: list[tuple[str, int]] = []
         offset = 0
@@ -160,6 +182,25 @@ class Verbs:
         rows = [[member, score, note] for (member, score), note in zip(entries, notes, strict=True)]
         return {"success": True, "entries": rows, "unlisted": unlisted, "more": len(entries) == limit}
 
+    def coaia_watch(self, epoch: str, offer: str, deletions: str, after: str) -> Reply:
+        """What tells whether Redis lost everything, and what was deleted meanwhile.
+
+        epoch: a key that holds a random text; without one it is set to `offer`.
+        deletions, after: the stream of deletions, and the id of the last one known.
+        """
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.set(epoch, offer, nx=True)
+            pipe.get(epoch)
+            time, _, number = after.partition("-")  # the next id, since Redis before 6.2 knows no exclusive ranges
+            pipe.xrange(deletions, min=f"{time}-{int(number or 0) + 1}", count=1000)
+            _, current, announced = pipe.execute(raise_on_error=False)
+        if isinstance(current, Exception):
+            raise current
+        if isinstance(announced, Exception):  # no right to streams, or a Redis older than they are
+            announced = []
+        deleted = [[identity, entry.get("key"), entry.get("text")] for identity, entry in announced]
+        return {"success": True, "epoch": current, "deleted": deleted, "run": self._run_id()}
+
     def coaia_status(self) -> Reply:
         """What Redis says of itself: version, role, persistence, eviction policy, keys in the database."""
         info: dict[str, Any] = {}
@@ -170,10 +211,24 @@ class Verbs:
         wanted = ("redis_version", "role", "aof_enabled", "maxmemory_policy", "maxmemory", "rdb_last_save_time")
         return {"success": True} | {name: info.get(name) for name in wanted}
 
+    def _run_id(self) -> str:
+        """What a restart of Redis changes; empty where it cannot be asked."""
+        try:
+            answer = self._redis.info("server")
+        except self._error:
+            return ""
+        nodes = answer.values() if "run_id" not in answer else [answer]
+        return " ".join(sorted(str(node.get("run_id", "")) for node in nodes if isinstance(node, dict)))
+
     def _current(self, key: str, grave: str) -> str | None:
-        """The document; failing that the tombstone. The document goes first: one beside a tombstone is newer."""
-        document = self._redis.get(key)
-        return self._redis.get(grave) if document is None else document
+        """What a reader is shown: a tombstone beats every revision up to its own."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            document, tombstone = pipe.get(key).get(grave).execute()
+        if document is None or tombstone is None:
+            return tombstone if document is None else document
+        revision = _REVISION.match(document)
+        buried = _REVISION.match(tombstone)
+        return tombstone if revision and buried and int(buried[1]) >= int(revision[1]) else document
 
     def _reconcile(self, index: str, documents: str) -> list[str]:
         size = self._redis.dbsize()
@@ -216,7 +271,7 @@ _SCHEMAS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "coaia_commit": (
         {
             "key": _TEXT, "value": _TEXT, "expected": _TEXT, "grave": _TEXT, "ending": _TEXT, "buried": _TEXT,
-            "ttl_seconds": _NUMBER, "bury": _property("boolean"), "entry": _LIST,
+            "ttl_seconds": _NUMBER, "bury": _property("boolean"), "entry": _LIST, "deletions": _TEXT,
         },
         ("key", "value", "expected", "grave"),
     ),
@@ -227,6 +282,10 @@ _SCHEMAS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "coaia_recent": (
         {"index": _TEXT, "documents": _TEXT, "limit": _NUMBER, "before": _LIST},
         ("index", "documents"),
+    ),
+    "coaia_watch": (
+        {"epoch": _TEXT, "offer": _TEXT, "deletions": _TEXT, "after": _TEXT},
+        ("epoch", "offer", "deletions", "after"),
     ),
     "coaia_status": ({}, ()),
 }  # fmt: skip

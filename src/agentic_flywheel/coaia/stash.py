@@ -7,19 +7,27 @@ Redis). One with only `coaia_tash` and `coaia_fetch` is a mirror: it is read, co
 
 import asyncio
 import json
+import logging
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import cast
+from uuid import uuid4
 
 from agentic_flywheel.coaia.client import CoaiaClient
-from agentic_flywheel.codec import Tombstone, load, revision_in, tombstone_in
-from agentic_flywheel.errors import Damaged, NewerSchema, StashUnavailable
+from agentic_flywheel.codec import load, revision_in, tombstone_of
+from agentic_flywheel.errors import Damaged, NewerSchema, StashRefused, StashSilent, StashUnavailable
 from agentic_flywheel.jsontext import JSONObject
 from agentic_flywheel.keys import Keys, glob_escape
 from agentic_flywheel.keyvalue import Entry, Outcome, Write, marks
 
+logger = logging.getLogger(__name__)
+
 OWN_VERBS = frozenset({"coaia_commit", "coaia_read", "coaia_recent", "coaia_index", "coaia_list"})
 """What a child must have to be more than a mirror."""
+
+_WRITES = frozenset({"coaia_commit", "coaia_tash", "coaia_drop"})
 
 MIRROR_LIMIT = 4 * 2**20
 """Bytes of a document that a mirror child is given; the stock one holds up everybody else for larger ones."""
@@ -28,12 +36,33 @@ BYTES_A_SECOND = 1_000_000
 """What an operation's bound is prolonged for; two hops need about a fiftieth of it."""
 
 
+TRANSIENT = re.compile(r"Error \d|Connection|closed|reset|refused|timed? ?out", re.IGNORECASE)
+"""Redis errors that tell of the way to Redis; all others are its own answers (redis-py 4.3 `connection.py`)."""
+
+
 class TooLargeForMirror(StashUnavailable):
     """A document that only the journal keeps, because the child is a mirror."""
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What a look at the stash showed. `epoch` changes when it lost everything, `run` when it was started again.
+
+    `deleted` are the keys and texts of tombstones announced since; `after` is where to go on.
+    """
+
+    epoch: str
+    run: str
+    deleted: list[tuple[str, str]]
+    after: str
+
+
 class Stash:
-    """The stash behind `client`. `seconds` and a second per megabyte bound each operation."""
+    """The stash behind `client`. `seconds` and a second per megabyte bound each operation.
+
+    It is a circuit breaker too: once something went unanswered, every verb but `watch`, the probe, fails at once,
+    until something is answered again.
+    """
 
     def __init__(self, client: CoaiaClient, keys: Keys, seconds: float, clock: Callable[[], datetime]) -> None:
         self.client = client
@@ -41,6 +70,12 @@ class Stash:
         self._seconds = seconds
         self._clock = clock
         self.last_error: str | None = None
+        self.refusal: str | None = None
+        """Why Redis did not take the last write, if it answered that it does not; reads may still be served."""
+        self._silent = False
+
+    def __repr__(self) -> str:
+        return f"Stash({'silent' if self._silent else 'closed circuit'}, {self.client!r})"
 
     @property
     def atomic(self) -> bool:
@@ -56,6 +91,56 @@ class Stash:
         """The event loop's time by which an operation on `size` bytes must be done."""
         return asyncio.get_running_loop().time() + max(self._seconds + size / BYTES_A_SECOND, at_least)
 
+    async def ready(self, deadline: float) -> None:
+        """Wait until the child answers.
+
+        Raises:
+            StashUnavailable: it does not, or Redis is known not to answer.
+
+        """
+        if self._silent:
+            raise StashUnavailable(f"{self.last_error or 'It did not answer.'} It is asked again in the background.")
+        try:
+            await self.client.ready(deadline)
+        except StashSilent as exc:
+            self._silent, self.last_error = True, str(exc)
+            raise
+
+    async def watch(self, epoch: str, deletions: str, after: str) -> Watched:
+        """Ask whether the stash is there and still the same: the one call that is made while it is silent.
+
+        `epoch` and `deletions` are keys. A child without a verb for it announces nothing.
+
+        Raises:
+            StashUnavailable: it does not answer.
+
+        """
+        deadline = self.deadline()
+        await self.client.ready(deadline)
+        offer = uuid4().hex
+        if "coaia_watch" not in self.client.verbs:
+            known = await self._fetch(epoch, deadline, probe=True)
+            if known is None:
+                await self._call("coaia_tash", {"key": epoch, "value": offer}, deadline, probe=True)
+            return Watched(known or offer, "", [], after)
+        arguments = {"epoch": epoch, "offer": offer, "deletions": deletions, "after": after}
+        reply = await self._call("coaia_watch", arguments, deadline, probe=True)
+        deleted = [(str(key), str(text)) for _, key, text in reply["deleted"] if key and text]
+        return Watched(reply["epoch"], reply["run"], deleted, reply["deleted"][-1][0] if reply["deleted"] else after)
+
+    async def keep(self, write: Write) -> None:
+        """Put a text that nobody else writes, an older revision, whatever is there."""
+        deadline = self.deadline(len(write.text))
+        await self.ready(deadline)
+        await self._tash(write, deadline)
+
+    async def drop(self, key: str) -> None:
+        """Take such a text away; a child that cannot lets it expire."""
+        deadline = self.deadline()
+        await self.ready(deadline)
+        if "coaia_drop" in self.client.verbs:
+            await self._call("coaia_drop", {"key": key}, deadline)
+
     async def read(self, key: str, deadline: float | None = None) -> str | None:
         """The document or tombstone under `key`; `None` if there is neither (an expired one counts as none).
 
@@ -65,7 +150,7 @@ class Stash:
 
         """
         deadline = deadline or self.deadline()
-        await self.client.ready(deadline)
+        await self.ready(deadline)
         if self.atomic:
             reply = await self._call("coaia_read", {"key": key, "grave": self._keys.tombstone(key)}, deadline)
             return reply.get("current")
@@ -82,7 +167,7 @@ class Stash:
 
         """
         deadline = (deadline or self.deadline()) + len(write.text) / BYTES_A_SECOND
-        await self.client.ready(deadline)
+        await self.ready(deadline)
         if not self.atomic:
             return await self._commit_to_mirror(write, deadline)
         seen, buried = write.seen or "", ""
@@ -90,21 +175,21 @@ class Stash:
             seen, buried = "", seen
         entry = write.entry
         expected, ending = marks(seen)
-        reply = await self._call(
-            "coaia_commit",
-            {
-                "key": write.key,
-                "value": write.text,
-                "expected": expected,
-                "ending": ending,
-                "grave": self._keys.tombstone(write.key),
-                "buried": buried,
-                "ttl_seconds": self._ttl(write),
-                "bury": write.tombstone,
-                "entry": [entry.index, entry.member, entry.saved_at, entry.note] if entry else None,
-            },
-            deadline,
-        )
+        arguments: JSONObject = {
+            "key": write.key,
+            "value": write.text,
+            "expected": expected,
+            "ending": ending,
+            "grave": self._keys.tombstone(write.key),
+            "buried": buried,
+            "ttl_seconds": self._ttl(write),
+            "bury": write.tombstone,
+            "entry": [entry.index, entry.member, entry.saved_at, entry.note] if entry else None,
+        }
+        if write.tombstone and "coaia_watch" in self.client.verbs:
+            arguments["deletions"] = self._keys.deletions
+        reply = await self._call("coaia_commit", arguments, deadline)
+        self.refusal = None
         return Outcome(accepted=bool(reply.get("committed")), current=reply.get("current"))
 
     async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
@@ -117,7 +202,7 @@ class Stash:
     ) -> tuple[list[Entry], list[str]]:
         """A page of the list, and members that are stored but not in it (found while reading the first page)."""
         deadline = deadline or self.deadline()
-        await self.client.ready(deadline)
+        await self.ready(deadline)
         if not self.atomic:
             return [], []
         arguments = {"index": index, "documents": self._keys.sessions, "limit": limit, "before": before and [*before]}
@@ -137,7 +222,7 @@ class Stash:
     async def keys(self, prefix: str) -> list[str]:
         """The keys that begin with `prefix`; none on a mirror, which cannot list."""
         deadline = self.deadline()
-        await self.client.ready(deadline)
+        await self.ready(deadline)
         if not self.atomic:
             return []
         reply = await self._call("coaia_list", {"pattern": glob_escape(prefix) + "*"}, deadline)
@@ -155,7 +240,7 @@ class Stash:
 
         """
         deadline = self.deadline()
-        await self.client.ready(deadline)
+        await self.ready(deadline)
         if "coaia_status" in self.client.verbs:
             return await self._call("coaia_status", {}, deadline)
         await self._fetch(self._keys.index, deadline)
@@ -166,10 +251,18 @@ class Stash:
             return 0
         return max(0.001, (write.kept_until - self._clock()).total_seconds())
 
-    async def _fetch(self, key: str, deadline: float) -> str | None:
-        reply = await self._call("coaia_fetch", {"key": key}, deadline)
+    async def _fetch(self, key: str, deadline: float, *, probe: bool = False) -> str | None:
+        reply = await self._call("coaia_fetch", {"key": key}, deadline, probe=probe)
         value = reply.get("value")
         return value if isinstance(value, str) else None
+
+    async def _tash(self, write: Write, deadline: float) -> None:
+        if self.mirror and len(write.text.encode()) > MIRROR_LIMIT:
+            raise TooLargeForMirror(f"This child takes documents up to {MIRROR_LIMIT // 2**20} MiB.")
+        arguments: JSONObject = {"key": write.key, "value": write.text}
+        if self.client.tash_expires and (ttl := self._ttl(write)):
+            arguments["ttl_seconds"] = ttl if self.atomic else max(1, round(ttl))
+        await self._call("coaia_tash", arguments, deadline)
 
     async def _commit_to_mirror(self, write: Write, deadline: float) -> Outcome:
         if len(write.text.encode()) > MIRROR_LIMIT:
@@ -177,21 +270,29 @@ class Stash:
         current = await self._fetch(write.key, deadline)
         if current is not None and current != write.seen and revision_of(current) >= revision_of(write.seen):
             return Outcome(accepted=False, current=current)
-        arguments: JSONObject = {"key": write.key, "value": write.text}
-        if self.client.tash_expires and (ttl := self._ttl(write)):
-            arguments["ttl_seconds"] = max(1, round(ttl))
-        await self._call("coaia_tash", arguments, deadline)
+        await self._tash(write, deadline)
+        self.refusal = None
         return Outcome(accepted=True)
 
-    async def _call(self, verb: str, arguments: dict[str, Any], deadline: float) -> JSONObject:
+    async def _call(self, verb: str, arguments: JSONObject, deadline: float, *, probe: bool = False) -> JSONObject:
+        if self._silent and not probe:  # whoever was already on the way when it fell silent
+            raise StashUnavailable(f"{self.last_error or 'It did not answer.'} It is asked again in the background.")
         generation = self.client.generation
         try:
             text = await self.client.call(verb, arguments, deadline)
             reply = self._understood(text, arguments.get("key"), generation)
         except StashUnavailable as exc:
             self.last_error = str(exc)
+            if isinstance(exc, StashSilent) and not self._silent:
+                logger.warning("Redis did not answer in time; until it does, saves go to the journal.")
+                self._silent = True
+            if isinstance(exc, StashRefused):
+                self._silent = False
+                if verb in _WRITES:
+                    self.refusal = str(exc)
             raise
         self.last_error = None
+        self._silent = False
         return reply
 
     def _understood(self, text: str, key: str | None, generation: int) -> JSONObject:
@@ -216,17 +317,12 @@ class Stash:
             raise StashUnavailable("Redis was not available when the coaia child started; it is being replaced.")
         if "WRONGTYPE" in error or "DAMAGED" in error:
             raise Damaged("What is stored under this key in Redis is not text of ours; it is left as it is.")
-        raise StashUnavailable(error.removeprefix("Redis error: ")[:300] or "The coaia child reported no reason.")
-
-
-def tombstone_of(text: str) -> Tombstone | None:
-    """The tombstone that the text is, if it is one."""
-    if '"deleted_at"' not in text[:2000]:
-        return None
-    try:
-        return tombstone_in(load(text, "the document"), "the document")
-    except (Damaged, NewerSchema):
-        return None
+        error = error.removeprefix("Redis error: ")[:300]
+        if re.search("time(d )?out", error, re.IGNORECASE):
+            raise StashSilent(f"Redis did not answer in time ({error}).")
+        if error and not TRANSIENT.search(error):
+            raise StashRefused(error)
+        raise StashUnavailable(error or "The coaia child reported no reason.")
 
 
 def revision_of(text: str | None) -> int:

@@ -242,13 +242,14 @@ class RedisSessionManager(_RedisState):
             known = self._revisions.get(session.id)
             result = await store.save(self._save(session, known, ttl_seconds), self._memory)
             merged = known is None or result.reason == "conflict"
-            if known is not None and merged:
+            if known is not None and merged and result.deleted_revision is None:
                 result = await store.save(self._save(session, None, ttl_seconds), self._memory)
         except FlywheelError as exc:
             if not isinstance(exc, DocumentError | Unavailable):
                 raise
             return self._failed("save_session", exc, answer=False)
         if not result.saved:
+            self._revisions.pop(session.id, None)
             return self._failed("save_session", _error(result.reason, result.message), answer=False)
         self._revisions[session.id] = result.revision
         if merged and result.revision > 1 and not await self._is_all(store, session):

@@ -70,6 +70,9 @@ async def stdio(stop: asyncio.Event, hurry: Callable[[], Awaitable[None]]) -> As
                             continue
                         if isinstance(message, types.JSONRPCRequest):
                             unanswered.add(message.id)
+                        elif isinstance(message, types.JSONRPCNotification) and _has_id(line):
+                            await write(_invalid())
+                            continue
                         await to_server.send(SessionMessage(message))
                     await last_answers()
 
@@ -111,6 +114,17 @@ def _unreadable(line: bytes) -> bytes:
     error = types.ErrorData(code=types.PARSE_ERROR, message=text)
     answer = types.JSONRPCError(jsonrpc="2.0", id=_id_in(line[:SCANNED]), error=error)
     return answer.model_dump_json(by_alias=True).encode() + b"\n"
+
+
+def _has_id(line: bytes) -> bool:
+    """Whether what the SDK takes for a notification has an id: one that is neither text nor a whole number."""
+    return b'"id"' in line and "id" in json.loads(line)
+
+
+def _invalid() -> bytes:
+    """The answer to a request whose id is none; it cannot be repeated."""
+    error = types.ErrorData(code=types.INVALID_REQUEST, message="The id of a request must be a string or an integer.")
+    return types.JSONRPCError(jsonrpc="2.0", id=None, error=error).model_dump_json(by_alias=True).encode() + b"\n"
 
 
 def _id_in(line: bytes) -> types.RequestId | None:

@@ -26,10 +26,18 @@ from agentic_flywheel.settings import Settings
 from agentic_flywheel.status import persistence_status
 from agentic_flywheel.store import Save, SessionStore
 
+
+def _no_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("it must be a whole number, not true or false")
+    return value
+
+
 # Exactly `str`, never `str | None`: the SDK parses JSON-looking text for any other annotation. Null counts as absent.
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+Number = Annotated[int, BeforeValidator(_no_boolean)]
 SessionId = Annotated[Text, Field(description="Id of the session")]
-TTL = Annotated[int | None, Field(description="Seconds to live; 0 = never expires")]
+TTL = Annotated[Number | None, Field(description="Seconds to live; 0 = never expires")]
 UserId = Annotated[Text, Field(description="Whose session")]
 
 INSTRUCTIONS = """\
@@ -75,7 +83,7 @@ class Tools:
             Field(description="append adds what is new; replace makes the session exactly what is sent"),
         ] = "append",
         expected_revision: Annotated[
-            int | None,
+            Number | None,
             Field(description="Save only if this is still the revision; turns are then added exactly as sent"),
         ] = None,
     ) -> Annotated[CallToolResult, SaveResult]:
@@ -109,12 +117,12 @@ class Tools:
         session_id: Annotated[Text, Field(description="Absent: the most recently saved session")] = "",
         user_id: UserId = "",
         max_tokens: Annotated[
-            int, Field(description="Budget of the answer; the newest turns that fit are given")
+            Number, Field(description="Budget of the answer; the newest turns that fit are given")
         ] = 20_000,
         before_turn: Annotated[
-            int | None, Field(description="Only turns before this 0-based position (next_before_turn of an answer)")
+            Number | None, Field(description="Only turns before this 0-based position (next_before_turn of an answer)")
         ] = None,
-        revision: Annotated[int | None, Field(description="Only if this is the current revision")] = None,
+        revision: Annotated[Number | None, Field(description="An older revision that is kept")] = None,
     ) -> Annotated[CallToolResult, ResumeResult]:
         """Bring back a saved conversation: its context, summary and newest turns."""
         result = await self._sessions.resume(self._memory, session_id, user_id, max_tokens, before_turn, revision)
@@ -127,7 +135,7 @@ class Tools:
         tags: Annotated[list[str] | None, Field(description="All of these tags")] = None,
         status: Annotated[Text, Field(description="With this status")] = "",
         user_id: UserId = "",
-        limit: Annotated[int, Field(description="1 to 1000")] = 20,
+        limit: Annotated[Number, Field(description="1 to 1000")] = 20,
         cursor: Annotated[Text, Field(description="next_cursor of the page before")] = "",
     ) -> Annotated[CallToolResult, ListResult]:
         """List saved sessions, newest first."""
@@ -165,7 +173,7 @@ class Tools:
         self,
         session_id: SessionId,
         flow_id: Annotated[Text, Field(description="Id of the flow")],
-        limit: Annotated[int | None, Field(description="Only the newest so many")] = None,
+        limit: Annotated[Number | None, Field(description="Only the newest so many")] = None,
     ) -> Annotated[CallToolResult, FlowHistoryResult]:
         """Get the kept executions of a flow in a session, oldest first."""
         return _answer(await self._executions.get_flow_history(session_id, flow_id, limit), self._say.flow)

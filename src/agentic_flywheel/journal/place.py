@@ -1,0 +1,422 @@
+"""What the journal knows: documents, the outbox, and what became of the Redis behind it.
+
+One row per key holds the text last known here; the outbox holds the changes that the stash has not taken yet,
+in the order in which they were made. Several processes may share the file. Calls block for at most
+`BUSY_SECONDS`; the store runs them in worker threads.
+"""
+
+import contextlib
+import functools
+import sqlite3
+import threading
+from collections.abc import Callable, Generator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from agentic_flywheel.codec import instant, micros
+from agentic_flywheel.errors import JournalUnavailable
+from agentic_flywheel.journal.file import FILE_NAME, open_file
+from agentic_flywheel.journal.rescue import identity, is_damage, moved_aside, rescue
+from agentic_flywheel.keyvalue import Entry, Outcome, Write, revision_at_head
+from agentic_flywheel.local import JournalState, Known, Pending
+
+PURGE_AFTER = timedelta(hours=1)
+"""What expired is hidden at once and goes this long after that was noticed: a clock set wrong and right again costs
+nothing."""
+
+DRAINED_AT_ONCE = 100
+"""Changes read from the outbox at once; their texts may be large."""
+
+LEFT_WHEN_FULL = 0.9
+"""The part of the cap to which the replica shrinks when it has grown beyond it."""
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class _Replaced(JournalUnavailable):
+    """The file that was open is not the journal any more: it was deleted, or damaged and moved aside."""
+
+
+def _again_if_replaced(
+    verb: Callable[Concatenate["Journal", _P], _R],
+) -> Callable[Concatenate["Journal", _P], _R]:
+    @functools.wraps(verb)
+    def twice(self: "Journal", *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return verb(self, *args, **kwargs)
+        except _Replaced:
+            return verb(self, *args, **kwargs)
+
+    return twice
+
+
+class Journal:
+    """The journal file in `folder`, made on first use. `clock` gives the time that expiry is judged by.
+
+    `place` names the Redis that the stash is, empty for none. Copies of what that holds (the replica) are kept up to
+    `cap` bytes; what is here alone is never dropped for room.
+    """
+
+    off = False
+
+    def __init__(self, folder: Path, clock: Callable[[], datetime], place: str = "", cap: int = 500_000_000) -> None:
+        self.path = folder / FILE_NAME
+        self._clock = clock
+        self._place = place or None
+        self._cap = cap
+        self._grown = 0
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+
+    def __repr__(self) -> str:
+        return f"Journal({str(self.path)!r}, {'open' if self._connection else 'closed'})"
+
+    @_again_if_replaced
+    def commit(
+        self, write: Write, pending: str | None = None, older: Write | None = None, *, durable: bool = False
+    ) -> Outcome:
+        """Write if what was seen is still there, and the `older` revision; `durable` survives power loss."""
+        with self._transaction(durable=durable) as db:
+            row = db.execute("SELECT text FROM documents WHERE key = ?", (write.key,)).fetchone()
+            current = row[0] if row else None
+            if current != write.seen:
+                return Outcome(accepted=False, current=current)
+            self._put(db, write, None)
+            if older:
+                self._put(db, older, None)
+            if pending is not None:
+                db.execute("INSERT INTO outbox (key, change) VALUES (?, ?)", (write.key, pending))
+        return Outcome(accepted=True)
+
+    @_again_if_replaced
+    def keep(self, write: Write) -> None:
+        """Put a text that is kept on this machine alone; it survives power loss."""
+        with self._transaction(durable=True) as db:
+            self._put(db, write, None)
+
+    @_again_if_replaced
+    def drop(self, key: str) -> None:
+        """Take such a text away, or a copy."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM documents WHERE key = ?", (key,))
+
+    @_again_if_replaced
+    def copy(self, key: str) -> Write | None:
+        """What is known here of `key`, expired or not, ready to be written where there is nothing."""
+        with self._use() as db:
+            return _copy(db, key)
+
+    @_again_if_replaced
+    def remember(self, *writes: Write) -> None:
+        """Keep copies of what the stash holds, except where a change of that key is still pending."""
+        with self._transaction() as db:
+            for write in writes:
+                if not _is_pending(db, write.key):
+                    self._put(db, write, self._place)
+
+    @_again_if_replaced
+    def bury(self, tombstones: Sequence[Write]) -> None:
+        """Learn of deletions made elsewhere; each beats every revision up to its own that is here."""
+        with self._transaction() as db:
+            for write in tombstones:
+                here = _copy(db, write.key)
+                newer = here and revision_at_head(here.text) > revision_at_head(write.text)
+                if not newer and not _is_pending(db, write.key):
+                    self._put(db, write, self._place)
+
+    @_again_if_replaced
+    def known(self) -> Known | None:
+        """What the stash was like when it was last looked at; `None` if it never was."""
+        with self._use() as db:
+            row = db.execute("SELECT epoch, run, after FROM stashes WHERE place = ?", (self._place,)).fetchone()
+        return Known(*row) if row else None
+
+    @_again_if_replaced
+    def know(self, now: Known, *, lost: bool) -> None:
+        """What the stash is like; `lost`: of everything that it held, it may have nothing any more."""
+        with self._transaction(durable=lost) as db:
+            if lost:
+                db.execute("UPDATE documents SET lost = 1 WHERE place = ?", (self._place,))
+            row = (self._place, now.epoch, now.run, now.after)
+            db.execute("INSERT OR REPLACE INTO stashes (place, epoch, run, after) VALUES (?, ?, ?, ?)", row)
+
+    @_again_if_replaced
+    def doubtful(self, limit: int) -> list[str]:
+        """The keys of what the stash may have lost, tombstones first."""
+        with self._use() as db:
+            rows = db.execute(
+                "SELECT key FROM documents WHERE lost AND place = ? ORDER BY tombstone DESC LIMIT ?",
+                (self._place, limit),
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    @_again_if_replaced
+    def is_there(self, keys: Sequence[str]) -> None:
+        """The stash has these, or has something newer."""
+        with self._transaction() as db:
+            db.executemany("UPDATE documents SET lost = 0 WHERE key = ?", [(key,) for key in keys])
+
+    @_again_if_replaced
+    def pending(self, *beginnings: str, after: int = 0) -> list[Pending]:
+        """Up to `DRAINED_AT_ONCE` changes not yet in the stash whose keys begin so (none given: all), oldest first."""
+        mine = " OR ".join("substr(key, 1, length(?)) = ?" for _ in beginnings) or "TRUE"
+        with self._use() as db:
+            rows = db.execute(
+                f"SELECT position, key, change FROM outbox WHERE set_aside IS NULL AND position > ? AND ({mine})"  # noqa: S608  only ?s
+                " ORDER BY position LIMIT ?",
+                (after, *(text for beginning in beginnings for text in (beginning, beginning)), DRAINED_AT_ONCE),
+            ).fetchall()
+        return [Pending(*row) for row in rows]
+
+    @_again_if_replaced
+    def next_pending(self, key: str) -> Pending | None:
+        """The oldest change of one key not yet in the stash, without those set aside."""
+        with self._use() as db:
+            row = db.execute(
+                "SELECT position, key, change FROM outbox WHERE key = ? AND set_aside IS NULL"
+                " ORDER BY position LIMIT 1",
+                (key,),
+            ).fetchone()
+        return Pending(*row) if row else None
+
+    @_again_if_replaced
+    def unsent_document(self, key: str) -> tuple[Write | None, list[int]]:
+        """The document of `key` and the positions of the pending changes that it holds, as of one moment."""
+        with self._transaction() as db:
+            rows = db.execute("SELECT position FROM outbox WHERE key = ? AND set_aside IS NULL", (key,)).fetchall()
+            return _copy(db, key), [row[0] for row in rows]
+
+    @_again_if_replaced
+    def settle(self, positions: Sequence[int], write: Write | None) -> None:
+        """Take changes out of the outbox; the last one of its key leaves behind what the stash holds now."""
+        with self._transaction() as db:
+            db.executemany("DELETE FROM outbox WHERE position = ?", [(position,) for position in positions])
+            if write and not _is_pending(db, write.key):
+                self._put(db, write, self._place)
+
+    @_again_if_replaced
+    def set_aside(self, position: int, why: str) -> None:
+        """Keep a change that the stash will never take, out of the way of the others.
+
+        The document here, which holds it, is dropped: it must not be taken for what the stash holds.
+        """
+        with self._transaction(durable=True) as db:
+            db.execute("UPDATE outbox SET set_aside = ? WHERE position = ?", (why, position))
+            db.execute("DELETE FROM documents WHERE key = (SELECT key FROM outbox WHERE position = ?)", (position,))
+
+    @_again_if_replaced
+    def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
+        """A page of the list, newest first."""
+        saved_at, member = before or (2**62, "")
+        with self._use() as db:
+            rows = db.execute(
+                "SELECT list, member, saved_at, note FROM documents WHERE list = ?"
+                " AND (saved_at < ? OR (saved_at = ? AND member < ?)) AND (kept_until IS NULL OR kept_until > ?)"
+                " ORDER BY saved_at DESC, member DESC LIMIT ?",
+                (index, saved_at, saved_at, member, self._now(), limit),
+            ).fetchall()
+        return [Entry(*row) for row in rows]
+
+    @_again_if_replaced
+    def unsent(self, index: str) -> list[Entry]:
+        """The entries of the list that have a pending change, newest first."""
+        with self._use() as db:
+            rows = db.execute(
+                "SELECT list, member, saved_at, note FROM documents WHERE list = ? AND (kept_until IS NULL OR"
+                " kept_until > ?) AND key IN (SELECT key FROM outbox) ORDER BY saved_at DESC, member DESC",
+                (index, self._now()),
+            ).fetchall()
+        return [Entry(*row) for row in rows]
+
+    @_again_if_replaced
+    def keys(self, prefix: str) -> list[str]:
+        """The keys of live documents that begin with `prefix`."""
+        with self._use() as db:
+            rows = db.execute(
+                "SELECT key FROM documents WHERE substr(key, 1, length(?1)) = ?1 AND NOT tombstone"
+                " AND (kept_until IS NULL OR kept_until > ?2)",
+                (prefix, self._now()),
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    @_again_if_replaced
+    def is_over(self, key: str) -> bool:
+        """Whether a document expired so long ago that it may be forgotten."""
+        with self._use() as db:
+            row = db.execute("SELECT hidden_since FROM documents WHERE key = ?", (key,)).fetchone()
+        return bool(row and row[0] is not None and row[0] <= micros(self._clock() - PURGE_AFTER))
+
+    @_again_if_replaced
+    def purge_expired(self) -> list[Write]:
+        """Remove what was seen to have expired `PURGE_AFTER` ago or earlier, with what is pending of it."""
+        now, limit = self._now(), micros(self._clock() - PURGE_AFTER)
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE documents SET hidden_since = NULL WHERE hidden_since IS NOT NULL AND kept_until > ?", (now,)
+            )
+            # A clock that was ahead when it was noticed must not make it wait for ever.
+            db.execute("UPDATE documents SET hidden_since = ?1 WHERE kept_until <= ?1 AND"
+                       " (hidden_since IS NULL OR hidden_since > ?1)", (now,))  # fmt: skip
+            rows = db.execute("SELECT key FROM documents WHERE hidden_since <= ?", (limit,)).fetchall()
+            gone = [copy for row in rows if (copy := _copy(db, row[0]))]
+            db.executemany("DELETE FROM outbox WHERE key = ? AND set_aside IS NULL", rows)
+            db.executemany("DELETE FROM documents WHERE key = ?", rows)
+            self._shrink(db, self._cap)
+        self._give_back()
+        return gone
+
+    @_again_if_replaced
+    def purge(self) -> int:
+        """Empty the replica; how many copies went. What is here alone stays: pending changes, and all without Redis."""
+        with self._transaction() as db:
+            gone = self._shrink(db, 0)
+        self._give_back()
+        with self._use() as db:
+            db.execute("VACUUM")
+        return gone
+
+    def state(self) -> JournalState:
+        """What it says of itself; never raises."""
+        try:
+            with self._use() as db:
+                (pending,) = db.execute("SELECT count(*) FROM outbox WHERE set_aside IS NULL").fetchone()
+                aside = db.execute("SELECT key, set_aside FROM outbox WHERE set_aside IS NOT NULL LIMIT 20").fetchall()
+                copies, replica = db.execute(
+                    "SELECT count(*), ifnull(sum(bytes), 0) FROM documents INDEXED BY replica WHERE place IS NOT NULL"
+                ).fetchone()
+        except JournalUnavailable as exc:
+            return JournalState(str(self.path), error=str(exc), damaged=tuple(moved_aside(self.path)))
+        files = (self.path, self.path.with_name(FILE_NAME + "-wal"))
+        size = sum(file.stat().st_size for file in files if file.exists())
+        return JournalState(
+            str(self.path), pending, tuple(aside), size, copies, replica, tuple(moved_aside(self.path))
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Let go of the file; a later call opens it again."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _is_current(self) -> bool:
+        """Whether the file that is open is still the one in the folder: what went into another would be lost."""
+        try:
+            return identity(self.path) == self._identity
+        except FileNotFoundError:
+            return False
+
+    def _now(self) -> int:
+        return micros(self._clock())
+
+    @contextlib.contextmanager
+    def _use(self) -> Generator[sqlite3.Connection]:
+        """The open connection, for one thread at a time, its errors mapped."""
+        with self._lock:
+            try:
+                if self._connection and not self._is_current():
+                    self.close()
+                if self._connection is None:
+                    self._identity = identity(self.path) if self.path.exists() else None
+                    self._connection = open_file(self.path)
+                    self._identity = identity(self.path)
+                yield self._connection
+            except (sqlite3.Error, OSError) as exc:
+                if isinstance(exc, sqlite3.Error) and is_damage(exc):
+                    self._rescue()
+                raise JournalUnavailable(f"The journal {self.path} cannot be used: {exc}") from exc
+
+    def _rescue(self) -> None:
+        """Put a new file in the place of the damaged one.
+
+        Raises:
+            _Replaced: it is done; otherwise the journal cannot be used.
+
+        """
+        self.close()
+        with contextlib.suppress(sqlite3.Error, OSError):
+            rescue(self.path, self._identity, self._clock().strftime("%Y%m%dT%H%M%S"))
+            raise _Replaced(f"The journal {self.path} was damaged.")
+
+    @contextlib.contextmanager
+    def _transaction(self, *, durable: bool = False) -> Generator[sqlite3.Connection]:
+        with self._use() as db:
+            # In WAL mode NORMAL survives the death of any process, FULL (an fsync a commit) the loss of power too.
+            db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                if not self._is_current():  # another process moved it aside while this one waited for its turn
+                    raise _Replaced(f"The journal {self.path} was replaced.")
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:  # SQLite itself rolls back after some errors, a full disk among them
+                    db.execute("ROLLBACK")
+                raise
+
+    def _put(self, db: sqlite3.Connection, write: Write, place: str | None) -> None:
+        entry = None if write.tombstone else write.entry
+        size = len(write.text.encode())
+        db.execute(
+            "INSERT OR REPLACE INTO documents"
+            " (key, text, kept_until, tombstone, list, member, saved_at, note, place, touched, bytes)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                write.key,
+                write.text,
+                micros(write.kept_until) if write.kept_until else None,
+                write.tombstone,
+                *((entry.index, entry.member, entry.saved_at, entry.note) if entry else (None, None, None, None)),
+                place,
+                self._now(),
+                size,
+            ),
+        )
+        self._grown += size
+        if place and self._grown > self._cap * (1 - LEFT_WHEN_FULL) / 2:
+            self._shrink(db, self._cap)
+
+    def _shrink(self, db: sqlite3.Connection, cap: int) -> int:
+        """Drop copies that are in Redis as well, those longest untouched first, once they pass the cap."""
+        self._grown = 0
+        (total,) = db.execute("SELECT ifnull(sum(bytes), 0) FROM documents WHERE place IS NOT NULL").fetchone()
+        if total <= cap:
+            return 0
+        gone: list[tuple[str]] = []
+        # Tombstones are small, and what was deleted must not come back.
+        rows = db.execute(
+            "SELECT key, bytes FROM documents INDEXED BY replica WHERE place IS NOT NULL AND NOT tombstone"
+            " AND NOT lost AND key NOT IN (SELECT key FROM outbox) ORDER BY touched"
+        )
+        for key, size in rows:
+            if total <= cap * LEFT_WHEN_FULL:
+                break
+            total -= size
+            gone.append((key,))
+        db.executemany("DELETE FROM documents WHERE key = ?", gone)
+        return len(gone)
+
+    def _give_back(self) -> None:
+        """Give free pages back to the disk."""
+        with self._use() as db:
+            db.execute("PRAGMA incremental_vacuum").fetchall()
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _copy(db: sqlite3.Connection, key: str) -> Write | None:
+    row = db.execute(
+        "SELECT text, kept_until, tombstone, list, member, saved_at, note FROM documents WHERE key = ?", (key,)
+    ).fetchone()
+    if row is None:
+        return None
+    text, kept_until, tombstone, *entry = row
+    return Write(
+        key, text, None, instant(kept_until), tombstone=bool(tombstone), entry=Entry(*entry) if entry[0] else None
+    )
+
+
+def _is_pending(db: sqlite3.Connection, key: str) -> bool:
+    return bool(db.execute("SELECT 1 FROM outbox WHERE key = ? AND set_aside IS NULL", (key,)).fetchone())
