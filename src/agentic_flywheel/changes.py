@@ -135,7 +135,7 @@ class ExecutionChange(BaseChange):
         text = dumps({
             "schema_version": SCHEMA_VERSION,
             "id": self.record["id"],
-            "revision": _next_revision(base),
+            "revision": revision_in(load_execution(base, str(self.record["id"]))) + 1 if base is not None else 1,
             **self.record,
             "saved_at": iso(now),
             "kept_until": iso(kept_until),
@@ -169,7 +169,7 @@ class FlowChange(BaseChange):
             del executions[0], sizes[0]
         text = dumps({
             "schema_version": SCHEMA_VERSION,
-            "revision": _next_revision(base),
+            "revision": revision_in(load(base, "the flow history")) + 1 if base is not None else 1,
             "session_id": self.session_id,
             "flow_id": self.flow_id,
             "executions": executions,
@@ -218,7 +218,7 @@ def flow_executions(text: str | None, now: datetime, *, held: bool = False) -> l
     if text is None:
         return []
     data = load(text, "the flow history")
-    executions = data.get("executions", [])
+    executions = data.get("executions")
     if "deleted_at" in data or (expired(kept_until_in(data), now) and not held):
         return []
     if not isinstance(executions, list) or not all(isinstance(item, dict) for item in cast("list[object]", executions)):
@@ -227,5 +227,14 @@ def flow_executions(text: str | None, now: datetime, *, held: bool = False) -> l
     return [execution for execution in known if not expired(kept_until_in(execution), now)]
 
 
-def _next_revision(base: str | None) -> int:
-    return revision_in(load(base, "the execution or flow history")) + 1 if base is not None else 1
+def load_execution(text: str, execution_id: str) -> JSONObject:
+    """The execution, or the tombstone of one, in the text under its key.
+
+    Raises:
+        DocumentError: it is neither.
+
+    """
+    data = load(text, f"execution {execution_id!r}")
+    if "result" not in data and "deleted_at" not in data:
+        raise Damaged(f"What is stored as execution {execution_id!r} has no result.")
+    return data

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from agentic_flywheel.change import expired
-from agentic_flywheel.changes import ExecutionChange, FlowChange, flow_executions
-from agentic_flywheel.codec import iso, kept_until_in, load, tombstone_in
+from agentic_flywheel.changes import ExecutionChange, FlowChange, flow_executions, load_execution
+from agentic_flywheel.codec import iso, kept_until_in, tombstone_in
 from agentic_flywheel.errors import DocumentError, FlywheelError, InvalidArgument, TooLarge, Unavailable
 from agentic_flywheel.jsontext import JSONObject, check_json, dumps
 from agentic_flywheel.keys import Keys, check_id
@@ -116,7 +116,7 @@ class ExecutionStore:
             found = await self._places.read(self._keys.execution(execution_id))
             if found.text is None:
                 return ExecutionResult(found=False, reason="not_found")
-            execution = load(found.text, f"execution {execution_id!r}")
+            execution = load_execution(found.text, execution_id)
         except (DocumentError, Unavailable) as exc:
             return ExecutionResult(found=False, reason=reason_of(exc), message=str(exc))
         if tombstone := tombstone_in(execution, "the execution"):

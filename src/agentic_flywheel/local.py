@@ -133,6 +133,10 @@ class LocalPlace(Protocol):
         """The entries of the list that have a pending change."""
         ...
 
+    def unsent_deletions(self) -> list[str]:
+        """The keys of what was deleted here and is still in the stash."""
+        ...
+
     def keys(self, prefix: str) -> list[str]:
         """The keys of live documents that begin with `prefix`."""
         ...
@@ -224,6 +228,10 @@ class NoJournal:
         return []
 
     def unsent(self, index: str) -> list[Entry]:  # noqa: ARG002
+        """None."""
+        return []
+
+    def unsent_deletions(self) -> list[str]:
         """None."""
         return []
 

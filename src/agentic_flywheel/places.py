@@ -28,10 +28,11 @@ from agentic_flywheel.errors import (
 )
 from agentic_flywheel.keylocks import KeyLocks
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.keyvalue import Entry, Write
+from agentic_flywheel.keyvalue import Write
 from agentic_flywheel.local import LocalPlace, in_thread
 from agentic_flywheel.operations import Writer
 from agentic_flywheel.outbox import Outbox
+from agentic_flywheel.pages import Page, page
 from agentic_flywheel.saving import Renewal, SessionChange, recoverable
 from agentic_flywheel.upkeep import Upkeep
 
@@ -65,15 +66,6 @@ class Found:
     text: str | None
     source: StoredIn
     stale: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Entries of a list, newest first; `older` is where to go on, `None` at the end. `shared`: the stash answered."""
-
-    entries: list[Entry]
-    older: tuple[int, str] | None
-    shared: bool
 
 
 class Places:
@@ -228,22 +220,14 @@ class Places:
             return Found(text, "redis", stale=False)
 
     async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> Page:
-        """A page of the list: the stash's, with what is pending here; without the stash, the journal's.
+        """A page of the list.
 
         Raises:
-            Unavailable: there is neither.
+            Unavailable: there is none.
 
         """
         self.check_enabled()
-        if self.stash:
-            try:
-                await self.stash.ready(self.stash.deadline(at_least=self._patience))
-                if self.stash.atomic:
-                    return await self._shared_page(self.stash, index, before, limit)
-            except StashUnavailable as exc:
-                logger.info("Listing this machine's sessions only: %s", exc)
-        entries = await in_thread(self.journal.recent, index, before, limit)
-        return Page(entries, _order(entries[-1]) if len(entries) == limit else None, shared=False)
+        return await page(self.journal, self.stash, index, before, limit, self._patience)
 
     async def keys(self, prefix: str) -> list[str]:
         """The keys that begin with `prefix`, here and, if it answers, in the stash."""
@@ -305,33 +289,6 @@ class Places:
         """The copy if nothing of it is pending; revisions that were given here are no revisions of the stash."""
         return copy if copy and self.journal.next_pending(copy.key) is None else None
 
-    async def _shared_page(self, stash: Stash, index: str, before: tuple[int, str] | None, limit: int) -> Page:
-        listed, unlisted = await stash.recent_and_unlisted(index, before, limit)
-        if unlisted and await self._put_in_list(stash, index, unlisted):
-            listed, _ = await stash.recent_and_unlisted(index, before, limit)
-        more = len(listed) == limit
-        unsent: list[Entry] = []
-        with contextlib.suppress(JournalUnavailable):
-            unsent = await in_thread(self.journal.unsent, index)
-        members = {entry.member for entry in unsent}
-        end = _order(listed[-1]) if listed and more else (0, "")
-        here = [e for e in unsent if (before is None or _order(e) < before) and _order(e) > end]
-        entries = sorted([*here, *(e for e in listed if e.member not in members)], key=_order, reverse=True)
-        return Page(entries, end if more else None, shared=True)
-
-    async def _put_in_list(self, stash: Stash, index: str, members: list[str]) -> bool:
-        """List sessions that somebody stored without listing them; whether there was one."""
-        put = False
-        for member in members:
-            key = stash.session_key(member)
-            with contextlib.suppress(DocumentError):
-                if text := await stash.read(key):
-                    copy = as_copy(key, text, member, index)
-                    if copy.entry:
-                        await stash.put_in_list(copy.entry)
-                        put = True
-        return put
-
     def check_enabled(self) -> None:
         """Raise `Disabled` if nothing is ever kept."""
         if self.stash is None and self.journal.off:
@@ -355,7 +312,3 @@ class Places:
             await in_thread(self.journal.remember, *writes)
         except JournalUnavailable as exc:
             logger.warning("Kept in Redis only: %s", exc)
-
-
-def _order(entry: Entry) -> tuple[int, str]:
-    return entry.saved_at, entry.member

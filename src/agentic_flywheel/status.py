@@ -33,9 +33,13 @@ async def persistence_status(places: Places, settings: Settings) -> StatusResult
             redis |= {"state": "answering", "durability": _durability(info), "last_error": stash.last_error}
             redis |= {name: info[name] for name in ("redis_version", "role", "maxmemory_policy") if info.get(name)}
             mode, reason = "redis", f"Redis at {settings.redis_target} keeps the shared copy."
-            if stash.refusal is not None:
-                redis |= {"state": "refusing writes", "last_error": stash.refusal}
-                mode, reason = "journal", f"Redis takes no writes now ({stash.refusal}); they go to the journal."
+            refusal = next(reversed(stash.refused.values()), "")
+            if refusal:
+                redis["last_error"] = refusal
+                reason += f" It refused a write that stays in the journal ({refusal})."
+            if stash.refuses_all:
+                redis["state"] = "refusing writes"
+                mode, reason = "journal", f"Redis takes no writes now ({refusal}); they go to the journal."
             elif stash.mirror:
                 mode = "mirror"
                 reason = (

@@ -229,7 +229,7 @@ class SessionStore:
                 break
             before = page.older
         scope = "shared" if page.shared else "this machine"
-        result = ListResult(sessions=[row for _, row in rows[:limit]], scope=scope)
+        result = ListResult(sessions=[row for _, row in rows[:limit]], scope=scope, message=page.why)
         if len(rows) > limit:
             result.next_cursor = write_cursor(rows[limit - 1][0])
         return result

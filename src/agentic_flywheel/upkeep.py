@@ -135,6 +135,8 @@ class Upkeep:
         seen = await outbox.stash.watch(self._keys.epoch, self._keys.deletions, after)
         if unreadable:
             raise unreadable
+        if not seen.epoch:
+            return
         lost = known is not None and (known.epoch != seen.epoch or "" != known.run != seen.run != "")
         if lost:
             logger.warning("Redis was started again, or emptied: what this machine knows and it lost is put back.")

@@ -11,6 +11,9 @@ from pathlib import Path
 
 SERVER_FILE = Path(__file__).with_name("server.py")
 
+BARE_FOLDER = Path(__file__).with_name("bare") / "child" / "home"
+"""A folder of this package like those that are made, for a machine on which none can be made."""
+
 INHERITED = (
     "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TERM", "TMPDIR", "TEMP", "TMP", "TZ", "USER", "LOGNAME", "SSL_CERT_FILE",
     "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy",
@@ -64,7 +67,11 @@ class ChildFolder:
                 raise FileNotFoundError
             self.path = self._make(parent)
         except OSError:
-            folder = tempfile.mkdtemp(prefix="agentic-flywheel-")
+            try:
+                folder = tempfile.mkdtemp(prefix="agentic-flywheel-")
+            except OSError:  # no room anywhere: Redis alone may still serve
+                self.path = BARE_FOLDER
+                return
             # At the latest when the interpreter ends, and without the warning of a TemporaryDirectory.
             self._temporary = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
             self.path = self._make(Path(folder))

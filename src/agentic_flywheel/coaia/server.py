@@ -67,10 +67,17 @@ Verb = Callable[..., Reply]
 class Verbs:
     """The verbs, over coaiapy-mcp's Redis client. All are synchronous: each call has a worker thread."""
 
-    def __init__(self, tools: Any, client: Any, error: type[Exception]) -> None:  # noqa: ANN401  both are untyped
+    def __init__(
+        self,
+        tools: Any,  # noqa: ANN401  both are untyped
+        client: Any,  # noqa: ANN401
+        error: type[Exception],
+        refusal: type[Exception],
+    ) -> None:
         self._tools = tools
         self._redis = client
         self._error = error
+        self._refusal = refusal
         self._commit_script = client.register_script(_COMMIT)
 
     def coaia_tash(self, key: str, value: str, ttl_seconds: float = 0) -> Reply:
@@ -120,10 +127,18 @@ class Verbs:
         """
         if not expected and (self._redis.get(grave) or "") != buried:
             return {"success": True, "committed": False, "current": self._current(key, grave)}
+        before = None
         if bury:  # the tombstone first: it beats only revisions up to its own, so it harms nothing if we stop here
+            before = self._redis.get(grave)
             self._redis.set(grave, value, px=_milliseconds(ttl_seconds) or None)
         arguments = [expected, "drop" if bury else "", "" if bury else value, _milliseconds(ttl_seconds), ending]
-        if not self._commit_script(keys=[key], args=arguments):
+        try:
+            accepted = self._commit_script(keys=[key], args=arguments)
+        except self._refusal:
+            if bury:  # no right to delete: what cannot be removed must not look as if it were
+                self._redis.set(grave, before or "", px=_milliseconds(ttl_seconds) if before else 1)
+            raise
+        if not accepted:
             return {"success": True, "committed": False, "current": self._current(key, grave)}
         if not expected and not bury and (self._redis.get(grave) or "") != buried:  # deleted in this very moment
             self._commit_script(keys=[key], args=[value, "drop", "", 0, ""])
@@ -180,6 +195,7 @@ class Verbs:
         entries = entries[:limit]
         notes = self._redis.hmget(f"{index}:notes", [m for m, _ in entries]) if entries else []
         rows = [[member, score, note] for (member, score), note in zip(entries, notes, strict=True)]
+        unlisted += [member for member, _, note in rows if note is None]
         return {"success": True, "entries": rows, "unlisted": unlisted, "more": len(entries) == limit}
 
     def coaia_watch(self, epoch: str, offer: str, deletions: str, after: str) -> Reply:
@@ -322,7 +338,7 @@ def _connect() -> Verbs:
         client = redis.from_url(os.environ["REDIS_URL"], **options)
     tools.redis_client = client
     tools.REDIS_AVAILABLE = True
-    return Verbs(tools, client, redis.RedisError)
+    return Verbs(tools, client, redis.RedisError, redis.ResponseError)
 
 
 def _run(verb: Verb, arguments: dict[str, Any]) -> Reply:

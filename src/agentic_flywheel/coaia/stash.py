@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 OWN_VERBS = frozenset({"coaia_commit", "coaia_read", "coaia_recent", "coaia_index", "coaia_list"})
 """What a child must have to be more than a mirror."""
 
+REFUSALS_KEPT = 100
+"""Keys of which it is known why their last write was refused."""
+
 _WRITES = frozenset({"coaia_commit", "coaia_tash", "coaia_drop"})
 
 MIRROR_LIMIT = 4 * 2**20
@@ -47,6 +50,8 @@ class TooLargeForMirror(StashUnavailable):
 @dataclass(frozen=True, slots=True)
 class Watched:
     """What a look at the stash showed. `epoch` changes when it lost everything, `run` when it was started again.
+
+    Either may be empty, where it cannot be known: Redis takes no writes, or does not say.
 
     `deleted` are the keys and texts of tombstones announced since; `after` is where to go on.
     """
@@ -70,8 +75,10 @@ class Stash:
         self._seconds = seconds
         self._clock = clock
         self.last_error: str | None = None
-        self.refusal: str | None = None
-        """Why Redis did not take the last write, if it answered that it does not; reads may still be served."""
+        self.refused: dict[str, str] = {}
+        """Why Redis does not take the write of a key, for those keys whose last write it refused."""
+        self.refuses_all = False
+        """Whether the last write of all was refused; reads may still be served."""
         self._silent = False
 
     def __repr__(self) -> str:
@@ -126,7 +133,7 @@ class Stash:
         arguments = {"epoch": epoch, "offer": offer, "deletions": deletions, "after": after}
         reply = await self._call("coaia_watch", arguments, deadline, probe=True)
         deleted = [(str(key), str(text)) for _, key, text in reply["deleted"] if key and text]
-        return Watched(reply["epoch"], reply["run"], deleted, reply["deleted"][-1][0] if reply["deleted"] else after)
+        return Watched(reply["epoch"] or "", reply["run"], deleted, reply["deleted"][-1][0] if reply["deleted"] else after)
 
     async def keep(self, write: Write) -> None:
         """Put a text that nobody else writes, an older revision, whatever is there."""
@@ -189,7 +196,7 @@ class Stash:
         if write.tombstone and "coaia_watch" in self.client.verbs:
             arguments["deletions"] = self._keys.deletions
         reply = await self._call("coaia_commit", arguments, deadline)
-        self.refusal = None
+        self._note_taken(write.key)
         return Outcome(accepted=bool(reply.get("committed")), current=reply.get("current"))
 
     async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
@@ -271,7 +278,7 @@ class Stash:
         if current is not None and current != write.seen and revision_of(current) >= revision_of(write.seen):
             return Outcome(accepted=False, current=current)
         await self._tash(write, deadline)
-        self.refusal = None
+        self._note_taken(write.key)
         return Outcome(accepted=True)
 
     async def _call(self, verb: str, arguments: JSONObject, deadline: float, *, probe: bool = False) -> JSONObject:
@@ -289,11 +296,19 @@ class Stash:
             if isinstance(exc, StashRefused):
                 self._silent = False
                 if verb in _WRITES:
-                    self.refusal = str(exc)
+                    self.refuses_all = True
+                    self.refused.pop(str(arguments.get("key")), None)  # the newest is the last
+                    self.refused[str(arguments.get("key"))] = str(exc)
+                    if len(self.refused) > REFUSALS_KEPT:
+                        del self.refused[next(iter(self.refused))]
             raise
         self.last_error = None
         self._silent = False
         return reply
+
+    def _note_taken(self, key: str) -> None:
+        self.refuses_all = False
+        self.refused.pop(key, None)
 
     def _understood(self, text: str, key: str | None, generation: int) -> JSONObject:
         """The reply if it reports success, or that a key is absent.
@@ -316,8 +331,8 @@ class Stash:
             self.client.replace(generation, "it was started while Redis was away and will not look again")
             raise StashUnavailable("Redis was not available when the coaia child started; it is being replaced.")
         if "WRONGTYPE" in error or "DAMAGED" in error:
-            raise Damaged("What is stored under this key in Redis is not text of ours; it is left as it is.")
-        error = error.removeprefix("Redis error: ")[:300]
+            raise Damaged(f"What is stored under {key!r} in Redis is not text of ours; it is left as it is.")
+        error = error.removeprefix("Redis error: ").partition(" script: ")[0][:300]
         if re.search("time(d )?out", error, re.IGNORECASE):
             raise StashSilent(f"Redis did not answer in time ({error}).")
         if error and not TRANSIENT.search(error):

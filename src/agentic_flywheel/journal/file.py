@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sqlite3
+import stat
 import time
 from pathlib import Path
 
@@ -56,10 +57,11 @@ def open_file(path: Path) -> sqlite3.Connection:
 
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not any(path.parent.iterdir()):  # ours alone; a folder that holds other things is left as its owner set it
-        path.parent.chmod(0o700)
+    if path.parent.stat().st_mode & stat.S_IWUSR and not any(path.parent.iterdir()):
+        path.parent.chmod(0o700)  # ours alone; one that holds other things or is read-only is left as it is
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))  # SQLite gives -wal and -shm the same mode
+    _refuse_newer(path)
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         if _version(db, path) == 0:
@@ -78,8 +80,24 @@ def open_file(path: Path) -> sqlite3.Connection:
     return db
 
 
+def _refuse_newer(path: Path) -> None:
+    """Look at the version without leaving a trace: SQLite makes files beside one, and tidies up when it closes it."""
+    if path.with_name(path.name + "-wal").exists():
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", timeout=BUSY_SECONDS, uri=True)) as db:
+            _version(db, path)
+    else:
+        with path.open("rb") as file:
+            header = file.read(64)
+        if header.startswith(b"SQLite format 3\0"):
+            _known(int.from_bytes(header[60:64], "big"), path)  # https://sqlite.org/fileformat.html
+
+
 def _version(db: sqlite3.Connection, path: Path) -> int:
     (version,) = db.execute("PRAGMA user_version").fetchone()
+    return _known(version, path)
+
+
+def _known(version: int, path: Path) -> int:
     if version > SCHEMA:
         raise JournalUnavailable(
             f"The journal {path} has version {version}; this program knows up to {SCHEMA}. Update the program."

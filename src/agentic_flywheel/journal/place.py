@@ -9,6 +9,7 @@ import contextlib
 import functools
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,9 @@ DRAINED_AT_ONCE = 100
 
 LEFT_WHEN_FULL = 0.9
 """The part of the cap to which the replica shrinks when it has grown beyond it."""
+
+FAILURE_SHOWN_SECONDS = 60.0
+"""How long a write that failed is told of: on a full disk a small one may still succeed after it."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -70,6 +74,7 @@ class Journal:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
+        self._write_failed: tuple[float, str] | None = None
 
     def __repr__(self) -> str:
         return f"Journal({str(self.path)!r}, {'open' if self._connection else 'closed'})"
@@ -221,6 +226,15 @@ class Journal:
         return [Entry(*row) for row in rows]
 
     @_again_if_replaced
+    def unsent_deletions(self) -> list[str]:
+        """The keys of what was deleted here and is still in the stash."""
+        with self._use() as db:
+            rows = db.execute(
+                "SELECT key FROM documents WHERE tombstone AND key IN (SELECT key FROM outbox WHERE set_aside IS NULL)"
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    @_again_if_replaced
     def unsent(self, index: str) -> list[Entry]:
         """The entries of the list that have a pending change, newest first."""
         with self._use() as db:
@@ -291,9 +305,10 @@ class Journal:
             return JournalState(str(self.path), error=str(exc), damaged=tuple(moved_aside(self.path)))
         files = (self.path, self.path.with_name(FILE_NAME + "-wal"))
         size = sum(file.stat().st_size for file in files if file.exists())
-        return JournalState(
-            str(self.path), pending, tuple(aside), size, copies, replica, tuple(moved_aside(self.path))
-        )  # fmt: skip
+        damaged = tuple(moved_aside(self.path))
+        failed, error = self._write_failed or (0.0, None)
+        error = error if time.monotonic() - failed < FAILURE_SHOWN_SECONDS else None
+        return JournalState(str(self.path), pending, tuple(aside), size, copies, replica, damaged, error)
 
     def close(self) -> None:
         """Let go of the file; a later call opens it again."""
@@ -352,7 +367,9 @@ class Journal:
                     raise _Replaced(f"The journal {self.path} was replaced.")
                 yield db
                 db.execute("COMMIT")
-            except BaseException:
+            except BaseException as exc:
+                if isinstance(exc, sqlite3.Error):
+                    self._write_failed = time.monotonic(), f"The journal {self.path} cannot be written: {exc}"
                 if db.in_transaction:  # SQLite itself rolls back after some errors, a full disk among them
                     db.execute("ROLLBACK")
                 raise

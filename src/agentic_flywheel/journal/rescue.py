@@ -59,6 +59,7 @@ def rescue(path: Path, damaged: tuple[int, int] | None, stamp: str) -> None:
             wal.rename(aside.with_name(aside.name + "-wal"))
         path.rename(aside)
         with contextlib.closing(open_file(path)) as fresh:
+            fresh.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # so that its first page is in the file
             documents, changes = _copy(aside, fresh)
             if not documents and not changes:
                 with _grafted(aside, path) as copy:

@@ -1,0 +1,86 @@
+"""Pages of the list of sessions: the stash's, corrected by what this machine knows and the stash does not yet."""
+
+import contextlib
+import logging
+from dataclasses import dataclass
+
+from agentic_flywheel.changes import as_copy
+from agentic_flywheel.coaia.stash import Stash
+from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashUnavailable
+from agentic_flywheel.keyvalue import Entry
+from agentic_flywheel.local import LocalPlace, in_thread
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Entries of a list, newest first; `older` is where to go on, `None` at the end.
+
+    `shared`: the stash answered; if it was to be asked and did not, `why`.
+    """
+
+    entries: list[Entry]
+    older: tuple[int, str] | None
+    shared: bool
+    why: str = ""
+
+
+async def page(
+    journal: LocalPlace, stash: Stash | None, index: str, before: tuple[int, str] | None, limit: int, patience: float
+) -> Page:
+    """A page of the list: the stash's, with what is pending here; without the stash, the journal's.
+
+    Raises:
+        Unavailable: there is neither.
+
+    """
+    why = ""
+    if stash:
+        try:
+            await stash.ready(stash.deadline(at_least=patience))
+            if stash.atomic:
+                return await _shared_page(journal, stash, index, before, limit)
+        except StashUnavailable as exc:
+            logger.info("Listing this machine's sessions only: %s", exc)
+            why = str(exc)
+    entries = await in_thread(journal.recent, index, before, limit)
+    return Page(entries, _order(entries[-1]) if len(entries) == limit else None, shared=False, why=why)
+
+
+async def _shared_page(
+    journal: LocalPlace, stash: Stash, index: str, before: tuple[int, str] | None, limit: int
+) -> Page:
+    listed, unlisted = await stash.recent_and_unlisted(index, before, limit)
+    if unlisted and await _put_in_list(stash, index, unlisted):
+        listed, _ = await stash.recent_and_unlisted(index, before, limit)
+    more = len(listed) == limit
+    unsent: list[Entry] = []
+    deleted: set[str] = set()
+    with contextlib.suppress(JournalUnavailable):
+        unsent = await in_thread(journal.unsent, index)
+        deleted.update(await in_thread(journal.unsent_deletions))
+    hidden = {entry.member for entry in unsent}
+    hidden.update(entry.member for entry in listed if stash.session_key(entry.member) in deleted)
+    end = _order(listed[-1]) if listed and more else (0, "")
+    here = [e for e in unsent if (before is None or _order(e) < before) and _order(e) > end]
+    entries = sorted([*here, *(e for e in listed if e.member not in hidden)], key=_order, reverse=True)
+    return Page(entries, end if more else None, shared=True)
+
+
+async def _put_in_list(stash: Stash, index: str, members: list[str]) -> bool:
+    """List sessions that somebody stored without listing them; whether there was one."""
+    put = False
+    for member in members:
+        key = stash.session_key(member)
+        with contextlib.suppress(DocumentError):
+            if text := await stash.read(key):
+                copy = as_copy(key, text, member, index)
+                if copy.entry:
+                    await stash.put_in_list(copy.entry)
+                    put = True
+    return put
+
+
+def _order(entry: Entry) -> tuple[int, str]:
+    return entry.saved_at, entry.member

@@ -1,0 +1,88 @@
+"""The network between a server and its Redis: it passes everything on, delays answers, cuts them off, or speaks TLS."""
+
+import asyncio
+import ssl
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+TLS = Path(__file__).with_name("tls")
+OUR_CERTIFICATE = TLS / "ours.crt"  # self-signed, for 127.0.0.1, till 2126: so it is its own authority
+OTHER_CERTIFICATE = TLS / "other.crt"  # of somebody else
+CHUNK = 1 << 16
+
+
+class Proxy:
+    """A port in front of another one, in a thread of its own."""
+
+    def __init__(self, behind: int, *, tls: bool = False) -> None:
+        self.behind = behind
+        self.delay = 0.0  # seconds before each piece of an answer is passed on
+        self.cuts = False  # whether an answer ends in its middle, and the connection with it
+        self.port = 0
+        self._tls = tls
+        self._loop = asyncio.new_event_loop()
+        self._end = asyncio.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(10), "the proxy does not start"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join(10)
+        assert not self._thread.is_alive(), "the proxy does not end"
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        context = None
+        if self._tls:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(OUR_CERTIFICATE, TLS / "ours.key")
+        server = await asyncio.start_server(self._connection, "127.0.0.1", 0, ssl=context)
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._end.wait()
+        server.close()
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers = [writer]
+        with suppress(OSError, asyncio.CancelledError):
+            answers, questions = await asyncio.open_connection("127.0.0.1", self.behind)
+            writers.append(questions)
+            ways = {
+                asyncio.create_task(self._ask(reader, questions)),
+                asyncio.create_task(self._answer(answers, writer)),
+            }
+            try:
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for way in ways:
+                    way.cancel()
+                await asyncio.gather(*ways, return_exceptions=True)
+        for each in writers:
+            each.transport.abort()
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(CHUNK):
+            writer.write(chunk)
+            await writer.drain()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(CHUNK):
+            await asyncio.sleep(self.delay)
+            if self.cuts:
+                writer.write(chunk[: len(chunk) // 2])
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
+                return
+            writer.write(chunk)
+            await writer.drain()
