@@ -94,7 +94,9 @@ class Outbox:
             except DeletedMeanwhile as exc:
                 logger.warning("What was saved here to a session that was deleted elsewhere is kept on this machine.")
                 await self._keep_what_was_deleted(item, exc.buried, deadline)
-            except (DocumentError, TooLargeForMirror) as exc:
+            except TooLargeForMirror:  # the journal alone keeps it, as it would have from the beginning
+                await in_thread(self._journal.settle, [item.position], None)
+            except DocumentError as exc:
                 logger.warning("A pending change was set aside: %s", exc)
                 await in_thread(self._journal.set_aside, item.position, str(exc))
             else:

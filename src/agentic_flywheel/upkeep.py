@@ -158,6 +158,7 @@ class Upkeep:
     async def _put_back(self, outbox: Outbox) -> None:
         """Put back what the stash may have lost; what it refuses is tried again at the next look."""
         refused: StashRefused | None = None
+        there: set[str] = set()
         limiter = asyncio.Semaphore(SIDE_BY_SIDE)
 
         async def restore(key: str) -> str | None:
@@ -165,7 +166,7 @@ class Upkeep:
             async with limiter, self._locks.of(key):
                 copy = await in_thread(self._journal.copy, key)
                 try:
-                    if copy:
+                    if copy and (copy.tombstone or key not in there):
                         await outbox.restore(copy, outbox.stash.deadline(len(copy.text)))
                 except StashRefused as exc:
                     refused = exc
@@ -175,6 +176,7 @@ class Upkeep:
             return key
 
         while batch := await in_thread(self._journal.doubtful, PUT_BACK_AT_ONCE):
+            there = there or await self._keys_there(outbox)
             done = await asyncio.gather(*(restore(key) for key in batch), return_exceptions=True)
             await in_thread(self._journal.is_there, [key for key in done if isinstance(key, str)])
             for outcome in done:
@@ -182,6 +184,13 @@ class Upkeep:
                     raise outcome
             if refused:
                 raise refused
+
+    async def _keys_there(self, outbox: Outbox) -> set[str]:
+        """The keys that need not be put back; none where they cannot be listed."""
+        try:
+            return set(await outbox.stash.keys(f"{self._keys.prefix}:"))
+        except StashRefused:
+            return set()
 
     async def _overwrite_expired(self, gone: list[Write]) -> None:
         """A child that cannot expire keys still holds what has just gone from the journal."""

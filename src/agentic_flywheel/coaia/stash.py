@@ -30,6 +30,9 @@ OWN_VERBS = frozenset({"coaia_commit", "coaia_read", "coaia_recent", "coaia_inde
 REFUSALS_KEPT = 100
 """Keys of which it is known why their last write was refused."""
 
+KEYS_LISTED = 1_000_000
+"""Keys asked for at the most: those of one session, or all of a prefix when Redis was started again."""
+
 _WRITES = frozenset({"coaia_commit", "coaia_tash", "coaia_drop"})
 
 MIRROR_LIMIT = 4 * 2**20
@@ -133,7 +136,9 @@ class Stash:
         arguments = {"epoch": epoch, "offer": offer, "deletions": deletions, "after": after}
         reply = await self._call("coaia_watch", arguments, deadline, probe=True)
         deleted = [(str(key), str(text)) for _, key, text in reply["deleted"] if key and text]
-        return Watched(reply["epoch"] or "", reply["run"], deleted, reply["deleted"][-1][0] if reply["deleted"] else after)
+        return Watched(
+            reply["epoch"] or "", reply["run"], deleted, reply["deleted"][-1][0] if reply["deleted"] else after
+        )
 
     async def keep(self, write: Write) -> None:
         """Put a text that nobody else writes, an older revision, whatever is there."""
@@ -232,7 +237,8 @@ class Stash:
         await self.ready(deadline)
         if not self.atomic:
             return []
-        reply = await self._call("coaia_list", {"pattern": glob_escape(prefix) + "*"}, deadline)
+        arguments: JSONObject = {"pattern": glob_escape(prefix) + "*", "limit": KEYS_LISTED}
+        reply = await self._call("coaia_list", arguments, deadline)
         return list(reply.get("keys", []))
 
     def session_key(self, session_id: str) -> str:
@@ -332,7 +338,8 @@ class Stash:
             raise StashUnavailable("Redis was not available when the coaia child started; it is being replaced.")
         if "WRONGTYPE" in error or "DAMAGED" in error:
             raise Damaged(f"What is stored under {key!r} in Redis is not text of ours; it is left as it is.")
-        error = error.removeprefix("Redis error: ").partition(" script: ")[0][:300]
+        error = error.removeprefix("Redis error: ")
+        error = re.sub(r"\.? script: [0-9a-f]{40}, on @user_script:\d+\.?$", "", error)[:300]
         if re.search("time(d )?out", error, re.IGNORECASE):
             raise StashSilent(f"Redis did not answer in time ({error}).")
         if error and not TRANSIENT.search(error):
