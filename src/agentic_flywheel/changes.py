@@ -54,7 +54,8 @@ class Deletion(BaseChange):
     index: str = ""
     because: Origin = "deleted"
     revisions: str = ""
-    """What the keys of older revisions begin with: they go too."""
+    histories: str = ""
+    """What the keys of the session's older revisions and flow histories begin with: they go too."""
     saw: int | None = None
     saw_operation: str = ""
     """The revision, and the write, that a pending deletion deleted here: what others saved on top of it stays."""

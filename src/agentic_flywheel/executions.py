@@ -65,8 +65,9 @@ class ExecutionStore:
             limit = f"the limit is {self._max_bytes:,} (FLYWHEEL_MAX_SESSION_BYTES)"
             return _not_cached(execution_id, TooLarge(f"The result has {size:,} bytes; {limit}."))
         change = ExecutionChange(key=self._keys.execution(execution_id), record=record, ttl_seconds=ttl)
+        bound = self._places.bound()
         try:
-            placed = await self._places.write(change)
+            placed = await self._places.write(change, bound)
         except (DocumentError, Unavailable) as exc:
             return _not_cached(execution_id, exc)
         expires_at = iso(placed.answer.kept_until)
@@ -81,7 +82,7 @@ class ExecutionStore:
                 max_bytes=self._max_bytes,
             )
             try:
-                await self._places.write(append)
+                await self._places.write(append, bound)
             except (DocumentError, Unavailable) as exc:
                 kept.message = f"It could not be added to its flow's history: {exc}"
         return kept

@@ -55,14 +55,14 @@ class Outbox:
                 step = None
             if step and step.write:
                 if step.replaced:
-                    await self.stash.keep(step.replaced)
+                    await self.stash.keep(step.replaced, deadline)
                 outcome = await self.stash.commit(replace(step.write, seen=seen), deadline)
                 if outcome.accepted:
-                    await self._see_to_the_rest(change, step)
+                    await self._see_to_the_rest(change, step, deadline)
                     return step
                 seen = outcome.current
             elif step and confirmed:
-                await self._see_to_the_rest(change, step)
+                await self._see_to_the_rest(change, step, deadline)
                 return step
             else:
                 seen = await self.stash.read(change.key, deadline)
@@ -126,14 +126,16 @@ class Outbox:
             there = as_copy(copy.key, outcome.current, *((entry.member, entry.index) if entry else ()))
             await in_thread(self._journal.remember, there)
 
-    async def _see_to_the_rest(self, change: Change[Answer], step: Step[Answer]) -> None:
+    async def _see_to_the_rest(self, change: Change[Answer], step: Step[Answer], deadline: float) -> None:
         """What goes beside the document itself."""
         if step.loser:
-            await self.stash.keep(step.loser)
-        if isinstance(change, Deletion) and change.revisions:
-            with contextlib.suppress(StashUnavailable):  # they expire by themselves, and nobody is shown them
-                for key in await self.stash.keys(change.revisions):
-                    await self.stash.drop(key)
+            await self.stash.keep(step.loser, deadline)
+        if isinstance(change, Deletion) and change.revisions and step.write:
+            with contextlib.suppress(StashUnavailable, DocumentError):  # what is left then expires by itself
+                for key in await self.stash.keys(change.histories, deadline):
+                    await self.settle(Deletion(key=key, member=""), None, deadline)
+                for key in await self.stash.keys(change.revisions, deadline):
+                    await self.stash.drop(key, deadline)
 
     async def _sent_whole(self, key: str, deadline: float, *, drop_expired: bool) -> bool:
         """Where the stash has nothing, the document here, which holds every pending change, is what it shall have.

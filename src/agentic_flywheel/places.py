@@ -124,7 +124,11 @@ class Places:
         """
         await self._upkeep.drain()
 
-    async def write(self, change: Change[Answer]) -> Placed[Answer]:
+    def bound(self) -> float:
+        """The event loop's time by which what begins now must be done: one bound for all the writes of one answer."""
+        return self.stash.deadline() if self.stash else 0.0
+
+    async def write(self, change: Change[Answer], bound: float | None = None) -> Placed[Answer]:
         """Apply a change where it can be kept.
 
         Raises:
@@ -133,7 +137,7 @@ class Places:
 
         """
         self.check_enabled()
-        bound = self.stash.deadline() if self.stash else 0.0
+        bound = self.bound() if bound is None else bound
         async with self._locks.of(change.key):
             # Numbered here, because the writes of a key must be made in the order of their numbers.
             change = change.named(self._writer.next())
@@ -229,14 +233,14 @@ class Places:
         self.check_enabled()
         return await page(self.journal, self.stash, index, before, limit, self._patience)
 
-    async def keys(self, prefix: str) -> list[str]:
-        """The keys that begin with `prefix`, here and, if it answers, in the stash."""
+    async def keys(self, prefix: str, bound: float) -> list[str]:
+        """The keys that begin with `prefix`, here and, if it answers till `bound`, in the stash."""
         found: set[str] = set()
         with contextlib.suppress(JournalUnavailable):
             found.update(await in_thread(self.journal.keys, prefix))
         if self.stash:
             with contextlib.suppress(StashUnavailable):
-                found.update(await self.stash.keys(prefix))
+                found.update(await self.stash.keys(prefix, bound))
         return sorted(found)
 
     async def _ready(self, stash: Stash, bound: float) -> float:

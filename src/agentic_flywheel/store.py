@@ -239,15 +239,20 @@ class SessionStore:
         check_id(session_id, "session_id")
         revisions = self._keys.revisions(session_id)
         deletion = Deletion(
-            key=self._keys.session(session_id), member=session_id, index=self._keys.index, revisions=revisions
+            key=self._keys.session(session_id),
+            member=session_id,
+            index=self._keys.index,
+            revisions=revisions,
+            histories=self._keys.histories(session_id),
         )
         async with memory.of(session_id).lock:
             memory.forget(session_id)
+            bound = self.places.bound()
             try:
-                placed = await self.places.write(deletion)
+                placed = await self.places.write(deletion, bound)
                 histories = 0
-                for key in await self.places.keys(self._keys.histories(session_id)):
-                    histories += (await self.places.write(Deletion(key=key, member=""))).answer.deleted
+                for key in await self.places.keys(self._keys.histories(session_id), bound):
+                    histories += (await self.places.write(Deletion(key=key, member=""), bound)).answer.deleted
                 await self.places.forget(revisions)
             except (DocumentError, Unavailable) as exc:
                 return DeleteResult(deleted=False, reason=reason_of(exc), message=str(exc))

@@ -140,15 +140,14 @@ class Stash:
             reply["epoch"] or "", reply["run"], deleted, reply["deleted"][-1][0] if reply["deleted"] else after
         )
 
-    async def keep(self, write: Write) -> None:
+    async def keep(self, write: Write, deadline: float) -> None:
         """Put a text that nobody else writes, an older revision, whatever is there."""
-        deadline = self.deadline(len(write.text))
+        deadline += len(write.text) / BYTES_A_SECOND
         await self.ready(deadline)
         await self._tash(write, deadline)
 
-    async def drop(self, key: str) -> None:
+    async def drop(self, key: str, deadline: float) -> None:
         """Take such a text away; a child that cannot lets it expire."""
-        deadline = self.deadline()
         await self.ready(deadline)
         if "coaia_drop" in self.client.verbs:
             await self._call("coaia_drop", {"key": key}, deadline)
@@ -231,9 +230,9 @@ class Stash:
         arguments = {"index": entry.index, "member": entry.member, "score": entry.saved_at, "note": entry.note}
         await self._call("coaia_index", arguments, self.deadline())
 
-    async def keys(self, prefix: str) -> list[str]:
+    async def keys(self, prefix: str, deadline: float | None = None) -> list[str]:
         """The keys that begin with `prefix`; none on a mirror, which cannot list."""
-        deadline = self.deadline()
+        deadline = deadline or self.deadline()
         await self.ready(deadline)
         if not self.atomic:
             return []
