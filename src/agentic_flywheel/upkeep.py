@@ -137,8 +137,9 @@ class Upkeep:
             raise unreadable
         if not seen.epoch:
             return
-        lost = known is not None and (known.epoch != seen.epoch or "" != known.run != seen.run != "")
-        if lost:
+        # A machine that never got as far as remembering the epoch may have copies all the same.
+        lost = known is None or known.epoch != seen.epoch or "" != known.run != seen.run != ""
+        if known and lost:
             logger.warning("Redis was started again, or emptied: what this machine knows and it lost is put back.")
         tombstones = [tombstone for key, text in seen.deleted if (tombstone := self._announced(key, text))]
         if tombstones:

@@ -20,10 +20,12 @@ class Proxy:
         self.behind = behind
         self.delay = 0.0  # seconds before each piece of an answer is passed on
         self.cuts = False  # whether an answer ends in its middle, and the connection with it
+        self.shut = False  # whether nobody gets through
         self.port = 0
         self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._end = asyncio.Event()
+        self._open: list[asyncio.WriteTransport] = []
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
 
@@ -36,6 +38,12 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join(10)
         assert not self._thread.is_alive(), "the proxy does not end"
+
+    def shut_off(self) -> None:
+        """From now on nobody gets through; whoever is through is thrown out."""
+        self.shut = True
+        for transport in self._open:
+            self._loop.call_soon_threadsafe(transport.abort)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -54,6 +62,10 @@ class Proxy:
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers = [writer]
+        if self.shut:
+            writer.transport.abort()
+            return
+        self._open.append(writer.transport)
         with suppress(OSError, asyncio.CancelledError):
             answers, questions = await asyncio.open_connection("127.0.0.1", self.behind)
             writers.append(questions)
