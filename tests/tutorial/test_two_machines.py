@@ -1,7 +1,8 @@
 """Two machines and one Redis: who wins, what is kept of the other's work, and what comes back when Redis loses all."""
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -144,14 +145,7 @@ def test_what_redis_lost_is_resumed_at_once_and_put_back_and_what_was_deleted_st
         assert there.said("s2") == ["2"]
         there.call("delete_session", session_id="s2")
 
-        def seen_here() -> bool:
-            return here.call("list_sessions", pattern="s2")["sessions"] == []
-
-        wait_until(seen_here, what="the deletion to be seen")
-        wait_until(lambda: own.get("agentic_flywheel:tombstone:session:s2"), what="its tombstone")
-        looks = [here.status() for _ in range(2)]
-        assert looks[0]["mode"] == "redis"
-        feed_is_read(own, here)
+        wait_until(lambda: knows_of_the_end(tmp_path / "here", "s2"), what="the deletion to be seen here")
         with own.client() as client:
             client.flushall()
         assert here.said("s1") == ["1"]
@@ -160,7 +154,7 @@ def test_what_redis_lost_is_resumed_at_once_and_put_back_and_what_was_deleted_st
             with own.client() as client:
                 return len(list(client.scan_iter("agentic_flywheel:session:*", count=1000)))
 
-        wait_until(lambda: back() == SESSIONS - 2, within=BACK_WITHIN, what="all sessions to be back")
+        wait_until(lambda: back() >= SESSIONS - 2, within=BACK_WITHIN, what="all sessions to be back")
         for server in (here, there):
             assert server.resume("s0")["reason"] == server.resume("s2")["reason"] == "deleted"
         assert here.call("get_result", execution_id="e")["execution"]["result"] == {"n": 1}
@@ -168,22 +162,11 @@ def test_what_redis_lost_is_resumed_at_once_and_put_back_and_what_was_deleted_st
         assert back() == SESSIONS - 2
 
 
-def feed_is_read(own: RedisServer, server: TimedServer) -> None:
-    """Wait until a deletion announced now has been learnt by that server, and all before it."""
-    key = "agentic_flywheel:session:marker"
-    text = '{"schema_version":1,"id":"marker","revision":1,"deleted_at":"2020-01-01T00:00:00+00:00","kept_until":null}'
-    server.save("marker", turns("x"))
-    with own.client() as client:
-        client.delete(key)
-        client.set("agentic_flywheel:tombstone:session:marker", text)
-        client.xadd("agentic_flywheel:deletions", {"key": key, "text": text})
-
-    def learnt() -> bool:
-        with own.client() as client:
-            client.delete("agentic_flywheel:tombstone:session:marker")
-        return server.resume("marker")["reason"] == "deleted"
-
-    wait_until(lambda: server.resume("marker").get("reason") == "deleted" and learnt(), what="the deletions to be read")
+def knows_of_the_end(folder: Path, session_id: str) -> bool:
+    """Whether the journal of that machine has a tombstone for the session."""
+    with closing(sqlite3.connect(folder / "data" / "journal.sqlite3")) as db:
+        key = f"agentic_flywheel:session:{session_id}"
+        return db.execute("SELECT tombstone FROM documents WHERE key = ?", (key,)).fetchone() == (1,)
 
 
 def test_a_deletion_that_nobody_alive_has_seen_comes_back_into_force_with_its_machine(

@@ -19,7 +19,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from functools import partial
 from typing import Any
 
@@ -130,7 +130,8 @@ class Verbs:
         before = None
         if bury:  # the tombstone first: it beats only revisions up to its own, so it harms nothing if we stop here
             before = self._redis.get(grave)
-            self._redis.set(grave, value, px=_milliseconds(ttl_seconds) or None)
+            if not before or not _beats(before, value):
+                self._redis.set(grave, value, px=_milliseconds(ttl_seconds) or None)
         arguments = [expected, "drop" if bury else "", "" if bury else value, _milliseconds(ttl_seconds), ending]
         try:
             accepted = self._commit_script(keys=[key], args=arguments)
@@ -139,7 +140,9 @@ class Verbs:
                 self._redis.set(grave, before or "", px=_milliseconds(ttl_seconds) if before else 1)
             raise
         if not accepted:
-            return {"success": True, "committed": False, "current": self._current(key, grave)}
+            current = self._current(key, grave)
+            if not bury or current != value:  # else what was there is beaten by this very tombstone, and gone
+                return {"success": True, "committed": False, "current": current}
         if not expected and not bury and (self._redis.get(grave) or "") != buried:  # deleted in this very moment
             self._commit_script(keys=[key], args=[value, "drop", "", 0, ""])
             return {"success": True, "committed": False, "current": self._current(key, grave)}
@@ -237,14 +240,16 @@ class Verbs:
         return " ".join(sorted(str(node.get("run_id", "")) for node in nodes if isinstance(node, dict)))
 
     def _current(self, key: str, grave: str) -> str | None:
-        """What a reader is shown: a tombstone beats every revision up to its own."""
+        """What is there: a tombstone beats every revision up to its own; a deletion that was cut off is finished."""
         with self._redis.pipeline(transaction=False) as pipe:
             document, tombstone = pipe.get(key).get(grave).execute()
         if document is None or tombstone is None:
             return tombstone if document is None else document
-        revision = _REVISION.match(document)
-        buried = _REVISION.match(tombstone)
-        return tombstone if revision and buried and int(buried[1]) >= int(revision[1]) else document
+        if not _beats(tombstone, document):
+            return document
+        with suppress(self._refusal):  # without the right to delete it stays hidden
+            self._commit_script(keys=[key], args=[document, "drop", "", 0, ""])
+        return tombstone
 
     def _reconcile(self, index: str, documents: str) -> list[str]:
         size = self._redis.dbsize()
@@ -258,6 +263,12 @@ class Verbs:
             if not self._redis.exists(documents + member):  # a scan may miss a key that was written meanwhile
                 self.coaia_index(index, member, 0)
         return sorted(stored - listed)[:100]
+
+
+def _beats(tombstone: str, document: str) -> bool:
+    """Whether the revision of a tombstone is not below that of a document; one without a revision is never beaten."""
+    buried, revision = _REVISION.match(tombstone), _REVISION.match(document)
+    return bool(buried and revision and int(buried[1]) >= int(revision[1]))
 
 
 def _milliseconds(seconds: float) -> int:
