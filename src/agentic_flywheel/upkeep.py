@@ -118,6 +118,8 @@ class Upkeep:
                 await asyncio.sleep(PROBE_DELAYS[min(failures, len(PROBE_DELAYS) - 1)])
                 failures += 1
                 continue
+            except Exception as exc:  # noqa: BLE001  whatever it is, what is pending must still be sent some day
+                logger.error("Upkeep failed with %s; it goes on.", type(exc).__name__)
             failures = 0
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):  # wait_for may swallow a cancel on Python 3.11

@@ -149,8 +149,12 @@ class WireServer:
             self.junk.append(line)
 
     def send_line(self, line: str, *, within: float = REPLY_WITHIN) -> None:
-        """Write one line, taking in what the server says meanwhile."""
-        data = memoryview(line.encode("utf-8", "surrogatepass") + b"\n")
+        """Write one line of text, taking in what the server says meanwhile."""
+        self.send_bytes(line.encode("utf-8", "surrogatepass"), within=within)
+
+    def send_bytes(self, line: bytes, *, within: float = REPLY_WITHIN) -> None:
+        """Write one line of any bytes, taking in what the server says meanwhile."""
+        data = memoryview(line + b"\n")
         assert self.running.stdin
         fd = self.running.stdin.fileno()
         deadline = time.monotonic() + within

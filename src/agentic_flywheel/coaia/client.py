@@ -263,6 +263,8 @@ def _why(group: BaseExceptionGroup[Exception], transport: ChildTransport) -> str
     cause: BaseException = group
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
+    if isinstance(cause, TimeoutError):
+        return f"The coaia child did not answer within {START_SECONDS:g} s of its start."
     words = transport.last_words or str(cause) or type(cause).__name__
     return f"The coaia child could not be started: {words[:300]}"
 

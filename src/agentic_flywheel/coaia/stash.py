@@ -30,6 +30,8 @@ OWN_VERBS = frozenset({"coaia_commit", "coaia_read", "coaia_recent", "coaia_inde
 REFUSALS_KEPT = 100
 """Keys of which it is known why their last write was refused."""
 
+NONSENSE = "The coaia child answered something that makes no sense."
+
 KEYS_LISTED = 1_000_000
 """Keys asked for at the most: those of one session, or all of a prefix when Redis was started again."""
 
@@ -135,10 +137,12 @@ class Stash:
             return Watched(known or offer, "", [], after)
         arguments = {"epoch": epoch, "offer": offer, "deletions": deletions, "after": after}
         reply = await self._call("coaia_watch", arguments, deadline, probe=True)
-        deleted = [(str(key), str(text)) for _, key, text in reply["deleted"] if key and text]
-        return Watched(
-            reply["epoch"] or "", reply["run"], deleted, reply["deleted"][-1][0] if reply["deleted"] else after
-        )
+        try:
+            rows = [(str(identity), str(key), str(text)) for identity, key, text in reply["deleted"]]
+            epoch, run = str(reply["epoch"] or ""), str(reply["run"])
+        except (KeyError, TypeError, ValueError) as exc:
+            raise StashUnavailable(NONSENSE) from exc
+        return Watched(epoch, run, [(key, text) for _, key, text in rows], rows[-1][0] if rows else after)
 
     async def keep(self, write: Write, deadline: float) -> None:
         """Put a text that nobody else writes, an older revision, whatever is there."""
@@ -222,8 +226,11 @@ class Stash:
         except Damaged as exc:
             why = f"The list that Redis holds under {index} is not ours. Delete it there, and it is made anew."
             raise StashUnavailable(why) from exc
-        entries = [Entry(index, member, score, note or "") for member, score, note in reply.get("entries", [])]
-        return entries, list(reply.get("unlisted", []))
+        try:
+            entries = [Entry(index, str(m), int(score), note or "") for m, score, note in reply.get("entries", [])]
+            return entries, [str(member) for member in reply.get("unlisted", [])]
+        except (TypeError, ValueError) as exc:
+            raise StashUnavailable(NONSENSE) from exc
 
     async def put_in_list(self, entry: Entry) -> None:
         """List a session that was stored by somebody who keeps no list."""
@@ -295,9 +302,7 @@ class Stash:
             reply = self._understood(text, arguments.get("key"), generation)
         except StashUnavailable as exc:
             self.last_error = str(exc)
-            if isinstance(exc, StashSilent) and not self._silent:
-                logger.warning("Redis did not answer in time; until it does, saves go to the journal.")
-                self._silent = True
+            self._silent = self._silent or isinstance(exc, StashSilent)
             if isinstance(exc, StashRefused):
                 self._silent = False
                 if verb in _WRITES:
@@ -328,6 +333,8 @@ class Stash:
             raise StashUnavailable("The coaia child answered something that is not JSON.")
         reply = cast("JSONObject", reply)
         if reply.get("success") is True:
+            if not isinstance(reply.get("current"), str | None):
+                raise StashUnavailable(NONSENSE)
             return reply
         error = str(reply.get("error", ""))
         if error == f"Key '{key}' not found in Redis":
@@ -340,6 +347,8 @@ class Stash:
         error = error.removeprefix("Redis error: ")
         error = re.sub(r"\.? script: [0-9a-f]{40}, on @user_script:\d+\.?$", "", error)[:300]
         if re.search("time(d )?out", error, re.IGNORECASE):
+            if not self._silent:
+                logger.warning("Redis did not answer in time; until it does, saves go to the journal.")
             raise StashSilent(f"Redis did not answer in time ({error}).")
         if error and not TRANSIENT.search(error):
             raise StashRefused(error)

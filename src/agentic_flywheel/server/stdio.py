@@ -39,7 +39,9 @@ LAST_WRITE_SECONDS = 1.0
 SCANNED = 2**20
 """Bytes of an unreadable line that are searched for the id of its request."""
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|-?\d{1,18}\b')
+# A string that is not closed takes the rest of the line, so that no byte is looked at twice.
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\]:,]|[^\s"{}\[\]:,]+', re.DOTALL)
+_ID = re.compile(rb'".*"|-?\d{1,18}', re.DOTALL)
 
 Streams = tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]
 
@@ -139,9 +141,11 @@ def _id_in(line: bytes) -> types.RequestId | None:
             depth -= 1
         elif depth == 1 and recent == (b'"id"', b":"):
             try:
-                return cast("types.RequestId", json.loads(token))
-            except ValueError:  # bad escapes, bad UTF-8
+                identity = cast("types.RequestId", json.loads(token)) if _ID.fullmatch(token) else None
+                str(identity).encode()
+            except ValueError:  # bad escapes, bad UTF-8, half of a surrogate pair
                 return None
+            return identity
         recent = (recent[1], token)
     return None
 

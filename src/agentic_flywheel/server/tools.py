@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from mcp_types import CallToolResult, TextContent
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, Strict
 
 from agentic_flywheel.executions import ExecutionStore
 from agentic_flywheel.jsontext import JSONObject, dumps
@@ -26,16 +26,9 @@ from agentic_flywheel.settings import Settings
 from agentic_flywheel.status import persistence_status
 from agentic_flywheel.store import Save, SessionStore
 
-
-def _no_boolean(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("it must be a whole number, not true or false")
-    return value
-
-
 # Exactly `str`, never `str | None`: the SDK parses JSON-looking text for any other annotation. Null counts as absent.
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
-Number = Annotated[int, BeforeValidator(_no_boolean)]
+Number = Annotated[int, Strict()]  # else true and "1" were numbers too
 SessionId = Annotated[Text, Field(description="Id of the session")]
 TTL = Annotated[Number | None, Field(description="Seconds to live; 0 = never expires")]
 UserId = Annotated[Text, Field(description="Whose session")]
