@@ -25,7 +25,16 @@ from weakref import WeakKeyDictionary
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
 from agentic_flywheel.coaia.client import CoaiaClient
 from agentic_flywheel.codec import Document, iso
-from agentic_flywheel.errors import Damaged, Disabled, DocumentError, FlywheelError, NewerSchema, TooLarge, Unavailable
+from agentic_flywheel.errors import (
+    Damaged,
+    DeletedMeanwhile,
+    Disabled,
+    DocumentError,
+    FlywheelError,
+    NewerSchema,
+    TooLarge,
+    Unavailable,
+)
 from agentic_flywheel.executions import ExecutionStore
 from agentic_flywheel.jsontext import JSONObject
 from agentic_flywheel.listing import Wanted
@@ -227,7 +236,8 @@ class RedisSessionManager(_RedisState):
     async def save_session(self, session: UniversalSession, *, ttl_seconds: int | None = None) -> bool:
         """Keep a session; `True` once it is in Redis, or in this machine's journal on its way there.
 
-        `ttl_seconds` sets the life of this session; by default a stored one keeps its own.
+        `ttl_seconds` sets the life of this session; by default a stored one keeps its own. If somebody deleted since
+        what this object had loaded, that wins, once: `False`; the next save begins the session anew.
 
         Raises:
             TypeError: it is no `UniversalSession`.
@@ -250,7 +260,10 @@ class RedisSessionManager(_RedisState):
             return self._failed("save_session", exc, answer=False)
         if not result.saved:
             self._revisions.pop(session.id, None)
-            return self._failed("save_session", _error(result.reason, result.message), answer=False)
+            error = _error(result.reason, result.message)
+            if result.deleted_revision is not None:
+                error = DeletedMeanwhile(result.message, result.revision, result.deleted_revision)
+            return self._failed("save_session", error, answer=False)
         self._revisions[session.id] = result.revision
         if merged and result.revision > 1 and not await self._is_all(store, session):
             del self._revisions[session.id]  # what others wrote is in it as well, so the next save merges again
