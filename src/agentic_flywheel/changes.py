@@ -10,14 +10,18 @@ from agentic_flywheel.change import BaseChange, Step, expired
 from agentic_flywheel.codec import (
     SCHEMA_VERSION,
     Document,
+    Operation,
     Origin,
     Tombstone,
     decode,
     encode_tombstone,
+    instant_of,
     iso,
     kept_until_in,
+    listed,
     load,
     micros,
+    operations_in,
     revision_in,
     tombstone_in,
     tombstone_of,
@@ -25,6 +29,7 @@ from agentic_flywheel.codec import (
 from agentic_flywheel.errors import Conflict, Damaged, TooLarge
 from agentic_flywheel.jsontext import JSONObject, dumps, load_object
 from agentic_flywheel.keyvalue import Entry, Write, revision_at_head
+from agentic_flywheel.operations import find, kept
 from agentic_flywheel.saving import Renewal, SessionChange, entry
 
 MIN_TOMBSTONE, MAX_TOMBSTONE = timedelta(days=60), timedelta(days=365)
@@ -57,33 +62,37 @@ class Deletion(BaseChange):
     histories: str = ""
     """What the keys of the session's older revisions and flow histories begin with: they go too."""
     saw: int | None = None
-    saw_operation: str = ""
-    """The revision, and the write, that a pending deletion deleted here: what others saved on top of it stays."""
+    saw_operations: tuple[str, ...] = ()
+    """The revision, and the writes, that a pending deletion deleted here: what others saved on top of them stays."""
 
     def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[Deleted]:
         """Bury what is stored; a damaged or newer document too, since its owner asked for it."""
         if base is None:
             return Step(None, Deleted(deleted=False, reason="not_found"), self)
         kept_until: datetime | None = None
-        operation = ""
+        operations: tuple[Operation, ...] = ()
         try:
             data = load_object(base, "the document")
             if tombstone := tombstone_in(data, "the document"):
                 return Step(None, Deleted(deleted=False, reason=tombstone.because), self)
-            kept_until, revision, operation = kept_until_in(data), revision_in(data), _last_operation(data)
+            kept_until, revision, operations = kept_until_in(data), revision_in(data), operations_in(data)
         except Damaged:
             revision = 1
-        same = operation != "" and operation == self.saw_operation
-        if self.saw is not None and revision > self.saw and not same:
+        if self.saw is not None and revision > self.saw and not self._saw_all(operations):
             raise Conflict("Somebody saved it after it was deleted here, so it stays.", revision)
         is_expired = expired(kept_until, now) and not held
         if self.because == "expired" and not is_expired:
             return Step(None, Deleted(deleted=False), self)
         life = max(MIN_TOMBSTONE, 2 * (kept_until - now)) if kept_until else MAX_TOMBSTONE
-        tombstone = Tombstone(self.member, revision, now, now + min(life, MAX_TOMBSTONE), self.because)
+        tombstone = Tombstone(self.member, revision, now, now + min(life, MAX_TOMBSTONE), self.because, operations)
         deleted = Deleted(deleted=not is_expired, reason="expired" if is_expired else None)
-        pending = self.model_copy(update={"saw": revision, "saw_operation": operation})
-        return Step(_burial(self.key, tombstone, base, self.index, now), deleted, pending)
+        saw = {"saw": revision, "saw_operations": tuple(operation.id for operation in operations)}
+        return Step(_burial(self.key, tombstone, base, self.index, now), deleted, self.model_copy(update=saw))
+
+    def _saw_all(self, operations: tuple[Operation, ...]) -> bool:
+        """Whether nobody has written since; revisions given here are none of the stash's, but writes have names."""
+        seen = [Operation(name, 0, 0, 0) for name in self.saw_operations]
+        return bool(operations) and all(find(seen, operation.id, "") for operation in operations)
 
 
 class Burial(BaseChange):
@@ -114,15 +123,6 @@ def _burial(key: str, tombstone: Tombstone, base: str | None, index: str, now: d
     )
 
 
-def _last_operation(data: JSONObject) -> str:
-    """The id of the write that made a document; empty where it names none."""
-    match data:
-        case {"operations": [*_, [*_, str(name)]]} | {"operation": str(name)}:
-            return name
-        case _:
-            return ""
-
-
 class ExecutionChange(BaseChange):
     """Keep one execution under its id; a later one of the same id takes its place."""
 
@@ -132,16 +132,20 @@ class ExecutionChange(BaseChange):
 
     def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[Kept]:  # noqa: ARG002
         """Write the record as the next revision."""
+        before = load_execution(base, str(self.record["id"])) if base is not None else JSONObject()
+        operations = operations_in(before)
+        if find(operations, self.operation, ""):
+            return Step(None, Kept(kept_until_in(before)), self)
         kept_until = now + timedelta(seconds=self.ttl_seconds) if self.ttl_seconds else None
         text = dumps({
             "schema_version": SCHEMA_VERSION,
             "id": self.record["id"],
-            "revision": revision_in(load_execution(base, str(self.record["id"]))) + 1 if base is not None else 1,
+            "revision": revision_in(before) + 1 if before else 1,
             **self.record,
             "saved_at": iso(now),
             "kept_until": iso(kept_until),
             "ttl_seconds": self.ttl_seconds,
-            "operation": self.operation,
+            "operations": listed(_with(operations, self.operation)),
         })  # fmt: skip
         return Step(Write(self.key, text, base, kept_until), Kept(kept_until), self)
 
@@ -159,27 +163,44 @@ class FlowChange(BaseChange):
 
     def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[Kept]:
         """Add to what is stored; when the history passes the limit, its oldest executions go first."""
+        before = load(base, "the flow history") if base is not None else JSONObject()
+        operations = operations_in(before)
+        if find(operations, self.operation, "") or (base and self._was_deleted(tombstone_of(base))):
+            return Step(None, Kept(kept_until_in(before)), self)
         sent = [record["id"] for record in self.records if record.get("id")]
-        before = [] if self.replaces else flow_executions(base, now, held=held)
-        executions = [execution for execution in before if execution.get("id") not in sent] + self.records
+        known = [] if self.replaces else flow_executions(base, now, held=held)
+        executions = [execution for execution in known if execution.get("id") not in sent] + self.records
         kept_until = now + timedelta(seconds=self.ttl_seconds) if self.ttl_seconds else None
-        sizes = [len(dumps(each).encode()) + 1 for each in executions]
-        if self.replaces and sum(sizes) > self.max_bytes - 1024:
-            raise TooLarge(f"The flow history has {sum(sizes):,} bytes; the limit is {self.max_bytes:,}.")
-        while len(executions) > 1 and sum(sizes) > self.max_bytes - 1024:
-            del executions[0], sizes[0]
-        text = dumps({
+        document: JSONObject = {
             "schema_version": SCHEMA_VERSION,
-            "revision": revision_in(load(base, "the flow history")) + 1 if base is not None else 1,
+            "revision": revision_in(before) + 1 if before else 1,
             "session_id": self.session_id,
             "flow_id": self.flow_id,
-            "executions": executions,
+            "executions": [],
             "saved_at": iso(now),
             "kept_until": iso(kept_until),
             "ttl_seconds": self.ttl_seconds,
-            "operation": self.operation,
-        })  # fmt: skip
+            "operations": listed(_with(operations, self.operation)),
+        }
+        sizes = [len(dumps(each).encode()) + 1 for each in executions]
+        room = self.max_bytes - len(dumps(document).encode())
+        if self.replaces and sum(sizes) > room:
+            raise TooLarge(f"The flow history has {sum(sizes):,} bytes; the limit is {self.max_bytes:,}.")
+        while len(executions) > 1 and sum(sizes) > room:
+            del executions[0], sizes[0]
+        text = dumps(document | {"executions": executions})
         return Step(Write(self.key, text, base, kept_until), Kept(kept_until), self)
+
+    def _was_deleted(self, tombstone: Tombstone | None) -> bool:
+        """Whether all these executions were kept before their history was deleted."""
+        if tombstone is None or tombstone.because != "deleted" or self.replaces:
+            return False
+        times = [time for record in self.records if (time := instant_of(record.get("cached_at")))]
+        return len(times) == len(self.records) and all(time <= tombstone.deleted_at for time in times)
+
+
+def _with(operations: tuple[Operation, ...], operation: str) -> tuple[Operation, ...]:
+    return kept((*operations, Operation(operation, 0, 0, 0)))
 
 
 AnyChange = SessionChange | Renewal | Deletion | ExecutionChange | FlowChange

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ValidationError, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
+from pydantic import (
+    BaseModel,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
 from agentic_flywheel.errors import Damaged, NewerSchema
@@ -53,13 +60,17 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """That a document was deleted (or expired, on a child that cannot expire keys) at `revision`."""
+    """That a document was deleted (or expired, on a child that cannot expire keys) at `revision`.
+
+    It names the writes that the document held, so that one of them is not taken for new when it is sent again.
+    """
 
     id: str
     revision: int
     deleted_at: datetime
     kept_until: datetime | None
     because: Origin = "deleted"
+    operations: tuple[Operation, ...] = ()
 
 
 def micros(time: datetime) -> int:
@@ -89,9 +100,9 @@ def iso(time: datetime | None) -> str | None:
 def encode(document: Document) -> str:
     """The text of a session document."""
     began = {"began": document.began} if document.began > 1 else {}
-    operations = [[o.turns, o.added, o.revision, o.id] for o in document.operations]
     # Last, because the end of a document names the write that made it.
-    return dumps({"schema_version": SCHEMA_VERSION} | public(document) | began | {"operations": operations})
+    operations = {"operations": listed(document.operations)}
+    return dumps({"schema_version": SCHEMA_VERSION} | public(document) | began | operations)
 
 
 def public(document: Document) -> JSONObject:
@@ -132,7 +143,17 @@ def encode_tombstone(tombstone: Tombstone) -> str:
         "deleted_at": iso(tombstone.deleted_at),
         "kept_until": iso(tombstone.kept_until),
         "because": tombstone.because,
+        "operations": listed(tombstone.operations),
     })  # fmt: skip
+
+
+def listed(operations: tuple[Operation, ...]) -> list[list[object]]:
+    """The writes as a document names them."""
+    return [[o.turns, o.added, o.revision, o.id] for o in operations]
+
+
+def _operations(stored: list[tuple[int, int, int, str]]) -> tuple[Operation, ...]:
+    return tuple(Operation(name, revision, turns, added) for turns, added, revision, name in stored)
 
 
 def load(text: str, what: str) -> JSONObject:
@@ -162,11 +183,24 @@ def revision_in(data: Mapping[str, Any]) -> int:
 
 def kept_until_in(data: JSONObject) -> datetime | None:
     """When a document expires; a time that cannot be read never comes."""
+    return instant_of(data.get("kept_until"))
+
+
+def instant_of(value: object) -> datetime | None:
+    """The time in a field; `None` for one that cannot be read, or says no offset."""
     try:
-        value = datetime.fromisoformat(data["kept_until"])
-    except (KeyError, TypeError, ValueError):
+        time = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
         return None
-    return value if value.tzinfo else None
+    return time if time and time.tzinfo else None
+
+
+def operations_in(data: JSONObject) -> tuple[Operation, ...]:
+    """The writes that a document or tombstone names; none where what is there is not such a list."""
+    try:
+        return _operations(_OPERATIONS.validate_python(data.get("operations", [])))
+    except ValidationError:
+        return ()
 
 
 def tombstone_in(data: JSONObject, what: str) -> Tombstone | None:
@@ -178,7 +212,8 @@ def tombstone_in(data: JSONObject, what: str) -> Tombstone | None:
         deleted_at, kept_until = aware(stored.deleted_at), _aware(stored.kept_until)
     except OverflowError:
         raise Damaged(f"What is stored as {what} has a time that no calendar has.") from None
-    return Tombstone(stored.id, revision_in(data), deleted_at, kept_until, stored.because)
+    operations = _operations(stored.operations)
+    return Tombstone(stored.id, revision_in(data), deleted_at, kept_until, stored.because, operations)
 
 
 def tombstone_of(text: str) -> Tombstone | None:
@@ -242,7 +277,7 @@ def _document(stored: "_StoredSession", data: JSONObject, session_id: str) -> Do
         title=stored.title,
         summary=stored.summary,
         tags=tuple(stored.tags),
-        operations=tuple(Operation(name, revision, turns, added) for turns, added, revision, name in stored.operations),
+        operations=_operations(stored.operations),
         began=stored.began,
         extra={name: value for name, value in data.items() if name not in _KNOWN},
     )
@@ -294,8 +329,10 @@ class _StoredTombstone(BaseModel):
     deleted_at: datetime
     kept_until: datetime | None = None
     because: Origin = "deleted"
+    operations: list[tuple[int, int, int, str]] = []
 
 
+_OPERATIONS = TypeAdapter(list[tuple[int, int, int, str]])
 _KNOWN = (_StoredSession.model_fields.keys() - {"metadata"}) | {"schema_version", "_schema_version", "id", "revision"}
 
 OLDER = {"shape": "_schema_version"}

@@ -14,7 +14,7 @@ from agentic_flywheel.places import Places, StoredIn
 from agentic_flywheel.request import check_ttl
 from agentic_flywheel.results import CacheResult, ExecutionResult, FlowHistoryResult, reason_of
 
-_BOOKKEEPING = ("schema_version", "operation")
+_BOOKKEEPING = ("schema_version", "operation", "operations")
 """Fields of a stored execution that are the store's own affair."""
 
 

@@ -73,8 +73,8 @@ class LocalPlace(Protocol):
         """Take such a text away, or a copy."""
         ...
 
-    def remember(self, *writes: Write) -> None:
-        """Keep copies of what the stash holds, except where a change of that key is still pending."""
+    def remember(self, *writes: Write) -> bool:
+        """Keep copies of what the stash holds, except where a change of that key is still pending; whether of all."""
         ...
 
     def bury(self, tombstones: Sequence[Write]) -> None:
@@ -177,8 +177,9 @@ class NoJournal:
     def drop(self, key: str) -> None:
         """Nothing to take away."""
 
-    def remember(self, *writes: Write) -> None:
+    def remember(self, *writes: Write) -> bool:  # noqa: ARG002
         """Keep no copy."""
+        return True
 
     def bury(self, tombstones: Sequence[Write]) -> None:
         """Keep no copy."""

@@ -27,9 +27,9 @@ class Page:
 
 
 async def page(
-    journal: LocalPlace, stash: Stash | None, index: str, before: tuple[int, str] | None, limit: int, patience: float
+    journal: LocalPlace, stash: Stash | None, index: str, before: tuple[int, str] | None, limit: int, bound: float
 ) -> Page:
-    """A page of the list: the stash's, with what is pending here; without the stash, the journal's.
+    """A page of the list: the stash's, if it answers till `bound`, with what is pending here; else the journal's.
 
     Raises:
         Unavailable: there is neither.
@@ -38,9 +38,9 @@ async def page(
     why = ""
     if stash:
         try:
-            await stash.ready(stash.deadline(at_least=patience))
+            await stash.ready(bound)
             if stash.atomic:
-                return await _shared_page(journal, stash, index, before, limit)
+                return await _shared_page(journal, stash, index, before, limit, min(bound, stash.deadline()))
         except StashUnavailable as exc:
             logger.info("Listing this machine's sessions only: %s", exc)
             why = str(exc)
@@ -49,11 +49,11 @@ async def page(
 
 
 async def _shared_page(
-    journal: LocalPlace, stash: Stash, index: str, before: tuple[int, str] | None, limit: int
+    journal: LocalPlace, stash: Stash, index: str, before: tuple[int, str] | None, limit: int, deadline: float
 ) -> Page:
-    listed, unlisted = await stash.recent_and_unlisted(index, before, limit)
-    if unlisted and await _put_in_list(stash, index, unlisted):
-        listed, _ = await stash.recent_and_unlisted(index, before, limit)
+    listed, unlisted = await stash.recent_and_unlisted(index, before, limit, deadline)
+    if unlisted and await _put_in_list(stash, index, unlisted, deadline):
+        listed, _ = await stash.recent_and_unlisted(index, before, limit, deadline)
     more = len(listed) == limit
     unsent: list[Entry] = []
     deleted: set[str] = set()
@@ -68,16 +68,16 @@ async def _shared_page(
     return Page(entries, end if more else None, shared=True)
 
 
-async def _put_in_list(stash: Stash, index: str, members: list[str]) -> bool:
+async def _put_in_list(stash: Stash, index: str, members: list[str], deadline: float) -> bool:
     """List sessions that somebody stored without listing them; whether there was one."""
     put = False
     for member in members:
         key = stash.session_key(member)
         with contextlib.suppress(DocumentError):
-            if text := await stash.read(key):
+            if text := await stash.read(key, deadline):
                 copy = as_copy(key, text, member, index)
                 if copy.entry:
-                    await stash.put_in_list(copy.entry)
+                    await stash.put_in_list(copy.entry, deadline)
                     put = True
     return put
 

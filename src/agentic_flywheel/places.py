@@ -19,6 +19,7 @@ from agentic_flywheel.change import Change, expired
 from agentic_flywheel.changes import AnyChange, as_copy, dump_change
 from agentic_flywheel.coaia.stash import Stash, TooLargeForMirror, revision_of
 from agentic_flywheel.errors import (
+    Conflict,
     DeletedMeanwhile,
     Disabled,
     DocumentError,
@@ -124,9 +125,9 @@ class Places:
         """
         await self._upkeep.drain()
 
-    def bound(self) -> float:
-        """The event loop's time by which what begins now must be done: one bound for all the writes of one answer."""
-        return self.stash.deadline() if self.stash else 0.0
+    def bound(self, *, reading: bool = False) -> float:
+        """The event loop's time by which what begins now must be done: one bound for all that one answer needs."""
+        return self.stash.deadline(at_least=self._patience if reading else 0.0) if self.stash else 0.0
 
     async def write(self, change: Change[Answer], bound: float | None = None) -> Placed[Answer]:
         """Apply a change where it can be kept.
@@ -141,7 +142,7 @@ class Places:
         async with self._locks.of(change.key):
             # Numbered here, because the writes of a key must be made in the order of their numbers.
             change = change.named(self._writer.next())
-            pending, why = self.stash is not None, ""
+            pending, why, sent = self.stash is not None, "", False
             if self._outbox:
                 try:
                     deadline = await self._ready(self._outbox.stash, bound)
@@ -151,6 +152,7 @@ class Places:
                         # What may be pending there, unread, must not be taken for done because this one is.
                         self._writer = Writer()
                         change = change.named(self._writer.next())
+                    sent = True
                     return Placed("redis", await self._write_to_stash(self._outbox, change, deadline))
                 except TooLargeForMirror:
                     pending = False
@@ -161,6 +163,11 @@ class Places:
                 answer = await in_thread(self._write_to_journal, change, pending)
             except JournalUnavailable as exc:
                 raise JournalUnavailable(f"{why}{exc}") from exc
+            except Conflict as exc:
+                if not sent:
+                    raise
+                # Somebody of this machine saved meanwhile, yet Redis may take, or have taken, this one before that.
+                raise StashUnavailable(f"{why}Whether it was saved is not known: save the same again.") from exc
             self._upkeep.wake()
             return Placed("journal", answer)
 
@@ -186,8 +193,10 @@ class Places:
                 else:
                     await in_thread(self._write_to_journal, renewal, pending=False)
 
-    async def read(self, key: str, member: str = "", index: str = "") -> Found:
+    async def read(self, key: str, member: str = "", index: str = "", bound: float | None = None) -> Found:
         """What is stored under `key`, expired or not; a session (`member` of `index`) is copied to the journal.
+
+        What is known here is not waited for as long as `bound` may allow.
 
         Raises:
             Unavailable: it is not known.
@@ -206,7 +215,7 @@ class Places:
                 size = len(copy.text) if copy else 0
                 now = asyncio.get_running_loop().time()
                 deadline = self.stash.deadline(size, at_least=0.0 if known else self._patience) - (now - began)
-                deadline = max(deadline, now + AFTER_WAITING_SECONDS)
+                deadline = max(deadline if bound is None else min(deadline, bound), now + AFTER_WAITING_SECONDS)
                 with contextlib.suppress(JournalUnavailable):
                     await self._outbox.drain(key, deadline)
                 text = await self.stash.read(key, deadline)
@@ -223,7 +232,7 @@ class Places:
                     await self._remember(as_copy(key, text, member, index))
             return Found(text, "redis", stale=False)
 
-    async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> Page:
+    async def recent(self, index: str, before: tuple[int, str] | None, limit: int, bound: float | None = None) -> Page:
         """A page of the list.
 
         Raises:
@@ -231,7 +240,8 @@ class Places:
 
         """
         self.check_enabled()
-        return await page(self.journal, self.stash, index, before, limit, self._patience)
+        bound = self.bound(reading=True) if bound is None else bound
+        return await page(self.journal, self.stash, index, before, limit, bound)
 
     async def keys(self, prefix: str, bound: float) -> list[str]:
         """The keys that begin with `prefix`, here and, if it answers till `bound`, in the stash."""
@@ -258,7 +268,11 @@ class Places:
             exc.kept = await self._kept_here(change, copy, exc.buried)
             raise
         if step.write:
-            await self._remember(*(write for write in (step.write, step.replaced, step.loser) if write))
+            writes = [write for write in (step.write, step.replaced, step.loser) if write]
+            if not await self._remember(*writes):
+                # Another process of this machine has something pending: what is shown here shall hold both.
+                with contextlib.suppress(JournalUnavailable, DocumentError):
+                    await in_thread(self._write_to_journal, change, pending=False)
         return step.answer
 
     async def _kept_here(self, change: Change[Answer], copy: Write | None, revision: int) -> bool:
@@ -311,8 +325,9 @@ class Places:
             logger.info("%s", exc)
             return None
 
-    async def _remember(self, *writes: Write) -> None:
+    async def _remember(self, *writes: Write) -> bool:
         try:
-            await in_thread(self.journal.remember, *writes)
+            return await in_thread(self.journal.remember, *writes)
         except JournalUnavailable as exc:
             logger.warning("Kept in Redis only: %s", exc)
+            return True

@@ -74,6 +74,8 @@ class SessionChange(BaseChange):
         """Merge into what is stored, or begin a session."""
         current = decode(base, self.session_id) if base is not None else None
         alive = current if isinstance(current, Document) and (held or not expired(current.kept_until, now)) else None
+        if isinstance(current, Tombstone) and (done := find(current.operations, self.operation, self.retry)):
+            return Step(None, Saved(done.revision, done.turns, done.added, None, []), self)  # deleted since
         if alive and (done := find(alive.operations, self.operation, self.retry)):
             saved = Saved(done.revision, done.turns, done.added, alive.kept_until, alive.session.history)
             loser = self._as_older(self._merged(alive, self.turns or [], now), done.revision - 1)
@@ -94,6 +96,8 @@ class SessionChange(BaseChange):
 
         added = self._added(alive)
         document = self._merged(alive, added, now)
+        if current and not alive:  # what was sent to the life before must not be taken for new in this one
+            document = replace(document, operations=current.operations)
         unchanged = (
             alive is not None and replace(document, saved_at=alive.saved_at, kept_until=alive.kept_until) == alive
         )

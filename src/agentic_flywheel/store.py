@@ -172,11 +172,12 @@ class SessionStore:
             raise InvalidArgument("max_tokens must be at least 1.")
         if before_turn is not None and before_turn < 0:
             raise InvalidArgument("before_turn must be 0 or more: it is the position before which turns are wanted.")
+        bound = self.places.bound(reading=True)
         try:
             self.places.check_enabled()
             if not session_id:
-                return await self._resume_latest(memory, user_id, max_tokens, before_turn)
-            document, found = await self.load(session_id)
+                return await self._resume_latest(memory, user_id, max_tokens, before_turn, bound)
+            document, found = await self.load(session_id, bound)
             if revision is not None and not (isinstance(document, Document) and document.revision == revision):
                 return await self._resume_older(session_id, revision, document, max_tokens, before_turn)
         except DocumentError as exc:
@@ -185,7 +186,7 @@ class SessionStore:
             return ResumeResult(found=False, reason=reason_of(exc), message=str(exc))
         if not isinstance(document, Document):
             memory.forget(session_id)  # it is told that there is none
-            return await self._not_found(session_id, user_id, document)
+            return await self._not_found(session_id, user_id, document, bound)
         return self._resumed(memory, document, found, max_tokens, before_turn)
 
     async def _resume_older(
@@ -210,8 +211,10 @@ class SessionStore:
         number = current.revision if isinstance(current, Document) else None
         return ResumeResult(found=False, reason="not_found", message=text, revision=number)
 
-    async def list_sessions(self, wanted: Wanted, limit: int = 20, cursor: str = "") -> ListResult:
-        """Listing rows, newest first."""
+    async def list_sessions(
+        self, wanted: Wanted, limit: int = 20, cursor: str = "", bound: float | None = None
+    ) -> ListResult:
+        """Listing rows, newest first; `bound` is that of the answer that they are a part of."""
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidArgument(f"limit must be from 1 to {MAX_PAGE}.")
         if wanted.status:
@@ -221,7 +224,7 @@ class SessionStore:
         rows: list[tuple[Entry, JSONObject]] = []
         while True:
             try:
-                page = await self.places.recent(self._keys.index, before, max(READ_AHEAD, limit + 1))
+                page = await self.places.recent(self._keys.index, before, max(READ_AHEAD, limit + 1), bound)
             except Unavailable as exc:
                 return ListResult(sessions=[row for _, row in rows], scope="this machine", message=str(exc))
             rows += wanted.rows(page.entries, self._clock())
@@ -262,7 +265,7 @@ class SessionStore:
         unasked = deleted.reason == "not_found" and placed.stored_in == "journal" and self.places.stash is not None
         return DeleteResult(deleted=False, reason="unavailable" if unasked else deleted.reason)
 
-    async def load(self, session_id: str) -> tuple[Document | Tombstone | None, Found]:
+    async def load(self, session_id: str, bound: float | None = None) -> tuple[Document | Tombstone | None, Found]:
         """What is stored of a session; an expired document on a child that cannot expire keys is overwritten.
 
         Raises:
@@ -271,7 +274,7 @@ class SessionStore:
         """
         check_id(session_id, "session_id")
         key = self._keys.session(session_id)
-        found = await self.places.read(key, session_id, self._keys.index)
+        found = await self.places.read(key, session_id, self._keys.index, bound)
         document = decode(found.text, session_id) if found.text is not None else None
         stash = self.places.stash
         if isinstance(document, Document) and stash and stash.atomic and found.source == "redis":
@@ -295,11 +298,11 @@ class SessionStore:
         return until is not None and ((steady and until >= self._began) or self._clock() - until < BY_THE_CLOCK)
 
     async def _resume_latest(
-        self, memory: Memory, user_id: str, max_tokens: int, before_turn: int | None
+        self, memory: Memory, user_id: str, max_tokens: int, before_turn: int | None, bound: float
     ) -> ResumeResult:
-        page = await self.list_sessions(Wanted(user_id=user_id), limit=SUGGESTIONS)
+        page = await self.list_sessions(Wanted(user_id=user_id), limit=SUGGESTIONS, bound=bound)
         for row in page.sessions:
-            document, found = await self.load(row["id"])
+            document, found = await self.load(row["id"], bound)
             if isinstance(document, Document):  # a listed session may be gone by now
                 return self._resumed(memory, document, found, max_tokens, before_turn)
         stash = self.places.stash
@@ -307,8 +310,10 @@ class SessionStore:
             return ResumeResult(found=False, reason="unavailable")
         return ResumeResult(found=False, reason="not_found")
 
-    async def _not_found(self, session_id: str, user_id: str, tombstone: Tombstone | None) -> ResumeResult:
-        page = await self.list_sessions(Wanted(user_id=user_id), limit=READ_AHEAD)
+    async def _not_found(
+        self, session_id: str, user_id: str, tombstone: Tombstone | None, bound: float
+    ) -> ResumeResult:
+        page = await self.list_sessions(Wanted(user_id=user_id), limit=READ_AHEAD, bound=bound)
         ids = [row["id"] for row in page.sessions]
         near = difflib.get_close_matches(session_id, ids, SUGGESTIONS)
         near += [i for i in ids if i not in near and session_id.casefold() in i.casefold()]

@@ -24,6 +24,7 @@ from agentic_flywheel.changes import (
 )
 from agentic_flywheel.codec import Tombstone, decode
 from agentic_flywheel.errors import Conflict, Damaged, NewerSchema
+from agentic_flywheel.operations import Writer
 from agentic_flywheel.saving import Renewal, SessionChange
 
 from .conftest import Clock
@@ -40,16 +41,19 @@ def deletion(**more: Any) -> Deletion:
     return Deletion(key=KEY, operation="d", member="s", index="p:index", **more)
 
 
+WRITER = Writer()
+
+
 def execution(name: str = "e1", result: Any = None, ttl: int = 60) -> ExecutionChange:
     record = {"id": name, "result": result or {}}
-    return ExecutionChange(key=f"p:execution:{name}", operation=f"o-{name}", record=record, ttl_seconds=ttl)
+    return ExecutionChange(key=f"p:execution:{name}", operation=WRITER.next(), record=record, ttl_seconds=ttl)
 
 
 def flow(*names: str, result: Any = None, ttl: int = 60, max_bytes: int = 100_000, **more: Any) -> FlowChange:
     records = [{"id": name, "result": result or {}} for name in names]
     return FlowChange(
         key="p:history:s:f",
-        operation=f"o-{names}",
+        operation=WRITER.next(),
         session_id="s",
         flow_id="f",
         records=records,
@@ -121,6 +125,20 @@ def test_a_tombstone_is_put_back_over_what_it_beats_only(clock: Clock):
     assert burial.apply(None, clock.move(days=400)).write is None
 
 
+def test_an_execution_that_was_deleted_with_its_history_is_not_added_again(clock: Clock):
+    record = {"id": "e", "result": {}, "cached_at": clock().isoformat()}
+    change = FlowChange(
+        key="p:history:s:f", session_id="s", flow_id="f", records=[record], ttl_seconds=9, max_bytes=9999
+    )
+    first = change.apply(None, clock()).write
+    assert first
+    gone = Deletion(key=change.key, member="").apply(first.text, clock.move(seconds=1)).write
+    assert gone
+    assert change.apply(gone.text, clock()).write is None
+    later = record | {"cached_at": clock.move(seconds=1).isoformat()}
+    assert flow("e").model_copy(update={"records": [later]}).apply(gone.text, clock()).write
+
+
 def test_an_expired_document_is_buried_and_was_not_there_to_delete(clock: Clock):
     step = deletion().apply(session(kept_until=clock()), clock())
     assert step.write
@@ -189,12 +207,14 @@ def test_a_newer_execution_is_never_written_over(clock: Clock):
         execution().apply('{"schema_version": 2}', clock())
 
 
-def test_an_execution_applied_twice_is_the_same_execution(clock: Clock):
-    first = execution(result={"n": 1}).apply(None, clock()).write
+def test_an_execution_that_arrived_is_not_written_again_not_even_after_later_ones(clock: Clock):
+    earlier, later = execution(result={"n": 1}), execution(result={"n": 2})
+    first = earlier.apply(None, clock()).write
     assert first
-    second = execution(result={"n": 1}).apply(first.text, clock()).write
+    assert earlier.apply(first.text, clock()).write is None
+    second = later.apply(first.text, clock()).write
     assert second
-    assert json.loads(second.text) | {"revision": 1} == json.loads(first.text)
+    assert earlier.apply(second.text, clock()).write is None
 
 
 # flow histories
@@ -214,7 +234,9 @@ def test_an_execution_is_in_its_flows_history_once(clock: Clock):
 def test_the_same_append_twice_has_the_effect_of_one(before: list[str], name: str):
     now = Clock()()
     base = history(now, *(flow(each) for each in before)) if before else None
-    once = history(now, flow(name), base=base)
+    change = flow(name)
+    once = history(now, change, base=base)
+    assert change.apply(once, now).write is None
     assert flow_executions(history(now, flow(name), base=once), now) == flow_executions(once, now)
 
 

@@ -421,6 +421,15 @@ def test_a_deletion_wins_over_a_save_that_is_based_on_what_it_deleted(clock: Clo
     assert save("d", based_on=3).apply(afresh.write.text, clock()).answer.turns == 2
 
 
+def test_a_write_that_was_deleted_with_its_session_is_not_made_again(clock: Clock):
+    first = save("a", operation="ab.1")
+    gone = buried(applied(None, clock(), first), clock())
+    assert first.apply(gone, clock()).write is None
+    afresh = applied(gone, clock(), save("b", operation="cd.1"))
+    assert first.apply(afresh, clock()).write is None
+    assert words(document(afresh).session.history) == ["b"]
+
+
 def test_an_expiry_wins_over_nobody(clock: Clock):
     base = applied(None, clock(), save("a", ttl_seconds=5))
     clock.move(seconds=6)

@@ -232,10 +232,10 @@ class Stash:
         except (TypeError, ValueError) as exc:
             raise StashUnavailable(NONSENSE) from exc
 
-    async def put_in_list(self, entry: Entry) -> None:
+    async def put_in_list(self, entry: Entry, deadline: float) -> None:
         """List a session that was stored by somebody who keeps no list."""
         arguments = {"index": entry.index, "member": entry.member, "score": entry.saved_at, "note": entry.note}
-        await self._call("coaia_index", arguments, self.deadline())
+        await self._call("coaia_index", arguments, deadline)
 
     async def keys(self, prefix: str, deadline: float | None = None) -> list[str]:
         """The keys that begin with `prefix`; none on a mirror, which cannot list."""

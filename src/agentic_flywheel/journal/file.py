@@ -13,6 +13,9 @@ FILE_NAME = "journal.sqlite3"
 SCHEMA = 2
 """The journal file's own version, kept in SQLite's `user_version`; a newer one is refused untouched."""
 
+NO_VERSION = 2**20
+"""A number that no version will ever have: it is damage."""
+
 BUSY_SECONDS = 5.0
 """How long a write waits for another process's transaction; they last milliseconds."""
 
@@ -98,7 +101,7 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
 
 
 def _known(version: int, path: Path) -> int:
-    if version > SCHEMA:
+    if SCHEMA < version < NO_VERSION:
         raise JournalUnavailable(
             f"The journal {path} has version {version}; this program knows up to {SCHEMA}. Update the program."
         )

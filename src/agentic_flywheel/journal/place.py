@@ -115,12 +115,13 @@ class Journal:
             return _copy(db, key)
 
     @_again_if_replaced
-    def remember(self, *writes: Write) -> None:
-        """Keep copies of what the stash holds, except where a change of that key is still pending."""
+    def remember(self, *writes: Write) -> bool:
+        """Keep copies of what the stash holds, except where a change of that key is still pending; whether of all."""
         with self._transaction() as db:
-            for write in writes:
-                if not _is_pending(db, write.key):
-                    self._put(db, write, self._place)
+            free = [write for write in writes if not _is_pending(db, write.key)]
+            for write in free:
+                self._put(db, write, self._place)
+        return len(free) == len(writes)
 
     @_again_if_replaced
     def bury(self, tombstones: Sequence[Write]) -> None:

@@ -1,0 +1,18 @@
+"""The chaos runner's short run: a fixed seed, all the kinds of faults, and nothing may be wrong in the end."""
+
+from pathlib import Path
+
+from .book import KINDS
+from .report import table
+from .run import run
+
+SEED = 14
+FAULTS = 25
+
+
+async def test_nothing_acknowledged_is_lost_undone_doubled_or_misreported_whatever_dies(tmp_path: Path) -> None:
+    log = tmp_path / "events.jsonl"
+    book = await run(SEED, FAULTS, tmp_path / "run", log)
+    assert book.faults.total() == FAULTS
+    assert book.acknowledged > FAULTS
+    assert {kind: book.violations[kind] for kind in KINDS} == dict.fromkeys(KINDS, 0), f"{table([book])}\n{log}"
