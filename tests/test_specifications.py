@@ -50,6 +50,13 @@ def test_every_test_of_the_library_holds_a_promise():
     assert sorted(there - held) == []
 
 
+def test_every_test_that_the_readme_names_exists():
+    named = set(re.findall(r"`(test_\w+\.py)::(test_\w+)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert len(named) > 20
+    folder = ROOT / "tests" / "tutorial"
+    assert sorted(named - {(file, name) for file, _ in named for name in names_of_tests_in(folder / file)}) == []
+
+
 @pytest.mark.parametrize("path", SPECIFICATIONS, ids=lambda path: path.name)
 def test_every_link_of_a_specification_leads_somewhere(path: Path):
     links = LINK.findall(path.read_text(encoding="utf-8"))

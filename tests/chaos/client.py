@@ -103,7 +103,9 @@ class Client:
         if not answer.get("saved"):
             # The first try of a save that is sent again may have been the one that somebody's save came after.
             write.outcome, write.reason = "unknown" if write.repeated else "refused", str(answer.get("reason"))
-            if write.reason != "conflict":
+            if write.reason == "unavailable" and "expected_revision" in arguments and "not known" in answer["message"]:
+                write.outcome = "unknown"  # sent to a Redis that froze, and this machine has saved since
+            elif write.reason != "conflict":
                 self._caller.wrong(shared.id, "a save was refused though the journal works", **write.facts())
             return
         write.outcome, write.stored_in = "acknowledged", answer["stored_in"]
