@@ -255,3 +255,18 @@ def test_a_wrong_setting_never_shows_a_password(
     assert done.returncode != 0
     assert PASSWORD not in done.stdout + done.stderr
     assert ("REDIS_PORT" if "REDIS_PORT" in setting else "REDIS_URL") in done.stdout + done.stderr
+
+
+# purge
+
+
+def test_purge_empties_the_copies_of_what_redis_holds_and_says_so(server_env: dict[str, str]):
+    with WireServer(server_env) as server:
+        server.warm().call("save_session", session_id="s", history=turns("one"))
+        assert server.call("persistence_status")["journal"]["replica"]["documents"] == 1
+    told = run(server_env, "purge")
+    assert told.returncode == 0
+    assert "Removed 1 copy" in told.stdout
+    with WireServer(server_env) as server:
+        assert server.call("persistence_status")["journal"]["replica"]["documents"] == 0
+        assert server.call("resume_session", session_id="s")["source"] == "redis"

@@ -1,0 +1,122 @@
+"""What this machine keeps of a Redis: up to a cap, put back when it is lost, never instead of what is here alone."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from agentic_flywheel.journal import FILE_NAME, SCHEMA, Journal
+from agentic_flywheel.journal.file import _VERSIONS
+from agentic_flywheel.keyvalue import Write
+from agentic_flywheel.local import Known
+
+from .conftest import Clock
+
+CAP = 10_000
+
+
+def text(revision: int = 1, size: int = 0) -> str:
+    return f'{{"schema_version":1,"id":"s","revision":{revision},"filling":"{"x" * size}"}}'
+
+
+def copy(key: str, size: int = 1000) -> Write:
+    return Write(key, text(size=size), None, None)
+
+
+@pytest.fixture
+def small(tmp_path: Path, clock: Clock):
+    journal = Journal(tmp_path / "data", clock, place="redis", cap=CAP)
+    yield journal
+    journal.close()
+
+
+def kept(journal: Journal) -> list[str]:
+    return journal.keys("")
+
+
+def test_copies_are_kept_up_to_the_cap_and_those_longest_untouched_go(small: Journal, clock: Clock):
+    for number in range(20):
+        clock.move(seconds=1)
+        small.remember(copy(f"k{number:02}"))
+    small.purge_expired()
+    assert 5 < len(kept(small)) < 10
+    assert kept(small) == [f"k{number:02}" for number in range(20 - len(kept(small)), 20)]
+    state = small.state()
+    assert (state.copies, state.replica_bytes <= CAP) == (len(kept(small)), True)
+
+
+def test_what_is_here_alone_is_never_dropped_for_room(small: Journal, clock: Clock):
+    small.commit(copy("alone"))
+    small.commit(copy("pending"), "change")
+    small.remember(Write("grave", text(), None, None, tombstone=True))
+    for number in range(20):
+        clock.move(seconds=1)
+        small.remember(copy(f"k{number:02}"))
+    small.purge_expired()
+    assert {"alone", "pending"} <= set(kept(small))
+    assert small.copy("grave")
+
+
+def test_purging_empties_the_replica_only_and_gives_the_room_back(small: Journal):
+    small.commit(copy("alone"))
+    small.commit(copy("pending"), "change")
+    for number in range(8):
+        small.remember(copy(f"k{number}"))
+    before = small.state().bytes
+    assert small.purge() == 8
+    assert kept(small) == ["alone", "pending"]
+    state = small.state()
+    assert (state.copies, state.pending) == (0, 1)
+    assert state.bytes < before
+
+
+def test_what_was_lost_is_doubted_until_it_is_there_tombstones_first(small: Journal):
+    small.remember(copy("a"), copy("b"))
+    small.remember(Write("grave", text(), None, None, tombstone=True))
+    small.commit(copy("alone"))
+    assert small.known() is None
+    small.know(Known("one", "run", "0-0"), lost=False)
+    assert small.doubtful(10) == []
+    small.know(Known("two", "run", "1-0"), lost=True)
+    assert small.known() == Known("two", "run", "1-0")
+    assert small.doubtful(10)[0] == "grave"
+    assert sorted(small.doubtful(10)) == ["a", "b", "grave"]
+    small.is_there(["a", "grave"])
+    small.remember(copy("b"))
+    assert small.doubtful(10) == []
+
+
+def test_what_another_redis_held_is_no_business_of_this_one(small: Journal, tmp_path: Path, clock: Clock):
+    small.remember(copy("theirs"))
+    with closing(Journal(tmp_path / "data", clock, place="another", cap=CAP)) as journal:
+        journal.know(Known("one", "", "0-0"), lost=True)
+        assert journal.doubtful(10) == []
+        assert journal.copy("theirs")
+
+
+def test_a_tombstone_that_was_announced_beats_every_revision_up_to_its_own(small: Journal):
+    small.remember(Write("old", text(2), None, None), Write("new", text(3), None, None))
+    small.commit(Write("pending", text(2), None, None), "change")
+    small.bury([Write(key, text(2), None, None, tombstone=True) for key in ("old", "new", "pending", "unknown")])
+    assert sorted(kept(small)) == ["new", "pending"]
+    assert small.copy("unknown")
+
+
+def test_a_journal_of_the_first_version_is_brought_up_to_date_with_all_it_holds(tmp_path: Path, clock: Clock):
+    (tmp_path / "data").mkdir()
+    with closing(sqlite3.connect(tmp_path / "data" / FILE_NAME)) as db:
+        for statement in _VERSIONS[0].split(";"):
+            db.execute(statement)
+        db.execute("INSERT INTO documents (key, text, tombstone) VALUES ('k', 'text', 0)")
+        db.execute("INSERT INTO outbox (key, change) VALUES ('k', 'change')")
+        db.execute("PRAGMA user_version = 1")
+        db.commit()
+    with closing(Journal(tmp_path / "data", clock, place="redis")) as journal:
+        there = journal.copy("k")
+        assert there
+        assert there.text == "text"
+        assert [item.change for item in journal.pending()] == ["change"]
+        assert journal.state().copies == 0
+    with closing(sqlite3.connect(tmp_path / "data" / FILE_NAME)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
