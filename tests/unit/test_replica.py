@@ -95,6 +95,20 @@ def test_what_another_redis_held_is_no_business_of_this_one(small: Journal, tmp_
         assert journal.copy("theirs")
 
 
+def test_an_older_copy_that_comes_later_does_not_take_the_place_of_a_newer_one(small: Journal):
+    small.remember(Write("k", text(3), None, None))
+    small.remember(Write("k", text(2), None, None))
+    there = small.copy("k")
+    assert there
+    assert there.text == text(3)
+    small.commit(Write("k", text(9), text(3), None), "change")
+    (item,) = small.pending()
+    small.settle([item.position], Write("k", text(4), None, None))
+    there = small.copy("k")
+    assert there
+    assert there.text == text(4), "a revision that was given here is none of the stash's"
+
+
 def test_a_tombstone_that_was_announced_beats_every_revision_up_to_its_own(small: Journal):
     small.remember(Write("old", text(2), None, None), Write("new", text(3), None, None))
     small.commit(Write("pending", text(2), None, None), "change")

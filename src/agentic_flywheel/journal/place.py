@@ -29,6 +29,9 @@ nothing."""
 DRAINED_AT_ONCE = 100
 """Changes read from the outbox at once; their texts may be large."""
 
+HEAD = 4000
+"""Characters that hold the head of any document, its revision included."""
+
 LEFT_WHEN_FULL = 0.9
 """The part of the cap to which the replica shrinks when it has grown beyond it."""
 
@@ -120,7 +123,7 @@ class Journal:
         with self._transaction() as db:
             free = [write for write in writes if not _is_pending(db, write.key)]
             for write in free:
-                self._put(db, write, self._place)
+                self._put_copy(db, write)
         return len(free) == len(writes)
 
     @_again_if_replaced
@@ -201,7 +204,7 @@ class Journal:
         with self._transaction() as db:
             db.executemany("DELETE FROM outbox WHERE position = ?", [(position,) for position in positions])
             if write and not _is_pending(db, write.key):
-                self._put(db, write, self._place)
+                self._put_copy(db, write)
 
     @_again_if_replaced
     def set_aside(self, position: int, why: str) -> None:
@@ -374,6 +377,14 @@ class Journal:
                 if db.in_transaction:  # SQLite itself rolls back after some errors, a full disk among them
                     db.execute("ROLLBACK")
                 raise
+
+    def _put_copy(self, db: sqlite3.Connection, write: Write) -> None:
+        """Put what the stash held, unless another process has meanwhile put what it held later."""
+        row = db.execute(
+            "SELECT substr(text, 1, ?) FROM documents WHERE key = ? AND place = ?", (HEAD, write.key, self._place)
+        ).fetchone()
+        if row is None or revision_at_head(row[0]) <= revision_at_head(write.text):
+            self._put(db, write, self._place)
 
     def _put(self, db: sqlite3.Connection, write: Write, place: str | None) -> None:
         entry = None if write.tombstone else write.entry
