@@ -17,7 +17,7 @@ import anyio
 
 from agentic_flywheel.change import Change, expired
 from agentic_flywheel.changes import AnyChange, as_copy, dump_change
-from agentic_flywheel.coaia.stash import Stash, TooLargeForMirror, revision_of
+from agentic_flywheel.coaia.stash import BYTES_A_SECOND, Stash, TooLargeForMirror, revision_of
 from agentic_flywheel.errors import (
     Conflict,
     DeletedMeanwhile,
@@ -215,7 +215,9 @@ class Places:
                 size = len(copy.text) if copy else 0
                 now = asyncio.get_running_loop().time()
                 deadline = self.stash.deadline(size, at_least=0.0 if known else self._patience) - (now - began)
-                deadline = max(deadline if bound is None else min(deadline, bound), now + AFTER_WAITING_SECONDS)
+                if bound is not None:
+                    deadline = min(deadline, bound + size / BYTES_A_SECOND)
+                deadline = max(deadline, now + AFTER_WAITING_SECONDS)
                 with contextlib.suppress(JournalUnavailable):
                     await self._outbox.drain(key, deadline)
                 text = await self.stash.read(key, deadline)
