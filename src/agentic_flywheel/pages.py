@@ -51,15 +51,16 @@ async def page(
 async def _shared_page(
     journal: LocalPlace, stash: Stash, index: str, before: tuple[int, str] | None, limit: int, deadline: float
 ) -> Page:
-    listed, unlisted = await stash.recent_and_unlisted(index, before, limit, deadline)
-    if unlisted and await _put_in_list(stash, index, unlisted, deadline):
-        listed, _ = await stash.recent_and_unlisted(index, before, limit, deadline)
-    more = len(listed) == limit
+    # What is here is read first: what is sent on meanwhile is then seen twice rather than not at all.
     unsent: list[Entry] = []
     deleted: set[str] = set()
     with contextlib.suppress(JournalUnavailable):
         unsent = await in_thread(journal.unsent, index)
         deleted.update(await in_thread(journal.unsent_deletions))
+    listed, unlisted = await stash.recent_and_unlisted(index, before, limit, deadline)
+    if unlisted and await _put_in_list(stash, index, unlisted, deadline):
+        listed, _ = await stash.recent_and_unlisted(index, before, limit, deadline)
+    more = len(listed) == limit
     hidden = {entry.member for entry in unsent}
     hidden.update(entry.member for entry in listed if stash.session_key(entry.member) in deleted)
     end = _order(listed[-1]) if listed and more else (0, "")
