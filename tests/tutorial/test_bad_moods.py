@@ -85,21 +85,6 @@ def test_a_journal_whose_file_was_removed_is_made_anew_and_not_written_into_nowh
         assert server.call("resume_session", session_id="after")["found"] is True
 
 
-@pytest.mark.parametrize("where", ["index", "index:notes"])
-def test_a_foreign_value_in_place_of_the_list_stops_no_save(redis: RedisServer, server_env: dict[str, str], where: str):
-    redis.client().set(f"{redis.prefix}:{where}", "junk")
-    with WireServer(server_env) as server:
-        wait_until(lambda: server.call("persistence_status")["mode"] == "redis", what="the child")
-        saved = server.call("save_session", session_id="s", history=TALK)
-        assert (saved["saved"], saved["stored_in"]) == (True, "redis")
-        assert server.call("resume_session", session_id="s")["found"] is True
-        listed = server.call("list_sessions")
-        assert (listed["scope"], [row["id"] for row in listed["sessions"]]) == ("this machine", ["s"])
-        redis.client().delete(f"{redis.prefix}:index", f"{redis.prefix}:index:notes")
-        listed = server.call("list_sessions")
-        assert (listed["scope"], [row["id"] for row in listed["sessions"]]) == ("shared", ["s"])
-
-
 def test_an_expired_execution_is_hidden_in_its_flow_as_well(place: Place):
     with place.server() as server:
         server.call("cache_result", execution_id="short", result={}, session_id="s", flow_id="f", ttl_seconds=1)

@@ -76,50 +76,6 @@ def test_a_newer_schema_is_refused_with_its_number_and_not_harmed(server_env: di
     assert redis.get(redis.session_key("s")) == newer
 
 
-@pytest.mark.parametrize(
-    "damage", ["", "no json", "[1]", "null", '{"schema_version": 1', '{"history": 5, "id": "s"}', '"text"']
-)
-def test_a_damaged_document_is_named_and_not_harmed(damage: str, server_env: dict[str, str], redis: RedisServer):
-    put(redis, damage)
-    with WireServer(server_env) as server:
-        resumed = server.call("resume_session", session_id="s")
-        assert (resumed["found"], resumed["reason"]) == (False, "damaged")
-        saved = server.call("save_session", session_id="s", history=TALK)
-        assert (saved["saved"], saved["reason"]) == (False, "damaged")
-        assert server.call("save_session", session_id="other", history=TALK)["stored_in"] == "redis"
-        assert [row["id"] for row in server.call("list_sessions")["sessions"] if row["id"] != "s"] == ["other"]
-    assert redis.get(redis.session_key("s")) == damage
-
-
-def test_a_key_of_another_kind_is_not_harmed_and_stops_nothing(server_env: dict[str, str], redis: RedisServer):
-    with redis.client() as client:
-        client.rpush(redis.session_key("s"), "somebody's list")
-    with WireServer(server_env) as server:
-        assert server.call("resume_session", session_id="s")["found"] is False
-        server.call("save_session", session_id="s", history=TALK)
-        assert server.call("save_session", session_id="other", history=TALK)["stored_in"] == "redis"
-    with redis.client() as client:
-        assert client.lrange(redis.session_key("s"), 0, -1) == ["somebody's list"]
-
-
-def test_a_damaged_execution_or_history_is_not_harmed_and_not_called_empty(
-    server_env: dict[str, str], redis: RedisServer
-):
-    with redis.client() as client:
-        client.set(f"{redis.prefix}:history:s:f", "no json")
-        client.set(f"{redis.prefix}:execution:e", "no json")
-    with WireServer(server_env) as server:
-        server.warm()
-        assert (one := server.call("get_result", execution_id="e"))["found"] is False
-        assert (all_of_it := server.call("get_flow_history", session_id="s", flow_id="f"))["found"] is False
-        assert (one["reason"], all_of_it.get("reason")) == ("damaged", "damaged")
-        cached = server.call("cache_result", result={"n": 1}, execution_id="e2", session_id="s", flow_id="f")
-        assert cached["cached"] is server.call("get_result", execution_id="e2")["found"], "told as it is"
-        assert server.call("cache_result", result={"n": 2}, execution_id="e3")["cached"] is True
-    assert redis.get(f"{redis.prefix}:history:s:f") == "no json"
-    assert redis.get(f"{redis.prefix}:execution:e") == "no json"
-
-
 def test_a_session_that_vanished_from_redis_is_not_resumed_as_an_empty_one(
     server_env: dict[str, str], redis: RedisServer
 ):
