@@ -7,7 +7,7 @@ import pytest
 
 from .soak import run
 
-OPERATIONS = 3000
+OPERATIONS = 2000
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what a process holds is read from /proc")
