@@ -78,8 +78,10 @@ class SessionChange(BaseChange):
             return Step(None, Saved(done.revision, done.turns, done.added, None, []), self)  # deleted since
         if alive and (done := find(alive.operations, self.operation, self.retry)):
             saved = Saved(done.revision, done.turns, done.added, alive.kept_until, alive.session.history)
-            loser = self._as_older(self._merged(alive, self.turns or [], now), done.revision - 1)
-            return Step(None, saved, self, loser=loser if done.id.endswith(LOST) else None)
+            loser = None
+            if done.id.endswith(LOST):  # it may not have been kept as an older revision yet
+                loser = self._as_older(self._merged(alive, self.turns or [], now), done.revision - 1)
+            return Step(None, saved, self, loser=loser)
         if self.based_on and current and self._is_based_on_what_was_deleted(current):
             text = "The session was deleted while this save was under way, or before it; the deletion stands."
             buried = current.began - 1 if isinstance(current, Document) else current.revision
