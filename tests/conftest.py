@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from .support.redis_cluster import RedisCluster
 from .support.redis_server import NOBODY_LISTENS, RedisServer
 from .support.stock import StockEnvironment, build
 from .support.wire import WireServer
@@ -26,6 +27,11 @@ def clean_env(folder: Path, redis_url: str, prefix: str) -> dict[str, str]:
     }
 
 
+def cluster_env(folder: Path, cluster: RedisCluster) -> dict[str, str]:
+    """The same, with this cluster."""
+    return clean_env(folder, cluster.url, cluster.prefix) | {"REDIS_CLUSTER": "true"}
+
+
 @pytest.fixture(scope="session")
 def worker_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One real Redis for all tests of this worker."""
@@ -42,6 +48,24 @@ def redis(worker_redis: RedisServer) -> Iterator[RedisServer]:
     with worker_redis.client() as client:
         for key in list(client.scan_iter(match=f"{worker_redis.prefix}:*", count=1000)):
             client.delete(key)
+
+
+@pytest.fixture(scope="session")
+def worker_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """One real Redis Cluster for all tests of this worker that ask for one."""
+    cluster = RedisCluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        yield cluster.start()
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def cluster(worker_cluster: RedisCluster) -> Iterator[RedisCluster]:
+    """The worker's cluster, under a key prefix of this test's own; afterwards it is whole and empty again."""
+    worker_cluster.prefix = f"test-{uuid.uuid4().hex[:12]}"
+    yield worker_cluster
+    worker_cluster.start().flush()
 
 
 @pytest.fixture

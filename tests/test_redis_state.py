@@ -75,9 +75,15 @@ class Store:
     def coaia_read(self, key, grave):
         return {"current": self.current(key, grave)}
 
-    def coaia_commit(self, key, value, expected, grave, ending="", buried="", ttl_seconds=0, bury=False, entry=None):
+    def coaia_commit(self, key, value, expected, grave, ending="", buried="", ttl_seconds=0, bury=False, entry=None,
+                     splice=None, older=""):
         there = self.get(key)
         same = there is not None and there.startswith(expected) and there.endswith(ending)
+        if same and splice:
+            head, start, rest, tail = splice
+            value = head + there.encode()[start:-rest].decode() + tail
+        if same and older:
+            self.set(older, there, ttl_seconds)
         if not (same if expected else there is None and (self.get(grave) or "") == buried):
             return {"committed": False, "current": self.current(key, grave)}
         if bury:
@@ -93,14 +99,15 @@ class Store:
             self.lists[index][member] = [score, note]
         return {}
 
-    def coaia_recent(self, index, documents, limit=100, before=None):
+    def coaia_recent(self, index, documents, limit=100, before=None, words=()):
         rows = [[m, s, n] for m, (s, n) in self.lists.get(index, {}).items() if documents + m in self.texts]
         rows.sort(key=lambda row: (row[1], row[0]), reverse=True)
         rows = [row for row in rows if before is None or (row[1], row[0]) < (before[0], before[1])]
         listed = self.lists.get(index, {})
         stored = [key[len(documents):] for key in self.texts if key.startswith(documents)]
         unlisted = [member for member in stored if member not in listed]
-        return {"entries": rows[:limit], "unlisted": unlisted, "more": len(rows) >= limit}
+        older = rows[limit - 1][1::-1] if rows[limit - 1:] else None
+        return {"entries": rows[:limit], "unlisted": unlisted, "older": older}
 
     def coaia_status(self):
         return {}

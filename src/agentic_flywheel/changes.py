@@ -6,6 +6,7 @@ from typing import Literal, cast
 
 from pydantic import TypeAdapter
 
+from agentic_flywheel.arrival import Arrival
 from agentic_flywheel.change import BaseChange, Step, expired
 from agentic_flywheel.codec import (
     SCHEMA_VERSION,
@@ -27,7 +28,7 @@ from agentic_flywheel.codec import (
     tombstone_of,
 )
 from agentic_flywheel.errors import Conflict, Damaged, TooLarge
-from agentic_flywheel.jsontext import JSONObject, dumps, load_object
+from agentic_flywheel.jsontext import JSONObject, dumps, load_object, size_of
 from agentic_flywheel.keyvalue import Entry, Write, revision_at_head
 from agentic_flywheel.operations import find, kept
 from agentic_flywheel.saving import Renewal, SessionChange, entry
@@ -182,8 +183,8 @@ class FlowChange(BaseChange):
             "ttl_seconds": self.ttl_seconds,
             "operations": listed(_with(operations, self.operation)),
         }
-        sizes = [len(dumps(each).encode()) + 1 for each in executions]
-        room = self.max_bytes - len(dumps(document).encode())
+        sizes = [size_of(dumps(each)) + 1 for each in executions]
+        room = self.max_bytes - size_of(dumps(document))
         if self.replaces and sum(sizes) > room:
             raise TooLarge(f"The flow history has {sum(sizes):,} bytes; the limit is {self.max_bytes:,}.")
         while len(executions) > 1 and sum(sizes) > room:
@@ -203,7 +204,7 @@ def _with(operations: tuple[Operation, ...], operation: str) -> tuple[Operation,
     return kept((*operations, Operation(operation, 0, 0, 0)))
 
 
-AnyChange = SessionChange | Renewal | Deletion | ExecutionChange | FlowChange
+AnyChange = SessionChange | Renewal | Deletion | ExecutionChange | FlowChange | Arrival
 _PENDING: TypeAdapter[AnyChange] = TypeAdapter(AnyChange)
 
 

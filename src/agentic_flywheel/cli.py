@@ -1,4 +1,4 @@
-"""The console script: no argument serves; `demo`, `doctor` and `purge` are for people."""
+"""The console script: no argument serves; the commands are for people."""
 
 import argparse
 import os
@@ -21,6 +21,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo = commands.add_parser("demo", help="save a conversation, kill the server, resume it in a new one")
     demo.add_argument("--transcript", metavar="FILE", help='a JSON list of {"role", "content"} (default: one built in)')
     commands.add_parser("doctor", help="say what is configured, what works, and what to do about the rest")
+    export = commands.add_parser("export", help="write every session as a line of JSON")
+    export.add_argument("file", nargs="?", default="-", help="where to (default: standard output)")
+    take_in = commands.add_parser(
+        "import", help="take in an export of this program, of Claude or ChatGPT, or transcripts of Claude Code"
+    )
+    take_in.add_argument("source", help="a file, a folder, the zip archive as it was downloaded, or -")
+    _add_sessions(commands.add_parser("sessions", help="list, show, delete or restore what is kept"))
     commands.add_parser("purge", help="empty this machine's copies of what Redis holds; what is pending stays")
     options = parser.parse_args(arguments)
     try:
@@ -41,6 +48,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from agentic_flywheel.purge import purge as run_purge
 
         return run_purge(settings)
+    if options.command == "sessions":
+        from agentic_flywheel.talks import sessions as run_sessions
+
+        return run_sessions(settings, options)
+    if options.command == "export":
+        from agentic_flywheel.exporting import export as run_export
+
+        return run_export(settings, options.file)
+    if options.command == "import":
+        from agentic_flywheel.taking_in import take_in as run_import
+
+        return run_import(settings, options.source)
     from agentic_flywheel.server.app import serve
 
     return serve(settings)
+
+
+def _add_sessions(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    listing = verbs.add_parser("list", help="a table, newest first")
+    listing.add_argument("--query", default="", metavar="WORDS", help="with these words in id, title, summary or tags")
+    listing.add_argument("--tag", action="append", default=[], help="with this tag (again: and this one)")
+    listing.add_argument("--user", default="", metavar="ID", help="of this user")
+    listing.add_argument("--limit", type=int, default=50, metavar="N", help="1 to 1000 (default: 50)")
+    listing.add_argument("--json", action="store_true", help="for programs")
+    show = verbs.add_parser("show", help="one session as Markdown")
+    show.add_argument("id")
+    show.add_argument("--json", action="store_true", help="for programs")
+    delete = verbs.add_parser("delete", help="delete one, for everybody")
+    delete.add_argument("id")
+    delete.add_argument("--yes", action="store_true", help="do not ask")
+    restore = verbs.add_parser("restore", help="make an earlier revision the current one again")
+    restore.add_argument("id")
+    restore.add_argument("revision", type=int)

@@ -7,7 +7,7 @@ does not know are carried along untouched. A deleted document leaves a tombstone
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar
 
@@ -22,10 +22,16 @@ from pydantic import (
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
 from agentic_flywheel.errors import Damaged, NewerSchema
-from agentic_flywheel.jsontext import JSONObject, dumps, load_object
+from agentic_flywheel.jsontext import JSONObject, dumps, dumps_checked, is_larger, load_object, narrow
 
 SCHEMA_VERSION = 1
 """The newest document schema this version reads and writes."""
+
+NARROW_FROM = 2**16
+"""Bytes of a session document above which it is written `narrow`."""
+
+MADE_LONGER = 1.1
+"""How much longer that may make its turns: else less than the limit of bytes allows would be refused."""
 
 Origin = Literal["deleted", "expired"]
 
@@ -38,6 +44,20 @@ class Operation:
     revision: int
     turns: int
     added: int
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """An earlier revision: it had the first `turns` turns of the one after it, and these `fields`, where they differed.
+
+    `fields` is `None` if it is kept whole, under a key of its own.
+    """
+
+    revision: int
+    saved_at: datetime
+    turns: int
+    fields: JSONObject | None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +76,10 @@ class Document:
     began: int = 1
     """The revision with which this life of the session began: above 1 once it was deleted and begun anew."""
     extra: JSONObject = field(default_factory=JSONObject)
+    note: str = ""
+    """How this revision came about, where that is more than turns added or replaced."""
+    past: tuple[Past, ...] = ()
+    """The earlier revisions that can be had back, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +123,44 @@ def iso(time: datetime | None) -> str | None:
 
 def encode(document: Document) -> str:
     """The text of a session document."""
+    return encode_around(document, turns_of(document))[0]
+
+
+def turns_of(document: Document) -> bytes:
+    """The text of the turns of a session document, before any of it is made narrow."""
+    return dumps_checked(document.session.history)[1:-1]
+
+
+def encode_around(document: Document, turns: bytes) -> tuple[str, tuple[int, int]]:
+    """The text of a session document with the text of its turns, and where in it that is."""
+    before, after = around_history(document)
+    if len(before.encode()) + len(turns) + len(after.encode()) > NARROW_FROM:
+        narrowed = narrow(turns)
+        if len(narrowed) <= MADE_LONGER * len(turns):
+            (before, after), turns = around_history(document, narrowed=True), narrowed
+    text = b"".join((before.encode(), turns, after.encode())).decode()
+    return text, (len(before), len(text) - len(after))
+
+
+def is_large(text: str) -> bool:
+    """Whether a document with this text may be written narrow: it is too large for a person to read anyway."""
+    return is_larger(text, NARROW_FROM)
+
+
+def around_history(document: Document, *, narrowed: bool = False) -> tuple[str, str]:
+    """The text of a session document up to its first turn, and from the end of its last turn on."""
     began = {"began": document.began} if document.began > 1 else {}
     # Last, because the end of a document names the write that made it.
     operations = {"operations": listed(document.operations)}
-    return dumps({"schema_version": SCHEMA_VERSION} | public(document) | began | operations)
+    note = {"note": document.note} if document.note else {}
+    past = {"revisions": [[p.revision, iso(p.saved_at), p.turns, p.fields, p.note] for p in document.past]}
+    own = began | note | (past if document.past else {}) | operations
+    fields = list(({"schema_version": SCHEMA_VERSION} | public(document) | own).items())
+    place = next(i for i, (name, _) in enumerate(fields) if name == "history")
+    before, after = (dumps(dict(part)) for part in (fields[:place], fields[place + 1 :]))
+    if narrowed:
+        before, after = narrow(before.encode()).decode(), narrow(after.encode()).decode()
+    return before[:-1] + ',"history":[', "]," + after[1:]
 
 
 def public(document: Document) -> JSONObject:
@@ -280,7 +338,21 @@ def _document(stored: "_StoredSession", data: JSONObject, session_id: str) -> Do
         operations=_operations(stored.operations),
         began=stored.began,
         extra={name: value for name, value in data.items() if name not in _KNOWN},
+        note=stored.note,
+        past=tuple(
+            Past(revision, aware(saved_at), turns, fields, note)
+            for revision, saved_at, turns, fields, note in stored.revisions
+        ),
     )
+
+
+def with_fields(document: Document, fields: JSONObject) -> Document:
+    """The document without its turns and with other values in some of the fields that `public` gives; `None`: none."""
+    session = replace(document.session, history=[])
+    shown = public(replace(document, session=session)) | fields
+    data = {name: value for name, value in shown.items() if value is not None}
+    made = _document(_validated(_StoredSession, data, "an earlier revision"), data, document.session.id)
+    return replace(made, operations=document.operations, began=document.began)
 
 
 class _OlderTimes(BaseModel):
@@ -314,6 +386,8 @@ class _StoredSession(BaseModel):
     tags: list[str] = []
     operations: list[tuple[int, int, int, str]] = []
     began: int = 1
+    note: str = ""
+    revisions: list[tuple[int, datetime, int, JSONObject | None, str]] = []
     metadata: _OlderTimes = _OlderTimes()
 
     @field_validator("metadata", mode="wrap")

@@ -8,7 +8,7 @@ from agentic_flywheel.change import expired
 from agentic_flywheel.changes import ExecutionChange, FlowChange, flow_executions, load_execution
 from agentic_flywheel.codec import iso, kept_until_in, tombstone_in
 from agentic_flywheel.errors import DocumentError, FlywheelError, InvalidArgument, TooLarge, Unavailable
-from agentic_flywheel.jsontext import JSONObject, check_json, dumps
+from agentic_flywheel.jsontext import JSONObject, check_json, dumps, size_of
 from agentic_flywheel.keys import Keys, check_id
 from agentic_flywheel.places import Places, StoredIn
 from agentic_flywheel.request import check_ttl
@@ -61,7 +61,7 @@ class ExecutionStore:
             "result": result,
             **given,
         }
-        if (size := len(dumps(record).encode())) > self._max_bytes:
+        if (size := size_of(dumps(record))) > self._max_bytes:
             limit = f"the limit is {self._max_bytes:,} (FLYWHEEL_MAX_SESSION_BYTES)"
             return _not_cached(execution_id, TooLarge(f"The result has {size:,} bytes; {limit}."))
         change = ExecutionChange(key=self._keys.execution(execution_id), record=record, ttl_seconds=ttl)

@@ -2,8 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from weakref import WeakValueDictionary
+
+
+class Held:
+    """A key that is held. `rest` is what remains to be done when its holder goes on: the next one waits for it."""
+
+    def __init__(self) -> None:
+        self.rest: Coroutine[None, None, None] | None = None
 
 
 class KeyLocks:
@@ -11,24 +18,45 @@ class KeyLocks:
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._rests: set[asyncio.Task[None]] = set()
         self._in_use = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
     @contextlib.asynccontextmanager
-    async def of(self, key: str) -> AsyncGenerator[None]:
+    async def of(self, key: str) -> AsyncGenerator[Held]:
         """Hold the key."""
         lock = self._locks.setdefault(key, asyncio.Lock())
+        held = Held()
         self._in_use += 1
         self._idle.clear()
         try:
-            async with lock:
-                yield
+            await lock.acquire()
+            try:
+                yield held
+            finally:
+                if held.rest:
+                    task = asyncio.create_task(self._finish(held.rest, lock))
+                    self._rests.add(task)
+                    task.add_done_callback(self._rests.discard)
+                else:
+                    lock.release()
         finally:
-            self._in_use -= 1
-            if not self._in_use:
-                self._idle.set()
+            if not held.rest:
+                self._let_go()
 
     async def idle(self) -> None:
         """Wait until no key is held or waited for."""
         await self._idle.wait()
+
+    async def _finish(self, rest: Coroutine[None, None, None], lock: asyncio.Lock) -> None:
+        try:
+            await rest
+        finally:
+            lock.release()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._in_use -= 1
+        if not self._in_use:
+            self._idle.set()

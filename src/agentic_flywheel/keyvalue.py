@@ -21,10 +21,21 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Splice:
+    """A text as a change of the one seen: `head`, then that without its first `start` and last `rest` bytes, `tail`."""
+
+    head: str
+    start: int
+    rest: int
+    tail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Write:
     """`text` for `key`, accepted only if `seen` is what the key holds now (`None`: nothing).
 
-    A tombstone takes the document away and its `entry` out of the list.
+    A tombstone takes the document away and its `entry` out of the list. With `splice` a place that has what was seen
+    need not be sent the whole text.
     """
 
     key: str
@@ -33,6 +44,11 @@ class Write:
     kept_until: datetime | None
     tombstone: bool = False
     entry: Entry | None = None
+    splice: Splice | None = None
+    beside: tuple[str, ...] = ()
+    """Keys of older revisions, which live as long as this from now on."""
+    gone: tuple[str, ...] = ()
+    """Keys of older revisions that nobody will ask for any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,20 @@ class Wanted:
     status: str = ""
     user_id: str = ""
 
+    @property
+    def words(self) -> list[str]:
+        """The words of the query."""
+        return self.query.casefold().split()
+
+    @property
+    def everything(self) -> bool:
+        """Whether every session is wanted."""
+        return self == Wanted()
+
     def rows(self, entries: Sequence[Entry], now: datetime) -> list[tuple[Entry, JSONObject]]:
         """The rows of those entries that are wanted and have not expired."""
         fits = glob(self.pattern)
-        words = self.query.casefold().split()
+        words = self.words
         rows: list[tuple[Entry, JSONObject]] = []
         for entry in entries:
             try:

@@ -65,6 +65,14 @@ class LocalPlace(Protocol):
         """What is known here of `key`, expired or not, ready to be written where there is nothing."""
         ...
 
+    def look(self, key: str) -> tuple[Pending | None, Write | None]:
+        """The oldest change of `key` not yet in the stash, and what is known here of it."""
+        ...
+
+    def glance(self, key: str) -> tuple[Pending | None, Write | None] | None:
+        """The same, if it can be told without waiting for anybody: a thread would take ten times as long."""
+        ...
+
     def keep(self, write: Write) -> None:
         """Put a text that is kept on this machine alone."""
         ...
@@ -73,8 +81,8 @@ class LocalPlace(Protocol):
         """Take such a text away, or a copy."""
         ...
 
-    def remember(self, *writes: Write) -> bool:
-        """Keep copies of what the stash holds, except where a change of that key is still pending; whether of all."""
+    def remember(self, *writes: Write) -> set[str]:
+        """Keep copies of what the stash holds, except of the keys, which it gives, that have a change pending."""
         ...
 
     def bury(self, tombstones: Sequence[Write]) -> None:
@@ -129,12 +137,8 @@ class LocalPlace(Protocol):
         """A page of the list, newest first."""
         ...
 
-    def unsent(self, index: str) -> list[Entry]:
-        """The entries of the list that have a pending change."""
-        ...
-
-    def unsent_deletions(self) -> list[str]:
-        """The keys of what was deleted here and is still in the stash."""
+    def unsent(self, index: str) -> tuple[list[Entry], list[str]]:
+        """The entries of the list that have a pending change; the keys of what was deleted here and not yet there."""
         ...
 
     def keys(self, prefix: str) -> list[str]:
@@ -170,6 +174,12 @@ class NoJournal:
         """Nothing."""
         return None
 
+    def look(self, key: str) -> tuple[Pending | None, Write | None]:  # noqa: ARG002
+        """Nothing."""
+        return None, None
+
+    glance = look
+
     def keep(self, write: Write) -> None:
         """Refuse."""
         self.commit(write)
@@ -177,9 +187,9 @@ class NoJournal:
     def drop(self, key: str) -> None:
         """Nothing to take away."""
 
-    def remember(self, *writes: Write) -> bool:  # noqa: ARG002
+    def remember(self, *writes: Write) -> set[str]:  # noqa: ARG002
         """Keep no copy."""
-        return True
+        return set()
 
     def bury(self, tombstones: Sequence[Write]) -> None:
         """Keep no copy."""
@@ -228,13 +238,9 @@ class NoJournal:
         """An empty page."""
         return []
 
-    def unsent(self, index: str) -> list[Entry]:  # noqa: ARG002
+    def unsent(self, index: str) -> tuple[list[Entry], list[str]]:  # noqa: ARG002
         """None."""
-        return []
-
-    def unsent_deletions(self) -> list[str]:
-        """None."""
-        return []
+        return [], []
 
     def keys(self, prefix: str) -> list[str]:  # noqa: ARG002
         """None."""

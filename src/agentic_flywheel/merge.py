@@ -2,10 +2,13 @@
 
 import asyncio
 import hashlib
+import itertools
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
+
+from pydantic_core import to_json
 
 from agentic_flywheel.jsontext import JSONObject, canonical
 
@@ -18,12 +21,29 @@ View = tuple[Fingerprint, ...]
 
 def fingerprint(turn: JSONObject) -> Fingerprint:
     """What a turn is compared by."""
-    return hashlib.blake2b(canonical(turn).encode(), digest_size=16).digest()
+    return hashlib.blake2b(to_json(_sorted(turn)), digest_size=16).digest()
+
+
+def _sorted(value: JSONObject) -> JSONObject:
+    """The same with its keys in order, at every level."""
+    return {key: _in_order(value[key]) for key in sorted(value)}
+
+
+def _in_order(value: object) -> object:
+    if isinstance(value, dict):
+        return _sorted(cast("JSONObject", value))
+    return [_in_order(item) for item in cast("list[object]", value)] if isinstance(value, list) else value
 
 
 def view(turns: Iterable[JSONObject]) -> View:
     """What a caller has seen, having seen these turns."""
     return tuple(fingerprint(turn) for turn in turns if _id(turn) is None)
+
+
+def last(turns: Sequence[JSONObject], count: int) -> View:
+    """The end of the view of these turns."""
+    plain = (turn for turn in reversed(turns) if _id(turn) is None)
+    return view(itertools.islice(plain, count))[::-1]
 
 
 def new_turns(
@@ -37,7 +57,7 @@ def new_turns(
     """
     known = {identity for turn in stored if (identity := _id(turn)) is not None}
     plain = view(sent)
-    seen = [view(stored)] if views is None and plain else views or ()
+    seen = [last(stored, len(plain))] if views is None else views
     drop = max((_overlap(each, plain) for each in seen), default=0)
     added: list[JSONObject] = []
     for turn in sent:
@@ -81,6 +101,35 @@ REMEMBERED_SESSIONS = 256
 """Sessions whose turns are remembered per caller, 16 bytes a turn; the longest unused goes first."""
 
 
+class Glance:
+    """Turns whose view is taken when it is needed, or bit by bit when nobody waits."""
+
+    def __init__(self, turns: Sequence[JSONObject]) -> None:
+        self._turns = turns
+        self._taken: list[Fingerprint] = []
+        self._next = 0
+
+    def take(self, count: int) -> bool:
+        """Look at so many turns more; whether there are others."""
+        end = self._next + count
+        self._taken += view(self._turns[self._next : end])
+        self._next = end
+        if end < len(self._turns):
+            return True
+        self._turns = ()
+        return False
+
+    def view(self) -> View:
+        """The view of all of them."""
+        while self.take(TAKEN_AT_ONCE):
+            pass
+        return tuple(self._taken)
+
+
+TAKEN_AT_ONCE = 100
+"""Turns looked at before others have their turn: half a millisecond."""
+
+
 @dataclass(slots=True)
 class Seen:
     """What one caller has sent to a session, and what it has seen of it.
@@ -88,22 +137,25 @@ class Seen:
     `sent` are its own turns; `known` what it first saw and then its own; `shown` what it saw last and then its own.
     """
 
+    at_once: bool = False
+    """Whether views are taken at once, because the caller may change the turns afterwards."""
     revision: int = 0
     """The highest revision of the shared store that it was given: what its next save is based on."""
-    sent: View | None = None
-    known: View | None = None
-    shown: View | None = None
+    sent: View | Glance | None = None
+    known: View | Glance | None = None
+    shown: View | Glance | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held over a save, so that a caller's concurrent saves are merged one after the other."""
 
     @property
     def views(self) -> tuple[View, ...] | None:
         """What append compares with; `None` without memory."""
-        return tuple(each for each in (self.sent, self.known, self.shown) if each is not None) or None
+        self._finish()
+        return tuple(each for each in (self.sent, self.known, self.shown) if isinstance(each, tuple)) or None
 
     def resumed(self, history: Sequence[JSONObject]) -> None:
         """The caller has been shown this history."""
-        self.shown = view(history)
+        self.shown = self._glance(history)
         if self.known is None:
             self.known = self.shown
 
@@ -114,25 +166,45 @@ class Seen:
 
         `afresh`: it is theirs alone. `exactly`: they were added as sent, repeated ones too.
         """
-        plain = view(turns)
         if afresh:
-            self.sent = self.known = self.shown = plain
+            self.sent = self.known = self.shown = self._glance(turns)
             return
-        new = plain if exactly else plain[max((_overlap(each, plain) for each in self.views or ()), default=0) :]
-        self.sent = plain if self.sent is None else self.sent + new
-        self.known = view(history) if self.known is None else self.known + new
-        self.shown = None if self.shown is None else self.shown + new
+        views, plain = self.views or (), view(turns)
+        new = plain if exactly else plain[max((_overlap(each, plain) for each in views), default=0) :]
+        self.sent = plain if not isinstance(self.sent, tuple) else self.sent + new
+        self.known = self._glance(history) if not isinstance(self.known, tuple) else self.known + new
+        self.shown = None if not isinstance(self.shown, tuple) else self.shown + new
+
+    def _glance(self, turns: Sequence[JSONObject]) -> View | Glance:
+        return view(turns) if self.at_once else Glance(turns)
+
+    async def look_closer(self) -> None:
+        """Take the views that are still to be taken, while others go on: they hold the turns until then."""
+        for glance in {each for each in (self.sent, self.known, self.shown) if isinstance(each, Glance)}:
+            while glance.take(TAKEN_AT_ONCE):  # noqa: ASYNC110  nothing is waited for: others have their turn
+                await asyncio.sleep(0)
+        self._finish()
+
+    def _finish(self) -> None:
+        glances = {each: each.view() for each in (self.sent, self.known, self.shown) if isinstance(each, Glance)}
+        self.sent = glances[self.sent] if isinstance(self.sent, Glance) else self.sent
+        self.known = glances[self.known] if isinstance(self.known, Glance) else self.known
+        self.shown = glances[self.shown] if isinstance(self.shown, Glance) else self.shown
 
 
 class Memory:
-    """What one caller (an MCP connection, or a library object) has sent and seen, per session."""
+    """What one caller (an MCP connection, or a library object) has sent and seen, per session.
 
-    def __init__(self) -> None:
+    `at_once`: the caller may change the turns that it sent or was given.
+    """
+
+    def __init__(self, *, at_once: bool = False) -> None:
+        self._at_once = at_once
         self._sessions: OrderedDict[str, Seen] = OrderedDict()
 
     def of(self, session_id: str) -> Seen:
         """The caller's memory of a session, empty at first."""
-        seen = self._sessions.setdefault(session_id, Seen())
+        seen = self._sessions.setdefault(session_id, Seen(at_once=self._at_once))
         self._sessions.move_to_end(session_id)
         if len(self._sessions) > REMEMBERED_SESSIONS:
             self._sessions.popitem(last=False)

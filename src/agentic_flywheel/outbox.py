@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar, cast
 
+from agentic_flywheel.arrival import Arrival
 from agentic_flywheel.change import Change, Step, expired
 from agentic_flywheel.changes import AnyChange, Burial, Deletion, as_copy, load_change
 from agentic_flywheel.coaia.stash import Stash, TooLargeForMirror
@@ -54,9 +55,9 @@ class Outbox:
                     raise
                 step = None
             if step and step.write:
-                if step.replaced:
-                    await self.stash.keep(step.replaced, deadline)
-                outcome = await self.stash.commit(replace(step.write, seen=seen), deadline)
+                splice = step.write.splice if base is seen else None
+                write = replace(step.write, seen=seen, splice=splice)
+                outcome = await self.stash.commit(write, deadline, step.replaced)
                 if outcome.accepted:
                     await self._see_to_the_rest(change, step, deadline)
                     return step
@@ -216,4 +217,6 @@ def _beats(copy: Write, seen: str) -> bool:
 def _listed(change: AnyChange) -> tuple[str, str]:
     if isinstance(change, SessionChange | Renewal):
         return change.session_id, change.index
+    if isinstance(change, Arrival):
+        return change.member, change.index
     return (change.member, change.index) if isinstance(change, Deletion) and change.index else ("", "")

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agentic_flywheel.changes import as_copy
@@ -27,9 +28,17 @@ class Page:
 
 
 async def page(
-    journal: LocalPlace, stash: Stash | None, index: str, before: tuple[int, str] | None, limit: int, bound: float
+    journal: LocalPlace,
+    stash: Stash | None,
+    index: str,
+    before: tuple[int, str] | None,
+    limit: int,
+    bound: float,
+    words: Sequence[str] = (),
 ) -> Page:
     """A page of the list: the stash's, if it answers till `bound`, with what is pending here; else the journal's.
+
+    `words`: sessions that do not have them all may be left out.
 
     Raises:
         Unavailable: there is neither.
@@ -40,7 +49,8 @@ async def page(
         try:
             await stash.ready(bound)
             if stash.atomic:
-                return await _shared_page(journal, stash, index, before, limit, min(bound, stash.deadline()))
+                deadline = min(bound, stash.deadline())
+                return await _shared_page(journal, stash, index, before, limit, words, deadline)
         except StashUnavailable as exc:
             logger.info("Listing this machine's sessions only: %s", exc)
             why = str(exc)
@@ -49,27 +59,32 @@ async def page(
 
 
 async def _shared_page(
-    journal: LocalPlace, stash: Stash, index: str, before: tuple[int, str] | None, limit: int, deadline: float
+    journal: LocalPlace,
+    stash: Stash,
+    index: str,
+    before: tuple[int, str] | None,
+    limit: int,
+    words: Sequence[str],
+    deadline: float,
 ) -> Page:
     # What is here is read first: what is sent on meanwhile is then seen twice rather than not at all.
     unsent: list[Entry] = []
     deleted: set[str] = set()
     with contextlib.suppress(JournalUnavailable):
-        unsent = await in_thread(journal.unsent, index)
-        deleted.update(await in_thread(journal.unsent_deletions))
-    listed, unlisted = await stash.recent_and_unlisted(index, before, limit, deadline)
-    if unlisted and await _put_in_list(stash, index, unlisted, deadline):
-        listed, _ = await stash.recent_and_unlisted(index, before, limit, deadline)
-    more = len(listed) == limit
+        unsent, here_deleted = await in_thread(journal.unsent, index)
+        deleted.update(here_deleted)
+    listed = await stash.listed(index, before, limit, words, deadline)
+    if listed.unlisted and await put_in_list(stash, index, listed.unlisted, deadline):
+        listed = await stash.listed(index, before, limit, words, deadline)
     hidden = {entry.member for entry in unsent}
-    hidden.update(entry.member for entry in listed if stash.session_key(entry.member) in deleted)
-    end = _order(listed[-1]) if listed and more else (0, "")
+    hidden.update(entry.member for entry in listed.entries if stash.session_key(entry.member) in deleted)
+    end = listed.older or (0, "")
     here = [e for e in unsent if (before is None or _order(e) < before) and _order(e) > end]
-    entries = sorted([*here, *(e for e in listed if e.member not in hidden)], key=_order, reverse=True)
-    return Page(entries, end if more else None, shared=True)
+    entries = sorted([*here, *(e for e in listed.entries if e.member not in hidden)], key=_order, reverse=True)
+    return Page(entries, listed.older, shared=True)
 
 
-async def _put_in_list(stash: Stash, index: str, members: list[str], deadline: float) -> bool:
+async def put_in_list(stash: Stash, index: str, members: list[str], deadline: float) -> bool:
     """List sessions that somebody stored without listing them; whether there was one."""
     put = False
     for member in members:

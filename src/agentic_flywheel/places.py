@@ -8,7 +8,7 @@ saw is copied to the journal, so that it is there when the stash is not.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Literal, TypeVar, cast
@@ -18,6 +18,7 @@ import anyio
 from agentic_flywheel.change import Change, expired
 from agentic_flywheel.changes import AnyChange, as_copy, dump_change
 from agentic_flywheel.coaia.stash import BYTES_A_SECOND, Stash, TooLargeForMirror, revision_of
+from agentic_flywheel.copies import Copies
 from agentic_flywheel.errors import (
     Conflict,
     DeletedMeanwhile,
@@ -27,10 +28,10 @@ from agentic_flywheel.errors import (
     StashUnavailable,
     Unavailable,
 )
-from agentic_flywheel.keylocks import KeyLocks
+from agentic_flywheel.keylocks import Held, KeyLocks
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.keyvalue import Write
-from agentic_flywheel.local import LocalPlace, in_thread
+from agentic_flywheel.local import LocalPlace, Pending, in_thread
 from agentic_flywheel.operations import Writer
 from agentic_flywheel.outbox import Outbox
 from agentic_flywheel.pages import Page, page
@@ -84,6 +85,7 @@ class Places:
         self.journal = journal
         self.stash = stash
         self._locks = KeyLocks()
+        self._copies = Copies(journal)
         self._outbox = Outbox(journal, stash, keys.index, clock) if stash else None
         self._upkeep = Upkeep(journal, self._outbox, self._locks, keys, clock)
         self._closes_client = closes_client
@@ -139,21 +141,26 @@ class Places:
         """
         self.check_enabled()
         bound = self.bound() if bound is None else bound
-        async with self._locks.of(change.key):
+        async with self._locks.of(change.key) as held:
             # Numbered here, because the writes of a key must be made in the order of their numbers.
             change = change.named(self._writer.next())
             pending, why, sent = self.stash is not None, "", False
             if self._outbox:
                 try:
                     deadline = await self._ready(self._outbox.stash, bound)
+                    copy = None
                     try:
-                        await self._outbox.drain(change.key, deadline, for_a_save=True)
-                    except JournalUnavailable:
+                        item, copy = self.journal.glance(change.key) or await in_thread(self.journal.look, change.key)
+                        if item:
+                            await self._outbox.drain(change.key, deadline, for_a_save=True)
+                            copy = await in_thread(self.journal.copy, change.key)
+                    except JournalUnavailable as exc:
+                        logger.info("%s", exc)
                         # What may be pending there, unread, must not be taken for done because this one is.
                         self._writer = Writer()
                         change = change.named(self._writer.next())
                     sent = True
-                    return Placed("redis", await self._write_to_stash(self._outbox, change, deadline))
+                    return Placed("redis", await self._write_to_stash(self._outbox, change, copy, deadline, held))
                 except TooLargeForMirror:
                     pending = False
                 except StashUnavailable as exc:
@@ -179,17 +186,18 @@ class Places:
 
     async def read_here(self, key: str) -> Found:
         """What this machine alone knows of `key`."""
-        copy = await self._copy(key)
+        _, copy = await self._look(key)
         return Found(copy.text if copy else None, "journal", stale=False)
 
     async def renew(self, renewal: Renewal) -> None:
         """Start a session's clock again where it is kept; while that cannot be reached, nothing is done."""
-        async with self._locks.of(renewal.key):
+        async with self._locks.of(renewal.key) as held:
             with contextlib.suppress(Unavailable, DocumentError):
                 if self._outbox:
                     deadline = self._outbox.stash.deadline()
                     await self._outbox.drain(renewal.key, deadline)
-                    await self._write_to_stash(self._outbox, renewal, deadline)
+                    copy = await in_thread(self.journal.copy, renewal.key)
+                    await self._write_to_stash(self._outbox, renewal, copy, deadline, held)
                 else:
                     await in_thread(self._write_to_journal, renewal, pending=False)
 
@@ -205,11 +213,11 @@ class Places:
         """
         self.check_enabled()
         began = asyncio.get_running_loop().time()
-        async with self._locks.of(key):
+        async with self._locks.of(key) as held:
             if self.stash is None or self._outbox is None:
                 copy = await in_thread(self.journal.copy, key)
                 return Found(copy.text if copy else None, "journal", stale=False)
-            copy = await self._copy(key)
+            item, copy = await self._look(key)
             known = copy and not expired(copy.kept_until, self._clock())
             try:
                 size = len(copy.text) if copy else 0
@@ -218,24 +226,31 @@ class Places:
                 if bound is not None:
                     deadline = min(deadline, bound + size / BYTES_A_SECOND)
                 deadline = max(deadline, now + AFTER_WAITING_SECONDS)
-                with contextlib.suppress(JournalUnavailable):
-                    await self._outbox.drain(key, deadline)
+                if item:
+                    with contextlib.suppress(JournalUnavailable):
+                        await self._outbox.drain(key, deadline)
+                    item, copy = await self._look(key)
                 text = await self.stash.read(key, deadline)
             except StashUnavailable:
                 # What is still pending was never anywhere but here, so that it expired is known too.
-                if not copy or not (known or await in_thread(self.journal.next_pending, key)):
+                if not copy or not (known or item):
                     raise
                 return Found(copy.text, "journal", stale=True)
-            copy = await self._copy(key)  # the drain may have changed it
             if copy and (text is None or (self.stash.mirror and revision_of(copy.text) >= revision_of(text))):
                 return Found(copy.text, "journal", stale=False)
             if text is not None and (copy is None or copy.text != text):
-                with contextlib.suppress(DocumentError):
-                    await self._remember(as_copy(key, text, member, index))
+                held.rest = self._learn(key, text, member, index)
             return Found(text, "redis", stale=False)
 
-    async def recent(self, index: str, before: tuple[int, str] | None, limit: int, bound: float | None = None) -> Page:
-        """A page of the list.
+    async def recent(
+        self,
+        index: str,
+        before: tuple[int, str] | None,
+        limit: int,
+        bound: float | None = None,
+        words: Sequence[str] = (),
+    ) -> Page:
+        """A page of the list; of sessions that do not have all of `words`, some may be left out.
 
         Raises:
             Unavailable: there is none.
@@ -243,7 +258,7 @@ class Places:
         """
         self.check_enabled()
         bound = self.bound(reading=True) if bound is None else bound
-        return await page(self.journal, self.stash, index, before, limit, bound)
+        return await page(self.journal, self.stash, index, before, limit, bound, words)
 
     async def keys(self, prefix: str, bound: float) -> list[str]:
         """The keys that begin with `prefix`, here and, if it answers till `bound`, in the stash."""
@@ -262,20 +277,24 @@ class Places:
         await stash.ready(deadline)
         return deadline
 
-    async def _write_to_stash(self, outbox: Outbox, change: Change[Answer], deadline: float) -> Answer:
-        copy = await self._copy(change.key)
+    async def _write_to_stash(
+        self, outbox: Outbox, change: Change[Answer], copy: Write | None, deadline: float, held: Held
+    ) -> Answer:
         try:
             step = await outbox.settle(change, copy, deadline)
         except DeletedMeanwhile as exc:
             exc.kept = await self._kept_here(change, copy, exc.buried)
             raise
         if step.write:
-            writes = [write for write in (step.write, step.replaced, step.loser) if write]
-            if not await self._remember(*writes):
-                # Another process of this machine has something pending: what is shown here shall hold both.
-                with contextlib.suppress(JournalUnavailable, DocumentError):
-                    await in_thread(self._write_to_journal, change, pending=False)
+            # Redis has it: nobody need wait until this machine has its copy, but the next one who wants the key.
+            held.rest = self._copy_here(change, [w for w in (step.write, step.replaced, step.loser) if w])
         return step.answer
+
+    async def _copy_here(self, change: Change[Answer], writes: list[Write]) -> None:
+        if not await self._copies.keep(*writes):
+            # Another process of this machine has something pending: what is shown here shall hold both.
+            with contextlib.suppress(JournalUnavailable, DocumentError):
+                await in_thread(self._write_to_journal, change, pending=False)
 
     async def _kept_here(self, change: Change[Answer], copy: Write | None, revision: int) -> bool:
         """Whether what a save would have come to is kept as an older revision on this machine."""
@@ -319,17 +338,15 @@ class Places:
         """How long a read that only the stash can answer may wait for the first child, in seconds."""
         return 0.0 if self.stash is None or self.stash.client.was_ready else FIRST_READ_SECONDS
 
-    async def _copy(self, key: str) -> Write | None:
-        """What the journal knows; nothing where it cannot be read."""
+    async def _look(self, key: str) -> tuple[Pending | None, Write | None]:
+        """What is pending of a key, and what the journal knows; nothing where it cannot be read."""
         try:
-            return await in_thread(self.journal.copy, key)
+            return self.journal.glance(key) or await in_thread(self.journal.look, key)
         except JournalUnavailable as exc:
             logger.info("%s", exc)
-            return None
+            return None, None
 
-    async def _remember(self, *writes: Write) -> bool:
-        try:
-            return await in_thread(self.journal.remember, *writes)
-        except JournalUnavailable as exc:
-            logger.warning("Kept in Redis only: %s", exc)
-            return True
+    async def _learn(self, key: str, text: str, member: str, index: str) -> None:
+        """Keep a copy of what somebody else wrote."""
+        with contextlib.suppress(DocumentError):
+            await self._copies.keep(as_copy(key, text, member, index))

@@ -34,6 +34,10 @@ class Save:
     expected_revision: int | None = None
     session_only: bool = False
     default_ttl_seconds: int | None = None
+    note: str = ""
+    """How the revision comes about, for the list of revisions."""
+    extra: JSONObject = field(default_factory=JSONObject)
+    """Fields of the document beyond those of a session."""
 
     def check(self) -> None:
         """Raise `InvalidArgument` for what cannot be kept as it is, naming what and where."""

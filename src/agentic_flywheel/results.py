@@ -19,7 +19,13 @@ class Result(BaseModel):
     message: str = Field(default="", description="What happened, in one sentence.")
 
 
-class SaveResult(Result):
+class KeptResult(Result):
+    """What the answers to both tools that keep what a caller sent have: where values look like credentials."""
+
+    secrets: list[JSONObject] | None = Field(default=None, description="[{path, kind}], never the values.")
+
+
+class SaveResult(KeptResult):
     """The answer of `save_session`."""
 
     saved: bool
@@ -45,6 +51,8 @@ class ResumeResult(Result):
     total_turns: int = 0
     omitted_turns: int = Field(default=0, description="Turns of the session that are not in this answer.")
     next_before_turn: int | None = Field(default=None, description="Pass as before_turn for the turns before these.")
+    cut_turn: int | None = Field(default=None, description="This turn is larger than the budget alone; it is cut.")
+    left_out_fields: list[str] | None = Field(default=None, description="Too large for the budget: shortened or empty.")
     source: Literal["redis", "journal"] | None = None
     stale: bool = Field(default=False, description="True if Redis could not be asked: it may know more.")
     reason: Reason | None = None
@@ -66,7 +74,34 @@ class DeleteResult(Result):
     reason: Reason | None = None
 
 
-class CacheResult(Result):
+class RevisionsResult(Result):
+    """The answer of `list_revisions`, newest first: {revision, saved_at, turns, note}."""
+
+    found: bool
+    revisions: list[JSONObject]
+    reason: Reason | None = None
+
+
+class RestoreResult(Result):
+    """The answer of `restore_session`."""
+
+    restored: bool
+    session_id: str
+    revision: int = Field(default=0, description="The new current revision.")
+    reason: Reason | None = None
+
+
+class ForkResult(Result):
+    """The answer of `fork_session`."""
+
+    forked: bool
+    session_id: str = Field(description="The new session.")
+    forked_from: JSONObject | None = None
+    revision: int = 0
+    reason: Reason | None = None
+
+
+class CacheResult(KeptResult):
     """The answer of `cache_result`."""
 
     cached: bool

@@ -1,24 +1,48 @@
 """What one save does to a session: append or replace, revision, expiry, size, and how lists show the outcome."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 from pydantic import Field, TypeAdapter
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
 from agentic_flywheel.change import BaseChange, Step, expired
-from agentic_flywheel.codec import Document, Operation, Tombstone, decode, encode, iso, micros
+from agentic_flywheel.codec import (
+    Document,
+    Operation,
+    Past,
+    Tombstone,
+    decode,
+    encode,
+    encode_around,
+    iso,
+    micros,
+    turns_of,
+)
 from agentic_flywheel.errors import Conflict, Damaged, DeletedMeanwhile, TooLarge
-from agentic_flywheel.jsontext import JSONObject, canonical, dumps
-from agentic_flywheel.keyvalue import Entry, Write, revision_at_head
+from agentic_flywheel.growth import RECALL, grown
+from agentic_flywheel.jsontext import JSONObject, canonical, dumps, is_larger, narrow, size_of
+from agentic_flywheel.keyvalue import Entry, Splice, Write, revision_at_head
 from agentic_flywheel.merge import View, new_turns
 from agentic_flywheel.operations import LOST, find, kept
+from agentic_flywheel.revisions import CAME_TOO_LATE, beside, forgotten, superseded
 from agentic_flywheel.settings import MAX_TTL_SECONDS
 
 TITLE_SHOWN, SUMMARY_SHOWN = 200, 1000
 """Characters of them that lists show: a page of a thousand rows must stay readable."""
+
+
+FIRST_WORDS = 60
+"""Characters of what the user said first that stand for a title where none was given."""
+
+TURNS_LOOKED_AT = 20
+"""Turns among which the user's first is looked for: a talk may begin with instructions and tools."""
+
+COMPARED_FIRST = 100
+"""Characters at the end of the turns: what was changed is nearly always there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +82,12 @@ class SessionChange(BaseChange):
     """The highest revision that its writer had seen in the shared store; 0 for none, or none but a deleted one."""
     revisions: str = ""
     """What the keys of older revisions begin with."""
+    kept_revisions: int = 10
+    """How many of them can be had back."""
+    note: str = ""
+    """How the revision came about, for the list of revisions."""
+    extra: JSONObject = Field(default_factory=JSONObject)
+    """Fields beyond those of a session, kept and shown with it."""
     session_only: bool = False
     """A replace keeps title, summary and tags: the caller knows only the fields of `UniversalSession`."""
     exact: bool = False
@@ -72,12 +102,14 @@ class SessionChange(BaseChange):
 
     def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[Saved]:
         """Merge into what is stored, or begin a session."""
-        current = decode(base, self.session_id) if base is not None else None
+        part = RECALL.outline(base, self.session_id) if base and self._replaces_all else None
+        current = part[0] if part else RECALL.decode(base, self.session_id) if base is not None else None
         alive = current if isinstance(current, Document) and (held or not expired(current.kept_until, now)) else None
         if isinstance(current, Tombstone) and (done := find(current.operations, self.operation, self.retry)):
             return Step(None, Saved(done.revision, done.turns, done.added, None, []), self)  # deleted since
         if alive and (done := find(alive.operations, self.operation, self.retry)):
-            saved = Saved(done.revision, done.turns, done.added, alive.kept_until, alive.session.history)
+            history = (self.turns or []) if part else alive.session.history
+            saved = Saved(done.revision, done.turns, done.added, alive.kept_until, history)
             loser = None
             if done.id.endswith(LOST):  # it may not have been kept as an older revision yet
                 loser = self._as_older(self._merged(alive, self.turns or [], now), done.revision - 1)
@@ -100,29 +132,43 @@ class SessionChange(BaseChange):
         document = self._merged(alive, added, now)
         if current and not alive:  # what was sent to the life before must not be taken for new in this one
             document = replace(document, operations=current.operations)
-        unchanged = (
-            alive is not None and replace(document, saved_at=alive.saved_at, kept_until=alive.kept_until) == alive
-        )
+        turns = turns_of(document) if self._replaces_all else b""
+        unchanged = alive is not None and _is_same(document, alive, part[1] if part else None, turns)
         session = document.session
         if not unchanged:
             revision += 1
             session = session if "updated_at" in self.values else replace(session, updated_at=now)
         name = f"{self.operation}~{self.retry}" if self.retry else self.operation
         done = Operation(name, revision, len(session.history), len(added))
+        past, whole = (document.past, False)
+        if alive and not unchanged:
+            whole = self.mode == "replace" and self._takes_away(alive)
+            past, whole = superseded(alive, document, whole=whole, limit=self.kept_revisions)
         document = replace(
             document,
             session=session,
             revision=revision,
+            note=document.note if unchanged else self.note,
+            past=past,
             began=_began(current, revision),
             operations=kept((*document.operations, done)),
         )
-        text = encode(document)
-        if (size := len(text.encode())) > self.max_bytes:
+        more = grown(base, alive, document, added) if base and alive and self.mode == "append" else None
+        if self._replaces_all:
+            text, place = encode_around(document, turns)
+            own, splice = replace(document, session=replace(document.session, history=[])), None
+        else:
+            text, splice, own = more or (encode(document), None, None)
+            place = None
+        if is_larger(text, self.max_bytes):
+            size = size_of(text)
             raise TooLarge(
                 f"The session would have {size:,} bytes; the limit is {self.max_bytes:,} (FLYWHEEL_MAX_SESSION_BYTES). "
                 "What was stored stays as it is. Go on in a new session, or keep a summary with mode='replace'."
             )
-        write = Write(self.key, text, base, document.kept_until, entry=entry(self.index, document))
+        if own:
+            RECALL.keep(text, own, place)
+        write = self._write(document, text, base, splice)
         saved = Saved(revision, len(session.history), len(added), document.kept_until, session.history)
         pending = self.model_copy(
             update={
@@ -134,9 +180,21 @@ class SessionChange(BaseChange):
             }
         )
         replaced = None
-        if alive and self.mode == "replace" and not unchanged and self._takes_away(alive):
-            replaced = self._as_older(replace(alive, kept_until=document.kept_until), alive.revision)
+        if self.revisions and base and alive:
+            if whole:  # as it is: a place that has it can keep it without being sent it
+                replaced = Write(f"{self.revisions}{alive.revision}", base, None, document.kept_until)
+            write = replace(write, gone=tuple(f"{self.revisions}{number}" for number in forgotten(alive.past, past)))
         return Step(write, saved, pending, replaced=replaced)
+
+    def _write(self, document: Document, text: str, base: str | None, splice: Splice | None = None) -> Write:
+        older = tuple(f"{self.revisions}{number}" for number in beside(document)) if self.revisions else ()
+        until = document.kept_until
+        return Write(self.key, text, base, until, entry=entry(self.index, document), splice=splice, beside=older)
+
+    @property
+    def _replaces_all(self) -> bool:
+        """Whether nothing of the turns that are stored is needed."""
+        return self.mode == "replace" and not self.session_only and self.replaces is None
 
     def _is_based_on_what_was_deleted(self, current: Document | Tombstone) -> bool:
         if isinstance(current, Document):
@@ -151,9 +209,15 @@ class SessionChange(BaseChange):
         """Somebody saved since: what is there stays, as one revision more, above the older one that this becomes."""
         history = alive.session.history
         done = Operation(self.operation + LOST, alive.revision + 2, len(history), 0)
-        document = replace(alive, revision=alive.revision + 2, operations=kept((*alive.operations, done)))
-        write = Write(self.key, encode(document), base, document.kept_until, entry=entry(self.index, document))
-        loser = self._as_older(self._merged(alive, self.turns or [], now), alive.revision + 1)
+        late = Past(alive.revision + 1, now, len(self.turns or []), None, CAME_TOO_LATE)
+        document = replace(
+            alive,
+            revision=alive.revision + 2,
+            operations=kept((*alive.operations, done)),
+            past=(*alive.past, late)[-self.kept_revisions :] if self.kept_revisions else (),
+        )
+        write = self._write(document, encode(document), base)
+        loser = self._as_older(replace(self._merged(alive, self.turns or [], now), past=()), alive.revision + 1)
         return Step(write, Saved(document.revision, len(history), 0, document.kept_until, history), self, loser=loser)
 
     def _as_older(self, document: Document, revision: int) -> Write | None:
@@ -198,8 +262,25 @@ class SessionChange(BaseChange):
             summary=self.summary or (labelled.summary if labelled else ""),
             tags=tags,
             operations=alive.operations if alive else (),
-            extra=alive.extra if alive else {},
+            began=alive.began if alive else 1,
+            extra={**(alive.extra if alive else {}), **self.extra},
+            note=alive.note if alive else "",
+            past=alive.past if alive else (),
         )
+
+
+def _is_same(document: Document, alive: Document, there: str | None, turns: bytes) -> bool:
+    """Whether a save changes nothing but the times; `there` is the text of the turns if `alive` is an outline."""
+    document = replace(document, saved_at=alive.saved_at, kept_until=alive.kept_until)
+    if there is None:
+        return document == alive
+    if replace(document, session=replace(document.session, history=[])) != alive:
+        return False
+    end = there[-COMPARED_FIRST:].encode()
+    for written in (bytes, narrow):
+        if written(turns[-4 * COMPARED_FIRST :]).endswith(end) and written(turns).decode() == there:
+            return True
+    return False
 
 
 def _began(current: Document | Tombstone | None, revision: int) -> int:
@@ -233,6 +314,8 @@ class Renewal(BaseChange):
     kind: Literal["renewal"] = "renewal"
     session_id: str
     index: str
+    revisions: str = ""
+    """What the keys of older revisions begin with: they live as long."""
 
     def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[None]:
         """Move the expiry of a session that is alive and has one."""
@@ -240,9 +323,12 @@ class Renewal(BaseChange):
         seconds = life(document) if isinstance(document, Document) else None
         if not isinstance(document, Document) or not seconds or (expired(document.kept_until, now) and not held):
             return Step(None, None, self)
-        document = replace(document, kept_until=now + timedelta(seconds=seconds))
-        write = Write(self.key, encode(document), base, document.kept_until, entry=entry(self.index, document))
-        return Step(write, None, self)
+        renewed = replace(document, kept_until=now + timedelta(seconds=seconds))
+        more = grown(base, document, renewed, []) if base else None
+        text, splice, _ = more or (encode(renewed), None, None)
+        older = tuple(f"{self.revisions}{number}" for number in beside(renewed)) if self.revisions else ()
+        until, listed = renewed.kept_until, entry(self.index, renewed)
+        return Step(Write(self.key, text, base, until, entry=listed, splice=splice, beside=older), None, self)
 
 
 def as_older(revisions: str, document: Document) -> Write:
@@ -281,12 +367,28 @@ def shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def first_words(history: Sequence[JSONObject]) -> str:
+    """What the user said first, as a title: up to `FIRST_WORDS` characters of whole words; empty if nothing was."""
+    for turn in history[:TURNS_LOOKED_AT]:
+        content = turn.get("content")
+        if turn.get("role") in ("user", "human") and isinstance(content, list):
+            parts = cast("list[object]", content)
+            texts = [cast("JSONObject", part).get("text") for part in parts if isinstance(part, dict)]
+            content = next((text for text in texts if isinstance(text, str)), "")
+        if turn.get("role") in ("user", "human") and isinstance(content, str) and content.strip():
+            text = " ".join(content[: 4 * FIRST_WORDS].split())
+            if len(text) <= FIRST_WORDS:
+                return text
+            return text[:FIRST_WORDS].rpartition(" ")[0] or text[: FIRST_WORDS - 1] + "…"
+    return ""
+
+
 def entry(index: str, document: Document) -> Entry:
     """How lists show a session."""
     session = document.session
     note = dumps({
         "id": session.id,
-        "title": shorten(document.title, TITLE_SHOWN),
+        "title": shorten(document.title, TITLE_SHOWN) or first_words(session.history),
         "summary": shorten(document.summary, SUMMARY_SHOWN),
         "tags": list(document.tags),
         "status": session.status.value,

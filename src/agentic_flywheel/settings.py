@@ -54,6 +54,8 @@ class Settings:
     replica_bytes: int
     timeout_seconds: float
     max_session_bytes: int
+    revisions: int
+    secrets: str
     coaia_command: tuple[str, ...]
     coaia_python: str
     log_level: str
@@ -84,15 +86,21 @@ class Settings:
         log_level = env.text("FLYWHEEL_LOG_LEVEL", "WARNING").upper()
         if log_level not in _LOG_LEVELS:
             raise env.wrong("FLYWHEEL_LOG_LEVEL", f"allowed: {', '.join(_LOG_LEVELS)}")
+        secrets = env.text("FLYWHEEL_SECRETS", "redact").lower()
+        if secrets not in _SECRETS:
+            raise env.wrong("FLYWHEEL_SECRETS", f"allowed: {', '.join(_SECRETS)}")
         prefix = env.text("FLYWHEEL_KEY_PREFIX", "agentic_flywheel")
         if not PREFIX_RULE.fullmatch(prefix) or RESERVED & set(prefix.split(":")[1:]):
             allowed = f"allowed: 1 to 128 of A-Z a-z 0-9 _ . : - without {', '.join(sorted(RESERVED))} after a colon"
             raise env.wrong("FLYWHEEL_KEY_PREFIX", allowed)
+        redis_url, redis_cluster = _redis_url(env), env.boolean("REDIS_CLUSTER", default=False)
+        if redis_cluster and redis_url.startswith("unix:"):
+            raise env.wrong("REDIS_CLUSTER", "allowed: a URL with a host; a unix socket reaches one node only")
         data_dir = env.text("FLYWHEEL_DATA_DIR", "") or platformdirs.user_data_dir("agentic-flywheel-state", False)  # noqa: FBT003
         return cls(
             redis_enabled=env.boolean("REDIS_ENABLED", default=True),
-            redis_url=_redis_url(env),
-            redis_cluster=env.boolean("REDIS_CLUSTER", default=False),
+            redis_url=redis_url,
+            redis_cluster=redis_cluster,
             session_ttl_seconds=env.integer("REDIS_TTL_SECONDS", 2_592_000, 0, MAX_TTL_SECONDS),
             execution_ttl_seconds=env.integer("FLYWHEEL_EXECUTION_TTL_SECONDS", 86_400, 0, MAX_TTL_SECONDS),
             key_prefix=prefix,
@@ -102,6 +110,8 @@ class Settings:
             replica_bytes=env.integer("FLYWHEEL_REPLICA_BYTES", 500_000_000, 1_000_000, 10**15),
             timeout_seconds=env.number("FLYWHEEL_TIMEOUT_SECONDS", 2.0, 0.05, 60.0),
             max_session_bytes=env.integer("FLYWHEEL_MAX_SESSION_BYTES", 16 * 2**20, 1024, 64 * 2**20),
+            revisions=env.integer("FLYWHEEL_REVISIONS", 10, 0, 100),
+            secrets=secrets,
             coaia_command=env.command("FLYWHEEL_COAIA_COMMAND"),
             coaia_python=env.text("FLYWHEEL_COAIA_PYTHON", ""),
             log_level=log_level,
@@ -109,6 +119,7 @@ class Settings:
         )
 
 
+_SECRETS = ("redact", "warn", "off")
 _REDIS_PARTS = ("REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_USERNAME", "REDIS_PASSWORD")
 
 

@@ -7,29 +7,32 @@ import asyncio
 import difflib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+from agentic_flywheel.arrival import Arrival, Arrived
 from agentic_flywheel.backends.base import FlowStatus
 from agentic_flywheel.change import expired
 from agentic_flywheel.changes import Deletion
 from agentic_flywheel.coaia.child import ChildFolder, child_command, child_environment
 from agentic_flywheel.coaia.client import CoaiaClient
 from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.codec import Document, Tombstone, decode, iso, public
+from agentic_flywheel.codec import Document, Tombstone, decode, encode, iso
 from agentic_flywheel.errors import (
     Conflict,
     DeletedMeanwhile,
     DocumentError,
     FlywheelError,
     InvalidArgument,
+    TooLarge,
     Unavailable,
 )
 from agentic_flywheel.executions import ExecutionStore
+from agentic_flywheel.growth import RECALL
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.jsontext import JSONObject, dumps
+from agentic_flywheel.jsontext import JSONObject, is_larger
 from agentic_flywheel.keys import Keys, check_id
 from agentic_flywheel.keyvalue import Entry
 from agentic_flywheel.listing import Wanted, read_cursor, write_cursor
@@ -38,17 +41,19 @@ from agentic_flywheel.merge import Memory
 from agentic_flywheel.places import Found, Places
 from agentic_flywheel.request import Save, check_one_of
 from agentic_flywheel.results import DeleteResult, ListResult, ResumeResult, SaveResult, reason_of
+from agentic_flywheel.revisions import earlier, whole_for
 from agentic_flywheel.saving import Renewal, SessionChange, life, retry_id
 from agentic_flywheel.settings import Settings
-
-CHARACTERS_PER_TOKEN = 4
-"""Of compact JSON. Near enough for every model, and the same in budgets and tests."""
+from agentic_flywheel.window import window
 
 MAX_PAGE = 1000
 """The most sessions that one list shows."""
 
 READ_AHEAD = 200
 """Entries read at once while a filtered list fills its page."""
+
+EXPIRED_AMONG = 5
+"""Entries read beyond a page, since some may have expired."""
 
 RENEWED_WITHIN_SECONDS = 1
 """A session resumed again within this time is not renewed again."""
@@ -73,16 +78,18 @@ class SessionStore:
         *,
         session_ttl_seconds: int,
         max_bytes: int,
+        revisions: int,
         user: str,
         clock: Callable[[], datetime],
     ) -> None:
         self.places = places
+        self._kept_revisions = revisions
         self._keys = keys
         self._session_ttl_seconds = session_ttl_seconds
         self._max_bytes = max_bytes
         self._user = user
         self._clock = clock
-        self._renewals: set[asyncio.Task[None]] = set()
+        self._rests: set[asyncio.Task[None]] = set()
         self._began, self._began_monotonic = clock(), time.monotonic()
 
     async def __aenter__(self) -> "SessionStore":
@@ -105,6 +112,9 @@ class SessionStore:
                 retry="" if save.expected_revision is None else retry_id(*repeatable),
                 based_on=max(seen.revision, save.expected_revision or 0),
                 revisions=self._keys.revisions(session_id),
+                kept_revisions=self._kept_revisions,
+                note=save.note,
+                extra=save.extra,
                 session_id=session_id,
                 index=self._keys.index,
                 mode=save.mode,
@@ -144,6 +154,7 @@ class SessionStore:
             afresh = save.mode == "replace" or saved.turns == saved.added
             exactly = save.expected_revision is not None
             seen.saved(save.history or [], saved.history, afresh=afresh, exactly=exactly)
+            self._later(seen.look_closer())
             provisional = placed.stored_in == "journal" and self.places.stash is not None
             if not provisional:
                 seen.revision = saved.revision
@@ -177,9 +188,9 @@ class SessionStore:
             self.places.check_enabled()
             if not session_id:
                 return await self._resume_latest(memory, user_id, max_tokens, before_turn, bound)
-            document, found = await self.load(session_id, bound)
+            document, found = await self.load(session_id, bound, RECALL.decode)
             if revision is not None and not (isinstance(document, Document) and document.revision == revision):
-                return await self._resume_older(session_id, revision, document, max_tokens, before_turn)
+                return await self._resume_older(session_id, revision, document, found, max_tokens, before_turn)
         except DocumentError as exc:
             return ResumeResult(found=False, reason=exc.reason, message=str(exc))
         except Unavailable as exc:
@@ -194,22 +205,32 @@ class SessionStore:
         session_id: str,
         revision: int,
         current: Document | Tombstone | None,
+        there: Found,
         max_tokens: int,
         before_turn: int | None,
     ) -> ResumeResult:
         """A revision that is not the current one, if it is kept; of a deleted session, only what is here alone."""
-        key = f"{self._keys.revisions(session_id)}{revision}"
-        if isinstance(current, Document):
-            found = await self.places.read(key)
-        else:
-            found = await self.places.read_here(key)
-        older = decode(found.text, session_id) if found.text is not None else None
-        if isinstance(older, Document):
-            return self._window(older, found, max_tokens, before_turn)
+        older, found = await self.older(session_id, revision, current, there)
+        if older:
+            return self._window(older, replace(found, text=None), max_tokens, before_turn)
         text = f"Revision {revision} of session {session_id!r} is not kept"
         text += f"; the current one is {current.revision}." if isinstance(current, Document) else "."
         number = current.revision if isinstance(current, Document) else None
         return ResumeResult(found=False, reason="not_found", message=text, revision=number)
+
+    async def older(
+        self, session_id: str, revision: int, current: Document | Tombstone | None, found: Found
+    ) -> tuple[Document | None, Found]:
+        """A revision as it was, if it is kept, and where it was read; `found` is where the current one was."""
+        keys = self._keys.revisions(session_id)
+        if not isinstance(current, Document):
+            found = await self.places.read_here(f"{keys}{revision}")
+            return _document_in(found, session_id), found
+        if made := earlier(current, revision):
+            return made, found
+        found = await self.places.read(f"{keys}{whole_for(current, revision) or revision}")
+        whole = _document_in(found, session_id)
+        return (earlier(whole, revision) if whole else None), found
 
     async def list_sessions(
         self, wanted: Wanted, limit: int = 20, cursor: str = "", bound: float | None = None
@@ -222,9 +243,10 @@ class SessionStore:
         wanted = replace(wanted, user_id=wanted.user_id or self._user)
         before = read_cursor(cursor) if cursor else None
         rows: list[tuple[Entry, JSONObject]] = []
+        at_once = limit + EXPIRED_AMONG if wanted.everything else max(READ_AHEAD, limit + 1)
         while True:
             try:
-                page = await self.places.recent(self._keys.index, before, max(READ_AHEAD, limit + 1), bound)
+                page = await self.places.recent(self._keys.index, before, at_once, bound, wanted.words)
             except Unavailable as exc:
                 return ListResult(sessions=[row for _, row in rows], scope="this machine", message=str(exc))
             rows += wanted.rows(page.entries, self._clock())
@@ -265,7 +287,26 @@ class SessionStore:
         unasked = deleted.reason == "not_found" and placed.stored_in == "journal" and self.places.stash is not None
         return DeleteResult(deleted=False, reason="unavailable" if unasked else deleted.reason)
 
-    async def load(self, session_id: str, bound: float | None = None) -> tuple[Document | Tombstone | None, Found]:
+    async def put(self, document: Document) -> Arrived:
+        """Put a whole document where there is nothing; else what is there stays, and is named.
+
+        Raises:
+            DocumentError, Unavailable: it cannot be kept.
+
+        """
+        session_id = check_id(document.session.id, "session_id")
+        text = encode(document)
+        if is_larger(text, self._max_bytes):
+            raise TooLarge(f"Session {session_id!r} has more bytes than FLYWHEEL_MAX_SESSION_BYTES allows.")
+        key, index = self._keys.session(session_id), self._keys.index
+        return (await self.places.write(Arrival(key=key, member=session_id, index=index, text=text))).answer
+
+    async def load(
+        self,
+        session_id: str,
+        bound: float | None = None,
+        decode: Callable[[str, str], Document | Tombstone] = decode,
+    ) -> tuple[Document | Tombstone | None, Found]:
         """What is stored of a session; an expired document on a child that cannot expire keys is overwritten.
 
         Raises:
@@ -302,7 +343,7 @@ class SessionStore:
     ) -> ResumeResult:
         page = await self.list_sessions(Wanted(user_id=user_id), limit=SUGGESTIONS, bound=bound)
         for row in page.sessions:
-            document, found = await self.load(row["id"], bound)
+            document, found = await self.load(row["id"], bound, RECALL.decode)
             if isinstance(document, Document):  # a listed session may be gone by now
                 return self._resumed(memory, document, found, max_tokens, before_turn)
         stash = self.places.stash
@@ -328,46 +369,52 @@ class SessionStore:
         ttl, until = life(document), document.kept_until
         if ttl and until and until - self._clock() < timedelta(seconds=ttl - RENEWED_WITHIN_SECONDS):
             key = self._keys.session(document.session.id)
-            renewal = Renewal(key=key, session_id=document.session.id, index=self._keys.index)
-            task = asyncio.create_task(self.places.renew(renewal))
-            self._renewals.add(task)
-            task.add_done_callback(self._renewals.discard)
+            session_id = document.session.id
+            renewal = Renewal(
+                key=key, session_id=session_id, index=self._keys.index, revisions=self._keys.revisions(session_id)
+            )
+            self._later(self.places.renew(renewal))
+
+    def _later(self, rest: Coroutine[None, None, None]) -> None:
+        """Do what nobody waits for behind the answer's back."""
+        task = asyncio.create_task(rest)
+        self._rests.add(task)
+        task.add_done_callback(self._rests.discard)
 
     def _resumed(
         self, memory: Memory, document: Document, found: Found, max_tokens: int, before_turn: int | None
     ) -> ResumeResult:
         seen = memory.of(document.session.id)
         seen.resumed(document.session.history)
+        self._later(seen.look_closer())
         if found.source == "redis" or self.places.stash is None:
             seen.revision = document.revision
         self._renew(document)
         return self._window(document, found, max_tokens, before_turn)
 
     def _window(self, document: Document, found: Found, max_tokens: int, before_turn: int | None) -> ResumeResult:
-        """The newest turns before `before_turn` that fit the budget beside the rest of the session; one at least."""
-        history = document.session.history
-        end = len(history) if before_turn is None else min(before_turn, len(history))
-        session = public(document)
-        room = max_tokens * CHARACTERS_PER_TOKEN - len(dumps(session | {"history": history[:0]}))
-        start = end
-        while start:
-            room -= len(dumps(history[start - 1])) + (start < end)  # and a comma between two turns
-            if room < 0 and start < end:
-                break
-            start -= 1
-        session["history"] = history[start:end]
+        part = window(document, None if found.text is None else len(found.text), max_tokens, before_turn)
         result = ResumeResult(
             found=True,
-            session=session,
+            session=part.session,
             revision=document.revision,
-            total_turns=len(history),
-            omitted_turns=len(history) - (end - start),
+            total_turns=len(document.session.history),
+            omitted_turns=len(document.session.history) - (part.end - part.start),
             source=found.source,
             stale=found.stale,
         )
-        if start:
-            result.next_before_turn = start
+        if part.start:
+            result.next_before_turn = part.start
+        if part.cut is not None:
+            result.cut_turn = part.cut
+        if part.left_out:
+            result.left_out_fields = part.left_out
         return result
+
+
+def _document_in(found: Found, session_id: str) -> Document | None:
+    document = decode(found.text, session_id) if found.text is not None else None
+    return document if isinstance(document, Document) else None
 
 
 def open_store(
@@ -389,6 +436,7 @@ def open_store(
         keys,
         session_ttl_seconds=settings.session_ttl_seconds,
         max_bytes=settings.max_session_bytes,
+        revisions=settings.revisions,
         user=settings.user,
         clock=clock,
     )

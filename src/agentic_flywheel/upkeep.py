@@ -1,8 +1,8 @@
 """Upkeep: what goes on in the background, so that the stash and this machine know the same.
 
 One look at the stash at a time tells whether it answers (it is the circuit breaker's probe), whether it lost what it
-held, and what was deleted elsewhere. After each, what is pending is sent, and what was lost is put back. Once an
-hour what has expired is removed from the journal.
+held, and what was deleted elsewhere. After each, what is pending is sent, what was lost is put back, and a part of the
+shared list is compared with what is stored. Once an hour what has expired is removed from the journal.
 """
 
 import asyncio
@@ -14,12 +14,14 @@ from datetime import datetime
 import anyio
 
 from agentic_flywheel.changes import Deletion, as_copy
+from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashRefused, StashUnavailable, Unavailable
 from agentic_flywheel.keylocks import KeyLocks
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.keyvalue import Write
 from agentic_flywheel.local import Known, LocalPlace, in_thread
 from agentic_flywheel.outbox import Outbox
+from agentic_flywheel.pages import put_in_list
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ class Upkeep:
         self._locks = locks
         self._keys = keys
         self._clock = clock
+        self._healed = ""
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -111,6 +114,7 @@ class Upkeep:
                 await self._look(outbox)
                 await self.drain()
                 await self._put_back(outbox)
+                await self._heal(outbox.stash)
             except JournalUnavailable as exc:
                 logger.info("%s", exc)
             except StashUnavailable as exc:
@@ -187,6 +191,14 @@ class Upkeep:
                     raise outcome
             if refused:
                 raise refused
+
+    async def _heal(self, stash: Stash) -> None:
+        """Compare a part of the shared list with what is stored: it is kept beside it, so it may drift."""
+        deadline = stash.deadline()
+        with contextlib.suppress(StashRefused, DocumentError):  # read-only, or not ours: it is served as it is
+            self._healed, unlisted = await stash.heal(self._keys.index, self._healed, deadline)
+            if unlisted:
+                await put_in_list(stash, self._keys.index, unlisted, deadline)
 
     async def _keys_there(self, outbox: Outbox) -> set[str]:
         """The keys that need not be put back; none where they cannot be listed."""

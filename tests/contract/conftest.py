@@ -1,4 +1,4 @@
-"""A place by its name. The two children live as long as the module's event loop; keys are each test's own."""
+"""A place by its name. The children live as long as the module's event loop; keys are each test's own."""
 
 import shlex
 import uuid
@@ -15,6 +15,7 @@ from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
 
+from ..support.redis_cluster import RedisCluster
 from ..support.redis_server import NOBODY_LISTENS, RedisServer
 from ..support.stock import StockEnvironment
 from .places import DictPlace, JournalPlace, Place, utc_now
@@ -23,10 +24,12 @@ SECONDS = 5.0  # the bound of one operation: generous, since two cores run it al
 
 
 @asynccontextmanager
-async def child(folder: Path, redis_url: str, command: str = "") -> AsyncIterator[CoaiaClient]:
+async def child(
+    folder: Path, redis_url: str, command: str = "", *, cluster: bool = False
+) -> AsyncIterator[CoaiaClient]:
     """A child that reaches `redis_url`, and nothing of it afterwards."""
     home = ChildFolder(folder)
-    env = child_environment({}, home.path, redis_url=redis_url, cluster=False, socket_timeout=2.0)
+    env = child_environment({}, home.path, redis_url=redis_url, cluster=cluster, socket_timeout=2.0)
     client = CoaiaClient(child_command(shlex.split(command), ""), env, home, fair_seconds=SECONDS / 2)
     try:
         yield client
@@ -37,6 +40,14 @@ async def child(folder: Path, redis_url: str, command: str = "") -> AsyncIterato
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def own_child(tmp_path_factory: pytest.TempPathFactory, worker_redis: RedisServer) -> AsyncIterator[CoaiaClient]:
     async with child(tmp_path_factory.mktemp("own"), worker_redis.url) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cluster_child(
+    tmp_path_factory: pytest.TempPathFactory, worker_cluster: RedisCluster
+) -> AsyncIterator[CoaiaClient]:
+    async with child(tmp_path_factory.mktemp("cluster-child"), worker_cluster.url, cluster=True) as client:
         yield client
 
 
@@ -55,6 +66,12 @@ async def lost_own_child(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lost_cluster_child(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[CoaiaClient]:
+    async with child(tmp_path_factory.mktemp("lost-cluster"), NOBODY_LISTENS, cluster=True) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def lost_stock_child(
     tmp_path_factory: pytest.TempPathFactory, stock: StockEnvironment
 ) -> AsyncIterator[CoaiaClient]:
@@ -67,8 +84,10 @@ async def place(
     request: pytest.FixtureRequest,
     tmp_path: Path,
     own_child: CoaiaClient,
+    cluster_child: CoaiaClient,
     stock_child: CoaiaClient,
     lost_own_child: CoaiaClient,
+    lost_cluster_child: CoaiaClient,
     lost_stock_child: CoaiaClient,
 ) -> AsyncIterator[Place]:
     """The place that the suite names. A child is started by the first who calls it."""
@@ -79,10 +98,12 @@ async def place(
         "a dict": DictPlace(utc_now),
         "the journal": JournalPlace(journal),
         "a stash on our child": own_child,
+        "a stash on a cluster": cluster_child,
         "a stash on the stock child": stock_child,
         "a dict that is away": DictPlace(utc_now, away=True),
         "a journal below a file": JournalPlace(journal_below_a_file),
         "our child without Redis": lost_own_child,
+        "our child without its cluster": lost_cluster_child,
         "the stock child without Redis": lost_stock_child,
     }
     chosen = places[request.param]

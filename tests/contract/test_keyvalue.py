@@ -20,13 +20,14 @@ from .places import Place, utc_now
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-EVERY_PLACE = ["a dict", "the journal", "a stash on our child", "a stash on the stock child"]
-PLACES_THAT_COMPARE_AND_LIST = ["a dict", "the journal", "a stash on our child"]
-PLACES_THAT_FORGET = ["a dict", "a stash on our child"]
+EVERY_PLACE = ["a dict", "the journal", "a stash on our child", "a stash on a cluster", "a stash on the stock child"]
+PLACES_THAT_COMPARE_AND_LIST = ["a dict", "the journal", "a stash on our child", "a stash on a cluster"]
+PLACES_THAT_FORGET = ["a dict", "a stash on our child", "a stash on a cluster"]
 PLACES_OUT_OF_REACH = [
     "a dict that is away",
     "a journal below a file",
     "our child without Redis",
+    "our child without its cluster",
     "the stock child without Redis",
 ]
 

@@ -77,7 +77,16 @@ class TimedServer(WireServer):
         return self.status()["journal"]["pending"]
 
     def blames(self, cause: str) -> dict[str, Any]:
-        """The status, which says in words that saves go to the journal because of `cause` (a pattern)."""
+        """The status, which says in words that saves go to the journal because of `cause` (a pattern).
+
+        A first try may have run out of time, beside a child that was still being imported; the next one names it.
+        """
+
+        def named() -> bool:
+            return bool(re.search(cause, self.status()["redis"]["last_error"] or "", re.IGNORECASE))
+
+        with suppress(AssertionError):
+            wait_until(named, within=BACK_WITHIN)
         status = self.status()
         assert status["mode"] == "journal", status
         assert re.search(cause, status["redis"]["last_error"] or "", re.IGNORECASE), status

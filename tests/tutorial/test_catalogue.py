@@ -9,6 +9,8 @@ README = Path(__file__).parents[2] / "README.md"
 HINTS = {  # (read-only, destructive, idempotent)
     "resume_session": (True, None, None),
     "list_sessions": (True, None, None),
+    "list_revisions": (True, None, None),
+    "restore_session": (False, False, None),
     "get_result": (True, None, None),
     "get_flow_history": (True, None, None),
     "persistence_status": (True, None, None),
@@ -32,7 +34,7 @@ def test_the_model_facing_part_is_small_and_the_readme_has_its_figure(disabled_e
 
 def test_every_tool_and_parameter_explains_itself(disabled_env: dict[str, str]):
     tools, _ = catalogue(disabled_env)
-    assert len(tools) == 8
+    assert len(tools) == 11
     for tool in tools:
         assert tool.get("title") or tool["annotations"].get("title")
         assert len(tool["description"]) > 20
@@ -85,6 +87,9 @@ def test_the_parameters_are_the_contracts(disabled_env: dict[str, str]):
         "resume_session": ({"session_id", "user_id", "max_tokens", "before_turn", "revision"}, set()),
         "list_sessions": ({"pattern", "query", "tags", "status", "user_id", "limit", "cursor"}, set()),
         "delete_session": ({"session_id"}, {"session_id"}),
+        "list_revisions": ({"session_id"}, {"session_id"}),
+        "restore_session": ({"session_id", "revision"}, {"session_id", "revision"}),
+        "fork_session": ({"session_id", "revision", "new_session_id"}, {"session_id"}),
         "cache_result": (
             {"result", "execution_id", "session_id", "flow_id", "input", "parameters", "metrics", "ttl_seconds"},
             {"result"},

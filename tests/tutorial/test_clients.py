@@ -21,6 +21,9 @@ TOOLS = {
     "resume_session",
     "list_sessions",
     "delete_session",
+    "list_revisions",
+    "restore_session",
+    "fork_session",
     "cache_result",
     "get_result",
     "get_flow_history",
@@ -104,3 +107,14 @@ def test_the_inspectors_command_line(
     assert {tool["name"] for tool in inspector("--method", "tools/list", "--strict")["tools"]} == TOOLS
     check([call(name, arguments)["structuredContent"] for name, arguments in JOB], redis)
     assert "nonsense" in call("save_session", {"nonsense": 1}, code=5)["text"]
+
+    prompts = inspector("--method", "prompts/list")["prompts"]
+    assert {prompt["name"] for prompt in prompts} == {"save_conversation", "resume_conversation", "handoff"}
+    resumed = inspector("--method", "prompts/get", "--prompt-name", "resume_conversation", "--prompt-args", "session=s")
+    assert TALK[-1]["content"] in json.dumps(resumed, ensure_ascii=False)
+    listed = inspector("--method", "resources/list")["resources"]
+    assert [resource["uri"] for resource in listed] == ["session://s"]
+    read = inspector("--method", "resources/read", "--uri", "session://s")["contents"]
+    assert exact(json.loads(read[0]["text"])["history"]) == exact(TALK)
+    templates = inspector("--method", "resources/templates/list")["resourceTemplates"]
+    assert "session://{session_id}/transcript" in {template["uriTemplate"] for template in templates}

@@ -277,6 +277,8 @@ def test_a_revision_that_is_not_kept_is_said_to_be_missing_and_the_current_one_i
     server.call("save_session", session_id=sid, history=turns("b"), title="Two")
     now = server.call("resume_session", session_id=sid, revision=2)
     assert (words(now["session"]["history"]), now["revision"]) == (["a", "b"], 2)
-    for missing in (1, 99):
+    before = server.call("resume_session", session_id=sid, revision=1)
+    assert (words(before["session"]["history"]), before["session"]["title"], before["revision"]) == (["a"], "One", 1)
+    for missing in (0, 99):
         answer = server.call("resume_session", session_id=sid, revision=missing)
         assert (answer["found"], answer["reason"], answer["revision"]) == (False, "not_found", 2)

@@ -1,14 +1,12 @@
-"""Every way to name a Redis leads to exactly that one: its database, its user, its socket, its cluster."""
+"""Every way to name a Redis leads to exactly that one: its database, its user, its socket."""
 
 import tempfile
 from collections.abc import Iterator
 
 import pytest
-import redis as redis_py
 
-from ..support.conversations import TALK, exact, turns
+from ..support.conversations import TALK, turns
 from ..support.redis_server import RedisServer
-from ..support.waiting import wait_until
 from ..support.wire import WireServer
 
 PASSWORD = "hush-hush-9"  # noqa: S105
@@ -85,31 +83,6 @@ def test_a_database_that_is_not_there_falls_back_to_no_other(redis: RedisServer,
         assert server.call("save_session", session_id="s", history=TALK)["stored_in"] == "journal"
         assert server.call("resume_session", session_id="nobody")["reason"] == "unavailable"
     assert redis.all_keys(f"{redis.prefix}:*") == set()
-
-
-def test_everything_works_on_a_cluster(own_redis: RedisServer, lonely_env: dict[str, str], sid: str):
-    own_redis.arguments = ["--cluster-enabled", "yes", "--cluster-port", str(own_redis.port - 10_000)]
-    if own_redis.port < 20_000:
-        own_redis.arguments[-1] = str(own_redis.port + 10_000)
-    own_redis.start()
-    with own_redis.client() as client:
-        client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        wait_until(lambda: "cluster_state:ok" in str(client.execute_command("CLUSTER", "INFO")), what="the cluster")
-    with WireServer(lonely_env | {"REDIS_URL": own_redis.url, "REDIS_CLUSTER": "true"}) as server:
-        server.warm()
-        saved = server.call("save_session", session_id=sid, history=TALK)
-        assert saved["stored_in"] == "redis", server.call("persistence_status")
-        assert server.call("save_session", session_id=sid, history=turns("more"))["stored_in"] == "redis"
-        assert server.call("cache_result", result={"n": 1}, session_id=sid, flow_id="f")["stored_in"] == "redis"
-        assert exact(server.call("resume_session")["session"]["history"]) == exact([*TALK, *turns("more")])
-        listed = server.call("list_sessions")
-        assert ([row["id"] for row in listed["sessions"]], listed["scope"]) == ([sid], "shared")
-        assert server.call("delete_session", session_id=sid)["deleted"] is True
-        assert server.call("resume_session", session_id=sid)["reason"] == "deleted"
-        assert server.call("get_flow_history", session_id=sid, flow_id="f")["found"] is False
-    with own_redis.client() as client:
-        assert isinstance(client, redis_py.Redis)
-        assert client.get(own_redis.session_key(sid)) is None
 
 
 def test_the_default_user_is_the_environments(server_env: dict[str, str]):

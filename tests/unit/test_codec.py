@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
 from agentic_flywheel.codec import (
+    NARROW_FROM,
     SCHEMA_VERSION,
     Document,
     Operation,
@@ -62,7 +63,7 @@ SESSIONS = st.builds(
     total_response_time=st.floats(allow_nan=False, allow_infinity=False),
 )
 OPERATIONS = st.builds(Operation, st.text(max_size=40), COUNTS, COUNTS, COUNTS)
-KNOWN = {*json.loads(encode(Document(UniversalSession("s", BackendType.CUSTOM), 1, datetime.now(UTC), None)))}
+KNOWN = {*json.loads(encode(Document(UniversalSession("s", BackendType.CUSTOM), 2, datetime.now(UTC), None, began=2)))}
 DOCUMENTS = st.builds(
     Document,
     session=SESSIONS,
@@ -156,6 +157,16 @@ def test_a_text_of_another_shape_is_its_own_mark():
 def test_a_document_stays_readable_to_a_person():
     session = UniversalSession("s", BackendType.LANGFLOW, history=[{"role": "user", "content": "été 🌾"}])
     assert '{"role":"user","content":"été 🌾"}' in encode(Document(session, 1, datetime.now(UTC), None))
+
+
+def test_a_large_document_has_only_what_widens_it_escaped():
+    session = UniversalSession("s", BackendType.LANGFLOW, history=[{"role": "user", "content": "été 夏 лето … 🌾"}])
+    session.history.append({"role": "assistant", "content": "x" * NARROW_FROM})
+    document = Document(session, 1, datetime.now(UTC), None, title="🌱")
+    text = encode(document)
+    assert r'{"role":"user","content":"été 夏 лето \u2026 \ud83c\udf3e"}' in text
+    assert r'"title":"\ud83c\udf31"' in text
+    assert decoded(text) == decoded(json.dumps(json.loads(text)))
 
 
 def test_times_are_written_in_utc_with_offset_and_microseconds():

@@ -7,6 +7,8 @@ import stat
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -407,10 +409,10 @@ def test_the_unsent_are_listed_newest_first(journal: Journal, clock: Clock):
     journal.commit(listed("old", 2), pending="1")
     journal.commit(listed("new", 3), pending="2")
     journal.commit(listed("brief", 4, clock() + timedelta(seconds=1)), pending="3")
-    assert [entry.member for entry in journal.unsent(INDEX)] == ["brief", "new", "old"]
+    assert [entry.member for entry in journal.unsent(INDEX)[0]] == ["brief", "new", "old"]
     clock.move(seconds=1)
-    assert [entry.member for entry in journal.unsent(INDEX)] == ["new", "old"]
-    assert journal.unsent("another") == []
+    assert [entry.member for entry in journal.unsent(INDEX)[0]] == ["new", "old"]
+    assert journal.unsent("another") == ([], [])
 
 
 # time
@@ -515,6 +517,19 @@ def test_a_journal_that_is_switched_off_takes_nothing_and_holds_nothing():
     off.set_aside(1, "why")
     assert off.copy("k") is None
     assert (off.next_pending("k"), off.unsent_document("k")) == (None, (None, []))
-    assert off.pending() + off.recent(INDEX, None, 5) + off.unsent(INDEX) + off.keys("") == []
+    assert off.pending() + off.recent(INDEX, None, 5) + off.unsent(INDEX)[0] + off.keys("") == []
     assert off.state().path is None
     off.close()
+
+
+def test_a_glance_sees_what_a_look_sees_and_waits_for_nobody(journal: Journal):
+    assert journal.glance("k") is None, "the file is not open yet"
+    journal.commit(write(), "change")
+    assert journal.glance("k") == journal.look("k")
+    with closing(sqlite3.connect(journal.path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert journal.glance("k") == journal.look("k"), "a writer does not hold up readers"
+    with journal._lock, ThreadPoolExecutor(1) as thread:
+        assert thread.submit(journal.glance, "k").result() is None
+    journal.path.rename(journal.path.with_name("elsewhere"))
+    assert journal.glance("k") is None, "it is not the journal any more"

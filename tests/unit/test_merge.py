@@ -191,3 +191,28 @@ def test_a_forgotten_session_is_a_stranger():
     memory.forget("s")
     memory.forget("never known")
     assert memory.of("s").views is None
+
+
+@given(st.lists(LETTERS, max_size=6), st.lists(st.booleans(), min_size=12, max_size=12))
+async def test_views_taken_later_are_those_taken_at_once(saves: list[list[str]], looks: list[bool]):
+    """Whatever is done in between, and whenever nobody waits."""
+    later, now = Seen(), Seen(at_once=True)
+    history: list[Turn] = []
+    for number, letters in enumerate(saves):
+        if looks[2 * number]:
+            for seen in (later, now):
+                seen.resumed(history)
+        history = [*history, *turns(*letters)]
+        for seen in (later, now):
+            seen.saved(turns(*letters), history, afresh=number == 0, exactly=False)
+        if looks[2 * number + 1]:
+            await later.look_closer()
+    assert later.views == now.views
+
+
+async def test_once_views_are_taken_no_turn_is_held():
+    seen = Seen()
+    talk = turns(*"abc" * 200)
+    seen.resumed(talk)
+    await seen.look_closer()
+    assert seen.known == seen.shown == view(talk)

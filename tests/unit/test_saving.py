@@ -12,6 +12,7 @@ from agentic_flywheel.change import BaseChange, Step
 from agentic_flywheel.changes import Deletion
 from agentic_flywheel.codec import Document, decode
 from agentic_flywheel.errors import Conflict, Damaged, DeletedMeanwhile, DocumentError, NewerSchema, TooLarge
+from agentic_flywheel.growth import OUTLINED_FROM
 from agentic_flywheel.keyvalue import Write
 from agentic_flywheel.merge import view
 from agentic_flywheel.operations import KEPT_OPERATIONS, LOST
@@ -535,3 +536,52 @@ def test_revisions_never_go_back(changes: list[SessionChange]):
         base = applied(base, now, change)
         assert revision <= document(base).revision <= revision + 1
         revision = document(base).revision
+
+
+@pytest.mark.parametrize("size", [10, OUTLINED_FROM], ids=["small", "large"])
+def test_a_replace_is_the_same_whether_what_it_replaces_was_parsed_or_not(size: int, clock: Clock):
+    """A large one is not, and nothing of it may be missed: its revision, its life, its writes, its other fields."""
+    said = ("a" * size, "b")
+    more: dict[str, Any] = {"max_bytes": 10**6, "revisions": "p:revision:s:"}
+    base = applied(None, clock(), save(*said, context={"n": 1}, title="t", ttl_seconds=77, **more))
+    same = save(*said, mode="replace", context={"n": 1}, title="t", operation="again", **more).apply(base, clock())
+    assert (same.answer.revision, same.replaced) == (1, None), "it changes nothing"
+    for changed in (
+        save("a" * size, "c", mode="replace", context={"n": 1}, title="t", **more),
+        save("c" * size, "b", mode="replace", context={"n": 1}, title="t", **more),
+        save(*said, mode="replace", context={"n": 2}, title="t", **more),
+        save(*said, mode="replace", context={"n": 1}, title="other", **more),
+        save(*said, "c", mode="replace", context={"n": 1}, title="t", **more),
+    ):
+        step = changed.apply(base, clock())
+        assert step.answer.revision == 2
+        assert step.write
+        assert step.replaced == Write("p:revision:s:1", base, None, step.write.kept_until)
+        after = document(step.write.text)
+        assert (after.ttl_seconds, len(after.operations)) == (77, 2)
+        assert after.session.created_at == document(base).session.created_at
+    with pytest.raises(Conflict):
+        save("c", mode="replace", expected_revision=5, **more).apply(base, clock())
+
+
+@pytest.mark.parametrize(
+    ("history", "title"),
+    [
+        ([], ""),
+        ([{"role": "user", "content": "  What grows\n in shade? "}], "What grows in shade?"),
+        ([{"role": "system", "content": "Be kind."}, {"role": "human", "content": "Hello"}], "Hello"),
+        ([{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "See this"}]}], "See this"),
+        ([{"role": "user", "content": "word " * 50}], "word " * 11 + "word"),
+        ([{"role": "user", "content": "x" * 100}], "x" * 59 + "…"),
+        ([{"role": "user"}, {"content": "nobody"}, {"role": "user", "content": 7}], ""),
+    ],
+)
+def test_without_a_title_lists_show_what_the_user_said_first(history: list[dict[str, Any]], title: str, clock: Clock):
+    untitled = SessionChange(
+        key="p:session:s", session_id="s", index=INDEX, turns=history, default_ttl_seconds=9, max_bytes=MAX_BYTES
+    )
+    written = untitled.apply(None, clock()).write
+    assert written
+    assert written.entry
+    assert json.loads(written.entry.note)["title"] == title
+    assert document(written.text).title == "", "a title that is given later is the session's own"

@@ -72,6 +72,8 @@ ALLOWED: list[tuple[str, str, Callable[[Settings], Any], Any]] = [
     ("FLYWHEEL_TIMEOUT_SECONDS", "0.5", lambda s: s.timeout_seconds, 0.5),
     ("FLYWHEEL_TIMEOUT_SECONDS", "60", lambda s: s.timeout_seconds, 60.0),
     ("FLYWHEEL_MAX_SESSION_BYTES", "1024", lambda s: s.max_session_bytes, 1024),
+    ("FLYWHEEL_REVISIONS", "0", lambda s: s.revisions, 0),
+    ("FLYWHEEL_SECRETS", "WARN", lambda s: s.secrets, "warn"),
     ("FLYWHEEL_COAIA_COMMAND", 'uvx --with "mcp<2" coaiapy-mcp', lambda s: list(s.coaia_command),
      ["uvx", "--with", "mcp<2", "coaiapy-mcp"]),
     ("FLYWHEEL_COAIA_PYTHON", "python3.11", lambda s: s.coaia_python, "python3.11"),
@@ -87,6 +89,11 @@ ALLOWED: list[tuple[str, str, Callable[[Settings], Any], Any]] = [
 @pytest.mark.parametrize(("name", "value", "get", "meaning"), ALLOWED, ids=lambda v: v if isinstance(v, str) else "")
 def test_an_allowed_value_is_taken(name: str, value: str, get: Callable[[Settings], Any], meaning: Any):
     assert get(read(**{name: value})) == meaning
+
+
+def test_a_cluster_is_not_behind_a_unix_socket():
+    with pytest.raises(SettingError, match="REDIS_CLUSTER='true' is not allowed; allowed: a URL with a host"):
+        read(REDIS_CLUSTER="true", REDIS_URL="unix:///run/redis.sock")
 
 
 REFUSED = [
@@ -116,6 +123,8 @@ REFUSED = [
     ("FLYWHEEL_TIMEOUT_SECONDS", "-1"),
     ("FLYWHEEL_TIMEOUT_SECONDS", "1e1"),
     ("FLYWHEEL_MAX_SESSION_BYTES", "1023"),
+    ("FLYWHEEL_REVISIONS", "-1"),
+    ("FLYWHEEL_SECRETS", "yes"),
     ("FLYWHEEL_MAX_SESSION_BYTES", "1GB"),
     ("FLYWHEEL_LOG_LEVEL", "LOUD"),
     ("FLYWHEEL_COAIA_COMMAND", 'uvx "coaiapy-mcp'),

@@ -380,7 +380,7 @@ async def test_closing_does_not_wait_for_a_call_that_hangs(opened: OpenChild, mo
     async with opened() as child:
         pid = int(await child.ask("pid"))
         hanging = asyncio.create_task(child.refused(mood, within=60))
-        await eventually(lambda: child.client._calls, what="the call to be under way")  # seen from outside by nobody
+        await eventually(lambda: child.client._bounds, what="the call to be under way")  # seen from outside by nobody
         began = time.monotonic()
         await child.client.aclose()
         await asyncio.wait_for(hanging, 5)

@@ -10,16 +10,17 @@ import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-import mcp_types as types
-from mcp import MCPError
-from mcp.client.client import Client
+from mcp import ClientSession, MCPError
+from mcp.shared.dispatcher import CallOptions
+from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
+from pydantic_core import PydanticSerializationError
 
 from agentic_flywheel.coaia.child import ChildFolder
 from agentic_flywheel.coaia.transport import ChildTransport
-from agentic_flywheel.errors import StashSilent, StashUnavailable
-from agentic_flywheel.jsontext import check_json
+from agentic_flywheel.errors import InvalidArgument, StashSilent, StashUnavailable
+from agentic_flywheel.jsontext import JSONObject
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,9 @@ CLOSE_SECONDS = 1.0
 
 STEADY_SECONDS = 10.0
 """A child that served this long was a good one: the next failure starts the back-off anew."""
+
+LEFT_ALONE: CallOptions = {"cancel_on_abandon": False}
+"""A request that nobody waits for any more is not cancelled: that can kill the stock child."""
 
 State = Literal["not started", "starting", "ready", "waiting to restart", "closed"]
 
@@ -69,7 +73,7 @@ class CoaiaClient:
         self._closing = asyncio.Event()
         self._changed = asyncio.Event()
         self._replace = asyncio.Event()
-        self._client: Client | None = None
+        self._dispatcher: JSONRPCDispatcher | None = None
         self._transport: ChildTransport | None = None
         self._state: State = "not started"
         self._generation = 0
@@ -77,7 +81,7 @@ class CoaiaClient:
         self._tash_expires = False
         self._last_error: str | None = None
         self._was_ready = False
-        self._calls: set[asyncio.Task[types.CallToolResult]] = set()
+        self._bounds: set[asyncio.Timeout] = set()  # of the calls under way
 
     def __repr__(self) -> str:
         return f"CoaiaClient({self._state}, generation {self._generation}, pid {self.state.pid})"
@@ -118,6 +122,8 @@ class CoaiaClient:
         """End the child, within about 0.3 s if it is well and 1.5 s if it is not."""
         self._closing.set()
         self._changed.set()
+        for bound in self._bounds:
+            bound.reschedule(asyncio.get_running_loop().time())
         if self._keeper:
             if self._state != "ready" and self._transport:
                 self._transport.kill()  # it has not answered yet, so it has nothing to finish
@@ -146,41 +152,41 @@ class CoaiaClient:
                 kind = StashSilent if self._was_ready else StashUnavailable
                 raise kind("The coaia child is still starting.") from None
 
-    async def call(self, verb: str, arguments: dict[str, Any], deadline: float) -> str:
-        """The text that `verb` answers, by `deadline` (event loop time).
+    async def call(self, verb: str, arguments: dict[str, Any], deadline: float) -> JSONObject | str:
+        """What `verb` answers by `deadline` (event loop time): structured content, or else text.
 
         Raises:
             StashUnavailable: no answer; whether the verb had its effect is unknown.
-            InvalidArgument: an argument holds half of a surrogate pair, which would kill the connection.
+            InvalidArgument: an argument is nothing that JSON can carry.
 
         """
-        check_json(arguments, "the arguments")
         await self.ready(deadline)
-        client, generation = self._client, self._generation
-        if client is None:
+        dispatcher, generation = self._dispatcher, self._generation
+        if dispatcher is None:
             raise StashUnavailable("The coaia child has just gone.")
-        task = asyncio.create_task(client.call_tool(verb, arguments))
-        self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
-        task.add_done_callback(_look_at_result)
-        remaining = max(0.0, deadline - asyncio.get_running_loop().time())
-        closing = asyncio.ensure_future(self._closing.wait())
+        remaining = deadline - asyncio.get_running_loop().time()
+        bound = asyncio.timeout_at(deadline)
+        self._bounds.add(bound)
         try:
-            await asyncio.wait({task, closing}, timeout=remaining, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            closing.cancel()
-        if not task.done():
+            async with bound:
+                # Below the session's typed calls, which would walk through every argument and answer several times.
+                answer = await dispatcher.send_raw_request(
+                    "tools/call", {"name": verb, "arguments": arguments}, LEFT_ALONE
+                )
+        except TimeoutError:
             silence = f"The coaia child did not answer {verb} in time."
             if remaining < self._fair_seconds or self._closing.is_set():
-                raise StashUnavailable(silence)
+                raise StashUnavailable(silence) from None
             self.replace(generation, f"no answer to {verb} in time")
-            raise StashSilent(silence)
-        try:
-            result = task.result()
-        except (MCPError, RuntimeError, ValueError, asyncio.CancelledError) as exc:
+            raise StashSilent(silence) from None
+        except PydanticSerializationError as exc:  # nothing was sent
+            raise InvalidArgument(f"{verb} was given something that JSON cannot carry.") from exc
+        except (MCPError, RuntimeError, ValueError) as exc:
             self.replace(generation, f"connection lost ({type(exc).__name__})")
             raise StashUnavailable(f"The coaia child broke off at {verb}.") from exc
-        return "".join(part.text for part in result.content if isinstance(part, types.TextContent))
+        finally:
+            self._bounds.discard(bound)
+        return _content(answer)
 
     def replace(self, generation: int, why: str) -> None:
         """Have the child of that generation replaced; one that has been already is left alone."""
@@ -208,7 +214,7 @@ class CoaiaClient:
                 if not self._replace.is_set():
                     self._last_error = _why(group, transport)
             finally:
-                self._client = None
+                self._dispatcher = None
             if loop.time() - began > STEADY_SECONDS:
                 delay = FIRST_DELAY
             if self._closing.is_set():
@@ -224,17 +230,18 @@ class CoaiaClient:
 
     async def _serve(self, transport: ChildTransport) -> None:
         """Start one child, let it be called, and end it when it is to be replaced or has died."""
-        # "legacy" is the handshake that every MCP server knows, the stock child under SDK 1 included.
         async with contextlib.AsyncExitStack() as stack:
             async with asyncio.timeout(START_SECONDS):
-                client = await stack.enter_async_context(Client(transport, mode="legacy"))
-                tools = (await client.list_tools()).tools  # the first call would ask for it anyway
+                dispatcher = JSONRPCDispatcher(*await stack.enter_async_context(transport))
+                session = await stack.enter_async_context(ClientSession(dispatcher=dispatcher))
+                await session.initialize()  # the handshake that every MCP server knows, the stock child included
+                tools = (await session.list_tools()).tools
             self._verbs = tuple(sorted(tool.name for tool in tools))
             self._tash_expires = any(
                 tool.name == "coaia_tash" and "ttl_seconds" in tool.input_schema.get("properties", {}) for tool in tools
             )
             transport.forget_stderr()
-            self._client = client
+            self._dispatcher = dispatcher
             self._was_ready = True
             self._last_error = None
             self._set("ready")
@@ -266,10 +273,16 @@ def _why(group: BaseExceptionGroup[Exception], transport: ChildTransport) -> str
     if isinstance(cause, TimeoutError):
         return f"The coaia child did not answer within {START_SECONDS:g} s of its start."
     words = transport.last_words or str(cause) or type(cause).__name__
-    return f"The coaia child could not be started: {words[:300]}"
+    return f"The coaia child could not be started: {' '.join(words.split())[:300]}"
 
 
-def _look_at_result(task: "asyncio.Task[types.CallToolResult]") -> None:
-    """Nobody may be waiting any more; an exception that is never looked at would be logged as a fault."""
-    if not task.cancelled():
-        task.exception()
+def _content(answer: JSONObject) -> JSONObject | str:
+    """What is in the result of a tool call, whoever the child is: structured content, or else text."""
+    structured = answer.get("structuredContent")
+    if structured and isinstance(structured, dict):
+        return cast("JSONObject", structured)
+    parts = answer.get("content")
+    if not isinstance(parts, list):
+        return ""
+    texts = [cast("JSONObject", part).get("text") for part in cast("list[object]", parts) if isinstance(part, dict)]
+    return "".join(text for text in texts if isinstance(text, str))

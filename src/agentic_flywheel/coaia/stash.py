@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -18,7 +18,7 @@ from uuid import uuid4
 from agentic_flywheel.coaia.client import CoaiaClient
 from agentic_flywheel.codec import load, revision_in, tombstone_of
 from agentic_flywheel.errors import Damaged, NewerSchema, StashRefused, StashSilent, StashUnavailable
-from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.jsontext import JSONObject, dumps
 from agentic_flywheel.keys import Keys, glob_escape
 from agentic_flywheel.keyvalue import Entry, Outcome, Write, marks
 
@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 OWN_VERBS = frozenset({"coaia_commit", "coaia_read", "coaia_recent", "coaia_index", "coaia_list"})
 """What a child must have to be more than a mirror."""
+
+SPLICED_FROM = 4096
+"""Characters of a document from which on only what changed is sent."""
 
 REFUSALS_KEPT = 100
 """Keys of which it is known why their last write was refused."""
@@ -65,6 +68,18 @@ class Watched:
     run: str
     deleted: list[tuple[str, str]]
     after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Entries of the list, newest first; `older` is where to go on, `None` at the end.
+
+    `unlisted` are sessions that are stored but not in the list.
+    """
+
+    entries: list[Entry]
+    older: tuple[int, str] | None
+    unlisted: list[str]
 
 
 class Stash:
@@ -171,8 +186,10 @@ class Stash:
             return reply.get("current")
         return await self._fetch(key, deadline)
 
-    async def commit(self, write: Write, deadline: float | None = None) -> Outcome:
+    async def commit(self, write: Write, deadline: float | None = None, older: Write | None = None) -> Outcome:
         """Write, if what the writer saw is still there. The deadline is prolonged by a second per megabyte.
+
+        `older` is what is replaced, to be kept under a key of its own first.
 
         On a mirror this is read, compare, write: another machine's save of the same moment can be overwritten,
         and the journal's copy counts as newer unless the mirror's revision is higher.
@@ -183,6 +200,8 @@ class Stash:
         """
         deadline = (deadline or self.deadline()) + len(write.text) / BYTES_A_SECOND
         await self.ready(deadline)
+        if older and not (self.atomic and older.text == write.seen):
+            await self._tash(older, deadline)
         if not self.atomic:
             return await self._commit_to_mirror(write, deadline)
         seen, buried = write.seen or "", ""
@@ -190,9 +209,12 @@ class Stash:
             seen, buried = "", seen
         entry = write.entry
         expected, ending = marks(seen)
+        part = write.splice if len(write.text) > SPLICED_FROM else None
         arguments: JSONObject = {
             "key": write.key,
-            "value": write.text,
+            "value": "" if part else write.text,
+            "splice": [part.head, part.start, part.rest, part.tail] if part else None,
+            "older": older.key if older and older.text == write.seen else "",
             "expected": expected,
             "ending": ending,
             "grave": self._keys.tombstone(write.key),
@@ -201,6 +223,10 @@ class Stash:
             "bury": write.tombstone,
             "entry": [entry.index, entry.member, entry.saved_at, entry.note] if entry else None,
         }
+        if write.beside:
+            arguments["beside"] = [*write.beside]
+        if write.gone:
+            arguments["gone"] = [*write.gone]
         if write.tombstone and "coaia_watch" in self.client.verbs:
             arguments["deletions"] = self._keys.deletions
         reply = await self._call("coaia_commit", arguments, deadline)
@@ -209,18 +235,30 @@ class Stash:
 
     async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
         """A page of the list, newest first; empty on a mirror, which cannot list."""
-        entries, _ = await self.recent_and_unlisted(index, before, limit)
-        return entries
+        return (await self.listed(index, before, limit)).entries
 
-    async def recent_and_unlisted(
-        self, index: str, before: tuple[int, str] | None, limit: int, deadline: float | None = None
-    ) -> tuple[list[Entry], list[str]]:
-        """A page of the list, and members that are stored but not in it (found while reading the first page)."""
+    async def listed(
+        self,
+        index: str,
+        before: tuple[int, str] | None,
+        limit: int,
+        words: Sequence[str] = (),
+        deadline: float | None = None,
+    ) -> Listed:
+        """A page of the list; with `words` of sessions that may have them in what lists show, and perhaps fewer."""
         deadline = deadline or self.deadline()
         await self.ready(deadline)
         if not self.atomic:
-            return [], []
-        arguments = {"index": index, "documents": self._keys.sessions, "limit": limit, "before": before and [*before]}
+            return Listed([], None, [])
+        # A note is JSON: words that are written differently there are not looked for there.
+        plain = [word for word in words if dumps(word) == f'"{word}"']
+        arguments: JSONObject = {
+            "index": index,
+            "documents": self._keys.sessions,
+            "limit": limit,
+            "before": before and [*before],
+            "words": plain,
+        }
         try:
             reply = await self._call("coaia_recent", arguments, deadline)
         except Damaged as exc:
@@ -228,9 +266,21 @@ class Stash:
             raise StashUnavailable(why) from exc
         try:
             entries = [Entry(index, str(m), int(score), note or "") for m, score, note in reply.get("entries", [])]
-            return entries, [str(member) for member in reply.get("unlisted", [])]
-        except (TypeError, ValueError) as exc:
+            older = reply.get("older")
+            place = (int(older[0]), str(older[1])) if older else None
+            return Listed(entries, place, [str(member) for member in reply.get("unlisted", [])])
+        except (TypeError, ValueError, IndexError) as exc:
             raise StashUnavailable(NONSENSE) from exc
+
+    async def heal(self, index: str, place: str, deadline: float) -> tuple[str, list[str]]:
+        """Compare a part of the list with what is stored; where to go on, and members that are not in the list."""
+        await self.ready(deadline)
+        if "coaia_heal" not in self.client.verbs:
+            return "", []
+        arguments: JSONObject = {"index": index, "documents": self._keys.sessions, "place": place}
+        reply = await self._call("coaia_heal", arguments, deadline)
+        unlisted: list[object] = reply.get("unlisted") or []
+        return str(reply.get("place") or ""), [str(member) for member in unlisted]
 
     async def put_in_list(self, entry: Entry, deadline: float) -> None:
         """List a session that was stored by somebody who keeps no list."""
@@ -298,8 +348,8 @@ class Stash:
             raise StashUnavailable(f"{self.last_error or 'It did not answer.'} It is asked again in the background.")
         generation = self.client.generation
         try:
-            text = await self.client.call(verb, arguments, deadline)
-            reply = self._understood(text, arguments.get("key"), generation)
+            answer = await self.client.call(verb, arguments, deadline)
+            reply = self._understood(answer, arguments.get("key"), generation)
         except StashUnavailable as exc:
             self.last_error = str(exc)
             self._silent = self._silent or isinstance(exc, StashSilent)
@@ -320,15 +370,17 @@ class Stash:
         self.refuses_all = False
         self.refused.pop(key, None)
 
-    def _understood(self, text: str, key: str | None, generation: int) -> JSONObject:
+    def _understood(self, answer: JSONObject | str, key: str | None, generation: int) -> JSONObject:
         """The reply if it reports success, or that a key is absent.
 
         The wordings are those of coaiapy-mcp 0.4.3 `tools.py`.
         """
-        try:
-            reply = json.loads(text)
-        except ValueError:
-            reply = None
+        reply: object = answer
+        if isinstance(answer, str):
+            try:
+                reply = json.loads(answer)
+            except ValueError:
+                reply = None
         if not isinstance(reply, dict):
             raise StashUnavailable("The coaia child answered something that is not JSON.")
         reply = cast("JSONObject", reply)

@@ -1,7 +1,7 @@
 """One child process as an MCP transport: asyncio pipes, a line a message, and an end that is always bounded.
 
 The SDK's own `stdio_client` hides its process, so a wedged child could not be killed before it is waited for,
-and it reads a line in quadratic time (15 s for 15 MB). This is its `Transport` protocol over asyncio's pipes.
+and it reads a line in quadratic time (15 s for 15 MB). This is its `Transport` protocol over `lines.py`.
 """
 
 import asyncio
@@ -16,14 +16,10 @@ from pathlib import Path
 from types import TracebackType
 
 import anyio
-import mcp_types as types
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from mcp.shared.message import SessionMessage
+
+from agentic_flywheel.coaia.lines import LINE_LIMIT, Incoming, Outgoing
 
 logger = logging.getLogger(__name__)
-
-LINE_LIMIT = 128 * 2**20
-"""Bytes of one message. Only a child that writes no newline ever meets it."""
 
 END_OF_INPUT_SECONDS = 0.3
 """How long a child may take to leave once its input has ended (the stock one needs 0.2 s) before it is killed."""
@@ -44,9 +40,9 @@ class ChildTransport:
         self._env = env
         self._folder = folder
         self._process: asyncio.subprocess.Process | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._drain: asyncio.Task[None] | None = None
         self._stderr: deque[str] | None = deque(maxlen=STDERR_LINES)
-        self._incoming: MemoryObjectSendStream[SessionMessage | Exception] | None = None
+        self._ended = asyncio.Event()
 
     @property
     def pid(self) -> int | None:
@@ -62,9 +58,7 @@ class ChildTransport:
         """Keep nothing of stderr from here on."""
         self._stderr = None
 
-    async def __aenter__(
-        self,
-    ) -> tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]:
+    async def __aenter__(self) -> tuple[Incoming, Outgoing]:
         """Start the child.
 
         Raises:
@@ -81,15 +75,29 @@ class ChildTransport:
             limit=LINE_LIMIT,
             start_new_session=True,  # a group of its own, so that a launcher (uvx) dies with what it launched
         )
-        self._incoming, read_stream = anyio.create_memory_object_stream[SessionMessage | Exception](16)
-        write_stream, outgoing = anyio.create_memory_object_stream[SessionMessage](16)
-        if process.stdin and process.stdout and process.stderr:  # they are: all three were asked to be pipes
-            self._tasks = [
-                asyncio.create_task(self._read(process.stdout, self._incoming)),
-                asyncio.create_task(self._write(process.stdin, outgoing)),
-                asyncio.create_task(self._drain_stderr(process.stderr)),
-            ]
-        return read_stream, write_stream
+        if not (process.stdin and process.stdout and process.stderr):
+            raise OSError("the child has no pipes")  # it has: all three were asked to be pipes
+        self._drain = asyncio.create_task(self._drain_stderr(process.stderr))
+        stdin, stdout = process.stdin, process.stdout
+
+        async def next_line() -> bytes:
+            try:
+                line = await stdout.readline()
+            except ValueError:
+                logger.warning("The coaia child wrote %s bytes without a newline; it will be replaced.", LINE_LIMIT)
+                line = b""
+            if not line:
+                self._ended.set()
+            return line
+
+        async def unreadable(line: bytes) -> None:  # a stray print
+            logger.debug("The coaia child wrote a line that is no message (%d bytes).", len(line))
+
+        async def write(data: bytes) -> None:
+            stdin.write(data)
+            await stdin.drain()
+
+        return Incoming(next_line, unreadable), Outgoing(write)
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -106,15 +114,15 @@ class ChildTransport:
             self.kill()
             with anyio.move_on_after(REAP_SECONDS):
                 await process.wait()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            if self._drain:
+                self._drain.cancel()
+                await asyncio.wait({self._drain})
             # A grandchild may hold the pipes open; closing the transport lets go of our ends.
             process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001  asyncio offers no public way
 
     async def ended(self) -> None:
         """Wait for the child's own end (or that of its stdout, which for us is the same)."""
-        await asyncio.wait({self._tasks[0]})
+        await self._ended.wait()
 
     def kill(self) -> None:
         """Kill the child and everything in its group, at once."""
@@ -125,40 +133,6 @@ class ChildTransport:
                 self._process.kill()
             else:
                 os.killpg(self._process.pid, signal.SIGKILL)
-
-    async def _read(
-        self, stdout: asyncio.StreamReader, incoming: MemoryObjectSendStream[SessionMessage | Exception]
-    ) -> None:
-        """Hand on each line that is a message; anything else on stdout (a stray print) is skipped."""
-        async with incoming:
-            while True:
-                try:
-                    line = await stdout.readline()
-                except ValueError:
-                    logger.warning("The coaia child wrote %s bytes without a newline; it will be replaced.", LINE_LIMIT)
-                    return
-                if not line:
-                    return
-                try:
-                    message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
-                except ValueError:
-                    logger.debug("The coaia child wrote a line that is no message (%d bytes).", len(line))
-                    continue
-                try:
-                    await incoming.send(SessionMessage(message))
-                except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                    return
-
-    async def _write(self, stdin: asyncio.StreamWriter, outgoing: MemoryObjectReceiveStream[SessionMessage]) -> None:
-        async with outgoing:
-            try:
-                async for item in outgoing:
-                    line = item.message.model_dump_json(by_alias=True, exclude_unset=True)
-                    stdin.write(line.encode() + b"\n")
-                    await stdin.drain()
-            except (ConnectionError, OSError):
-                if self._incoming:
-                    self._incoming.close()  # the session sees the end instead of waiting for answers
 
     async def _drain_stderr(self, stderr: asyncio.StreamReader) -> None:
         """Read stderr for ever: a full pipe would stall the child."""

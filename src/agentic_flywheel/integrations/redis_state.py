@@ -230,7 +230,7 @@ class RedisSessionManager(_RedisState):
             port=port,
             strict=strict,
         )
-        self._memory = Memory()
+        self._memory = Memory(at_once=True)
         self._revisions: dict[str, int] = {}
 
     async def save_session(self, session: UniversalSession, *, ttl_seconds: int | None = None) -> bool:

@@ -17,8 +17,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from agentic_flywheel.codec import instant, micros
 from agentic_flywheel.errors import JournalUnavailable
-from agentic_flywheel.journal.file import FILE_NAME, open_file
+from agentic_flywheel.journal.file import BUSY_SECONDS, FILE_NAME, open_file
 from agentic_flywheel.journal.rescue import identity, is_damage, moved_aside, rescue
+from agentic_flywheel.jsontext import size_of
 from agentic_flywheel.keyvalue import Entry, Outcome, Write, revision_at_head
 from agentic_flywheel.local import JournalState, Known, Pending
 
@@ -28,9 +29,6 @@ nothing."""
 
 DRAINED_AT_ONCE = 100
 """Changes read from the outbox at once; their texts may be large."""
-
-HEAD = 4000
-"""Characters that hold the head of any document, its revision included."""
 
 LEFT_WHEN_FULL = 0.9
 """The part of the cap to which the replica shrinks when it has grown beyond it."""
@@ -118,13 +116,38 @@ class Journal:
             return _copy(db, key)
 
     @_again_if_replaced
-    def remember(self, *writes: Write) -> bool:
-        """Keep copies of what the stash holds, except where a change of that key is still pending; whether of all."""
+    def look(self, key: str) -> tuple[Pending | None, Write | None]:
+        """The oldest change of `key` not yet in the stash, and what is known here of it."""
+        with self._use() as db:
+            return _next_pending(db, key), _copy(db, key)
+
+    def glance(self, key: str) -> tuple[Pending | None, Write | None] | None:
+        """The same, unless the file is not open, or somebody is using it."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            db = self._connection
+            if db is None or not self._is_current():
+                return None
+            db.execute("PRAGMA busy_timeout = 0")
+            try:
+                return _next_pending(db, key), _copy(db, key)
+            finally:
+                db.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+        except (sqlite3.Error, OSError):
+            return None  # whoever looks properly meets it again
+        finally:
+            self._lock.release()
+
+    @_again_if_replaced
+    def remember(self, *writes: Write) -> set[str]:
+        """Keep copies of what the stash holds, except of the keys, which it gives, that have a change pending."""
         with self._transaction() as db:
-            free = [write for write in writes if not _is_pending(db, write.key)]
-            for write in free:
-                self._put_copy(db, write)
-        return len(free) == len(writes)
+            pending = {write.key for write in writes if _is_pending(db, write.key)}
+            for write in writes:
+                if write.key not in pending:
+                    self._put_copy(db, write)
+        return pending
 
     @_again_if_replaced
     def bury(self, tombstones: Sequence[Write]) -> None:
@@ -184,12 +207,7 @@ class Journal:
     def next_pending(self, key: str) -> Pending | None:
         """The oldest change of one key not yet in the stash, without those set aside."""
         with self._use() as db:
-            row = db.execute(
-                "SELECT position, key, change FROM outbox WHERE key = ? AND set_aside IS NULL"
-                " ORDER BY position LIMIT 1",
-                (key,),
-            ).fetchone()
-        return Pending(*row) if row else None
+            return _next_pending(db, key)
 
     @_again_if_replaced
     def unsent_document(self, key: str) -> tuple[Write | None, list[int]]:
@@ -230,24 +248,18 @@ class Journal:
         return [Entry(*row) for row in rows]
 
     @_again_if_replaced
-    def unsent_deletions(self) -> list[str]:
-        """The keys of what was deleted here and is still in the stash."""
-        with self._use() as db:
-            rows = db.execute(
-                "SELECT key FROM documents WHERE tombstone AND key IN (SELECT key FROM outbox WHERE set_aside IS NULL)"
-            ).fetchall()
-        return [row[0] for row in rows]
-
-    @_again_if_replaced
-    def unsent(self, index: str) -> list[Entry]:
-        """The entries of the list that have a pending change, newest first."""
+    def unsent(self, index: str) -> tuple[list[Entry], list[str]]:
+        """The entries of the list that have a pending change, newest first; the keys of unsent deletions."""
         with self._use() as db:
             rows = db.execute(
                 "SELECT list, member, saved_at, note FROM documents WHERE list = ? AND (kept_until IS NULL OR"
                 " kept_until > ?) AND key IN (SELECT key FROM outbox) ORDER BY saved_at DESC, member DESC",
                 (index, self._now()),
             ).fetchall()
-        return [Entry(*row) for row in rows]
+            deleted = db.execute(
+                "SELECT key FROM documents WHERE tombstone AND key IN (SELECT key FROM outbox WHERE set_aside IS NULL)"
+            ).fetchall()
+        return [Entry(*row) for row in rows], [row[0] for row in deleted]
 
     @_again_if_replaced
     def keys(self, prefix: str) -> list[str]:
@@ -381,18 +393,18 @@ class Journal:
     def _put_copy(self, db: sqlite3.Connection, write: Write) -> None:
         """Put what the stash held, unless another process has meanwhile put what it held later."""
         row = db.execute(
-            "SELECT substr(text, 1, ?) FROM documents WHERE key = ? AND place = ?", (HEAD, write.key, self._place)
+            "SELECT revision FROM documents INDEXED BY heads WHERE key = ? AND place = ?", (write.key, self._place)
         ).fetchone()
-        if row is None or revision_at_head(row[0]) <= revision_at_head(write.text):
+        if row is None or row[0] <= revision_at_head(write.text):
             self._put(db, write, self._place)
 
     def _put(self, db: sqlite3.Connection, write: Write, place: str | None) -> None:
         entry = None if write.tombstone else write.entry
-        size = len(write.text.encode())
+        size = size_of(write.text)
         db.execute(
             "INSERT OR REPLACE INTO documents"
-            " (key, text, kept_until, tombstone, list, member, saved_at, note, place, touched, bytes)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " (key, text, kept_until, tombstone, list, member, saved_at, note, place, touched, bytes, revision)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 write.key,
                 write.text,
@@ -402,8 +414,14 @@ class Journal:
                 place,
                 self._now(),
                 size,
+                revision_at_head(write.text),
             ),
         )
+        if write.beside:
+            rows = [(micros(write.kept_until) if write.kept_until else None, key) for key in write.beside]
+            db.executemany("UPDATE documents SET kept_until = ?, hidden_since = NULL WHERE key = ?", rows)
+        if write.gone:
+            db.executemany("DELETE FROM documents WHERE key = ?", [(key,) for key in write.gone])
         self._grown += size
         if place and self._grown > self._cap * (1 - LEFT_WHEN_FULL) / 2:
             self._shrink(db, self._cap)
@@ -411,7 +429,9 @@ class Journal:
     def _shrink(self, db: sqlite3.Connection, cap: int) -> int:
         """Drop copies that are in Redis as well, those longest untouched first, once they pass the cap."""
         self._grown = 0
-        (total,) = db.execute("SELECT ifnull(sum(bytes), 0) FROM documents WHERE place IS NOT NULL").fetchone()
+        (total,) = db.execute(
+            "SELECT ifnull(sum(bytes), 0) FROM documents INDEXED BY replica WHERE place IS NOT NULL"
+        ).fetchone()
         if total <= cap:
             return 0
         gone: list[tuple[str]] = []
@@ -445,6 +465,14 @@ def _copy(db: sqlite3.Connection, key: str) -> Write | None:
     return Write(
         key, text, None, instant(kept_until), tombstone=bool(tombstone), entry=Entry(*entry) if entry[0] else None
     )
+
+
+def _next_pending(db: sqlite3.Connection, key: str) -> Pending | None:
+    row = db.execute(
+        "SELECT position, key, change FROM outbox WHERE key = ? AND set_aside IS NULL ORDER BY position LIMIT 1",
+        (key,),
+    ).fetchone()
+    return Pending(*row) if row else None
 
 
 def _is_pending(db: sqlite3.Connection, key: str) -> bool:

@@ -21,7 +21,7 @@ DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 PAGE = 4096
 """Bytes of a page: SQLite's default, which no statement here changes."""
 
-_DOCUMENT = "key, text, kept_until, tombstone, list, member, saved_at, note, place, touched, bytes"
+_DOCUMENT = "key, text, kept_until, tombstone, list, member, saved_at, note, place, touched, bytes, revision"
 _CHANGE = "position, key, change, set_aside"
 _Row = tuple[Any, ...]
 

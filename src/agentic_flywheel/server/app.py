@@ -5,7 +5,7 @@ import logging
 import signal
 import sys
 import traceback
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -14,12 +14,14 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.stdio import stdio_server
-from mcp_types import CallToolResult, InputRequiredResult, ToolAnnotations
+from mcp_types import CallToolResult, InputRequiredResult, Resource, ToolAnnotations
 from pydantic import ValidationError
 
 from agentic_flywheel import __version__
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.server.prompts import Prompts
+from agentic_flywheel.server.resources import Resources
 from agentic_flywheel.server.stdio import stdio
 from agentic_flywheel.server.tools import INSTRUCTIONS, Tools
 from agentic_flywheel.settings import Settings
@@ -30,10 +32,20 @@ logger = logging.getLogger(__name__)
 _READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 _ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 _REPLACES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
+_BRANCHES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
 
 
 class FlywheelServer(MCPServer[None]):
     """`MCPServer` whose tool errors say what to do, and whose tools, once begun, finish."""
+
+    _takes: Mapping[str, tuple[str, ...]] = {}
+    """The arguments of each tool; all tools are there from the beginning."""
+    newest: Callable[[], Awaitable[list[Resource]]] | None = None
+    """What `resources/list` shows; the templates are listed by themselves."""
+
+    async def list_resources(self) -> list[Resource]:
+        """The newest sessions."""
+        return await self.newest() if self.newest else []
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None
@@ -44,11 +56,12 @@ class FlywheelServer(MCPServer[None]):
             ToolError: wrong arguments, named with what is allowed.
 
         """
-        tool = next((tool for tool in await self.list_tools() if tool.name == name), None)
-        properties: JSONObject = tool.input_schema["properties"] if tool else {}
-        if tool and (unknown := sorted(arguments.keys() - properties.keys())):
+        if not self._takes:
+            self._takes = {tool.name: tuple(tool.input_schema["properties"]) for tool in await self.list_tools()}
+        takes = self._takes.get(name)
+        if takes is not None and (unknown := sorted(arguments.keys() - set(takes))):
             named = ", ".join(repr(argument[:80]) for argument in unknown)
-            raise ToolError(f"{name} takes no argument {named}. It takes: {', '.join(properties) or 'none'}.")
+            raise ToolError(f"{name} takes no argument {named}. It takes: {', '.join(takes) or 'none'}.")
         try:
             with anyio.CancelScope(shield=True):
                 return await super().call_tool(name, arguments, context)
@@ -89,12 +102,19 @@ def build_server(settings: Settings) -> tuple[FlywheelServer, SessionStore]:
             _tool(tools.resume_session, "Resume a conversation", _READS),
             _tool(tools.list_sessions, "List conversations", _READS),
             _tool(tools.delete_session, "Delete a conversation", _REPLACES),
+            _tool(tools.list_revisions, "List a conversation's revisions", _READS),
+            _tool(tools.restore_session, "Restore a revision", _ADDS),
+            _tool(tools.fork_session, "Fork a conversation", _BRANCHES),
             _tool(tools.cache_result, "Keep a flow result", _ADDS),
             _tool(tools.get_result, "Get a flow result", _READS),
             _tool(tools.get_flow_history, "Get a flow's results", _READS),
             _tool(tools.persistence_status, "Where conversations are kept", _READS),
         ],
     )
+    resources = Resources(sessions, executions)
+    resources.register(server)
+    server.newest = resources.newest
+    Prompts(sessions).register(server)
     return server, sessions
 
 
@@ -129,14 +149,20 @@ async def _serve(server: FlywheelServer, sessions: SessionStore) -> int:
 def _tool(function: Any, title: str, annotations: ToolAnnotations) -> Tool:  # noqa: ANN401  any tool's signature
     tool = Tool.from_function(function, title=title, annotations=annotations)
     tool.parameters = {**_compact(tool.parameters), "additionalProperties": False}
+    if shape := tool.fn_metadata.output_schema:  # which clients check every answer against
+        tool.fn_metadata.output_schema = _compact(shape, null_where_required=True)
     return tool
 
 
-def _compact(schema: JSONObject) -> JSONObject:
-    """A parameter schema without what a model need not read: generated titles, nulls that mean absent."""
-    short = {name: value for name, value in schema.items() if name != "title"}
+def _compact(schema: JSONObject, *, null_where_required: bool = False) -> JSONObject:
+    """A schema without what nobody need read: generated titles, nulls that mean absent, "anything goes"."""
+    short = {name: value for name, value in schema.items() if (name, value) != ("additionalProperties", True)}
+    short.pop("title", None)
     if "properties" in short:
         short["properties"] = {name: _compact(value) for name, value in schema["properties"].items()}
+        for name in schema.get("required", ()) if null_where_required else ():
+            if {"type": "null"} in schema["properties"][name].get("anyOf", ()):
+                short["properties"][name]["type"] = [short["properties"][name]["type"], "null"]
     if "anyOf" in short:
         (kind,) = [option for option in short.pop("anyOf") if option != {"type": "null"}]
         short |= kind

@@ -6,9 +6,12 @@ from agentic_flywheel.results import (
     DeleteResult,
     ExecutionResult,
     FlowHistoryResult,
+    ForkResult,
     ListResult,
     Reason,
+    RestoreResult,
     ResumeResult,
+    RevisionsResult,
     SaveResult,
 )
 from agentic_flywheel.settings import Settings
@@ -56,6 +59,10 @@ class Sentences:
         text = f"Resumed {result.session['id']!r}, revision {result.revision}: {shown} of {result.total_turns} turns"
         if result.next_before_turn is not None:
             text += f"; older ones: before_turn={result.next_before_turn}"
+        if result.cut_turn is not None:
+            text += f"; turn {result.cut_turn} is larger than the budget and cut"
+        if result.left_out_fields:
+            text += f"; too large for the budget: {', '.join(result.left_out_fields)}"
         if result.stale:
             text += "; Redis could not be asked, this is this machine's copy"
         return text + "."
@@ -72,6 +79,26 @@ class Sentences:
     def deleted(self, result: DeleteResult) -> str:
         """After a deletion."""
         return "Deleted." if result.deleted else f"Nothing deleted: {result.message or _why(result.reason) + '.'}"
+
+    def revisions(self, result: RevisionsResult) -> str:
+        """After listing revisions."""
+        if not result.found:
+            return f"No revisions: {result.message or _why(result.reason) + '.'}"
+        count = len(result.revisions)
+        return f"{count} revision{'' if count == 1 else 's'}, newest first. restore_session brings one back."
+
+    def restored(self, result: RestoreResult) -> str:
+        """After a restore."""
+        if not result.restored:
+            return f"Not restored: {result.message or _why(result.reason) + '.'}"
+        return f"Restored {result.session_id!r}; it is revision {result.revision} now."
+
+    def forked(self, result: ForkResult) -> str:
+        """After a fork."""
+        if not result.forked or result.forked_from is None:
+            return f"Not forked: {result.message or _why(result.reason) + '.'}"
+        origin = result.forked_from
+        return f"Began {result.session_id!r} from revision {origin['revision']} of {origin['session_id']!r}."
 
     def execution(self, result: ExecutionResult) -> str:
         """After reading an execution."""

@@ -11,21 +11,30 @@ import json
 import logging
 import os
 import re
-import stat
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from typing import cast
 
 import anyio
 import mcp_types as types
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
 
-logger = logging.getLogger(__name__)
+from agentic_flywheel.coaia.lines import (
+    LINE_LIMIT,
+    Incoming,
+    Outgoing,
+    Write,
+    is_pipe,
+    line_of,
+    message_of,
+    reader_of,
+    settle_memory,
+    writer_of,
+)
+from agentic_flywheel.jsontext import narrow
 
-LINE_LIMIT = 256 * 2**20
-"""Bytes of one message, far above any session that is accepted; a longer line is answered as unreadable."""
+logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 0.5
 """How long the requests in flight may take once input has ended; then storage is told to hurry."""
@@ -36,6 +45,9 @@ HURRIED_SECONDS = 0.8
 LAST_WRITE_SECONDS = 1.0
 """How long the client may take to read the last answers."""
 
+NARROWED_FROM = 2**16
+"""Bytes of an answer from which on it is written so that a reader in Python need not hold it in wide characters."""
+
 SCANNED = 2**20
 """Bytes of an unreadable line that are searched for the id of its request."""
 
@@ -43,90 +55,109 @@ SCANNED = 2**20
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\]:,]|[^\s"{}\[\]:,]+', re.DOTALL)
 _ID = re.compile(rb'".*"|-?\d{1,18}', re.DOTALL)
 
-Streams = tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]
-
 
 @asynccontextmanager
-async def stdio(stop: asyncio.Event, hurry: Callable[[], Awaitable[None]]) -> AsyncGenerator[Streams]:
+async def stdio(stop: asyncio.Event, hurry: Callable[[], Awaitable[None]]) -> AsyncGenerator[tuple[Incoming, Outgoing]]:
     """The streams of this process's standard input and output.
 
     When input ends or `stop` is set, the requests in flight are answered first; `hurry` is called if that takes
     longer than `ANSWER_SECONDS`. Meanwhile fd 0 is the null device and fd 1 is stderr, so that a stray print
     cannot break a message.
     """
-    to_server, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](16)
-    outgoing, from_server = anyio.create_memory_object_stream[SessionMessage](16)
-    unanswered: set[types.RequestId] = set()
-    all_answered = asyncio.Event()
+    settle_memory()
     with _claimed(0, os.O_RDONLY) as source, _claimed(1, os.O_WRONLY) as sink:
-        async with _writer(sink) as write, anyio.create_task_group() as tasks:
-
-            async def read() -> None:
-                async with to_server:
-                    async for line in _lines(source, stop):
-                        try:
-                            message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
-                        except ValueError:
-                            if line.strip():
-                                await write(_unreadable(line))
-                            continue
-                        if isinstance(message, types.JSONRPCRequest):
-                            unanswered.add(message.id)
-                        elif isinstance(message, types.JSONRPCNotification) and _has_id(line):
-                            await write(_invalid())
-                            continue
-                        await to_server.send(SessionMessage(message))
-                    await last_answers()
-
-            async def last_answers() -> None:
-                for seconds in (ANSWER_SECONDS, HURRIED_SECONDS):
-                    all_answered.clear()
-                    if unanswered:
-                        with anyio.move_on_after(seconds):
-                            await all_answered.wait()
-                    if unanswered:
-                        await hurry()
-
-            async def answer() -> None:
-                async with from_server:
-                    async for item in from_server:
-                        message = item.message
-                        try:
-                            data = message.model_dump_json(by_alias=True, exclude_unset=True).encode()
-                        except ValueError:
-                            logger.error("An answer could not be written as JSON.")
-                            data = _internal_error(message)
-                        await write(data + b"\n")
-                        if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id is not None:
-                            unanswered.discard(message.id)
-                            if not unanswered:
-                                all_answered.set()
-
-            tasks.start_soon(read)
-            tasks.start_soon(answer)
-            yield incoming, outgoing
+        async with _writer(sink) as write, _lines(source, stop) as next_line:
+            requests = _Requests(next_line, write, hurry)
+            yield requests, _Answers(write, requests)
 
 
-def _unreadable(line: bytes) -> bytes:
-    """The answer to a line that is no message, or nests or counts beyond what the SDK's parser reads."""
-    text = (
-        "This line is no JSON-RPC message that can be read. Half of a surrogate pair, nesting beyond some 200 levels "
-        "and numbers of thousands of digits are beyond every parser on the way."
-    )
-    error = types.ErrorData(code=types.PARSE_ERROR, message=text)
-    answer = types.JSONRPCError(jsonrpc="2.0", id=_id_in(line[:SCANNED]), error=error)
-    return answer.model_dump_json(by_alias=True).encode() + b"\n"
+class _Requests(Incoming):
+    """What the client asks. It ends when input has ended and everything is answered."""
+
+    def __init__(
+        self, next_line: Callable[[], Awaitable[bytes]], write: Write, hurry: Callable[[], Awaitable[None]]
+    ) -> None:
+        super().__init__(next_line, self._refuse, _request_of)
+        self._write = write
+        self._hurry = hurry
+        self._unanswered: set[types.RequestId] = set()
+        self._all_answered = asyncio.Event()
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        try:
+            item = await super().__anext__()
+        except StopAsyncIteration:
+            await self._last_answers()
+            raise
+        if isinstance(item, SessionMessage) and isinstance(item.message, types.JSONRPCRequest):
+            self._unanswered.add(item.message.id)
+        return item
+
+    def answered(self, identity: types.RequestId) -> None:
+        """The answer to that request was written."""
+        self._unanswered.discard(identity)
+        if not self._unanswered:
+            self._all_answered.set()
+
+    async def _refuse(self, line: bytes) -> None:
+        if line.strip():
+            await self._write(_refusal(line))
+
+    async def _last_answers(self) -> None:
+        for seconds in (ANSWER_SECONDS, HURRIED_SECONDS):
+            self._all_answered.clear()
+            if self._unanswered:
+                with anyio.move_on_after(seconds):
+                    await self._all_answered.wait()
+            if self._unanswered:
+                await self._hurry()
 
 
-def _has_id(line: bytes) -> bool:
-    """Whether what the SDK takes for a notification has an id: one that is neither text nor a whole number."""
-    return b'"id"' in line and "id" in json.loads(line)
+class _Answers(Outgoing):
+    """What the client is told. One that cannot be written as JSON becomes an error."""
+
+    def __init__(self, write: Write, requests: _Requests) -> None:
+        super().__init__(write, _answer_of)
+        self._requests = requests
+
+    async def send(self, item: SessionMessage, /) -> None:
+        message = item.message
+        try:
+            await super().send(item)
+        except ValueError:
+            logger.error("An answer could not be written as JSON.")
+            await self._write(_internal_error(message))
+        if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id is not None:
+            self._requests.answered(message.id)
 
 
-def _invalid() -> bytes:
-    """The answer to a request whose id is none; it cannot be repeated."""
-    error = types.ErrorData(code=types.INVALID_REQUEST, message="The id of a request must be a string or an integer.")
-    return types.JSONRPCError(jsonrpc="2.0", id=None, error=error).model_dump_json(by_alias=True).encode() + b"\n"
+def _answer_of(message: types.JSONRPCMessage) -> bytes:
+    line = line_of(message)
+    return narrow(line) if len(line) > NARROWED_FROM else line
+
+
+def _request_of(line: bytes) -> types.JSONRPCMessage:
+    message = message_of(line)
+    if isinstance(message, types.JSONRPCNotification) and b'"id"' in line and "id" in json.loads(line):
+        raise ValueError("a request with an id that is neither text nor a whole number")
+    return message
+
+
+def _refusal(line: bytes) -> bytes:
+    """The answer to a line that is no request, or nests or counts beyond what the SDK's parser reads."""
+    try:
+        message_of(line)
+    except ValueError:
+        code, identity = types.PARSE_ERROR, _id_in(line[:SCANNED])
+        text = (
+            "This line is no JSON-RPC message that can be read. Half of a surrogate pair, nesting beyond some 200 "
+            "levels and numbers of thousands of digits are beyond every parser on the way."
+        )
+    else:
+        code, identity = types.INVALID_REQUEST, None
+        text = "The id of a request must be a string or an integer."
+    error = types.ErrorData(code=code, message=text)
+    return types.JSONRPCError(jsonrpc="2.0", id=identity, error=error).model_dump_json(by_alias=True).encode() + b"\n"
 
 
 def _id_in(line: bytes) -> types.RequestId | None:
@@ -153,7 +184,7 @@ def _id_in(line: bytes) -> types.RequestId | None:
 def _internal_error(message: types.JSONRPCMessage) -> bytes:
     identity = getattr(message, "id", None)
     error = types.ErrorData(code=types.INTERNAL_ERROR, message="The answer could not be written as JSON.")
-    return types.JSONRPCError(jsonrpc="2.0", id=identity, error=error).model_dump_json(exclude_unset=True).encode()
+    return line_of(types.JSONRPCError(jsonrpc="2.0", id=identity, error=error))
 
 
 @contextlib.contextmanager
@@ -170,36 +201,34 @@ def _claimed(descriptor: int, flags: int) -> Generator[int]:
         os.close(private)
 
 
-def _is_pipe(descriptor: int) -> bool:
-    mode = os.fstat(descriptor).st_mode
-    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
-
-
-async def _lines(descriptor: int, stop: asyncio.Event) -> AsyncIterator[bytes]:
-    """The lines of a descriptor, until it ends or `stop` is set."""
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=LINE_LIMIT)
-    if _is_pipe(descriptor):
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(descriptor), "rb"))
+@asynccontextmanager
+async def _lines(descriptor: int, stop: asyncio.Event) -> AsyncGenerator[Callable[[], Awaitable[bytes]]]:
+    """A function that gives the next line of a descriptor; nothing once it ended or `stop` is set."""
+    if is_pipe(descriptor):
+        reader = await reader_of(descriptor)
     else:
         # A file or a terminal: a daemon thread reads it, which the end of the process does not wait for.
+        reader = asyncio.StreamReader(limit=LINE_LIMIT)
+        loop = asyncio.get_running_loop()
         threading.Thread(target=_feed, args=(descriptor, reader, loop), daemon=True).start()
-    stopped = asyncio.ensure_future(stop.wait())
+
+    async def next_line() -> bytes:
+        try:
+            return await reader.readline()
+        except EOFError:
+            return b""
+        except ValueError:
+            return b"too long"
+
+    async def stopped() -> None:
+        await stop.wait()
+        reader.set_exception(EOFError())
+
+    stopping = asyncio.create_task(stopped())
     try:
-        while not stop.is_set():
-            line = asyncio.ensure_future(reader.readline())
-            await asyncio.wait({line, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if not line.done():
-                line.cancel()
-                return
-            try:
-                if not (data := line.result()):
-                    return
-            except ValueError:
-                data = b"too long"
-            yield data
+        yield next_line
     finally:
-        stopped.cancel()
+        stopping.cancel()
 
 
 def _feed(descriptor: int, reader: asyncio.StreamReader, loop: asyncio.AbstractEventLoop) -> None:
@@ -210,9 +239,9 @@ def _feed(descriptor: int, reader: asyncio.StreamReader, loop: asyncio.AbstractE
 
 
 @asynccontextmanager
-async def _writer(descriptor: int) -> AsyncGenerator[Callable[[bytes], Awaitable[None]]]:
+async def _writer(descriptor: int) -> AsyncGenerator[Write]:
     """A function that writes bytes to a descriptor; a reader that has gone is no error."""
-    if not _is_pipe(descriptor):
+    if not is_pipe(descriptor):
 
         async def write_now(data: bytes) -> None:
             with contextlib.suppress(OSError):
@@ -222,23 +251,11 @@ async def _writer(descriptor: int) -> AsyncGenerator[Callable[[bytes], Awaitable
 
         yield write_now
         return
-    loop = asyncio.get_running_loop()
-    transport, protocol = await loop.connect_write_pipe(
-        lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), os.fdopen(os.dup(descriptor), "wb")
-    )
-    writer = asyncio.StreamWriter(transport, protocol, None, loop)
+    async with writer_of(descriptor, LAST_WRITE_SECONDS) as writer:
 
-    async def write(data: bytes) -> None:
-        with contextlib.suppress(ConnectionError):
-            writer.write(data)
-            await writer.drain()
-
-    try:
-        yield write
-    finally:
-        with anyio.CancelScope(shield=True), anyio.move_on_after(LAST_WRITE_SECONDS) as late:
-            writer.close()  # flushes what is buffered first
+        async def write(data: bytes) -> None:
             with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
-        if late.cancelled_caught:
-            transport.abort()
+                writer.write(data)
+                await writer.drain()
+
+        yield write

@@ -1,7 +1,8 @@
 """The tools: each turns its arguments into one call of the store, and the answer into a result with a sentence."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from mcp_types import CallToolResult, TextContent
 from pydantic import BeforeValidator, Field, Strict
@@ -15,16 +16,27 @@ from agentic_flywheel.results import (
     DeleteResult,
     ExecutionResult,
     FlowHistoryResult,
+    ForkResult,
+    KeptResult,
     ListResult,
+    RestoreResult,
     Result,
     ResumeResult,
+    RevisionsResult,
     SaveResult,
     StatusResult,
 )
+from agentic_flywheel.server.credentials import Credentials
 from agentic_flywheel.server.sentences import Sentences
+from agentic_flywheel.server.transcript import transcript
 from agentic_flywheel.settings import Settings
 from agentic_flywheel.status import persistence_status
 from agentic_flywheel.store import Save, SessionStore
+from agentic_flywheel.undo import Undo
+from agentic_flywheel.window import CHARACTERS_PER_TOKEN
+
+if TYPE_CHECKING:
+    from agentic_flywheel.redaction import Finding
 
 # Exactly `str`, never `str | None`: the SDK parses JSON-looking text for any other annotation. Null counts as absent.
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
@@ -32,6 +44,9 @@ Number = Annotated[int, Strict()]  # else true and "1" were numbers too
 SessionId = Annotated[Text, Field(description="Id of the session")]
 TTL = Annotated[Number | None, Field(description="Seconds to live; 0 = never expires")]
 UserId = Annotated[Text, Field(description="Whose session")]
+
+ResultType = TypeVar("ResultType", bound=Result)
+KeptType = TypeVar("KeptType", bound=KeptResult)
 
 INSTRUCTIONS = """\
 Keeps conversations beyond this process: save now, resume in a later one, here or on another machine.
@@ -49,10 +64,12 @@ class Tools:
 
     def __init__(self, sessions: SessionStore, executions: ExecutionStore, settings: Settings) -> None:
         self._sessions = sessions
+        self._undo = Undo(sessions)
         self._executions = executions
         self._settings = settings
         self._memory = Memory()
         self._say = Sentences(sessions.places, settings)
+        self._credentials = Credentials(settings.secrets)
 
     async def save_session(
         self,
@@ -88,13 +105,12 @@ class Tools:
             "current_flow_id": current_flow_id,
             "user_id": user_id,
         }
+        sent = {"history": history, "context": context, "title": title, "summary": summary}
+        kept, found = self._credentials.without(sent)
         result = await self._sessions.save(
             Save(
                 session_id=session_id,
-                history=history,
-                context=context,
-                title=title,
-                summary=summary,
+                **kept,
                 tags=tags,
                 values={name: value for name, value in values.items() if value},
                 ttl_seconds=ttl_seconds,
@@ -103,7 +119,7 @@ class Tools:
             ),
             self._memory,
         )
-        return _answer(result, self._say.saved)
+        return self._told(result, found, self._say.saved)
 
     async def resume_session(
         self,
@@ -119,7 +135,7 @@ class Tools:
     ) -> Annotated[CallToolResult, ResumeResult]:
         """Bring back a saved conversation: its context, summary and newest turns."""
         result = await self._sessions.resume(self._memory, session_id, user_id, max_tokens, before_turn, revision)
-        return _answer(result, self._say.resumed)
+        return _answer(result, self._say.resumed, partial(transcript, limit=max_tokens * CHARACTERS_PER_TOKEN))
 
     async def list_sessions(
         self,
@@ -139,6 +155,26 @@ class Tools:
         """Delete a session with its revisions and flow histories, for everybody."""
         return _answer(await self._sessions.delete(session_id, self._memory), self._say.deleted)
 
+    async def list_revisions(self, session_id: SessionId) -> Annotated[CallToolResult, RevisionsResult]:
+        """List the revisions of a session that restore_session and fork_session can go back to."""
+        return _answer(await self._undo.list_revisions(session_id), self._say.revisions)
+
+    async def restore_session(
+        self, session_id: SessionId, revision: Annotated[Number, Field(description="From list_revisions")]
+    ) -> Annotated[CallToolResult, RestoreResult]:
+        """Undo: make an earlier revision the current one again. Nothing is lost: it becomes a new revision."""
+        return _answer(await self._undo.restore(self._memory, session_id, revision), self._say.restored)
+
+    async def fork_session(
+        self,
+        session_id: SessionId,
+        revision: Annotated[Number | None, Field(description="Absent: the current one")] = None,
+        new_session_id: Annotated[Text, Field(description="Absent: generated")] = "",
+    ) -> Annotated[CallToolResult, ForkResult]:
+        """Begin a new session as a branch of another."""
+        forked = await self._undo.fork(self._memory, session_id, revision, new_session_id)
+        return _answer(forked, self._say.forked)
+
     async def cache_result(
         self,
         result: Annotated[dict[str, Any], Field(description="What the flow answered")],
@@ -151,10 +187,12 @@ class Tools:
         ttl_seconds: TTL = None,
     ) -> Annotated[CallToolResult, CacheResult]:
         """Keep the result of one flow execution."""
-        kept = await self._executions.cache_result(
-            result, execution_id, session_id, flow_id, ttl_seconds, input=input, parameters=parameters, metrics=metrics
+        sent = {"result": result, "input": input, "parameters": parameters, "metrics": metrics}
+        kept, found = self._credentials.without(sent)
+        answer = await self._executions.cache_result(
+            kept.pop("result"), execution_id, session_id, flow_id, ttl_seconds, **kept
         )
-        return _answer(kept, self._say.cached)
+        return self._told(answer, found, self._say.cached)
 
     async def get_result(
         self, execution_id: Annotated[Text, Field(description="Id of the execution")]
@@ -175,13 +213,21 @@ class Tools:
         """Tell where sessions are kept right now, and why there."""
         return _answer(await persistence_status(self._sessions.places, self._settings), lambda status: status.message)
 
+    def _told(self, result: KeptType, found: "list[Finding]", sentence: Callable[[KeptType], str]) -> CallToolResult:
+        """The answer to who sent something to keep, with where credentials were in it."""
+        result.secrets, more = self._credentials.told(found)
+        return _answer(result, lambda kept: f"{sentence(kept)} {more}".rstrip())
 
-def _answer(result: Result, sentence: Callable[[Any], str]) -> CallToolResult:
-    """A result as structured content, and as the same JSON in text for clients that show only that."""
+
+def _answer(
+    result: ResultType, sentence: Callable[[ResultType], str], text: Callable[[ResultType], str] | None = None
+) -> CallToolResult:
+    """A result as structured content, and as `text`, by default the same JSON, for clients that show only that."""
     result.message = sentence(result)
     content: JSONObject = {
         name: value
         for name, value in result
         if value is not None or name == "expires_at"  # null there means: never
     }
-    return CallToolResult(content=[TextContent(type="text", text=dumps(content))], structured_content=content)
+    shown = text(result) if text else dumps(content)
+    return CallToolResult(content=[TextContent(type="text", text=shown)], structured_content=content)

@@ -1,0 +1,361 @@
+"""The verbs that read and write documents, and look at the Redis that holds them.
+
+The child loads this file by its path; it imports nothing of this package, therefore.
+"""
+
+# pyright: basic
+# redis-py 4 has no types; in strict mode every line that touches it would be an error.
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import redis
+
+ANNOUNCED_DELETIONS = 10_000
+"""Tombstones that the stream of deletions holds; whoever was away for longer meets them one by one."""
+
+IN_PLACE_FROM = 500_000
+"""Bytes of a document from which on what changed is written into it: Redis keeps room behind it then, up to a megabyte,
+and need not make all of it anew."""
+
+NOT_LISTED = 2
+"""What the script answers if the document is written and the listing is not."""
+
+# A document is compared by its beginning, which names its revision, and its end, which names the write that made it; it
+# is never decoded here: Lua's cjson would turn [] into {} and damage big integers.
+# KEYS[1]: the document. ARGV: how what was seen begins, "drop" or "", text, milliseconds to live, how what was seen
+# ends; if the sixth is not "", the new text is the third, the bytes sixth to seventh of the old one, and the eighth.
+_COMPARE = """
+if ARGV[1] == '' then
+  if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+elseif redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1] then
+  return 0
+elseif ARGV[5] ~= '' and redis.call('GETRANGE', KEYS[1], -#ARGV[5], -1) ~= ARGV[5] then
+  return 0
+end
+local function put(key, text)
+  if ARGV[4] == '0' then redis.call('SET', key, text) else redis.call('SET', key, text, 'PX', ARGV[4]) end
+end
+local function live(key)
+  if ARGV[4] == '0' then return redis.pcall('PERSIST', key) end
+  return redis.pcall('PEXPIRE', key, ARGV[4])
+end
+"""
+_WRITE = f"""
+local function in_place()
+  local length = redis.call('STRLEN', KEYS[1])
+  local behind = length + ARGV[7] + 1
+  if length < {IN_PLACE_FROM} or #ARGV[3] ~= tonumber(ARGV[6]) or behind + #ARGV[8] < length then return false end
+  if type(live(KEYS[1])) == 'table' then return false end
+  if type(redis.pcall('SETRANGE', KEYS[1], 0, ARGV[3])) == 'table' then return false end
+  redis.call('SETRANGE', KEYS[1], behind, ARGV[8])
+  return true
+end
+if ARGV[2] == 'drop' then
+  redis.call('DEL', KEYS[1])
+elseif ARGV[6] == '' then
+  put(KEYS[1], ARGV[3])
+elseif not in_place() then
+  put(KEYS[1], ARGV[3] .. redis.call('GETRANGE', KEYS[1], ARGV[6], ARGV[7]) .. ARGV[8])
+end
+"""
+_COMMIT = f"{_COMPARE}{_WRITE}return 1"
+"""One key: all that a cluster's node may be asked at once."""
+
+_READ = "return {redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])}"
+"""Unlike MGET it does not take a value of another type for none."""
+
+# KEYS also: where what was there is kept (or the document's again: nowhere), its grave, the index, the notes, and what
+# else lives as long, and what is dropped (so many as the last of ARGV says).
+# ARGV also: what was seen in the grave; score, member and note, or "".
+_COMMIT_AND_LIST = f"""
+{_COMPARE}
+local function keep()
+  -- Inside of Redis, without a way through Lua; before 6.2 it cannot.
+  local copied = redis.pcall('COPY', KEYS[1], KEYS[2], 'REPLACE')
+  if type(copied) == 'table' then
+    put(KEYS[2], redis.call('GET', KEYS[1]))
+  else
+    live(KEYS[2])
+  end
+end
+if ARGV[1] == '' and (redis.call('GET', KEYS[3]) or '') ~= ARGV[9] then return 0 end
+if KEYS[2] ~= KEYS[1] then keep() end
+{_WRITE}
+for i = 6, #KEYS - ARGV[13] do live(KEYS[i]) end
+for i = #KEYS - ARGV[13] + 1, #KEYS do redis.pcall('DEL', KEYS[i]) end
+if ARGV[11] ~= '' then
+  local placed = redis.pcall('ZADD', KEYS[4], ARGV[10], ARGV[11])
+  local noted = redis.pcall('HSET', KEYS[5], ARGV[11], ARGV[12])
+  if type(placed) == 'table' or type(noted) == 'table' then return 2 end
+end
+return 1
+"""
+"""The whole of a save in one round trip, where all keys are on one node. 2: it could not be listed."""
+
+_REVISION = re.compile(
+    r'\s*\{\s*"schema_version"\s*:\s*\d+\s*,\s*"id"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*"revision"\s*:\s*(\d{1,18})\b'
+)
+"""How a session document and its tombstone begin."""
+
+Reply = dict[str, Any]
+
+
+class Question(NamedTuple):
+    """One script that answers a call, and what its answer comes to: the reply, or what is still to be done for it."""
+
+    script: Any
+    keys: list[str]
+    args: list[Any]
+    then: Callable[[Any], Reply | Callable[[], Reply]]
+
+
+class Documents:
+    """The verbs of documents, over coaiapy-mcp's Redis client. All are synchronous: each call has a worker thread."""
+
+    def __init__(self, tools: Any, client: Any, index: Any) -> None:  # noqa: ANN401  files loaded by path, and redis-py
+        self._tools = tools
+        self._redis = client
+        self._index = index
+        self._one_node = type(client) is redis.Redis  # a cluster's client is one of a kind of its own
+        self._commit = client.register_script(_COMMIT)
+        self._read_both = client.register_script(_READ)
+        self._commit_and_list = client.register_script(_COMMIT_AND_LIST)
+
+    def coaia_tash(self, key: str, value: str, ttl_seconds: float = 0) -> Reply:
+        """Store text under a key; with ttl_seconds it expires, without it never does."""
+        if not ttl_seconds:
+            return _finish(self._tools.get().coaia_tash(key, value))
+        self._redis.set(key, value, px=_milliseconds(ttl_seconds))
+        return {"success": True, "message": f"Stored '{key}' in Redis"}
+
+    def coaia_fetch(self, key: str) -> Reply:
+        """Fetch the text under a key."""
+        return _finish(self._tools.get().coaia_fetch(key))
+
+    def coaia_list(self, pattern: str = "*", limit: int = 10_000) -> Reply:
+        """List keys that match a Redis glob."""
+        keys: list[str] = []
+        for key in self._redis.scan_iter(match=pattern, count=1000):
+            keys.append(key)
+            if len(keys) >= limit:
+                break
+        return {"success": True, "keys": sorted(set(keys))}
+
+    def coaia_drop(self, key: str) -> Reply:
+        """Remove a key."""
+        return {"success": True, "dropped": bool(self._redis.delete(key))}
+
+    def coaia_commit(
+        self,
+        key: str,
+        value: str,
+        expected: str,
+        grave: str,
+        ending: str = "",
+        buried: str = "",
+        ttl_seconds: float = 0,
+        bury: bool = False,  # noqa: FBT001, FBT002  an argument of a tool, always passed by name
+        entry: list[Any] | None = None,
+        deletions: str = "",
+        splice: list[Any] | None = None,
+        older: str = "",
+        beside: list[str] | None = None,
+        gone: list[str] | None = None,
+    ) -> Reply | Question:
+        """Write, if what the writer saw is still there.
+
+        expected, ending: how the document seen begins and ends, or "" if there was none.
+        grave: the key that holds the tombstone of `key`; buried: the tombstone seen there when no document was.
+        bury: value is a tombstone; it goes to the grave, and `key` is removed.
+        entry: [index, member, score, note] for the listing; bury removes it.
+        deletions: the stream in which a burial is announced.
+        splice: instead of a value: [head, start, rest, tail]; between head and tail goes the document seen, without
+        its first `start` and its last `rest` bytes.
+        older: the key under which what was seen is kept, for ttl_seconds as well.
+        beside: other keys that live for ttl_seconds from now on; gone: keys that are dropped.
+        """
+        life = _milliseconds(ttl_seconds)
+        if bury:
+            return self._bury(key, value, expected, ending, grave, life, entry, deletions)
+        arguments = [expected, "", value, life, ending, "", "", ""]
+        if splice:
+            head, start, rest, tail = splice
+            arguments = [expected, "", head, life, ending, start, -rest - 1, tail]
+        if not self._one_node:
+            return self._commit_on_cluster(key, grave, buried, entry, older, beside or [], gone or [], arguments)
+        index, member, score, note = entry or (key, "", "", "")
+        keys = [key, older or key, grave, index, f"{index}:notes", *(beside or ()), *(gone or ())]
+
+        def then(done: int) -> Reply | Callable[[], Reply]:
+            if not done:
+                return lambda: {"success": True, "committed": False, "current": self._current(key, grave)}
+            # It is written all the same: a listing finds it later.
+            return {"success": True, "committed": True} | ({"unlisted": True} if done == NOT_LISTED else {})
+
+        return Question(self._commit_and_list, keys, [*arguments, buried, score, member, note, len(gone or ())], then)
+
+    def _commit_on_cluster(
+        self,
+        key: str,
+        grave: str,
+        buried: str,
+        entry: list[Any] | None,
+        older: str,
+        beside: list[str],
+        gone: list[str],
+        arguments: list[Any],
+    ) -> Reply:
+        """The same, a key at a time."""
+        expected, ending, life = arguments[0], arguments[4], arguments[3]
+        if older:
+            seen = self._redis.get(key)
+            if seen and seen.startswith(expected) and seen.endswith(ending):
+                self._redis.set(older, seen, px=life or None)
+        if not self._commit(keys=[key], args=arguments):
+            return {"success": True, "committed": False, "current": self._current(key, grave)}
+        if not expected and (self._redis.get(grave) or "") != buried:
+            # It was deleted meanwhile. What was written is below that tombstone, so nobody has seen it.
+            self._commit(keys=[key], args=[arguments[2], "drop", "", 0, "", "", "", ""])
+            return {"success": True, "committed": False, "current": self._current(key, grave)}
+        for each in beside:
+            with suppress(redis.ResponseError):
+                self._redis.pexpire(each, life) if life else self._redis.persist(each)
+        for each in gone:
+            with suppress(redis.ResponseError):
+                self._redis.delete(each)
+        try:
+            if entry:
+                self._index.coaia_index(*entry)
+        except redis.RedisError:
+            return {"success": True, "committed": True, "unlisted": True}
+        return {"success": True, "committed": True}
+
+    def _bury(
+        self,
+        key: str,
+        tombstone: str,
+        expected: str,
+        ending: str,
+        grave: str,
+        life: int,
+        entry: list[Any] | None,
+        deletions: str,
+    ) -> Reply:
+        # The tombstone first: it beats only revisions up to its own, so it harms nothing if we stop here.
+        before = self._redis.get(grave)
+        if not before or not _beats(before, tombstone):
+            self._redis.set(grave, tombstone, px=life or None)
+        try:
+            accepted = self._commit(keys=[key], args=[expected, "drop", "", life, ending, "", "", ""])
+        except redis.ResponseError:  # no right to delete: what cannot be removed must not look as if it were
+            self._redis.set(grave, before or "", px=life if before else 1)
+            raise
+        if not accepted:
+            current = self._current(key, grave)
+            if current != tombstone:  # else what was there is beaten by this very tombstone, and gone
+                return {"success": True, "committed": False, "current": current}
+        try:  # it is gone all the same: who touches it meets its tombstone
+            if entry:
+                self._index.coaia_index(*entry[:3])
+            if deletions:
+                fields = {"key": key, "text": tombstone}
+                self._redis.xadd(deletions, fields, maxlen=ANNOUNCED_DELETIONS, approximate=True)
+        except redis.RedisError:
+            return {"success": True, "committed": True, "unlisted": True}
+        return {"success": True, "committed": True}
+
+    def coaia_read(self, key: str, grave: str) -> Reply | Question:
+        """The document under a key unless the tombstone under `grave` beats it; else that tombstone, else null."""
+        if not self._one_node:
+            return {"success": True, "current": self._current(key, grave)}
+
+        def then(found: list[str | None]) -> Reply | Callable[[], Reply]:
+            document, tombstone = found
+            if document is None or tombstone is None:
+                return {"success": True, "current": tombstone if document is None else document}
+            return lambda: {"success": True, "current": self._alive(key, document, tombstone)}
+
+        return Question(self._read_both, [key, grave], [], then)
+
+    def asks_one_script(self, verb: str, arguments: Reply) -> bool:
+        """Whether the verb only says what to ask, with these arguments: it takes no thread, then."""
+        return self._one_node and (verb == "coaia_read" or (verb == "coaia_commit" and not arguments.get("bury")))
+
+    def coaia_watch(self, epoch: str, offer: str, deletions: str, after: str) -> Reply:
+        """What tells whether Redis lost everything, and what was deleted meanwhile.
+
+        epoch: a key that holds a random text; without one it is set to `offer`.
+        deletions, after: the stream of deletions, and the id of the last one known.
+        """
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.set(epoch, offer, nx=True)
+            pipe.get(epoch)
+            time, _, number = after.partition("-")  # the next id, since Redis before 6.2 knows no exclusive ranges
+            pipe.xrange(deletions, min=f"{time}-{int(number or 0) + 1}", count=1000)
+            _, current, announced = pipe.execute(raise_on_error=False)
+        if isinstance(current, Exception):
+            raise current
+        if isinstance(announced, Exception):  # no right to streams, or a Redis older than they are
+            announced = []
+        deleted = [[identity, entry.get("key"), entry.get("text")] for identity, entry in announced]
+        return {"success": True, "epoch": current, "deleted": deleted, "run": self._run_id()}
+
+    def coaia_status(self) -> Reply:
+        """What Redis says of itself: version, role, persistence, eviction policy, keys in the database."""
+        info: dict[str, Any] = {}
+        for section in ("server", "replication", "persistence", "memory"):
+            info |= min(self._info(section), key=lambda node: node.get("aof_enabled", 0))  # the least durable node
+        wanted = ("redis_version", "role", "aof_enabled", "maxmemory_policy", "maxmemory", "rdb_last_save_time")
+        return {"success": True} | {name: info.get(name) for name in wanted}
+
+    def _run_id(self) -> str:
+        """What a restart of Redis changes; empty where it cannot be asked."""
+        try:
+            return " ".join(sorted(str(node.get("run_id", "")) for node in self._info("server")))
+        except redis.ResponseError:
+            return ""
+
+    def _info(self, section: str) -> list[dict[str, Any]]:
+        """What Redis says, or what each node of a cluster does."""
+        answer = self._redis.info(section)
+        return [answer] if self._one_node else list(answer.values())
+
+    def _current(self, key: str, grave: str) -> str | None:
+        """What is there: a tombstone beats every revision up to its own; a deletion that was cut off is finished."""
+        if self._one_node:
+            document, tombstone = self._read_both(keys=[key, grave])
+        else:
+            with self._redis.pipeline(transaction=False) as pipe:
+                document, tombstone = pipe.get(key).get(grave).execute()
+        if document is None or tombstone is None:
+            return tombstone if document is None else document
+        return self._alive(key, document, tombstone)
+
+    def _alive(self, key: str, document: str, tombstone: str) -> str:
+        if not _beats(tombstone, document):
+            return document
+        with suppress(redis.ResponseError):  # without the right to delete it stays hidden
+            self._commit(keys=[key], args=[document, "drop", "", 0, "", "", "", ""])
+        return tombstone
+
+
+def _beats(tombstone: str, document: str) -> bool:
+    """Whether the revision of a tombstone is not below that of a document; one without a revision is never beaten."""
+    buried, revision = _REVISION.match(tombstone), _REVISION.match(document)
+    return bool(buried and revision and int(buried[1]) >= int(revision[1]))
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000)) if seconds else 0
+
+
+def _finish(coroutine: Any) -> Reply:  # noqa: ANN401
+    """The reply of one of coaiapy's coroutines, which never wait for anything."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    raise RuntimeError("a coaiapy tool waited")

@@ -1,0 +1,124 @@
+"""Asks Redis in the event loop's own thread, for as long as it answers at once.
+
+A thread costs a call twice what Redis does. So a script goes over a connection kept for that; an answer that is not
+there at once is waited for by a thread, and so is all that follows, until Redis is seen to be quick again. Nothing here
+holds up the event loop: to connect, to send much and to try a connection that was idle are left to threads.
+
+The child loads this file by its path; it imports nothing of this package, therefore.
+"""
+
+# pyright: basic
+# redis-py 4 has no types; in strict mode every line that touches it would be an error.
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import Any
+
+import redis
+from redis.exceptions import NoScriptError
+
+AT_ONCE = 0.005
+"""Seconds that the event loop waits for an answer; a Redis on the same machine needs a twentieth."""
+
+QUICK_FOR = 5.0
+"""Seconds after a quick answer in which the next one is expected to be as quick."""
+
+AT_ONE_GO = 32_768
+"""Characters that any socket takes without waiting for its reader."""
+
+
+class Prompt:
+    """One connection for what is answered at once, and `threads` for what is not."""
+
+    def __init__(self, client: Any, threads: Executor) -> None:  # noqa: ANN401  it is untyped
+        self._client = client
+        self._threads = threads
+        self._connection: Any = None  # while nobody uses it
+        self._connected = False
+        self._quick_until = 0.0
+
+    async def ask(self, script: Any, keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401
+        """What a script answers.
+
+        Raises:
+            redis.RedisError: nothing, or a refusal.
+
+        """
+        connection = self._take(keys, args)
+        if connection is None:
+            return await self._ask_in_thread(script, keys, args)
+        try:
+            connection.send_command("EVALSHA", script.sha, len(keys), *keys, *args, check_health=False)
+            at_once = connection.can_read(AT_ONCE)
+        except BaseException:
+            self._let_go(connection)
+            raise
+        try:
+            if at_once:
+                return self._read(connection)
+            self._quick_until = 0.0
+            loop = asyncio.get_running_loop()
+            # Who is cancelled leaves the connection to the thread, which puts it back all the same.
+            return await asyncio.shield(loop.run_in_executor(self._threads, self._read, connection))
+        except NoScriptError:
+            return await self._ask_in_thread(script, keys, args)
+
+    def _read(self, connection: Any) -> Any:  # noqa: ANN401
+        try:
+            answer = connection.read_response()
+        except redis.ResponseError:
+            self._connection = connection
+            raise
+        except BaseException:
+            self._let_go(connection)
+            raise
+        self._connection = connection
+        return answer
+
+    def _take(self, keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401
+        """The connection, if nothing suggests that it would have to be waited for."""
+        connection = self._connection
+        if connection is None or time.monotonic() > self._quick_until:
+            return None
+        if sum(len(arg) for arg in (*keys, *args) if isinstance(arg, str)) > AT_ONE_GO:
+            return None
+        self._connection = None
+        try:
+            # What can be read before anything was asked is its end.
+            if time.time() < connection.next_health_check and not connection.can_read(0):
+                return connection
+        except (redis.RedisError, OSError):
+            pass
+        self._let_go(connection)
+        return None
+
+    async def _ask_in_thread(self, script: Any, keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401
+        def ask() -> tuple[Any, float]:
+            began = time.monotonic()
+            answer = script(keys=keys, args=args)
+            return answer, time.monotonic() - began
+
+        loop = asyncio.get_running_loop()
+        answer, seconds = await loop.run_in_executor(self._threads, ask)
+        if seconds < AT_ONCE:
+            self._quick_until = time.monotonic() + QUICK_FOR
+            if not self._connected:
+                self._connected = True
+                loop.run_in_executor(self._threads, self._connect)
+        return answer
+
+    def _connect(self) -> None:
+        connection = self._client.connection_pool.make_connection()
+        try:
+            connection.send_command("PING")
+            connection.read_response()
+        except (redis.RedisError, OSError):
+            self._let_go(connection)
+        else:
+            self._connection = connection
+
+    def _let_go(self, connection: Any) -> None:  # noqa: ANN401
+        connection.disconnect()
+        self._connected = False

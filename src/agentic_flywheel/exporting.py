@@ -1,0 +1,155 @@
+"""`export`: every session of a store as a line of JSON, the document as it is stored."""
+
+import contextlib
+import json
+import os
+import sys
+from hashlib import blake2b
+from pathlib import Path
+from typing import IO
+
+from agentic_flywheel.codec import Document, encode
+from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
+from agentic_flywheel.listing import Wanted
+from agentic_flywheel.settings import Settings
+from agentic_flywheel.store import MAX_PAGE, SessionStore, open_store
+from agentic_flywheel.terminal import counted, progress, reach, run, tell
+
+State = tuple[object, object]
+"""Revision and time of the last save: what tells whether a line is still what is stored."""
+
+
+def export(settings: Settings, target: str) -> int:
+    """Write every session to a file, or to standard output for `-`; 0 if all could be read.
+
+    Until it is whole, a file has `.part` behind its name; an export to it that was interrupted is continued.
+    """
+    path = None if target == "-" else Path(target)
+    if path and path.is_dir():
+        tell(f"agentic-flywheel-state: {path} is a folder; name a file in it.")
+        return 2
+    return run(_export(settings, path))
+
+
+async def _export(settings: Settings, target: Path | None) -> int:
+    sessions, _ = open_store(settings)
+    async with sessions:
+        export = _Export(sessions, shared=await reach(sessions))
+        try:
+            if target is None:
+                await export.write(sys.stdout.buffer)
+            else:
+                await export.write_file(target.with_name(f"{target.name}.part"))
+        except Unavailable as exc:
+            again = f" What was written is in {target}.part: run the same again to go on." if target else ""
+            raise Unavailable(f"{exc}{again}") from exc
+    if target:
+        target.with_name(f"{target.name}.part").replace(target)
+    whose = f" of {settings.user} (FLYWHEEL_USER)" if settings.user else ""
+    where = f" to {target}" if target else ""
+    tell(f"Exported {counted(len(export.written))}{whose}{where}; {export.failed} could not be read.")
+    return 1 if export.failed else 0
+
+
+class _Export:
+    """One export: what it has written so far, as the hash of each session's line, and how many it could not read."""
+
+    def __init__(self, sessions: SessionStore, *, shared: bool) -> None:
+        self.written: dict[str, bytes] = {}
+        self.failed = 0
+        self._sessions = sessions
+        self._shared = shared
+
+    async def write_file(self, part: Path) -> None:
+        """Write what `part` does not have yet, and read all of it again.
+
+        Raises:
+            InvalidArgument: what is there is no export that was begun, or not what was written.
+            Unavailable: not all could be asked for.
+
+        """
+        self._go_on_with(part, await self._stored())
+        with part.open("ab") as file:
+            await self.write(file)
+            os.fsync(file.fileno())
+        if _read_again(part) != list(self.written.values()):
+            raise InvalidArgument(f"{part} does not hold what was written to it. Is the disk full or damaged?")
+
+    async def write(self, file: IO[bytes]) -> None:
+        """Write each session that is not written yet.
+
+        Raises:
+            Unavailable: not all could be asked for.
+
+        """
+        seen = set(self.written)
+        # Listed again until nothing is new: what is saved meanwhile moves to a page that was listed before.
+        while new := [each for each in await self._stored() if each not in seen]:
+            total = len(seen) + len(new)
+            for session_id in new:
+                seen.add(session_id)
+                await self._write_one(session_id, file)
+                progress(len(seen), total)
+
+    async def _write_one(self, session_id: str, file: IO[bytes]) -> None:
+        try:
+            document, found = await self._sessions.load(session_id)
+        except DocumentError as exc:
+            self.failed += 1
+            tell(f"{session_id}: {exc}")
+            return
+        if self._shared and found.stale:
+            raise Unavailable("Redis stopped answering before all sessions were written.")
+        if isinstance(document, Document):  # it may be gone since it was listed
+            line = encode(document).encode() + b"\n"
+            file.write(line)
+            file.flush()  # so that whoever goes on finds it
+            self.written[session_id] = _hash(line)
+
+    async def _stored(self) -> dict[str, State]:
+        """Every session there is now."""
+        found: dict[str, State] = {}
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self._sessions.list_sessions(Wanted(), MAX_PAGE, cursor)
+            if self._shared and page.scope != "shared":
+                raise Unavailable("Redis stopped answering before all sessions were written.")
+            if page.message and self._sessions.places.stash is None:
+                raise Unavailable(page.message)
+            found |= {str(row["id"]): (row.get("revision"), row.get("updated_at")) for row in page.sessions}
+            cursor = page.next_cursor
+        return found
+
+    def _go_on_with(self, part: Path, stored: dict[str, State]) -> None:
+        """Keep the lines that are what is stored now; one that was cut, or saved again or deleted since, goes."""
+        sieved = part.with_name(f"{part.name}-sieved")
+        with contextlib.suppress(FileNotFoundError), part.open("rb") as file:
+            try:
+                with sieved.open("wb") as kept:
+                    for raw in file:
+                        if not raw.endswith(b"\n"):
+                            break
+                        session_id, state = _state_in(raw, part)
+                        if stored.get(session_id) == state:
+                            kept.write(raw)
+                            self.written[session_id] = _hash(raw)
+                sieved.replace(part)
+            finally:
+                sieved.unlink(missing_ok=True)
+
+
+def _state_in(raw: bytes, part: Path) -> tuple[str, State]:
+    try:
+        value = json.loads(raw)
+        return value["id"], (value["revision"], value["saved_at"])
+    except (ValueError, KeyError, TypeError):
+        raise InvalidArgument(f"{part} is no export that was begun. Move it out of the way.") from None
+
+
+def _read_again(part: Path) -> list[bytes]:
+    with part.open("rb") as file:
+        return [_hash(raw) for raw in file]
+
+
+def _hash(raw: bytes) -> bytes:
+    return blake2b(raw, digest_size=16).digest()

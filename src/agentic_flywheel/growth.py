@@ -1,0 +1,128 @@
+"""Documents that grow: the text and the document of the save before are taken over, and only what is new is made.
+
+Parsing and writing a conversation of a megabyte takes milliseconds; most saves add a turn to it.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from agentic_flywheel.codec import Document, Tombstone, around_history, decode, is_large
+from agentic_flywheel.errors import Damaged, NewerSchema
+from agentic_flywheel.jsontext import JSONObject, dumps_checked, narrow, size_of
+from agentic_flywheel.keyvalue import Splice
+
+RECALLED = 3_000_000
+"""Characters of text whose documents are kept in memory; parsed, they take about four times as many bytes."""
+
+LARGEST = 2_000_000
+"""Characters of the largest of them."""
+
+
+OUTLINED_FROM = 100_000
+"""Characters of a document from which on one that is replaced is not parsed whole."""
+
+_BEFORE_TURNS, _BEHIND_TURNS = ',"history":[', '],"created_at":"'
+"""What stands around the turns; in a text of ours the first and the last of them nearly always do."""
+
+
+class Recall:
+    """The documents that were read and written last, one for each id, under their exact text."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, tuple[str, Document, tuple[int, int] | None]] = OrderedDict()
+        self._characters = 0
+
+    def decode(self, text: str, session_id: str) -> Document | Tombstone:
+        """What `codec.decode` gives, to whoever does not change it."""
+        known = self._get(text, session_id)
+        if known and not known[1]:
+            return known[0]
+        document = decode(text, session_id)
+        if isinstance(document, Document):
+            self.keep(text, document)
+        return document
+
+    def outline(self, text: str, session_id: str) -> tuple[Document, str] | None:
+        """What `outline` gives, where that is quicker than to decode it."""
+        known = self._get(text, session_id)
+        if known and known[1]:
+            return known[0], text[slice(*known[1])]
+        return outline(text, session_id) if len(text) > OUTLINED_FROM else None
+
+    def keep(self, text: str, document: Document, turns: tuple[int, int] | None = None) -> None:
+        """Know it from now on, if it is not too large; with the place of the `turns` it is one without them."""
+        session_id = document.session.id
+        with self._lock:
+            if before := self._known.pop(session_id, None):
+                self._characters -= len(before[0])
+            if len(text) <= LARGEST:
+                self._known[session_id] = (text, document, turns)
+                self._characters += len(text)
+            while self._characters > RECALLED:
+                _, (gone, *_) = self._known.popitem(last=False)
+                self._characters -= len(gone)
+
+    def _get(self, text: str, session_id: str) -> tuple[Document, tuple[int, int] | None] | None:
+        with self._lock:
+            known = self._known.get(session_id)
+        return known[1:] if known and known[0] == text else None
+
+
+RECALL = Recall()
+"""The documents of this process."""
+
+
+def outline(text: str, session_id: str) -> tuple[Document, str] | None:
+    """The document without its turns, and their text between its brackets, for one that is not to be parsed whole.
+
+    `None` where the text is not written as this version writes, or it cannot be told where the turns begin and end.
+    """
+    start, end = text.find(_BEFORE_TURNS), text.rfind(_BEHIND_TURNS)
+    if not 0 <= start < end:
+        return None
+    start += len(_BEFORE_TURNS)
+    try:
+        document = decode(text[:start] + text[end:], session_id)
+    except (Damaged, NewerSchema):  # they were somewhere inside of another field
+        return None
+    if not isinstance(document, Document) or document.session.history:
+        return None
+    for narrowed in (is_large(text), False):
+        head, tail = around_history(document, narrowed=narrowed)
+        if len(head) == start and len(tail) == len(text) - end and text.startswith(head) and text.endswith(tail):
+            return document, text[start:end]
+    return None
+
+
+def grown(
+    before: str, base: Document, document: Document, added: Sequence[JSONObject]
+) -> tuple[str, Splice, Document] | None:
+    """The text of `document`, which is `base`, the document in `before`, with other fields and turns `added`.
+
+    And that as a splice, and the document with nothing in it that a caller may still change. `None` where `before` is
+    not written as this version writes.
+    """
+    large = is_large(before)
+    for narrowed in (True, False) if large else (False,):
+        old_head, old_tail = around_history(base, narrowed=narrowed)
+        if before.startswith(old_head) and before.endswith(old_tail):
+            break
+    else:
+        return None
+    head, tail = around_history(document, narrowed=large)
+    end = len(before) - len(old_tail)
+    turns = (narrow(dumps_checked(added)) if large else dumps_checked(added))[1:-1].decode()
+    comma = "," if turns and base.session.history else ""
+    tail = comma + turns + tail
+    text = head + before[len(old_head) : end] + tail
+    if is_large(text) != large:  # it has just become so
+        return None
+    splice = Splice(head, size_of(old_head), size_of(old_tail), tail)
+    own = decode(head + tail.removeprefix(comma), document.session.id)
+    if not isinstance(own, Document):
+        return None
+    history = [*base.session.history, *own.session.history]
+    return text, splice, replace(own, session=replace(own.session, history=history))

@@ -1,0 +1,30 @@
+"""Of a conversation with edited and repeated messages, the branch that the person saw last."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from agentic_flywheel.errors import InvalidArgument
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+def branch(leaf: str, parents: Mapping[str, object]) -> list[str]:
+    """The ids from the root to `leaf`. `parents` has every id; a parent that is not among them is before the root.
+
+    Raises:
+        InvalidArgument: the parents go in a circle.
+
+    """
+    path = [leaf]
+    seen = {leaf}
+    while isinstance(parent := parents[path[-1]], str) and parent in parents:
+        if parent in seen:
+            raise InvalidArgument("has messages that follow each other in a circle")
+        path.append(parent)
+        seen.add(parent)
+    return path[::-1]
+
+
+def newest(times: dict[str, datetime | None]) -> str:
+    """The id of the latest message; of several, the last in the file. There must be one."""
+    return max(reversed(times), key=lambda each: times[each] or _LONG_AGO)

@@ -1,0 +1,185 @@
+"""The objects of a JSON array or a JSON Lines file, one at a time, each with the line on which it begins.
+
+Neither the file nor more than one entry of it is held in memory, and a damaged entry costs only itself.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any, cast
+
+from agentic_flywheel.jsontext import JSONObject
+
+MAX_ENTRY_BYTES = 256 * 1024 * 1024
+"""Of one entry. A conversation of this size is sixteen times what a session may be; a broken file has no bound."""
+
+CHUNK_BYTES = 1024 * 1024
+"""Read at a time: few calls for a large file, little memory for many small ones."""
+
+BOM = b"\xef\xbb\xbf"
+"""What some editors put before UTF-8 text; it belongs to no entry."""
+
+BLANK = b" \t\r\n"
+
+_TO_THE_NEXT_BRACKET = re.compile(rb'[^"\[\]{}]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"\[\]{}]*+)*+', re.DOTALL)
+_TO_THE_NEXT_COMMA = re.compile(rb'[^"\[\]{},]*+')
+_TO_THE_END_OF_THE_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object of a file; `line` is the 1-based line on which it begins."""
+
+    line: int
+    value: JSONObject
+
+
+@dataclass(frozen=True, slots=True)
+class BadEntry:
+    """What could not be read, and why; `line` is the 1-based line of the file on which it begins.
+
+    The reason is a sentence's rest ("is not JSON …") that never quotes the conversation.
+    """
+
+    line: int
+    reason: str
+
+
+def lines(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Iterator[Entry | BadEntry]:
+    """The objects of a JSON Lines file, in order; blank lines are nothing. A line may have `limit` bytes."""
+    line = 0
+    while raw := file.readline(limit + 1):
+        line += 1
+        if len(raw) > limit and not raw.endswith(b"\n"):
+            yield BadEntry(line, _too_long(limit))
+            while raw and not raw.endswith(b"\n"):
+                raw = file.readline(CHUNK_BYTES)
+            continue
+        text = (raw.removeprefix(BOM) if line == 1 else raw).strip(BLANK)
+        if text:
+            entry = _entry(line, text)
+            if isinstance(entry, BadEntry) and not raw.endswith(b"\n"):
+                entry = BadEntry(line, f"{entry.reason}; it is the last line, and has no end")
+            yield entry
+
+
+def array(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Iterator[Entry | BadEntry]:
+    """The objects of a file that is one JSON array, in order; of a file that was cut, those before the cut.
+
+    An entry may have `limit` bytes. What is wrong with the array itself is told as a bad entry as well.
+    """
+    head = file.read(CHUNK_BYTES).removeprefix(BOM)
+    begin = len(head) - len(head.lstrip(BLANK))
+    if head[begin : begin + 1] != b"[":
+        yield BadEntry(1, "is not the beginning of a JSON array")
+        return
+    piece = _Piece(1 + head.count(b"\n", 0, begin), limit)
+    depth, in_string = 1, False
+    data = head[begin + 1 :]
+    while True:
+        begin = at = 0
+        while at < len(data):
+            if in_string:
+                at = _end(_TO_THE_END_OF_THE_STRING, data, at)
+                if data[at : at + 1] != b'"':
+                    break
+                in_string = False
+                at += 1
+            at = _end(_TO_THE_NEXT_BRACKET if depth > 1 else _TO_THE_NEXT_COMMA, data, at)
+            mark = data[at : at + 1]
+            at += len(mark)
+            if mark == b'"':
+                in_string = True
+            elif mark == b",":
+                piece.add(data[begin : at - 1])
+                yield piece.entry()
+                begin = at
+            elif mark in (b"{", b"["):
+                depth += 1
+            elif mark:
+                depth -= 1
+                if not depth:
+                    piece.add(data[begin : at - 1])
+                    if not piece.blank:
+                        yield piece.entry()
+                    yield from _behind(file, data[at:], piece.line)
+                    return
+        piece.add(data[begin:at])
+        chunk = file.read(CHUNK_BYTES)
+        if not chunk:
+            break
+        # What is left over is a backslash whose character comes with the next chunk.
+        data = data[at:] + chunk
+    if depth > 1 or in_string:
+        yield BadEntry(piece.first_line, "begins an entry that has no end in this file")
+        return
+    if not piece.blank:
+        yield piece.entry()
+    yield BadEntry(piece.line, "is where the file ends, before its array does")
+
+
+class _Piece:
+    """The bytes of the entry that is being read, up to the limit."""
+
+    def __init__(self, line: int, limit: int) -> None:
+        self.line = line
+        self._limit = limit
+        self._begin = line
+        self._bytes = bytearray()
+
+    @property
+    def blank(self) -> bool:
+        return not self._bytes.strip(BLANK)
+
+    @property
+    def first_line(self) -> int:
+        """The line of the first character that is not blank."""
+        return self._begin + self._bytes.count(b"\n", 0, len(self._bytes) - len(self._bytes.lstrip(BLANK)))
+
+    def add(self, part: bytes) -> None:
+        self.line += part.count(b"\n")
+        if len(self._bytes) <= self._limit:
+            self._bytes += part
+
+    def entry(self) -> Entry | BadEntry:
+        """What was gathered; the next entry begins."""
+        line, raw = self.first_line, bytes(self._bytes.strip(BLANK))
+        self._begin = self.line
+        self._bytes.clear()
+        return BadEntry(line, _too_long(self._limit)) if len(raw) > self._limit else _entry(line, raw)
+
+
+def _end(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
+    match = pattern.match(data, at)
+    return match.end() if match else at
+
+
+def _behind(file: IO[bytes], data: bytes, line: int) -> Iterator[BadEntry]:
+    """A bad entry if there is anything but blanks behind the array."""
+    while data and not data.strip(BLANK):
+        line += data.count(b"\n")
+        data = file.read(CHUNK_BYTES)
+    if data:
+        line += data.count(b"\n", 0, len(data) - len(data.lstrip(BLANK)))
+        yield BadEntry(line, "stands behind the end of the array")
+
+
+def _too_long(limit: int) -> str:
+    return f"is longer than {limit:,} bytes"
+
+
+def _entry(line: int, raw: bytes) -> Entry | BadEntry:
+    try:
+        value: Any = json.loads(raw.decode())
+    except UnicodeDecodeError:
+        return BadEntry(line, "is not UTF-8")
+    except json.JSONDecodeError as exc:
+        return BadEntry(line, f"is not JSON: it breaks at its character {exc.pos + 1:,}")
+    except RecursionError:
+        return BadEntry(line, "is nested too deeply")
+    except ValueError:
+        return BadEntry(line, "has a whole number of more than 4,300 digits")
+    if not isinstance(value, dict):
+        return BadEntry(line, "is not a JSON object")
+    return Entry(line, cast("JSONObject", value))

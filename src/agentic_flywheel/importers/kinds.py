@@ -1,0 +1,42 @@
+"""Which kind of export a file is, told by its first entries and never by its name."""
+
+from itertools import islice
+from typing import IO, Literal
+
+from agentic_flywheel.importers.entries import BLANK, BOM, BadEntry, array, lines
+from agentic_flywheel.jsontext import JSONObject
+
+Kind = Literal["claude", "chatgpt", "claude-code", "flywheel"]
+"""Claude's and ChatGPT's data export, a Claude Code transcript, and this program's own export."""
+
+LOOKED_AT = 50
+"""Entries that are looked at: the first ones may be damaged, or say nothing."""
+
+_HEAD_BYTES = 4096
+
+
+def kind_of(file: IO[bytes]) -> Kind | None:
+    """The kind of what is in the file, which must be at its beginning and able to seek; `None` if it is none."""
+    head = file.read(_HEAD_BYTES).removeprefix(BOM).lstrip(BLANK)
+    file.seek(0)
+    is_array = head.startswith(b"[")
+    for entry in islice(array(file) if is_array else lines(file), LOOKED_AT):
+        if isinstance(entry, BadEntry):
+            continue
+        if kind := _of_conversation(entry.value) if is_array else _of_line(entry.value):
+            return kind
+    return None
+
+
+def _of_conversation(value: JSONObject) -> Kind | None:
+    if "chat_messages" in value:
+        return "claude"
+    return "chatgpt" if "mapping" in value else None
+
+
+def _of_line(value: JSONObject) -> Kind | None:
+    version = value.get("schema_version")
+    if isinstance(version, int) and not isinstance(version, bool):
+        return "flywheel"
+    is_event = isinstance(value.get("type"), str) and not {"sessionId", "leafUuid", "messageId"}.isdisjoint(value)
+    return "claude-code" if is_event else None

@@ -1,0 +1,176 @@
+"""What the vendors' conversations become: sessions and turns that the store can keep as they are."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+from agentic_flywheel.errors import InvalidArgument
+from agentic_flywheel.importers.entries import BadEntry
+from agentic_flywheel.jsontext import MAX_DEPTH, JSONObject, check_json
+from agentic_flywheel.keys import check_id
+from agentic_flywheel.request import MAX_TEXT
+
+FIRST_WORDS = 80
+"""Characters of a title made of what the person said first: a line of a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """One conversation; `line` is the 1-based line of the file on which it begins (also in a JSON array).
+
+    Every field can be saved as it is: ids are allowed, texts within their limits, values such that JSON carries them.
+    Times are aware. A turn is `{"id", "role", "content", "created_at"}`, with more where the vendor has more; `role`
+    is user, assistant, tool or system, `content` text, or the vendor's blocks where there is more than text.
+    """
+
+    line: int
+    session_id: str
+    title: str
+    summary: str
+    tags: tuple[str, ...]
+    created_at: datetime | None
+    updated_at: datetime | None
+    history: list[JSONObject]
+    context: JSONObject
+
+
+def session_id(vendor: str, own: str) -> str:
+    """The id of a session: always the same for the vendor's `own` one, which stands in it where that is allowed."""
+    try:
+        return check_id(f"{vendor}-{own}", "session_id")
+    except InvalidArgument:
+        return f"{vendor}-{hashlib.blake2b(own.encode(errors='surrogatepass'), digest_size=16).hexdigest()}"
+
+
+def context(vendor: str, **more: object) -> JSONObject:
+    """What is known of a conversation beside its turns: where it is from, and those of the values that are text."""
+    return {"imported_from": vendor} | {name: text(value) for name, value in more.items() if text(value)}
+
+
+def text(value: object) -> str:
+    """The value as a text of a session: cut to its limit, half characters replaced; empty if it is no text."""
+    if not isinstance(value, str):
+        return ""
+    return value[:MAX_TEXT].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def title(given: object, history: Iterable[JSONObject]) -> str:
+    """The vendor's title, or else the first words of the person that are no command."""
+    if own := text(given).strip():
+        return own
+    said = (turn["content"] for turn in history if turn["role"] == "user" and isinstance(turn["content"], str))
+    first = next((words for each in said if (words := each.strip()) and not words.startswith("<")), "")
+    return first.partition("\n")[0][:FIRST_WORDS].strip()
+
+
+def instant(value: object) -> datetime | None:
+    """The time that ISO 8601 text or a number of seconds since 1970 names, in UTC; `None` if it is neither."""
+    try:
+        if isinstance(value, str):
+            time = datetime.fromisoformat(value)
+            return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return None
+
+
+def as_object(value: object, name: str) -> JSONObject:
+    """The value, if it is an object.
+
+    Raises:
+        InvalidArgument: it is not.
+
+    """
+    if not isinstance(value, dict):
+        raise InvalidArgument(f"{name} is not an object")
+    return cast("JSONObject", value)
+
+
+def content(value: object) -> str | list[JSONObject]:
+    """A message's content: its text where there is only text, otherwise its blocks.
+
+    Raises:
+        InvalidArgument: it is neither text nor a list of objects.
+
+    """
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list):
+        raise InvalidArgument("its content is neither text nor a list")
+    blocks = [as_object(block, "a block of its content") for block in cast("list[object]", value)]
+    if all(_is_text(block) for block in blocks):
+        return "\n\n".join(block["text"] for block in blocks)
+    return blocks
+
+
+def _is_text(block: JSONObject) -> bool:
+    return block.get("type") == "text" and isinstance(block.get("text"), str) and not block.get("citations")
+
+
+def turn(
+    message_id: object, role: str, said: str | list[JSONObject], created_at: object, **more: object
+) -> JSONObject | None:
+    """A message as a turn; `None` if there is nothing in it. Of `more`, what is not empty is kept with it.
+
+    A text of `more` (who spoke, to whom) says nothing by itself; a list (files) does.
+
+    Raises:
+        InvalidArgument: the message holds what JSON cannot carry.
+
+    """
+    kept = {name: value for name, value in more.items() if value}
+    is_empty = not (said.strip() if isinstance(said, str) else said)
+    if is_empty and all(isinstance(value, str) for value in kept.values()):
+        return None
+    made: JSONObject = {"id": message_id} if isinstance(message_id, str) and message_id else {}
+    made |= {"role": role, "content": said}
+    if time := instant(created_at):
+        made["created_at"] = time.isoformat()
+    made |= kept
+    try:
+        check_json(made, "", depth=1)
+    except InvalidArgument:
+        # Not its own words: the path in them is made of the conversation's keys.
+        raise InvalidArgument(
+            f"it holds a number that is not finite, half a character or more than {MAX_DEPTH} levels of nesting"
+        ) from None
+    if isinstance(said, list):
+        made["content"] = [_without_data(block) for block in said]
+    return made
+
+
+def _without_data(block: JSONObject) -> JSONObject:
+    """The block without the bytes of pictures and documents: they fill a session and tell a model nothing."""
+    source, inner = block.get("source"), block.get("content")
+    if isinstance(source, dict) and isinstance(cast("JSONObject", source).get("data"), str):
+        known = cast("JSONObject", source)
+        kept = {name: value for name, value in known.items() if name != "data"}
+        return block | {"source": kept | {"omitted_characters": len(known["data"])}}
+    if isinstance(inner, list):
+        return block | {"content": [_without_data_within(each) for each in cast("list[object]", inner)]}
+    return block
+
+
+def _without_data_within(value: object) -> object:
+    return _without_data(cast("JSONObject", value)) if isinstance(value, dict) else value
+
+
+def turns(
+    line: int, messages: Iterable[tuple[int, object]], made_of: Callable[[JSONObject], JSONObject | None]
+) -> tuple[list[JSONObject], list[BadEntry]]:
+    """The numbered messages of the conversation at `line` as turns, and those that cannot be turns."""
+    history: list[JSONObject] = []
+    bad: list[BadEntry] = []
+    for number, message in messages:
+        try:
+            made = made_of(as_object(message, "it"))
+        except InvalidArgument as exc:
+            bad.append(BadEntry(line, f"has a message ({number:,}) left out: {exc}"))
+        else:
+            if made:
+                history.append(made)
+    return history, bad

@@ -1,0 +1,162 @@
+"""Credentials known by their shape: the formats of services, tokens, private keys, addresses with a password."""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+
+from .names import is_random, is_stand_in
+
+Span = tuple[int, int, str]
+"""Where in a text a secret begins and ends, and its kind."""
+
+_WORD_BYTES = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+_WORDS = bytes(97 if byte in _WORD_BYTES else 32 for byte in range(256))
+_LONG = b"a" * 20
+"""The shortest format below, an AWS access key id, is so long. Prose has next to no such words: most texts end here."""
+
+_FORMATS = {
+    "Anthropic key": r"sk-ant-[\w-]{24,}",
+    "Langfuse key": r"sk-lf-[0-9a-f-]{36}",
+    "OpenRouter key": r"sk-or-(?:v1-)?[0-9a-f]{64}",
+    "OpenAI key": r"sk-(?:proj|svcacct|admin|None)-[\w-]{40,}|sk-[A-Za-z0-9]{32,}",
+    "GitHub token": r"gh[oprsu]_[A-Za-z0-9_]{36,}|github_pat_\w{50,}",
+    "GitLab token": r"gl(?:pat|rt|dt|cbt|ptt|soat|ft|imt|agent|oas)-[\w-]{20,}(?:\.[\w.]+)?",
+    "AWS access key id": r"A[KS]IA[A-Z2-7]{16}",
+    "Google API key": r"AIza[\w-]{35}",
+    "Google OAuth secret": r"ya29\.[\w-]{20,}|GOCSPX-[\w-]{28}|(?<=1//)0[\w-]{40,}",
+    "Slack token": r"xox[abeoprs](?:\.xox[bp])?-[\w-]{20,}|xapp-[0-9]-[\w-]{20,}",
+    "Stripe key": r"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[\w+/]{24,}={0,2}",
+    "JWT": r"eyJ[\w-]{10,}\.[\w-]*(?:(?:\.[\w-]+){1,3}|\.)",
+    "npm token": r"npm_[A-Za-z0-9]{36}",
+    "PyPI token": r"pypi-AgE[\w-]{50,}",
+    "Hugging Face token": r"(?:hf|api_org)_[A-Za-z0-9]{34,}",
+    "SendGrid key": r"SG\.[\w-]{16,32}\.[\w-]{32,64}",
+    "Twilio key": r"SK[0-9a-f]{32}",
+    "Telegram bot token": r"(?<=[0-9]{8}:)AA[\w-]{33}",
+    "Discord bot token": r"[MNO][\w-]{22,27}\.[\w-]{6}\.[\w-]{27,45}",
+    "DigitalOcean token": r"do[opr]_v1_[0-9a-f]{64}",
+    "Databricks token": r"dapi[0-9a-f]{32}(?:-[0-9])?",
+    "Groq key": r"gsk_[A-Za-z0-9]{40,}",
+    "Replicate token": r"r8_[A-Za-z0-9]{37}",
+    "Notion token": r"ntn_[A-Za-z0-9]{40,}",
+    "Linear key": r"lin_(?:api|oauth)_[A-Za-z0-9]{32,}",
+    "Shopify token": r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}",
+    "Docker token": r"dckr_(?:pat|oat)_[\w-]{24,}",
+    "Vault token": r"hv[brs]\.[\w-]{24,}",
+    "Grafana token": r"gl(?:sa|c)_[\w+/]{32,}={0,2}",
+    "Supabase key": r"sb(?:p_[0-9a-f]{40}|_secret_[\w-]{20,})",
+    "Atlassian token": r"ATATT3[\w=-]{60,}",
+}
+"""By kind, the formats that services publish for their secrets; not those of ids and of publishable keys."""
+
+_KINDS = list(_FORMATS)
+_FORMAT = re.compile("(?:" + "|".join(f"({pattern})" for pattern in _FORMATS.values()) + r")(?![A-Za-z0-9_])", re.ASCII)
+_GLUED = re.compile(r"(?:(?:KEY|BLOCK)-----|(?<=\\)[nrt]|(?<=%)[0-9A-Fa-f]{2})?[._-]*")
+"""What can stand at the beginning of a long word without being of it: `\\n`, `%20`, an ellipsis, the end of a PEM."""
+
+_AWS_SECRET = re.compile(r"(?<![\w/+])[A-Za-z0-9/+]{40}(?![\w/+=])")
+_AWS_NEAR = 120
+"""Characters after an access key id in which its secret is looked for; alone it could be any hash."""
+
+_WEBHOOK = re.compile(
+    r"(?:hooks\.slack\.com/(?:services|workflows|triggers)/[\w/]+"
+    r"|discord(?:app)?\.com/api/(?:v[0-9]+/)?webhooks/[0-9]+/)\Z",
+    re.ASCII,
+)
+_WEBHOOK_LENGTH = 80
+"""Characters of a webhook's address before the last part of its path, which is the secret."""
+
+_BEARER = re.compile(r"[\w.~+/=-]{20,}")
+
+
+def long_words(raw: bytes) -> bytes:
+    """The text with every character of a word made `a`, ready for `shapes_in`; empty if no word is long enough."""
+    words = raw.translate(_WORDS)
+    return words if _LONG in words else b""
+
+
+def shapes_in(text: str, words: bytes) -> Iterator[Span]:
+    """Formats, webhooks and bearer tokens, in a text whose long words (`long_words`) are given."""
+    end = 0
+    while (start := words.find(_LONG, end)) >= 0:
+        end = words.find(b" ", start)
+        end = len(words) if end < 0 else end
+        glued = _GLUED.match(text, start, end)
+        match = _FORMAT.match(text, glued.end() if glued else start)
+        if match and match.lastindex and _is_genuine(kind := _KINDS[match.lastindex - 1], match[0]):
+            yield match.start(), match.end(), kind
+            end = match.end()
+            if kind == "AWS access key id" and (secret := _AWS_SECRET.search(text, end, end + _AWS_NEAR)):
+                yield secret.start(), secret.end(), "AWS secret access key"
+        elif text[start - 1 : start] == "/" and _WEBHOOK.search(text, max(0, start - _WEBHOOK_LENGTH), start):
+            yield start, end - text[start:end].endswith("."), "webhook"
+        elif text[start - 7 : start].lower() == "bearer " and (token := _BEARER.match(text, start)):
+            if is_random(token[0], piece=8) and not is_stand_in(token[0]):
+                yield token.start(), token.end(), "authorization"
+            end = token.end()
+
+
+def _is_genuine(kind: str, value: str) -> bool:
+    if len(set(value)) < 8 or is_stand_in(value):
+        return False
+    match kind:
+        case "JWT":
+            return b'"alg"' in _decoded(value.partition(".")[0])
+        case "Discord bot token":
+            return _decoded(value.partition(".")[0]).isdigit()
+        case "Hugging Face token":
+            return not value.islower()
+        case "OpenAI key":
+            return any(map(str.isdigit, value))
+        case _:
+            return True
+
+
+def _decoded(part: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except binascii.Error:
+        return b""
+
+
+_BLOCK = re.compile(
+    r"""
+    -----BEGIN\ [A-Z0-9 ]{0,30}PRIVATE\ KEY(?:\ BLOCK)?-----
+    (                                              # lines, or what they are between quotes in code and JSON
+        (?: (?: [\s"',>|] | \\+[nrt] | (?<=\s)\+(?=\s) )++
+            (?: [A-Za-z0-9+/=]{16,}+ | (?:Proc-Type|DEK-Info|Version|Comment):\ [^\n\\]{0,80} ) )+
+    )
+    (?: (?: (?: [\s"',>|] | \\+[nrt] )++ [A-Za-z0-9+/=]{1,15}+ ){0,2}
+        (?: [\s"',>|+] | \\+[nrt] )*+ -----END\ [A-Z0-9 ]{0,30}----- )?
+    """,
+    re.VERBOSE,
+)
+_BLOCK_LENGTH = 40
+"""Characters of the shortest key after its first line; talk about such files has fewer."""
+
+_ADDRESS = re.compile(r"://([^\s:/?#@\"'<>`]{0,128}+):((?:[^\s/@\"'<>`]{1,256}+@){1,3}+)(?=[\w.\[%-])")
+
+_CURL_USER = re.compile(r"""-(?<=\s-)(?:u|-user)[ =]{1,2}["']?[^\s:"'$]{1,64}:([^\s"'$]{4,256})""")
+
+
+def blocks_in(text: str) -> Iterator[Span]:
+    """Private keys in PEM, whole: from the first line to the last, or to where the text was cut."""
+    for match in _BLOCK.finditer(text):
+        if len(match[1]) >= _BLOCK_LENGTH:
+            yield match.start(), match.end(), "private key"
+
+
+def addresses_in(text: str) -> Iterator[Span]:
+    """The passwords of addresses."""
+    for match in _ADDRESS.finditer(text):
+        user, secret = match[1], match[2][:-1]
+        if secret not in (user, "guest") and not is_stand_in(secret):
+            yield match.start(2), match.end(2) - 1, "password"
+
+
+def curl_users_in(text: str) -> Iterator[Span]:
+    """The passwords of `curl -u name:password`."""
+    for match in _CURL_USER.finditer(text):
+        if not is_stand_in(match[1]):
+            yield *match.span(1), "password"

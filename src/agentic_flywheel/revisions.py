@@ -1,0 +1,108 @@
+"""Earlier revisions of a session: as the few fields in which they differ from the one after them, or whole elsewhere.
+
+An append takes nothing away, so what came before it is the beginning of what is there. What took something away, or
+changed much, leaves the earlier document under a key of its own, with the earlier revisions that it names itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from agentic_flywheel.backends.base import UniversalSession
+from agentic_flywheel.codec import Document, Past, iso, public, with_fields
+from agentic_flywheel.jsontext import JSONObject, dumps
+
+CHEAP = 2000
+"""Characters of fields that differ, up to which they are kept as such."""
+
+CAME_TOO_LATE = "came too late and was kept aside"
+"""The note of a replace that lost against another save: the revisions before it do not lead to it."""
+
+_NOT_COMPARED = {"id", "revision", "history", "updated_at", "saved_at", "kept_until"}
+
+
+def superseded(alive: Document, document: Document, *, whole: bool, limit: int) -> tuple[tuple[Past, ...], bool]:
+    """The earlier revisions that `document` names as it takes the place of `alive`, and whether that is kept whole.
+
+    `whole`: it took something away. At most `limit` are named.
+    """
+    if not limit:
+        return (), False
+    fields: JSONObject = {}
+    if not whole:
+        before, after = public(alive), public(document)
+        names = (before.keys() | after.keys()) - _NOT_COMPARED
+        fields = {name: before.get(name) for name in sorted(names) if before.get(name) != after.get(name)}
+        if before["updated_at"] != before["saved_at"]:
+            fields["updated_at"] = before["updated_at"]
+        whole = len(dumps(fields)) > CHEAP
+    last = Past(alive.revision, alive.saved_at, turns_in(alive), None if whole else fields, alive.note)
+    return (*alive.past, last)[-limit:], whole
+
+
+def beside(document: Document) -> list[int]:
+    """The revisions that are kept whole, for as long as the document."""
+    return [past.revision for past in document.past if past.fields is None]
+
+
+def forgotten(before: Sequence[Past], after: Sequence[Past]) -> list[int]:
+    """The revisions that were kept whole for those that are not named any more."""
+    named = {past.revision for past in after}
+    return [past.revision for past in before if past.fields is None and past.revision not in named]
+
+
+def turns_in(document: Document) -> int:
+    """How many turns it has, also if it is an outline."""
+    named = (done.turns for done in reversed(document.operations) if done.revision == document.revision)
+    return next(named, len(document.session.history))
+
+
+def whole_for(document: Document, revision: int) -> int | None:
+    """The revision to be read whole for an earlier one: itself, or the first after it; `None`: it is in `document`."""
+    whole = [past for past in document.past if past.fields is None and past.revision >= revision]
+    return next((past.revision for past in whole if past.revision == revision or past.note != CAME_TOO_LATE), None)
+
+
+def earlier(document: Document, revision: int) -> Document | None:
+    """An earlier revision that is the beginning of this one; `None` if it is not named, or kept elsewhere."""
+    if document.revision == revision:
+        return document
+    fields: JSONObject = {}
+    for place in range(len(document.past) - 1, -1, -1):
+        past = document.past[place]
+        if past.note == CAME_TOO_LATE:
+            continue
+        if past.fields is None:
+            return None
+        fields |= {"updated_at": iso(past.saved_at)} | past.fields  # what is not named there was the time of the save
+        if past.revision == revision:
+            made = with_fields(document, fields)
+            session = replace(made.session, history=document.session.history[: past.turns])
+            return replace(
+                made, session=session, revision=revision, saved_at=past.saved_at, note=past.note,
+                past=document.past[:place],
+            )  # fmt: skip
+    return None
+
+
+def listed(document: Document) -> list[JSONObject]:
+    """The revisions as callers see them, newest first: number, time, turns, and what became of the one before."""
+    known = [
+        *((past.revision, past.saved_at, past.turns, past.note) for past in document.past),
+        (document.revision, document.saved_at, len(document.session.history), document.note),
+    ]
+    rows: list[JSONObject] = []
+    for place, (revision, saved_at, turns, note) in enumerate(known):
+        before = known[place - 1] if place else None
+        if not note and before:
+            whole = document.past[place - 1].fields is None
+            added = turns - before[2]
+            note = "replaced" if whole and added <= 0 else f"{added} turn{'' if added == 1 else 's'} added"
+        rows.append({"revision": revision, "saved_at": iso(saved_at), "turns": turns, "note": note})
+    return rows[::-1]
+
+
+def values_of(document: Document) -> JSONObject:
+    """The fields of the session, but its turns and context, as a save takes them."""
+    shown = public(document)
+    names = UniversalSession.__dataclass_fields__.keys() - {"id", "context", "history"}
+    return {name: shown[name] for name in sorted(names) if shown[name] not in (None, "")}

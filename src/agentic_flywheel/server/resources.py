@@ -1,0 +1,126 @@
+"""Sessions and executions as resources: by URI, the newest in a list, their ids completed while a person types."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from urllib.parse import quote
+
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.server.mcpserver.resources import ResourceSecurity
+from mcp_types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
+from mcp_types import Resource as MCPResource
+
+from agentic_flywheel.codec import Document, public
+from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
+from agentic_flywheel.executions import ExecutionStore
+from agentic_flywheel.jsontext import dumps
+from agentic_flywheel.listing import Wanted
+from agentic_flywheel.server.transcript import markdown
+from agentic_flywheel.store import SessionStore
+
+Answer = TypeVar("Answer")
+
+LISTED = 20
+"""The newest sessions that `resources/list` shows; list_sessions pages through all of them."""
+
+LOOKED_THROUGH = 500
+"""The newest sessions whose ids and titles are offered to complete an argument."""
+
+COMPLETIONS = 100
+"""Values of one completion, as the protocol allows."""
+
+SESSION, TRANSCRIPT, EXECUTION = (
+    "session://{session_id}",
+    "session://{session_id}/transcript",
+    "execution://{execution_id}",
+)
+
+# An id is no path: it may hold slashes and dots, percent-encoded in the URI.
+_IDS = ResourceSecurity(exempt_params=frozenset({"session_id", "execution_id"}))
+
+
+def uri_of(session_id: str) -> str:
+    """The URI of a session's document."""
+    return f"session://{quote(session_id, safe='')}"
+
+
+class Resources:
+    """What the stores hold, as resources."""
+
+    def __init__(self, sessions: SessionStore, executions: ExecutionStore) -> None:
+        self._sessions = sessions
+        self._executions = executions
+
+    def register(self, server: MCPServer[None]) -> None:
+        """Offer the templates, and completion for their arguments and those of prompts."""
+        for uri, title, kind, read in (
+            (SESSION, "A saved conversation, whole", "application/json", self.document),
+            (TRANSCRIPT, "A saved conversation to read", "text/markdown", self.transcript),
+            (EXECUTION, "A kept flow result", "application/json", self.execution),
+        ):
+            server.resource(uri, name=uri, title=title, mime_type=kind, security=_IDS)(read)
+        server.completion()(self.complete)
+
+    async def document(self, session_id: str) -> str:
+        """A session as `resume_session` gives it, whole."""
+        return dumps(public(await self._load(session_id)))
+
+    async def transcript(self, session_id: str) -> str:
+        """A session in Markdown."""
+        return markdown(public(await self._load(session_id)))
+
+    async def execution(self, execution_id: str) -> str:
+        """An execution as `get_result` gives it."""
+        found = await _asked(self._executions.get_result, execution_id)
+        if found.execution is None:
+            raise _missing(f"execution {execution_id!r}", found.reason or "not_found")
+        return dumps(found.execution)
+
+    async def newest(self) -> list[MCPResource]:
+        """The newest sessions; none while they cannot be listed."""
+        page = await self._sessions.list_sessions(Wanted(), LISTED)
+        return [
+            MCPResource(
+                uri=uri_of(row["id"]),
+                name=row["id"],
+                title=row.get("title") or row["id"],
+                description=row.get("summary") or f"{row.get('turns', 0)} turns, saved {row.get('updated_at')}",
+                mime_type="application/json",
+            )
+            for row in page.sessions
+        ]
+
+    async def complete(
+        self,
+        ref: PromptReference | ResourceTemplateReference,  # noqa: ARG002  the arguments are the same everywhere
+        argument: CompletionArgument,
+        context: CompletionContext | None,  # noqa: ARG002
+    ) -> Completion | None:
+        """Ids of sessions that begin with what was typed, then those that have it in their id or title."""
+        if argument.name not in ("session", "session_id"):
+            return None
+        page = await self._sessions.list_sessions(Wanted(), LOOKED_THROUGH)
+        typed = argument.value.casefold()
+        rows = [(row["id"], f"{row['id']} {row.get('title') or ''}".casefold()) for row in page.sessions]
+        ids = [identity for identity, text in rows if text.startswith(typed)]
+        ids += [identity for identity, text in rows if typed in text and not text.startswith(typed)]
+        return Completion(values=ids[:COMPLETIONS], total=len(ids), has_more=len(ids) > COMPLETIONS)
+
+    async def _load(self, session_id: str) -> Document:
+        document, _ = await _asked(self._sessions.load, session_id)
+        if not isinstance(document, Document):
+            raise _missing(f"session {session_id!r}", document.because if document else "not_found")
+        return document
+
+
+async def _asked(ask: Callable[[str], Awaitable[Answer]], identity: str) -> Answer:
+    try:
+        return await ask(identity)
+    except (InvalidArgument, DocumentError, Unavailable) as exc:
+        raise ResourceError(str(exc)) from exc
+
+
+def _missing(what: str, reason: str) -> ResourceError:
+    if reason in ("unavailable", "damaged", "newer_schema", "disabled"):
+        return ResourceError(f"The {what} cannot be read now: {reason}.")
+    return ResourceNotFoundError(f"There is no {what} ({reason}).")

@@ -1,0 +1,204 @@
+"""`import`: what this program, Claude, ChatGPT or Claude Code exported, into a store that keeps all it has.
+
+Where a session of our own export is not there yet, it becomes exactly what it was; where something else is there, that
+is reported. Of a conversation from elsewhere that is there, only new turns are added, at the end. What was written is
+read again and compared.
+"""
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from agentic_flywheel.backends.base import UniversalSession
+from agentic_flywheel.codec import Document, Tombstone, decode, iso
+from agentic_flywheel.errors import FlywheelError, InvalidArgument, Unavailable
+from agentic_flywheel.importers import (
+    BadEntry,
+    Entry,
+    Imported,
+    Source,
+    exported,
+    read,
+    recognise,
+    sources,
+)
+from agentic_flywheel.jsontext import JSONObject, canonical, check_json, dumps
+from agentic_flywheel.merge import Memory
+from agentic_flywheel.request import Save
+from agentic_flywheel.server.credentials import Credentials
+from agentic_flywheel.settings import Settings
+from agentic_flywheel.store import SessionStore, open_store
+from agentic_flywheel.terminal import counted, progress, reach, run, tell
+
+Outcome = Literal["new", "more", "same", "bad"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ours:
+    """A line of our own export."""
+
+    line: int
+    document: Document
+
+
+def take_in(settings: Settings, source: str) -> int:
+    """Take in every conversation of a file, a folder or an archive, or of standard input for `-`.
+
+    0 if all came in or was there, 1 if not all, 2 if nothing could be read at all.
+    """
+    return run(_from_standard_input(settings) if source == "-" else _take_in(settings, Path(source)))
+
+
+async def _from_standard_input(settings: Settings) -> int:
+    # A file of its own, because what it is is seen by its beginning, and an archive is read from its end.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "standard input"
+        with path.open("wb") as file:
+            await asyncio.to_thread(shutil.copyfileobj, sys.stdin.buffer, file)
+        return await _take_in(settings, path, shown_as=path.name)
+
+
+async def _take_in(settings: Settings, path: Path, shown_as: str = "") -> int:
+    found = list(sources(path))
+    for source in found:
+        recognise(source)  # what is not there or cannot be read ends the command before anything is written
+    # Reading all twice costs little beside the writing; it is done only for somebody who watches.
+    total = sum(1 for source in found for _ in _entries(source)) if sys.stderr.isatty() else 0
+    outcomes = Counter[Outcome]()
+    sessions, _ = open_store(settings)
+    async with sessions:
+        desk = _Desk(sessions, Credentials(settings.secrets), shared=await reach(sessions))
+        for source in found:
+            name = str(source).replace(str(path), shown_as, 1) if shown_as else str(source)
+            for each in _entries(source):
+                try:
+                    outcome, message = await desk.take(each)
+                except FlywheelError as exc:
+                    outcome, message = "bad", f"is not taken in: {exc}"
+                outcomes[outcome] += 1
+                if message:
+                    tell(f"{name}, line {each.line}: {message.rstrip('.')}.")
+                progress(outcomes.total(), total)
+    more = f", added to {counted(outcomes['more'])}" if outcomes["more"] else ""
+    rest = f"{outcomes['same']} were there already, {outcomes['bad']} could not be taken in."
+    tell(f"Took in {counted(outcomes['new'])}{more}; {rest}")
+    return 1 if outcomes["bad"] else 0
+
+
+def _entries(source: Source) -> Iterator[_Ours | Imported | BadEntry]:
+    if recognise(source) != "flywheel":
+        yield from read(source)
+        return
+    for entry in exported(source):
+        yield _ours(entry) if isinstance(entry, Entry) else entry
+
+
+def _ours(entry: Entry) -> _Ours | BadEntry:
+    try:
+        check_json(entry.value, "the document")
+        document = decode(dumps(entry.value), str(entry.value.get("id") or ""))
+    except FlywheelError as exc:
+        return BadEntry(entry.line, f"is no session: {exc}")
+    return _Ours(entry.line, document) if isinstance(document, Document) else BadEntry(entry.line, "is a deleted one")
+
+
+_WHY_NOT = {
+    "another": "there is another session {!r} here; it stays as it is",
+    "deleted": "session {!r} was deleted here, and stays so",
+    "expired": "session {!r} has expired",
+}
+
+
+class _Desk:
+    """Where conversations are taken in, one at a time; says what became of each, and what there is to tell of it."""
+
+    def __init__(self, sessions: SessionStore, credentials: Credentials, *, shared: bool) -> None:
+        self._sessions = sessions
+        self._credentials = credentials
+        self._shared = shared
+
+    async def take(self, each: _Ours | Imported | BadEntry) -> tuple[Outcome, str]:
+        """Take one in.
+
+        Raises:
+            FlywheelError: it cannot be kept, or something else is there under its id.
+
+        """
+        if isinstance(each, BadEntry):
+            return "bad", each.reason
+        return await self._put(each.document) if isinstance(each, _Ours) else await self._add(each)
+
+    async def _put(self, document: Document) -> tuple[Outcome, str]:
+        session_id = document.session.id
+        outcome = await self._sessions.put(document)
+        if outcome == "same":
+            return "same", ""
+        if outcome != "put":
+            raise InvalidArgument(_WHY_NOT[outcome].format(session_id))
+        there, _ = await self._sessions.load(session_id)
+        if there != document:
+            raise InvalidArgument(_otherwise(session_id))
+        return "new", ""
+
+    async def _add(self, talk: Imported) -> tuple[Outcome, str]:
+        sent = {"title": talk.title, "summary": talk.summary, "history": talk.history, "context": talk.context}
+        clean, found = self._credentials.without(sent)
+        history: list[JSONObject] = clean["history"]
+        there = await self._there(talk.session_id)
+        if isinstance(there, Tombstone) and there.because == "deleted":
+            raise InvalidArgument(_WHY_NOT["deleted"].format(talk.session_id))
+        if isinstance(there, Document):
+            history = _missing(there.session, history)
+            if not history:
+                return "same", ""
+            # Only turns: a title or a summary may have been changed here since.
+            save = Save(session_id=talk.session_id, history=history, expected_revision=there.revision)
+        else:
+            times = {"created_at": iso(talk.created_at), "updated_at": iso(talk.updated_at)}
+            values = {name: time for name, time in times.items() if time}
+            tags = list(talk.tags)
+            save = Save(session_id=talk.session_id, history=history, tags=tags, values=values,
+                        title=clean["title"], summary=clean["summary"], context=clean["context"])  # fmt: skip
+        saved = await self._sessions.save(save, Memory())
+        if not saved.saved:
+            raise InvalidArgument(saved.message or f"it was not saved: {saved.reason}")
+        after, _ = await self._sessions.load(talk.session_id)
+        if not isinstance(after, Document) or _missing(after.session, clean["history"]):
+            raise InvalidArgument(_otherwise(talk.session_id))
+        return "more" if isinstance(there, Document) else "new", self._credentials.told(found)[1]
+
+    async def _there(self, session_id: str) -> Document | Tombstone | None:
+        """What is stored, as far as can be known without Redis: what is saved then is merged when it answers."""
+        try:
+            return (await self._sessions.load(session_id))[0]
+        except Unavailable:
+            if self._shared:
+                raise
+            return None
+
+
+def _missing(session: UniversalSession, history: list[JSONObject]) -> list[JSONObject]:
+    """The turns that the session does not have, or not as often; those with an id are told by it."""
+    there = Counter(map(_identity, session.history))
+    missing: list[JSONObject] = []
+    for turn in history:
+        identity = _identity(turn)
+        if there[identity]:
+            there[identity] -= 1
+        else:
+            missing.append(turn)
+    return missing
+
+
+def _identity(turn: JSONObject) -> str:
+    return f"id {canonical(turn['id'])}" if turn.get("id") else canonical(turn)
+
+
+def _otherwise(session_id: str) -> str:
+    return f"session {session_id!r} reads otherwise than it was written"

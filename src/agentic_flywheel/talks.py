@@ -1,0 +1,120 @@
+"""`sessions`: what is kept, for a person at a terminal or, with `--json`, for a program."""
+
+import json
+import sys
+from argparse import Namespace
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from agentic_flywheel.codec import Document, public
+from agentic_flywheel.listing import Wanted
+from agentic_flywheel.merge import Memory
+from agentic_flywheel.server.transcript import markdown
+from agentic_flywheel.settings import Settings
+from agentic_flywheel.store import SessionStore, open_store
+from agentic_flywheel.terminal import reach, run, shown
+from agentic_flywheel.undo import Undo
+
+TITLE_WIDTH = 44
+"""Characters of a title in the table: it then fits most terminals beside an id."""
+
+_AGES = ((60, "second"), (60, "minute"), (24, "hour"), (30, "day"), (12, "month"), (10**9, "year"))
+
+
+def sessions(settings: Settings, options: Namespace) -> int:
+    """Run one of the commands; the exit code."""
+    return run(_run(settings, options))
+
+
+async def _run(settings: Settings, options: Namespace) -> int:
+    store, _ = open_store(settings)
+    async with store:
+        await reach(store)
+        verb = {"list": _list, "show": _show, "delete": _delete, "restore": _restore}[options.verb]
+        return await verb(store, options)
+
+
+async def _list(store: SessionStore, options: Namespace) -> int:
+    wanted = Wanted(query=options.query, tags=options.tag, user_id=options.user)
+    page = await store.list_sessions(wanted, options.limit)
+    if options.json:
+        return _say_json(page.sessions)
+    now = datetime.now(UTC)
+    rows = [("ID", "TITLE", "TURNS", "SAVED", "EXPIRES")]
+    for row in page.sessions:
+        title = shown(" ".join(str(row.get("title") or row.get("summary") or "").split()))
+        rows.append((
+            shown(str(row["id"])),
+            title if len(title) <= TITLE_WIDTH else title[: TITLE_WIDTH - 1] + "…",
+            str(row.get("turns", "")),
+            since(row.get("updated_at"), now),
+            since(row.get("expires_at"), now) or "never",
+        ))  # fmt: skip
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        _say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+async def _show(store: SessionStore, options: Namespace) -> int:
+    document, _ = await store.load(options.id)
+    if not isinstance(document, Document):
+        return _none(options.id, document.because if document else "not found")
+    if options.json:
+        return _say_json(public(document))
+    _say(shown(markdown(public(document))))
+    return 0
+
+
+async def _delete(store: SessionStore, options: Namespace) -> int:
+    if not options.yes:
+        if not sys.stdin.isatty():
+            sys.stderr.write("agentic-flywheel-state: deleting needs --yes where nobody can be asked.\n")
+            return 2
+        sys.stderr.write(f"Delete session {shown(options.id)!r} with its revisions, for everybody? [y/N] ")
+        if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
+            return 1
+    deleted = await store.delete(options.id, Memory())
+    if not deleted.deleted:
+        return _none(options.id, deleted.reason or "not found")
+    _say(f"Deleted {shown(options.id)!r}.")
+    return 0
+
+
+async def _restore(store: SessionStore, options: Namespace) -> int:
+    restored = await Undo(store).restore(Memory(), options.id, options.revision)
+    if not restored.restored:
+        return _none(options.id, shown(restored.message) or restored.reason or "not found")
+    _say(f"Restored {shown(options.id)!r} from revision {options.revision}; it is revision {restored.revision} now.")
+    return 0
+
+
+def since(time: object, now: datetime) -> str:
+    """A time as people say it: `3 days ago`, `in 2 hours`; empty for none."""
+    try:
+        seconds = (now - datetime.fromisoformat(cast("str", time))).total_seconds()
+    except (TypeError, ValueError):
+        return ""
+    amount, units = abs(seconds), iter(_AGES)
+    factor, unit = next(units)
+    while amount >= factor:
+        amount /= factor
+        factor, unit = next(units)
+    count = int(amount)
+    text = f"{count} {unit}{'' if count == 1 else 's'}"
+    return f"{text} ago" if seconds >= 0 else f"in {text}"
+
+
+def _none(session_id: str, why: str) -> int:
+    sys.stderr.write(f"agentic-flywheel-state: session {shown(session_id)!r}: {why.replace('_', ' ')}.\n")
+    return 1
+
+
+def _say(text: str) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+
+
+def _say_json(value: Any) -> int:  # noqa: ANN401
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    return 0

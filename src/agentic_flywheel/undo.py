@@ -1,0 +1,107 @@
+"""Going back: which revisions of a session are kept, one of them made the current one again, a branch from one."""
+
+from agentic_flywheel.codec import Document
+from agentic_flywheel.errors import DocumentError, Reason, Unavailable
+from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.merge import Memory
+from agentic_flywheel.request import Save
+from agentic_flywheel.results import ForkResult, RestoreResult, RevisionsResult, reason_of
+from agentic_flywheel.revisions import listed, values_of
+from agentic_flywheel.store import SessionStore
+
+
+class Undo:
+    """The revisions of the sessions in a store. Storage that is down is an answer here, as it is there."""
+
+    def __init__(self, sessions: SessionStore) -> None:
+        self._sessions = sessions
+
+    async def list_revisions(self, session_id: str) -> RevisionsResult:
+        """The revisions of a session that can be had back, newest first, the current one among them."""
+        try:
+            document, _ = await self._sessions.load(session_id)
+        except DocumentError as exc:
+            return RevisionsResult(found=False, revisions=[], reason=exc.reason, message=str(exc))
+        except Unavailable as exc:
+            return RevisionsResult(found=False, revisions=[], reason=reason_of(exc), message=str(exc))
+        if not isinstance(document, Document):
+            reason = document.because if document else "not_found"
+            return RevisionsResult(found=False, revisions=[], reason=reason)
+        return RevisionsResult(found=True, revisions=listed(document))
+
+    async def restore(self, memory: Memory, session_id: str, revision: int) -> RestoreResult:
+        """Make an earlier revision the current one again, as a revision of its own."""
+        found = await self._revision(session_id, revision)
+        if not isinstance(found, Document):
+            reason, message = found
+            return RestoreResult(restored=False, session_id=session_id, reason=reason, message=message)
+        saved = await self._sessions.save(
+            Save(
+                session_id=session_id,
+                mode="replace",
+                note=f"restored from revision {revision}",
+                **_as_it_was(found),
+            ),
+            memory,
+        )
+        memory.forget(session_id)  # the turns that it saw last are not those that are there now
+        return RestoreResult(
+            restored=saved.saved, session_id=session_id, revision=saved.revision, reason=saved.reason,
+            message=saved.message,
+        )  # fmt: skip
+
+    async def fork(
+        self, memory: Memory, session_id: str, revision: int | None = None, new_session_id: str = ""
+    ) -> ForkResult:
+        """Begin another session with what this one was at a revision; it remembers where it came from."""
+        found = await self._revision(session_id, revision)
+        if not isinstance(found, Document):
+            reason, message = found
+            return ForkResult(forked=False, session_id=new_session_id, reason=reason, message=message)
+        origin = {"session_id": session_id, "revision": found.revision}
+        saved = await self._sessions.save(
+            Save(
+                session_id=new_session_id,
+                expected_revision=0,
+                note=f"forked from {session_id} at revision {found.revision}",
+                extra={"forked_from": origin},
+                **_as_it_was(found),
+            ),
+            memory,
+        )
+        if saved.reason == "conflict":
+            saved.message = f"There is a session {new_session_id!r} already; choose another new_session_id."
+        return ForkResult(
+            forked=saved.saved, session_id=saved.session_id, forked_from=origin, revision=saved.revision,
+            reason=saved.reason, message=saved.message,
+        )  # fmt: skip
+
+    async def _revision(self, session_id: str, revision: int | None) -> Document | tuple[Reason, str]:
+        """A revision (`None`: the current one) of a session that is there, or why it cannot be had."""
+        try:
+            current, found = await self._sessions.load(session_id)
+            if not isinstance(current, Document):
+                return (current.because if current else "not_found"), ""
+            if revision is None or revision == current.revision:
+                return current
+            older, _ = await self._sessions.older(session_id, revision, current, found)
+        except DocumentError as exc:
+            return exc.reason, str(exc)
+        except Unavailable as exc:
+            return reason_of(exc), str(exc)
+        if older:
+            return older
+        return "not_found", f"Revision {revision} of session {session_id!r} is not kept; see list_revisions."
+
+
+def _as_it_was(document: Document) -> JSONObject:
+    """What a save must say to make a session what this document is."""
+    session = document.session
+    return {
+        "history": session.history,
+        "context": session.context,
+        "title": document.title,
+        "summary": document.summary,
+        "tags": list(document.tags),
+        "values": values_of(document),
+    }

@@ -1,0 +1,107 @@
+"""What of a session is shown within a budget: its fields, and the newest turns that fit beside them.
+
+A token is four characters of compact JSON. Nothing is cut that need not be, and what is cut or left out is named.
+"""
+
+from dataclasses import dataclass, field
+
+from agentic_flywheel.codec import Document, public
+from agentic_flywheel.jsontext import JSONObject, dumps
+
+CHARACTERS_PER_TOKEN = 4
+"""Of compact JSON. Near enough for every model, and the same in budgets and tests."""
+
+BESIDE_THE_SESSION = 700
+"""Characters of an answer beside the session itself: its sentence, the counts; the id stands there twice more."""
+
+ESCAPED = 1.3
+"""How many times its compact JSON a stored text can be: large ones have emoji escaped."""
+
+LEAST = 200
+"""Characters of a text that is cut, at least: less says nothing."""
+
+_NEVER_LEFT_OUT = {"id", "revision", "history", "backend", "status", "created_at", "updated_at", "saved_at"}
+
+
+@dataclass(slots=True)
+class Window:
+    """A part of a session. Its history begins with the turn at `start` and ends before `end`.
+
+    `cut`: the position of a turn that was too large alone; `left_out`: fields that are shortened or missing.
+    """
+
+    session: JSONObject
+    start: int
+    end: int
+    cut: int | None = None
+    left_out: list[str] = field(default_factory=list[str])
+
+
+def window(document: Document, length: int | None, max_tokens: int, before_turn: int | None = None) -> Window:
+    """The newest turns before `before_turn` that fit the budget, one at least; `length` is that of the stored text.
+
+    A session that fits comes back whole. Else the budget holds for all of the answer, from some 300 tokens on.
+    """
+    history, shown = document.session.history, public(document)
+    end = len(history) if before_turn is None else min(before_turn, len(history))
+    room = max_tokens * CHARACTERS_PER_TOKEN
+    if length is not None and (length <= room or (length <= ESCAPED * room and len(dumps(shown)) <= room)):
+        return Window(shown | {"history": history[:end]}, 0, end)
+    room -= BESIDE_THE_SESSION + 2 * len(document.session.id)
+    shown["history"] = []
+    left_out = _leave_out(shown, room // 2)
+    room -= len(dumps(shown))
+    start, cut = end, None
+    turns: list[JSONObject] = []
+    while start:
+        turn = history[start - 1]
+        room -= len(dumps(turn)) + (start < end)  # and a comma between two turns
+        if room < 0:
+            if start == end:
+                start, cut = start - 1, start - 1
+                turns = [_cut(turn, room + len(dumps(turn)))]
+            break
+        start -= 1
+        turns.append(turn)
+    shown["history"] = turns[::-1]
+    return Window(shown, start, end, cut, left_out)
+
+
+def _leave_out(shown: JSONObject, room: int) -> list[str]:
+    """Shorten or leave out the largest fields until the rest fits; which."""
+    left_out: list[str] = []
+    sizes = {name: len(dumps(value)) for name, value in shown.items() if name not in _NEVER_LEFT_OUT}
+    excess = len(dumps(shown)) - room
+    for name in sorted(sizes, key=lambda each: -sizes[each]):
+        if excess <= 0 or sizes[name] <= LEAST:
+            break
+        value = shown[name]
+        if isinstance(value, str):
+            shown[name] = shortened(value, max(LEAST, sizes[name] - excess))
+        else:
+            shown[name] = {} if isinstance(value, dict) else [] if isinstance(value, list) else None
+        excess -= sizes[name] - len(dumps(shown[name]))
+        left_out.append(name)
+    return sorted(left_out)
+
+
+def _cut(turn: JSONObject, room: int) -> JSONObject:
+    """The turn in so much room: what is short in it, and the beginning of its content, or of all of it."""
+    content = turn.get("content")
+    text = content if isinstance(content, str) else dumps(turn)
+    made = {name: turn[name] for name in ("id", "role") if len(dumps(turn.get(name))) < LEAST and name in turn}
+    limit = max(LEAST, room - len(dumps(made)))
+    while True:
+        made["content"] = shortened(text, limit)
+        size = len(dumps(made))
+        if size <= room or limit <= LEAST:
+            return made
+        limit = max(LEAST, limit - max(size - room, limit // 20))  # what JSON escapes takes more room
+
+
+def shortened(text: str, limit: int) -> str:
+    """The beginning of a text, and how much of it is missing, in about `limit` characters."""
+    if len(text) <= limit:
+        return text
+    mark = f"… [{len(text):,} characters, the rest left out]"
+    return text[: max(0, limit - len(mark))] + mark

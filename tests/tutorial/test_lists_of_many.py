@@ -1,0 +1,72 @@
+"""A list costs a page, however large the Redis is, and is still right: what drifts from it is found."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from agentic_flywheel.backends.base import BackendType, UniversalSession
+from agentic_flywheel.codec import Document, encode
+from agentic_flywheel.keys import Keys
+
+from ..support.conversations import turns
+from ..support.redis_server import RedisServer
+from ..support.waiting import wait_until
+from ..support.wire import WireServer
+
+MANY = 3_000  # keys beyond which a list no longer compares itself with all of them
+HEALED_WITHIN = 20.0  # a step a second, and a few are enough
+
+
+@pytest.fixture
+def large(redis: RedisServer, server_env: dict[str, str]) -> Iterator[WireServer]:
+    """A server whose Redis holds thousands of other keys."""
+    with redis.client() as client, client.pipeline(transaction=False) as pipe:
+        for number in range(MANY):
+            pipe.set(f"{redis.prefix}:filler:{number}", "")
+        pipe.execute()
+    with WireServer(server_env) as server:
+        yield server.warm()
+
+
+def ids(server: WireServer, **wanted: str | int) -> list[str]:
+    return [row["id"] for row in server.call("list_sessions", **wanted)["sessions"]]
+
+
+def test_a_session_that_somebody_else_wrote_is_listed_within_seconds(large: WireServer, redis: RedisServer):
+    session = UniversalSession("foreign", BackendType.CUSTOM, history=turns("from elsewhere"))
+    text = encode(Document(session, 1, session.updated_at, None, title="Written elsewhere"))
+    with redis.client() as client:
+        client.set(Keys(redis.prefix).session("foreign"), text)
+    wait_until(lambda: ids(large) == ["foreign"], within=HEALED_WITHIN, what="it to be listed")
+    assert large.call("list_sessions")["sessions"][0]["title"] == "Written elsewhere"
+
+
+def test_a_session_that_is_gone_leaves_the_list_within_seconds(large: WireServer, redis: RedisServer):
+    for name in ("stays", "goes"):
+        large.call("save_session", session_id=name, history=turns("hello"))
+    assert ids(large) == ["goes", "stays"]
+    with redis.client() as client:
+        client.delete(Keys(redis.prefix).session("goes"))
+    wait_until(lambda: ids(large) == ["stays"], within=HEALED_WITHIN, what="it to leave the list")
+
+
+def test_words_find_the_one_session_among_thousands_whatever_their_case(large: WireServer, redis: RedisServer):
+    keys = Keys(redis.prefix)
+    with redis.client() as client, client.pipeline(transaction=False) as pipe:
+        for number in range(MANY):
+            name = f"s{number}"
+            title = 'The "green" Winter garden' if number == 7 else f"Talk {number}"
+            session = UniversalSession(name, BackendType.CUSTOM)
+            pipe.set(keys.session(name), encode(Document(session, 1, session.updated_at, None, title=title)))
+            quoted = title.replace('"', '\\"')
+            pipe.zadd(keys.index, {name: number})
+            pipe.hset(f"{keys.index}:notes", name, f'{{"id":"{name}","title":"{quoted}"}}')
+        pipe.execute()
+    assert ids(large, query="WINTER garden") == ["s7"]
+    assert ids(large, query='"green"') == ["s7"], "a word that JSON writes in another way"
+    assert ids(large, query="winter Talk") == []
+    page = large.call("list_sessions", query="talk", limit=1000)
+    rest = large.call("list_sessions", query="talk", limit=1000, cursor=page["next_cursor"])
+    assert [row["id"] for row in page["sessions"] + rest["sessions"]] == [
+        f"s{n}" for n in range(MANY - 1, MANY - 2001, -1)
+    ]

@@ -1,0 +1,135 @@
+"""Resources and prompts: what a person picks from a menu, in both eras of the protocol."""
+
+import json
+from typing import Literal
+
+import pytest
+from mcp import MCPError
+from mcp_types import PromptReference, ResourceTemplateReference
+
+from ..support.client import Session, open_server
+from ..support.conversations import TALK, turns, words
+from ..support.wire import WireServer
+
+Mode = Literal["auto", "legacy"]
+ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
+AWKWARD = "a/../b c?d#é%2F"
+
+
+async def text_of(session: Session, uri: str) -> str:
+    (content,) = (await session.client.read_resource(uri)).contents
+    return content.text
+
+
+async def said(server: Session, prompt: str, **arguments: str) -> str:
+    (message,) = (await server.client.get_prompt(prompt, arguments)).messages
+    assert message.role == "user"
+    return message.content.text
+
+
+async def save(session: Session, session_id: str, **more: object) -> None:
+    answer = await session.call("save_session", session_id=session_id, history=TALK, **more)
+    assert answer["saved"] is True
+
+
+@ERAS
+async def test_a_session_is_read_by_its_uri_as_document_and_as_markdown(mode: Mode, disabled_env: dict[str, str]):
+    async with open_server(disabled_env, mode=mode) as server:
+        for session_id, uri in (("s", "session://s"), (AWKWARD, "session://a%2F..%2Fb%20c%3Fd%23%C3%A9%252F")):
+            await save(server, session_id, title="Harvest", summary="When to harvest.", tags=["farm"])
+            document = json.loads(await text_of(server, uri))
+            assert document == (await server.call("resume_session", session_id=session_id))["session"]
+            read = await text_of(server, f"{uri}/transcript")
+            assert read.startswith("# Harvest\n\nWhen to harvest.\n")
+            assert f"## 0 {TALK[0]['role']}\n\n{TALK[0]['content']}" in read
+
+
+@ERAS
+async def test_an_execution_is_read_by_its_uri(mode: Mode, disabled_env: dict[str, str]):
+    async with open_server(disabled_env, mode=mode) as server:
+        await server.call("cache_result", execution_id="e/1", result={"text": "done"})
+        assert json.loads(await text_of(server, "execution://e%2F1"))["result"] == {"text": "done"}
+
+
+@ERAS
+@pytest.mark.parametrize("uri", ["session://nobody", "session://nobody/transcript", "execution://nothing"])
+async def test_what_is_not_there_is_named_in_an_error(mode: Mode, disabled_env: dict[str, str], uri: str):
+    async with open_server(disabled_env, mode=mode) as server:
+        with pytest.raises(MCPError, match=r"There is no (session|execution) 'no"):
+            await server.client.read_resource(uri)
+        await server.call("persistence_status")
+
+
+@ERAS
+async def test_the_newest_sessions_are_listed_and_can_be_read(mode: Mode, disabled_env: dict[str, str]):
+    async with open_server(disabled_env, mode=mode) as server:
+        assert (await server.client.list_resources()).resources == []
+        for number in range(25):
+            await save(server, f"s {number}", title=f"Talk {number}")
+        listed = (await server.client.list_resources()).resources
+        assert [each.title for each in listed] == [f"Talk {number}" for number in range(24, 4, -1)]
+        assert json.loads(await text_of(server, str(listed[0].uri)))["title"] == "Talk 24"
+        templates = (await server.client.list_resource_templates()).resource_templates
+        assert {each.uri_template for each in templates} == {
+            "session://{session_id}", "session://{session_id}/transcript", "execution://{execution_id}",
+        }  # fmt: skip
+
+
+@ERAS
+async def test_ids_complete_by_their_beginning_and_by_words_of_titles(mode: Mode, disabled_env: dict[str, str]):
+    async with open_server(disabled_env, mode=mode) as server:
+        for session_id, title in (("harvest-1", ""), ("harvest-2", ""), ("x", "The harvest of May"), ("y", "Winter")):
+            await save(server, session_id, title=title)
+        template = ResourceTemplateReference(type="ref/resource", uri="session://{session_id}")
+        prompt = PromptReference(type="ref/prompt", name="resume_conversation")
+        for ref, name in ((template, "session_id"), (prompt, "session")):
+            typed = (await server.client.complete(ref, {"name": name, "value": "harv"})).completion
+            assert typed.values == ["harvest-2", "harvest-1", "x"]
+            assert typed.total == 3
+        nothing = await server.client.complete(template, {"name": "session_id", "value": "zzz"})
+        assert nothing.completion.values == []
+
+
+@ERAS
+async def test_one_client_saves_as_the_prompt_asks_and_another_resumes_by_prompt(
+    mode: Mode, server_env: dict[str, str], sid: str
+):
+    async with open_server(server_env, mode=mode) as first:
+        await first.warm()
+        prompts = {each.name: each for each in (await first.client.list_prompts()).prompts}
+        assert set(prompts) == {"save_conversation", "resume_conversation", "handoff"}
+        assert [each.name for each in prompts["handoff"].arguments or ()] == ["session"]
+        asked = await said(first, "save_conversation")
+        assert all(word in asked for word in ("save_session", "history", "title", "summary", "word for word"))
+        await save(first, sid, title="Harvest plan", summary="We harvest on Monday.", tags=["farm"])
+        first.kill()
+    async with open_server(server_env, mode=mode) as second:
+        await second.warm()
+        for session in (sid, "harvest plan"):
+            resumed = await said(second, "resume_conversation", session=session)
+            assert "We harvest on Monday." in resumed
+            assert f"session_id: {sid}" in resumed
+            assert f"[{len(TALK) - 1}] {TALK[-1]['role']}: {TALK[-1]['content']}" in resumed
+        handed = await said(second, "handoff", session=sid)
+        assert "open questions" in handed
+        assert "We harvest on Monday." in handed
+        await second.call("save_session", session_id=sid, history=turns("and on"))
+        found = await second.call("resume_session", session_id=sid)
+        assert words(found["session"]["history"]) == [*words(TALK), "and on"]
+
+
+async def test_a_prompt_for_what_is_not_there_says_so(disabled_env: dict[str, str]):
+    async with open_server(disabled_env) as server:
+        await save(server, "harvest-1")
+        text = await said(server, "resume_conversation", session="harvst-1")
+        assert "There is no saved conversation 'harvst-1'" in text
+        assert "harvest-1" in text
+
+
+def test_all_of_it_is_announced(disabled_env: dict[str, str]):
+    server = WireServer(disabled_env).spawn()
+    try:
+        offered = server.initialize()["capabilities"]
+    finally:
+        server.close()
+    assert {"tools", "resources", "prompts", "completions"} <= offered.keys()

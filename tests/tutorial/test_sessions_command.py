@@ -1,0 +1,111 @@
+"""The commands for people: a table, a transcript, a deletion that asks, and going back."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agentic_flywheel.talks import since
+from agentic_flywheel.terminal import shown
+
+from ..support.conversations import TALK, turns
+from ..support.wire import WireServer
+from .test_moving_house import run
+
+
+@pytest.fixture
+def filled(disabled_env: dict[str, str]) -> dict[str, str]:
+    with WireServer(disabled_env) as server:
+        server.call("save_session", session_id="harvest", history=TALK, title="The harvest of May", tags=["farm"])
+        server.call("save_session", session_id="winter", history=turns("one"), title="Winter", ttl_seconds=0)
+        server.call("save_session", session_id="winter", history=turns("two"), mode="replace")
+    return disabled_env
+
+
+def test_the_list_is_a_table_newest_first(filled: dict[str, str]):
+    head, first, second = run(filled, "sessions", "list").stdout.splitlines()
+    assert head.split() == ["ID", "TITLE", "TURNS", "SAVED", "EXPIRES"]
+    assert first.split()[0] == "winter"
+    assert first.endswith("never")
+    assert second.startswith("harvest  The harvest of May")
+    assert re.search(r"\d+ seconds? ago", second)
+    assert "in 29 days" in second
+
+
+def test_a_program_gets_json(filled: dict[str, str]):
+    rows = json.loads(run(filled, "sessions", "list", "--json").stdout)
+    assert [row["id"] for row in rows] == ["winter", "harvest"]
+    assert json.loads(run(filled, "sessions", "show", "harvest", "--json").stdout)["history"] == TALK
+
+
+@pytest.mark.parametrize("arguments", [("--query", "MAY"), ("--tag", "farm"), ("--query", "harvest", "--limit", "1")])
+def test_it_is_filtered(filled: dict[str, str], arguments: tuple[str, ...]):
+    rows = json.loads(run(filled, "sessions", "list", "--json", *arguments).stdout)
+    assert [row["id"] for row in rows] == ["harvest"]
+
+
+def test_a_session_is_shown_as_markdown(filled: dict[str, str]):
+    text = run(filled, "sessions", "show", "harvest").stdout
+    assert text.startswith("# The harvest of May\n")
+    assert TALK[0]["content"] in text
+
+
+def test_deleting_asks_and_where_nobody_can_be_asked_it_wants_to_be_told(filled: dict[str, str]):
+    assert "--yes" in run(filled, "sessions", "delete", "harvest", code=2, stdin="y\n").stderr
+    assert "Deleted" in run(filled, "sessions", "delete", "harvest", "--yes").stdout
+    assert "not found" in run(filled, "sessions", "delete", "nobody", "--yes", code=1).stderr
+    assert "deleted" in run(filled, "sessions", "show", "harvest", code=1).stderr
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("YES", 0), ("n", 1), ("", 1)])
+def test_at_a_terminal_deleting_does_as_it_is_answered(filled: dict[str, str], answer: str, code: int):
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "agentic_flywheel", "sessions", "delete", "harvest"]
+    with subprocess.Popen(command, env=filled, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asking:
+        os.write(ours, f"{answer}\n".encode())
+        _, told = asking.communicate(timeout=30)
+    os.close(theirs)
+    os.close(ours)
+    assert b"Delete session 'harvest'" in told
+    assert asking.returncode == code
+    run(filled, "sessions", "show", "harvest", code=1 - code)
+
+
+def test_a_mistake_is_taken_back(filled: dict[str, str]):
+    assert "it is revision 3 now" in run(filled, "sessions", "restore", "winter", "1").stdout
+    assert "one" in run(filled, "sessions", "show", "winter").stdout
+    assert "not kept" in run(filled, "sessions", "restore", "winter", "77", code=1).stderr
+
+
+def test_nothing_that_was_said_is_obeyed_by_the_terminal(disabled_env: dict[str, str]):
+    evil = "\x1b[2J\x1b]0;owned\x07\u202egnp.exe\r"
+    with WireServer(disabled_env) as server:
+        server.call("save_session", session_id="s", history=turns(evil), title=evil, summary=evil)
+        server.call("save_session", session_id="t", history=turns("x"), title="a\n\n\tb")
+    for arguments in (("list",), ("show", "s")):
+        text = run(disabled_env, "sessions", *arguments).stdout
+        assert not set(text) & set("\x1b\x07\u202e\r")
+    assert "t   a b " in run(disabled_env, "sessions", "list").stdout
+    assert shown("a\nb\tc") == "a\nb\tc"
+
+
+@pytest.mark.parametrize(
+    ("ago", "said"),
+    [
+        (timedelta(seconds=5), "5 seconds ago"),
+        (timedelta(minutes=1), "1 minute ago"),
+        (timedelta(hours=-2), "in 2 hours"),
+        (timedelta(days=3), "3 days ago"),
+        (timedelta(days=70), "2 months ago"),
+        (timedelta(days=800), "2 years ago"),
+    ],
+)
+def test_times_are_said_as_people_do(ago: timedelta, said: str):
+    now = datetime(2026, 11, 23, tzinfo=UTC)
+    assert since((now - ago).isoformat(), now) == said
+    assert since(None, now) == ""

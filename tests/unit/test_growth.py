@@ -1,0 +1,107 @@
+"""A document that grew has the text that it would have been given anew, and is not parsed again."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentic_flywheel.codec import NARROW_FROM, Document, decode, encode
+from agentic_flywheel.growth import LARGEST, RECALLED, Recall, grown, outline
+from agentic_flywheel.jsontext import dumps
+
+from ..support.conversations import turns
+from .test_codec import DOCUMENTS, OBJECTS, TEXT
+
+LOOKS_LIKE_THE_HISTORY = {"history": [], 'x","history":[': "],"}
+
+
+def document(session_id: str, size: int) -> tuple[str, Document]:
+    text = json.dumps({"schema_version": 1, "id": session_id, "revision": 1, "history": turns("x" * size)})
+    made = decode(text, session_id)
+    assert isinstance(made, Document)
+    return text, made
+
+
+@given(DOCUMENTS, st.lists(OBJECTS, max_size=3), OBJECTS | st.just(LOOKS_LIKE_THE_HISTORY), TEXT)
+def test_it_is_written_as_if_it_were_written_anew(
+    written: Document, added: list[dict[str, Any]], context: dict[str, Any], title: str
+):
+    before = encode(written)
+    base = decode(before, written.session.id)
+    assert isinstance(base, Document)
+    session = replace(base.session, history=[*base.session.history, *added], context=context)
+    after = replace(base, session=session, revision=base.revision + 1, title=title)
+
+    made = grown(before, base, after, added)
+    assert made
+    text, splice, own = made
+    assert json.loads(text) == json.loads(encode(after))
+    bytes_before = before.encode()
+    kept = bytes_before[splice.start : len(bytes_before) - splice.rest]
+    assert splice.head.encode() + kept + splice.tail.encode() == text.encode()
+    assert own == decode(text, base.session.id)
+
+
+def test_what_has_just_become_large_is_written_anew_and_grows_on_from_there():
+    base = document("s", 10)[1]
+    long = turns("🌱" + "x" * (NARROW_FROM // 2))
+    small = replace(base, session=replace(base.session, history=long), title="🌱")
+    large = replace(small, session=replace(base.session, history=[*long, *long]))
+    larger = replace(small, session=replace(base.session, history=[*long, *long, *long]), tags=("🌿",))
+    assert "🌱" in encode(small)
+    assert grown(encode(small), small, large, long) is None, "its emoji are escaped now"
+    assert "🌱" not in encode(large)
+    made = grown(encode(large), large, larger, long)
+    assert made
+    assert made[0] == encode(larger)
+
+
+@given(DOCUMENTS)
+def test_what_somebody_else_wrote_in_another_way_is_written_anew(written: Document):
+    other = json.dumps(json.loads(encode(written)), indent=1)
+    base = decode(other, written.session.id)
+    assert isinstance(base, Document)
+    assert grown(other, base, base, []) is None
+
+
+@given(DOCUMENTS, OBJECTS | st.just(LOOKS_LIKE_THE_HISTORY), OBJECTS)
+def test_an_outline_is_the_document_without_its_turns_or_none(
+    written: Document, context: dict[str, Any], extra: dict[str, Any]
+):
+    known = json.loads(encode(written))
+    extra = {f"extra {name}": value for name, value in extra.items() if f"extra {name}" not in known}
+    whole = replace(written, session=replace(written.session, context=context), extra=extra)
+    text = encode(whole)
+    document = decode(text, written.session.id)
+    assert isinstance(document, Document)
+    made = outline(text, written.session.id)
+    if made is None:
+        misleading = ',"history":[' in dumps(context) or '],"created_at":"' in dumps(extra)
+        assert misleading, "only then it cannot be told where the turns are"
+        return
+    part, turns_text = made
+    assert part == replace(document, session=replace(document.session, history=[]))
+    assert json.loads(f"[{turns_text}]") == document.session.history
+
+
+def test_a_recalled_document_is_that_of_the_very_text():
+    recall, (text, made) = Recall(), document("s", 10)
+    recall.keep(text, made)
+    assert recall.decode(text, "s") is made
+    other, changed = document("s", 11)
+    assert recall.decode(other, "s") == changed
+
+
+def test_only_so_much_is_recalled():
+    recall = Recall()
+    documents = {name: document(name, RECALLED // 3) for name in "abcd"}
+    for text, made in documents.values():
+        recall.keep(text, made)
+    newest_first = [*documents.items()][::-1]  # what is not known any more is learnt, and takes the room of others
+    known = [name for name, (text, made) in newest_first if recall.decode(text, name) is made]
+    assert known == ["d", "c"]
+    large, made = document("d", LARGEST)
+    recall.keep(large, made)
+    assert recall.decode(large, "d") is not made

@@ -1,0 +1,95 @@
+"""A window on a session: never more than the budget, nothing cut that need not be, every turn once."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentic_flywheel.backends.base import BackendType, UniversalSession
+from agentic_flywheel.codec import Document, encode, public
+from agentic_flywheel.jsontext import dumps
+from agentic_flywheel.window import BESIDE_THE_SESSION, CHARACTERS_PER_TOKEN, window
+
+LEAST_TOKENS = 600
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
+TURNS = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": TEXT | st.just("long " * 2000)})
+    | st.dictionaries(
+        st.text("abc", min_size=1, max_size=3), TEXT | st.integers() | st.lists(TEXT, max_size=3), max_size=3
+    ),
+    max_size=12,
+)
+CONTEXT = st.dictionaries(st.sampled_from("xyz"), TEXT | st.just("state " * 3000), max_size=3)
+
+
+def document(history: list[dict[str, Any]], **more: Any) -> Document:
+    session = UniversalSession("s", BackendType.CUSTOM, history=history, context=more.pop("context", {}))
+    return Document(session, 3, datetime.now(UTC), None, **more)
+
+
+@settings(max_examples=200)
+@given(TURNS, CONTEXT, TEXT | st.just("summary " * 1000), st.integers(LEAST_TOKENS, 6000))
+def test_paging_shows_every_turn_once_and_each_page_is_within_the_budget(
+    history: list[dict[str, Any]], context: dict[str, Any], summary: str, tokens: int
+):
+    whole = document(history, context=context, summary=summary)
+    length, before, shown = len(encode(whole)), None, list[dict[str, Any]]()
+    while True:
+        part = window(whole, length, tokens, before)
+        page = part.session["history"]
+        if part.session != public(whole):
+            assert len(dumps(part.session)) <= tokens * CHARACTERS_PER_TOKEN - BESIDE_THE_SESSION
+        assert len(page) == part.end - part.start
+        assert page or not history
+        if part.cut is not None:
+            assert (part.cut, len(page)) == (part.start, 1)
+            assert page[0] != history[part.cut]
+            page = [history[part.cut]]
+        shown = page + shown
+        if not part.start:
+            break
+        before = part.start
+    assert shown == history
+
+
+@given(TURNS, CONTEXT)
+def test_a_session_within_its_budget_comes_back_whole(history: list[dict[str, Any]], context: dict[str, Any]):
+    whole = document(history, context=context)
+    tokens = -(-len(dumps(public(whole))) // CHARACTERS_PER_TOKEN)
+    for length in (len(encode(whole)), len(dumps(public(whole)))):
+        part = window(whole, length, tokens)
+        assert (part.start, part.cut, part.left_out) == (0, None, []) or length > 1.3 * tokens * CHARACTERS_PER_TOKEN
+        assert part.session == public(whole) or part.start
+
+
+def test_a_turn_that_is_larger_than_the_budget_is_cut_and_says_so():
+    history = [{"role": "user", "content": "first"}, {"role": "assistant", "id": "t2", "content": "word " * 10_000}]
+    part = window(document(history), 10**6, 1000)
+    assert (part.start, part.cut) == (1, 1)
+    (turn,) = part.session["history"]
+    assert (turn["role"], turn["id"]) == ("assistant", "t2")
+    assert turn["content"].startswith("word word")
+    assert "[50,000 characters, the rest left out]" in turn["content"]
+    assert 2000 < len(dumps(part.session)) <= 4000
+
+
+def test_a_state_that_is_larger_than_half_the_budget_leaves_room_for_turns():
+    talk = [{"role": "user", "content": f"turn {number}"} for number in range(100)]
+    whole = document(talk, context={"state": "x" * 50_000}, summary="what matters " * 500, title="Harvest")
+    part = window(whole, 10**6, 2000)
+    assert part.left_out == ["context", "summary"]
+    assert part.session["context"] == {}
+    assert part.session["summary"].startswith("what matters")
+    assert "the rest left out" in part.session["summary"]
+    assert part.session["title"] == "Harvest"
+    assert part.session["history"] == talk[part.start :]
+    assert len(talk) - part.start > 50
+
+
+def test_what_was_shown_can_be_changed_without_harm():
+    whole = document([{"role": "user", "content": "x"}])
+    before = public(replace(whole))
+    window(whole, None, 1000).session["history"].append({"role": "user", "content": "mine"})
+    assert public(whole) == before
