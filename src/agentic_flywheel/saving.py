@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, Self, cast
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, SkipValidation, TypeAdapter
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
 from agentic_flywheel.change import BaseChange, Step, expired
@@ -63,8 +63,8 @@ class SessionChange(BaseChange):
     session_id: str
     index: str
     mode: Literal["append", "replace"] = "append"
-    turns: list[JSONObject] | None = None
-    context: JSONObject | None = None
+    turns: SkipValidation[list[JSONObject] | None] = None  # checked already, and it would be copied
+    context: SkipValidation[JSONObject | None] = None
     values: JSONObject = Field(default_factory=JSONObject)
     title: str = ""
     summary: str = ""
