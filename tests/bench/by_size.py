@@ -49,7 +49,7 @@ class BySize:
             if operation in wanted:
                 await self._interleave(operation, size, call_of, self._peers, history, rounds)
         if RESUME in wanted:
-            ours = [peer for peer in self._peers if isinstance(peer, Ours)]
+            ours = [peer for peer in self._peers if isinstance(peer, Ours) and peer.has_budget]
             await self._interleave(IN_BUDGET, size, self._resume, ours, history, rounds)
         if "results" in wanted and SIZES[size] == RESULT_BYTES:
             keepers = [keeper for peer in self._peers if (keeper := peer.results())]

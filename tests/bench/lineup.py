@@ -13,14 +13,14 @@ from agentic_flywheel.coaia.child import ChildFolder, child_environment
 from ..support.async_wire import clean_environment
 from ..support.stock import build
 from .floor import STORED
-from .ours import Library, Ours, OursWithoutRedis
-from .peers import EMPTY, ENGINE, JOURNAL, LIBRARY, OURS, REDIS_MCP, STOCK, TWO_HOPS, Engine, Peer, TextServer
+from .ours import Library, Ours, OursWithoutRedis, Ready
+from .peers import EMPTY, ENGINE, JOURNAL, LIBRARY, OURS, READY, REDIS_MCP, STOCK, TWO_HOPS, Engine, Peer, TextServer
 
 REDIS_MCP_REQUIREMENT = "redis-mcp-server==0.5.1"
 CACHE = Path(__file__).parents[2] / ".pytest_cache" / "d"
 """Where pytest's cache keeps the stock environment; the other one goes beside it."""
 
-FLOOR = Path(__file__).with_name("floor.py")
+FLOOR, ANSWERS = Path(__file__).with_name("floor.py"), Path(__file__).with_name("ready.py")
 
 
 class AbsentError(Exception):
@@ -90,12 +90,21 @@ def floor(kind: Literal["empty", "outer"], folder: Path, redis_url: str) -> Text
     return TextServer(TWO_HOPS, command, env, put="put", get="get", acknowledges=STORED)
 
 
+def ready(folder: Path) -> Ready:
+    """A program that has the answers ready."""
+    home = folder / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    env = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    return Ready(READY, [sys.executable, "-P", str(ANSWERS)], env)
+
+
 PEERS: dict[str, Callable[[Path, str], Peer]] = {
     OURS: ours,
     JOURNAL: lambda folder, url: ours(folder, url, redis=False),
     LIBRARY: lambda _, url: Library(url),
     STOCK: stock,
     REDIS_MCP: redis_mcp,
+    READY: lambda folder, _: ready(folder),
     EMPTY: lambda folder, url: floor("empty", folder, url),
     TWO_HOPS: lambda folder, url: floor("outer", folder, url),
     ENGINE: lambda _, url: Engine(url),

@@ -20,6 +20,7 @@ from .corpus import Talk, Turn
 OURS, JOURNAL, LIBRARY = "ours", "ours, journal only", "ours, as a library"
 STOCK, REDIS_MCP = "stock coaiapy-mcp", "redis-mcp-server"
 EMPTY, TWO_HOPS, ENGINE = "empty SDK 2 server", "two hops, plain", "redis-py"
+READY = "the client alone"
 
 ANSWER_SECONDS = 60
 """The longest that any answer is waited for: far above all that is measured."""

@@ -9,11 +9,11 @@ from importlib.metadata import version
 
 from .callers import OPERATION as AT_ONCE
 from .measure import IN_A_ROW, Run, Spot, p99
-from .peers import EMPTY, ENGINE, JOURNAL, LIBRARY, OURS, REDIS_MCP, STOCK, TWO_HOPS
+from .peers import EMPTY, ENGINE, JOURNAL, LIBRARY, OURS, READY, REDIS_MCP, STOCK, TWO_HOPS
 from .process import AFTER, BEFORE, MEMORY, SETTLED, TO_SAVE, TO_TOOLS
 from .targets import TARGETS, Target
 
-ORDER = (OURS, JOURNAL, LIBRARY, STOCK, REDIS_MCP, EMPTY, TWO_HOPS, ENGINE)
+ORDER = (OURS, JOURNAL, LIBRARY, STOCK, REDIS_MCP, READY, EMPTY, TWO_HOPS, ENGINE)
 """Of the columns."""
 
 COMPARED, COMPARED_AT_START = (STOCK, TWO_HOPS), (STOCK, EMPTY)

@@ -8,7 +8,7 @@ from typing import Literal
 from .by_size import IN_BUDGET
 from .callers import OPERATION as AT_ONCE
 from .measure import Run, Spot, p99
-from .peers import EMPTY, OURS, STOCK, TWO_HOPS
+from .peers import EMPTY, OURS, READY, STOCK, TWO_HOPS
 from .process import BEFORE, SETTLED, TO_SAVE, TO_TOOLS
 from .stores import BESIDE, LIST, SEARCH, SEARCHED
 
@@ -95,6 +95,12 @@ TARGETS = (
     ),
     Target("6", "save 5 MB: ours ÷ stock `coaia_tash`", _between("save", "5 MB", STOCK), 1.0, short="save 5 MB"),
     Target("6", "resume 5 MB: ours ÷ stock `coaia_fetch`", _between("resume", "5 MB", STOCK), 1.0, short="resume 5 MB"),
+    Target("6", "save 5 MB: ours ÷ the client alone", _between("save", "5 MB", READY), short="save ÷ client"),
+    Target("6", "resume 5 MB: ours ÷ the client alone", _between("resume", "5 MB", READY), short="resume ÷ client"),
+    Target(
+        "6", "resume 5 MB: the client alone ÷ stock `coaia_fetch`",
+        _within(Spot("resume", "5 MB", READY), Spot("resume", "5 MB", STOCK)), short="client ÷ stock",
+    ),
     Target(
         "6",
         "resume 5 MB within the default budget ÷ stock `coaia_fetch` of it all",
