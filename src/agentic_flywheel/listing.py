@@ -17,7 +17,7 @@ from agentic_flywheel.keyvalue import Entry
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The sessions a list is to show. `pattern` is a Redis glob on ids; `query` words must all be there."""
+    """The sessions a list is to show. `pattern` is a Redis glob on ids; `query` is looked for by `finding`."""
 
     pattern: str = "*"
     query: str = ""
@@ -27,8 +27,8 @@ class Wanted:
 
     @property
     def words(self) -> list[str]:
-        """The words of the query."""
-        return self.query.casefold().split()
+        """The words of the query, each once."""
+        return list(dict.fromkeys(self.query.casefold().split()))
 
     @property
     def everything(self) -> bool:
@@ -36,9 +36,8 @@ class Wanted:
         return self == Wanted()
 
     def rows(self, entries: Sequence[Entry], now: datetime) -> list[tuple[Entry, JSONObject]]:
-        """The rows of those entries that are wanted and have not expired."""
+        """The rows of those entries that are wanted, whatever the query, and have not expired."""
         fits = glob(self.pattern)
-        words = self.words
         rows: list[tuple[Entry, JSONObject]] = []
         for entry in entries:
             try:
@@ -51,18 +50,14 @@ class Wanted:
                 and (not self.user_id or row.get("user_id") == self.user_id)
                 and (not self.status or row.get("status") == self.status)
                 and set(self.tags) <= set(_tags(row))
-                and _has_words(row, words)
             ):
                 rows.append((entry, row))
         return rows
 
 
-def _has_words(row: JSONObject, words: Sequence[str]) -> bool:
-    if not words:
-        return True
-    text = " ".join([*(str(row.get(name) or "") for name in ("id", "title", "summary")), *_tags(row)])
-    text = text.casefold()
-    return all(word in text for word in words)
+def shown_text(row: JSONObject) -> str:
+    """What of a row words are looked for in, whatever their case."""
+    return " ".join([*(str(row.get(name) or "") for name in ("id", "title", "summary")), *_tags(row)]).casefold()
 
 
 def _tags(row: JSONObject) -> list[str]:
@@ -73,7 +68,7 @@ def _tags(row: JSONObject) -> list[str]:
 
 def write_cursor(entry: Entry) -> str:
     """The cursor to what comes after this entry."""
-    return base64.urlsafe_b64encode(json.dumps([entry.saved_at, entry.member]).encode()).decode()
+    return _written([entry.saved_at, entry.member])
 
 
 def read_cursor(cursor: str) -> tuple[int, str]:
@@ -83,10 +78,41 @@ def read_cursor(cursor: str) -> tuple[int, str]:
         InvalidArgument: it is none of ours.
 
     """
+    match _read(cursor):
+        case [int(saved_at), str(member)]:
+            return saved_at, member
+        case _:
+            raise InvalidArgument(_FOREIGN)
+
+
+def write_place(offset: int) -> str:
+    """The cursor to what comes after so many that were found."""
+    return _written([offset])
+
+
+def read_place(cursor: str) -> int:
+    """How many that were found come before.
+
+    Raises:
+        InvalidArgument: it is no cursor of a search.
+
+    """
+    match _read(cursor):
+        case [int(offset)] if offset >= 0:
+            return offset
+        case _:
+            raise InvalidArgument(_FOREIGN)
+
+
+_FOREIGN = "cursor must be the next_cursor of an earlier answer to the same question, unchanged."
+
+
+def _written(place: list[object]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+
+
+def _read(cursor: str) -> object:
     try:
-        saved_at, member = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        return json.loads(base64.urlsafe_b64decode(cursor.encode()))
     except (ValueError, TypeError):
-        saved_at = member = None
-    if not isinstance(saved_at, int) or not isinstance(member, str):
-        raise InvalidArgument("cursor must be the next_cursor of an earlier answer, unchanged.")
-    return saved_at, member
+        return None

@@ -1,7 +1,7 @@
 """The place on this machine: what the store needs of it, and the one that is switched off."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ParamSpec, Protocol, TypeVar
 
 import anyio.to_thread
@@ -47,6 +47,38 @@ class JournalState:
     replica_bytes: int = 0
     damaged: tuple[str, ...] = ()
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A session of the list `index`: its key, its id, and when it was saved, in microseconds since 1970."""
+
+    index: str
+    key: str
+    member: str
+    saved_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A session with some of the words that were looked for, by their places; the lower its score, the better."""
+
+    key: str
+    words: frozenset[int]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What a search on this machine found in so many `searched` sessions; `unread` ones it had no time for.
+
+    `rarity` says of each word how rare it is (its inverse document frequency), from 0 up.
+    """
+
+    found: list[Match] = field(default_factory=list[Match])
+    searched: int = 0
+    unread: int = 0
+    rarity: list[float] = field(default_factory=list[float])
 
 
 class LocalPlace(Protocol):
@@ -135,6 +167,18 @@ class LocalPlace(Protocol):
 
     def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
         """A page of the list, newest first."""
+        ...
+
+    def entries(self, index: str, members: Sequence[str]) -> list[Entry]:
+        """The entries of these members of the list, as far as they are here and have not expired."""
+        ...
+
+    def search(self, index: str, words: Sequence[str], needed: int) -> Matches:
+        """The sessions here with so many of the words, in their turns or what lists show of them."""
+        ...
+
+    def excerpts(self, keys: Sequence[str], words: Sequence[str]) -> dict[str, str]:
+        """A piece of the turns with some of the words, by key, where there is one."""
         ...
 
     def unsent(self, index: str) -> tuple[list[Entry], list[str]]:
@@ -237,6 +281,18 @@ class NoJournal:
     def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:  # noqa: ARG002
         """An empty page."""
         return []
+
+    def entries(self, index: str, members: Sequence[str]) -> list[Entry]:  # noqa: ARG002
+        """None."""
+        return []
+
+    def search(self, index: str, words: Sequence[str], needed: int) -> Matches:  # noqa: ARG002
+        """Nothing."""
+        return Matches()
+
+    def excerpts(self, keys: Sequence[str], words: Sequence[str]) -> dict[str, str]:  # noqa: ARG002
+        """None."""
+        return {}
 
     def unsent(self, index: str) -> tuple[list[Entry], list[str]]:  # noqa: ARG002
         """None."""

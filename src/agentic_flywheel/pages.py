@@ -35,10 +35,11 @@ async def page(
     limit: int,
     bound: float,
     words: Sequence[str] = (),
+    needed: int = 0,
 ) -> Page:
     """A page of the list: the stash's, if it answers till `bound`, with what is pending here; else the journal's.
 
-    `words`: sessions that do not have them all may be left out.
+    `words`: sessions that do not have so many of them as `needed` in what lists show may be left out.
 
     Raises:
         Unavailable: there is neither.
@@ -50,12 +51,32 @@ async def page(
             await stash.ready(bound)
             if stash.atomic:
                 deadline = min(bound, stash.deadline())
-                return await _shared_page(journal, stash, index, before, limit, words, deadline)
+                return await _shared_page(journal, stash, index, before, limit, words, needed, deadline)
         except StashUnavailable as exc:
             logger.info("Listing this machine's sessions only: %s", exc)
             why = str(exc)
     entries = await in_thread(journal.recent, index, before, limit)
     return Page(entries, _order(entries[-1]) if len(entries) == limit else None, shared=False, why=why)
+
+
+async def entries_of(
+    journal: LocalPlace, stash: Stash | None, index: str, members: Sequence[str], bound: float
+) -> list[Entry]:
+    """The entries of these members: the stash's, if it answers till `bound`, unless a newer one is pending here.
+
+    Raises:
+        Unavailable: it is not known what they are.
+
+    """
+    if stash:
+        with contextlib.suppress(StashUnavailable):
+            await stash.ready(bound)
+            if stash.atomic:
+                there = {entry.member: entry for entry in await stash.entries(index, members, bound)}
+                unsent, deleted = await in_thread(journal.unsent, index)
+                there |= {entry.member: entry for entry in unsent if entry.member in {*members}}
+                return [entry for entry in there.values() if stash.session_key(entry.member) not in deleted]
+    return await in_thread(journal.entries, index, members)
 
 
 async def _shared_page(
@@ -65,6 +86,7 @@ async def _shared_page(
     before: tuple[int, str] | None,
     limit: int,
     words: Sequence[str],
+    needed: int,
     deadline: float,
 ) -> Page:
     # What is here is read first: what is sent on meanwhile is then seen twice rather than not at all.
@@ -73,9 +95,9 @@ async def _shared_page(
     with contextlib.suppress(JournalUnavailable):
         unsent, here_deleted = await in_thread(journal.unsent, index)
         deleted.update(here_deleted)
-    listed = await stash.listed(index, before, limit, words, deadline)
+    listed = await stash.listed(index, before, limit, words, needed, deadline)
     if listed.unlisted and await put_in_list(stash, index, listed.unlisted, deadline):
-        listed = await stash.listed(index, before, limit, words, deadline)
+        listed = await stash.listed(index, before, limit, words, needed, deadline)
     hidden = {entry.member for entry in unsent}
     hidden.update(entry.member for entry in listed.entries if stash.session_key(entry.member) in deleted)
     end = listed.older or (0, "")

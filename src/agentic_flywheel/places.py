@@ -30,11 +30,11 @@ from agentic_flywheel.errors import (
 )
 from agentic_flywheel.keylocks import Held, KeyLocks
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.keyvalue import Write
-from agentic_flywheel.local import LocalPlace, Pending, in_thread
+from agentic_flywheel.keyvalue import Entry, Write
+from agentic_flywheel.local import LocalPlace, Matches, Pending, in_thread
 from agentic_flywheel.operations import Writer
 from agentic_flywheel.outbox import Outbox
-from agentic_flywheel.pages import Page, page
+from agentic_flywheel.pages import Page, entries_of, page
 from agentic_flywheel.saving import Renewal, SessionChange, recoverable
 from agentic_flywheel.upkeep import Upkeep
 
@@ -45,6 +45,9 @@ FIRST_READ_SECONDS = 10.0
 
 AFTER_WAITING_SECONDS = 0.25
 """What is left to an operation that used up its bound waiting for others of the same key."""
+
+COPIED_WITHIN_SECONDS = 0.2
+"""How long a search waits for the copies of what was just saved."""
 
 HELD_AT_CLOSING_SECONDS = 0.5
 """How long closing waits for writes under way before they are told to go to the journal."""
@@ -249,8 +252,9 @@ class Places:
         limit: int,
         bound: float | None = None,
         words: Sequence[str] = (),
+        needed: int = 0,
     ) -> Page:
-        """A page of the list; of sessions that do not have all of `words`, some may be left out.
+        """A page of the list; of sessions with fewer of `words` than `needed`, some may be left out.
 
         Raises:
             Unavailable: there is none.
@@ -258,7 +262,27 @@ class Places:
         """
         self.check_enabled()
         bound = self.bound(reading=True) if bound is None else bound
-        return await page(self.journal, self.stash, index, before, limit, bound, words)
+        return await page(self.journal, self.stash, index, before, limit, bound, words, needed)
+
+    async def search(self, index: str, words: Sequence[str], needed: int) -> Matches:
+        """The sessions on this machine with so many of the words, what was just saved among them.
+
+        Raises:
+            JournalUnavailable: they cannot be searched.
+
+        """
+        with anyio.move_on_after(COPIED_WITHIN_SECONDS):
+            await self._locks.idle()
+        return await in_thread(self.journal.search, index, words, needed)
+
+    async def entries(self, index: str, members: Sequence[str], bound: float) -> list[Entry]:
+        """The entries of these members of the list, as far as they are known.
+
+        Raises:
+            Unavailable: they are not known.
+
+        """
+        return await entries_of(self.journal, self.stash, index, members, bound) if members else []
 
     async def keys(self, prefix: str, bound: float) -> list[str]:
         """The keys that begin with `prefix`, here and, if it answers till `bound`, in the stash."""

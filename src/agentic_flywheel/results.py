@@ -64,6 +64,7 @@ class ListResult(Result):
 
     sessions: list[JSONObject]
     next_cursor: str | None = None
+    searched: str | None = Field(default=None, description="With a query: what was searched.")
     scope: Literal["shared", "this machine"]
 
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
 from pydantic import Field, SkipValidation, TypeAdapter
 
@@ -30,6 +30,7 @@ from agentic_flywheel.merge import View, new_turns
 from agentic_flywheel.operations import LOST, find, kept
 from agentic_flywheel.revisions import CAME_TOO_LATE, beside, forgotten, superseded
 from agentic_flywheel.settings import MAX_TTL_SECONDS
+from agentic_flywheel.turns import content_of
 
 TITLE_SHOWN, SUMMARY_SHOWN = 200, 1000
 """Characters of them that lists show: a page of a thousand rows must stay readable."""
@@ -370,13 +371,8 @@ def shorten(text: str, limit: int) -> str:
 def first_words(history: Sequence[JSONObject]) -> str:
     """What the user said first, as a title: up to `FIRST_WORDS` characters of whole words; empty if nothing was."""
     for turn in history[:TURNS_LOOKED_AT]:
-        content = turn.get("content")
-        if turn.get("role") in ("user", "human") and isinstance(content, list):
-            parts = cast("list[object]", content)
-            texts = [cast("JSONObject", part).get("text") for part in parts if isinstance(part, dict)]
-            content = next((text for text in texts if isinstance(text, str)), "")
-        if turn.get("role") in ("user", "human") and isinstance(content, str) and content.strip():
-            text = " ".join(content[: 4 * FIRST_WORDS].split())
+        said = content_of(turn) if turn.get("role") in ("user", "human") else ""
+        if text := " ".join(said[: 4 * FIRST_WORDS].split()):
             if len(text) <= FIRST_WORDS:
                 return text
             return text[:FIRST_WORDS].rpartition(" ")[0] or text[: FIRST_WORDS - 1] + "…"

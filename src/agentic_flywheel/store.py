@@ -23,6 +23,7 @@ from agentic_flywheel.codec import Document, Tombstone, decode, encode, iso
 from agentic_flywheel.errors import (
     Conflict,
     DeletedMeanwhile,
+    Disabled,
     DocumentError,
     FlywheelError,
     InvalidArgument,
@@ -30,12 +31,13 @@ from agentic_flywheel.errors import (
     Unavailable,
 )
 from agentic_flywheel.executions import ExecutionStore
+from agentic_flywheel.finding import find
 from agentic_flywheel.growth import RECALL
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.jsontext import JSONObject, is_larger
 from agentic_flywheel.keys import Keys, check_id
 from agentic_flywheel.keyvalue import Entry
-from agentic_flywheel.listing import Wanted, read_cursor, write_cursor
+from agentic_flywheel.listing import Wanted, read_cursor, read_place, write_cursor
 from agentic_flywheel.local import NoJournal, in_thread
 from agentic_flywheel.merge import Memory
 from agentic_flywheel.places import Found, Places
@@ -235,18 +237,29 @@ class SessionStore:
     async def list_sessions(
         self, wanted: Wanted, limit: int = 20, cursor: str = "", bound: float | None = None
     ) -> ListResult:
-        """Listing rows, newest first; `bound` is that of the answer that they are a part of."""
+        """Listing rows, newest first, or the best first where words are looked for.
+
+        `bound` is that of the answer that they are a part of.
+        """
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidArgument(f"limit must be from 1 to {MAX_PAGE}.")
         if wanted.status:
             check_one_of(FlowStatus, wanted.status, "status")
         wanted = replace(wanted, user_id=wanted.user_id or self._user)
+        if wanted.words:
+            offset = read_place(cursor) if cursor else 0
+            bound = self.places.bound(reading=True) if bound is None else bound
+            try:
+                self.places.check_enabled()
+            except Disabled as exc:
+                return ListResult(sessions=[], scope="this machine", message=str(exc))
+            return await find(self.places, self._keys, wanted, self._clock(), limit, offset, bound)
         before = read_cursor(cursor) if cursor else None
         rows: list[tuple[Entry, JSONObject]] = []
         at_once = limit + EXPIRED_AMONG if wanted.everything else max(READ_AHEAD, limit + 1)
         while True:
             try:
-                page = await self.places.recent(self._keys.index, before, at_once, bound, wanted.words)
+                page = await self.places.recent(self._keys.index, before, at_once, bound)
             except Unavailable as exc:
                 return ListResult(sessions=[row for _, row in rows], scope="this machine", message=str(exc))
             rows += wanted.rows(page.entries, self._clock())

@@ -40,20 +40,13 @@ ROWS = [
         (Wanted(pattern="[ab]*a"), ["alpha", "beta"]),
         (Wanted(pattern="gamma"), []),
         (Wanted(pattern="alph"), []),
-        (Wanted(query="harvest"), ["alpha"]),
-        (Wanted(query="PLANS  harvest"), ["alpha"]),
-        (Wanted(query="weather"), ["beta", "a*b"]),
-        (Wanted(query="weather ask"), ["beta"]),
-        (Wanted(query="écologie"), ["Gamma"]),
-        (Wanted(query="gam"), ["Gamma"]),
-        (Wanted(query="harvest weather"), []),
         (Wanted(tags=["farm"]), ["alpha", "beta"]),
         (Wanted(tags=["farm", "2026"]), ["alpha"]),
         (Wanted(tags=["far"]), []),
         (Wanted(status="running"), ["beta"]),
         (Wanted(user_id="ana"), ["alpha", "a*b"]),
         (Wanted(user_id="an"), []),
-        (Wanted(pattern="a*", query="plans", tags=["farm"], status="pending", user_id="ana"), ["alpha"]),
+        (Wanted(pattern="a*", tags=["farm"], status="pending", user_id="ana"), ["alpha"]),
     ],
     ids=repr,
 )
@@ -78,7 +71,7 @@ def test_a_row_that_cannot_be_read_is_left_out(clock: Clock, note: str):
 @pytest.mark.parametrize(
     "note", ['{"id": "x"}', '{"tags": null}', '{"tags": [1, []]}', '{"tags": "a", "title": 5}', '{"title": null}']
 )
-@pytest.mark.parametrize("wanted", [Wanted(), Wanted(query="x y", tags=["a"])], ids=repr)
+@pytest.mark.parametrize("wanted", [Wanted(), Wanted(tags=["a"])], ids=repr)
 def test_a_row_of_another_shape_does_not_break_the_list(clock: Clock, wanted: Wanted, note: str):
     rows = wanted.rows([Entry("p:index", "x", 1, note), entry("x y", tags=["a"])], clock())
     assert "x y" in [each.member for each, _ in rows]

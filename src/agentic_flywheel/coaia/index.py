@@ -55,13 +55,18 @@ class Index:
         limit: int = 100,
         before: list[Any] | None = None,
         words: list[str] | None = None,
+        needed: int | None = None,
+        members: list[str] | None = None,
     ) -> Reply:
         """A page of a listing, newest first, older than before ([score, member]).
 
         documents: what the keys of listed documents begin with. In a small database the first page also takes out
         members whose document is gone, and names up to 100 documents that the listing does not know.
-        words: only members whose note has all of them, whatever their case.
+        words: only members whose note has so many of them as `needed` says, or all, whatever their case.
+        members: instead of a page, those of these that are listed.
         """
+        if members is not None:
+            return {"success": True, "entries": self._these(index, members)}
         unlisted = []
         if before is None:
             try:
@@ -69,7 +74,7 @@ class Index:
             except redis.RedisError:  # no right to SCAN: the list is served as it is
                 unlisted = []
         if words:
-            return {"success": True, "unlisted": unlisted} | self._search(index, limit, before, words)
+            return {"success": True, "unlisted": unlisted} | self._search(index, limit, before, words, needed)
         entries = self._older(index, before, limit)
         notes = self._redis.hmget(f"{index}:notes", [m for m, _ in entries]) if entries else []
         rows = [[member, score, note] for (member, score), note in zip(entries, notes, strict=True)]
@@ -77,9 +82,20 @@ class Index:
         older = [rows[-1][1], rows[-1][0]] if len(rows) == limit else None
         return {"success": True, "entries": rows, "unlisted": unlisted, "older": older}
 
-    def _search(self, index: str, limit: int, before: list[Any] | None, words: list[str]) -> Reply:
+    def _these(self, index: str, members: list[str]) -> list[list[Any]]:
+        """The rows of these members, without those that are not listed."""
+        notes = self._redis.hmget(f"{index}:notes", members) if members else []
+        with self._redis.pipeline(transaction=False) as pipe:
+            for member in members:
+                pipe.zscore(index, member)
+            scores = pipe.execute() if members else []
+        rows = zip(members, scores, notes, strict=True)
+        return [[member, int(score), note] for member, score, note in rows if score is not None and note is not None]
+
+    def _search(self, index: str, limit: int, before: list[Any] | None, words: list[str], needed: int | None) -> Reply:
         """A page of the members whose notes have the words: looked for by place, since scores are slow to read."""
         wanted = [word.casefold() for word in words]
+        needed = len(wanted) if needed is None else needed
         place = 0
         if before:
             rank = self._redis.zrevrank(index, before[1])
@@ -93,7 +109,7 @@ class Index:
             for member, note in zip(members, notes, strict=True):
                 last = member
                 text = (note or "").casefold()
-                if all(word in text for word in wanted):
+                if _has(text, wanted, needed):
                     found.append((member, note))
                     if len(found) == limit:
                         break
@@ -165,3 +181,9 @@ class Index:
         if not unlisted and listed <= stored:
             self._reconciled[index] = counts
         return unlisted
+
+
+def _has(text: str, words: list[str], needed: int) -> bool:
+    if needed == len(words):
+        return all(word in text for word in words)
+    return sum(word in text for word in words) >= needed

@@ -65,7 +65,10 @@ _SCHEMAS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("index", "member", "score"),
     ),
     "coaia_recent": (
-        {"index": _TEXT, "documents": _TEXT, "limit": _NUMBER, "before": _LIST, "words": _LIST},
+        {
+            "index": _TEXT, "documents": _TEXT, "limit": _NUMBER, "before": _LIST, "words": _LIST, "needed": _NUMBER,
+            "members": _LIST,
+        },
         ("index", "documents"),
     ),
     "coaia_heal": ({"index": _TEXT, "documents": _TEXT, "place": _TEXT}, ("index", "documents")),

@@ -243,9 +243,10 @@ class Stash:
         before: tuple[int, str] | None,
         limit: int,
         words: Sequence[str] = (),
+        needed: int = 0,
         deadline: float | None = None,
     ) -> Listed:
-        """A page of the list; with `words` of sessions that may have them in what lists show, and perhaps fewer."""
+        """A page of the list; with `words` of sessions that may have so many as `needed` of them in what lists show."""
         deadline = deadline or self.deadline()
         await self.ready(deadline)
         if not self.atomic:
@@ -257,20 +258,28 @@ class Stash:
             "documents": self._keys.sessions,
             "limit": limit,
             "before": before and [*before],
-            "words": plain,
         }
+        if plain:
+            arguments |= {"words": plain, "needed": max(0, needed - (len(words) - len(plain)))}
         try:
             reply = await self._call("coaia_recent", arguments, deadline)
         except Damaged as exc:
             why = f"The list that Redis holds under {index} is not ours. Delete it there, and it is made anew."
             raise StashUnavailable(why) from exc
         try:
-            entries = [Entry(index, str(m), int(score), note or "") for m, score, note in reply.get("entries", [])]
             older = reply.get("older")
             place = (int(older[0]), str(older[1])) if older else None
-            return Listed(entries, place, [str(member) for member in reply.get("unlisted", [])])
+            return Listed(_entries(index, reply), place, [str(member) for member in reply.get("unlisted", [])])
         except (TypeError, ValueError, IndexError) as exc:
             raise StashUnavailable(NONSENSE) from exc
+
+    async def entries(self, index: str, members: Sequence[str], deadline: float) -> list[Entry]:
+        """The entries of these members of the list; none on a mirror, which cannot list."""
+        await self.ready(deadline)
+        if not self.atomic or not members:
+            return []
+        arguments: JSONObject = {"index": index, "documents": self._keys.sessions, "members": [*members]}
+        return _entries(index, await self._call("coaia_recent", arguments, deadline))
 
     async def heal(self, index: str, place: str, deadline: float) -> tuple[str, list[str]]:
         """Compare a part of the list with what is stored; where to go on, and members that are not in the list."""
@@ -405,6 +414,13 @@ class Stash:
         if error and not TRANSIENT.search(error):
             raise StashRefused(error)
         raise StashUnavailable(error or "The coaia child reported no reason.")
+
+
+def _entries(index: str, reply: JSONObject) -> list[Entry]:
+    try:
+        return [Entry(index, str(m), int(score), note or "") for m, score, note in reply.get("entries", [])]
+    except (TypeError, ValueError) as exc:
+        raise StashUnavailable(NONSENSE) from exc
 
 
 def revision_of(text: str | None) -> int:

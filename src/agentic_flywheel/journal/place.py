@@ -7,6 +7,7 @@ in the order in which they were made. Several processes may share the file. Call
 
 import contextlib
 import functools
+import json
 import sqlite3
 import threading
 import time
@@ -19,9 +20,10 @@ from agentic_flywheel.codec import instant, micros
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.file import BUSY_SECONDS, FILE_NAME, open_file
 from agentic_flywheel.journal.rescue import identity, is_damage, moved_aside, rescue
+from agentic_flywheel.journal.words import Words
 from agentic_flywheel.jsontext import size_of
 from agentic_flywheel.keyvalue import Entry, Outcome, Write, revision_at_head
-from agentic_flywheel.local import JournalState, Known, Pending
+from agentic_flywheel.local import Head, JournalState, Known, Matches, Pending
 
 PURGE_AFTER = timedelta(hours=1)
 """What expired is hidden at once and goes this long after that was noticed: a clock set wrong and right again costs
@@ -29,6 +31,9 @@ nothing."""
 
 DRAINED_AT_ONCE = 100
 """Changes read from the outbox at once; their texts may be large."""
+
+SEARCH_SECONDS = 1.5
+"""For how long a search reads in sessions that are new to it: some 30 MB."""
 
 LEFT_WHEN_FULL = 0.9
 """The part of the cap to which the replica shrinks when it has grown beyond it."""
@@ -76,6 +81,7 @@ class Journal:
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._write_failed: tuple[float, str] | None = None
+        self._words = Words(folder)
 
     def __repr__(self) -> str:
         return f"Journal({str(self.path)!r}, {'open' if self._connection else 'closed'})"
@@ -95,6 +101,8 @@ class Journal:
                 self._put(db, older, None)
             if pending is not None:
                 db.execute("INSERT INTO outbox (key, change) VALUES (?, ?)", (write.key, pending))
+        if write.tombstone:
+            self._forget_words(write.key)
         return Outcome(accepted=True)
 
     @_again_if_replaced
@@ -147,6 +155,9 @@ class Journal:
             for write in writes:
                 if write.key not in pending:
                     self._put_copy(db, write)
+        for write in writes:
+            if write.tombstone:
+                self._forget_words(write.key)
         return pending
 
     @_again_if_replaced
@@ -248,6 +259,56 @@ class Journal:
         return [Entry(*row) for row in rows]
 
     @_again_if_replaced
+    def entries(self, index: str, members: Sequence[str]) -> list[Entry]:
+        """The entries of these members of the list, as far as they are here and have not expired."""
+        with self._use() as db:
+            rows = db.execute(
+                "SELECT list, member, saved_at, note FROM documents WHERE list = ?"
+                " AND member IN (SELECT value FROM json_each(?)) AND (kept_until IS NULL OR kept_until > ?)",
+                (index, json.dumps([*members]), self._now()),
+            ).fetchall()
+        return [Entry(*row) for row in rows]
+
+    def search(self, index: str, words: Sequence[str], needed: int) -> Matches:
+        """The sessions here with so many of the words, in their turns or what lists show of them."""
+
+        def text_of(key: str) -> str | None:
+            copy = self.copy(key)
+            return copy.text if copy else None
+
+        with self._searching():
+            return self._words.find(index, self._heads(), text_of, words, needed, SEARCH_SECONDS)
+
+    def excerpts(self, keys: Sequence[str], words: Sequence[str]) -> dict[str, str]:
+        """A piece of the turns with some of the words, by key, where there is one."""
+        with self._searching():
+            return self._words.excerpts(keys, words)
+
+    def _forget_words(self, key: str) -> None:
+        """Of what was deleted no word stays behind; what cannot be done now is done at the next purge."""
+        with contextlib.suppress(JournalUnavailable), self._searching():
+            self._words.drop(key)
+
+    @contextlib.contextmanager
+    def _searching(self) -> Generator[None]:
+        """Beside the journal: nobody else waits for a search, and what is wrong with it is not the journal's fault."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as exc:
+            raise JournalUnavailable(f"The turns cannot be searched now: {exc}") from exc
+
+    @_again_if_replaced
+    def _heads(self) -> list[Head]:
+        """All sessions that are listed and have not expired, newest first."""
+        with self._use() as db:
+            rows = db.execute(
+                "SELECT list, key, member, saved_at FROM documents WHERE list IS NOT NULL AND (kept_until IS NULL OR"
+                " kept_until > ?) ORDER BY saved_at DESC",
+                (self._now(),),
+            ).fetchall()
+        return [Head(*row) for row in rows]
+
+    @_again_if_replaced
     def unsent(self, index: str) -> tuple[list[Entry], list[str]]:
         """The entries of the list that have a pending change, newest first; the keys of unsent deletions."""
         with self._use() as db:
@@ -296,6 +357,8 @@ class Journal:
             db.executemany("DELETE FROM documents WHERE key = ?", rows)
             self._shrink(db, self._cap)
         self._give_back()
+        with contextlib.suppress(JournalUnavailable), self._searching():
+            self._words.keep_only(self._heads())
         return gone
 
     @_again_if_replaced
@@ -304,6 +367,8 @@ class Journal:
         with self._transaction() as db:
             gone = self._shrink(db, 0)
         self._give_back()
+        with self._searching():
+            self._words.delete()
         with self._use() as db:
             db.execute("VACUUM")
         return gone

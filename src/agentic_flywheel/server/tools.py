@@ -140,7 +140,9 @@ class Tools:
     async def list_sessions(
         self,
         pattern: Annotated[Text, Field(description="Glob on session ids")] = "*",
-        query: Annotated[Text, Field(description="Words in id, title, summary or tags")] = "",
+        query: Annotated[
+            Text, Field(description="Words said in it, or in id, title, summary or tags; the best first")
+        ] = "",
         tags: Annotated[list[str] | None, Field(description="All of these tags")] = None,
         status: Annotated[Text, Field(description="With this status")] = "",
         user_id: UserId = "",

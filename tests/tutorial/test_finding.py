@@ -1,0 +1,191 @@
+"""A person finds last week's talk among hundreds, by what was said in it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..conftest import clean_env
+from ..support.conversations import turns
+from ..support.prose import Talk, talks
+from ..support.queries import QUERIES
+from ..support.redis_server import RedisServer
+from ..support.waiting import wait_until
+from ..support.wire import WireServer
+
+ENOUGH = 45  # of the fifty searches
+
+
+def ids(found: dict[str, Any]) -> list[str]:
+    return [row["id"] for row in found["sessions"]]
+
+
+def find(server: WireServer, query: str, **more: object) -> list[str]:
+    return ids(server.call("list_sessions", query=query, **more))
+
+
+def save(server: WireServer, talk: Talk) -> None:
+    given = {"title": talk.title, "summary": talk.summary, "tags": talk.tags}
+    known = {name: value for name, value in given.items() if value}
+    assert server.call("save_session", session_id=talk.session_id, history=talk.history, **known)["saved"] is True
+
+
+@pytest.mark.timeout(300)  # a thousand saves on a slow machine
+@pytest.mark.parametrize("redis_is", ["up", "switched off"])
+def test_of_fifty_searches_among_a_thousand_talks_nearly_all_find_the_talk_among_the_first_five(
+    redis_is: str, server_env: dict[str, str], disabled_env: dict[str, str]
+):
+    with WireServer(server_env if redis_is == "up" else disabled_env) as server:
+        if redis_is == "up":
+            server.warm()
+        for talk in talks():
+            save(server, talk)
+        first = server.call("list_sessions", query="harvest", within=60)
+        assert f"turns of the {len(talks()):,} sessions here" in first["searched"]
+        missed = [words for words, meant in QUERIES if not meant & set(find(server, words)[:5])]
+    print(f"found among the first five: {len(QUERIES) - len(missed)} of {len(QUERIES)}")  # noqa: T201  for `pytest -s`
+    assert len(QUERIES) - len(missed) >= ENOUGH, missed
+
+
+@pytest.fixture
+def farm(server_env: dict[str, str]) -> Iterator[WireServer]:
+    """A server with a few talks."""
+    with WireServer(server_env) as server:
+        server.warm()
+        parts = [{"role": "user", "content": [{"type": "text", "text": "tractor"}]}]
+        server.call("save_session", session_id="plan-7", title="Field", history=turns("When do we harvest?", "Monday."))
+        server.call("save_session", session_id="talk-2", tags=["north"], history=turns("La récolte du blé noir"))
+        server.call("save_session", session_id="odd", history=parts)
+        server.call("save_session", session_id="long", history=turns(*["filler " * 50] * 40, "the tractor is broken"))
+        yield server
+
+
+FOUND = {
+    "harvest": ["plan-7"],
+    "HARVESTING": ["plan-7"],  # another form of the word
+    "monday   FIELD": ["plan-7"],
+    "harv": ["plan-7"],  # its beginning
+    "recolte ble": ["talk-2"],  # without its accents
+    "récolte monday": [],  # two words, never in one talk
+    "field harvest": ["plan-7"],  # one in the title, the other in a turn
+    "north noir": ["talk-2"],  # a tag
+    "plan-7": ["plan-7"],
+    "ield": ["plan-7"],  # any part of what lists show
+    "monday harvest misspelled": ["plan-7"],  # of three, one may be missing
+    "monday misspelled mistaken": [],
+    '"field" AND NOT (': [],  # signs are no operators
+    "tractor": ["odd", "long"],  # the shorter talk is more about it
+    "+ - *": [],
+}
+
+
+def test_words_are_looked_for_in_turns_and_in_what_lists_show(farm: WireServer):
+    assert {query: find(farm, query) for query in FOUND} == FOUND
+
+
+def test_an_answer_shows_where_the_words_stand_and_says_what_was_searched(farm: WireServer):
+    answer = farm.call("list_sessions", query="tractor")
+    excerpts = [row["excerpt"] for row in answer["sessions"]]
+    assert excerpts[0] == "tractor"
+    assert excerpts[1].startswith("…filler ")
+    assert excerpts[1].endswith("the tractor is broken")
+    assert len(excerpts[1]) < 300
+    assert answer["searched"] == (
+        "ids, titles, summaries and tags of all sessions in Redis; turns of the 4 sessions here"
+    )
+    (row,) = farm.call("list_sessions", query="field")["sessions"]
+    assert "excerpt" not in row
+    plain = farm.call("list_sessions")
+    assert "searched" not in plain
+    assert not any("excerpt" in row for row in plain["sessions"])
+
+
+def test_the_other_filters_hold_for_what_is_found(farm: WireServer):
+    assert find(farm, "tractor", pattern="o*") == ["odd"]
+    assert find(farm, "noir", tags=["north"]) == ["talk-2"]
+    assert find(farm, "tractor", tags=["north"]) == []
+    assert find(farm, "tractor", user_id="somebody else") == []
+
+
+def test_what_is_found_comes_in_pages_each_once(farm: WireServer):
+    for number in range(7):
+        farm.call("save_session", session_id=f"m{number}", history=turns(f"the mill, day {number}"))
+    pages, cursor = [], {}
+    while True:
+        page = farm.call("list_sessions", query="mill day", limit=3, **cursor)
+        pages.append(ids(page))
+        if "next_cursor" not in page:
+            break
+        cursor = {"cursor": page["next_cursor"]}
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert sorted(name for page in pages for name in page) == [f"m{number}" for number in range(7)]
+    of_a_list = farm.call("list_sessions", limit=1)["next_cursor"]
+    assert "of an earlier answer to the same question" in farm.refused("list_sessions", query="mill", cursor=of_a_list)
+
+
+def test_what_is_found_is_as_it_is_now(farm: WireServer):
+    assert find(farm, "broken") == ["long"]
+    farm.call("save_session", session_id="long", history=turns("it is repaired now"))
+    assert find(farm, "repaired") == ["long"]
+    farm.call("save_session", session_id="long", history=turns("all new"), mode="replace")
+    assert find(farm, "repaired") == []
+    farm.call("delete_session", session_id="long")
+    assert find(farm, "new") == []
+    farm.call("save_session", session_id="brief", history=turns("soon gone"), ttl_seconds=1)
+    assert find(farm, "soon") == ["brief"]
+    wait_until(lambda: find(farm, "soon") == [], within=5, what="it to expire")
+
+
+def test_what_was_deleted_is_not_left_in_the_index(farm: WireServer, server_env: dict[str, str]):
+    farm.call("save_session", session_id="secretive", history=turns("the xylophonist plays"))
+    assert find(farm, "xylophonist") == ["secretive"]
+    file = Path(server_env["FLYWHEEL_DATA_DIR"]) / "words.sqlite3"
+    assert b"the xylophonist plays" in file.read_bytes()
+    farm.call("delete_session", session_id="secretive")
+    wait_until(lambda: b"the xylophonist plays" not in file.read_bytes(), what="its words to go")
+
+
+def test_of_a_session_from_elsewhere_what_lists_show_is_found_and_once_it_was_resumed_its_turns(
+    farm: WireServer, redis: RedisServer, tmp_path: Path
+):
+    with WireServer(clean_env(tmp_path / "elsewhere", redis.url, redis.prefix)) as elsewhere:
+        elsewhere.warm()
+        elsewhere.call("save_session", session_id="theirs", title="The windmill", history=turns("We oiled the gears."))
+        elsewhere.call("save_session", session_id="mine", title="?", history=turns("A windmill of ours."))
+        assert find(farm, "windmill") == ["theirs"]
+        assert find(farm, "gears") == []
+        farm.call("resume_session", session_id="theirs")
+        wait_until(lambda: find(farm, "gears") == ["theirs"], what="the copy to be here")
+        elsewhere.call("save_session", session_id="theirs", title="The water mill")
+        (row,) = farm.call("list_sessions", query="gears")["sessions"]
+        assert row["title"] == "The water mill", "shown as it is in Redis"
+        elsewhere.call("delete_session", session_id="theirs")
+        assert find(farm, "gears") == []
+
+
+def test_without_redis_what_is_pending_is_found(lonely_env: dict[str, str]):
+    with WireServer(lonely_env) as server:
+        server.call("save_session", session_id="s", history=turns("kept here for now"))
+        answer = server.call("list_sessions", query="kept now", within=30)
+        assert ids(answer) == ["s"]
+        assert answer["scope"] == "this machine"
+        assert "tags of the sessions of this machine; turns of the 1 sessions here" in answer["searched"]
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + b"\xff" * 4000])
+def test_a_damaged_index_is_made_anew(disabled_env: dict[str, str], content: bytes):
+    with WireServer(disabled_env) as server:
+        server.call("save_session", session_id="s", title="Shown", history=turns("needle"))
+        file = Path(disabled_env["FLYWHEEL_DATA_DIR"]) / "words.sqlite3"
+        file.write_bytes(content)
+        assert find(server, "shown") == ["s"], "what lists show is found all the same"
+        assert find(server, "needle") == ["s"]
+
+
+def test_without_a_journal_what_lists_show_is_found(server_env: dict[str, str]):
+    with WireServer({**server_env, "FLYWHEEL_JOURNAL": "false"}) as server:
+        server.warm()
+        server.call("save_session", session_id="s", title="The windmill", history=turns("needle"))
+        assert find(server, "windmill") == ["s"]
+        assert find(server, "needle") == []
