@@ -23,7 +23,16 @@ No message carries session content or a password.
 from typing import ClassVar, Literal
 
 Reason = Literal[
-    "conflict", "damaged", "newer_schema", "too_large", "unavailable", "disabled", "not_found", "expired", "deleted"
+    "conflict",
+    "damaged",
+    "newer_schema",
+    "too_large",
+    "unavailable",
+    "disabled",
+    "not_found",
+    "expired",
+    "deleted",
+    "declined",
 ]
 
 

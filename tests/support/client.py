@@ -61,9 +61,16 @@ class Session:
 
 @asynccontextmanager
 async def open_server(
-    env: Mapping[str, str], *, mode: Literal["legacy", "auto"] | str = "auto", cwd: Path | None = None
+    env: Mapping[str, str],
+    *,
+    mode: Literal["legacy", "auto"] | str = "auto",
+    cwd: Path | None = None,
+    **client_can: Any,
 ) -> AsyncIterator[Session]:
-    """A new server process behind an SDK client. Enter and leave it in one task. It leaves no process."""
+    """A new server process behind an SDK client. Enter and leave it in one task. It leaves no process.
+
+    `client_can`: callbacks of the client.
+    """
     name = os.urandom(4).hex()
     home = Path(env["HOME"])
     note, stderr_path = home / f"pid-{name}", home / f"stderr-{name}.log"
@@ -76,7 +83,7 @@ async def open_server(
     seen: list[int] = []
     with stderr_path.open("w") as errlog:
         try:
-            async with Client(stdio_client(command, errlog=errlog), mode=mode) as client:
+            async with Client(stdio_client(command, errlog=errlog), mode=mode, **client_can) as client:
                 seen.append(int(note.read_text()))
                 try:
                     yield Session(client, seen[0], stderr_path)

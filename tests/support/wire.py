@@ -20,13 +20,21 @@ REPLY_WITHIN = 30.0  # far above every bound of the contract; only a wedged serv
 class WireServer:
     """A server process, and the plainest possible client of it. Synchronous, so that any fixture may hold it."""
 
-    def __init__(self, env: Mapping[str, str], *, command: Sequence[str] = SERVER, cwd: Path | None = None) -> None:
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        *,
+        command: Sequence[str] = SERVER,
+        cwd: Path | None = None,
+        capabilities: Mapping[str, Any] | None = None,
+    ) -> None:
         self.env = dict(env)
         self.command = list(command)
         self.cwd = cwd or Path(env["HOME"])
         self.stderr_path = Path(env["HOME"]) / f"stderr-{os.urandom(4).hex()}.log"
         self.junk: list[bytes] = []  # lines on stdout that are no protocol
         self.process: subprocess.Popen[bytes] | None = None
+        self._capabilities = dict(capabilities or {})
         self._received = bytearray()
         self._messages: list[dict[str, Any]] = []
         self._next_id = 0
@@ -190,11 +198,14 @@ class WireServer:
 
     # the protocol
 
+    def heard(self, method: str) -> list[dict[str, Any]]:
+        """What the server has asked or told by itself."""
+        self._read(0.05)
+        return [message for message in self._messages if message.get("method") == method]
+
     def initialize(self) -> dict[str, Any]:
-        result = self.request(
-            "initialize",
-            {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "wire", "version": "1"}},
-        )
+        known = {"protocolVersion": "2025-06-18", "clientInfo": {"name": "wire", "version": "1"}}
+        result = self.request("initialize", {**known, "capabilities": self._capabilities})
         self.send_line('{"jsonrpc":"2.0","method":"notifications/initialized"}')
         return result
 

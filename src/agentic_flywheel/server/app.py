@@ -35,6 +35,10 @@ _REPLACES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempot
 _BRANCHES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
 
 
+ASKING = frozenset({"delete_session"})
+"""Tools that ask the person first, who may take their time or never answer."""
+
+
 class FlywheelServer(MCPServer[None]):
     """`MCPServer` whose tool errors say what to do, and whose tools, once begun, finish."""
 
@@ -63,7 +67,7 @@ class FlywheelServer(MCPServer[None]):
             named = ", ".join(repr(argument[:80]) for argument in unknown)
             raise ToolError(f"{name} takes no argument {named}. It takes: {', '.join(takes) or 'none'}.")
         try:
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=name not in ASKING):
                 return await super().call_tool(name, arguments, context)
         except ToolError as exc:
             cause = exc.__cause__

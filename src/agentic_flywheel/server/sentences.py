@@ -26,6 +26,7 @@ _WHY: dict[Reason, str] = {
     "newer_schema": "a newer version of this program wrote it",
     "conflict": "somebody saved in between",
     "too_large": "it is too large",
+    "declined": "the person who was asked did not say yes",
 }
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
+import anyio
+from mcp.server.mcpserver import AcceptedElicitation, ElicitationResult, Resolve
 from mcp_types import CallToolResult, TextContent
 from pydantic import BeforeValidator, Field, Strict
 
@@ -26,6 +28,7 @@ from agentic_flywheel.results import (
     SaveResult,
     StatusResult,
 )
+from agentic_flywheel.server.asking import Consent, consent_to_delete
 from agentic_flywheel.server.credentials import Credentials
 from agentic_flywheel.server.sentences import Sentences
 from agentic_flywheel.server.transcript import transcript
@@ -153,9 +156,15 @@ class Tools:
         wanted = Wanted(pattern=pattern or "*", query=query, tags=tags or (), status=status, user_id=user_id)
         return _answer(await self._sessions.list_sessions(wanted, limit, cursor), self._say.listed)
 
-    async def delete_session(self, session_id: SessionId) -> Annotated[CallToolResult, DeleteResult]:
+    async def delete_session(
+        self, session_id: SessionId, consent: Annotated[ElicitationResult[Consent], Resolve(consent_to_delete)]
+    ) -> Annotated[CallToolResult, DeleteResult]:
         """Delete a session with its revisions and flow histories, for everybody."""
-        return _answer(await self._sessions.delete(session_id, self._memory), self._say.deleted)
+        result = DeleteResult(deleted=False, reason="declined")
+        if isinstance(consent, AcceptedElicitation) and consent.data.delete:
+            with anyio.CancelScope(shield=True):  # once begun, it is finished; only the question may be abandoned
+                result = await self._sessions.delete(session_id, self._memory)
+        return _answer(result, self._say.deleted)
 
     async def list_revisions(self, session_id: SessionId) -> Annotated[CallToolResult, RevisionsResult]:
         """List the revisions of a session that restore_session and fork_session can go back to."""

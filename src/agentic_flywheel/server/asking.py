@@ -1,0 +1,33 @@
+"""Asking the person before something is deleted, where the client can: elicitation, in both eras of the protocol."""
+
+from mcp.server.mcpserver import Context, Elicit
+from pydantic import BaseModel, Field
+
+from agentic_flywheel.errors import InvalidArgument
+from agentic_flywheel.keys import check_id
+
+SHOWN = 200
+"""Characters of an id in the question."""
+
+
+class Consent(BaseModel):
+    """What the person answers; accepting without a word is a yes."""
+
+    delete: bool = Field(default=True, title="Delete it", description="It cannot be brought back")
+
+
+async def consent_to_delete(context: Context[None], session_id: str) -> Consent | Elicit[Consent]:
+    """The question, or a yes where nobody can be asked or there is nothing to ask."""
+    capabilities = context.client_capabilities
+    asks = capabilities.elicitation if capabilities else None
+    by_url_only = asks is not None and asks.form is None and asks.url is not None
+    try:
+        check_id(session_id, "session_id")
+    except InvalidArgument:  # said by the tool itself
+        return Consent()
+    if asks is None or by_url_only:
+        return Consent()
+    shown = session_id if len(session_id) <= SHOWN else session_id[: SHOWN - 1] + "…"
+    return Elicit(
+        f"Delete the saved conversation {shown!r} for everybody, with its revisions and flow histories?", Consent
+    )

@@ -1,0 +1,90 @@
+"""Before a session is deleted the person is asked, where the client can ask; elsewhere it is done as told."""
+
+from typing import Any, Literal
+
+import pytest
+from mcp import MCPError
+from mcp.client.context import ClientRequestContext
+from mcp_types import ElicitRequestParams, ElicitResult, ErrorData
+
+from ..support.client import open_server
+from ..support.conversations import TALK
+from ..support.waiting import wait_until
+from ..support.wire import WireServer
+
+Mode = Literal["auto", "legacy"]
+ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
+
+YES = [ElicitResult(action="accept", content={}), ElicitResult(action="accept", content={"delete": True})]
+NO = [
+    ElicitResult(action="accept", content={"delete": False}),
+    ElicitResult(action="decline"),
+    ElicitResult(action="cancel"),
+]
+
+
+class Person:
+    """Answers what is asked, and remembers it."""
+
+    def __init__(self, answer: ElicitResult | ErrorData) -> None:
+        self.answer = answer
+        self.asked: list[str] = []
+
+    async def __call__(self, _context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult | ErrorData:
+        self.asked.append(params.message)
+        return self.answer
+
+
+async def after_deleting(mode: Mode, env: dict[str, str], person: Person | None) -> tuple[dict[str, Any], bool]:
+    """What `delete_session` answers with this person at the client, and whether the session is still there."""
+    async with open_server(env, mode=mode, elicitation_callback=person) as server:
+        await server.call("save_session", session_id="garden", history=TALK)
+        answer = await server.call("delete_session", session_id="garden")
+        return answer, (await server.call("resume_session", session_id="garden"))["found"]
+
+
+@ERAS
+@pytest.mark.parametrize("yes", YES, ids=repr)
+async def test_who_says_yes_has_it_deleted(mode: Mode, disabled_env: dict[str, str], yes: ElicitResult):
+    person = Person(yes)
+    answer, is_there = await after_deleting(mode, disabled_env, person)
+    assert (answer["deleted"], is_there) == (True, False)
+    (question,) = person.asked
+    assert "'garden'" in question
+    assert "for everybody" in question
+
+
+@ERAS
+@pytest.mark.parametrize("no", NO, ids=repr)
+async def test_who_does_not_say_yes_keeps_it(mode: Mode, disabled_env: dict[str, str], no: ElicitResult):
+    answer, is_there = await after_deleting(mode, disabled_env, Person(no))
+    assert (answer["deleted"], answer["reason"], is_there) == (False, "declined", True)
+    assert "did not say yes" in answer["message"]
+
+
+@ERAS
+async def test_where_nobody_can_be_asked_it_is_done_as_told(mode: Mode, disabled_env: dict[str, str]):
+    answer, is_there = await after_deleting(mode, disabled_env, None)
+    assert (answer["deleted"], is_there) == (True, False)
+
+
+@ERAS
+async def test_a_client_that_fails_to_ask_deletes_nothing_and_is_told_so(mode: Mode, disabled_env: dict[str, str]):
+    person = Person(ErrorData(code=-32603, message="no window"))
+    async with open_server(disabled_env, mode=mode, elicitation_callback=person) as server:
+        await server.call("save_session", session_id="garden", history=TALK)
+        with pytest.raises(MCPError, match="no window"):
+            await server.client.call_tool("delete_session", {"session_id": "garden"})
+        assert (await server.call("resume_session", session_id="garden"))["found"]
+
+
+def test_a_question_that_is_never_answered_holds_up_nobody_and_no_end(disabled_env: dict[str, str]):
+    with WireServer(disabled_env, capabilities={"elicitation": {}}) as server:
+        server.call("save_session", session_id="garden", history=TALK)
+        server.send_call("delete_session", {"session_id": "garden"})
+        assert server.call("save_session", session_id="other", history=TALK)["saved"] is True
+        wait_until(lambda: server.heard("elicitation/create"), what="the question")
+        server.close_stdin()
+        assert server.wait(within=5) == 0
+    with WireServer(disabled_env) as server:
+        assert server.call("resume_session", session_id="garden")["found"] is True
