@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
+from mcp.server.lowlevel import NotificationOptions
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
@@ -20,6 +21,7 @@ from pydantic import ValidationError
 from agentic_flywheel import __version__
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.server.news import News
 from agentic_flywheel.server.prompts import Prompts
 from agentic_flywheel.server.resources import Resources
 from agentic_flywheel.server.stdio import stdio
@@ -46,6 +48,8 @@ class FlywheelServer(MCPServer[None]):
     """The arguments of each tool; all tools are there from the beginning."""
     newest: Callable[[], Awaitable[list[Resource]]] | None = None
     """What `resources/list` shows; the templates are listed by themselves."""
+    after: Callable[[str, Mapping[str, Any], object], Awaitable[None]] | None = None
+    """What is done after each call of a tool."""
 
     async def list_resources(self) -> list[Resource]:
         """The newest sessions."""
@@ -68,7 +72,10 @@ class FlywheelServer(MCPServer[None]):
             raise ToolError(f"{name} takes no argument {named}. It takes: {', '.join(takes) or 'none'}.")
         try:
             with anyio.CancelScope(shield=name not in ASKING):
-                return await super().call_tool(name, arguments, context)
+                result = await super().call_tool(name, arguments, context)
+                if self.after:
+                    await self.after(name, arguments, result)
+                return result
         except ToolError as exc:
             cause = exc.__cause__
             if isinstance(cause, ValidationError):
@@ -88,11 +95,17 @@ def build_server(settings: Settings) -> tuple[FlywheelServer, SessionStore]:
     """The server for these settings, and its store, which the server's lifespan opens and closes."""
     sessions, executions = open_store(settings)
     tools = Tools(sessions, executions, settings)
+    news = News(sessions)
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[None]) -> AsyncGenerator[None]:
         async with sessions:
-            yield
+            watching = asyncio.create_task(news.watch(), name="news")
+            try:
+                yield
+            finally:
+                watching.cancel()
+                await asyncio.wait({watching})
 
     server = FlywheelServer(
         name="agentic-flywheel-state",
@@ -100,6 +113,7 @@ def build_server(settings: Settings) -> tuple[FlywheelServer, SessionStore]:
         version=__version__,
         instructions=INSTRUCTIONS,
         lifespan=lifespan,
+        subscriptions=news.bus,
         log_level=settings.log_level,  # type: ignore[arg-type]  checked against the same five names
         tools=[
             _tool(tools.save_session, "Save a conversation", _ADDS),
@@ -118,6 +132,8 @@ def build_server(settings: Settings) -> tuple[FlywheelServer, SessionStore]:
     resources = Resources(sessions, executions)
     resources.register(server)
     server.newest = resources.newest
+    server.after = news.after
+    news.register(server)
     Prompts(sessions).register(server)
     return server, sessions
 
@@ -130,9 +146,10 @@ def serve(settings: Settings) -> int:
 
 async def _serve(server: FlywheelServer, sessions: SessionStore) -> int:
     lowlevel = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001  no public way takes streams
+    options = lowlevel.create_initialization_options(NotificationOptions(resources_changed=True))
     if sys.platform == "win32":  # asyncio has no pipes for standard input there
         async with stdio_server() as (incoming, outgoing):
-            await lowlevel.run(incoming, outgoing, lowlevel.create_initialization_options())
+            await lowlevel.run(incoming, outgoing, options)
         return 0
     stop, received = asyncio.Event(), 0
 
@@ -146,7 +163,7 @@ async def _serve(server: FlywheelServer, sessions: SessionStore) -> int:
         with suppress(ValueError):
             loop.add_signal_handler(number, on_signal, number)
     async with stdio(stop, hurry=sessions.places.let_go) as (incoming, outgoing):
-        await lowlevel.run(incoming, outgoing, lowlevel.create_initialization_options())
+        await lowlevel.run(incoming, outgoing, options)
     return 128 + received if received else 0
 
 

@@ -44,6 +44,11 @@ def uri_of(session_id: str) -> str:
     return f"session://{quote(session_id, safe='')}"
 
 
+def execution_uri(execution_id: str) -> str:
+    """The URI of an execution."""
+    return f"execution://{quote(execution_id, safe='')}"
+
+
 class Resources:
     """What the stores hold, as resources."""
 

@@ -45,6 +45,9 @@ HURRIED_SECONDS = 0.8
 LAST_WRITE_SECONDS = 1.0
 """How long the client may take to read the last answers."""
 
+UNENDING = "subscriptions/listen"
+"""A request that is answered when its stream ends: nobody waits for that."""
+
 NARROWED_FROM = 2**16
 """Bytes of an answer from which on it is written so that a reader in Python need not hold it in wide characters."""
 
@@ -89,8 +92,9 @@ class _Requests(Incoming):
         except StopAsyncIteration:
             await self._last_answers()
             raise
-        if isinstance(item, SessionMessage) and isinstance(item.message, types.JSONRPCRequest):
-            self._unanswered.add(item.message.id)
+        request = item.message if isinstance(item, SessionMessage) else None
+        if isinstance(request, types.JSONRPCRequest) and request.method != UNENDING:
+            self._unanswered.add(request.id)
         return item
 
     def answered(self, identity: types.RequestId) -> None:
