@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 
 from agentic_flywheel.change import expired
@@ -13,6 +13,10 @@ from agentic_flywheel.errors import Damaged, InvalidArgument
 from agentic_flywheel.jsontext import JSONObject, load_object
 from agentic_flywheel.keys import glob
 from agentic_flywheel.keyvalue import Entry
+
+
+SOON = timedelta(days=1)
+"""Sessions that expire within this are named so: resuming one lets it live on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,10 @@ class Wanted:
         return self == Wanted()
 
     def rows(self, entries: Sequence[Entry], now: datetime) -> list[tuple[Entry, JSONObject]]:
-        """The rows of those entries that are wanted, whatever the query, and have not expired."""
+        """The rows of those entries that are wanted, whatever the query, and have not expired.
+
+        One that will have within `SOON` says so: `expires_soon`.
+        """
         fits = glob(self.pattern)
         rows: list[tuple[Entry, JSONObject]] = []
         for entry in entries:
@@ -44,13 +51,16 @@ class Wanted:
                 row = load_object(entry.note, "a listing row")
             except Damaged:
                 continue
+            kept_until = kept_until_in({"kept_until": row.get("expires_at")})
             if (
-                not expired(kept_until_in({"kept_until": row.get("expires_at")}), now)
+                not expired(kept_until, now)
                 and fits(entry.member)
                 and (not self.user_id or row.get("user_id") == self.user_id)
                 and (not self.status or row.get("status") == self.status)
                 and set(self.tags) <= set(_tags(row))
             ):
+                if expired(kept_until, now + SOON):
+                    row["expires_soon"] = True
                 rows.append((entry, row))
         return rows
 

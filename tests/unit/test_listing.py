@@ -62,6 +62,13 @@ def test_the_expired_are_hidden_from_the_moment_on(clock: Clock):
     assert Wanted().rows([brief], clock.move(seconds=1)) == []
 
 
+def test_what_expires_within_a_day_says_so(clock: Clock):
+    entries = [entry("brief", expires_at=iso(clock() + timedelta(hours=23))), *ROWS,
+               entry("long", expires_at=iso(clock() + timedelta(hours=25)))]  # fmt: skip
+    rows = [row for _, row in Wanted().rows(entries, clock())]
+    assert [row["id"] for row in rows if row.get("expires_soon")] == ["brief"]
+
+
 @pytest.mark.parametrize("note", ["", "not ours", "[]", "null", '{"a": NaN}'])
 def test_a_row_that_cannot_be_read_is_left_out(clock: Clock, note: str):
     rows = Wanted().rows([Entry("p:index", "x", 1, note), ROWS[0]], clock())

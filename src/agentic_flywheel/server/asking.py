@@ -11,9 +11,10 @@ SHOWN = 200
 
 
 class Consent(BaseModel):
-    """What the person answers; accepting without a word is a yes."""
+    """Whether to delete it."""
 
     delete: bool = Field(default=True, title="Delete it", description="It cannot be brought back")
+    """Accepting without a word is a yes."""
 
 
 async def consent_to_delete(context: Context[None], session_id: str) -> Consent | Elicit[Consent]:

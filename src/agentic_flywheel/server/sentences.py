@@ -74,6 +74,8 @@ class Sentences:
         stash = self._places.stash
         if stash and result.scope == "this machine":
             text += " of this machine only" + ("" if stash.mirror else ": Redis could not be asked")
+        if soon := sum(bool(row.get("expires_soon")) for row in result.sessions):
+            text += f", {soon} of them expire{'s' if soon == 1 else ''} within a day unless resumed or saved"
         text += "; more with cursor." if result.next_cursor else "."
         return f"{text} {result.message}".rstrip()
 
