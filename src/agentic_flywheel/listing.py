@@ -14,7 +14,6 @@ from agentic_flywheel.jsontext import JSONObject, load_object
 from agentic_flywheel.keys import glob
 from agentic_flywheel.keyvalue import Entry
 
-
 SOON = timedelta(days=1)
 """Sessions that expire within this are named so: resuming one lets it live on."""
 
