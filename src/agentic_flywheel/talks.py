@@ -51,8 +51,10 @@ async def _list(store: SessionStore, options: Namespace) -> int:
             since(row.get("expires_at"), now) or "never",
         ))  # fmt: skip
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
+    for row, said in zip(rows, ["", *(str(row.get("excerpt", "")) for row in page.sessions)], strict=True):
         _say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        if said:
+            _say(f"    {shown(said)}")
     return 0
 
 

@@ -49,6 +49,11 @@ def test_it_is_filtered(filled: dict[str, str], arguments: tuple[str, ...]):
     assert [row["id"] for row in rows] == ["harvest"]
 
 
+def test_a_search_shows_what_was_said(filled: dict[str, str]):
+    _, row, excerpt = run(filled, "sessions", "list", "--query", "two").stdout.splitlines()
+    assert (row.split()[0], excerpt) == ("winter", "    two")
+
+
 def test_a_session_is_shown_as_markdown(filled: dict[str, str]):
     text = run(filled, "sessions", "show", "harvest").stdout
     assert text.startswith("# The harvest of May\n")
