@@ -145,3 +145,27 @@ def test_text_that_is_no_object_is_damaged_and_not_repeated(text: str):
 @given(st.dictionaries(st.text(max_size=3), st.integers() | st.floats(allow_nan=False, allow_infinity=False)))
 def test_an_object_is_loaded_as_it_was_written(value: dict[str, Any]):
     assert same(load_object(dumps(value), "it"), value)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "-0",
+        "-0.0",
+        "1E5",
+        "1e999",
+        "5e-324",
+        "2.5e-400",
+        "9007199254740993",
+        "1" * 4300,
+        "0.1",
+        "1.7976931348623157e308",
+    ],
+)
+def test_a_number_is_read_as_the_standard_library_reads_it(number: str):
+    assert repr(load_object(f'{{"n": {number}}}', "it")) == repr(json.loads(f'{{"n": {number}}}'))
+
+
+@pytest.mark.parametrize("text", ['"\\ud83c\\udf31"', '"\\ud800"', '"\\u0000\\/"', "[" * 400 + "]" * 400])
+def test_a_value_is_read_as_the_standard_library_reads_it(text: str):
+    assert load_object(f'{{"a": 1, "a": {text}}}', "it") == json.loads(f'{{"a": {text}}}')

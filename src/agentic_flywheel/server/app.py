@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from agentic_flywheel import __version__
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.server.envelope import hold_back, put_in
 from agentic_flywheel.server.news import News
 from agentic_flywheel.server.prompts import Prompts
 from agentic_flywheel.server.resources import Resources
@@ -75,7 +76,7 @@ class FlywheelServer(MCPServer[None]):
                 result = await super().call_tool(name, arguments, context)
                 if self.after:
                     await self.after(name, arguments, result)
-                return result
+                return hold_back(result)
         except ToolError as exc:
             cause = exc.__cause__
             if isinstance(cause, ValidationError):
@@ -114,6 +115,7 @@ def build_server(settings: Settings) -> tuple[FlywheelServer, SessionStore]:
         instructions=INSTRUCTIONS,
         lifespan=lifespan,
         subscriptions=news.bus,
+        middleware=[put_in],
         log_level=settings.log_level,  # type: ignore[arg-type]  checked against the same five names
         tools=[
             _tool(tools.save_session, "Save a conversation", _ADDS),

@@ -1,0 +1,38 @@
+"""An answer's structured content goes around the SDK's last models, which would walk through a session three times.
+
+It was made of JSON and checked against the tool's schema by then. A middleware puts it into the finished answer.
+"""
+
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp_types import CallToolResult
+
+from agentic_flywheel.jsontext import JSONObject
+
+ResultType = TypeVar("ResultType")
+
+_held: ContextVar[list[JSONObject] | None] = ContextVar("held", default=None)
+
+
+def hold_back(result: ResultType) -> ResultType:
+    """The result without its structured content, if `put_in` awaits that; else as it is."""
+    held = _held.get()
+    if held is None or not isinstance(result, CallToolResult) or not result.structured_content:
+        return result
+    held.append(result.structured_content)
+    return result.model_copy(update={"structured_content": {}})
+
+
+async def put_in(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """The middleware: what was held back for this request comes into its answer."""
+    if ctx.method != "tools/call":
+        return await call_next(ctx)
+    held: list[JSONObject] = []
+    token = _held.set(held)
+    try:
+        answer = await call_next(ctx)
+    finally:
+        _held.reset(token)
+    return {**answer, "structuredContent": held[0]} if held and isinstance(answer, dict) else answer
