@@ -6,20 +6,18 @@ in the order in which they were made. Several processes may share the file. Call
 """
 
 import contextlib
-import functools
 import json
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
 
 from agentic_flywheel.codec import instant, micros
 from agentic_flywheel.errors import JournalUnavailable
-from agentic_flywheel.journal.file import BUSY_SECONDS, FILE_NAME, open_file
-from agentic_flywheel.journal.rescue import identity, is_damage, moved_aside, rescue
+from agentic_flywheel.journal.file import BUSY_SECONDS, FILE_NAME
+from agentic_flywheel.journal.opened import JournalFile, again_if_replaced
+from agentic_flywheel.journal.rescue import moved_aside
 from agentic_flywheel.journal.words import Words
 from agentic_flywheel.jsontext import size_of
 from agentic_flywheel.keyvalue import Entry, Outcome, Write, revision_at_head
@@ -41,28 +39,8 @@ LEFT_WHEN_FULL = 0.9
 FAILURE_SHOWN_SECONDS = 60.0
 """How long a write that failed is told of: on a full disk a small one may still succeed after it."""
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 
-
-class _Replaced(JournalUnavailable):
-    """The file that was open is not the journal any more: it was deleted, or damaged and moved aside."""
-
-
-def _again_if_replaced(
-    verb: Callable[Concatenate["Journal", _P], _R],
-) -> Callable[Concatenate["Journal", _P], _R]:
-    @functools.wraps(verb)
-    def twice(self: "Journal", *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        try:
-            return verb(self, *args, **kwargs)
-        except _Replaced:
-            return verb(self, *args, **kwargs)
-
-    return twice
-
-
-class Journal:
+class Journal(JournalFile):
     """The journal file in `folder`, made on first use. `clock` gives the time that expiry is judged by.
 
     `place` names the Redis that the stash is, empty for none. Copies of what that holds (the replica) are kept up to
@@ -72,21 +50,13 @@ class Journal:
     off = False
 
     def __init__(self, folder: Path, clock: Callable[[], datetime], place: str = "", cap: int = 500_000_000) -> None:
-        self.path = folder / FILE_NAME
-        self._clock = clock
+        super().__init__(folder, clock)
         self._place = place or None
         self._cap = cap
         self._grown = 0
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
-        self._identity: tuple[int, int] | None = None
-        self._write_failed: tuple[float, str] | None = None
         self._words = Words(folder)
 
-    def __repr__(self) -> str:
-        return f"Journal({str(self.path)!r}, {'open' if self._connection else 'closed'})"
-
-    @_again_if_replaced
+    @again_if_replaced
     def commit(
         self, write: Write, pending: str | None = None, older: Write | None = None, *, durable: bool = False
     ) -> Outcome:
@@ -105,25 +75,25 @@ class Journal:
             self._forget_words(write.key)
         return Outcome(accepted=True)
 
-    @_again_if_replaced
+    @again_if_replaced
     def keep(self, write: Write) -> None:
         """Put a text that is kept on this machine alone; it survives power loss."""
         with self._transaction(durable=True) as db:
             self._put(db, write, None)
 
-    @_again_if_replaced
+    @again_if_replaced
     def drop(self, key: str) -> None:
         """Take such a text away, or a copy."""
         with self._transaction() as db:
             db.execute("DELETE FROM documents WHERE key = ?", (key,))
 
-    @_again_if_replaced
+    @again_if_replaced
     def copy(self, key: str) -> Write | None:
         """What is known here of `key`, expired or not, ready to be written where there is nothing."""
         with self._use() as db:
             return _copy(db, key)
 
-    @_again_if_replaced
+    @again_if_replaced
     def look(self, key: str) -> tuple[Pending | None, Write | None]:
         """The oldest change of `key` not yet in the stash, and what is known here of it."""
         with self._use() as db:
@@ -147,7 +117,7 @@ class Journal:
         finally:
             self._lock.release()
 
-    @_again_if_replaced
+    @again_if_replaced
     def remember(self, *writes: Write) -> set[str]:
         """Keep copies of what the stash holds, except of the keys, which it gives, that have a change pending."""
         with self._transaction() as db:
@@ -160,7 +130,7 @@ class Journal:
                 self._forget_words(write.key)
         return pending
 
-    @_again_if_replaced
+    @again_if_replaced
     def bury(self, tombstones: Sequence[Write]) -> None:
         """Learn of deletions made elsewhere; each beats every revision up to its own that is here."""
         with self._transaction() as db:
@@ -170,14 +140,14 @@ class Journal:
                 if not newer and not _is_pending(db, write.key):
                     self._put(db, write, self._place)
 
-    @_again_if_replaced
+    @again_if_replaced
     def known(self) -> Known | None:
         """What the stash was like when it was last looked at; `None` if it never was."""
         with self._use() as db:
             row = db.execute("SELECT epoch, run, after FROM stashes WHERE place = ?", (self._place,)).fetchone()
         return Known(*row) if row else None
 
-    @_again_if_replaced
+    @again_if_replaced
     def know(self, now: Known, *, lost: bool) -> None:
         """What the stash is like; `lost`: of everything that it held, it may have nothing any more."""
         with self._transaction(durable=lost) as db:
@@ -186,7 +156,7 @@ class Journal:
             row = (self._place, now.epoch, now.run, now.after)
             db.execute("INSERT OR REPLACE INTO stashes (place, epoch, run, after) VALUES (?, ?, ?, ?)", row)
 
-    @_again_if_replaced
+    @again_if_replaced
     def doubtful(self, limit: int) -> list[str]:
         """The keys of what the stash may have lost, tombstones first."""
         with self._use() as db:
@@ -196,13 +166,13 @@ class Journal:
             ).fetchall()
         return [row[0] for row in rows]
 
-    @_again_if_replaced
+    @again_if_replaced
     def is_there(self, keys: Sequence[str]) -> None:
         """The stash has these, or has something newer."""
         with self._transaction() as db:
             db.executemany("UPDATE documents SET lost = 0 WHERE key = ?", [(key,) for key in keys])
 
-    @_again_if_replaced
+    @again_if_replaced
     def pending(self, *beginnings: str, after: int = 0) -> list[Pending]:
         """Up to `DRAINED_AT_ONCE` changes not yet in the stash whose keys begin so (none given: all), oldest first."""
         mine = " OR ".join("substr(key, 1, length(?)) = ?" for _ in beginnings) or "TRUE"
@@ -214,20 +184,20 @@ class Journal:
             ).fetchall()
         return [Pending(*row) for row in rows]
 
-    @_again_if_replaced
+    @again_if_replaced
     def next_pending(self, key: str) -> Pending | None:
         """The oldest change of one key not yet in the stash, without those set aside."""
         with self._use() as db:
             return _next_pending(db, key)
 
-    @_again_if_replaced
+    @again_if_replaced
     def unsent_document(self, key: str) -> tuple[Write | None, list[int]]:
         """The document of `key` and the positions of the pending changes that it holds, as of one moment."""
         with self._transaction() as db:
             rows = db.execute("SELECT position FROM outbox WHERE key = ? AND set_aside IS NULL", (key,)).fetchall()
             return _copy(db, key), [row[0] for row in rows]
 
-    @_again_if_replaced
+    @again_if_replaced
     def settle(self, positions: Sequence[int], write: Write | None) -> None:
         """Take changes out of the outbox; the last one of its key leaves behind what the stash holds now."""
         with self._transaction() as db:
@@ -235,7 +205,7 @@ class Journal:
             if write and not _is_pending(db, write.key):
                 self._put_copy(db, write)
 
-    @_again_if_replaced
+    @again_if_replaced
     def set_aside(self, position: int, why: str) -> None:
         """Keep a change that the stash will never take, out of the way of the others.
 
@@ -245,7 +215,7 @@ class Journal:
             db.execute("UPDATE outbox SET set_aside = ? WHERE position = ?", (why, position))
             db.execute("DELETE FROM documents WHERE key = (SELECT key FROM outbox WHERE position = ?)", (position,))
 
-    @_again_if_replaced
+    @again_if_replaced
     def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
         """A page of the list, newest first."""
         saved_at, member = before or (2**62, "")
@@ -258,7 +228,7 @@ class Journal:
             ).fetchall()
         return [Entry(*row) for row in rows]
 
-    @_again_if_replaced
+    @again_if_replaced
     def entries(self, index: str, members: Sequence[str]) -> list[Entry]:
         """The entries of these members of the list, as far as they are here and have not expired."""
         with self._use() as db:
@@ -297,7 +267,7 @@ class Journal:
         except (sqlite3.Error, OSError) as exc:
             raise JournalUnavailable(f"The turns cannot be searched now: {exc}") from exc
 
-    @_again_if_replaced
+    @again_if_replaced
     def _heads(self) -> list[Head]:
         """All sessions that are listed and have not expired, newest first."""
         with self._use() as db:
@@ -308,7 +278,7 @@ class Journal:
             ).fetchall()
         return [Head(*row) for row in rows]
 
-    @_again_if_replaced
+    @again_if_replaced
     def unsent(self, index: str) -> tuple[list[Entry], list[str]]:
         """The entries of the list that have a pending change, newest first; the keys of unsent deletions."""
         with self._use() as db:
@@ -322,7 +292,7 @@ class Journal:
             ).fetchall()
         return [Entry(*row) for row in rows], [row[0] for row in deleted]
 
-    @_again_if_replaced
+    @again_if_replaced
     def keys(self, prefix: str) -> list[str]:
         """The keys of live documents that begin with `prefix`."""
         with self._use() as db:
@@ -333,14 +303,14 @@ class Journal:
             ).fetchall()
         return [row[0] for row in rows]
 
-    @_again_if_replaced
+    @again_if_replaced
     def is_over(self, key: str) -> bool:
         """Whether a document expired so long ago that it may be forgotten."""
         with self._use() as db:
             row = db.execute("SELECT hidden_since FROM documents WHERE key = ?", (key,)).fetchone()
         return bool(row and row[0] is not None and row[0] <= micros(self._clock() - PURGE_AFTER))
 
-    @_again_if_replaced
+    @again_if_replaced
     def purge_expired(self) -> list[Write]:
         """Remove what was seen to have expired `PURGE_AFTER` ago or earlier, with what is pending of it."""
         now, limit = self._now(), micros(self._clock() - PURGE_AFTER)
@@ -361,7 +331,7 @@ class Journal:
             self._words.keep_only(self._heads())
         return gone
 
-    @_again_if_replaced
+    @again_if_replaced
     def purge(self) -> int:
         """Empty the replica; how many copies went. What is here alone stays: pending changes, and all without Redis."""
         with self._transaction() as db:
@@ -391,69 +361,8 @@ class Journal:
         error = error if time.monotonic() - failed < FAILURE_SHOWN_SECONDS else None
         return JournalState(str(self.path), pending, tuple(aside), size, copies, replica, damaged, error)
 
-    def close(self) -> None:
-        """Let go of the file; a later call opens it again."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
-    def _is_current(self) -> bool:
-        """Whether the file that is open is still the one in the folder: what went into another would be lost."""
-        try:
-            return identity(self.path) == self._identity
-        except FileNotFoundError:
-            return False
-
     def _now(self) -> int:
         return micros(self._clock())
-
-    @contextlib.contextmanager
-    def _use(self) -> Generator[sqlite3.Connection]:
-        """The open connection, for one thread at a time, its errors mapped."""
-        with self._lock:
-            try:
-                if self._connection and not self._is_current():
-                    self.close()
-                if self._connection is None:
-                    self._identity = identity(self.path) if self.path.exists() else None
-                    self._connection = open_file(self.path)
-                    self._identity = identity(self.path)
-                yield self._connection
-            except (sqlite3.Error, OSError) as exc:
-                if isinstance(exc, sqlite3.Error) and is_damage(exc):
-                    self._rescue()
-                raise JournalUnavailable(f"The journal {self.path} cannot be used: {exc}") from exc
-
-    def _rescue(self) -> None:
-        """Put a new file in the place of the damaged one.
-
-        Raises:
-            _Replaced: it is done; otherwise the journal cannot be used.
-
-        """
-        self.close()
-        with contextlib.suppress(sqlite3.Error, OSError):
-            rescue(self.path, self._identity, self._clock().strftime("%Y%m%dT%H%M%S"))
-            raise _Replaced(f"The journal {self.path} was damaged.")
-
-    @contextlib.contextmanager
-    def _transaction(self, *, durable: bool = False) -> Generator[sqlite3.Connection]:
-        with self._use() as db:
-            # In WAL mode NORMAL survives the death of any process, FULL (an fsync a commit) the loss of power too.
-            db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                if not self._is_current():  # another process moved it aside while this one waited for its turn
-                    raise _Replaced(f"The journal {self.path} was replaced.")
-                yield db
-                db.execute("COMMIT")
-            except BaseException as exc:
-                if isinstance(exc, sqlite3.Error):
-                    self._write_failed = time.monotonic(), f"The journal {self.path} cannot be written: {exc}"
-                if db.in_transaction:  # SQLite itself rolls back after some errors, a full disk among them
-                    db.execute("ROLLBACK")
-                raise
 
     def _put_copy(self, db: sqlite3.Connection, write: Write) -> None:
         """Put what the stash held, unless another process has meanwhile put what it held later."""
