@@ -62,7 +62,7 @@ class Store:
         value = self.get(key)
         return {"value": value} if value is not None else {"error": f"Key '{key}' not found in Redis"}
 
-    def coaia_list(self, pattern="*", limit=10000):
+    def coaia_list(self, pattern="*", limit=10000, seconds=0):
         beginning = re.sub(r"\\(.)", r"\1", pattern[:-1])
         return {"keys": sorted(key for key in self.texts if key.startswith(beginning))}
 

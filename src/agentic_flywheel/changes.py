@@ -1,6 +1,6 @@
 """The changes other than a save, and all of them as the outbox keeps them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, cast
 
@@ -27,10 +27,11 @@ from agentic_flywheel.codec import (
     tombstone_in,
     tombstone_of,
 )
-from agentic_flywheel.errors import Conflict, Damaged, TooLarge
+from agentic_flywheel.errors import Conflict, Damaged, DocumentError, TooLarge
 from agentic_flywheel.jsontext import JSONObject, dumps, load_object, size_of
 from agentic_flywheel.keyvalue import Entry, Write, revision_at_head
 from agentic_flywheel.operations import find, kept
+from agentic_flywheel.revisions import beside
 from agentic_flywheel.saving import Renewal, SessionChange, entry
 
 MIN_TOMBSTONE, MAX_TOMBSTONE = timedelta(days=60), timedelta(days=365)
@@ -85,15 +86,29 @@ class Deletion(BaseChange):
         if self.because == "expired" and not is_expired:
             return Step(None, Deleted(deleted=False), self)
         life = max(MIN_TOMBSTONE, 2 * (kept_until - now)) if kept_until else MAX_TOMBSTONE
-        tombstone = Tombstone(self.member, revision, now, now + min(life, MAX_TOMBSTONE), self.because, operations)
+        because = "expired" if is_expired else self.because
+        tombstone = Tombstone(self.member, revision, now, now + min(life, MAX_TOMBSTONE), because, operations)
         deleted = Deleted(deleted=not is_expired, reason="expired" if is_expired else None)
+        burial = _burial(self.key, tombstone, base, self.index, now)
+        if self.revisions:
+            named = _kept_whole(base, self.member)
+            burial = replace(burial, gone=tuple(f"{self.revisions}{number}" for number in named))
         saw = {"saw": revision, "saw_operations": tuple(operation.id for operation in operations)}
-        return Step(_burial(self.key, tombstone, base, self.index, now), deleted, self.model_copy(update=saw))
+        return Step(burial, deleted, self.model_copy(update=saw))
 
     def _saw_all(self, operations: tuple[Operation, ...]) -> bool:
         """Whether nobody has written since; revisions given here are none of the stash's, but writes have names."""
         seen = [Operation(name, 0, 0, 0) for name in self.saw_operations]
         return bool(operations) and all(find(seen, operation.id, "") for operation in operations)
+
+
+def _kept_whole(base: str, member: str) -> list[int]:
+    """The numbers of the revisions that a document names and that lie under keys of their own."""
+    try:
+        document = decode(base, member)
+    except DocumentError:
+        return []
+    return beside(document) if isinstance(document, Document) else []
 
 
 class Burial(BaseChange):

@@ -68,7 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _add_sessions(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     listing = verbs.add_parser("list", help="a table, newest first")
-    listing.add_argument("--query", default="", metavar="WORDS", help="with these words in id, title, summary or tags")
+    listing.add_argument(
+        "--query", default="", metavar="WORDS", help="with these words, in turns or in what lists show"
+    )
     listing.add_argument("--tag", action="append", default=[], help="with this tag (again: and this one)")
     listing.add_argument("--user", default="", metavar="ID", help="of this user")
     listing.add_argument("--limit", type=int, default=50, metavar="N", help="1 to 1000 (default: 50)")

@@ -336,7 +336,7 @@ def _document(stored: "_StoredSession", data: JSONObject, session_id: str) -> Do
         summary=stored.summary,
         tags=tuple(stored.tags),
         operations=_operations(stored.operations),
-        began=stored.began,
+        began=min(stored.began, revision_in(data)),
         extra={name: value for name, value in data.items() if name not in _KNOWN},
         note=stored.note,
         past=tuple(

@@ -31,7 +31,7 @@ def doctor(settings: Settings) -> int:
         _say("!", name, "is set but overridden by REDIS_URL, which wins whole. Unset one of them.")
     _say("·", "Keys", f"begin with {settings.key_prefix}: (FLYWHEEL_KEY_PREFIX)")
     life = f"{settings.session_ttl_seconds} s" if settings.session_ttl_seconds else "for ever"
-    _say("·", "Sessions live", f"{life} after their last save (REDIS_TTL_SECONDS)")
+    _say("·", "Sessions live", f"{life} after their last save or resume (REDIS_TTL_SECONDS)")
     for place, url in _found_elsewhere(os.environ, Path.home()):
         _say("!", place, f"names a Redis, but is never read. To use it set REDIS_URL={url}")
     status, milliseconds, stored_in = asyncio.run(_examine(settings))
@@ -44,6 +44,7 @@ async def _examine(settings: Settings) -> tuple[StatusResult, float, str]:
     async with sessions:
         if sessions.places.stash:
             await sessions.places.wait_for_child(START_SECONDS)
+        status = await persistence_status(sessions.places, settings)  # first: what is saved here is not anybody's
         times: list[float] = []
         stored_in = "none"
         execution_id = f"doctor_{uuid4().hex[:8]}"
@@ -52,7 +53,7 @@ async def _examine(settings: Settings) -> tuple[StatusResult, float, str]:
             kept = await executions.cache_result({"from": "doctor"}, execution_id, ttl_seconds=60)
             times.append(time.perf_counter() - began)
             stored_in = kept.stored_in
-        return await persistence_status(sessions.places, settings), sorted(times)[SAVES // 2] * 1000, stored_in
+        return status, sorted(times)[SAVES // 2] * 1000, stored_in
 
 
 def _report(settings: Settings, status: StatusResult, milliseconds: float, stored_in: str) -> int:

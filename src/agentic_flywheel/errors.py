@@ -20,6 +20,7 @@
 No message carries session content or a password.
 """
 
+from datetime import datetime
 from typing import ClassVar, Literal
 
 Reason = Literal[
@@ -53,6 +54,13 @@ class DocumentError(FlywheelError):
 
     reason: ClassVar[Reason]
 
+    def __init__(self, message: str, revision: int = 0, turns: int = 0, kept_until: datetime | None = None) -> None:
+        """`revision`, `turns` and `kept_until` are those of what is stored, where that is known."""
+        super().__init__(message)
+        self.revision = revision
+        self.turns = turns
+        self.kept_until = kept_until
+
 
 class Damaged(DocumentError):  # noqa: N818
     """What is stored under a key is not a document this program can read; it is never overwritten."""
@@ -76,10 +84,6 @@ class Conflict(DocumentError):  # noqa: N818
     """The expected revision is not the current one (`revision`)."""
 
     reason = "conflict"
-
-    def __init__(self, message: str, revision: int) -> None:
-        super().__init__(message)
-        self.revision = revision
 
 
 class DeletedMeanwhile(Conflict):

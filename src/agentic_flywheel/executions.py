@@ -10,7 +10,7 @@ from agentic_flywheel.codec import iso, kept_until_in, tombstone_in
 from agentic_flywheel.errors import DocumentError, FlywheelError, InvalidArgument, TooLarge, Unavailable
 from agentic_flywheel.jsontext import JSONObject, check_json, dumps, size_of
 from agentic_flywheel.keys import Keys, check_id
-from agentic_flywheel.places import Places, StoredIn
+from agentic_flywheel.places import Found, Places, StoredIn
 from agentic_flywheel.request import check_ttl
 from agentic_flywheel.results import CacheResult, ExecutionResult, FlowHistoryResult, reason_of
 
@@ -122,7 +122,7 @@ class ExecutionStore:
             return ExecutionResult(found=False, reason=reason_of(exc), message=str(exc))
         if tombstone := tombstone_in(execution, "the execution"):
             return ExecutionResult(found=False, reason=tombstone.because)
-        if expired(kept_until_in(execution), self._clock()):
+        if expired(kept_until_in(execution), self._clock()) and not self._held(found):
             return ExecutionResult(found=False, reason="expired")
         return ExecutionResult(found=True, execution={k: v for k, v in execution.items() if k not in _BOOKKEEPING})
 
@@ -134,12 +134,17 @@ class ExecutionStore:
             raise InvalidArgument("limit must be at least 1.")
         try:
             found = await self._places.read(self._keys.history(session_id, flow_id))
-            executions = flow_executions(found.text, self._clock())
+            executions = flow_executions(found.text, self._clock(), held=self._held(found))
         except (DocumentError, Unavailable) as exc:
             return FlowHistoryResult(found=False, executions=[], reason=reason_of(exc), message=str(exc))
         if not executions:
             return FlowHistoryResult(found=False, executions=[], reason="not_found")
         return FlowHistoryResult(found=True, executions=executions[-limit:] if limit else executions)
+
+    def _held(self, found: Found) -> bool:
+        """Whether it comes from a Redis that expires documents by itself, whatever this machine's clock says."""
+        stash = self._places.stash
+        return found.source == "redis" and stash is not None and stash.atomic
 
 
 def _not_cached(execution_id: str, exc: FlywheelError) -> CacheResult:

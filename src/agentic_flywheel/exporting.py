@@ -51,6 +51,10 @@ async def _export(settings: Settings, target: Path | None) -> int:
     return 1 if export.failed else 0
 
 
+PRIVATE = 0o600
+"""What may be done with an export: it holds conversations, like the journal."""
+
+
 class _Export:
     """One export: what it has written so far, as the hash of each session's line, and how many it could not read."""
 
@@ -125,6 +129,7 @@ class _Export:
         sieved = part.with_name(f"{part.name}-sieved")
         with contextlib.suppress(FileNotFoundError), part.open("rb") as file:
             try:
+                sieved.touch(mode=PRIVATE)
                 with sieved.open("wb") as kept:
                     for raw in file:
                         if not raw.endswith(b"\n"):
@@ -133,9 +138,12 @@ class _Export:
                         if stored.get(session_id) == state:
                             kept.write(raw)
                             self.written[session_id] = _hash(raw)
-                sieved.replace(part)
-            finally:
+            except BaseException:
                 sieved.unlink(missing_ok=True)
+                raise
+        if sieved.exists():
+            sieved.replace(part)
+        part.touch(mode=PRIVATE)
 
 
 def _state_in(raw: bytes, part: Path) -> tuple[str, State]:

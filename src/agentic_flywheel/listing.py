@@ -1,6 +1,7 @@
 """Lists: which sessions a caller asked for, what of each is shown, and the cursor to the next page."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from agentic_flywheel.errors import Damaged, InvalidArgument
 from agentic_flywheel.jsontext import JSONObject, load_object
 from agentic_flywheel.keys import glob
 from agentic_flywheel.keyvalue import Entry
+from agentic_flywheel.wording import words_in
 
 SOON = timedelta(days=1)
 """Sessions that expire within this are named so: resuming one lets it live on."""
@@ -30,8 +32,8 @@ class Wanted:
 
     @property
     def words(self) -> list[str]:
-        """The words of the query, each once."""
-        return list(dict.fromkeys(self.query.casefold().split()))
+        """The words of the query, each once; what lists show is searched for them whatever their case."""
+        return words_in(self.query)
 
     @property
     def everything(self) -> bool:
@@ -58,6 +60,7 @@ class Wanted:
                 and (not self.status or row.get("status") == self.status)
                 and set(self.tags) <= set(_tags(row))
             ):
+                row["id"] = entry.member  # whoever shares the Redis may have written anything there
                 if expired(kept_until, now + SOON):
                     row["expires_soon"] = True
                 rows.append((entry, row))
@@ -88,29 +91,33 @@ def read_cursor(cursor: str) -> tuple[int, str]:
 
     """
     match _read(cursor):
-        case [int(saved_at), str(member)]:
+        case [int(saved_at), str(member)] if saved_at is not True and saved_at is not False and 0 <= saved_at < 2**63:
             return saved_at, member
         case _:
             raise InvalidArgument(_FOREIGN)
 
 
-def write_place(offset: int) -> str:
-    """The cursor to what comes after so many that were found."""
-    return _written([offset])
+def write_place(offset: int, last: str, wanted: Wanted) -> str:
+    """The cursor to what comes after so many that were found, the `last` of which had this id."""
+    return _written([offset, last, _question(wanted)])
 
 
-def read_place(cursor: str) -> int:
-    """How many that were found come before.
+def read_place(cursor: str, wanted: Wanted) -> tuple[int, str]:
+    """How many that were found come before, and the id of the last of them.
 
     Raises:
-        InvalidArgument: it is no cursor of a search.
+        InvalidArgument: it is no cursor of a search for the same.
 
     """
     match _read(cursor):
-        case [int(offset)] if offset >= 0:
-            return offset
+        case [int(offset), str(last), str(question)] if 0 <= offset < 2**31 and question == _question(wanted):
+            return offset, last
         case _:
             raise InvalidArgument(_FOREIGN)
+
+
+def _question(wanted: Wanted) -> str:
+    return hashlib.blake2b(repr(wanted).encode("utf-8", "replace"), digest_size=6).hexdigest()
 
 
 _FOREIGN = "cursor must be the next_cursor of an earlier answer to the same question, unchanged."
@@ -122,6 +129,8 @@ def _written(place: list[object]) -> str:
 
 def _read(cursor: str) -> object:
     try:
-        return json.loads(base64.urlsafe_b64decode(cursor.encode()))
-    except (ValueError, TypeError):
+        place = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        json.dumps(place, ensure_ascii=False).encode()  # no half of a surrogate pair
+    except (ValueError, TypeError, RecursionError):
         return None
+    return place

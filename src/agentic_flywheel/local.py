@@ -125,6 +125,10 @@ class LocalPlace(Protocol):
         """What the stash was like when it was last looked at; `None` if it never was."""
         ...
 
+    def has_known_one(self) -> bool:
+        """Whether there ever was a stash behind this place: what is kept without it now must reach it one day."""
+        ...
+
     def know(self, now: Known, *, lost: bool) -> None:
         """What the stash is like; `lost`: of everything that it held, it may have nothing any more."""
         ...
@@ -241,6 +245,10 @@ class NoJournal:
     def known(self) -> Known | None:
         """Nothing."""
         return None
+
+    def has_known_one(self) -> bool:
+        """No."""
+        return False
 
     def know(self, now: Known, *, lost: bool) -> None:
         """Nothing is remembered."""

@@ -8,6 +8,7 @@ saves. An id is `<writer>.<number>`, then `~` and the mark that lets a client's 
 import itertools
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import uuid4
 
 from agentic_flywheel.codec import Operation
@@ -33,12 +34,17 @@ class Writer:
         return f"{self._name}.{next(self._numbers)}"
 
 
-def find(operations: Sequence[Operation], identity: str, retry: str) -> Operation | None:
+def find(operations: Sequence[Operation], identity: str, retry: str = "") -> Operation | None:
     """The operation that shows that the write `identity`, or the one that it repeats (`retry`), was accepted."""
     for operation in reversed(operations):
         if (retry and operation.id.endswith("~" + retry)) or _covers(operation.id, identity):
             return operation
     return None
+
+
+def of_an_earlier_life(operations: Sequence[Operation]) -> tuple[Operation, ...]:
+    """The same writes, none of which a client can repeat any more: what it sends again is for the session of now."""
+    return tuple(replace(operation, id=operation.id.partition("~")[0]) for operation in operations)
 
 
 def _covers(known: str, identity: str) -> bool:

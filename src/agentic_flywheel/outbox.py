@@ -165,7 +165,7 @@ class Outbox:
         if step.write:
             return step.write
         text = await self.stash.read(item.key, deadline)
-        member, index = _listed(change)
+        member, index = listed_as(change)
         return copy if text is None else as_copy(item.key, text, member, index)
 
     async def _keep_what_was_deleted(self, first: Pending, revision: int, deadline: float) -> None:
@@ -190,7 +190,7 @@ class Outbox:
             self._journal.settle([item.position for item in pending[1:end]], there)
 
         text = await self.stash.read(first.key, deadline)
-        await in_thread(move, as_copy(first.key, text, *_listed(load_change(first.change))) if text else None)
+        await in_thread(move, as_copy(first.key, text, *listed_as(load_change(first.change))) if text else None)
 
 
 def _recovered(
@@ -214,7 +214,8 @@ def _beats(copy: Write, seen: str) -> bool:
     return grave is not None and revision_at_head(copy.text) > grave.revision
 
 
-def _listed(change: AnyChange) -> tuple[str, str]:
+def listed_as(change: AnyChange) -> tuple[str, str]:
+    """The id under which a change's document is listed, and the list; empty for what is in none."""
     if isinstance(change, SessionChange | Renewal):
         return change.session_id, change.index
     if isinstance(change, Arrival):

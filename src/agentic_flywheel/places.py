@@ -33,7 +33,7 @@ from agentic_flywheel.keys import Keys
 from agentic_flywheel.keyvalue import Entry, Write
 from agentic_flywheel.local import LocalPlace, Matches, Pending, in_thread
 from agentic_flywheel.operations import Writer
-from agentic_flywheel.outbox import Outbox
+from agentic_flywheel.outbox import Outbox, listed_as
 from agentic_flywheel.pages import Page, entries_of, page
 from agentic_flywheel.saving import Renewal, SessionChange, recoverable
 from agentic_flywheel.upkeep import Upkeep
@@ -308,6 +308,10 @@ class Places:
             step = await outbox.settle(change, copy, deadline)
         except DeletedMeanwhile as exc:
             exc.kept = await self._kept_here(change, copy, exc.buried)
+            with contextlib.suppress(StashUnavailable, DocumentError, JournalUnavailable):  # else upkeep learns of it
+                if text := await outbox.stash.read(change.key, deadline):
+                    member, index = listed_as(cast("AnyChange", change))
+                    await in_thread(self.journal.remember, as_copy(change.key, text, member, index))
             raise
         if step.write:
             # Redis has it: nobody need wait until this machine has its copy, but the next one who wants the key.
@@ -338,6 +342,8 @@ class Places:
         return True
 
     def _write_to_journal(self, change: Change[Answer], pending: bool) -> Answer:  # noqa: FBT001
+        # While Redis is switched off, what it holds of these sessions grows old: it is told when it is used again.
+        pending = pending or (self.stash is None and self.journal.has_known_one())
         while True:
             copy = self.journal.copy(change.key)
             known = change.knowing(self._as_the_stash_has_it(copy) if pending else copy, self._clock())

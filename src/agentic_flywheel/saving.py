@@ -27,8 +27,8 @@ from agentic_flywheel.growth import RECALL, grown
 from agentic_flywheel.jsontext import JSONObject, canonical, dumps, is_larger, narrow, size_of
 from agentic_flywheel.keyvalue import Entry, Splice, Write, revision_at_head
 from agentic_flywheel.merge import View, new_turns
-from agentic_flywheel.operations import LOST, find, kept
-from agentic_flywheel.revisions import CAME_TOO_LATE, beside, forgotten, superseded
+from agentic_flywheel.operations import LOST, find, kept, of_an_earlier_life
+from agentic_flywheel.revisions import CAME_TOO_LATE, beside, forgotten, superseded, turns_in
 from agentic_flywheel.settings import MAX_TTL_SECONDS
 from agentic_flywheel.turns import content_of
 
@@ -106,7 +106,7 @@ class SessionChange(BaseChange):
         part = RECALL.outline(base, self.session_id) if base and self._replaces_all else None
         current = part[0] if part else RECALL.decode(base, self.session_id) if base is not None else None
         alive = current if isinstance(current, Document) and (held or not expired(current.kept_until, now)) else None
-        if isinstance(current, Tombstone) and (done := find(current.operations, self.operation, self.retry)):
+        if isinstance(current, Tombstone) and (done := find(current.operations, self.operation)):
             return Step(None, Saved(done.revision, done.turns, done.added, None, []), self)  # deleted since
         if alive and (done := find(alive.operations, self.operation, self.retry)):
             history = (self.turns or []) if part else alive.session.history
@@ -126,13 +126,12 @@ class SessionChange(BaseChange):
             return self.model_copy(update={"mode": "append", "replaces": None}).apply(base, now, held=held)
         revision = current.revision if current else 0
         if self.expected_revision is not None and self.expected_revision != (alive.revision if alive else 0):
-            text = f"Somebody saved in between: the current revision is {revision}."
-            raise Conflict(text if alive else "There is no such session now: it was deleted or has expired.", revision)
+            raise self._conflict(alive, current)
 
         added = self._added(alive)
         document = self._merged(alive, added, now)
         if current and not alive:  # what was sent to the life before must not be taken for new in this one
-            document = replace(document, operations=current.operations)
+            document = replace(document, operations=of_an_earlier_life(current.operations))
         turns = turns_of(document) if self._replaces_all else b""
         unchanged = alive is not None and _is_same(document, alive, part[1] if part else None, turns)
         session = document.session
@@ -165,7 +164,10 @@ class SessionChange(BaseChange):
             size = size_of(text)
             raise TooLarge(
                 f"The session would have {size:,} bytes; the limit is {self.max_bytes:,} (FLYWHEEL_MAX_SESSION_BYTES). "
-                "What was stored stays as it is. Go on in a new session, or keep a summary with mode='replace'."
+                "What was stored stays as it is. Go on in a new session, or keep a summary with mode='replace'.",
+                alive.revision if alive else 0,
+                turns_in(alive) if alive else 0,
+                alive.kept_until if alive else None,
             )
         if own:
             RECALL.keep(text, own, place)
@@ -186,6 +188,15 @@ class SessionChange(BaseChange):
                 replaced = Write(f"{self.revisions}{alive.revision}", base, None, document.kept_until)
             write = replace(write, gone=tuple(f"{self.revisions}{number}" for number in forgotten(alive.past, past)))
         return Step(write, saved, pending, replaced=replaced)
+
+    def _conflict(self, alive: Document | None, current: Document | Tombstone | None) -> Conflict:
+        if not alive:
+            gone = "There is no such session now: it was deleted or has expired."
+            return Conflict(gone if current else "There is no such session.", current.revision if current else 0)
+        text = f"Somebody saved in between: the current revision is {alive.revision}."
+        if (self.expected_revision or 0) > alive.revision:
+            text = f"There is no revision {self.expected_revision}: the current one is {alive.revision}."
+        return Conflict(text, alive.revision, turns_in(alive), alive.kept_until)
 
     def _write(self, document: Document, text: str, base: str | None, splice: Splice | None = None) -> Write:
         older = tuple(f"{self.revisions}{number}" for number in beside(document)) if self.revisions else ()

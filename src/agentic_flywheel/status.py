@@ -28,7 +28,8 @@ async def persistence_status(places: Places, settings: Settings) -> StatusResult
             info = await stash.status()
         except Unavailable as exc:
             redis |= {"state": "unreachable", "durability": "unknown", "last_error": str(exc)}
-            mode, reason = "journal", f"Redis cannot be used now ({exc}); what is saved meanwhile goes to the journal."
+            kept = "." if journal.path is None else "; what is saved meanwhile goes to the journal."
+            mode, reason = "journal", f"Redis cannot be used now ({exc}){kept}"
         else:
             redis |= {"state": "answering", "durability": _durability(info), "last_error": stash.last_error}
             redis |= {name: info[name] for name in ("redis_version", "role", "maxmemory_policy") if info.get(name)}
@@ -54,7 +55,7 @@ async def persistence_status(places: Places, settings: Settings) -> StatusResult
         if stash is None:
             reason = f"REDIS_ENABLED is false and {off}: nothing is kept."
         else:
-            reason += f" For this machine {off}."
+            reason += f" On this machine nothing is kept: {off}."
         mode = "none" if mode == "journal" else mode
     elif journal.error:
         reason += f" {journal.error}"

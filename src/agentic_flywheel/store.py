@@ -7,7 +7,7 @@ import asyncio
 import difflib
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -21,7 +21,6 @@ from agentic_flywheel.coaia.client import CoaiaClient
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.codec import Document, Tombstone, decode, encode, iso
 from agentic_flywheel.errors import (
-    Conflict,
     DeletedMeanwhile,
     Disabled,
     DocumentError,
@@ -37,7 +36,7 @@ from agentic_flywheel.journal import Journal
 from agentic_flywheel.jsontext import JSONObject, is_larger
 from agentic_flywheel.keys import Keys, check_id
 from agentic_flywheel.keyvalue import Entry
-from agentic_flywheel.listing import Wanted, read_cursor, read_place, write_cursor
+from agentic_flywheel.listing import Wanted, read_cursor, write_cursor
 from agentic_flywheel.local import NoJournal, in_thread
 from agentic_flywheel.merge import Memory
 from agentic_flywheel.places import Found, Places
@@ -140,16 +139,16 @@ class SessionStore:
                 placed = await self.places.write(change)
             except DeletedMeanwhile as exc:
                 memory.forget(session_id)  # it is told now, and what it saves next begins the session anew
-                answer = _not_saved(session_id, exc, exc.revision)
+                answer = _not_saved(session_id, exc)
                 answer.deleted_revision = exc.buried
                 if exc.kept:
                     answer.message += (
-                        f" What it would have come to is kept on this machine: resume_session(revision={exc.buried})"
-                        " shows it. Save again to begin the session anew."
+                        " What it would have come to is kept on this machine: resume_session(session_id="
+                        f"{session_id!r}, revision={exc.buried}) shows it. Save again to begin the session anew."
                     )
                 return answer
             except DocumentError as exc:
-                return _not_saved(session_id, exc, exc.revision if isinstance(exc, Conflict) else 0)
+                return _not_saved(session_id, exc)
             except Unavailable as exc:
                 return _not_saved(session_id, exc)
             saved = placed.answer
@@ -185,6 +184,8 @@ class SessionStore:
             raise InvalidArgument("max_tokens must be at least 1.")
         if before_turn is not None and before_turn < 0:
             raise InvalidArgument("before_turn must be 0 or more: it is the position before which turns are wanted.")
+        if revision is not None and not session_id:
+            raise InvalidArgument("revision needs session_id: whose revision is wanted?")
         bound = self.places.bound(reading=True)
         try:
             self.places.check_enabled()
@@ -247,13 +248,11 @@ class SessionStore:
             check_one_of(FlowStatus, wanted.status, "status")
         wanted = replace(wanted, user_id=wanted.user_id or self._user)
         if wanted.words:
-            offset = read_place(cursor) if cursor else 0
-            bound = self.places.bound(reading=True) if bound is None else bound
             try:
                 self.places.check_enabled()
             except Disabled as exc:
                 return ListResult(sessions=[], scope="this machine", message=str(exc))
-            return await find(self.places, self._keys, wanted, self._clock(), limit, offset, bound)
+            return await find(self.places, self._keys, wanted, self._clock(), limit, cursor, bound)
         before = read_cursor(cursor) if cursor else None
         rows: list[tuple[Entry, JSONObject]] = []
         at_once = limit + EXPIRED_AMONG if wanted.everything else max(READ_AHEAD, limit + 1)
@@ -271,6 +270,14 @@ class SessionStore:
         if len(rows) > limit:
             result.next_cursor = write_cursor(rows[limit - 1][0])
         return result
+
+    async def rows_of(self, session_ids: Collection[str]) -> list[JSONObject]:
+        """The listing rows of these sessions, whoever they are of; none while they cannot be known."""
+        try:
+            entries = await self.places.entries(self._keys.index, [*session_ids], self.places.bound())
+        except Unavailable:
+            return []
+        return [row for _, row in Wanted().rows(entries, self._clock())]
 
     async def delete(self, session_id: str, memory: Memory) -> DeleteResult:
         """Take a session away, with its flow histories."""
@@ -362,7 +369,8 @@ class SessionStore:
         stash = self.places.stash
         if stash and page.scope == "this machine" and not stash.mirror:
             return ResumeResult(found=False, reason="unavailable")
-        return ResumeResult(found=False, reason="not_found")
+        whose = f" of {user_id or self._user!r}" if user_id or self._user else ""
+        return ResumeResult(found=False, reason="not_found", message=f"There is no saved session{whose} yet.")
 
     async def _not_found(
         self, session_id: str, user_id: str, tombstone: Tombstone | None, bound: float
@@ -397,13 +405,17 @@ class SessionStore:
     def _resumed(
         self, memory: Memory, document: Document, found: Found, max_tokens: int, before_turn: int | None
     ) -> ResumeResult:
+        result = self._window(document, found, max_tokens, before_turn)
+        history = document.session.history
+        if result.cut_turn is not None and result.session:  # as it was shown it may be sent again
+            history = [*history[: result.cut_turn], result.session["history"][0], *history[result.cut_turn + 1 :]]
         seen = memory.of(document.session.id)
-        seen.resumed(document.session.history)
+        seen.resumed(history)
         self._later(seen.look_closer())
         if found.source == "redis" or self.places.stash is None:
             seen.revision = document.revision
         self._renew(document)
-        return self._window(document, found, max_tokens, before_turn)
+        return result
 
     def _window(self, document: Document, found: Found, max_tokens: int, before_turn: int | None) -> ResumeResult:
         part = window(document, None if found.text is None else len(found.text), max_tokens, before_turn)
@@ -484,16 +496,17 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _not_saved(session_id: str, exc: FlywheelError, revision: int = 0) -> SaveResult:
+def _not_saved(session_id: str, exc: FlywheelError) -> SaveResult:
+    known = exc if isinstance(exc, DocumentError) else None
     return SaveResult(
         saved=False,
         session_id=session_id,
-        revision=revision,
+        revision=known.revision if known else 0,
         provisional=False,
-        turns=0,
+        turns=known.turns if known else 0,
         added_turns=0,
         stored_in="none",
-        expires_at=None,
+        expires_at=iso(known.kept_until) if known else None,
         reason=reason_of(exc),
         message=str(exc),
     )

@@ -55,13 +55,15 @@ async def _list(store: SessionStore, options: Namespace) -> int:
         _say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         if said:
             _say(f"    {shown(said)}")
+    if page.next_cursor:
+        sys.stderr.write("There are more: --limit N shows so many.\n")
     return 0
 
 
 async def _show(store: SessionStore, options: Namespace) -> int:
     document, _ = await store.load(options.id)
     if not isinstance(document, Document):
-        return _none(options.id, document.because if document else "not found")
+        return _none(options.id, _words(document.because if document else None))
     if options.json:
         return _say_json(public(document))
     _say(shown(markdown(public(document))))
@@ -78,7 +80,7 @@ async def _delete(store: SessionStore, options: Namespace) -> int:
             return 1
     deleted = await store.delete(options.id, Memory())
     if not deleted.deleted:
-        return _none(options.id, deleted.reason or "not found")
+        return _none(options.id, deleted.message or _words(deleted.reason))
     _say(f"Deleted {shown(options.id)!r}.")
     return 0
 
@@ -86,7 +88,7 @@ async def _delete(store: SessionStore, options: Namespace) -> int:
 async def _restore(store: SessionStore, options: Namespace) -> int:
     restored = await Undo(store).restore(Memory(), options.id, options.revision)
     if not restored.restored:
-        return _none(options.id, shown(restored.message) or restored.reason or "not found")
+        return _none(options.id, restored.message or _words(restored.reason))
     _say(f"Restored {shown(options.id)!r} from revision {options.revision}; it is revision {restored.revision} now.")
     return 0
 
@@ -107,8 +109,12 @@ def since(time: object, now: datetime) -> str:
     return f"{text} ago" if seconds >= 0 else f"in {text}"
 
 
+def _words(reason: str | None) -> str:
+    return {"deleted": "it was deleted before", "expired": "it has expired"}.get(reason or "", "there is none")
+
+
 def _none(session_id: str, why: str) -> int:
-    sys.stderr.write(f"agentic-flywheel-state: session {shown(session_id)!r}: {why.replace('_', ' ')}.\n")
+    sys.stderr.write(f"agentic-flywheel-state: session {shown(session_id)!r}: {shown(why).rstrip('.')}.\n")
     return 1
 
 

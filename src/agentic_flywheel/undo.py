@@ -1,9 +1,10 @@
 """Going back: which revisions of a session are kept, one of them made the current one again, a branch from one."""
 
-from agentic_flywheel.codec import Document
+from agentic_flywheel.codec import Document, Tombstone
 from agentic_flywheel.errors import DocumentError, Reason, Unavailable
 from agentic_flywheel.jsontext import JSONObject
 from agentic_flywheel.merge import Memory
+from agentic_flywheel.places import Found
 from agentic_flywheel.request import Save
 from agentic_flywheel.results import ForkResult, RestoreResult, RevisionsResult, reason_of
 from agentic_flywheel.revisions import listed, values_of
@@ -19,7 +20,9 @@ class Undo:
     async def list_revisions(self, session_id: str) -> RevisionsResult:
         """The revisions of a session that can be had back, newest first, the current one among them."""
         try:
-            document, _ = await self._sessions.load(session_id)
+            document, found = await self._sessions.load(session_id)
+            rows = listed(document) if isinstance(document, Document) else []
+            rows = [row for row in rows if await self._is_there(session_id, row["revision"], document, found)]
         except DocumentError as exc:
             return RevisionsResult(found=False, revisions=[], reason=exc.reason, message=str(exc))
         except Unavailable as exc:
@@ -27,7 +30,7 @@ class Undo:
         if not isinstance(document, Document):
             reason = document.because if document else "not_found"
             return RevisionsResult(found=False, revisions=[], reason=reason)
-        return RevisionsResult(found=True, revisions=listed(document))
+        return RevisionsResult(found=True, revisions=rows)
 
     async def restore(self, memory: Memory, session_id: str, revision: int) -> RestoreResult:
         """Make an earlier revision the current one again, as a revision of its own."""
@@ -75,6 +78,18 @@ class Undo:
             forked=saved.saved, session_id=saved.session_id, forked_from=origin, revision=saved.revision,
             reason=saved.reason, message=saved.message,
         )  # fmt: skip
+
+    async def _is_there(
+        self, session_id: str, revision: int, document: Document | Tombstone | None, found: Found
+    ) -> bool:
+        """Whether a revision that a document names can be had back: one kept whole may have been lost since."""
+        try:
+            older, _ = await self._sessions.older(session_id, revision, document, found)
+        except DocumentError:
+            return False
+        except Unavailable:
+            return True  # it may well be
+        return older is not None
 
     async def _revision(self, session_id: str, revision: int | None) -> Document | tuple[Reason, str]:
         """A revision (`None`: the current one) of a session that is there, or why it cannot be had."""

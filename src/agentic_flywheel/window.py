@@ -96,7 +96,8 @@ def _cut(turn: JSONObject, room: int) -> JSONObject:
         size = len(dumps(made))
         if size <= room or limit <= LEAST:
             return made
-        limit = max(LEAST, limit - max(size - room, limit // 20))  # what JSON escapes takes more room
+        # What JSON escapes takes more room: so many times as much as it did just now, or at least less than before.
+        limit = max(LEAST, min(limit * room // size, limit - limit // 20))
 
 
 def shortened(text: str, limit: int) -> str:

@@ -69,13 +69,38 @@ async def test_where_nobody_can_be_asked_it_is_done_as_told(mode: Mode, disabled
 
 
 @ERAS
+async def test_nobody_is_asked_about_what_is_not_there(mode: Mode, disabled_env: dict[str, str]):
+    person = Person(YES[0])
+    async with open_server(disabled_env, mode=mode, elicitation_callback=person) as server:
+        assert (await server.call("delete_session", session_id="nobody"))["reason"] == "not_found"
+    assert person.asked == []
+
+
+@ERAS
 async def test_a_client_that_fails_to_ask_deletes_nothing_and_is_told_so(mode: Mode, disabled_env: dict[str, str]):
     person = Person(ErrorData(code=-32603, message="no window"))
     async with open_server(disabled_env, mode=mode, elicitation_callback=person) as server:
         await server.call("save_session", session_id="garden", history=TALK)
-        with pytest.raises(MCPError, match="no window"):
-            await server.client.call_tool("delete_session", {"session_id": "garden"})
+        if mode == "legacy":
+            answer = await server.client.call_tool("delete_session", {"session_id": "garden"})
+            assert answer.is_error
+            assert "could not be asked (no window); nothing was done" in answer.content[0].text
+        else:  # it is the client itself that gives up
+            with pytest.raises(MCPError, match="no window"):
+                await server.client.call_tool("delete_session", {"session_id": "garden"})
         assert (await server.call("resume_session", session_id="garden"))["found"]
+
+
+@ERAS
+async def test_an_answer_that_makes_no_sense_deletes_nothing_and_is_told_so(mode: Mode, disabled_env: dict[str, str]):
+    person = Person(ElicitResult(action="accept", content={"delete": "banana"}))
+    async with open_server(disabled_env, mode=mode, elicitation_callback=person) as server:
+        await server.call("save_session", session_id="garden", history=TALK)
+        answer = await server.client.call_tool("delete_session", {"session_id": "garden"})
+        assert answer.is_error
+        assert "makes no sense; nothing was done" in answer.content[0].text
+        assert (await server.call("resume_session", session_id="garden"))["found"]
+        assert "Traceback" not in server.stderr
 
 
 def test_a_question_that_is_never_answered_holds_up_nobody_and_no_end(disabled_env: dict[str, str]):

@@ -282,3 +282,44 @@ def test_a_revision_that_is_not_kept_is_said_to_be_missing_and_the_current_one_i
     for missing in (0, 99):
         answer = server.call("resume_session", session_id=sid, revision=missing)
         assert (answer["found"], answer["reason"], answer["revision"]) == (False, "not_found", 2)
+
+
+# what a client sends again
+
+
+def test_what_is_sent_again_after_a_deletion_is_a_save_like_any_other(server: WireServer, sid: str):
+    first = {"session_id": sid, "history": turns("one"), "expected_revision": 0}
+    assert server.call("save_session", **first)["revision"] == 1
+    assert server.call("save_session", **first)["revision"] == 1, "a retry"
+    server.call("delete_session", session_id=sid)
+    again = server.call("save_session", **first)
+    assert again["saved"] is True
+    assert history_of(server, sid) == ["one"]
+    based_on_what_was_deleted = server.call("save_session", session_id=sid, history=turns("two"), expected_revision=1)
+    assert (based_on_what_was_deleted["saved"], based_on_what_was_deleted["reason"]) == (False, "conflict")
+
+
+def test_a_refused_save_tells_what_is_there(server: WireServer, sid: str):
+    saved = server.call("save_session", session_id=sid, history=TALK)
+    for expected, said in ((0, "Somebody saved in between"), (7, "There is no revision 7")):
+        refused = server.call("save_session", session_id=sid, history=TALK, expected_revision=expected)
+        assert (refused["saved"], refused["reason"], refused["revision"]) == (False, "conflict", 1)
+        assert (refused["turns"], refused["expires_at"]) == (len(TALK), saved["expires_at"])
+        assert said in refused["message"]
+    never = server.call("save_session", session_id=f"{sid}-never", history=TALK, expected_revision=7)
+    assert (never["reason"], never["message"]) == ("conflict", "Not saved: There is no such session.")
+
+
+def test_a_turn_that_was_shown_cut_may_be_sent_again_with_what_is_new(server: WireServer, sid: str):
+    long = turns("word " * 3000)
+    server.call("save_session", session_id=sid, history=long)
+    shown = server.call("resume_session", session_id=sid, max_tokens=500)
+    assert shown["cut_turn"] == 0
+    saved = server.call("save_session", session_id=sid, history=[*shown["session"]["history"], *turns("new")])
+    assert (saved["added_turns"], saved["turns"]) == (1, 2)
+    whole = server.call("resume_session", session_id=sid)["session"]["history"]
+    assert exact(whole) == exact([*long, *turns("new")])
+
+
+def test_a_revision_is_of_some_session(server: WireServer):
+    assert "session_id" in server.refused("resume_session", revision=1)

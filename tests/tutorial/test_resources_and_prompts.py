@@ -1,6 +1,7 @@
 """Resources and prompts: what a person picks from a menu, in both eras of the protocol."""
 
 import json
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -124,6 +125,25 @@ async def test_a_prompt_for_what_is_not_there_says_so(disabled_env: dict[str, st
         text = await said(server, "resume_conversation", session="harvst-1")
         assert "There is no saved conversation 'harvst-1'" in text
         assert "harvest-1" in text
+
+
+async def test_a_prompt_takes_no_other_conversation_for_one_that_was_deleted_or_cannot_be_asked_for(
+    disabled_env: dict[str, str], lonely_env: dict[str, str], tmp_path: Path
+):
+    async with open_server(disabled_env) as server:
+        await save(server, "garden")
+        await server.call("delete_session", session_id="garden")
+        await save(server, "pond", title="Pond by the garden")
+        assert "'garden' that could be read now (deleted)" in await said(
+            server, "resume_conversation", session="garden"
+        )
+        assert "session_id: pond" in await said(server, "resume_conversation", session="by the garden")
+        assert "session_id: pond" in await said(server, "handoff"), "the latest"
+    async with open_server(lonely_env | {"FLYWHEEL_DATA_DIR": str(tmp_path / "lonely")}) as server:
+        await save(server, "pond", title="Pond by the garden")
+        text = await said(server, "resume_conversation", session="garden")
+        assert "cannot be looked for now: unavailable" in text
+        assert "pond" not in text
 
 
 def test_all_of_it_is_announced(disabled_env: dict[str, str]):

@@ -29,8 +29,9 @@ def test_they_are_replaced_before_they_are_kept_and_their_places_are_named(place
     with place.server() as server:
         if place.shared:
             server.warm()
-        saved = save(server, sid, summary=f"The key {KEY} works.")
-        assert {each["path"] for each in saved["secrets"]} == {"history[0].content", "context.db.password", "summary"}
+        saved = save(server, sid, summary=f"The key {KEY} works.", tags=["farm", KEY], current_flow_id=KEY)
+        places = {"history[0].content", "context.db.password", "summary", "tags[1]", "current_flow_id"}
+        assert {each["path"] for each in saved["secrets"]} == places
         assert "history[0].content" in saved["message"]
         text = json.dumps(server.call("resume_session", session_id=sid))
         assert "please try it" in text

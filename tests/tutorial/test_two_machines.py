@@ -62,6 +62,19 @@ def test_a_deletion_wins_over_a_save_that_did_not_know_of_it_and_nothing_is_lost
         assert here.said("s") == ["three"]
 
 
+def test_after_a_save_to_a_deleted_session_was_refused_the_next_one_begins_it_anew_at_once(
+    own: RedisServer, here: TimedServer, tmp_path: Path
+):
+    here.save("s", turns("one"))
+    with machine(own.port, tmp_path / "there") as there:
+        assert there.said("s") == ["one"]
+        here.call("delete_session", session_id="s")
+        first, second = there.save("s", turns("two")), there.save("s", turns("two"))
+        assert (first["saved"], first["reason"]) == (False, "conflict")
+        assert "Save again to begin the session anew" in first["message"]
+        assert (second["saved"], second["revision"], second["stored_in"]) == (True, 2, "redis")
+
+
 def test_who_never_saw_a_deleted_session_may_use_its_id(own: RedisServer, here: TimedServer, tmp_path: Path):
     here.save("s", turns("one"))
     here.call("delete_session", session_id="s")

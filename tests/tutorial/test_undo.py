@@ -90,6 +90,22 @@ def test_the_last_ten_are_kept_and_older_ones_are_gone_from_redis_too(
             wait_until(lambda: len([*client.scan_iter(match=older, count=1000)]) == KEPT, what="older keys to go")
 
 
+def test_only_revisions_that_can_be_had_back_are_listed(redis: RedisServer, server_env: dict[str, str], sid: str):
+    with WireServer(server_env) as server:
+        server.warm()
+        server.call("save_session", session_id=sid, history=turns("one"))
+        server.call("save_session", session_id=sid, history=turns("other"), mode="replace")
+        server.call("save_session", session_id=sid, history=turns("more"))
+    with redis.client() as client:
+        client.delete(f"{redis.prefix}:revision:{sid}:1")
+    with WireServer(server_env | {"FLYWHEEL_JOURNAL": "false"}) as server:
+        server.warm()
+        listed = server.call("list_revisions", session_id=sid)["revisions"]
+        assert [row["revision"] for row in listed] == [3, 2]
+        assert server.call("restore_session", session_id=sid, revision=1)["restored"] is False
+        assert server.call("restore_session", session_id=sid, revision=2)["restored"] is True
+
+
 def test_what_is_kept_of_a_session_lives_as_long_as_it(redis: RedisServer, server_env: dict[str, str], sid: str):
     with WireServer(server_env) as server:
         server.warm()

@@ -1,6 +1,7 @@
 """Redis and its child come, go and are slow; nobody restarts anything by hand, and missing never looks like empty."""
 
 import asyncio
+import json
 import os
 import signal
 from contextlib import AsyncExitStack
@@ -10,9 +11,9 @@ import pytest
 
 from ..conftest import Place
 from ..support.client import open_server
-from ..support.conversations import TALK, exact, turns
+from ..support.conversations import TALK, exact, turns, words
 from ..support.redis_server import RedisServer
-from ..support.waiting import eventually
+from ..support.waiting import eventually, wait_until
 from ..support.wire import WireServer
 
 
@@ -112,3 +113,25 @@ async def test_two_servers_on_one_journal_keep_out_of_each_others_way(lonely_env
         listed = await one.call("list_sessions", limit=100)
         assert len(listed["sessions"]) == 40
         assert exact(listed["sessions"]) == exact((await two.call("list_sessions", limit=100))["sessions"])
+
+
+def test_what_was_changed_while_redis_was_switched_off_gets_there_when_it_is_used_again(
+    server_env: dict[str, str], redis: RedisServer
+):
+    with WireServer(server_env) as server:
+        server.warm()
+        for session_id in ("s", "goes"):
+            server.call("save_session", session_id=session_id, history=turns("one"))
+    with WireServer(server_env | {"REDIS_ENABLED": "false"}) as server:
+        server.call("save_session", session_id="s", history=turns("two"))
+        server.call("save_session", session_id="new", history=turns("begun meanwhile"))
+        server.call("delete_session", session_id="goes")
+    with WireServer(server_env) as server:
+        server.warm()
+        answer = server.call("resume_session", session_id="s")
+        assert words(answer["session"]["history"]) == ["one", "two"]
+        wait_until(lambda: server.call("persistence_status")["journal"]["pending"] == 0, what="nothing to be pending")
+        assert words(json.loads(redis.get(redis.session_key("s")) or "")["history"]) == ["one", "two"]
+        assert redis.get(redis.session_key("new"))
+        assert redis.get(redis.session_key("goes")) is None
+        assert server.call("resume_session", session_id="goes")["reason"] == "deleted"

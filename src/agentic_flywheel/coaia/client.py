@@ -123,7 +123,8 @@ class CoaiaClient:
         self._closing.set()
         self._changed.set()
         for bound in self._bounds:
-            bound.reschedule(asyncio.get_running_loop().time())
+            with contextlib.suppress(RuntimeError):  # it is just expiring
+                bound.reschedule(asyncio.get_running_loop().time())
         if self._keeper:
             if self._state != "ready" and self._transport:
                 self._transport.kill()  # it has not answered yet, so it has nothing to finish

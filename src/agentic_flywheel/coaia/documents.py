@@ -7,6 +7,7 @@ The child loads this file by its path; it imports nothing of this package, there
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.
 
 import re
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -19,6 +20,12 @@ ANNOUNCED_DELETIONS = 10_000
 IN_PLACE_FROM = 500_000
 """Bytes of a document from which on what changed is written into it: Redis keeps room behind it then, up to a megabyte,
 and need not make all of it anew."""
+
+SCANNED_AT_ONCE = 5_000
+"""Keys that one step of a scan looks at (a few ms)."""
+
+ANY_TIME = 1e9
+"""Seconds: no bound."""
 
 NOT_LISTED = 2
 """What the script answers if the document is written and the listing is not."""
@@ -135,14 +142,16 @@ class Documents:
         """Fetch the text under a key."""
         return _finish(self._tools.get().coaia_fetch(key))
 
-    def coaia_list(self, pattern: str = "*", limit: int = 10_000) -> Reply:
-        """List keys that match a Redis glob."""
-        keys: list[str] = []
-        for key in self._redis.scan_iter(match=pattern, count=1000):
-            keys.append(key)
-            if len(keys) >= limit:
-                break
-        return {"success": True, "keys": sorted(set(keys))}
+    def coaia_list(self, pattern: str = "*", limit: int = 10_000, seconds: float = 0) -> Reply:
+        """List keys that match a Redis glob; with `seconds`, those that are found in that time."""
+        until = time.monotonic() + (seconds or ANY_TIME)
+        keys: set[str] = set()
+        place = 0
+        while True:
+            place, found = self._redis.scan(place, match=pattern, count=SCANNED_AT_ONCE)
+            keys.update(found)
+            if not int(place) or len(keys) >= limit or time.monotonic() > until:
+                return {"success": True, "keys": sorted(keys)[:limit]}
 
     def coaia_drop(self, key: str) -> Reply:
         """Remove a key."""
@@ -179,7 +188,7 @@ class Documents:
         """
         life = _milliseconds(ttl_seconds)
         if bury:
-            return self._bury(key, value, expected, ending, grave, life, entry, deletions)
+            return self._bury(key, value, expected, ending, grave, life, entry, deletions, gone or [])
         arguments = [expected, "", value, life, ending, "", "", ""]
         if splice:
             head, start, rest, tail = splice
@@ -243,6 +252,7 @@ class Documents:
         life: int,
         entry: list[Any] | None,
         deletions: str,
+        gone: list[str],
     ) -> Reply:
         # The tombstone first: it beats only revisions up to its own, so it harms nothing if we stop here.
         before = self._redis.get(grave)
@@ -258,6 +268,8 @@ class Documents:
             if current != tombstone:  # else what was there is beaten by this very tombstone, and gone
                 return {"success": True, "committed": False, "current": current}
         try:  # it is gone all the same: who touches it meets its tombstone
+            for each in gone:
+                self._redis.delete(each)
             if entry:
                 self._index.coaia_index(*entry[:3])
             if deletions:

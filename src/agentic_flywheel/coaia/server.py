@@ -49,7 +49,7 @@ _TEXT, _NUMBER, _LIST = _property("string"), _property("number"), _property(["ar
 _SCHEMAS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "coaia_tash": ({"key": _TEXT, "value": _TEXT, "ttl_seconds": _NUMBER}, ("key", "value")),
     "coaia_fetch": ({"key": _TEXT}, ("key",)),
-    "coaia_list": ({"pattern": _TEXT, "limit": _NUMBER}, ()),
+    "coaia_list": ({"pattern": _TEXT, "limit": _NUMBER, "seconds": _NUMBER}, ()),
     "coaia_drop": ({"key": _TEXT}, ("key",)),
     "coaia_read": ({"key": _TEXT, "grave": _TEXT}, ("key", "grave")),
     "coaia_commit": (

@@ -38,6 +38,9 @@ NONSENSE = "The coaia child answered something that makes no sense."
 KEYS_LISTED = 1_000_000
 """Keys asked for at the most: those of one session, or all of a prefix when Redis was started again."""
 
+LEAST_SCAN_SECONDS = 0.05
+"""What a scan is given at least: some 50,000 keys."""
+
 _WRITES = frozenset({"coaia_commit", "coaia_tash", "coaia_drop"})
 
 MIRROR_LIMIT = 4 * 2**20
@@ -297,12 +300,16 @@ class Stash:
         await self._call("coaia_index", arguments, deadline)
 
     async def keys(self, prefix: str, deadline: float | None = None) -> list[str]:
-        """The keys that begin with `prefix`; none on a mirror, which cannot list."""
+        """The keys that begin with `prefix`; none on a mirror, which cannot list.
+
+        A Redis of millions of keys, other programs' among them, is looked through as far as half of the time allows.
+        """
         deadline = deadline or self.deadline()
         await self.ready(deadline)
         if not self.atomic:
             return []
-        arguments: JSONObject = {"pattern": glob_escape(prefix) + "*", "limit": KEYS_LISTED}
+        seconds = max(LEAST_SCAN_SECONDS, (deadline - asyncio.get_running_loop().time()) / 2)
+        arguments: JSONObject = {"pattern": glob_escape(prefix) + "*", "limit": KEYS_LISTED, "seconds": seconds}
         reply = await self._call("coaia_list", arguments, deadline)
         return list(reply.get("keys", []))
 

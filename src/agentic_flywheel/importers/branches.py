@@ -1,6 +1,6 @@
 """Of a conversation with edited and repeated messages, the branch that the person saw last."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from agentic_flywheel.errors import InvalidArgument
@@ -8,8 +8,11 @@ from agentic_flywheel.errors import InvalidArgument
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-def branch(leaf: str, parents: Mapping[str, object]) -> list[str]:
-    """The ids from the root to `leaf`. `parents` has every id; a parent that is not among them is before the root.
+def branch(leaf: str, parents: Mapping[str, object], before_the_root: Sequence[str] = ()) -> list[str]:
+    """The ids from the root to `leaf`. `parents` has every id, in the order of the file.
+
+    A parent that is not among them, nor what stands `before_the_root`, is missing from the file: then all that comes
+    before its child in the file is taken for what led there, rather than left out.
 
     Raises:
         InvalidArgument: the parents go in a circle.
@@ -22,6 +25,10 @@ def branch(leaf: str, parents: Mapping[str, object]) -> list[str]:
             raise InvalidArgument("has messages that follow each other in a circle")
         path.append(parent)
         seen.add(parent)
+    if isinstance(parent, str) and parent not in before_the_root:
+        ids = list(parents)
+        earlier = [each for each in ids[: ids.index(path[-1])] if each not in seen]
+        return [*earlier, *path[::-1]]
     return path[::-1]
 
 

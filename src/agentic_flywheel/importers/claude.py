@@ -18,6 +18,10 @@ from agentic_flywheel.jsontext import JSONObject
 _ROLES = {"human": "user", "assistant": "assistant"}
 
 
+BEFORE_THE_FIRST = "00000000-0000-4000-8000-000000000000"
+"""What the first message of a conversation names as the one before it."""
+
+
 def conversation(entry: Entry) -> Iterator[Imported | BadEntry]:
     """The conversation, and before it what of it cannot be read; nothing if nothing was said in it."""
     value = entry.value
@@ -57,7 +61,8 @@ def _seen(messages: list[object], leaf: object) -> list[tuple[int, object]]:
         return numbered
     if not isinstance(leaf, str) or leaf not in known:
         leaf = newest({uuid: instant(message.get("created_at")) for uuid, message in known.items()})
-    path = set(branch(leaf, {uuid: message.get("parent_message_uuid") for uuid, message in known.items()}))
+    parents = {uuid: message.get("parent_message_uuid") for uuid, message in known.items()}
+    path = set(branch(leaf, parents, [BEFORE_THE_FIRST]))
     return [(number, message) for number, message in numbered if (uuid := _uuid(message)) in path or not uuid]
 
 

@@ -145,7 +145,7 @@ def _read(file: IO[bytes], kind: str | None, name: str) -> Iterator[Imported | B
     elif kind == "flywheel":
         yield BadEntry(1, "begins an export of this program, which is not read as another program's")
     else:
-        yield BadEntry(1, "begins neither an export of Claude or ChatGPT nor a transcript of Claude Code")
+        yield BadEntry(1, "begins neither an export of this program, Claude or ChatGPT nor a transcript of Claude Code")
 
 
 _DAMAGED_BEHIND = "is the last that can be read: the archive is damaged behind it"

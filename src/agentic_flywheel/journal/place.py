@@ -139,6 +139,8 @@ class Journal(JournalFile):
                 newer = here and revision_at_head(here.text) > revision_at_head(write.text)
                 if not newer and not _is_pending(db, write.key):
                     self._put(db, write, self._place)
+        for write in tombstones:
+            self._forget_words(write.key)
 
     @again_if_replaced
     def known(self) -> Known | None:
@@ -146,6 +148,12 @@ class Journal(JournalFile):
         with self._use() as db:
             row = db.execute("SELECT epoch, run, after FROM stashes WHERE place = ?", (self._place,)).fetchone()
         return Known(*row) if row else None
+
+    @again_if_replaced
+    def has_known_one(self) -> bool:
+        """Whether there ever was a stash behind this file: what is kept without it now must reach it one day."""
+        with self._use() as db:
+            return db.execute("SELECT 1 FROM stashes LIMIT 1").fetchone() is not None
 
     @again_if_replaced
     def know(self, now: Known, *, lost: bool) -> None:
@@ -255,7 +263,7 @@ class Journal(JournalFile):
             return self._words.excerpts(keys, words)
 
     def _forget_words(self, key: str) -> None:
-        """Of what was deleted no word stays behind; what cannot be done now is done at the next purge."""
+        """What was said in a session that was deleted goes; what cannot be done now is done at the next purge."""
         with contextlib.suppress(JournalUnavailable), self._searching():
             self._words.drop(key)
 
@@ -283,7 +291,7 @@ class Journal(JournalFile):
         """The entries of the list that have a pending change, newest first; the keys of unsent deletions."""
         with self._use() as db:
             rows = db.execute(
-                "SELECT list, member, saved_at, note FROM documents WHERE list = ? AND (kept_until IS NULL OR"
+                "SELECT list, member, saved_at, note FROM documents WHERE +list = ? AND (kept_until IS NULL OR"
                 " kept_until > ?) AND key IN (SELECT key FROM outbox) ORDER BY saved_at DESC, member DESC",
                 (index, self._now()),
             ).fetchall()

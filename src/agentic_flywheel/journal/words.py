@@ -8,7 +8,6 @@ import contextlib
 import json
 import math
 import os
-import re
 import sqlite3
 import threading
 import time
@@ -20,37 +19,38 @@ from agentic_flywheel.errors import DocumentError
 from agentic_flywheel.journal.rescue import is_damage
 from agentic_flywheel.local import Head, Match, Matches
 from agentic_flywheel.turns import said_in
+from agentic_flywheel.wording import beginnings, excerpt, variants
 
 FILE_NAME = "words.sqlite3"
 
-BUSY_SECONDS = 0.5
-"""How long to wait for another process that reads sessions into the index: what is there meanwhile is searched."""
+BUSY_SECONDS = 0.2
+"""How long to wait for another process that reads sessions in; then what is there is searched, or forgotten later."""
 
-MOST_FOUND = 1_000
-"""The best of what is found: nobody reads on beyond that."""
+READ_AT_ONCE = 20
+"""Sessions read in by one transaction: so long do other processes wait."""
 
-EXCERPT_WORDS = 24
-"""Words of an excerpt."""
+EXCERPT_SECONDS = 0.5
+"""For how long excerpts are looked for in one answer; the rows behind have none."""
 
-_SHAPE = 1
+_SHAPE = 3
 """Of the tables, in SQLite's `user_version`; a file of another shape is made anew."""
 
 _TABLES = (
     "CREATE TABLE heads (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, saved_at INTEGER NOT NULL)",
     "CREATE VIRTUAL TABLE talks USING fts5("
-    "id, title, tags, summary, turns, tokenize = 'porter unicode61 remove_diacritics 2')",
+    "id, title, tags, summary, turns, variants, tokenize = 'unicode61 remove_diacritics 2')",
     f"PRAGMA user_version = {_SHAPE}",
 )
 
-_WEIGHTS = "3, 6, 4, 3, 1"
+_WEIGHTS = "3, 6, 4, 3, 1, 1"
 """What a word counts in an id, a title, tags, a summary, the turns: about as many times as it may stand in the last."""
-
-_STARTS, _ENDS = "\x02", "\x03"
-"""Around what matched in an excerpt while it is looked at."""
 
 
 class Words:
-    """The index in `folder`, for one thread at a time; `sqlite3.Error` or `OSError` is raised if it cannot be used."""
+    """The index in `folder`. Whoever needs it while another thread uses it waits, for the bound of one search.
+
+    `sqlite3.Error` or `OSError` is raised if it cannot be used.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
@@ -71,15 +71,18 @@ class Words:
         `seconds` at the most are new ones read.
         """
         with self._open() as db:
-            unread = self._read_in(db, heads, text_of, seconds)
-            keys = {head.key for head in heads if head.index == index}
-            numbers = {n: key for n, key in db.execute("SELECT number, key FROM heads") if key in keys}
+            self._read_in(db, heads, text_of, time.monotonic() + seconds)
+            now = {head.key: head.saved_at for head in heads if head.index == index}
+            db.execute("BEGIN")  # one moment for all that is read
+            rows = db.execute("SELECT number, key, saved_at FROM heads").fetchall()
+            numbers = {number: key for number, key, _ in rows if key in now}
+            unread = len(now) - sum(now.get(key) == saved_at for _, key, saved_at in rows)
             having: dict[int, set[int]] = {}
             rarity: list[float] = []
             for place, word in enumerate(words):
-                rows = db.execute("SELECT rowid FROM talks WHERE talks MATCH ?", (_phrase(word),)).fetchall()
-                rarity.append(math.log(1 + (len(numbers) - len(rows) + 0.5) / (len(rows) + 0.5)))
-                for (number,) in rows:
+                hits = db.execute("SELECT rowid FROM talks WHERE talks MATCH ?", (_any([word]),)).fetchall()
+                rarity.append(math.log(1 + (len(numbers) - len(hits) + 0.5) / (len(hits) + 0.5)))
+                for (number,) in hits:
                     having.setdefault(number, set()).add(place)
             scores = db.execute(
                 f"SELECT rowid, bm25(talks, {_WEIGHTS}) FROM talks WHERE talks MATCH ?",  # noqa: S608  numbers of ours
@@ -88,22 +91,27 @@ class Words:
             found = [
                 Match(numbers[number], frozenset(having[number]), score)
                 for number, score in scores
-                if number in numbers and len(having[number]) >= needed
+                if number in numbers and len(having.get(number, ())) >= needed
             ]
-        found.sort(key=lambda match: (-len(match.words), match.score))
-        return Matches(found[:MOST_FOUND], len(numbers), unread, rarity)
+            db.execute("COMMIT")
+        return Matches(found, len(numbers), unread, rarity)
 
     def excerpts(self, keys: Sequence[str], words: Sequence[str]) -> dict[str, str]:
-        """A piece of the turns with some of the words, for each session whose turns have one, by key."""
+        """A piece of the turns with one of the words, for each session whose turns have one, by key."""
+        until = time.monotonic() + EXCERPT_SECONDS
+        found: dict[str, str] = {}
         with self._open() as db:
             rows = db.execute(
-                f"SELECT key, snippet(talks, 4, '{_STARTS}', '{_ENDS}', '…', {EXCERPT_WORDS}) FROM talks"  # noqa: S608
-                f" JOIN heads ON number = talks.rowid WHERE talks MATCH ? AND key IN (SELECT value FROM json_each(?))",
-                (_any(words), json.dumps([*keys])),
-            ).fetchall()
-        return {
-            key: " ".join(text.replace(_STARTS, "").replace(_ENDS, "").split()) for key, text in rows if _STARTS in text
-        }
+                "SELECT key, turns FROM heads JOIN talks ON talks.rowid = number"
+                " WHERE key IN (SELECT value FROM json_each(?))",
+                (json.dumps([*keys]),),
+            )
+            for key, turns in rows:
+                if time.monotonic() > until:
+                    break
+                if piece := excerpt(turns, words):
+                    found[key] = piece
+        return found
 
     def keep_only(self, heads: Sequence[Head]) -> None:
         """Forget what is not as it is there: what has expired, or was deleted by others."""
@@ -114,7 +122,7 @@ class Words:
                 db.execute("INSERT INTO talks (talks) VALUES ('optimize')")
 
     def drop(self, key: str) -> None:
-        """Forget one session."""
+        """Forget what was said in one session."""
         if self._path.exists():
             with self._open() as db:
                 db.execute("BEGIN IMMEDIATE")
@@ -124,31 +132,30 @@ class Words:
 
     def delete(self) -> None:
         """Forget all of it."""
-        for name in (FILE_NAME, f"{FILE_NAME}-journal"):
-            self._path.with_name(name).unlink(missing_ok=True)
+        for ending in ("", "-journal", "-wal", "-shm"):
+            self._path.with_name(FILE_NAME + ending).unlink(missing_ok=True)
 
     def _read_in(
-        self, db: sqlite3.Connection, heads: Sequence[Head], text_of: Callable[[str], str | None], seconds: float
-    ) -> int:
-        """Make the index what the journal holds, the first of `heads` first; how many are still unread."""
-        until = time.monotonic() + seconds
-        known = self._forget(db, heads)
-        new = [head for head in heads if head.key not in known]
-        if not new:
-            return 0
-        db.execute("BEGIN IMMEDIATE")
-        read = 0
-        for head in new:
-            if time.monotonic() > until:
-                break
-            row = _columns(text_of(head.key), head.member)
-            put = "INSERT OR REPLACE INTO heads (key, saved_at) VALUES (?, ?)"
-            number = db.execute(put, (head.key, head.saved_at)).lastrowid
-            put = "INSERT INTO talks (rowid, id, title, tags, summary, turns) VALUES (?, ?, ?, ?, ?, ?)"
-            db.execute(put, (number, *row))
-            read += 1
-        db.execute("COMMIT")
-        return len(new) - read
+        self, db: sqlite3.Connection, heads: Sequence[Head], text_of: Callable[[str], str | None], until: float
+    ) -> None:
+        """Make the index what the journal holds, the first of `heads` first, as far as time and others allow."""
+        try:
+            known = self._forget(db, heads)
+            new = [head for head in heads if head.key not in known]
+            for place in range(0, len(new), READ_AT_ONCE):
+                if time.monotonic() > until:
+                    return
+                db.execute("BEGIN IMMEDIATE")
+                for head in new[place : place + READ_AT_ONCE]:
+                    if time.monotonic() > until:
+                        break
+                    _put(db, head, _columns(text_of(head.key), head.member))
+                db.execute("COMMIT")
+        except sqlite3.OperationalError as exc:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            if exc.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY):
+                raise
 
     def _forget(self, db: sqlite3.Connection, heads: Sequence[Head]) -> set[str]:
         """The keys of what is known as it is now; all else goes."""
@@ -166,21 +173,19 @@ class Words:
     def _open(self) -> Generator[sqlite3.Connection]:
         """The index, open for one verb; a damaged file is deleted, and made anew by the next one."""
         with self._lock:
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            db = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
             try:
-                if not _is_ours(db):
-                    _make(db)
-                db.execute("PRAGMA synchronous = OFF")  # a cache: after a loss of power it is made anew, if need be
-                db.execute("PRAGMA secure_delete = ON")
-                yield db
+                with contextlib.suppress(FileExistsError):
+                    os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+                with contextlib.closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)) as db:
+                    if not _is_ours(db):
+                        _make(db)
+                    db.execute("PRAGMA synchronous = OFF")  # a cache: after a loss of power it is made anew, if need be
+                    db.execute("PRAGMA secure_delete = ON")
+                    yield db
             except sqlite3.DatabaseError as exc:
                 if is_damage(exc):
                     self.delete()
                 raise
-            finally:
-                db.close()
 
 
 def _is_ours(db: sqlite3.Connection) -> bool:
@@ -188,6 +193,7 @@ def _is_ours(db: sqlite3.Connection) -> bool:
 
 
 def _make(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA journal_mode = WAL")  # who reads what is there need not wait for who reads in
     db.execute("BEGIN IMMEDIATE")
     if not _is_ours(db):  # or another process was quicker
         for table in ("talks", "heads"):
@@ -197,26 +203,32 @@ def _make(db: sqlite3.Connection) -> None:
     db.execute("COMMIT")
 
 
-def _columns(text: str | None, member: str) -> tuple[str, str, str, str, str]:
+def _put(db: sqlite3.Connection, head: Head, columns: tuple[str, ...]) -> None:
+    db.execute("DELETE FROM talks WHERE rowid = (SELECT number FROM heads WHERE key = ?)", (head.key,))
+    put = "INSERT OR REPLACE INTO heads (key, saved_at) VALUES (?, ?)"
+    number = db.execute(put, (head.key, head.saved_at)).lastrowid
+    put = "INSERT INTO talks (rowid, id, title, tags, summary, turns, variants) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    db.execute(put, (number, *columns))
+
+
+def _columns(text: str | None, member: str) -> tuple[str, ...]:
     """What is searched of a session; nothing of one that is gone or cannot be read."""
     try:
         document = decode(text, member) if text is not None else None
     except DocumentError:
         document = None
     if not isinstance(document, Document):
-        return "", "", "", "", ""
+        return "", "", "", "", "", ""
     said = "\n".join(said_in(turn) for turn in document.session.history)
-    return member, document.title, " ".join(document.tags), document.summary, _plain(said)
-
-
-def _plain(text: str) -> str:
-    return text.replace(_STARTS, " ").replace(_ENDS, " ")
-
-
-def _phrase(word: str) -> str:
-    """What matches a word and those that begin with it; its parts, where it has signs inside, in a row."""
-    return f'"{word.replace(chr(34), " ")}" *' if re.search(r"\w", word) else '""'
+    tags = " ".join(document.tags)
+    return member, document.title, tags, document.summary, said, variants(f"{document.title} {tags} {said}")
 
 
 def _any(words: Sequence[str]) -> str:
-    return " OR ".join(_phrase(word) for word in words)
+    """What matches any of the words: a row of words in one of its ways of writing, the last as a beginning."""
+    ways = [way for word in words for way in beginnings(word)]
+    return " OR ".join(f"{_quoted(way)} *" for way in ways) or '""'
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', " ").replace("\0", " ") + '"'

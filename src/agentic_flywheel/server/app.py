@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
+from mcp import MCPError
 from mcp.server.lowlevel import NotificationOptions
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
@@ -42,7 +43,7 @@ ASKING = frozenset({"delete_session"})
 """Tools that ask the person first, who may take their time or never answer."""
 
 
-class FlywheelServer(MCPServer[None]):
+class FlywheelServer(MCPServer[SessionStore]):
     """`MCPServer` whose tool errors say what to do, and whose tools, once begun, finish."""
 
     _takes: Mapping[str, tuple[str, ...]] = {}
@@ -57,7 +58,7 @@ class FlywheelServer(MCPServer[None]):
         return await self.newest() if self.newest else []
 
     async def call_tool(
-        self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None
+        self, name: str, arguments: dict[str, Any], context: Context[SessionStore, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Call a tool. A client that goes away or cancels does not stop a save half-way: every wait is bounded.
 
@@ -77,8 +78,14 @@ class FlywheelServer(MCPServer[None]):
                 if self.after:
                     await self.after(name, arguments, result)
                 return hold_back(result)
+        except MCPError as exc:
+            raise ToolError(f"{name}: the person could not be asked ({exc}); nothing was done. Try again.") from exc
         except ToolError as exc:
             cause = exc.__cause__
+            if name in ASKING and isinstance(cause, ToolError):  # the SDK's word for an answer that makes no sense
+                raise ToolError(
+                    f"{name}: what the client answered for the person makes no sense; nothing was done."
+                ) from None
             if isinstance(cause, ValidationError):
                 raise ToolError(_explain(name, cause)) from None
             if isinstance(cause, InvalidArgument):
@@ -99,11 +106,11 @@ def build_server(settings: Settings) -> tuple[FlywheelServer, SessionStore]:
     news = News(sessions)
 
     @asynccontextmanager
-    async def lifespan(_: MCPServer[None]) -> AsyncGenerator[None]:
+    async def lifespan(_: MCPServer[SessionStore]) -> AsyncGenerator[SessionStore]:
         async with sessions:
             watching = asyncio.create_task(news.watch(), name="news")
             try:
-                yield
+                yield sessions
             finally:
                 watching.cancel()
                 await asyncio.wait({watching})

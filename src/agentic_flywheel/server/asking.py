@@ -1,10 +1,14 @@
 """Asking the person before something is deleted, where the client can: elicitation, in both eras of the protocol."""
 
+import contextlib
+
 from mcp.server.mcpserver import Context, Elicit
 from pydantic import BaseModel, Field
 
-from agentic_flywheel.errors import InvalidArgument
+from agentic_flywheel.codec import Document
+from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.keys import check_id
+from agentic_flywheel.store import SessionStore
 
 SHOWN = 200
 """Characters of an id in the question."""
@@ -14,11 +18,11 @@ class Consent(BaseModel):
     """Whether to delete it."""
 
     delete: bool = Field(default=True, title="Delete it", description="It cannot be brought back")
-    """Accepting without a word is a yes."""
+    """Accepting an empty form is a yes."""
 
 
-async def consent_to_delete(context: Context[None], session_id: str) -> Consent | Elicit[Consent]:
-    """The question, or a yes where nobody can be asked or there is nothing to ask."""
+async def consent_to_delete(context: Context[SessionStore], session_id: str) -> Consent | Elicit[Consent]:
+    """The question, or a yes where nobody can be asked or there is nothing to delete."""
     capabilities = context.client_capabilities
     asks = capabilities.elicitation if capabilities else None
     by_url_only = asks is not None and asks.form is None and asks.url is not None
@@ -28,6 +32,10 @@ async def consent_to_delete(context: Context[None], session_id: str) -> Consent 
         return Consent()
     if asks is None or by_url_only:
         return Consent()
+    with contextlib.suppress(DocumentError, Unavailable):  # damaged, or not known: asked all the same
+        document, _ = await context.request_context.lifespan_context.load(session_id)
+        if not isinstance(document, Document):
+            return Consent()
     shown = session_id if len(session_id) <= SHOWN else session_id[: SHOWN - 1] + "…"
     return Elicit(
         f"Delete the saved conversation {shown!r} for everybody, with its revisions and flow histories?", Consent

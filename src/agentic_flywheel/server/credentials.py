@@ -1,7 +1,9 @@
 """What a caller sends, without the values that look like credentials: they are replaced or only named, as it is set."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
 
 from agentic_flywheel.jsontext import JSONObject
 
@@ -12,14 +14,27 @@ NAMED = 20
 """Places named in one answer: a talk full of keys must not fill it."""
 
 
+AT_ONCE = 200
+"""Turns, or other items, up to which they are looked through while everybody else waits: some milliseconds."""
+
+LONG_TEXT = 10_000
+"""Characters that count as one item more."""
+
+
 class Credentials:
     """The setting `FLYWHEEL_SECRETS`, applied to what the tools are given."""
 
     def __init__(self, setting: str) -> None:
         self._setting = setting
 
-    def without(self, sent: Mapping[str, Any]) -> "tuple[dict[str, Any], list[Finding]]":
+    async def without_holding_up(self, sent: Mapping[str, Any]) -> "tuple[dict[str, Any], list[Finding]]":
         """The same arguments as they may be kept, and where in them there were values that look like credentials."""
+        if self._setting != "off" and sum(map(_size, sent.values())) > AT_ONCE:
+            return await anyio.to_thread.run_sync(self.without, sent)
+        return self.without(sent)
+
+    def without(self, sent: Mapping[str, Any]) -> "tuple[dict[str, Any], list[Finding]]":
+        """The same, at once."""
         kept, found = dict(sent), list["Finding"]()
         if self._setting == "off":
             return kept, found
@@ -38,8 +53,23 @@ class Credentials:
         if not found:
             return None, ""
         places = [{"path": finding.path, "kind": finding.kind} for finding in found[:NAMED]]
-        one = "1 value that looks like a credential was"
-        count = one if len(found) == 1 else f"{len(found)} values that look like credentials were"
+        one = len(found) == 1
+        count = "1 value that looks like a credential was" if one else f"{len(found)} values like credentials were"
         where = ", ".join(finding.path for finding in found[:3]) + (" …" if len(found) > 3 else "")
-        done = "replaced before it was kept" if self._setting == "redact" else "kept as sent"
-        return places, f"{count} {done} ({where}; see FLYWHEEL_SECRETS)."
+        done = (
+            f"replaced before {'it was' if one else 'they were'} kept" if self._setting == "redact" else "kept as sent"
+        )
+        first = f"; the first {NAMED} are named" if len(found) > NAMED else ""
+        return places, f"{count} {done} ({where}{first}; see FLYWHEEL_SECRETS)."
+
+
+def _size(value: object) -> int:
+    """About how many items there are to look through, without looking at all of them."""
+    if isinstance(value, str):
+        return len(value) // LONG_TEXT
+    if isinstance(value, dict):
+        return sum(1 + _size(item) for item in cast("JSONObject", value).values())
+    if not isinstance(value, list):
+        return 0
+    items = cast("list[object]", value)
+    return len(items) if len(items) > AT_ONCE else sum(1 + _size(item) for item in items)

@@ -5,6 +5,7 @@ from typing import Annotated
 from mcp.server.mcpserver import MCPServer
 from pydantic import Field
 
+from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.listing import Wanted
 from agentic_flywheel.merge import Memory
 from agentic_flywheel.results import ResumeResult
@@ -36,7 +37,7 @@ what was decided, and why; what was tried and did not work; facts, names, number
 and the next step. Be complete and brief; invent nothing. Then save it: call save_session with its session_id and the
 hand-over as summary."""
 
-Session = Annotated[str, Field(description="Id of a saved conversation, or words of its title")]
+Session = Annotated[str, Field(description="Id of a saved conversation, or words from it; absent: the latest")]
 
 
 class Prompts:
@@ -45,7 +46,7 @@ class Prompts:
     def __init__(self, sessions: SessionStore) -> None:
         self._sessions = sessions
 
-    def register(self, server: MCPServer[None]) -> None:
+    def register(self, server: MCPServer[SessionStore]) -> None:
         """Offer them."""
         server.prompt(title="Save this conversation", description="Keep it, with a title and a summary worth having")(
             self.save_conversation
@@ -61,17 +62,20 @@ class Prompts:
         """Ask for a save that is worth having."""
         return SAVE
 
-    async def resume_conversation(self, session: Session) -> str:
+    async def resume_conversation(self, session: Session = "") -> str:
         """The saved talk, and to go on with it."""
         return await self._with_talk(RESUME, session)
 
-    async def handoff(self, session: Session) -> str:
+    async def handoff(self, session: Session = "") -> str:
         """The saved talk, and to write down what another needs."""
         return await self._with_talk(HANDOFF, session)
 
     async def _with_talk(self, asked: str, session: str) -> str:
-        found = await self._sessions.resume(Memory(), session, max_tokens=TOKENS)
-        if not found.found:
+        try:
+            found = await self._sessions.resume(Memory(), session, max_tokens=TOKENS)
+        except InvalidArgument as exc:  # no id, but perhaps words
+            found = ResumeResult(found=False, reason="not_found", message=str(exc))
+        if found.reason == "not_found" and session.strip():
             named = await self._sessions.list_sessions(Wanted(query=session), limit=1)
             if named.sessions:
                 found = await self._sessions.resume(Memory(), named.sessions[0]["id"], max_tokens=TOKENS)
@@ -82,6 +86,11 @@ class Prompts:
 
 
 def _nothing(session: str, found: ResumeResult) -> str:
+    if found.reason in ("unavailable", "disabled"):
+        return (
+            f"The saved conversation {session!r} cannot be looked for now: {found.reason}. {found.message} It may well "
+            "exist. Tell me so, and do not begin a new one in its place."
+        )
     near = f" Similar ids: {', '.join(found.suggestions)}." if found.suggestions else ""
     return (
         f"There is no saved conversation {session!r} that could be read now ({found.reason}).{near} Tell me so, call "

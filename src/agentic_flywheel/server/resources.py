@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
@@ -44,6 +44,12 @@ def uri_of(session_id: str) -> str:
     return f"session://{quote(session_id, safe='')}"
 
 
+def member_of(uri: str) -> str:
+    """The id of the session that a URI is about; empty for any other URI."""
+    scheme, _, rest = uri.partition("://")
+    return unquote(rest.removesuffix("/transcript")) if scheme == "session" else ""
+
+
 def execution_uri(execution_id: str) -> str:
     """The URI of an execution."""
     return f"execution://{quote(execution_id, safe='')}"
@@ -56,7 +62,7 @@ class Resources:
         self._sessions = sessions
         self._executions = executions
 
-    def register(self, server: MCPServer[None]) -> None:
+    def register(self, server: MCPServer[SessionStore]) -> None:
         """Offer the templates, and completion for their arguments and those of prompts."""
         for uri, title, kind, read in (
             (SESSION, "A saved conversation, whole", "application/json", self.document),

@@ -19,7 +19,7 @@ from agentic_flywheel.settings import Settings
 _WHY: dict[Reason, str] = {
     "not_found": "there is none with this id",
     "expired": "it has expired",
-    "deleted": "it was deleted",
+    "deleted": "it was deleted before",
     "unavailable": "Redis could not be asked and this machine has no copy; it may well exist, so try again",
     "disabled": "persistence is switched off",
     "damaged": "what is stored there is damaged and was left as it is",
@@ -54,7 +54,7 @@ class Sentences:
     def resumed(self, result: ResumeResult) -> str:
         """After a resume."""
         if not result.found or result.session is None:
-            text = f"No session resumed: {result.message or _why(result.reason) + '.'}"
+            text = f"No session resumed: {_because(result.reason, result.message)}"
             return f"{text} Similar ids: {', '.join(result.suggestions)}." if result.suggestions else text
         shown = result.total_turns - result.omitted_turns
         text = f"Resumed {result.session['id']!r}, revision {result.revision}: {shown} of {result.total_turns} turns"
@@ -81,36 +81,36 @@ class Sentences:
 
     def deleted(self, result: DeleteResult) -> str:
         """After a deletion."""
-        return "Deleted." if result.deleted else f"Nothing deleted: {result.message or _why(result.reason) + '.'}"
+        return "Deleted." if result.deleted else f"Nothing deleted: {_because(result.reason, result.message)}"
 
     def revisions(self, result: RevisionsResult) -> str:
         """After listing revisions."""
         if not result.found:
-            return f"No revisions: {result.message or _why(result.reason) + '.'}"
+            return f"No revisions: {_because(result.reason, result.message)}"
         count = len(result.revisions)
         return f"{count} revision{'' if count == 1 else 's'}, newest first. restore_session brings one back."
 
     def restored(self, result: RestoreResult) -> str:
         """After a restore."""
         if not result.restored:
-            return f"Not restored: {result.message or _why(result.reason) + '.'}"
+            return f"Not restored: {_because(result.reason, result.message)}"
         return f"Restored {result.session_id!r}; it is revision {result.revision} now."
 
     def forked(self, result: ForkResult) -> str:
         """After a fork."""
         if not result.forked or result.forked_from is None:
-            return f"Not forked: {result.message or _why(result.reason) + '.'}"
+            return f"Not forked: {_because(result.reason, result.message)}"
         origin = result.forked_from
         return f"Began {result.session_id!r} from revision {origin['revision']} of {origin['session_id']!r}."
 
     def execution(self, result: ExecutionResult) -> str:
         """After reading an execution."""
-        return "Found." if result.found else f"Not found: {result.message or _why(result.reason) + '.'}"
+        return "Found." if result.found else f"Not found: {_because(result.reason, result.message)}"
 
     def flow(self, result: FlowHistoryResult) -> str:
         """After reading a flow's history."""
         if not result.found:
-            return f"No executions: {result.message or _why(result.reason) + '.'}"
+            return f"No executions: {_because(result.reason, result.message)}"
         return f"{len(result.executions)} execution{'' if len(result.executions) == 1 else 's'}, oldest first."
 
     def _where(self, stored_in: str) -> str:
@@ -121,7 +121,14 @@ class Sentences:
             return text + "."
         self._place_named = True
         place = self._settings.redis_target if stored_in == "redis" else self._places.journal.state().path
-        return f"{text}: {place}"
+        return f"{text} ({place})."
+
+
+def _because(reason: Reason | None, message: str) -> str:
+    """Why there is nothing, and of what could not be asked that it may be there all the same."""
+    if not message:
+        return f"{_why(reason)}."
+    return f"{message} It may well exist, so try again." if reason == "unavailable" else message
 
 
 def _why(reason: Reason | None) -> str:

@@ -45,6 +45,8 @@ HURRIED_SECONDS = 0.8
 LAST_WRITE_SECONDS = 1.0
 """How long the client may take to read the last answers."""
 
+CANCELLED = "notifications/cancelled"
+
 UNENDING = "subscriptions/listen"
 """A request that is answered when its stream ends: nobody waits for that."""
 
@@ -95,6 +97,8 @@ class _Requests(Incoming):
         request = item.message if isinstance(item, SessionMessage) else None
         if isinstance(request, types.JSONRPCRequest) and request.method != UNENDING:
             self._unanswered.add(request.id)
+        elif isinstance(request, types.JSONRPCNotification) and request.method == CANCELLED:
+            self.answered((request.params or {}).get("requestId", ""))  # it will not be
         return item
 
     def answered(self, identity: types.RequestId) -> None:

@@ -108,21 +108,23 @@ class Tools:
             "current_flow_id": current_flow_id,
             "user_id": user_id,
         }
-        sent = {"history": history, "context": context, "title": title, "summary": summary}
-        kept, found = self._credentials.without(sent)
+        sent = {"history": history, "context": context, "title": title, "summary": summary, "tags": tags}
+        kept, found = await self._credentials.without_holding_up(sent)
+        values, more = await self._credentials.without_holding_up(
+            {name: value for name, value in values.items() if value}
+        )
         result = await self._sessions.save(
             Save(
                 session_id=session_id,
                 **kept,
-                tags=tags,
-                values={name: value for name, value in values.items() if value},
+                values=values,
                 ttl_seconds=ttl_seconds,
                 mode=mode,
                 expected_revision=expected_revision,
             ),
             self._memory,
         )
-        return self._told(result, found, self._say.saved)
+        return self._told(result, [*found, *more], self._say.saved)
 
     async def resume_session(
         self,
@@ -199,7 +201,7 @@ class Tools:
     ) -> Annotated[CallToolResult, CacheResult]:
         """Keep the result of one flow execution."""
         sent = {"result": result, "input": input, "parameters": parameters, "metrics": metrics}
-        kept, found = self._credentials.without(sent)
+        kept, found = await self._credentials.without_holding_up(sent)
         answer = await self._executions.cache_result(
             kept.pop("result"), execution_id, session_id, flow_id, ttl_seconds, **kept
         )

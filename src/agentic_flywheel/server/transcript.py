@@ -5,9 +5,13 @@ Programs read the structured content. Sending the same JSON in both would double
 
 from agentic_flywheel.jsontext import JSONObject, dumps
 from agentic_flywheel.results import ResumeResult
+from agentic_flywheel.window import LEAST, shortened
 
 LONGEST_TEXT = 256_000
 """Characters of a transcript, whatever was asked for: beyond that only programs read on, in the structured content."""
+
+BESIDE_THE_TURNS = 100
+"""Characters of the line that says which turns are missing."""
 
 _SAID = {"role", "content"}
 _SHOWN = ("title", "summary", "tags", "status", "user_id", "current_flow_id", "context", "updated_at")
@@ -19,13 +23,18 @@ def transcript(result: ResumeResult, limit: int) -> str:
         return result.message
     fields = {name: value for name in _SHOWN if (value := result.session.get(name))}
     lines = [result.message]
-    lines += [f"{name}: {value if isinstance(value, str) else dumps(value)}" for name, value in fields.items()]
-    room = min(limit, LONGEST_TEXT) - sum(len(line) + 1 for line in lines)
+    limit = min(limit, LONGEST_TEXT) - BESIDE_THE_TURNS
+    for name, value in fields.items():
+        line = f"{name}: {value if isinstance(value, str) else dumps(value)}"
+        lines.append(shortened(line, max(LEAST, limit // 2 - sum(map(len, lines)))))
+    room = limit - sum(len(line) + 1 for line in lines)
     history: list[JSONObject] = result.session["history"]
     first = result.next_before_turn or 0
     turns: list[str] = []
     for number in range(len(history) - 1, -1, -1):
         line = f"[{first + number}] {_said(history[number])}"
+        if not turns:
+            line = shortened(line, max(LEAST, room))
         room -= len(line) + 1
         if room < 0 and turns:
             lines.append(
