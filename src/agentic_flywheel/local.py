@@ -129,6 +129,14 @@ class LocalPlace(Protocol):
         """Whether there ever was a stash behind this place: what is kept without it now must reach it one day."""
         ...
 
+    def alone(self) -> list[Write]:
+        """The sessions that are listed here, were never in a stash, and have nothing pending that would send them."""
+        ...
+
+    def queue(self, key: str, change: str) -> None:
+        """Have a change of a document that is here sent on, as if it had just been made."""
+        ...
+
     def know(self, now: Known, *, lost: bool) -> None:
         """What the stash is like; `lost`: of everything that it held, it may have nothing any more."""
         ...
@@ -249,6 +257,13 @@ class NoJournal:
     def has_known_one(self) -> bool:
         """No."""
         return False
+
+    def alone(self) -> list[Write]:
+        """None."""
+        return []
+
+    def queue(self, key: str, change: str) -> None:
+        """Nothing is here."""
 
     def know(self, now: Known, *, lost: bool) -> None:
         """Nothing is remembered."""

@@ -13,7 +13,8 @@ from datetime import datetime
 
 import anyio
 
-from agentic_flywheel.changes import Deletion, as_copy
+from agentic_flywheel.arrival import Arrival
+from agentic_flywheel.changes import Deletion, as_copy, dump_change
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashRefused, StashUnavailable, Unavailable
 from agentic_flywheel.keylocks import KeyLocks
@@ -150,9 +151,19 @@ class Upkeep:
         tombstones = [tombstone for key, text in seen.deleted if (tombstone := self._announced(key, text))]
         if tombstones:
             await in_thread(self._journal.bury, tombstones)
+        if known is None:
+            await self._bring_along()
         now = Known(seen.epoch, seen.run, seen.after)
         if now != known:
             await in_thread(self._journal.know, now, lost=lost)
+
+    async def _bring_along(self) -> None:
+        """What was kept on this machine alone, before there was a Redis, goes there too; what is there stays."""
+        for copy in await in_thread(self._journal.alone):
+            if copy.entry and copy.key.startswith(self._keys.sessions):
+                member, index = copy.entry.member, copy.entry.index
+                arrival = Arrival(key=copy.key, member=member, index=index, text=copy.text, acknowledged=True)
+                await in_thread(self._journal.queue, copy.key, dump_change(arrival))
 
     def _announced(self, key: str, text: str) -> Write | None:
         """A tombstone of ours; whoever shares the Redis may have written anything into the stream."""

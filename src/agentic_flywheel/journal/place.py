@@ -156,6 +156,23 @@ class Journal(JournalFile):
             return db.execute("SELECT 1 FROM stashes LIMIT 1").fetchone() is not None
 
     @again_if_replaced
+    def alone(self) -> list[Write]:
+        """The sessions that are listed here, were never in a stash, and have nothing pending that would send them."""
+        with self._use() as db:
+            rows = db.execute(
+                "SELECT key FROM documents WHERE list IS NOT NULL AND place IS NULL AND NOT tombstone"
+                " AND key NOT IN (SELECT key FROM outbox)"
+            ).fetchall()
+            return [copy for row in rows if (copy := _copy(db, row[0]))]
+
+    @again_if_replaced
+    def queue(self, key: str, change: str) -> None:
+        """Have a change of a document that is here sent on, as if it had just been made."""
+        with self._transaction(durable=True) as db:
+            if not _is_pending(db, key):
+                db.execute("INSERT INTO outbox (key, change) VALUES (?, ?)", (key, change))
+
+    @again_if_replaced
     def know(self, now: Known, *, lost: bool) -> None:
         """What the stash is like; `lost`: of everything that it held, it may have nothing any more."""
         with self._transaction(durable=lost) as db:
