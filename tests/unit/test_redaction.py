@@ -177,6 +177,28 @@ def test_a_text_under_another_key_stays(key: str):
 
 
 @pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ({"password": ["hunter22secret!"]}, "context.password[0]"),
+        ({"env": [{"name": "DB_PASSWORD", "value": "s3cr3t-Pa55"}]}, "context.env[0].value"),
+        ({"headers": {"key": "Authorization", "value": ["Bearer Zx9kQ2mVb7Lr4Tn8Wp3Yc6Hd1Jf5"]}},
+         "context.headers.value[0]"),
+    ],
+)  # fmt: skip
+def test_a_text_that_is_given_such_a_name_elsewhere_is_replaced_too(value: dict[str, Any], path: str):
+    clean, found = redacted(value, "context")
+    assert [finding.path for finding in found] == [path]
+    assert "s3cr3t" not in str(clean)
+    assert "hunter22" not in str(clean)
+    assert redacted(clean, "context") == (clean, [])
+
+
+@pytest.mark.parametrize("value", [{"name": "Ana", "value": "s3cr3t-Pa55"}, {"token": ["one", "two"]}])
+def test_a_text_that_is_given_another_name_stays(value: dict[str, Any]):
+    assert redacted(value, "context") == (value, [])
+
+
+@pytest.mark.parametrize(
     "value",
     [
         *(

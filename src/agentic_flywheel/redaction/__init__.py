@@ -15,6 +15,9 @@ _Value = TypeVar("_Value", JSONObject, list[JSONObject], str)
 _Trail = tuple[str | int, ...]
 """Keys and positions from the outside in."""
 
+_NAMES, _VALUE = ("name", "key"), "value"
+"""Of an object that gives a value its name: `{"name": "DB_PASSWORD", "value": "…"}`."""
+
 _SHORTEST_KEY = 20
 """Characters of an object's key that can itself be a credential."""
 
@@ -34,8 +37,8 @@ def redacted(value: _Value, path: str) -> tuple[_Value, list[Finding]]:
     """The value with `[redacted: <kind>]` for every credential, and where they were.
 
     The same object when nothing was found; the argument is never changed. Of a text only the secret part is replaced,
-    but all of it under an object's key that names a credential. A key with a credential in it is treated as a text.
-    Redacting what was redacted finds nothing.
+    but all of it under an object's key that names a credential, also in a list there. A key with a credential in it is
+    treated as a text. Redacting what was redacted finds nothing.
     """
     if not _has_any(value):
         return value, []
@@ -43,18 +46,21 @@ def redacted(value: _Value, path: str) -> tuple[_Value, list[Finding]]:
     owned: set[int] = set()
     findings: list[Finding] = []
     renamed: list[_Trail] = []
-    stack: list[tuple[_Trail, object]] = [((0,), value)]
+    stack: list[tuple[_Trail, object, str]] = [((0,), value, "")]
     while stack:
-        trail, node = stack.pop()
+        trail, node, name = stack.pop()
         if isinstance(node, str):
-            kind = kind_under(str(trail[-1]), node)
+            kind = kind_under(name, node)
             text, kinds = (mark(kind), [kind]) if kind else without_credentials(node)
             if kinds:
                 _own(copy, trail[:-1], owned)[trail[-1]] = text
                 findings += [Finding(_shown(path, trail), kind) for kind in kinds]
         elif isinstance(node, dict):
             items = cast("JSONObject", node).items()
-            stack.extend(((*trail, key), item) for key, item in reversed(items))
+            given = _given_name(cast("JSONObject", node))
+            stack.extend(
+                ((*trail, key), item, given if key == _VALUE and given else key) for key, item in reversed(items)
+            )
             kinds = [
                 (key, kind) for key, _ in items if len(key) >= _SHORTEST_KEY for kind in without_credentials(key)[1]
             ]
@@ -63,7 +69,7 @@ def redacted(value: _Value, path: str) -> tuple[_Value, list[Finding]]:
                 findings += [Finding(_shown(path, (*trail, key)), kind) for key, kind in kinds]
         elif isinstance(node, list):
             places = enumerate(cast("list[object]", node))
-            stack.extend(((*trail, position), item) for position, item in reversed([*places]))
+            stack.extend(((*trail, position), item, name) for position, item in reversed([*places]))
     for trail in reversed(renamed):  # the inner ones first: a trail has the old keys
         _rename(_own(copy, trail, owned))
     return copy[0], findings
@@ -77,13 +83,15 @@ def _has_any(value: object) -> bool:
     while stack:
         node = stack.pop()
         if isinstance(node, dict):
+            if _VALUE in node and _has_under(_given_name(cast("JSONObject", node)), cast("JSONObject", node)[_VALUE]):
+                return True
             for key, item in cast("JSONObject", node).items():
                 if key not in harmless:
                     if len(key) >= _SHORTEST_KEY:
                         texts.append(key)
                     if not credential_named(key[-MAX_NAME:]):
                         harmless.add(key)
-                    elif isinstance(item, str) and kind_under(key, item):
+                    elif _has_under(key, item):
                         return True
                 if isinstance(item, str):
                     texts.append(item)
@@ -94,6 +102,17 @@ def _has_any(value: object) -> bool:
         elif isinstance(node, str):
             texts.append(node)
     return bool(spans("\n".join(texts)))
+
+
+def _given_name(node: JSONObject) -> str:
+    """The name that an object gives to its `value`, as environments and headers are written; empty if it gives none."""
+    return next((name for each in _NAMES if isinstance(name := node.get(each), str)), "")
+
+
+def _has_under(name: str, item: object) -> bool:
+    """Whether a text, or one in a list, is a credential because of the name that it stands under."""
+    items = cast("list[object]", item) if isinstance(item, list) else [item]
+    return any(isinstance(each, str) and kind_under(name, each) for each in items)
 
 
 def _own(copy: list[Any], trail: _Trail, owned: set[int]) -> Any:  # noqa: ANN401  an object or a list
