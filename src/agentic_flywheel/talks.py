@@ -110,7 +110,7 @@ def since(time: object, now: datetime) -> str:
 
 
 def _words(reason: str | None) -> str:
-    return {"deleted": "it was deleted before", "expired": "it has expired"}.get(reason or "", "there is none")
+    return {"deleted": "it was deleted before", "expired": "it has expired"}.get(reason or "", "not found")
 
 
 def _none(session_id: str, why: str) -> int:

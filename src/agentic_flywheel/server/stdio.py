@@ -98,7 +98,9 @@ class _Requests(Incoming):
         if isinstance(request, types.JSONRPCRequest) and request.method != UNENDING:
             self._unanswered.add(request.id)
         elif isinstance(request, types.JSONRPCNotification) and request.method == CANCELLED:
-            self.answered((request.params or {}).get("requestId", ""))  # it will not be
+            identity = (request.params or {}).get("requestId")
+            if isinstance(identity, str | int):  # it will not be answered
+                self.answered(identity)
         return item
 
     def answered(self, identity: types.RequestId) -> None:
