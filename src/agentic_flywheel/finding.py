@@ -4,6 +4,7 @@ A session is found that has all of the words, or of three and more all but one; 
 looked for by their beginnings, endings and accents left aside; in what lists show, for any part, as they are typed.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -54,17 +55,18 @@ async def find(
     needed = len(words) - (len(words) >= MANY_WORDS)
     why: list[str] = []
     matches = Matches()
+    bound = places.bound(reading=True) if bound is None else bound
+    searching = asyncio.create_task(places.search(keys.index, words, needed))  # while Redis looks through the list
+    listed, shared, unread = await _listed(places, keys.index, words, needed, bound)
     try:
-        matches = await places.search(keys.index, words, needed)
+        matches = await searching
     except JournalUnavailable as exc:
         why.append(str(exc))
     here = {match.key: match for match in matches.found}
-    bound = places.bound(reading=True) if bound is None else bound  # Redis has all of it: the turns were not its affair
-    listed, shared, unread = await _listed(places, keys.index, words, needed, bound)
     missing = [member for key in here if (member := key.removeprefix(keys.sessions)) not in listed]
     try:
         for place in range(0, len(missing), READ_AT_ONCE):
-            for entry in await places.entries(keys.index, missing[place : place + READ_AT_ONCE], bound):
+            for entry in await places.entries(keys.index, missing[place : place + READ_AT_ONCE], places.bound()):
                 listed[entry.member] = entry
     except Unavailable as exc:
         unread = unread or str(exc)

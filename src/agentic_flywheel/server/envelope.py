@@ -35,4 +35,6 @@ async def put_in(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> Ha
         answer = await call_next(ctx)
     finally:
         _held.reset(token)
-    return {**answer, "structuredContent": held[0]} if held and isinstance(answer, dict) else answer
+    if not held or not isinstance(answer, dict):
+        return answer
+    return {**answer, "structuredContent": held.pop()}  # and nobody else who has this context keeps it alive
