@@ -85,11 +85,7 @@ class Index:
     def _these(self, index: str, members: list[str]) -> list[list[Any]]:
         """The rows of these members, without those that are not listed."""
         notes = self._redis.hmget(f"{index}:notes", members) if members else []
-        with self._redis.pipeline(transaction=False) as pipe:
-            for member in members:
-                pipe.zscore(index, member)
-            scores = pipe.execute() if members else []
-        rows = zip(members, scores, notes, strict=True)
+        rows = zip(members, self._scores(index, members), notes, strict=True)
         return [[member, int(score), note] for member, score, note in rows if score is not None and note is not None]
 
     def _search(self, index: str, limit: int, before: list[Any] | None, words: list[str], needed: int | None) -> Reply:
@@ -118,12 +114,22 @@ class Index:
                 if len(members) < SEARCHED_AT_ONCE:
                     last = ""
                     break
-        with self._redis.pipeline(transaction=False) as pipe:
-            for member in [*(member for member, _ in found), *([last] if last else [])]:
-                pipe.zscore(index, member)
-            scores = [int(score or 0) for score in pipe.execute()] if found or last else []
+        members = [*(member for member, _ in found), *([last] if last else [])]
+        scores = [int(score or 0) for score in self._scores(index, members)]
         rows = [[member, score, note] for (member, note), score in zip(found, scores[: len(found)], strict=True)]
         return {"entries": rows, "older": [scores[-1], last] if last else None}
+
+    def _scores(self, index: str, members: list[str]) -> list[float | None]:
+        """When each of these was saved; nothing for one that is not listed."""
+        if not members:
+            return []
+        try:
+            return self._redis.zmscore(index, members)
+        except redis.ResponseError:  # before Redis 6.2
+            with self._redis.pipeline(transaction=False) as pipe:
+                for member in members:
+                    pipe.zscore(index, member)
+                return pipe.execute()
 
     def _older(self, index: str, before: list[Any] | None, count: int) -> list[tuple[str, int]]:
         """Up to `count` members with their scores, older than before; fewer: there are no more."""
