@@ -1,0 +1,133 @@
+"""The verbs that look at Redis itself: whether it is there, still the same, and what it says of itself.
+
+The child loads this file by its path; it imports nothing of this package, therefore. What Redis does not tell (INFO
+counts as dangerous in access lists) is unknown, never an error.
+"""
+
+# pyright: basic
+# redis-py 4 has no types; in strict mode every line that touches it would be an error.
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import redis
+from redis.exceptions import NoPermissionError
+
+ANNOUNCED_AT_ONCE = 1_000
+"""Deletions that one look learns of; the next one goes on from there."""
+
+OTHERS = ("Valkey", "Redict", "Dragonfly")
+"""Servers that speak Redis' protocol, and name their own version in INFO beside the Redis that they are like."""
+
+TOLD = (
+    "redis_version", "role", "aof_enabled", "rdb_last_save_time", "maxmemory", "maxmemory_policy", "evicted_keys",
+)  # fmt: skip
+"""What the status tells of INFO."""
+
+Reply = dict[str, Any]
+Answer = TypeVar("Answer")
+
+
+class Health:
+    """The verbs about Redis, over the child's client."""
+
+    def __init__(self, client: Any) -> None:  # noqa: ANN401  it is untyped
+        self._redis = client
+        self._one_node = type(client) is redis.Redis
+
+    def coaia_watch(self, epoch: str, offer: str, deletions: str, after: str, index: str) -> Reply:
+        """What tells whether Redis lost something, and what was deleted meanwhile.
+
+        epoch: a key that holds a random text; without one it is set to `offer`.
+        deletions, after: the stream of deletions, and the id of the last one known.
+        index: a listing, of which the number of members and the newest score are told.
+
+        What Redis does not let us know is null.
+        """
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.get(epoch)
+            time, _, number = after.partition("-")  # the next id, since Redis before 6.2 knows no exclusive ranges
+            pipe.xrange(deletions, min=f"{time}-{int(number or 0) + 1}", count=ANNOUNCED_AT_ONCE)
+            pipe.zcard(index)
+            pipe.zrevrange(index, 0, 0, withscores=True)
+            current, announced, count, newest = pipe.execute(raise_on_error=False)
+        if current is None:
+            current = self._begun(epoch, offer)
+        elif isinstance(current, NoPermissionError):
+            current = None
+        elif isinstance(current, Exception):
+            raise current
+        if isinstance(announced, Exception):  # no right to streams, or a Redis older than they are
+            announced = []
+        nodes, time_there = self._info("server", "memory", "stats")
+        evicted = [int(node["evicted_keys"]) for node in nodes if "evicted_keys" in node]
+        return {
+            "success": True,
+            "epoch": current,
+            "deleted": [[identity, entry.get("key"), entry.get("text")] for identity, entry in announced],
+            "run": " ".join(sorted(str(node.get("run_id", "")) for node in nodes)),
+            "time": time_there,
+            "evicted": sum(evicted) if evicted else None,
+            "policy": next((node["maxmemory_policy"] for node in nodes if "maxmemory_policy" in node), None),
+            "listed": _listed(count, newest),
+        }
+
+    def coaia_status(self) -> Reply:
+        """What Redis says of itself: its kind and version, role, persistence, what it evicts."""
+        nodes, _ = self._info("server", "replication", "persistence", "memory", "stats")
+        info = min(nodes, key=lambda node: node.get("aof_enabled", 0), default={})  # the least durable node
+        return {"success": True, "server": server_named(info)} | {name: info.get(name) for name in TOLD}
+
+    def _begun(self, epoch: str, offer: str) -> str | None:
+        """The epoch that begins now, of whichever machine was first; none where it cannot be written."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.set(epoch, offer, nx=True)
+            pipe.get(epoch)
+            _, current = pipe.execute(raise_on_error=False)
+        if isinstance(current, Exception):
+            raise current
+        return current
+
+    def _info(self, *sections: str) -> tuple[list[dict[str, Any]], int | None]:
+        """What Redis, or each node of a cluster, says of itself, and its time in microseconds."""
+        if self._one_node:
+            with self._redis.pipeline(transaction=False) as pipe:
+                pipe.time()
+                for section in sections:
+                    pipe.info(section)
+                answers = pipe.execute(raise_on_error=False)
+            time, *said = (None if isinstance(answer, Exception) else answer for answer in answers)
+            nodes: list[dict[str, Any]] = [{}]
+            for answer in said:
+                nodes[0] |= answer or {}
+        else:
+            time = _unless_refused(self._redis.time)
+            answers = [_unless_refused(partial(self._redis.info, section)) or {} for section in sections]
+            numbers = sorted({number for answer in answers for number in answer})
+            nodes = [{} for _ in numbers]
+            for node, number in zip(nodes, numbers, strict=True):
+                for answer in answers:
+                    node |= answer.get(number, {})
+        return nodes, time and time[0] * 1_000_000 + time[1]
+
+
+def server_named(info: dict[str, Any]) -> str | None:
+    """The server's name and version: others than Redis call themselves Redis 7.2.4 as well, or so."""
+    for name in OTHERS:
+        if version := info.get(f"{name.lower()}_version"):
+            return f"{name} {version}"
+    return f"Redis {info['redis_version']}" if "redis_version" in info else None
+
+
+def _unless_refused(ask: Callable[[], Answer]) -> Answer | None:
+    try:
+        return ask()
+    except redis.ResponseError:
+        return None
+
+
+def _listed(count: Any, newest: Any) -> list[int] | None:  # noqa: ANN401  what redis-py makes of an answer or a refusal
+    if isinstance(count, Exception) or isinstance(newest, Exception):
+        return None
+    return [count, int(newest[0][1]) if newest else 0]
