@@ -81,10 +81,6 @@ class Cluster(redis.Redis):
         """Commands to be sent together."""
         return Batch(self)
 
-    def register_script(self, script: str) -> Callable[..., Any]:
-        """The script, sent whole each time: no node need know it."""
-        return lambda keys, args: self.eval(script, len(keys), *keys, *args)
-
     def scan(self, cursor: int | str = 0, *args: Any, **options: Any) -> tuple[int, list[str]]:
         """Some keys of one node after another; the cursor tells which node, and where there."""
         there, number = divmod(int(cursor), REDIS_CLUSTER_HASH_SLOTS)
@@ -101,6 +97,10 @@ class Cluster(redis.Redis):
     def dbsize(self) -> int:
         """How many keys all nodes have."""
         return sum(self._of_all(lambda node: node.dbsize()))
+
+    def time(self) -> tuple[int, int]:
+        """The latest of the nodes' times."""
+        return max(self._of_all(lambda node: node.time()))
 
     def info(self, section: str | None = None) -> dict[str, dict[str, Any]]:
         """What each node says of itself, by its number."""

@@ -89,12 +89,13 @@ local function keep()
   end
 end
 if ARGV[1] == '' and (redis.call('GET', KEYS[3]) or '') ~= ARGV[9] then return 0 end
+local score = ARGV[11] ~= '' and not_after_now(ARGV[10])
 if KEYS[2] ~= KEYS[1] then keep() end
 {_WRITE}
 for i = 6, #KEYS - ARGV[13] do live(KEYS[i]) end
 for i = #KEYS - ARGV[13] + 1, #KEYS do redis.pcall('DEL', KEYS[i]) end
 if ARGV[11] ~= '' then
-  local placed = redis.pcall('ZADD', KEYS[4], ARGV[10], ARGV[11])
+  local placed = redis.pcall('ZADD', KEYS[4], score, ARGV[11])
   local noted = redis.pcall('HSET', KEYS[5], ARGV[11], ARGV[12])
   if type(placed) == 'table' or type(noted) == 'table' then return 2 end
 end
@@ -122,14 +123,15 @@ class Question(NamedTuple):
 class Documents:
     """The verbs of documents, over coaiapy-mcp's Redis client. All are synchronous: each call has a worker thread."""
 
-    def __init__(self, tools: Any, client: Any, index: Any) -> None:  # noqa: ANN401  files loaded by path, and redis-py
+    def __init__(self, tools: Any, client: Any, scripts: Any, index: Any) -> None:  # noqa: ANN401  loaded by path
         self._tools = tools
         self._redis = client
         self._index = index
         self._one_node = type(client) is redis.Redis  # a cluster's client is one of a kind of its own
-        self._commit = client.register_script(_COMMIT)
-        self._read_both = client.register_script(_READ)
-        self._commit_and_list = client.register_script(_COMMIT_AND_LIST)
+        self._scripts = scripts
+        self.commit = scripts.of(_COMMIT)
+        self._read_both = scripts.of(_READ, reads=True)
+        self.commit_and_list = scripts.of(scripts.NOT_AFTER_NOW + _COMMIT_AND_LIST)
 
     def coaia_tash(self, key: str, value: str, ttl_seconds: float = 0) -> Reply:
         """Store text under a key; with ttl_seconds it expires, without it never does."""
@@ -143,15 +145,19 @@ class Documents:
         return _finish(self._tools.get().coaia_fetch(key))
 
     def coaia_list(self, pattern: str = "*", limit: int = 10_000, seconds: float = 0) -> Reply:
-        """List keys that match a Redis glob; with `seconds`, those that are found in that time."""
+        """List keys that match a Redis glob; with `seconds`, those that are found in that time.
+
+        `complete` tells whether these are all.
+        """
         until = time.monotonic() + (seconds or ANY_TIME)
         keys: set[str] = set()
         place = 0
         while True:
             place, found = self._redis.scan(place, match=pattern, count=SCANNED_AT_ONCE)
             keys.update(found)
-            if not int(place) or len(keys) >= limit or time.monotonic() > until:
-                return {"success": True, "keys": sorted(keys)[:limit]}
+            ended = not int(place)
+            if ended or len(keys) >= limit or time.monotonic() > until:
+                return {"success": True, "keys": sorted(keys)[:limit], "complete": ended and len(keys) <= limit}
 
     def coaia_drop(self, key: str) -> Reply:
         """Remove a key."""
@@ -204,7 +210,7 @@ class Documents:
             # It is written all the same: a listing finds it later.
             return {"success": True, "committed": True} | ({"unlisted": True} if done == NOT_LISTED else {})
 
-        return Question(self._commit_and_list, keys, [*arguments, buried, score, member, note, len(gone or ())], then)
+        return Question(self.commit_and_list, keys, [*arguments, buried, score, member, note, len(gone or ())], then)
 
     def _commit_on_cluster(
         self,
@@ -223,11 +229,11 @@ class Documents:
             seen = self._redis.get(key)
             if seen and seen.startswith(expected) and seen.endswith(ending):
                 self._redis.set(older, seen, px=life or None)
-        if not self._commit(keys=[key], args=arguments):
+        if not self.commit(keys=[key], args=arguments):
             return {"success": True, "committed": False, "current": self._current(key, grave)}
         if not expected and (self._redis.get(grave) or "") != buried:
             # It was deleted meanwhile. What was written is below that tombstone, so nobody has seen it.
-            self._commit(keys=[key], args=[arguments[2], "drop", "", 0, "", "", "", ""])
+            self.commit(keys=[key], args=[arguments[2], "drop", "", 0, "", "", "", ""])
             return {"success": True, "committed": False, "current": self._current(key, grave)}
         for each in beside:
             with suppress(redis.ResponseError):
@@ -259,7 +265,7 @@ class Documents:
         if not before or not _beats(before, tombstone):
             self._redis.set(grave, tombstone, px=life or None)
         try:
-            accepted = self._commit(keys=[key], args=[expected, "drop", "", life, ending, "", "", ""])
+            accepted = self.commit(keys=[key], args=[expected, "drop", "", life, ending, "", "", ""])
         except redis.ResponseError:  # no right to delete: what cannot be removed must not look as if it were
             self._redis.set(grave, before or "", px=life if before else 1)
             raise
@@ -281,7 +287,7 @@ class Documents:
 
     def coaia_read(self, key: str, grave: str) -> Reply | Question:
         """The document under a key unless the tombstone under `grave` beats it; else that tombstone, else null."""
-        if not self._one_node:
+        if not self._reads_by_script:
             return {"success": True, "current": self._current(key, grave)}
 
         def then(found: list[str | None]) -> Reply | Callable[[], Reply]:
@@ -294,51 +300,38 @@ class Documents:
 
     def asks_one_script(self, verb: str, arguments: Reply) -> bool:
         """Whether the verb only says what to ask, with these arguments: it takes no thread, then."""
-        return self._one_node and (verb == "coaia_read" or (verb == "coaia_commit" and not arguments.get("bury")))
+        if verb == "coaia_read":
+            return self._reads_by_script
+        return self._one_node and verb == "coaia_commit" and not arguments.get("bury")
 
-    def coaia_watch(self, epoch: str, offer: str, deletions: str, after: str) -> Reply:
-        """What tells whether Redis lost everything, and what was deleted meanwhile.
+    @property
+    def _reads_by_script(self) -> bool:
+        """Whether a document and its tombstone are read by one command, which needs no thread; else by two."""
+        return self._one_node and not self._scripts.forbidden
 
-        epoch: a key that holds a random text; without one it is set to `offer`.
-        deletions, after: the stream of deletions, and the id of the last one known.
-        """
-        with self._redis.pipeline(transaction=False) as pipe:
-            pipe.set(epoch, offer, nx=True)
-            pipe.get(epoch)
-            time, _, number = after.partition("-")  # the next id, since Redis before 6.2 knows no exclusive ranges
-            pipe.xrange(deletions, min=f"{time}-{int(number or 0) + 1}", count=1000)
-            _, current, announced = pipe.execute(raise_on_error=False)
-        if isinstance(current, Exception):
-            raise current
-        if isinstance(announced, Exception):  # no right to streams, or a Redis older than they are
-            announced = []
-        deleted = [[identity, entry.get("key"), entry.get("text")] for identity, entry in announced]
-        return {"success": True, "epoch": current, "deleted": deleted, "run": self._run_id()}
+    def put_and_list(self, item: list[Any], buried: bytes, index: str) -> tuple[list[str], list[Any]]:
+        """Keys and arguments with which `commit_and_list` puts an item of `coaia_restore`, if its grave holds that."""
+        key, grave, text, life, member, score, note = item
+        keys = [key, key, grave, index, f"{index}:notes"]
+        row = [score, member, note] if member else ["", "", ""]
+        return keys, ["", "", text, life, "", "", "", "", buried, *row, 0]
 
-    def coaia_status(self) -> Reply:
-        """What Redis says of itself: version, role, persistence, eviction policy, keys in the database."""
-        info: dict[str, Any] = {}
-        for section in ("server", "replication", "persistence", "memory"):
-            info |= min(self._info(section), key=lambda node: node.get("aof_enabled", 0))  # the least durable node
-        wanted = ("redis_version", "role", "aof_enabled", "maxmemory_policy", "maxmemory", "rdb_last_save_time")
-        return {"success": True} | {name: info.get(name) for name in wanted}
+    def put(self, item: list[Any]) -> tuple[list[str], list[Any]]:
+        """Those with which `commit` does so on a cluster's node, which knows the document alone."""
+        return [item[0]], ["", "", item[2], item[3], "", "", "", ""]
 
-    def _run_id(self) -> str:
-        """What a restart of Redis changes; empty where it cannot be asked."""
-        try:
-            return " ".join(sorted(str(node.get("run_id", "")) for node in self._info("server")))
-        except redis.ResponseError:
-            return ""
+    def take_back(self, item: list[Any]) -> None:
+        """Remove what was put there, if it is still that."""
+        self.commit([item[0]], [item[2], "drop", "", 0, "", "", "", ""])
 
-    def _info(self, section: str) -> list[dict[str, Any]]:
-        """What Redis says, or what each node of a cluster does."""
-        answer = self._redis.info(section)
-        return [answer] if self._one_node else list(answer.values())
+    def beats(self, tombstone: str, document: str) -> bool:
+        """Whether a tombstone hides a document."""
+        return _beats(tombstone, document)
 
     def _current(self, key: str, grave: str) -> str | None:
         """What is there: a tombstone beats every revision up to its own; a deletion that was cut off is finished."""
-        if self._one_node:
-            document, tombstone = self._read_both(keys=[key, grave])
+        if self._reads_by_script:
+            document, tombstone = self._read_both([key, grave])
         else:
             with self._redis.pipeline(transaction=False) as pipe:
                 document, tombstone = pipe.get(key).get(grave).execute()
@@ -350,7 +343,7 @@ class Documents:
         if not _beats(tombstone, document):
             return document
         with suppress(redis.ResponseError):  # without the right to delete it stays hidden
-            self._commit(keys=[key], args=[document, "drop", "", 0, "", "", "", ""])
+            self.commit(keys=[key], args=[document, "drop", "", 0, "", "", "", ""])
         return tombstone
 
 

@@ -17,13 +17,15 @@ from concurrent.futures import Executor
 from typing import Any
 
 import redis
-from redis.exceptions import NoScriptError
 
 AT_ONCE = 0.005
 """Seconds that the event loop waits for an answer; a Redis on the same machine needs a twentieth."""
 
 QUICK_FOR = 5.0
 """Seconds after a quick answer in which the next one is expected to be as quick."""
+
+IDLE_SECONDS = 30.0
+"""A connection that was idle for longer may have been forgotten on its way, and is made anew."""
 
 AT_ONE_GO = 32_768
 """Characters that any socket takes without waiting for its reader."""
@@ -37,6 +39,7 @@ class Prompt:
         self._threads = threads
         self._connection: Any = None  # while nobody uses it
         self._connected = False
+        self._idle_since = 0.0
         self._quick_until = 0.0
 
     async def ask(self, script: Any, keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401
@@ -50,7 +53,7 @@ class Prompt:
         if connection is None:
             return await self._ask_in_thread(script, keys, args)
         try:
-            connection.send_command("EVALSHA", script.sha, len(keys), *keys, *args, check_health=False)
+            connection.send_command(*script.command(keys, args), check_health=False)
             at_once = connection.can_read(AT_ONCE)
         except BaseException:
             self._let_go(connection)
@@ -62,19 +65,21 @@ class Prompt:
             loop = asyncio.get_running_loop()
             # Who is cancelled leaves the connection to the thread, which puts it back all the same.
             return await asyncio.shield(loop.run_in_executor(self._threads, self._read, connection))
-        except NoScriptError:
+        except redis.ResponseError as exc:
+            if not script.has_another_way(exc):
+                raise
             return await self._ask_in_thread(script, keys, args)
 
     def _read(self, connection: Any) -> Any:  # noqa: ANN401
         try:
             answer = connection.read_response()
         except redis.ResponseError:
-            self._connection = connection
+            self._put_back(connection)
             raise
         except BaseException:
             self._let_go(connection)
             raise
-        self._connection = connection
+        self._put_back(connection)
         return answer
 
     def _take(self, keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401
@@ -87,7 +92,7 @@ class Prompt:
         self._connection = None
         try:
             # What can be read before anything was asked is its end.
-            if time.time() < connection.next_health_check and not connection.can_read(0):
+            if time.monotonic() - self._idle_since < IDLE_SECONDS and not connection.can_read(0):
                 return connection
         except (redis.RedisError, OSError):
             pass
@@ -117,7 +122,11 @@ class Prompt:
         except (redis.RedisError, OSError):
             self._let_go(connection)
         else:
-            self._connection = connection
+            self._put_back(connection)
+
+    def _put_back(self, connection: Any) -> None:  # noqa: ANN401
+        self._idle_since = time.monotonic()
+        self._connection = connection
 
     def _let_go(self, connection: Any) -> None:  # noqa: ANN401
         connection.disconnect()

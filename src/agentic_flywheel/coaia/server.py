@@ -15,6 +15,7 @@ Environment: `REDIS_URL` (validated by the parent), `REDIS_CLUSTER` ("true"), `F
 import asyncio
 import ctypes
 import importlib.util
+import inspect
 import json
 import os
 import signal
@@ -33,9 +34,14 @@ import redis
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.runner import serve_loop
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 THREADS = 40
 """Calls that Redis is asked at once."""
+
+OF_NEWER_CLIENTS: dict[str, Any] = {"protocol": 2, "driver_info": None}
+"""What redis-py 4 does not take: later ones ask for a protocol that Redis has only since 6.0, and tell their name."""
 
 LAST_WRITE_SECONDS = 0.2
 """How long the parent may take to read the last answer."""
@@ -67,14 +73,16 @@ _SCHEMAS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "coaia_recent": (
         {
             "index": _TEXT, "documents": _TEXT, "limit": _NUMBER, "before": _LIST, "words": _LIST, "needed": _NUMBER,
-            "members": _LIST,
+            "texts": _LIST, "ids": _LIST, "seconds": _NUMBER, "members": _LIST,
         },
         ("index", "documents"),
     ),
     "coaia_heal": ({"index": _TEXT, "documents": _TEXT, "place": _TEXT}, ("index", "documents")),
+    "coaia_marks": ({"keys": _LIST, "graves": _LIST}, ("keys", "graves")),
+    "coaia_restore": ({"items": _LIST, "index": _TEXT}, ("items", "index")),
     "coaia_watch": (
-        {"epoch": _TEXT, "offer": _TEXT, "deletions": _TEXT, "after": _TEXT},
-        ("epoch", "offer", "deletions", "after"),
+        {"epoch": _TEXT, "offer": _TEXT, "deletions": _TEXT, "after": _TEXT, "index": _TEXT},
+        ("epoch", "offer", "deletions", "after", "index"),
     ),
     "coaia_status": ({}, ()),
 }  # fmt: skip
@@ -133,12 +141,16 @@ class Calls:
 
     def __init__(self) -> None:
         client = _connect()
-        index = _beside("index").Index(client)
-        self._documents = documents = _beside("documents").Documents(CoaiapyTools(client), client, index)
+        scripts = _beside("scripts").Scripts(client, by_name=type(client) is redis.Redis)
+        healing = _beside("healing").Healing(client)
+        index = _beside("index").Index(client, scripts, healing)
+        self._documents = _beside("documents").Documents(CoaiapyTools(client), client, scripts, index)
+        bulk = _beside("bulk").Bulk(client, scripts, self._documents, index)
+        parts = (self._documents, index, healing, bulk, _beside("health").Health(client))
         self._threads = ThreadPoolExecutor(THREADS)
         self._prompt = _beside("prompt").Prompt(client, self._threads)
         self._verbs: dict[str, Callable[..., Any]] = {
-            name: getattr(index if hasattr(index, name) else documents, name) for name in _SCHEMAS
+            name: next(getattr(part, name) for part in parts if hasattr(part, name)) for name in _SCHEMAS
         }
 
     def listed(self) -> types.ListToolsResult:
@@ -170,7 +182,12 @@ class Calls:
         if not self._documents.asks_one_script(name, arguments):
             return await loop.run_in_executor(self._threads, partial(verb, **arguments))
         question = verb(**arguments)
-        reply = question.then(await self._prompt.ask(question.script, question.keys, question.args))
+        try:
+            reply = question.then(await self._prompt.ask(question.script, question.keys, question.args))
+        except redis.ResponseError:
+            if self._documents.asks_one_script(name, arguments):
+                raise
+            reply = partial(verb, **arguments)  # scripts turn out to be forbidden, and it can do without
         return await loop.run_in_executor(self._threads, reply) if callable(reply) else reply
 
 
@@ -181,7 +198,10 @@ def _connect() -> Any:  # noqa: ANN401  it is untyped
         "decode_responses": True,
         "socket_timeout": timeout,
         "health_check_interval": 30,
+        "retry": Retry(NoBackoff(), 0),  # a write that may have arrived is for the parent to repeat
     }
+    known = inspect.signature(redis.Redis.__init__).parameters
+    options |= {name: value for name, value in OF_NEWER_CLIENTS.items() if name in known}
     if not os.environ["REDIS_URL"].startswith("unix:"):  # whose connection takes no such option
         options["socket_connect_timeout"] = timeout
     if os.environ.get("REDIS_CLUSTER") == "true":
