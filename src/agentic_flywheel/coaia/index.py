@@ -6,70 +6,134 @@ The child loads this file by its path; it imports nothing of this package, there
 # pyright: basic
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.
 
-from typing import Any
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import redis
 
-RECONCILE_UP_TO = 2_000
-"""Keys in a database up to which a listing looks for what the index does not know (about 2 ms), if their number or
-the index's has changed. Larger ones are healed bit by bit (`coaia_heal`)."""
+SLICE_MICROSECONDS = 2_000
+"""How long one script looks through a listing: others who use this Redis wait no longer. Some 2,000 rows."""
 
-HEALED_AT_ONCE = 5_000
-"""Keys, and members of the index, that one step of healing looks at (some 20 ms)."""
+LOOKED_AT_OUTSIDE = 1_000
+"""Rows read at once where what is sought cannot be looked for inside of Redis: some 500 KB."""
 
-HEALED_EVERY_MS = 1_000
-"""From one step to the next, for all machines together: a thousandth of what a Redis can do."""
-
-SEARCHED_AT_ONCE = 2_500
-"""Notes read at once by a search: about a megabyte."""
-
-LOOKED_AT = 20_000
-"""Members that one search for words looks at (some 100 ms); its caller asks on from there."""
-
-# Inside of Redis: to read thousands of notes only to throw them away takes most of a search. For ASCII words, since Lua
-# knows no other letters. ARGV: the first and the last place, how many of the words, the words. The answer: the members
-# that were looked at, then those found and their notes in turn.
-_FILTER = """
-local members = redis.call('ZREVRANGE', KEYS[1], ARGV[1], ARGV[2])
-local found = {}
-if #members == 0 then return {members, found} end
-local notes = redis.call('HMGET', KEYS[2], unpack(members))
-for i, note in ipairs(notes) do
-  if note then
-    local text, has = string.lower(note), 0
-    for word = 4, #ARGV do
-      if string.find(text, ARGV[word], 1, true) then has = has + 1 end
-    end
-    if has >= tonumber(ARGV[3]) then
-      found[#found + 1] = members[i]
-      found[#found + 1] = note
+# Inside of Redis: to read thousands of rows only to throw them away takes most of a search. For ASCII words, since Lua
+# knows no other letters.
+# KEYS: the listing, and its notes if they are on this node.
+# ARGV: score and member to go on behind (or ""), rows that are enough, microseconds, words needed, how many patterns of
+# ids and how many texts follow; those, then words. A text that is not there may be written with escapes.
+# The answer: whether this is the end, the last member that was looked at and its score, then rows: member, score, note.
+_LOOK = """
+local function micros()
+  local ok, seconds = pcall(function() return os.clock() end)
+  if ok then return seconds * 1000000 end
+  local time = redis.pcall('TIME')
+  return time.err and 0 or time[1] * 1000000 + time[2]
+end
+local enough, budget, needed = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local patterns, texts, words = {}, {}, {}
+for i = 8, #ARGV do
+  if #patterns < tonumber(ARGV[6]) then patterns[#patterns + 1] = string.gsub(ARGV[i], '\\1', '\\128-\\191')
+  elseif #texts < tonumber(ARGV[7]) then texts[#texts + 1] = ARGV[i]
+  else words[#words + 1] = ARGV[i] end
+end
+local function named(id)
+  local at = 1
+  for i, pattern in ipairs(patterns) do
+    local anchored = (i == 1 and '^' or '') .. pattern .. (i == #patterns and '$' or '')
+    local first, last = string.find(id, anchored, at)
+    if not first then return false end
+    at = last + 1
+  end
+  return true
+end
+local function fits(note)
+  local escapes
+  for _, text in ipairs(texts) do
+    if not string.find(note, text, 1, true) then
+      if escapes == nil then
+        escapes = string.find(note, '\\\\', 1, true) ~= nil and string.find(note, '\\\\[u/]') ~= nil
+      end
+      if not escapes then return false end
     end
   end
+  if needed == 0 then return true end
+  local lower, has = string.lower(note), 0
+  for _, word in ipairs(words) do
+    if string.find(lower, word, 1, true) then has = has + 1 end
+  end
+  return has >= needed
 end
-return {members, found}
+local place = 0
+if ARGV[2] ~= '' then
+  local score = redis.call('ZSCORE', KEYS[1], ARGV[2])
+  if score and tonumber(score) == tonumber(ARGV[1]) then
+    place = redis.call('ZREVRANK', KEYS[1], ARGV[2]) + 1
+  else  -- It is gone, or was saved since: some that were seen may come again.
+    place = redis.call('ZCOUNT', KEYS[1], '(' .. ARGV[1], '+inf')
+  end
+end
+local began, rows, last, ended = micros(), {}, false, false
+repeat
+  local members = redis.call('ZREVRANGE', KEYS[1], place, place + 99)
+  ended = #members < 100
+  local some = {}
+  for _, member in ipairs(members) do
+    if named(member) then some[#some + 1] = member end
+  end
+  last = members[#members] or last
+  local notes = #some > 0 and KEYS[2] and redis.call('HMGET', KEYS[2], unpack(some)) or {}
+  for i, member in ipairs(some) do
+    if not KEYS[2] or not notes[i] or fits(notes[i]) then
+      rows[#rows + 1] = {member, redis.call('ZSCORE', KEYS[1], member), notes[i] or false}
+      if #rows == enough then
+        ended = ended and member == members[#members]
+        last = member
+        break
+      end
+    end
+  end
+  place = place + #members
+until ended or #rows == enough or micros() - began > budget
+return {ended and 1 or 0, last, last and redis.call('ZSCORE', KEYS[1], last), rows}
 """
 
+# KEYS: the listing. ARGV: score, member.
+_PLACE = "return redis.call('ZADD', KEYS[1], not_after_now(ARGV[1]), ARGV[2])"
+
 Reply = dict[str, Any]
+Row = list[Any]
+"""Member, score, note (none: it has none)."""
+
+
+class Sought(NamedTuple):
+    """What rows must have: words in any case (so many of them), texts as they are written, ids of these patterns."""
+
+    words: Sequence[str]
+    needed: int
+    texts: Sequence[str]
+    ids: Sequence[str]
 
 
 class Index:
-    """The verbs of the listing, over the child's Redis client."""
+    """The verbs of the listing, over the child's Redis client. `healing` looks at a small one as a whole."""
 
-    def __init__(self, client: Any) -> None:  # noqa: ANN401  it is untyped
+    def __init__(self, client: Any, scripts: Any, healing: Any) -> None:  # noqa: ANN401  redis-py; loaded by path
         self._redis = client
-        self._filter = client.register_script(_FILTER) if type(client) is redis.Redis else None  # both keys on one node
-        self._reconciled: dict[str, tuple[int, int]] = {}  # keys and members when all was well
+        self._healing = healing
+        self._look = scripts.of(_LOOK, reads=True)
+        self.place = scripts.of(scripts.NOT_AFTER_NOW + _PLACE)
+        self._one_node = type(client) is redis.Redis  # listing and notes are on it
 
     def coaia_index(self, index: str, member: str, score: int, note: str = "") -> Reply:
-        """Put a member with its note into a listing; without a note take it out."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            if note:
-                pipe.zadd(index, {member: score})
-                pipe.hset(f"{index}:notes", member, note)
-            else:
-                pipe.zrem(index, member)
-                pipe.hdel(f"{index}:notes", member)
-            pipe.execute()
+        """Put a member with its note into a listing, no later than now; without a note take it out."""
+        if note:
+            self.place([index], [score, member])
+            self._redis.hset(f"{index}:notes", member, note)
+        else:
+            self._redis.zrem(index, member)
+            self._redis.hdel(f"{index}:notes", member)
         return {"success": True}
 
     def coaia_recent(
@@ -79,77 +143,71 @@ class Index:
         limit: int = 100,
         before: list[Any] | None = None,
         words: list[str] | None = None,
-        needed: int | None = None,
+        needed: int = 0,
+        texts: list[str] | None = None,
+        ids: list[str] | None = None,
+        seconds: float = 1.0,
         members: list[str] | None = None,
     ) -> Reply:
         """A page of a listing, newest first, older than before ([score, member]).
 
         documents: what the keys of listed documents begin with. In a small database the first page also takes out
-        members whose document is gone, and names up to 100 documents that the listing does not know.
-        words: only members whose note has so many of them as `needed` says, or all, whatever their case.
+        members whose document is gone, and names some documents that the listing does not know.
+        words, needed: only members whose note has so many of the words, whatever their case.
+        texts: only members whose note has all of these JSON strings. ids: only members that the Lua patterns match, one
+        after the other. Of members that have not all of that, some may be among the rows.
+        seconds: how long is looked; `older`, where to go on, may then come with fewer rows than `limit`.
         members: instead of a page, those of these that are listed.
         """
         if members is not None:
             return {"success": True, "entries": self._these(index, members)}
-        unlisted = []
+        until = time.monotonic() + seconds
+        unlisted: list[str] = []
         if before is None:
             try:
-                unlisted = self._reconcile(index, documents)
+                unlisted = self._healing.reconcile(index, documents)
             except redis.RedisError:  # no right to SCAN: the list is served as it is
                 unlisted = []
-        if words:
-            return {"success": True, "unlisted": unlisted} | self._search(index, limit, before, words, needed)
-        entries = self._older(index, before, limit)
-        notes = self._redis.hmget(f"{index}:notes", [m for m, _ in entries]) if entries else []
-        rows = [[member, score, note] for (member, score), note in zip(entries, notes, strict=True)]
+        sought = Sought([word.casefold() for word in words or []], needed, texts or [], ids or [])
+        rows: list[Row] = []
+        place = before
+        while True:
+            began = time.monotonic()
+            ended, place, some = self._slice(index, place, limit - len(rows), sought)
+            rows += some
+            now = time.monotonic()
+            if ended or len(rows) >= limit or now + (now - began) > until:  # the next one would come too late
+                break
         unlisted += [member for member, _, note in rows if note is None]
-        older = [rows[-1][1], rows[-1][0]] if len(rows) == limit else None
-        return {"success": True, "entries": rows, "unlisted": unlisted, "older": older}
+        return {"success": True, "entries": rows, "unlisted": unlisted, "older": None if ended else place}
 
-    def _these(self, index: str, members: list[str]) -> list[list[Any]]:
+    def _slice(
+        self, index: str, before: list[Any] | None, enough: int, sought: Sought
+    ) -> tuple[bool, list[Any] | None, list[Row]]:
+        """Some rows older than `before`, whether there are no more, and else the place that was reached."""
+        inside = self._one_node and all(word.isascii() for word in sought.words)
+        words, needed, texts = (sought.words, sought.needed, sought.texts) if inside else ([], 0, [])
+        at_once = enough if inside or not (sought.words or sought.texts) else max(enough, LOOKED_AT_OUTSIDE)
+        keys = [index, f"{index}:notes"] if inside else [index]
+        args = [*(before or ("", "")), at_once, SLICE_MICROSECONDS, needed, len(sought.ids), len(texts)]
+        answer: Any = self._look(keys, [*args, *sought.ids, *texts, *words])
+        ended, last, last_score, found = answer
+        place = [_score(last_score), last] if last else before
+        rows = [[member, _score(score), note] for member, score, note in found]
+        rows = [row for row in rows if before is None or _is_older(row, before)]
+        if not inside and rows:
+            notes = self._redis.hmget(f"{index}:notes", [member for member, _, _ in rows])
+            rows = [[*row[:2], note] for row, note in zip(rows, notes, strict=True) if _fits(note, sought)]
+            if len(rows) > enough:
+                rows = rows[:enough]
+                ended, place = False, [rows[-1][1], rows[-1][0]]
+        return bool(ended), place, rows
+
+    def _these(self, index: str, members: list[str]) -> list[Row]:
         """The rows of these members, without those that are not listed."""
         notes = self._redis.hmget(f"{index}:notes", members) if members else []
         rows = zip(members, self._scores(index, members), notes, strict=True)
-        return [[member, int(score), note] for member, score, note in rows if score is not None and note is not None]
-
-    def _search(self, index: str, limit: int, before: list[Any] | None, words: list[str], needed: int | None) -> Reply:
-        """A page of the members whose notes have the words: looked for by place, since scores are slow to read."""
-        wanted = [word.casefold() for word in words]
-        needed = len(wanted) if needed is None else needed
-        place = 0
-        if before:
-            rank = self._redis.zrevrank(index, before[1])
-            place = self._redis.zcount(index, f"({before[0]}", "+inf") if rank is None else rank + 1
-        found: list[tuple[str, str]] = []
-        last = ""
-        end = place + LOOKED_AT
-        while len(found) < limit and place < end:
-            members, some = self._having(index, place, wanted, needed)
-            found += some[: limit - len(found)]
-            if len(found) == limit:
-                last = found[-1][0]
-            else:
-                last = members[-1] if members else last
-                place += len(members)
-                if len(members) < SEARCHED_AT_ONCE:
-                    last = ""
-                    break
-        members = [*(member for member, _ in found), *([last] if last else [])]
-        scores = [int(score or 0) for score in self._scores(index, members)]
-        rows = [[member, score, note] for (member, note), score in zip(found, scores[: len(found)], strict=True)]
-        return {"entries": rows, "older": [scores[-1], last] if last else None}
-
-    def _having(self, index: str, place: int, words: list[str], needed: int) -> tuple[list[str], list[tuple[str, str]]]:
-        """Some members from a place on, and those of them whose notes have so many of the words."""
-        end = place + SEARCHED_AT_ONCE - 1
-        if self._filter and all(word.isascii() for word in words):
-            answer: Any = self._filter(keys=[index, f"{index}:notes"], args=[place, end, needed, *words])
-            members, flat = answer
-            return members, [*zip(flat[::2], flat[1::2], strict=True)]
-        members = self._redis.zrevrange(index, place, end)
-        notes = self._redis.hmget(f"{index}:notes", members) if members else []
-        rows = zip(members, notes, strict=True)
-        return members, [(member, note) for member, note in rows if _has((note or "").casefold(), words, needed)]
+        return [[member, _score(score), note] for member, score, note in rows if score is not None and note is not None]
 
     def _scores(self, index: str, members: list[str]) -> list[float | None]:
         """When each of these was saved; nothing for one that is not listed."""
@@ -163,65 +221,22 @@ class Index:
                     pipe.zscore(index, member)
                 return pipe.execute()
 
-    def _older(self, index: str, before: list[Any] | None, count: int) -> list[tuple[str, int]]:
-        """Up to `count` members with their scores, older than before; fewer: there are no more."""
-        if before is None:
-            page = self._redis.zrevrange(index, 0, count - 1, withscores=True)
-            return [(member, int(score)) for member, score in page]
-        found: list[tuple[str, int]] = []
-        offset = 0
-        while len(found) < count:
-            page = self._redis.zrevrangebyscore(index, before[0], "-inf", start=offset, num=count, withscores=True)
-            found += [(m, int(s)) for m, s in page if int(s) < before[0] or m.encode() < before[1].encode()]
-            offset += len(page)
-            if len(page) < count:
-                break
-        return found[:count]
 
-    def coaia_heal(self, index: str, documents: str, place: str = "") -> Reply:
-        """A step of healing: some documents, and members, beyond `place` (the answer of the step before).
-
-        Members whose document is gone are taken out; up to 100 documents that the listing does not know are named.
-        """
-        if not self._redis.set(f"{index}:healing", "1", nx=True, px=HEALED_EVERY_MS):
-            return {"success": True, "place": place, "unlisted": []}
-        at, _, there = place.partition(" ")
-        at, keys = self._redis.scan(int(at or 0), match=f"{documents}*", count=HEALED_AT_ONCE)
-        listed_at, pairs = self._redis.zscan(index, int(there or 0), count=HEALED_AT_ONCE)
-        members = [key[len(documents) :] for key in keys]
-        with self._redis.pipeline(transaction=False) as pipe:
-            for member in members:
-                pipe.zscore(index, member)
-            for member, _ in pairs:
-                pipe.exists(documents + member)
-            answers = pipe.execute() if members or pairs else []
-        scores, stored = answers[: len(members)], answers[len(members) :]
-        for (member, _), is_stored in zip(pairs, stored, strict=True):
-            if not is_stored:
-                self.coaia_index(index, member, 0)
-        unlisted = [member for member, score in zip(members, scores, strict=True) if score is None]
-        return {"success": True, "place": f"{at} {listed_at}", "unlisted": unlisted[:100]}
-
-    def _reconcile(self, index: str, documents: str) -> list[str]:
-        """Take out members whose document is gone; documents that the listing does not know."""
-        size = self._redis.dbsize()
-        counts = (size, self._redis.zcard(index))
-        if size > RECONCILE_UP_TO or counts == self._reconciled.get(index):
-            return []
-        stored = {
-            key[len(documents) :] for key in self._redis.scan_iter(match=f"{documents}*", count=1000, _type="string")
-        }
-        listed = set(self._redis.zrange(index, 0, -1))
-        for member in listed - stored:
-            if not self._redis.exists(documents + member):  # a scan may miss a key that was written meanwhile
-                self.coaia_index(index, member, 0)
-        unlisted = sorted(stored - listed)[:100]
-        if not unlisted and listed <= stored:
-            self._reconciled[index] = counts
-        return unlisted
+def _score(score: str | float) -> int:
+    return int(float(score))
 
 
-def _has(text: str, words: list[str], needed: int) -> bool:
-    if needed == len(words):
-        return all(word in text for word in words)
-    return sum(word in text for word in words) >= needed
+def _is_older(row: Row, before: list[Any]) -> bool:
+    """Whether a row comes behind that place in the order of a listing: by score, then by the bytes of the member."""
+    return (row[1], row[0].encode()) < (before[0], before[1].encode())
+
+
+def _fits(note: str | None, sought: Sought) -> bool:
+    """Whether a note may have what is sought; one that is missing may."""
+    if note is None:
+        return True
+    escapes = "\\u" in note or "\\/" in note
+    if not escapes and not all(text in note for text in sought.texts):
+        return False
+    text = note.casefold()
+    return sum(word in text for word in sought.words) >= sought.needed
