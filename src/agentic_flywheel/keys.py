@@ -15,8 +15,9 @@ Ids stand in keys as they are. Only where another part follows (history and revi
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from agentic_flywheel.errors import InvalidArgument
 
@@ -48,6 +49,12 @@ def check_id(value: str, name: str) -> str:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
             raise InvalidArgument(f"{rule}; it has U+{ord(character):04X} at position {position}.")
     return value
+
+
+def other_spellings(session_id: str) -> list[str]:
+    """The ids that look the same and are others: é may be one character or two."""
+    forms = {unicodedata.normalize(form, session_id) for form in ("NFC", "NFD")} - {session_id}
+    return sorted(form for form in forms if len(form) <= MAX_ID_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +130,7 @@ def glob(pattern: str) -> Callable[[str], bool]:
     its `stringmatchlen` does: the bracket ends with the pattern, the range is turned round.
     """
     pieces = _pieces(pattern)
-    expressions = [re.compile("".join(piece), re.DOTALL) for piece in pieces]
+    expressions = [re.compile("".join(one.expression for one in piece), re.DOTALL) for piece in pieces]
     if len(pieces) == 1:
         return lambda text: bool(expressions[0].fullmatch(text))
     (first, *middle, last), tail = expressions, len(pieces[-1])
@@ -138,43 +145,87 @@ def glob(pattern: str) -> Callable[[str], bool]:
     return matches
 
 
-def _pieces(pattern: str) -> list[list[str]]:
-    """The pattern split at its stars; each piece a list of expressions for one character."""
-    pieces: list[list[str]] = [[]]
+def lua_patterns(pattern: str) -> list[str]:
+    r"""The same for UTF-8 in Lua 5.1: to be found one after the other, the first at the start, the last at the end.
+
+    They match every id that the glob matches, and a few others where a bracket holds more than ASCII. `\1` stands for
+    the bytes `\128-\191`, which go on with a character and cannot be sent as text. Empty: every id matches.
+    """
+    if pattern == "*":
+        return []
+    pieces = _pieces(pattern)
+    if sum(map(len, pieces)) > MAX_ID_LENGTH:
+        return [_NO_BYTE]
+    first, *others = ["".join(one.lua for one in piece) for piece in pieces]
+    return [first, *(each for each in others[:-1] if each), *others[-1:]]
+
+
+class _One(NamedTuple):
+    """What matches one character of a text: as a regular expression, and as a pattern of Lua."""
+
+    expression: str
+    lua: str
+
+
+_NO_BYTE = "%z"
+"""No id has a zero byte."""
+
+_ANY = _One(".", "[^\1][\1]*")
+
+
+def _pieces(pattern: str) -> list[list[_One]]:
+    """The pattern split at its stars; each piece matches as many characters as it has parts."""
+    pieces: list[list[_One]] = [[]]
     i = 0
     while i < len(pattern):
         character = pattern[i]
         if character == "*":
             pieces.append([])
         elif character == "?":
-            pieces[-1].append(".")
+            pieces[-1].append(_ANY)
         elif character == "[":
             i, bracket = _bracket(pattern, i + 1)
             pieces[-1].append(bracket)
         else:
             if character == "\\" and i + 1 < len(pattern):
                 i += 1
-            pieces[-1].append(re.escape(pattern[i]))
+            pieces[-1].append(_One(re.escape(pattern[i]), _lua_escaped(pattern[i])))
         i += 1
     return pieces
 
 
-def _bracket(pattern: str, i: int) -> tuple[int, str]:
+def _bracket(pattern: str, i: int) -> tuple[int, _One]:
     """The character class that begins behind `[`: the position of its last character, and the class."""
     negated = pattern[i : i + 1] == "^"
     i += negated
-    members: list[str] = []
+    ranges: list[tuple[str, str]] = []
     while i < len(pattern) and pattern[i] != "]":
         if pattern[i] == "\\" and i + 1 < len(pattern):
             i += 1
-            members.append(re.escape(pattern[i]))
+            ranges.append((pattern[i], pattern[i]))
         elif i + 2 < len(pattern) and pattern[i + 1] == "-":
             low, high = sorted((pattern[i], pattern[i + 2]))
-            members.append(f"{re.escape(low)}-{re.escape(high)}")
+            ranges.append((low, high))
             i += 2
         else:
-            members.append(re.escape(pattern[i]))
+            ranges.append((pattern[i], pattern[i]))
         i += 1
-    if not members:
-        return i, "." if negated else r"(?!)"
-    return i, f"[{'^' if negated else ''}{''.join(members)}]"
+    if not ranges:
+        return i, _ANY if negated else _One(r"(?!)", _NO_BYTE)
+    expression = "".join(f"{re.escape(low)}-{re.escape(high)}" for low, high in ranges)
+    return i, _One(f"[{'^' if negated else ''}{expression}]", _lua_class(ranges, negated=negated))
+
+
+def _lua_class(ranges: Sequence[tuple[str, str]], *, negated: bool) -> str:
+    if not all(high.isascii() for _, high in ranges):
+        return _ANY.lua
+    codes = {code for low, high in ranges for code in range(ord(low), ord(high) + 1)}
+    members = "".join(_lua_escaped(chr(code)) for code in sorted(codes))
+    return f"[^{members}\1][\1]*" if negated else f"[{members}]"
+
+
+def _lua_escaped(character: str) -> str:
+    """A character that stands for itself; a control character, which no id has, may stand for others."""
+    if character in ("\0", "\1"):
+        return _NO_BYTE
+    return f"%{character}" if character.isascii() and not character.isalnum() else character

@@ -1,5 +1,6 @@
 """Lists: which sessions a caller asked for, what of each is shown, and the cursor to the next page."""
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -13,8 +14,17 @@ from agentic_flywheel.codec import kept_until_in
 from agentic_flywheel.errors import Damaged, InvalidArgument
 from agentic_flywheel.jsontext import JSONObject, load_object
 from agentic_flywheel.keys import glob
-from agentic_flywheel.keyvalue import Entry
+from agentic_flywheel.keyvalue import Entry, Filter
+from agentic_flywheel.places import Places
 from agentic_flywheel.wording import words_in
+
+MANY_WORDS = 3
+"""From so many words on one may be missing: it was misspelt, or is remembered from elsewhere."""
+
+READ_AT_ONCE = 200
+"""Rows that are read in one go: some 2 ms."""
+
+UNFINISHED = "Not all of the list could be looked through in time: next_cursor goes on there."
 
 SOON = timedelta(days=1)
 """Sessions that expire within this are named so: resuming one lets it live on."""
@@ -36,35 +46,62 @@ class Wanted:
         return words_in(self.query)
 
     @property
-    def everything(self) -> bool:
-        """Whether every session is wanted."""
-        return self == Wanted()
+    def filter(self) -> Filter:
+        """What of this a place can tell for itself, so that it need not give every row."""
+        words = self.words
+        texts = [text for text in (self.status, self.user_id, *self.tags) if text]
+        return Filter(words, len(words) - (len(words) >= MANY_WORDS), texts, self.pattern)
 
-    def rows(self, entries: Sequence[Entry], now: datetime) -> list[tuple[Entry, JSONObject]]:
-        """The rows of those entries that are wanted, whatever the query, and have not expired.
+    def fitting(self, entries: Sequence[Entry], now: datetime) -> list["Row"]:
+        """The rows of those entries that are wanted, whatever the query; those too that have expired by our clock.
 
         One that will have within `SOON` says so: `expires_soon`.
         """
         fits = glob(self.pattern)
-        rows: list[tuple[Entry, JSONObject]] = []
+        rows: list[Row] = []
         for entry in entries:
             try:
                 row = load_object(entry.note, "a listing row")
             except Damaged:
                 continue
-            kept_until = kept_until_in({"kept_until": row.get("expires_at")})
             if (
-                not expired(kept_until, now)
-                and fits(entry.member)
+                fits(entry.member)
                 and (not self.user_id or row.get("user_id") == self.user_id)
                 and (not self.status or row.get("status") == self.status)
                 and set(self.tags) <= set(_tags(row))
             ):
+                kept_until = kept_until_in({"kept_until": row.get("expires_at")})
                 row["id"] = entry.member  # whoever shares the Redis may have written anything there
+                if entry.here_alone:
+                    row["scope"] = "this machine"
                 if expired(kept_until, now + SOON):
                     row["expires_soon"] = True
-                rows.append((entry, row))
+                rows.append(Row(entry, row, expired(kept_until, now)))
         return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a list as it is shown, and whether it has expired by the clock of this machine."""
+
+    entry: Entry
+    shown: JSONObject
+    over: bool
+
+
+async def living_rows(
+    places: Places, wanted: Wanted, entries: Sequence[Entry], now: datetime, bound: float
+) -> list[Row]:
+    """The rows of those entries that are wanted, whatever the query, and have not expired: where Redis is, it knows.
+
+    They are read a part at a time, so that others are served in between.
+    """
+    rows: list[Row] = []
+    for first in range(0, len(entries), READ_AT_ONCE):
+        rows += wanted.fitting(entries[first : first + READ_AT_ONCE], now)
+        await asyncio.sleep(0)
+    alive = await places.still_stored([row.entry.member for row in rows if row.over], bound)
+    return [row for row in rows if not row.over or row.entry.member in alive]
 
 
 def shown_text(row: JSONObject) -> str:
@@ -78,9 +115,9 @@ def _tags(row: JSONObject) -> list[str]:
     return [tag for tag in cast("list[object]", tags) if isinstance(tag, str)] if isinstance(tags, list) else []
 
 
-def write_cursor(entry: Entry) -> str:
-    """The cursor to what comes after this entry."""
-    return _written([entry.saved_at, entry.member])
+def write_cursor(place: tuple[int, str]) -> str:
+    """The cursor to what comes behind this place in the list."""
+    return _written([*place])
 
 
 def read_cursor(cursor: str) -> tuple[int, str]:
@@ -91,29 +128,50 @@ def read_cursor(cursor: str) -> tuple[int, str]:
 
     """
     match _read(cursor):
-        case [int(saved_at), str(member)] if saved_at is not True and saved_at is not False and 0 <= saved_at < 2**63:
+        case [int(saved_at), str(member)] if _is_time(saved_at):
             return saved_at, member
         case _:
             raise InvalidArgument(_FOREIGN)
 
 
-def write_place(offset: int, last: str, wanted: Wanted) -> str:
-    """The cursor to what comes after so many that were found, the `last` of which had this id."""
-    return _written([offset, last, _question(wanted)])
+@dataclass(frozen=True, slots=True)
+class FoundPlace:
+    """Where a page of what was found begins: behind so many, the `last` of which had this id.
+
+    `start` is the place in the list from which on it was looked through for them (`None`: its beginning).
+    """
+
+    offset: int = 0
+    last: str = ""
+    start: tuple[int, str] | None = None
 
 
-def read_place(cursor: str, wanted: Wanted) -> tuple[int, str]:
-    """How many that were found come before, and the id of the last of them.
+def write_place(place: FoundPlace, wanted: Wanted) -> str:
+    """The cursor to that place."""
+    return _written([place.offset, place.last, _question(wanted), *(place.start or ())])
+
+
+def read_place(cursor: str, wanted: Wanted) -> FoundPlace:
+    """The place that a cursor names.
 
     Raises:
         InvalidArgument: it is no cursor of a search for the same.
 
     """
     match _read(cursor):
-        case [int(offset), str(last), str(question)] if 0 <= offset < 2**31 and question == _question(wanted):
-            return offset, last
+        case [int(offset), str(last), str(question)]:
+            place = FoundPlace(offset, last)
+        case [int(offset), str(last), str(question), int(saved_at), str(member)] if _is_time(saved_at):
+            place = FoundPlace(offset, last, (saved_at, member))
         case _:
             raise InvalidArgument(_FOREIGN)
+    if question != _question(wanted) or not 0 <= offset < 2**31:
+        raise InvalidArgument(_FOREIGN)
+    return place
+
+
+def _is_time(value: int) -> bool:
+    return not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def _question(wanted: Wanted) -> str:

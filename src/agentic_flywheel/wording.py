@@ -4,6 +4,12 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+MOST_WORDS = 16
+"""Words that one search looks for; each is looked for in all that there is."""
+
+MOST_TYPED = 20_000
+"""Characters of a query that are looked at."""
+
 SHORTEST_STEM = 4
 """Letters that are left of a word at least when its ending is left aside."""
 
@@ -23,9 +29,13 @@ _WORD = re.compile(r"\w+")
 
 
 def words_in(query: str) -> list[str]:
-    """The words of what was typed, each once; signs that stand alone are none, unless there is nothing else."""
-    typed = list(dict.fromkeys(query.lower().split()))
-    return [word for word in typed if _WORD.search(word)] or typed
+    """The words of what was typed, each once; signs that stand alone are none, unless there is nothing else.
+
+    Of many the longest count: a whole paragraph looks for what is rare in it.
+    """
+    typed = list(dict.fromkeys(query[:MOST_TYPED].lower().split()))
+    words = [word for word in typed if _WORD.search(word)] or typed
+    return words if len(words) <= MOST_WORDS else sorted(words, key=len, reverse=True)[:MOST_WORDS]
 
 
 def beginnings(word: str) -> list[str]:
