@@ -1,6 +1,8 @@
 """A list costs a page, however large the Redis is, and is still right: what drifts from it is found."""
 
+import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -25,7 +27,10 @@ def large(redis: RedisServer, server_env: dict[str, str]) -> Iterator[WireServer
             pipe.set(f"{redis.prefix}:filler:{number}", "")
         pipe.execute()
     with WireServer(server_env) as server:
-        yield server.warm()
+        server.warm()
+        # Until a machine has looked at a Redis for the first time, it puts back what is not there.
+        wait_until(lambda: redis.get(Keys(redis.prefix).epoch), what="its first look")
+        yield server
 
 
 def ids(server: WireServer, **wanted: str | int) -> list[str]:
@@ -42,11 +47,15 @@ def test_a_session_that_somebody_else_wrote_is_listed_within_seconds(large: Wire
 
 
 def test_a_session_that_is_gone_leaves_the_list_within_seconds(large: WireServer, redis: RedisServer):
-    for name in ("stays", "goes"):
-        large.call("save_session", session_id=name, history=turns("hello"))
-    assert ids(large) == ["goes", "stays"]
+    """One that this machine has no copy of: what it has would be put back."""
+    keys, session = Keys(redis.prefix), UniversalSession("goes", BackendType.CUSTOM)
+    large.call("save_session", session_id="stays", history=turns("hello"))
     with redis.client() as client:
-        client.delete(Keys(redis.prefix).session("goes"))
+        client.set(keys.session("goes"), encode(Document(session, 1, session.updated_at, None)))
+        client.zadd(keys.index, {"goes": 1})
+        client.hset(f"{keys.index}:notes", "goes", '{"id":"goes"}')
+        assert ids(large) == ["stays", "goes"]
+        client.delete(keys.session("goes"))
     wait_until(lambda: ids(large) == ["stays"], within=HEALED_WITHIN, what="it to leave the list")
 
 
@@ -70,3 +79,28 @@ def test_words_find_the_one_session_among_thousands_whatever_their_case(large: W
     assert [row["id"] for row in page["sessions"] + rest["sessions"]] == [
         f"s{n}" for n in range(MANY - 1, MANY - 2001, -1)
     ]
+
+
+def test_what_redis_holds_is_listed_whatever_the_clock_of_this_machine_says(
+    server_env: dict[str, str], redis: RedisServer
+):
+    keys = Keys(redis.prefix)
+    with WireServer(server_env) as server:
+        server.warm()
+        for name in ("alive", "over"):
+            server.call("save_session", session_id=name, history=turns("hello"), ttl_seconds=3600)
+        with redis.client() as client:  # as a machine sees them whose clock is two hours ahead
+            for name in ("alive", "over"):
+                row = json.loads(client.hget(f"{keys.index}:notes", name))
+                row["expires_at"] = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+                client.hset(f"{keys.index}:notes", name, json.dumps(row))
+        assert ids(server) == ["over", "alive"]
+        assert ids(server, query="hello") == ["over", "alive"]
+        assert server.call("resume_session")["session"]["id"] == "over"
+        with redis.client() as client, client.pipeline(transaction=False) as pipe:
+            pipe.delete(keys.session("over"))
+            for number in range(MANY):  # so that the list is not compared with what is stored at once
+                pipe.set(f"{redis.prefix}:filler:{number}", "")
+            pipe.execute()
+        assert ids(server) == ["alive"]
+        assert server.call("resume_session")["session"]["id"] == "alive"

@@ -1,9 +1,11 @@
 """Which rows a list shows, and the cursor to its next page."""
 
+import asyncio
 import base64
 import json
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -12,7 +14,16 @@ from hypothesis import strategies as st
 from agentic_flywheel.codec import iso
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.keyvalue import Entry
-from agentic_flywheel.listing import Wanted, read_cursor, write_cursor
+from agentic_flywheel.listing import (
+    READ_AT_ONCE,
+    FoundPlace,
+    Wanted,
+    living_rows,
+    read_cursor,
+    read_place,
+    write_cursor,
+    write_place,
+)
 
 from .conftest import Clock
 
@@ -51,28 +62,64 @@ ROWS = [
     ids=repr,
 )
 def test_a_list_shows_what_was_asked_for_in_the_order_of_the_entries(clock: Clock, wanted: Wanted, shown: list[str]):
-    rows = wanted.rows(ROWS, clock())
-    assert [each.member for each, _ in rows] == shown
-    assert [row["id"] for _, row in rows] == shown
+    rows = wanted.fitting(ROWS, clock())
+    assert [row.entry.member for row in rows] == shown
+    assert [row.shown["id"] for row in rows] == shown
 
 
-def test_the_expired_are_hidden_from_the_moment_on(clock: Clock):
+class Holding:
+    """Places of which Redis, if there is one, holds these sessions."""
+
+    def __init__(self, *members: str) -> None:
+        self.members = {*members}
+        self.asked: list[Sequence[str]] = []
+
+    async def still_stored(self, members: Sequence[str], _bound: float) -> set[str]:
+        self.asked.append(members)
+        return self.members & {*members}
+
+
+async def test_the_expired_are_hidden_from_the_moment_on_unless_redis_holds_them(clock: Clock):
+    async def living(places: Any) -> list[str]:
+        return [row.entry.member for row in await living_rows(places, Wanted(), [brief, *ROWS], clock(), 1.0)]
+
     brief = entry("brief", expires_at=iso(clock() + timedelta(seconds=1)))
-    assert len(Wanted().rows([brief], clock())) == 1
-    assert Wanted().rows([brief], clock.move(seconds=1)) == []
+    everybody = ["brief", *(each.member for each in ROWS)]
+    assert await living(Holding()) == everybody
+    clock.move(seconds=1)
+    assert await living(Holding()) == everybody[1:]
+    places = Holding("brief")
+    assert await living(places) == everybody, "its clock is right, and ours is ahead"
+    assert places.asked == [["brief"]], "nobody asks for those that live by our clock as well"
+
+
+async def test_others_are_served_while_the_rows_of_a_large_page_are_read(clock: Clock):
+    served = 0
+
+    async def serve() -> None:
+        nonlocal served
+        while True:
+            served += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(serve())
+    rows = await living_rows(cast("Any", Holding()), Wanted(), [entry(f"s{n}") for n in range(1_000)], clock(), 1.0)
+    other.cancel()
+    assert len(rows) == 1_000
+    assert served >= 1_000 // READ_AT_ONCE
 
 
 def test_what_expires_within_a_day_says_so(clock: Clock):
     entries = [entry("brief", expires_at=iso(clock() + timedelta(hours=23))), *ROWS,
                entry("long", expires_at=iso(clock() + timedelta(hours=25)))]  # fmt: skip
-    rows = [row for _, row in Wanted().rows(entries, clock())]
+    rows = [row.shown for row in Wanted().fitting(entries, clock())]
     assert [row["id"] for row in rows if row.get("expires_soon")] == ["brief"]
 
 
 @pytest.mark.parametrize("note", ["", "not ours", "[]", "null", '{"a": NaN}'])
 def test_a_row_that_cannot_be_read_is_left_out(clock: Clock, note: str):
-    rows = Wanted().rows([Entry("p:index", "x", 1, note), ROWS[0]], clock())
-    assert [each.member for each, _ in rows] == ["alpha"]
+    rows = Wanted().fitting([Entry("p:index", "x", 1, note), ROWS[0]], clock())
+    assert [row.entry.member for row in rows] == ["alpha"]
 
 
 @pytest.mark.parametrize(
@@ -80,13 +127,31 @@ def test_a_row_that_cannot_be_read_is_left_out(clock: Clock, note: str):
 )
 @pytest.mark.parametrize("wanted", [Wanted(), Wanted(tags=["a"])], ids=repr)
 def test_a_row_of_another_shape_does_not_break_the_list(clock: Clock, wanted: Wanted, note: str):
-    rows = wanted.rows([Entry("p:index", "x", 1, note), entry("x y", tags=["a"])], clock())
-    assert "x y" in [each.member for each, _ in rows]
+    rows = wanted.fitting([Entry("p:index", "x", 1, note), entry("x y", tags=["a"])], clock())
+    assert "x y" in [row.entry.member for row in rows]
 
 
 @given(st.integers(0, 2**53), st.text(min_size=1, max_size=20))
 def test_a_cursor_names_the_place_that_it_was_made_for(saved_at: int, member: str):
-    assert read_cursor(write_cursor(Entry("i", member, saved_at))) == (saved_at, member)
+    assert read_cursor(write_cursor((saved_at, member))) == (saved_at, member)
+
+
+PLACES = st.builds(
+    FoundPlace,
+    st.integers(0, 2**31 - 1),
+    st.text(max_size=20),
+    st.none() | st.tuples(st.integers(0, 2**53), st.text(min_size=1, max_size=20)),
+)
+
+
+@given(PLACES)
+def test_a_cursor_of_a_search_names_its_place_to_the_same_search_alone(place: FoundPlace):
+    cursor = write_place(place, Wanted(query="a b"))
+    assert read_place(cursor, Wanted(query="a b")) == place
+    with pytest.raises(InvalidArgument, match="next_cursor"):
+        read_place(cursor, Wanted(query="b"))
+    with pytest.raises(InvalidArgument, match="next_cursor"):
+        read_cursor(cursor)
 
 
 def encoded(value: object) -> str:
@@ -101,6 +166,8 @@ def encoded(value: object) -> str:
 def test_a_foreign_cursor_is_refused_with_what_to_pass(cursor: str):
     with pytest.raises(InvalidArgument, match="next_cursor"):
         read_cursor(cursor)
+    with pytest.raises(InvalidArgument, match="next_cursor"):
+        read_place(cursor, Wanted(query="a"))
 
 
 @given(st.text(max_size=30))
