@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.wording import BEFORE, BEHIND, _folded, beginnings, excerpt, variants, words_in
+from agentic_flywheel.wording import BEFORE, BEHIND, MOST_WORDS, _folded, beginnings, excerpt, variants, words_in
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 
@@ -71,3 +71,13 @@ def test_an_excerpt_holds_only_what_was_said(text: str, words: list[str]):
 @given(TEXT)
 def test_folding_leaves_every_character_in_its_place(text: str):
     assert len(_folded(text)) == len(text)
+
+
+def test_of_very_many_words_the_longest_count():
+    words = [f"{'w' * (number % 40)}{number}" for number in range(1_000)]
+    longest = sorted(words, key=len, reverse=True)[:MOST_WORDS]
+    assert words_in(" ".join(words)) == longest
+    assert words_in(" ".join(words[:MOST_WORDS])) == words[:MOST_WORDS], (
+        "few stay in the order in which they were typed"
+    )
+    assert words_in("x " * 10**7 + "too late") == ["x"]
