@@ -12,7 +12,9 @@
     └── Unavailable         a place did not answer: what it holds is unknown
         ├── StashUnavailable
         │   ├── StashSilent        it said nothing in time: asking again would only wait again
-        │   └── StashRefused       it answered, and does not take this now
+        │   ├── StashUnreached     no connection to it could be opened: nothing was sent
+        │   ├── StashRefused       it answered, and does not take this now
+        │   └── Unfinished         it was asked for more than there was time for; carries what was found
         ├── JournalUnavailable
         └── Disabled        persistence is switched off altogether
 
@@ -110,8 +112,20 @@ class StashSilent(StashUnavailable):
     """Nothing was heard within the bound; until a probe is answered, nobody else should wait for it."""
 
 
+class StashUnreached(StashUnavailable):
+    """No connection to Redis could be opened, so that nothing of this was sent."""
+
+
 class StashRefused(StashUnavailable):
     """Redis answered that it does not take this now: full, read-only, loading, or without the right."""
+
+
+class Unfinished(StashUnavailable):
+    """Not all was looked through in time; `found` is what was."""
+
+    def __init__(self, message: str, found: list[str]) -> None:
+        super().__init__(message)
+        self.found = found
 
 
 class JournalUnavailable(Unavailable):

@@ -1,5 +1,6 @@
 """A place by its name. The children live as long as the module's event loop; keys are each test's own."""
 
+import asyncio
 import shlex
 import uuid
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from ..support.redis_server import NOBODY_LISTENS, RedisServer
 from ..support.stock import StockEnvironment
 from .places import DictPlace, JournalPlace, Place, utc_now
 
+STARTED_WITHIN = 30.0  # seconds, on two cores that run much else
 SECONDS = 5.0  # the bound of one operation: generous, since two cores run it all
 
 
@@ -32,6 +34,7 @@ async def child(
     env = child_environment({}, home.path, redis_url=redis_url, cluster=cluster, socket_timeout=2.0)
     client = CoaiaClient(child_command(shlex.split(command), ""), env, home, fair_seconds=SECONDS / 2)
     try:
+        await client.ready(asyncio.get_running_loop().time() + STARTED_WITHIN)
         yield client
     finally:
         await client.aclose()
@@ -89,6 +92,8 @@ async def place(
     lost_own_child: CoaiaClient,
     lost_cluster_child: CoaiaClient,
     lost_stock_child: CoaiaClient,
+    worker_redis: RedisServer,
+    worker_cluster: RedisCluster,
 ) -> AsyncIterator[Place]:
     """The place that the suite names. A child is started by the first who calls it."""
     (tmp_path / "file").write_text("not a folder")
@@ -108,6 +113,7 @@ async def place(
     }
     chosen = places[request.param]
     keys = Keys(f"contract-{uuid.uuid4().hex[:12]}")
-    yield Place(Stash(chosen, keys, SECONDS, utc_now) if isinstance(chosen, CoaiaClient) else chosen, keys)
+    kv = Stash(chosen, keys, SECONDS, utc_now) if isinstance(chosen, CoaiaClient) else chosen
+    yield Place(kv, keys, worker_cluster.node_of if chosen is cluster_child else lambda _key: worker_redis)
     journal.close()
     journal_below_a_file.close()

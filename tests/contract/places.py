@@ -11,6 +11,8 @@ from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.keyvalue import Entry, Outcome, Write
 
+from ..support.redis_server import RedisServer
+
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
@@ -22,6 +24,7 @@ class Place:
 
     kv: Any  # KeyValue; on most places Recent as well
     keys: Keys
+    redis_of: Callable[[str], RedisServer]  # the Redis that has a key, where there is one
 
 
 class DictPlace:

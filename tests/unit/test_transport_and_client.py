@@ -15,7 +15,7 @@ import pytest
 
 from agentic_flywheel.coaia.child import ChildFolder, child_command, child_environment
 from agentic_flywheel.coaia.client import CoaiaClient
-from agentic_flywheel.errors import InvalidArgument, StashUnavailable
+from agentic_flywheel.errors import InvalidArgument, StashRefused, StashUnavailable
 
 from ..support.processes import alive, kill, wait_gone
 from ..support.waiting import eventually
@@ -77,6 +77,10 @@ for line in sys.stdin:
             continue
         elif key == "die":
             os._exit(1)
+        elif key == "refuse":
+            error = {"code": params["arguments"]["value"], "message": "the value that was sent is too long"}
+            out(json.dumps({"jsonrpc": "2.0", "id": request, "error": error}).encode() + b"\n")
+            continue
         elif key == "close stdin":
             reply(request, {"content": [{"type": "text", "text": "pong"}]})
             os.close(0)
@@ -220,6 +224,27 @@ async def test_a_child_that_does_not_answer_is_bounded_and_replaced(opened: Open
         assert time.monotonic() - began < 2
         assert int(await child.ask("pid")) != first
         await eventually(lambda: not alive(first), what="the end of the deaf child")
+        assert child.client.state.generation == 2
+
+
+@pytest.mark.parametrize("code", [-32602, -32601, -32600, -32001, 0, 1, -31999])
+async def test_a_call_that_a_child_refuses_costs_it_nothing(opened: OpenChild, code: int):
+    async with opened() as child:
+        pid = await child.ask("pid")
+        with pytest.raises(StashRefused, match=f"refused coaia_fetch .error {code}.") as refusal:
+            await child.ask("refuse", value=code)
+        assert "too long" not in str(refusal.value), "a child may repeat what was said in a session"
+        assert await child.ask("pid") == pid
+        assert child.client.state.generation == 1
+
+
+@pytest.mark.parametrize("code", [-32000, -32603])
+async def test_a_child_that_is_broken_is_replaced(opened: OpenChild, code: int):
+    async with opened() as child:
+        await child.ask("pid")
+        with pytest.raises(StashUnavailable):
+            await child.ask("refuse", value=code)
+        assert await child.ask("echo", value="well") == "well"
         assert child.client.state.generation == 2
 
 

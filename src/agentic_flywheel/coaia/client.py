@@ -15,11 +15,12 @@ from typing import Any, Literal, cast
 from mcp import ClientSession, MCPError
 from mcp.shared.dispatcher import CallOptions
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
+from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR
 from pydantic_core import PydanticSerializationError
 
 from agentic_flywheel.coaia.child import ChildFolder
 from agentic_flywheel.coaia.transport import ChildTransport
-from agentic_flywheel.errors import InvalidArgument, StashSilent, StashUnavailable
+from agentic_flywheel.errors import InvalidArgument, StashRefused, StashSilent, StashUnavailable
 from agentic_flywheel.jsontext import JSONObject
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,9 @@ CLOSE_SECONDS = 1.0
 
 STEADY_SECONDS = 10.0
 """A child that served this long was a good one: the next failure starts the back-off anew."""
+
+BROKEN = (CONNECTION_CLOSED, INTERNAL_ERROR)
+"""JSON-RPC errors after which a child is replaced; any other one is its refusal of that call."""
 
 LEFT_ALONE: CallOptions = {"cancel_on_abandon": False}
 """A request that nobody waits for any more is not cancelled: that can kill the stock child."""
@@ -158,6 +162,7 @@ class CoaiaClient:
 
         Raises:
             StashUnavailable: no answer; whether the verb had its effect is unknown.
+            StashRefused: the child answered that it does not do this.
             InvalidArgument: an argument is nothing that JSON can carry.
 
         """
@@ -182,7 +187,12 @@ class CoaiaClient:
             raise StashSilent(silence) from None
         except PydanticSerializationError as exc:  # nothing was sent
             raise InvalidArgument(f"{verb} was given something that JSON cannot carry.") from exc
-        except (MCPError, RuntimeError, ValueError) as exc:
+        except MCPError as exc:
+            if exc.error.code not in BROKEN:  # its words may be those of the session
+                raise StashRefused(f"The coaia child refused {verb} (error {exc.error.code}).") from exc
+            self.replace(generation, f"connection lost (error {exc.error.code})")
+            raise StashUnavailable(f"The coaia child broke off at {verb}.") from exc
+        except (RuntimeError, ValueError) as exc:
             self.replace(generation, f"connection lost ({type(exc).__name__})")
             raise StashUnavailable(f"The coaia child broke off at {verb}.") from exc
         finally:

@@ -9,18 +9,36 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
 from uuid import uuid4
 
 from agentic_flywheel.coaia.client import CoaiaClient
 from agentic_flywheel.codec import load, revision_in, tombstone_of
-from agentic_flywheel.errors import Damaged, NewerSchema, StashRefused, StashSilent, StashUnavailable
+from agentic_flywheel.errors import (
+    Damaged,
+    NewerSchema,
+    StashRefused,
+    StashSilent,
+    StashUnavailable,
+    StashUnreached,
+    Unfinished,
+)
 from agentic_flywheel.jsontext import JSONObject, dumps
-from agentic_flywheel.keys import Keys, glob_escape
-from agentic_flywheel.keyvalue import Entry, Outcome, Write, marks
+from agentic_flywheel.keys import Keys, glob_escape, lua_patterns
+from agentic_flywheel.keyvalue import (
+    EVERY_ROW,
+    MARKED,
+    Append,
+    Entry,
+    Filter,
+    Outcome,
+    Write,
+    marks,
+    revision_at_head,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -33,15 +51,32 @@ SPLICED_FROM = 4096
 REFUSALS_KEPT = 100
 """Keys of which it is known why their last write was refused."""
 
+UNREADABLE = 2**62
+"""A revision above all others: what is there must never be overwritten."""
+
+MARKS_AT_ONCE = 500
+"""Keys whose marks one call asks for: its answer has some 300 KB, read in a few ms."""
+
+RESTORED_AT_ONCE = 1_000_000
+"""Characters of documents that one call puts back; a larger document goes alone."""
+
 NONSENSE = "The coaia child answered something that makes no sense."
 
 KEYS_LISTED = 1_000_000
 """Keys asked for at the most: those of one session, or all of a prefix when Redis was started again."""
 
+LOOKED_FOR = 0.6
+"""The part of the time left in which the child looks for a page: its answer still has to come here."""
+
 LEAST_SCAN_SECONDS = 0.05
 """What a scan is given at least: some 50,000 keys."""
 
-_WRITES = frozenset({"coaia_commit", "coaia_tash", "coaia_drop"})
+_WRITES = frozenset({"coaia_commit", "coaia_tash"})
+
+_READS = frozenset({"coaia_read", "coaia_fetch", "coaia_marks", "coaia_recent"})
+
+LARGE_WRITE = 256 * 1024
+"""Characters of a write whose refusal tells nothing of others: it may be refused for its size."""
 
 MIRROR_LIMIT = 4 * 2**20
 """Bytes of a document that a mirror child is given; the stock one holds up everybody else for larger ones."""
@@ -52,6 +87,9 @@ BYTES_A_SECOND = 1_000_000
 
 TRANSIENT = re.compile(r"Error \d|Connection|closed|reset|refused|timed? ?out", re.IGNORECASE)
 """Redis errors that tell of the way to Redis; all others are its own answers (redis-py 4.3 `connection.py`)."""
+
+UNREACHED = re.compile(r"Error -?\d+ connecting to ")
+"""Those of them that say that there was no connection to send anything on."""
 
 
 class TooLargeForMirror(StashUnavailable):
@@ -64,13 +102,52 @@ class Watched:
 
     Either may be empty, where it cannot be known: Redis takes no writes, or does not say.
 
-    `deleted` are the keys and texts of tombstones announced since; `after` is where to go on.
+    `deleted` are the keys and texts of tombstones announced since; `after` is where to go on. The rest is `None` where
+    it is not known.
     """
 
     epoch: str
     run: str
     deleted: list[tuple[str, str]]
     after: str
+    time: int | None = None
+    """Redis' own, in microseconds since 1970."""
+    evicted: int | None = None
+    """Keys that Redis has evicted since it was started."""
+    policy: str | None = None
+    """Its `maxmemory-policy`."""
+    listed: tuple[int, int] | None = None
+    """Sessions in the list, and the newest one's `saved_at` (0: it is empty): both only grow but by deletions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why Redis did not take the write of a key, which it first refused after it had taken `after` others.
+
+    `alone`: a deletion, or a large document. It tells nothing of other writes.
+    """
+
+    why: str
+    after: int
+    alone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Which version is stored under a key, told without its text.
+
+    `revision` of the document (`None`: there is none; `UNREADABLE`: what is there is no text) and the last 80
+    characters, which name its last write; `tombstone`: the revision that was deleted, if there is a tombstone.
+    """
+
+    revision: int | None
+    ending: str
+    tombstone: int | None
+
+    def is_of(self, text: str) -> bool:
+        """Whether that text is the document of this mark; never of one of another shape than ours."""
+        ending = marks(text)[1]
+        return bool(ending) and (revision_at_head(text), ending) == (self.revision, self.ending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +175,11 @@ class Stash:
         self._seconds = seconds
         self._clock = clock
         self.last_error: str | None = None
-        self.refused: dict[str, str] = {}
-        """Why Redis does not take the write of a key, for those keys whose last write it refused."""
-        self.refuses_all = False
-        """Whether the last write of all was refused; reads may still be served."""
+        self.refused: dict[str, Refusal] = {}
+        """The keys whose last write Redis refused, the newest refusal last."""
+        self.unread: str | None = None
+        """Why Redis refused the last read, if it has answered none since."""
+        self._taken = 0
         self._silent = False
 
     def __repr__(self) -> str:
@@ -116,6 +194,12 @@ class Stash:
     def mirror(self) -> bool:
         """Whether the child is known to have only the two stock verbs."""
         return bool(self.client.verbs) and not self.atomic
+
+    @property
+    def refuses_all(self) -> str | None:
+        """Why Redis takes no writes, if it has taken none since it refused one that others are like."""
+        newest_first = reversed(self.refused.values())
+        return next((each.why for each in newest_first if not each.alone and each.after == self._taken), None)
 
     def deadline(self, size: int = 0, at_least: float = 0.0) -> float:
         """The event loop's time by which an operation on `size` bytes must be done."""
@@ -153,14 +237,97 @@ class Stash:
             if known is None:
                 await self._call("coaia_tash", {"key": epoch, "value": offer}, deadline, probe=True)
             return Watched(known or offer, "", [], after)
-        arguments = {"epoch": epoch, "offer": offer, "deletions": deletions, "after": after}
+        arguments: JSONObject = {
+            "epoch": epoch, "offer": offer, "deletions": deletions, "after": after, "index": self._keys.index,
+        }  # fmt: skip
         reply = await self._call("coaia_watch", arguments, deadline, probe=True)
         try:
             rows = [(str(identity), str(key), str(text)) for identity, key, text in reply["deleted"]]
-            epoch, run = str(reply["epoch"] or ""), str(reply["run"])
-        except (KeyError, TypeError, ValueError) as exc:
+            listed = reply["listed"]
+            return Watched(
+                str(reply["epoch"] or ""),
+                str(reply["run"]),
+                [(key, text) for _, key, text in rows],
+                rows[-1][0] if rows else after,
+                reply["time"],
+                reply["evicted"],
+                reply["policy"],
+                listed and (int(listed[0]), int(listed[1])),
+            )
+        except (KeyError, TypeError, ValueError, IndexError) as exc:
             raise StashUnavailable(NONSENSE) from exc
-        return Watched(epoch, run, [(key, text) for _, key, text in rows], rows[-1][0] if rows else after)
+
+    async def marks(self, keys: Sequence[str], deadline: float) -> dict[str, Mark | None]:
+        """Which versions of documents are stored under `keys`; `None` where there is neither document nor tombstone.
+
+        Raises:
+            StashUnavailable: it is not known.
+
+        """
+        await self.ready(deadline)
+        if "coaia_marks" not in self.client.verbs:
+            return {key: _mark_of(await self.read(key, deadline)) for key in keys}
+        found: dict[str, Mark | None] = {}
+        for place in range(0, len(keys), MARKS_AT_ONCE):
+            some = keys[place : place + MARKS_AT_ONCE]
+            arguments: JSONObject = {"keys": [*some], "graves": [self._keys.tombstone(key) for key in some]}
+            reply = await self._call("coaia_marks", arguments, deadline)
+            try:
+                found |= {key: _mark(row) for key, row in zip(some, reply["marks"], strict=True)}
+            except (KeyError, TypeError, ValueError) as exc:
+                raise StashUnavailable(NONSENSE) from exc
+        return found
+
+    async def still_has(self, copy: Write, deadline: float) -> bool:
+        """Whether a document is stored as in this copy, where that can be told without reading it.
+
+        Raises:
+            StashUnavailable: it is not known.
+
+        """
+        await self.ready(deadline)
+        mark = (await self.marks([copy.key], deadline))[copy.key] if "coaia_marks" in self.client.verbs else None
+        return mark is not None and mark.is_of(copy.text) and (mark.tombstone or 0) < (mark.revision or 0)
+
+    async def restore(self, writes: Sequence[Write], deadline: float) -> list[str]:
+        """Put documents back, each only where nothing is and no tombstone beats it.
+
+        The deadline is prolonged by a second per megabyte. The answer has for each write "put", "there", or why it was
+        refused; one that is refused does not hold up the others.
+
+        Raises:
+            StashUnavailable: whether they are there again is unknown. To put them back again does no harm.
+
+        """
+        deadline += sum(len(write.text) for write in writes) / BYTES_A_SECOND
+        await self.ready(deadline)
+        if "coaia_restore" not in self.client.verbs:
+            return [await self._restored_alone(write, deadline) for write in writes]
+        done: list[str] = []
+        for some in _in_calls(writes):
+            items = [self._item(write) for write in some]
+            reply = await self._call("coaia_restore", {"items": items, "index": self._keys.index}, deadline)
+            answers: object = reply.get("done")
+            if not isinstance(answers, list) or len(cast("list[object]", answers)) != len(items):
+                raise StashUnavailable(NONSENSE)
+            done += [_without_script(str(answer)) for answer in cast("list[object]", answers)]
+        for write, answer in zip(writes, done, strict=True):
+            if answer in ("put", "there"):  # it may have been refused before
+                self.refused.pop(write.key, None)
+        return done
+
+    async def _restored_alone(self, write: Write, deadline: float) -> str:
+        try:
+            outcome = await self.commit(replace(write, seen=None), deadline)
+        except (StashRefused, TooLargeForMirror) as exc:
+            return str(exc)
+        return "put" if outcome.accepted else "there"
+
+    def _item(self, write: Write) -> list[object]:
+        entry = write.entry
+        row = [entry.member, entry.saved_at, entry.note] if entry else ["", 0, ""]
+        grave, life = self._keys.tombstone(write.key), round(self._ttl(write) * 1000)
+        return [write.key, grave, write.text, life, *row]
 
     async def keep(self, write: Write, deadline: float) -> None:
         """Put a text that nobody else writes, an older revision, whatever is there."""
@@ -236,6 +403,28 @@ class Stash:
         self._note_taken(write.key)
         return Outcome(accepted=bool(reply.get("committed")), current=reply.get("current"))
 
+    async def append(self, write: Append, deadline: float) -> Outcome:
+        """Change a document at its ends, if what the writer saw is still there; a mirror cannot.
+
+        Raises:
+            StashUnavailable: whether it was written is unknown.
+
+        """
+        await self.ready(deadline)
+        expected, ending = write.before
+        arguments: JSONObject = {
+            "key": write.key,
+            "value": "",
+            "splice": [write.splice.head, write.splice.start, write.splice.rest, write.splice.tail],
+            "expected": expected,
+            "ending": ending,
+            "grave": self._keys.tombstone(write.key),
+            "ttl_seconds": self._ttl(write),
+        }
+        reply = await self._call("coaia_commit", arguments, deadline)
+        self._note_taken(write.key)
+        return Outcome(accepted=bool(reply.get("committed")), current=reply.get("current"))
+
     async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
         """A page of the list, newest first; empty on a mirror, which cannot list."""
         return (await self.listed(index, before, limit)).entries
@@ -245,25 +434,27 @@ class Stash:
         index: str,
         before: tuple[int, str] | None,
         limit: int,
-        words: Sequence[str] = (),
-        needed: int = 0,
+        wanted: Filter = EVERY_ROW,
         deadline: float | None = None,
     ) -> Listed:
-        """A page of the list; with `words` of sessions that may have so many as `needed` of them in what lists show."""
+        """A page of the list, of what may be `wanted`: as far as it is found in good time before the deadline."""
         deadline = deadline or self.deadline()
         await self.ready(deadline)
         if not self.atomic:
             return Listed([], None, [])
         # A note is JSON: words that are written differently there are not looked for there.
-        plain = [word for word in words if dumps(word) == f'"{word}"']
+        plain = [word for word in wanted.words if dumps(word) == f'"{word}"']
         arguments: JSONObject = {
             "index": index,
             "documents": self._keys.sessions,
             "limit": limit,
             "before": before and [*before],
+            "words": plain,
+            "needed": max(0, wanted.needed - (len(wanted.words) - len(plain))),
+            "texts": [dumps(text) for text in wanted.texts],
+            "ids": lua_patterns(wanted.pattern),
+            "seconds": (deadline - asyncio.get_running_loop().time()) * LOOKED_FOR,
         }
-        if plain:
-            arguments |= {"words": plain, "needed": max(0, needed - (len(words) - len(plain)))}
         try:
             reply = await self._call("coaia_recent", arguments, deadline)
         except Damaged as exc:
@@ -303,7 +494,15 @@ class Stash:
         """The keys that begin with `prefix`; none on a mirror, which cannot list.
 
         A Redis of millions of keys, other programs' among them, is looked through as far as half of the time allows.
+
+        Raises:
+            ValueError: the prefix is empty, and would name every key of every program.
+            Unfinished: there may be more than those that it carries.
+            StashUnavailable: it is not known which there are.
+
         """
+        if not prefix:
+            raise ValueError("An empty prefix names every key of the database.")
         deadline = deadline or self.deadline()
         await self.ready(deadline)
         if not self.atomic:
@@ -311,7 +510,10 @@ class Stash:
         seconds = max(LEAST_SCAN_SECONDS, (deadline - asyncio.get_running_loop().time()) / 2)
         arguments: JSONObject = {"pattern": glob_escape(prefix) + "*", "limit": KEYS_LISTED, "seconds": seconds}
         reply = await self._call("coaia_list", arguments, deadline)
-        return list(reply.get("keys", []))
+        keys = [str(key) for key in reply.get("keys", [])]
+        if not reply.get("complete"):
+            raise Unfinished("Redis holds too many keys to look through all of them in time.", keys)
+        return keys
 
     def session_key(self, session_id: str) -> str:
         """The key of a session."""
@@ -331,7 +533,7 @@ class Stash:
         await self._fetch(self._keys.index, deadline)
         return {}
 
-    def _ttl(self, write: Write) -> float:
+    def _ttl(self, write: Write | Append) -> float:
         if write.kept_until is None:
             return 0
         return max(0.001, (write.kept_until - self._clock()).total_seconds())
@@ -372,18 +574,26 @@ class Stash:
             if isinstance(exc, StashRefused):
                 self._silent = False
                 if verb in _WRITES:
-                    self.refuses_all = True
-                    self.refused.pop(str(arguments.get("key")), None)  # the newest is the last
-                    self.refused[str(arguments.get("key"))] = str(exc)
-                    if len(self.refused) > REFUSALS_KEPT:
-                        del self.refused[next(iter(self.refused))]
+                    self._note_refused(arguments, str(exc))
+                elif verb in _READS:
+                    self.unread = str(exc)
             raise
         self.last_error = None
         self._silent = False
+        if verb in _READS:
+            self.unread = None
         return reply
 
+    def _note_refused(self, arguments: JSONObject, why: str) -> None:
+        key, alone = str(arguments["key"]), bool(arguments.get("bury")) or len(arguments["value"]) > LARGE_WRITE
+        before = self.refused.pop(key, None)  # the newest is the last
+        self.refused[key] = Refusal(why, before.after if before else self._taken, alone)
+        if len(self.refused) > REFUSALS_KEPT:
+            del self.refused[next(iter(self.refused))]
+
     def _note_taken(self, key: str) -> None:
-        self.refuses_all = False
+        self._taken += 1
+        self.unread = None
         self.refused.pop(key, None)
 
     def _understood(self, answer: JSONObject | str, key: str | None, generation: int) -> JSONObject:
@@ -412,15 +622,51 @@ class Stash:
             raise StashUnavailable("Redis was not available when the coaia child started; it is being replaced.")
         if "WRONGTYPE" in error or "DAMAGED" in error:
             raise Damaged(f"What is stored under {key!r} in Redis is not text of ours; it is left as it is.")
-        error = error.removeprefix("Redis error: ")
-        error = re.sub(r"\.? script: [0-9a-f]{40}, on @user_script:\d+\.?$", "", error)[:300]
+        error = _without_script(error)
         if re.search("time(d )?out", error, re.IGNORECASE):
             if not self._silent:
                 logger.warning("Redis did not answer in time; until it does, saves go to the journal.")
             raise StashSilent(f"Redis did not answer in time ({error}).")
+        if UNREACHED.match(error):
+            raise StashUnreached(error)
         if error and not TRANSIENT.search(error):
             raise StashRefused(error)
         raise StashUnavailable(error or "The coaia child reported no reason.")
+
+
+def _without_script(error: str) -> str:
+    """A refusal of Redis without the name of our script, cut short."""
+    return re.sub(r"\.? script: [0-9a-f]{40}, on @user_script:\d+\.?$", "", error.removeprefix("Redis error: "))[:300]
+
+
+def _in_calls(writes: Sequence[Write]) -> Iterator[Sequence[Write]]:
+    """The writes in order, as many at a time as one call takes."""
+    first = size = 0
+    for place, write in enumerate(writes):
+        size += len(write.text)
+        if size > RESTORED_AT_ONCE and place > first:
+            yield writes[first:place]
+            first, size = place, len(write.text)
+    if first < len(writes):
+        yield writes[first:]
+
+
+def _mark(row: Sequence[str | None] | None) -> Mark | None:
+    """The mark that is told by how a document begins and ends, and how its tombstone begins."""
+    if row is None:
+        return None
+    beginning, end, grave = row
+    if beginning is None or end is None or grave is None:
+        return Mark(UNREADABLE, end or "", revision_at_head(grave) if grave else None)
+    revision = revision_at_head(beginning) if beginning else None
+    return Mark(revision, end[-MARKED:], revision_at_head(grave) if grave else None)
+
+
+def _mark_of(text: str | None) -> Mark | None:
+    if text is None:
+        return None
+    grave = tombstone_of(text)
+    return Mark(None, "", grave.revision) if grave else Mark(revision_at_head(text), text[-MARKED:], None)
 
 
 def _entries(index: str, reply: JSONObject) -> list[Entry]:
@@ -437,4 +683,4 @@ def revision_of(text: str | None) -> int:
     try:
         return revision_in(load(text, "the document"))
     except (Damaged, NewerSchema):
-        return 2**62
+        return UNREADABLE
