@@ -1,0 +1,192 @@
+"""Rows of the journal on an open connection: how a document is put, known again and read, and what is pending of it."""
+
+import re
+import sqlite3
+from collections.abc import Iterable
+
+from agentic_flywheel.codec import instant, micros
+from agentic_flywheel.journal.texts import (
+    PIECES,
+    put_text,
+    read_command,
+    read_ends,
+    read_text,
+    replace_text,
+    splice_text,
+)
+from agentic_flywheel.jsontext import size_of
+from agentic_flywheel.keyvalue import Append, Ends, Entry, Write, marks, revision_at_head
+from agentic_flywheel.local import Pending
+
+_KIND = re.compile(rb'"kind":"(\w+)"')
+"""The field of a command that names its kind."""
+
+_PENDING_OF_KEY = "destination = ? AND key = ? AND NOT dead"
+
+
+def copy_of(db: sqlite3.Connection, destination: int, key: str) -> Write | None:
+    """What is known here of `key`, expired or not, ready to be written where there is nothing."""
+    row = db.execute(
+        "SELECT id, bytes, kept_until, tombstone, list, member, saved_at, note FROM documents"
+        " WHERE destination = ? AND key = ?",
+        (destination, key),
+    ).fetchone()
+    if row is None:
+        return None
+    number, size, kept_until, tombstone, *entry = row
+    listed = Entry(*entry) if entry[0] else None
+    text = read_text(db, number, size)
+    return Write(key, text, None, instant(kept_until), tombstone=bool(tombstone), entry=listed)
+
+
+def ends_of(db: sqlite3.Connection, destination: int, key: str, larger_than: int) -> Ends | None:
+    """The ends of the text under `key`, for a document with more bytes than that."""
+    row = db.execute(
+        "SELECT id, bytes FROM documents WHERE destination = ? AND key = ? AND bytes > ? AND NOT tombstone",
+        (destination, key, larger_than),
+    ).fetchone()
+    return Ends(*read_ends(db, row[0]), row[1]) if row else None
+
+
+def holds(db: sqlite3.Connection, destination: int, key: str, seen: str | Ends | None) -> bool:
+    """Whether the text under `key` is the one that a writer saw (`None`: there is none)."""
+    row = db.execute(
+        "SELECT id, revision, ending FROM documents WHERE destination = ? AND key = ?", (destination, key)
+    ).fetchone()
+    if row is None or seen is None:
+        return row is None and seen is None
+    if isinstance(seen, Ends):
+        return (row[1], row[2]) == (revision_at_head(seen.head), marks(seen.head + seen.tail)[1])
+    ending = marks(seen)[1]
+    if ending:
+        return (row[1], row[2]) == (revision_at_head(seen), ending)
+    return read_text(db, row[0]) == seen  # not written as we write: it has no etag
+
+
+def put(db: sqlite3.Connection, destination: int, write: Write, now: int, *, replica: bool) -> int:
+    """Put a document; how many bytes it has. `replica`: the destination holds the same."""
+    entry = None if write.tombstone else write.entry
+    size = size_of(write.text)
+    until = micros(write.kept_until) if write.kept_until else None
+    row: dict[str, object] = {
+        "revision": revision_at_head(write.text),
+        "ending": marks(write.text)[1],
+        "bytes": size,
+        "tombstone": write.tombstone,
+        "kept_until": until,
+        "expired_seen_at": None,
+        "touched": now,
+        "replica": replica,
+        "unverified": 0,
+        "saved_at": entry.saved_at if entry else None,
+        "note": entry.note if entry else None,
+    }
+    listed = (entry.index, entry.member) if entry else (None, None)
+    there = db.execute(
+        "SELECT id, bytes, list, member FROM documents WHERE destination = ? AND key = ?", (destination, write.key)
+    ).fetchone()
+    if there is None or there[2:] != listed:  # their index is written anew whenever they are set
+        row |= {"list": listed[0], "member": listed[1]}
+    if there is None:
+        put_text(db, _insert(db, row | {"destination": destination, "key": write.key}), write.text)
+    else:
+        _put_over(db, destination, write, there[0], there[1])
+        changes = ", ".join(f"{column} = ?" for column in row)
+        db.execute(f"UPDATE documents SET {changes} WHERE id = ?", (*row.values(), there[0]))  # noqa: S608
+    live = "UPDATE documents SET kept_until = ?, expired_seen_at = NULL WHERE destination = ? AND key = ?"
+    db.executemany(live, ((until, destination, key) for key in write.beside))
+    drop(db, destination, write.gone)
+    return size
+
+
+def _insert(db: sqlite3.Connection, row: dict[str, object]) -> int:
+    """Insert a document; its id."""
+    slots = ", ".join("?" for _ in row)
+    insert = f"INSERT INTO documents ({', '.join(row)}) VALUES ({slots})"  # noqa: S608
+    return db.execute(insert, [*row.values()]).lastrowid or 0
+
+
+def append(db: sqlite3.Connection, destination: int, write: Append, now: int, *, replica: bool) -> int:
+    """Change a document, which is the one that the writer saw, at its ends; by how many bytes it grew."""
+    row = db.execute("SELECT id, bytes FROM documents WHERE destination = ? AND key = ?", (destination, write.key))
+    number, before = row.fetchone()
+    splice_text(db, number, write.splice)
+    until = micros(write.kept_until) if write.kept_until else None
+    revision, ending = revision_at_head(write.splice.head), write.after[1]
+    db.execute(
+        "UPDATE documents SET revision = ?, ending = ?, bytes = ?, kept_until = ?, expired_seen_at = NULL,"
+        " touched = ?, replica = ?, unverified = 0 WHERE id = ?",
+        (revision, ending, write.size, until, now, replica, number),
+    )
+    return write.size - before
+
+
+def drop(db: sqlite3.Connection, destination: int, keys: Iterable[str]) -> None:
+    """Take documents away."""
+    db.executemany("DELETE FROM documents WHERE destination = ? AND key = ?", ((destination, key) for key in keys))
+
+
+def queue(
+    db: sqlite3.Connection, destination: int, key: str, command: str, now: int, *, supersedes: bool = False
+) -> None:
+    """Put a change of `key` behind those that are not in their destination yet, or into the place of them all."""
+    text = _taken_over(db, destination, key) if supersedes else None
+    if text is None:
+        text = free_text(db)
+    insert = "INSERT INTO outbox (destination, key, queued_at, text) VALUES (?, ?, ?, ?)"
+    db.execute(insert, (destination, key, now, text))
+    replace_text(db, text, command)
+
+
+def free_text(db: sqlite3.Connection) -> int:
+    """The number of a text that no command has."""
+    (number,) = db.execute("SELECT ifnull(min(text), 0) - 1 FROM outbox").fetchone()
+    return number
+
+
+def _taken_over(db: sqlite3.Connection, destination: int, key: str) -> int | None:
+    """Take the changes of `key` away, all but the text of the newest, which the next may go on from."""
+    newest = f"SELECT max(position), text FROM outbox WHERE {_PENDING_OF_KEY}"  # noqa: S608
+    position, text = db.execute(newest, (destination, key)).fetchone()
+    db.execute("UPDATE outbox SET text = 0 WHERE position = ?", (position,))
+    db.execute(f"DELETE FROM outbox WHERE {_PENDING_OF_KEY}", (destination, key))  # noqa: S608
+    return text
+
+
+def all_pending(db: sqlite3.Connection, destination: int, key: str, most: int = -1) -> list[Pending]:
+    """The changes of `key` that are not in their destination yet, oldest first."""
+    rows = db.execute(
+        f"SELECT position, text, attempts, next_attempt, cause FROM outbox WHERE {_PENDING_OF_KEY}"  # noqa: S608
+        " ORDER BY position LIMIT ?",
+        (destination, key, most),
+    ).fetchall()
+    return [Pending(position, key, read_command(db, text), *rest) for position, text, *rest in rows]
+
+
+def next_pending(db: sqlite3.Connection, destination: int, key: str) -> Pending | None:
+    """The oldest of them."""
+    return next(iter(all_pending(db, destination, key, 1)), None)
+
+
+def kind_and_size(db: sqlite3.Connection, text: int) -> tuple[str, int]:
+    """Which kind of command a text is, empty where that cannot be told, and how many bytes it has."""
+    first, last = text * PIECES, (text + 1) * PIECES
+    (size,) = db.execute("SELECT sum(length(piece)) FROM texts WHERE id >= ? AND id < ?", (first, last)).fetchone()
+    row = db.execute("SELECT piece FROM texts WHERE id = ?", (first,)).fetchone()
+    kind = _KIND.search(row[0]) if row else None
+    return kind[1].decode() if kind else "", size or 0
+
+
+def is_pending(db: sqlite3.Connection, destination: int, key: str) -> bool:
+    """Whether there is one."""
+    query = "SELECT 1 FROM outbox WHERE destination = ? AND key = ? AND NOT dead LIMIT 1"
+    return db.execute(query, (destination, key)).fetchone() is not None
+
+
+def _put_over(db: sqlite3.Connection, destination: int, write: Write, number: int, before: int) -> None:
+    """Change the text that is there where the write says how; else put all of it anew."""
+    splice, seen = write.splice, write.seen
+    if splice and seen and before == size_of(seen) and holds(db, destination, write.key, seen):
+        splice_text(db, number, splice)
+    else:
+        replace_text(db, number, write.text)
