@@ -1,0 +1,156 @@
+"""Texts in pieces, so that what grows is not written anew: an append touches the first piece and the last.
+
+The pieces of the text `n` have the ids from `n * PIECES` on; together they are its UTF-8 bytes. `n` is the row id of a
+document, or, below zero, the number that the outbox gives to a command.
+"""
+
+import sqlite3
+
+from agentic_flywheel.keyvalue import ENDS, Splice
+
+PIECE = 64 * 1024
+"""Bytes of a piece: sixteen pages."""
+
+PIECES = 2**20
+"""Ids that each text has for its pieces."""
+
+LOOKED_FOR = 64
+"""Bytes from the middle of a text that are looked for in the one that takes its place."""
+
+MOVED = 16 * 1024
+"""Bytes by which they may have moved towards the beginning."""
+
+
+class DamagedText(sqlite3.DatabaseError):
+    """A text is not as it was put: the file is damaged."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+    def __str__(self) -> str:
+        return "a text in it is damaged"
+
+
+def read_text(db: sqlite3.Connection, number: int, size: int | None = None) -> str:
+    """The text `number`, which has so many bytes if that is known."""
+    text = _read(db, number)
+    try:
+        if size is None or len(text) == size:
+            return text.decode()
+    except UnicodeDecodeError:
+        pass  # it quotes what was said
+    raise DamagedText
+
+
+def read_command(db: sqlite3.Connection, number: int) -> str:
+    """The text of a command, as far as it can be read: one that is damaged says so itself, and stops only its key."""
+    return _read(db, number).decode(errors="replace")
+
+
+def read_ends(db: sqlite3.Connection, number: int) -> tuple[str, str]:
+    """The beginning and the end of a text that has several pieces, of `ENDS` bytes each."""
+    query = "SELECT substr(piece, ?, ?) FROM texts WHERE id >= ? AND id < ? ORDER BY id"
+    head = db.execute(f"{query} LIMIT 1", (1, ENDS, *_ids(number))).fetchone()
+    tail = db.execute(f"{query} DESC LIMIT 2", (-ENDS, ENDS, *_ids(number))).fetchall()
+    end = b"".join(row[0] for row in reversed(tail))[-ENDS:]
+    return head[0].decode(errors="ignore"), end.decode(errors="ignore")  # a character may have been cut
+
+
+def put_text(db: sqlite3.Connection, number: int, text: str) -> None:
+    """Put a text in the place of the one that is there, if one is."""
+    drop_text(db, number)
+    _put(db, number * PIECES, text.encode())
+
+
+def replace_text(db: sqlite3.Connection, number: int, text: str) -> None:
+    """The same for a text that may go on from the one that is there: what both share is not written anew."""
+    new = text.encode()
+    if len(new) > PIECE and (change := difference(_read(db, number), new)):
+        _splice(db, number, *change)
+    else:
+        put_text(db, number, text)
+
+
+def drop_text(db: sqlite3.Connection, number: int) -> None:
+    """Take a text away."""
+    db.execute("DELETE FROM texts WHERE id >= ? AND id < ?", _ids(number))
+
+
+def splice_text(db: sqlite3.Connection, number: int, splice: Splice) -> None:
+    """Change the text that is there: a new beginning, and a new end."""
+    _splice(db, number, splice.head.encode(), splice.start, splice.rest, splice.tail.encode())
+
+
+def difference(old: bytes, new: bytes) -> tuple[bytes, int, int, bytes] | None:
+    """How one text becomes another, as in a `Splice`; `None`: they share too little, or it is not found.
+
+    What lies in the middle of the old one is looked for in the new one, and what is the same around it.
+    """
+    middle = len(old) // 2
+    place = new.find(old[middle : middle + LOOKED_FOR], max(middle - MOVED, 0))
+    if place < 0:
+        return None
+    before = _shared(old[:middle][::-1], new[:place][::-1])
+    behind = _shared(old[middle:], new[place:])
+    if 2 * (before + behind) < len(new):
+        return None
+    return new[: place - before], middle - before, len(old) - middle - behind, new[place + behind :]
+
+
+def _shared(one: bytes, other: bytes) -> int:
+    """How many bytes both begin with."""
+    same, differing = 0, min(len(one), len(other)) + 1
+    while differing - same > 1:
+        middle = (same + differing) // 2
+        if one[same:middle] == other[same:middle]:
+            same = middle
+        else:
+            differing = middle
+    return same
+
+
+def _splice(db: sqlite3.Connection, number: int, head: bytes, start: int, rest: int, tail: bytes) -> None:
+    pieces = db.execute("SELECT id, length(piece) FROM texts WHERE id >= ? AND id < ? ORDER BY id", _ids(number))
+    sizes: list[tuple[int, int]] = pieces.fetchall()
+    _cut_beginning(db, sizes, head, start)
+    _cut_end(db, sizes, tail, rest)
+
+
+def _cut_beginning(db: sqlite3.Connection, sizes: list[tuple[int, int]], head: bytes, start: int) -> None:
+    """Put the new head in the place of the first `start` bytes; it takes the id of the first piece that is left."""
+    while start > sizes[0][1]:
+        start -= sizes[0][1]
+        db.execute("DELETE FROM texts WHERE id = ?", (sizes.pop(0)[0],))
+    place = sizes[0][0]
+    piece = head + _piece(db, place)[start:]
+    db.execute("UPDATE texts SET piece = ? WHERE id = ?", (piece, place))
+    sizes[0] = place, len(piece)
+
+
+def _cut_end(db: sqlite3.Connection, sizes: list[tuple[int, int]], tail: bytes, rest: int) -> None:
+    """Put the new tail in the place of the last `rest` bytes."""
+    while rest > sizes[-1][1]:
+        rest -= sizes[-1][1]
+        db.execute("DELETE FROM texts WHERE id = ?", (sizes.pop()[0],))
+    place, size = sizes[-1]
+    piece = _piece(db, place)[: size - rest] + tail
+    db.execute("DELETE FROM texts WHERE id = ?", (place,))
+    _put(db, place, piece)
+
+
+def _put(db: sqlite3.Connection, place: int, content: bytes) -> None:
+    pieces = (content[at : at + PIECE] for at in range(0, max(len(content), 1), PIECE))
+    db.executemany("INSERT INTO texts VALUES (?, ?)", enumerate(pieces, start=place))
+
+
+def _read(db: sqlite3.Connection, number: int) -> bytes:
+    rows = db.execute("SELECT piece FROM texts WHERE id >= ? AND id < ? ORDER BY id", _ids(number))
+    return b"".join(row[0] for row in rows)
+
+
+def _piece(db: sqlite3.Connection, place: int) -> bytes:
+    (piece,) = db.execute("SELECT piece FROM texts WHERE id = ?", (place,)).fetchone()
+    return piece
+
+
+def _ids(number: int) -> tuple[int, int]:
+    return number * PIECES, (number + 1) * PIECES
