@@ -1,66 +1,47 @@
-"""The journal's file: its tables, its version, and how it is opened by several processes at once."""
+"""The journal's file: how it is opened by several processes at once, and which versions of it are taken."""
 
 import contextlib
 import os
 import sqlite3
 import stat
 import time
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from agentic_flywheel.errors import JournalUnavailable
+from agentic_flywheel.journal.migrations import SCHEMA, create, migrate, prepare
 
 FILE_NAME = "journal.sqlite3"
-SCHEMA = 3
-"""The journal file's own version, kept in SQLite's `user_version`; a newer one is refused untouched."""
 
 NO_VERSION = 2**20
 """A number that no version will ever have: it is damage."""
 
-BUSY_SECONDS = 5.0
-"""How long a write waits for another process's transaction; they last milliseconds."""
+BUSY_SECONDS = 2.0
+"""How long a verb waits for other processes and threads, unless it is told otherwise: as long as one storage operation
+may take by default. Their transactions last milliseconds."""
 
 BUSY_STEP_SECONDS = 0.01
 
-# `place` names the Redis that holds the same text; without one the text is nowhere else. `lost`: that Redis may have
-# lost it. `hidden_since`: when it was first seen to have expired. `touched`: when it was last written here.
-# `revision`: that of the text, 0 where it is not known.
-_VERSIONS = (
-    """
-CREATE TABLE documents (
-    key TEXT PRIMARY KEY, text TEXT NOT NULL, kept_until INTEGER, tombstone INTEGER NOT NULL,
-    list TEXT, member TEXT, saved_at INTEGER, note TEXT
-) WITHOUT ROWID;
-CREATE INDEX recent ON documents (list, saved_at DESC, member DESC) WHERE list IS NOT NULL;
-CREATE INDEX expiry ON documents (kept_until) WHERE kept_until IS NOT NULL;
-CREATE TABLE outbox (
-    position INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, change TEXT NOT NULL, set_aside TEXT
-);
-CREATE INDEX pending ON outbox (key, position);
-""",
-    """
-ALTER TABLE documents ADD COLUMN place TEXT;
-ALTER TABLE documents ADD COLUMN lost INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE documents ADD COLUMN hidden_since INTEGER;
-ALTER TABLE documents ADD COLUMN touched INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE documents ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
-UPDATE documents SET bytes = length(CAST(text AS BLOB));
-CREATE INDEX doubtful ON documents (tombstone DESC) WHERE lost;
-CREATE INDEX replica ON documents (touched) WHERE place IS NOT NULL;
-CREATE TABLE stashes (place TEXT PRIMARY KEY, epoch TEXT NOT NULL, run TEXT NOT NULL, after TEXT NOT NULL);
-""",
-    # What is asked often is asked of an index that holds it: in the table it lies behind the text.
-    """
-ALTER TABLE documents ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
-DROP INDEX replica;
-CREATE INDEX replica ON documents (touched, bytes, tombstone, lost) WHERE place IS NOT NULL;
-CREATE INDEX heads ON documents (key, place, revision);
-""",
-)
-"""What each version added; a new file goes through all of them, so that every file has the same layout."""
+LOG_PAGES = 150
+"""Pages in the write-ahead log that are brought into the file by the save that makes them so many."""
+
+LOG_BYTES = 700_000
+"""A longer log, which a large save makes, is emptied at once."""
+
+CACHE_KILOBYTES = 8_000
+"""What a transaction may change before it writes to the log: a page that it changes twice is written once."""
+
+NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+"""SQLite's own words for a file that cannot be written (https://sqlite.org/rescode.html)."""
+
+PAGE = 4096
+"""Bytes of a page: SQLite's default, which no statement here changes."""
 
 
-def open_file(path: Path) -> sqlite3.Connection:
-    """Open or make the journal: its folder 0700, its files 0600.
+def open_file(path: Path, addresses: Sequence[str] = (), seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
+    """Open or make the journal: its folder 0700, its files 0600; `addresses` are those of the Redis in use.
+
+    Waits for others for `seconds` at the most.
 
     Raises:
         JournalUnavailable: it has a newer version.
@@ -70,31 +51,127 @@ def open_file(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.parent.stat().st_mode & stat.S_IWUSR and not any(path.parent.iterdir()):
         path.parent.chmod(0o700)  # ours alone; one that holds other things or is read-only is left as it is
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))  # SQLite gives -wal and -shm the same mode
-    _refuse_newer(path)
-    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    if not path.exists():
+        with alone(path):
+            make_empty(path)
+    _refuse_newer(path, seconds)
+    db = sqlite3.connect(path, timeout=seconds, isolation_level=None, check_same_thread=False)
     try:
         if _version(db, path) == 0:
-            db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file only: what is purged shall free the disk
-        _switch_to_wal(db)
+            db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # what is purged shall free the disk
+        _switch_to_wal(db, seconds)
+        db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
+        db.execute(f"PRAGMA cache_size = -{CACHE_KILOBYTES}")
         if _version(db, path) < SCHEMA:
-            db.execute("BEGIN IMMEDIATE")
-            for statements in _VERSIONS[_version(db, path) :]:
-                for statement in statements.split(";"):
-                    db.execute(statement)
-            db.execute(f"PRAGMA user_version = {SCHEMA}")
-            db.execute("COMMIT")
+            _bring_up_to_date(db, path, addresses)
+            shorten_log(db)
+            db.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _refuse_newer(path: Path) -> None:
+def make_empty(path: Path) -> None:
+    """Make a file without the log of one that was there before: SQLite would take its pages for those of the new.
+
+    For one process at a time.
+    """
+    with contextlib.suppress(FileExistsError):
+        if not path.exists():
+            forget_log(path)
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))  # SQLite gives -wal and -shm the same mode
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """What tells one file from another that has the same name."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def forget_log(path: Path) -> None:
+    """Take away what SQLite had beside a journal that is there no more."""
+    for ending in ("-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Generator[None]:
+    """One process of this machine at a time makes or moves the journal; waits for the others for `BUSY_SECONDS`."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    lock = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    with os.fdopen(lock) as file:
+        with contextlib.suppress(ImportError):  # Windows does not let go of an open file, so two cannot move it
+            import fcntl
+
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(BUSY_STEP_SECONDS)
+        yield
+
+
+def _bring_up_to_date(db: sqlite3.Connection, path: Path, addresses: Sequence[str]) -> None:
+    """Make the tables, or bring those of an older version up to date: all of it or nothing."""
+    if _version(db, path):
+        prepare(db)
+    db.execute("BEGIN IMMEDIATE")
+    if version := _version(db, path):
+        if version < SCHEMA:  # or another process was faster
+            migrate(db, version, addresses)
+    else:
+        create(db)
+    db.execute(f"PRAGMA user_version = {SCHEMA}")
+    db.execute("COMMIT")
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Another connection to a journal that is open."""
+    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA query_only = ON")
+    return db
+
+
+def is_at_rest(path: Path) -> bool:
+    """Whether there is a journal that nobody has open: all of it is in the file."""
+    return path.exists() and size_of_log(path) == 0
+
+
+def open_as_it_lies(path: Path) -> sqlite3.Connection:
+    """A journal at rest, to be read.
+
+    Raises:
+        sqlite3.Error: it cannot be, or it is of an older version.
+
+    """
+    db = sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+    if _version(db, path) == SCHEMA:
+        return db
+    db.close()
+    raise sqlite3.OperationalError("there is no room to bring it up to date")
+
+
+def size_of_log(path: Path) -> int:
+    """Bytes of the write-ahead log of the journal."""
+    log = path.with_name(path.name + "-wal")
+    return log.stat().st_size if log.exists() else 0
+
+
+def shorten_log(db: sqlite3.Connection) -> None:
+    """Bring what is in the write-ahead log into the file, and make it empty, unless somebody is reading in it."""
+    db.execute("PRAGMA busy_timeout = 0")
+    with contextlib.suppress(sqlite3.OperationalError):
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _refuse_newer(path: Path, seconds: float) -> None:
     """Look at the version without leaving a trace: SQLite makes files beside one, and tidies up when it closes it."""
     if path.with_name(path.name + "-wal").exists():
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", timeout=BUSY_SECONDS, uri=True)) as db:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", timeout=seconds, uri=True)) as db:
             _version(db, path)
     else:
         with path.open("rb") as file:
@@ -109,16 +186,16 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
 
 
 def _known(version: int, path: Path) -> int:
-    if SCHEMA < version < NO_VERSION:
+    if SCHEMA < version < NO_VERSION or version < 0:
         raise JournalUnavailable(
             f"The journal {path} has version {version}; this program knows up to {SCHEMA}. Update the program."
         )
     return version
 
 
-def _switch_to_wal(db: sqlite3.Connection) -> None:
+def _switch_to_wal(db: sqlite3.Connection, seconds: float) -> None:
     """Several processes may be the first to open the file, and this is the one statement that SQLite lets not wait."""
-    deadline = time.monotonic() + BUSY_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         try:
             db.execute("PRAGMA journal_mode = WAL")
