@@ -1,13 +1,11 @@
-"""The place on this machine: what the store needs of it, and the one that is switched off."""
+"""What the journal tells of itself, as data; and how its verbs, which block, are run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ParamSpec, Protocol, TypeVar
+from datetime import datetime
+from typing import ParamSpec, TypeVar
 
 import anyio.to_thread
-
-from agentic_flywheel.errors import JournalUnavailable
-from agentic_flywheel.keyvalue import Entry, Outcome, Write
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -15,11 +13,75 @@ _R = TypeVar("_R")
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A change on its way to the stash, at its `position` in the outbox."""
+    """A change on its way to its destination, at its `position` in the outbox.
+
+    `cause` says why the last of its `attempts` failed; before `next_attempt` (microseconds since 1970) there is none.
+    """
 
     position: int
     key: str
     change: str
+    attempts: int = 0
+    next_attempt: int = 0
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A key that may be sent now, after so many failed attempts at the oldest of its changes."""
+
+    key: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldUp:
+    """A pending change of this `kind` and size in bytes, whose last attempt failed for this cause."""
+
+    key: str
+    kind: str
+    bytes: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A change that its destination (`shown` to people) refused for good, or that cannot be read.
+
+    It was `queued_at` that time; `None`: by a version that did not note it.
+    """
+
+    position: int
+    key: str
+    shown: str
+    attempts: int
+    cause: str
+    queued_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many changes of how many keys wait for another destination, `shown` to people."""
+
+    shown: str
+    changes: int
+    keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A copy of what the destination held: its row's `id`, its etag, its size in bytes.
+
+    `unverified`: 1, the destination may have lost it; 2, it has.
+    """
+
+    id: int
+    key: str
+    revision: int
+    ending: str
+    tombstone: int
+    bytes: int
+    unverified: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +98,9 @@ class JournalState:
     """What the journal says of itself.
 
     `bytes` is the size of its files, `replica_bytes` that of its `copies` of what Redis holds; `damaged` are the names
-    of files that were moved aside.
+    of files that were moved aside; `waiting` is for other destinations. The oldest of what is `pending` is so for
+    `pending_seconds`; `pending_cause` is why the oldest of them that failed did. `set_aside` are dead letters.
+    `recovered` says what was brought over from files that vanished while they were in use.
     """
 
     path: str | None
@@ -47,12 +111,17 @@ class JournalState:
     replica_bytes: int = 0
     damaged: tuple[str, ...] = ()
     error: str | None = None
+    waiting: tuple[Waiting, ...] = ()
+    pending_seconds: float = 0.0
+    pending_cause: str | None = None
+    recovered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A session of the list `index`: its key, its id, and when it was saved, in microseconds since 1970."""
+    """A session in the list `index` of a destination, saved at that time in microseconds since 1970."""
 
+    destination: int
     index: str
     key: str
     member: str
@@ -79,258 +148,6 @@ class Matches:
     searched: int = 0
     unread: int = 0
     rarity: list[float] = field(default_factory=list[float])
-
-
-class LocalPlace(Protocol):
-    """What the store needs of the place on this machine; every verb may raise `JournalUnavailable`."""
-
-    def commit(
-        self, write: Write, pending: str | None = None, older: Write | None = None, *, durable: bool = False
-    ) -> Outcome:
-        """Write if what was seen is still there, with the change to send on later and an older revision to keep."""
-        ...
-
-    off: bool
-    """Whether it never keeps anything."""
-
-    def copy(self, key: str) -> Write | None:
-        """What is known here of `key`, expired or not, ready to be written where there is nothing."""
-        ...
-
-    def look(self, key: str) -> tuple[Pending | None, Write | None]:
-        """The oldest change of `key` not yet in the stash, and what is known here of it."""
-        ...
-
-    def glance(self, key: str) -> tuple[Pending | None, Write | None] | None:
-        """The same, if it can be told without waiting for anybody: a thread would take ten times as long."""
-        ...
-
-    def keep(self, write: Write) -> None:
-        """Put a text that is kept on this machine alone."""
-        ...
-
-    def drop(self, key: str) -> None:
-        """Take such a text away, or a copy."""
-        ...
-
-    def remember(self, *writes: Write) -> set[str]:
-        """Keep copies of what the stash holds, except of the keys, which it gives, that have a change pending."""
-        ...
-
-    def bury(self, tombstones: Sequence[Write]) -> None:
-        """Learn of deletions made elsewhere."""
-        ...
-
-    def known(self) -> Known | None:
-        """What the stash was like when it was last looked at; `None` if it never was."""
-        ...
-
-    def has_known_one(self) -> bool:
-        """Whether there ever was a stash behind this place: what is kept without it now must reach it one day."""
-        ...
-
-    def alone(self) -> list[Write]:
-        """The sessions that are listed here, were never in a stash, and have nothing pending that would send them."""
-        ...
-
-    def queue(self, key: str, change: str) -> None:
-        """Have a change of a document that is here sent on, as if it had just been made."""
-        ...
-
-    def know(self, now: Known, *, lost: bool) -> None:
-        """What the stash is like; `lost`: of everything that it held, it may have nothing any more."""
-        ...
-
-    def doubtful(self, limit: int) -> list[str]:
-        """The keys of what the stash may have lost, tombstones first."""
-        ...
-
-    def is_there(self, keys: Sequence[str]) -> None:
-        """The stash has these, or has something newer."""
-        ...
-
-    def pending(self, *beginnings: str, after: int = 0) -> list[Pending]:
-        """Changes not yet in the stash whose keys begin so, oldest first, without those set aside."""
-        ...
-
-    def next_pending(self, key: str) -> Pending | None:
-        """The oldest change of one key not yet in the stash, without those set aside."""
-        ...
-
-    def unsent_document(self, key: str) -> tuple[Write | None, list[int]]:
-        """The document of `key` and the positions of the pending changes that it holds, as of one moment."""
-        ...
-
-    def is_over(self, key: str) -> bool:
-        """Whether a document expired so long ago that it may be forgotten."""
-        ...
-
-    def purge_expired(self) -> list[Write]:
-        """Remove what expired a while ago; what that was."""
-        ...
-
-    def settle(self, positions: Sequence[int], write: Write | None) -> None:
-        """The stash has these changes: take them out of the outbox and keep what the stash holds now."""
-        ...
-
-    def set_aside(self, position: int, why: str) -> None:
-        """Keep a change that the stash will never take, out of the way of the others."""
-        ...
-
-    def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
-        """A page of the list, newest first."""
-        ...
-
-    def entries(self, index: str, members: Sequence[str]) -> list[Entry]:
-        """The entries of these members of the list, as far as they are here and have not expired."""
-        ...
-
-    def search(self, index: str, words: Sequence[str], needed: int) -> Matches:
-        """The sessions here with so many of the words, in their turns or what lists show of them."""
-        ...
-
-    def excerpts(self, keys: Sequence[str], words: Sequence[str]) -> dict[str, str]:
-        """A piece of the turns with some of the words, by key, where there is one."""
-        ...
-
-    def unsent(self, index: str) -> tuple[list[Entry], list[str]]:
-        """The entries of the list that have a pending change; the keys of what was deleted here and not yet there."""
-        ...
-
-    def keys(self, prefix: str) -> list[str]:
-        """The keys of live documents that begin with `prefix`."""
-        ...
-
-    def state(self) -> JournalState:
-        """What it says of itself; never raises."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the file."""
-        ...
-
-
-class NoJournal:
-    """The place on this machine when `FLYWHEEL_JOURNAL` is false: it holds nothing and takes nothing."""
-
-    off = True
-
-    def commit(
-        self,
-        write: Write,  # noqa: ARG002
-        pending: str | None = None,  # noqa: ARG002
-        older: Write | None = None,  # noqa: ARG002
-        *,
-        durable: bool = False,  # noqa: ARG002
-    ) -> Outcome:
-        """Refuse."""
-        raise JournalUnavailable("The journal is switched off (FLYWHEEL_JOURNAL=false).")
-
-    def copy(self, key: str) -> Write | None:  # noqa: ARG002
-        """Nothing."""
-        return None
-
-    def look(self, key: str) -> tuple[Pending | None, Write | None]:  # noqa: ARG002
-        """Nothing."""
-        return None, None
-
-    glance = look
-
-    def keep(self, write: Write) -> None:
-        """Refuse."""
-        self.commit(write)
-
-    def drop(self, key: str) -> None:
-        """Nothing to take away."""
-
-    def remember(self, *writes: Write) -> set[str]:  # noqa: ARG002
-        """Keep no copy."""
-        return set()
-
-    def bury(self, tombstones: Sequence[Write]) -> None:
-        """Keep no copy."""
-
-    def known(self) -> Known | None:
-        """Nothing."""
-        return None
-
-    def has_known_one(self) -> bool:
-        """No."""
-        return False
-
-    def alone(self) -> list[Write]:
-        """None."""
-        return []
-
-    def queue(self, key: str, change: str) -> None:
-        """Nothing is here."""
-
-    def know(self, now: Known, *, lost: bool) -> None:
-        """Nothing is remembered."""
-
-    def doubtful(self, limit: int) -> list[str]:  # noqa: ARG002
-        """None."""
-        return []
-
-    def is_there(self, keys: Sequence[str]) -> None:
-        """Nothing is doubted."""
-
-    def pending(self, *beginnings: str, after: int = 0) -> list[Pending]:  # noqa: ARG002
-        """Nothing is ever pending."""
-        return []
-
-    def next_pending(self, key: str) -> Pending | None:  # noqa: ARG002
-        """Nothing is ever pending."""
-        return None
-
-    def unsent_document(self, key: str) -> tuple[Write | None, list[int]]:  # noqa: ARG002
-        """Nothing is ever pending."""
-        return None, []
-
-    def is_over(self, key: str) -> bool:  # noqa: ARG002
-        """Nothing is here."""
-        return False
-
-    def purge_expired(self) -> list[Write]:
-        """Nothing to remove."""
-        return []
-
-    def settle(self, positions: Sequence[int], write: Write | None) -> None:
-        """Nothing to take out."""
-
-    def set_aside(self, position: int, why: str) -> None:
-        """Nothing to set aside."""
-
-    def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:  # noqa: ARG002
-        """An empty page."""
-        return []
-
-    def entries(self, index: str, members: Sequence[str]) -> list[Entry]:  # noqa: ARG002
-        """None."""
-        return []
-
-    def search(self, index: str, words: Sequence[str], needed: int) -> Matches:  # noqa: ARG002
-        """Nothing."""
-        return Matches()
-
-    def excerpts(self, keys: Sequence[str], words: Sequence[str]) -> dict[str, str]:  # noqa: ARG002
-        """None."""
-        return {}
-
-    def unsent(self, index: str) -> tuple[list[Entry], list[str]]:  # noqa: ARG002
-        """None."""
-        return [], []
-
-    def keys(self, prefix: str) -> list[str]:  # noqa: ARG002
-        """None."""
-        return []
-
-    def state(self) -> JournalState:
-        """Switched off."""
-        return JournalState(None)
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 async def in_thread(verb: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
