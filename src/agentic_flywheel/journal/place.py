@@ -1,8 +1,8 @@
-"""What the journal knows: documents, the outbox, and what became of the Redis behind it.
+"""What the journal knows: documents and the lists of them, for one destination and for this machine.
 
-One row per key holds the text last known here; the outbox holds the changes that the stash has not taken yet,
-in the order in which they were made. Several processes may share the file. Calls block for at most
-`BUSY_SECONDS`; the store runs them in worker threads.
+One row per key and destination holds the text last known here; the outbox holds the changes that the destination has
+not taken yet, in the order in which they were made. Several processes may share the file. Calls block; the store runs
+them in worker threads.
 """
 
 import contextlib
@@ -10,279 +10,248 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
+from typing import NoReturn
 
-from agentic_flywheel.codec import instant, micros
+from agentic_flywheel.codec import micros
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.file import BUSY_SECONDS, FILE_NAME
-from agentic_flywheel.journal.opened import JournalFile, again_if_replaced
-from agentic_flywheel.journal.rescue import moved_aside
+from agentic_flywheel.journal.migrations import THIS_MACHINE
+from agentic_flywheel.journal.opened import again_if_replaced
+from agentic_flywheel.journal.replica_rows import MISSING
+from agentic_flywheel.journal.rescue import cause, moved_aside
+from agentic_flywheel.journal.retention import PURGE_AFTER, Retention
+from agentic_flywheel.journal.rows import copy_of, drop, ends_of, holds, next_pending
 from agentic_flywheel.journal.words import Words
-from agentic_flywheel.jsontext import size_of
-from agentic_flywheel.keyvalue import Entry, Outcome, Write, revision_at_head
-from agentic_flywheel.local import Head, JournalState, Known, Matches, Pending
-
-PURGE_AFTER = timedelta(hours=1)
-"""What expired is hidden at once and goes this long after that was noticed: a clock set wrong and right again costs
-nothing."""
-
-DRAINED_AT_ONCE = 100
-"""Changes read from the outbox at once; their texts may be large."""
+from agentic_flywheel.keyvalue import Append, Ends, Entry, Outcome, Write
+from agentic_flywheel.local import Head, JournalState, Matches, Pending
 
 SEARCH_SECONDS = 1.5
 """For how long a search reads in sessions that are new to it: some 30 MB."""
 
-LEFT_WHEN_FULL = 0.9
-"""The part of the cap to which the replica shrinks when it has grown beyond it."""
-
 FAILURE_SHOWN_SECONDS = 60.0
 """How long a write that failed is told of: on a full disk a small one may still succeed after it."""
 
+NAMED = 20
+"""Dead letters that the journal names when it is asked how it is: the newest."""
 
-class Journal(JournalFile):
+LARGEST_GLANCE = 256 * 1024
+"""Bytes of a document that is read on the event loop: they take less than a millisecond."""
+
+_ENTRY = "list, member, saved_at, note, destination, unverified"
+"""The columns of an `Entry`, where it belongs, and whether it is there."""
+
+
+class Journal(Retention):
     """The journal file in `folder`, made on first use. `clock` gives the time that expiry is judged by.
 
-    `place` names the Redis that the stash is, empty for none. Copies of what that holds (the replica) are kept up to
-    `cap` bytes; what is here alone is never dropped for room.
+    `addresses` name the Redis that is the destination, newest spelling first; none: this machine is. Copies of what the
+    destination holds (the replica) are kept up to `cap` bytes; what is here alone is never dropped for room.
     """
 
     off = False
 
-    def __init__(self, folder: Path, clock: Callable[[], datetime], place: str = "", cap: int = 500_000_000) -> None:
-        super().__init__(folder, clock)
-        self._place = place or None
+    def __init__(
+        self,
+        folder: Path,
+        clock: Callable[[], datetime],
+        addresses: Sequence[str] = (),
+        shown: str = "",
+        cap: int = 500_000_000,
+        *,
+        switched_off: bool = False,
+    ) -> None:
+        super().__init__(folder, clock, addresses, shown, switched_off=switched_off)
         self._cap = cap
-        self._grown = 0
         self._words = Words(folder)
 
     @again_if_replaced
     def commit(
-        self, write: Write, pending: str | None = None, older: Write | None = None, *, durable: bool = False
+        self,
+        write: Write | Append,
+        pending: str | None = None,
+        older: Write | None = None,
+        *,
+        durable: bool = False,
+        supersedes: bool = False,
+        timeout: float = BUSY_SECONDS,
     ) -> Outcome:
-        """Write if what was seen is still there, and the `older` revision; `durable` survives power loss."""
-        with self._transaction(durable=durable) as db:
-            row = db.execute("SELECT text FROM documents WHERE key = ?", (write.key,)).fetchone()
-            current = row[0] if row else None
-            if current != write.seen:
-                return Outcome(accepted=False, current=current)
-            self._put(db, write, None)
+        """Write if what was seen is still there, and the `older` revision; `durable` survives power loss.
+
+        `supersedes`: the pending change makes the earlier ones of its key needless.
+        """
+        with self._transaction(durable=durable, timeout=timeout) as db:
+            if not holds(db, self._destination, write.key, write.seen):
+                there = copy_of(db, self._destination, write.key)
+                return Outcome(accepted=False, current=there.text if there else None)
+            self._put(db, write, replica=False)
             if older:
-                self._put(db, older, None)
+                self._put(db, older, replica=False)
             if pending is not None:
-                db.execute("INSERT INTO outbox (key, change) VALUES (?, ?)", (write.key, pending))
-        if write.tombstone:
+                self._queue(db, write.key, pending, supersedes=supersedes)
+        if isinstance(write, Write) and write.tombstone:
             self._forget_words(write.key)
         return Outcome(accepted=True)
 
     @again_if_replaced
-    def keep(self, write: Write) -> None:
-        """Put a text that is kept on this machine alone; it survives power loss."""
-        with self._transaction(durable=True) as db:
-            self._put(db, write, None)
+    def has_destination(self) -> bool:
+        """Whether what is kept here belongs to a Redis."""
+        with self._use():
+            return self._destination != THIS_MACHINE
 
     @again_if_replaced
-    def drop(self, key: str) -> None:
+    def keep(self, write: Write, *, timeout: float = BUSY_SECONDS) -> None:
+        """Put a text that is kept on this machine alone; it survives power loss."""
+        with self._transaction(durable=True, timeout=timeout) as db:
+            self._put(db, write, replica=False)
+
+    @again_if_replaced
+    def drop(self, key: str, *, timeout: float = BUSY_SECONDS) -> None:
         """Take such a text away, or a copy."""
-        with self._transaction() as db:
-            db.execute("DELETE FROM documents WHERE key = ?", (key,))
+        with self._transaction(timeout=timeout) as db:
+            drop(db, self._destination, [key])
 
     @again_if_replaced
     def copy(self, key: str) -> Write | None:
         """What is known here of `key`, expired or not, ready to be written where there is nothing."""
         with self._use() as db:
-            return _copy(db, key)
+            return copy_of(db, self._destination, key)
+
+    @again_if_replaced
+    def ends(self, key: str) -> tuple[bool, Ends | None]:
+        """Whether a change of `key` is not in its destination yet; the ends of the document here, if it is large."""
+        with self._use() as db:
+            return self._is_pending(db, key), ends_of(db, self._destination, key, LARGEST_GLANCE)
+
+    @again_if_replaced
+    def copy_of_this_machine(self, key: str) -> Write | None:
+        """What belongs to this machine under `key`, while a Redis is in use."""
+        with self._use() as db:
+            return copy_of(db, THIS_MACHINE, key) if self._destination != THIS_MACHINE else None
+
+    @again_if_replaced
+    def leave_this_machine(self, key: str, *, timeout: float = BUSY_SECONDS) -> None:
+        """Take away what belonged to this machine under `key`: the destination in use has it now."""
+        with self._transaction(timeout=timeout) as db:
+            if self._destination != THIS_MACHINE:
+                drop(db, THIS_MACHINE, [key])
+
+    @again_if_replaced
+    def move_from_this_machine(self, key: str) -> bool:
+        """Have the destination in use own what belonged to this machine under `key`; whether there was any."""
+        if not self.copy_of_this_machine(key):
+            return False
+        with self._transaction(durable=True) as db:
+            query = "UPDATE OR IGNORE documents SET destination = ? WHERE destination = ? AND key = ?"
+            return db.execute(query, (self._destination, THIS_MACHINE, key)).rowcount == 1
 
     @again_if_replaced
     def look(self, key: str) -> tuple[Pending | None, Write | None]:
-        """The oldest change of `key` not yet in the stash, and what is known here of it."""
+        """The oldest change of `key` not yet in its destination, and what is known here of it."""
         with self._use() as db:
-            return _next_pending(db, key), _copy(db, key)
+            return next_pending(db, self._destination, key), copy_of(db, self._destination, key)
 
     def glance(self, key: str) -> tuple[Pending | None, Write | None] | None:
-        """The same, unless the file is not open, or somebody is using it."""
-        if not self._lock.acquire(blocking=False):
+        """The same, unless the file is not open, somebody is reading in it, or the document is large."""
+        opened = self._open
+        if opened is None or not opened.reading.acquire(blocking=False):
             return None
         try:
-            db = self._connection
-            if db is None or not self._is_current():
+            if not self._is_current(opened):
                 return None
-            db.execute("PRAGMA busy_timeout = 0")
-            try:
-                return _next_pending(db, key), _copy(db, key)
-            finally:
-                db.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
-        except (sqlite3.Error, OSError):
+            opened.reader.execute("PRAGMA busy_timeout = 0")
+            with self._moment(opened) as db:
+                query = "SELECT bytes FROM documents WHERE destination = ? AND key = ?"
+                row = db.execute(query, (self._destination, key)).fetchone()
+                if row and row[0] > LARGEST_GLANCE:
+                    return None
+                return next_pending(db, self._destination, key), copy_of(db, self._destination, key)
+        except (sqlite3.Error, OSError, JournalUnavailable):
             return None  # whoever looks properly meets it again
         finally:
-            self._lock.release()
-
-    @again_if_replaced
-    def remember(self, *writes: Write) -> set[str]:
-        """Keep copies of what the stash holds, except of the keys, which it gives, that have a change pending."""
-        with self._transaction() as db:
-            pending = {write.key for write in writes if _is_pending(db, write.key)}
-            for write in writes:
-                if write.key not in pending:
-                    self._put_copy(db, write)
-        for write in writes:
-            if write.tombstone:
-                self._forget_words(write.key)
-        return pending
-
-    @again_if_replaced
-    def bury(self, tombstones: Sequence[Write]) -> None:
-        """Learn of deletions made elsewhere; each beats every revision up to its own that is here."""
-        with self._transaction() as db:
-            for write in tombstones:
-                here = _copy(db, write.key)
-                newer = here and revision_at_head(here.text) > revision_at_head(write.text)
-                if not newer and not _is_pending(db, write.key):
-                    self._put(db, write, self._place)
-        for write in tombstones:
-            self._forget_words(write.key)
-
-    @again_if_replaced
-    def known(self) -> Known | None:
-        """What the stash was like when it was last looked at; `None` if it never was."""
-        with self._use() as db:
-            row = db.execute("SELECT epoch, run, after FROM stashes WHERE place = ?", (self._place,)).fetchone()
-        return Known(*row) if row else None
-
-    @again_if_replaced
-    def has_known_one(self) -> bool:
-        """Whether there ever was a stash behind this file: what is kept without it now must reach it one day."""
-        with self._use() as db:
-            return db.execute("SELECT 1 FROM stashes LIMIT 1").fetchone() is not None
-
-    @again_if_replaced
-    def alone(self) -> list[Write]:
-        """The sessions that are listed here, were never in a stash, and have nothing pending that would send them."""
-        with self._use() as db:
-            rows = db.execute(
-                "SELECT key FROM documents WHERE list IS NOT NULL AND place IS NULL AND NOT tombstone"
-                " AND key NOT IN (SELECT key FROM outbox)"
-            ).fetchall()
-            return [copy for row in rows if (copy := _copy(db, row[0]))]
-
-    @again_if_replaced
-    def queue(self, key: str, change: str) -> None:
-        """Have a change of a document that is here sent on, as if it had just been made."""
-        with self._transaction(durable=True) as db:
-            if not _is_pending(db, key):
-                db.execute("INSERT INTO outbox (key, change) VALUES (?, ?)", (key, change))
-
-    @again_if_replaced
-    def know(self, now: Known, *, lost: bool) -> None:
-        """What the stash is like; `lost`: of everything that it held, it may have nothing any more."""
-        with self._transaction(durable=lost) as db:
-            if lost:
-                db.execute("UPDATE documents SET lost = 1 WHERE place = ?", (self._place,))
-            row = (self._place, now.epoch, now.run, now.after)
-            db.execute("INSERT OR REPLACE INTO stashes (place, epoch, run, after) VALUES (?, ?, ?, ?)", row)
-
-    @again_if_replaced
-    def doubtful(self, limit: int) -> list[str]:
-        """The keys of what the stash may have lost, tombstones first."""
-        with self._use() as db:
-            rows = db.execute(
-                "SELECT key FROM documents WHERE lost AND place = ? ORDER BY tombstone DESC LIMIT ?",
-                (self._place, limit),
-            ).fetchall()
-        return [row[0] for row in rows]
-
-    @again_if_replaced
-    def is_there(self, keys: Sequence[str]) -> None:
-        """The stash has these, or has something newer."""
-        with self._transaction() as db:
-            db.executemany("UPDATE documents SET lost = 0 WHERE key = ?", [(key,) for key in keys])
-
-    @again_if_replaced
-    def pending(self, *beginnings: str, after: int = 0) -> list[Pending]:
-        """Up to `DRAINED_AT_ONCE` changes not yet in the stash whose keys begin so (none given: all), oldest first."""
-        mine = " OR ".join("substr(key, 1, length(?)) = ?" for _ in beginnings) or "TRUE"
-        with self._use() as db:
-            rows = db.execute(
-                f"SELECT position, key, change FROM outbox WHERE set_aside IS NULL AND position > ? AND ({mine})"  # noqa: S608  only ?s
-                " ORDER BY position LIMIT ?",
-                (after, *(text for beginning in beginnings for text in (beginning, beginning)), DRAINED_AT_ONCE),
-            ).fetchall()
-        return [Pending(*row) for row in rows]
-
-    @again_if_replaced
-    def next_pending(self, key: str) -> Pending | None:
-        """The oldest change of one key not yet in the stash, without those set aside."""
-        with self._use() as db:
-            return _next_pending(db, key)
-
-    @again_if_replaced
-    def unsent_document(self, key: str) -> tuple[Write | None, list[int]]:
-        """The document of `key` and the positions of the pending changes that it holds, as of one moment."""
-        with self._transaction() as db:
-            rows = db.execute("SELECT position FROM outbox WHERE key = ? AND set_aside IS NULL", (key,)).fetchall()
-            return _copy(db, key), [row[0] for row in rows]
-
-    @again_if_replaced
-    def settle(self, positions: Sequence[int], write: Write | None) -> None:
-        """Take changes out of the outbox; the last one of its key leaves behind what the stash holds now."""
-        with self._transaction() as db:
-            db.executemany("DELETE FROM outbox WHERE position = ?", [(position,) for position in positions])
-            if write and not _is_pending(db, write.key):
-                self._put_copy(db, write)
-
-    @again_if_replaced
-    def set_aside(self, position: int, why: str) -> None:
-        """Keep a change that the stash will never take, out of the way of the others.
-
-        The document here, which holds it, is dropped: it must not be taken for what the stash holds.
-        """
-        with self._transaction(durable=True) as db:
-            db.execute("UPDATE outbox SET set_aside = ? WHERE position = ?", (why, position))
-            db.execute("DELETE FROM documents WHERE key = (SELECT key FROM outbox WHERE position = ?)", (position,))
+            with contextlib.suppress(sqlite3.Error):
+                opened.reader.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+            opened.reading.release()
 
     @again_if_replaced
     def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
-        """A page of the list, newest first."""
-        saved_at, member = before or (2**62, "")
+        """A page of the list, newest first: of the destination in use, and of this machine."""
         with self._use() as db:
-            rows = db.execute(
-                "SELECT list, member, saved_at, note FROM documents WHERE list = ?"
-                " AND (saved_at < ? OR (saved_at = ? AND member < ?)) AND (kept_until IS NULL OR kept_until > ?)"
-                " ORDER BY saved_at DESC, member DESC LIMIT ?",
-                (index, saved_at, saved_at, member, self._now(), limit),
-            ).fetchall()
-        return [Entry(*row) for row in rows]
+            found = self._recent(db, self._destination, index, before, limit)
+            found += self._recent_of_this_machine(db, index, before, limit)
+        return sorted(found, key=lambda entry: (entry.saved_at, entry.member), reverse=True)[:limit]
+
+    @again_if_replaced
+    def recent_of_this_machine(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
+        """A page of what belongs to this machine, while a Redis is in use; what that is known to have is left out."""
+        with self._use() as db:
+            return self._recent_of_this_machine(db, index, before, limit)
+
+    def _recent_of_this_machine(
+        self, db: sqlite3.Connection, index: str, before: tuple[int, str] | None, limit: int
+    ) -> list[Entry]:
+        if self._destination == THIS_MACHINE:
+            return []
+        return self._recent(db, THIS_MACHINE, index, before, limit, but=self._destination)
+
+    def _recent(
+        self,
+        db: sqlite3.Connection,
+        destination: int,
+        index: str,
+        before: tuple[int, str] | None,
+        limit: int,
+        but: int | None = None,
+    ) -> list[Entry]:
+        saved_at, member = before or (2**62, "")
+        rows = db.execute(
+            f"SELECT {_ENTRY} FROM documents WHERE destination = ? AND list = ?"  # noqa: S608
+            " AND (saved_at < ? OR (saved_at = ? AND member < ?)) AND (kept_until IS NULL OR kept_until > ?)"
+            " AND NOT EXISTS (SELECT 1 FROM documents o WHERE o.destination = ? AND o.key = documents.key)"
+            " ORDER BY saved_at DESC, member DESC LIMIT ?",
+            (destination, index, saved_at, saved_at, member, self._now(), but, limit),
+        ).fetchall()
+        return [self._entry(row) for row in rows]
+
+    def _entry(self, row: tuple[str, str, int, str, int, int]) -> Entry:
+        return Entry(*row[:4], here_alone=row[4] != self._destination or row[5] == MISSING)
 
     @again_if_replaced
     def entries(self, index: str, members: Sequence[str]) -> list[Entry]:
         """The entries of these members of the list, as far as they are here and have not expired."""
         with self._use() as db:
             rows = db.execute(
-                "SELECT list, member, saved_at, note FROM documents WHERE list = ?"
-                " AND member IN (SELECT value FROM json_each(?)) AND (kept_until IS NULL OR kept_until > ?)",
-                (index, json.dumps([*members]), self._now()),
+                f"SELECT {_ENTRY} FROM documents WHERE destination IN (0, ?) AND list = ?"  # noqa: S608
+                " AND member IN (SELECT value FROM json_each(?)) AND (kept_until IS NULL OR kept_until > ?)"
+                " ORDER BY destination",
+                (self._destination, index, json.dumps([*members]), self._now()),
             ).fetchall()
-        return [Entry(*row) for row in rows]
+        return [*{row[1]: self._entry(row) for row in rows}.values()]
 
     def search(self, index: str, words: Sequence[str], needed: int) -> Matches:
         """The sessions here with so many of the words, in their turns or what lists show of them."""
-
-        def text_of(key: str) -> str | None:
-            copy = self.copy(key)
-            return copy.text if copy else None
-
         with self._searching():
-            return self._words.find(index, self._heads(), text_of, words, needed, SEARCH_SECONDS)
+            return self._words.find(index, self._heads(), self._text_of, words, needed, SEARCH_SECONDS)
+
+    @again_if_replaced
+    def _text_of(self, head: Head) -> str | None:
+        with self._use() as db:
+            copy = copy_of(db, head.destination, head.key)
+        return copy.text if copy else None
 
     def excerpts(self, keys: Sequence[str], words: Sequence[str]) -> dict[str, str]:
         """A piece of the turns with some of the words, by key, where there is one."""
         with self._searching():
-            return self._words.excerpts(keys, words)
+            with self._use():
+                destinations = THIS_MACHINE, self._destination
+            return self._words.excerpts(destinations, keys, words)
 
-    def _forget_words(self, key: str) -> None:
+    def _forget_words(self, *keys: str) -> None:
         """What was said in a session that was deleted goes; what cannot be done now is done at the next purge."""
         with contextlib.suppress(JournalUnavailable), self._searching():
-            self._words.drop(key)
+            for key in keys:
+                self._words.drop(self._destination, key)
 
     @contextlib.contextmanager
     def _searching(self) -> Generator[None]:
@@ -290,189 +259,124 @@ class Journal(JournalFile):
         try:
             yield
         except (sqlite3.Error, OSError) as exc:
-            raise JournalUnavailable(f"The turns cannot be searched now: {exc}") from exc
+            raise JournalUnavailable(f"The turns cannot be searched now: {cause(exc)}") from exc
 
     @again_if_replaced
-    def _heads(self) -> list[Head]:
-        """All sessions that are listed and have not expired, newest first."""
+    def _heads(self, *, everywhere: bool = False) -> list[Head]:
+        """All sessions here, or in every destination, that are listed and have not expired, newest first."""
+        where = "destination IS NOT NULL" if everywhere else f"destination IN ({THIS_MACHINE}, ?)"
         with self._use() as db:
             rows = db.execute(
-                "SELECT list, key, member, saved_at FROM documents WHERE list IS NOT NULL AND (kept_until IS NULL OR"
-                " kept_until > ?) ORDER BY saved_at DESC",
-                (self._now(),),
+                f"SELECT destination, list, key, member, saved_at FROM documents INDEXED BY recent WHERE {where}"  # noqa: S608
+                " AND list IS NOT NULL AND (kept_until IS NULL OR kept_until > ?)",
+                (self._now(),) if everywhere else (self._destination, self._now()),
             ).fetchall()
-        return [Head(*row) for row in rows]
+        return sorted((Head(*row) for row in rows), key=lambda head: head.saved_at, reverse=True)
 
     @again_if_replaced
     def unsent(self, index: str) -> tuple[list[Entry], list[str]]:
         """The entries of the list that have a pending change, newest first; the keys of unsent deletions."""
         with self._use() as db:
             rows = db.execute(
-                "SELECT list, member, saved_at, note FROM documents WHERE +list = ? AND (kept_until IS NULL OR"
-                " kept_until > ?) AND key IN (SELECT key FROM outbox) ORDER BY saved_at DESC, member DESC",
-                (index, self._now()),
+                f"SELECT {_ENTRY} FROM documents WHERE destination = ?1 AND key IN"  # noqa: S608
+                " (SELECT key FROM outbox WHERE destination = ?1 AND NOT dead) AND list = ?2"
+                " AND (kept_until IS NULL OR kept_until > ?3) ORDER BY saved_at DESC, member DESC",
+                (self._destination, index, self._now()),
             ).fetchall()
             deleted = db.execute(
-                "SELECT key FROM documents WHERE tombstone AND key IN (SELECT key FROM outbox WHERE set_aside IS NULL)"
+                "SELECT key FROM documents WHERE destination = ?1 AND tombstone AND key IN"
+                " (SELECT key FROM outbox WHERE destination = ?1 AND NOT dead)",
+                (self._destination,),
             ).fetchall()
-        return [Entry(*row) for row in rows], [row[0] for row in deleted]
+        return [self._entry(row) for row in rows], [row[0] for row in deleted]
 
     @again_if_replaced
     def keys(self, prefix: str) -> list[str]:
         """The keys of live documents that begin with `prefix`."""
         with self._use() as db:
-            rows = db.execute(
-                "SELECT key FROM documents WHERE substr(key, 1, length(?1)) = ?1 AND NOT tombstone"
-                " AND (kept_until IS NULL OR kept_until > ?2)",
-                (prefix, self._now()),
-            ).fetchall()
+            return self._keys(db, self._destination, prefix)
+
+    @again_if_replaced
+    def keys_of_this_machine(self, prefix: str) -> list[str]:
+        """The keys of live documents that begin with `prefix` and belong to this machine, whatever is in use."""
+        with self._use() as db:
+            return self._keys(db, THIS_MACHINE, prefix)
+
+    def _keys(self, db: sqlite3.Connection, destination: int, prefix: str) -> list[str]:
+        rows = db.execute(
+            "SELECT key FROM documents WHERE destination = ? AND key >= ? AND key < ? AND NOT tombstone"
+            " AND (kept_until IS NULL OR kept_until > ?) ORDER BY key",
+            (destination, prefix, prefix + chr(0x10FFFF), self._now()),
+        )
         return [row[0] for row in rows]
 
     @again_if_replaced
     def is_over(self, key: str) -> bool:
         """Whether a document expired so long ago that it may be forgotten."""
         with self._use() as db:
-            row = db.execute("SELECT hidden_since FROM documents WHERE key = ?", (key,)).fetchone()
+            query = "SELECT expired_seen_at FROM documents WHERE destination = ? AND key = ?"
+            row = db.execute(query, (self._destination, key)).fetchone()
         return bool(row and row[0] is not None and row[0] <= micros(self._clock() - PURGE_AFTER))
 
-    @again_if_replaced
-    def purge_expired(self) -> list[Write]:
-        """Remove what was seen to have expired `PURGE_AFTER` ago or earlier, with what is pending of it."""
-        now, limit = self._now(), micros(self._clock() - PURGE_AFTER)
-        with self._transaction() as db:
-            db.execute(
-                "UPDATE documents SET hidden_since = NULL WHERE hidden_since IS NOT NULL AND kept_until > ?", (now,)
-            )
-            # A clock that was ahead when it was noticed must not make it wait for ever.
-            db.execute("UPDATE documents SET hidden_since = ?1 WHERE kept_until <= ?1 AND"
-                       " (hidden_since IS NULL OR hidden_since > ?1)", (now,))  # fmt: skip
-            rows = db.execute("SELECT key FROM documents WHERE hidden_since <= ?", (limit,)).fetchall()
-            gone = [copy for row in rows if (copy := _copy(db, row[0]))]
-            db.executemany("DELETE FROM outbox WHERE key = ? AND set_aside IS NULL", rows)
-            db.executemany("DELETE FROM documents WHERE key = ?", rows)
-            self._shrink(db, self._cap)
-        self._give_back()
+    def _forget_words_of_what_is_gone(self) -> None:
         with contextlib.suppress(JournalUnavailable), self._searching():
-            self._words.keep_only(self._heads())
-        return gone
+            self._words.keep_only(self._heads(everywhere=True))
 
-    @again_if_replaced
-    def purge(self) -> int:
-        """Empty the replica; how many copies went. What is here alone stays: pending changes, and all without Redis."""
-        with self._transaction() as db:
-            gone = self._shrink(db, 0)
-        self._give_back()
+    def _delete_words(self) -> None:
         with self._searching():
             self._words.delete()
-        with self._use() as db:
-            db.execute("VACUUM")
-        return gone
 
     def state(self) -> JournalState:
         """What it says of itself; never raises."""
-        try:
-            with self._use() as db:
-                (pending,) = db.execute("SELECT count(*) FROM outbox WHERE set_aside IS NULL").fetchone()
-                aside = db.execute("SELECT key, set_aside FROM outbox WHERE set_aside IS NOT NULL LIMIT 20").fetchall()
-                copies, replica = db.execute(
-                    "SELECT count(*), ifnull(sum(bytes), 0) FROM documents INDEXED BY replica WHERE place IS NOT NULL"
-                ).fetchone()
-        except JournalUnavailable as exc:
-            return JournalState(str(self.path), error=str(exc), damaged=tuple(moved_aside(self.path)))
-        files = (self.path, self.path.with_name(FILE_NAME + "-wal"))
-        size = sum(file.stat().st_size for file in files if file.exists())
         damaged = tuple(moved_aside(self.path))
+        try:
+            pending, seconds, cause = self._pending_state()
+            copies, replica = self._replica_state()
+            dead = tuple((letter.key, letter.cause) for letter in self.dead_letters()[-NAMED:])
+            waiting = tuple(self.waiting())
+        except JournalUnavailable as exc:
+            return JournalState(str(self.path), error=str(exc), damaged=damaged, recovered=tuple(self._recovered))
+        files = (self.path, self.path.with_name(FILE_NAME + "-wal"))
         failed, error = self._write_failed or (0.0, None)
-        error = error if time.monotonic() - failed < FAILURE_SHOWN_SECONDS else None
-        return JournalState(str(self.path), pending, tuple(aside), size, copies, replica, damaged, error)
+        return JournalState(
+            str(self.path),
+            pending,
+            dead,
+            sum(file.stat().st_size for file in files if file.exists()),
+            copies,
+            replica,
+            damaged,
+            error if time.monotonic() - failed < FAILURE_SHOWN_SECONDS else None,
+            waiting,
+            seconds,
+            cause,
+            tuple(self._recovered),
+        )
 
     def _now(self) -> int:
         return micros(self._clock())
 
-    def _put_copy(self, db: sqlite3.Connection, write: Write) -> None:
-        """Put what the stash held, unless another process has meanwhile put what it held later."""
-        row = db.execute(
-            "SELECT revision FROM documents INDEXED BY heads WHERE key = ? AND place = ?", (write.key, self._place)
-        ).fetchone()
-        if row is None or row[0] <= revision_at_head(write.text):
-            self._put(db, write, self._place)
 
-    def _put(self, db: sqlite3.Connection, write: Write, place: str | None) -> None:
-        entry = None if write.tombstone else write.entry
-        size = size_of(write.text)
-        db.execute(
-            "INSERT OR REPLACE INTO documents"
-            " (key, text, kept_until, tombstone, list, member, saved_at, note, place, touched, bytes, revision)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                write.key,
-                write.text,
-                micros(write.kept_until) if write.kept_until else None,
-                write.tombstone,
-                *((entry.index, entry.member, entry.saved_at, entry.note) if entry else (None, None, None, None)),
-                place,
-                self._now(),
-                size,
-                revision_at_head(write.text),
-            ),
-        )
-        if write.beside:
-            rows = [(micros(write.kept_until) if write.kept_until else None, key) for key in write.beside]
-            db.executemany("UPDATE documents SET kept_until = ?, hidden_since = NULL WHERE key = ?", rows)
-        if write.gone:
-            db.executemany("DELETE FROM documents WHERE key = ?", [(key,) for key in write.gone])
-        self._grown += size
-        if place and self._grown > self._cap * (1 - LEFT_WHEN_FULL) / 2:
-            self._shrink(db, self._cap)
+class NoJournal(Journal):
+    """The journal when `FLYWHEEL_JOURNAL` is false: it holds nothing and takes nothing."""
 
-    def _shrink(self, db: sqlite3.Connection, cap: int) -> int:
-        """Drop copies that are in Redis as well, those longest untouched first, once they pass the cap."""
-        self._grown = 0
-        (total,) = db.execute(
-            "SELECT ifnull(sum(bytes), 0) FROM documents INDEXED BY replica WHERE place IS NOT NULL"
-        ).fetchone()
-        if total <= cap:
-            return 0
-        gone: list[tuple[str]] = []
-        # Tombstones are small, and what was deleted must not come back.
-        rows = db.execute(
-            "SELECT key, bytes FROM documents INDEXED BY replica WHERE place IS NOT NULL AND NOT tombstone"
-            " AND NOT lost AND key NOT IN (SELECT key FROM outbox) ORDER BY touched"
-        )
-        for key, size in rows:
-            if total <= cap * LEFT_WHEN_FULL:
-                break
-            total -= size
-            gone.append((key,))
-        db.executemany("DELETE FROM documents WHERE key = ?", gone)
-        return len(gone)
+    off = True
 
-    def _give_back(self) -> None:
-        """Give free pages back to the disk."""
-        with self._use() as db:
-            db.execute("PRAGMA incremental_vacuum").fetchall()
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    def __init__(self) -> None:
+        super().__init__(Path(), datetime.now)
 
+    def _opened(self, seconds: float) -> NoReturn:  # noqa: ARG002
+        raise JournalUnavailable("The journal is switched off (FLYWHEEL_JOURNAL=false).")
 
-def _copy(db: sqlite3.Connection, key: str) -> Write | None:
-    row = db.execute(
-        "SELECT text, kept_until, tombstone, list, member, saved_at, note FROM documents WHERE key = ?", (key,)
-    ).fetchone()
-    if row is None:
-        return None
-    text, kept_until, tombstone, *entry = row
-    return Write(
-        key, text, None, instant(kept_until), tombstone=bool(tombstone), entry=Entry(*entry) if entry[0] else None
-    )
+    @contextlib.contextmanager
+    def _searching(self) -> Generator[None]:
+        with self._use():
+            yield
 
+    def glance(self, key: str) -> tuple[Pending | None, Write | None] | None:  # noqa: ARG002
+        """Nothing."""
+        return None, None
 
-def _next_pending(db: sqlite3.Connection, key: str) -> Pending | None:
-    row = db.execute(
-        "SELECT position, key, change FROM outbox WHERE key = ? AND set_aside IS NULL ORDER BY position LIMIT 1",
-        (key,),
-    ).fetchone()
-    return Pending(*row) if row else None
-
-
-def _is_pending(db: sqlite3.Connection, key: str) -> bool:
-    return bool(db.execute("SELECT 1 FROM outbox WHERE key = ? AND set_aside IS NULL", (key,)).fetchone())
+    def state(self) -> JournalState:
+        """Switched off."""
+        return JournalState(None)
