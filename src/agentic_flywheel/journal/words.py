@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 
 from agentic_flywheel.codec import Document, decode
@@ -32,11 +32,12 @@ READ_AT_ONCE = 20
 EXCERPT_SECONDS = 0.5
 """For how long excerpts are looked for in one answer; the rows behind have none."""
 
-_SHAPE = 3
+_SHAPE = 4
 """Of the tables, in SQLite's `user_version`; a file of another shape is made anew."""
 
 _TABLES = (
-    "CREATE TABLE heads (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, saved_at INTEGER NOT NULL)",
+    "CREATE TABLE heads (number INTEGER PRIMARY KEY, destination INTEGER NOT NULL, key TEXT NOT NULL,"
+    " saved_at INTEGER NOT NULL, UNIQUE (destination, key))",
     "CREATE VIRTUAL TABLE talks USING fts5("
     "id, title, tags, summary, turns, variants, tokenize = 'unicode61 remove_diacritics 2')",
     f"PRAGMA user_version = {_SHAPE}",
@@ -60,74 +61,77 @@ class Words:
         self,
         index: str,
         heads: Sequence[Head],
-        text_of: Callable[[str], str | None],
+        text_of: Callable[[Head], str | None],
         words: Sequence[str],
         needed: int,
         seconds: float,
     ) -> Matches:
         """The sessions of the list `index` that have so many of the words.
 
-        `heads` are all that there are here, the newest first, and `text_of` gives the document under a key; for so many
-        `seconds` at the most are new ones read.
+        `heads` are all that there are here of their destinations, the newest first, and `text_of` gives the document of
+        one; for so many `seconds` at the most are new ones read. Where one key is in two destinations, the later of
+        them is searched.
         """
         with self._open() as db:
             self._read_in(db, heads, text_of, time.monotonic() + seconds)
-            now = {head.key: head.saved_at for head in heads if head.index == index}
             db.execute("BEGIN")  # one moment for all that is read
-            rows = db.execute("SELECT number, key, saved_at FROM heads").fetchall()
-            numbers = {number: key for number, key, _ in rows if key in now}
-            unread = len(now) - sum(now.get(key) == saved_at for _, key, saved_at in rows)
+            numbers, unread = _searched(db, index, heads)
             having: dict[int, set[int]] = {}
             rarity: list[float] = []
             for place, word in enumerate(words):
-                hits = db.execute("SELECT rowid FROM talks WHERE talks MATCH ?", (_any([word]),)).fetchall()
+                found = db.execute("SELECT rowid FROM talks WHERE talks MATCH ?", (_any([word]),))
+                hits = [number for (number,) in found if number in numbers]
                 rarity.append(math.log(1 + (len(numbers) - len(hits) + 0.5) / (len(hits) + 0.5)))
-                for (number,) in hits:
+                for number in hits:
                     having.setdefault(number, set()).add(place)
             scores = db.execute(
                 f"SELECT rowid, bm25(talks, {_WEIGHTS}) FROM talks WHERE talks MATCH ?",  # noqa: S608  numbers of ours
                 (_any(words),),
             )
-            found = [
+            matches = [
                 Match(numbers[number], frozenset(having[number]), score)
                 for number, score in scores
-                if number in numbers and len(having.get(number, ())) >= needed
+                if len(having.get(number, ())) >= needed
             ]
             db.execute("COMMIT")
-        return Matches(found, len(numbers), unread, rarity)
+        return Matches(matches, len(numbers), unread, rarity)
 
-    def excerpts(self, keys: Sequence[str], words: Sequence[str]) -> dict[str, str]:
-        """A piece of the turns with one of the words, for each session whose turns have one, by key."""
+    def excerpts(self, destinations: Sequence[int], keys: Sequence[str], words: Sequence[str]) -> dict[str, str]:
+        """A piece of the turns with one of the words, for each session whose turns have one, by key.
+
+        Of a key that is in several of the destinations, that of the last.
+        """
         until = time.monotonic() + EXCERPT_SECONDS
         found: dict[str, str] = {}
         with self._open() as db:
-            rows = db.execute(
-                "SELECT key, turns FROM heads JOIN talks ON talks.rowid = number"
-                " WHERE key IN (SELECT value FROM json_each(?))",
-                (json.dumps([*keys]),),
-            )
-            for key, turns in rows:
-                if time.monotonic() > until:
-                    break
-                if piece := excerpt(turns, words):
-                    found[key] = piece
+            for destination in destinations:
+                rows = db.execute(
+                    "SELECT key, turns FROM heads JOIN talks ON talks.rowid = number"
+                    " WHERE destination = ? AND key IN (SELECT value FROM json_each(?))",
+                    (destination, json.dumps([*keys])),
+                )
+                for key, turns in rows:
+                    if time.monotonic() > until:
+                        break
+                    found.pop(key, None)
+                    if piece := excerpt(turns, words):
+                        found[key] = piece
         return found
 
     def keep_only(self, heads: Sequence[Head]) -> None:
-        """Forget what is not as it is there: what has expired, or was deleted by others."""
+        """Forget what is not as it is there, in whichever destination: what has expired, or was deleted by others."""
         if self._path.exists():
             with self._open() as db:
-                self._forget(db, heads)
+                _forget(db, heads, {row[0] for row in db.execute("SELECT DISTINCT destination FROM heads")})
                 # What was deleted is only marked so in the lists of words, until they are written anew.
                 db.execute("INSERT INTO talks (talks) VALUES ('optimize')")
 
-    def drop(self, key: str) -> None:
+    def drop(self, destination: int, key: str) -> None:
         """Forget what was said in one session."""
         if self._path.exists():
             with self._open() as db:
                 db.execute("BEGIN IMMEDIATE")
-                db.execute("DELETE FROM talks WHERE rowid = (SELECT number FROM heads WHERE key = ?)", (key,))
-                db.execute("DELETE FROM heads WHERE key = ?", (key,))
+                _drop(db, destination, key)
                 db.execute("COMMIT")
 
     def delete(self) -> None:
@@ -136,12 +140,12 @@ class Words:
             self._path.with_name(FILE_NAME + ending).unlink(missing_ok=True)
 
     def _read_in(
-        self, db: sqlite3.Connection, heads: Sequence[Head], text_of: Callable[[str], str | None], until: float
+        self, db: sqlite3.Connection, heads: Sequence[Head], text_of: Callable[[Head], str | None], until: float
     ) -> None:
         """Make the index what the journal holds, the first of `heads` first, as far as time and others allow."""
         try:
-            known = self._forget(db, heads)
-            new = [head for head in heads if head.key not in known]
+            known = _forget(db, heads, {head.destination for head in heads})
+            new = [head for head in heads if (head.destination, head.key) not in known]
             for place in range(0, len(new), READ_AT_ONCE):
                 if time.monotonic() > until:
                     return
@@ -149,25 +153,13 @@ class Words:
                 for head in new[place : place + READ_AT_ONCE]:
                     if time.monotonic() > until:
                         break
-                    _put(db, head, _columns(text_of(head.key), head.member))
+                    _put(db, head, _columns(text_of(head), head.member))
                 db.execute("COMMIT")
         except sqlite3.OperationalError as exc:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             if exc.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY):
                 raise
-
-    def _forget(self, db: sqlite3.Connection, heads: Sequence[Head]) -> set[str]:
-        """The keys of what is known as it is now; all else goes."""
-        now = {head.key: head.saved_at for head in heads}
-        rows = db.execute("SELECT number, key, saved_at FROM heads").fetchall()
-        gone = [(number,) for number, key, saved_at in rows if now.get(key) != saved_at]
-        if gone:
-            db.execute("BEGIN IMMEDIATE")
-            db.executemany("DELETE FROM talks WHERE rowid = ?", gone)
-            db.executemany("DELETE FROM heads WHERE number = ?", gone)
-            db.execute("COMMIT")
-        return {key for _, key, saved_at in rows if now.get(key) == saved_at}
 
     @contextlib.contextmanager
     def _open(self) -> Generator[sqlite3.Connection]:
@@ -203,10 +195,47 @@ def _make(db: sqlite3.Connection) -> None:
     db.execute("COMMIT")
 
 
+def _searched(db: sqlite3.Connection, index: str, heads: Sequence[Head]) -> tuple[dict[int, str], int]:
+    """The key of each row that is searched, and how many sessions are not as they are now."""
+    now = {head.key: head for head in sorted(heads, key=lambda head: head.destination) if head.index == index}
+    numbers: dict[int, str] = {}
+    read = 0
+    for number, destination, key, saved_at in db.execute("SELECT number, destination, key, saved_at FROM heads"):
+        head = now.get(key)
+        if head and head.destination == destination:
+            numbers[number] = key
+            read += head.saved_at == saved_at
+    return numbers, len(now) - read
+
+
+def _forget(db: sqlite3.Connection, heads: Sequence[Head], destinations: Collection[int]) -> set[tuple[int, str]]:
+    """What is known as it is now; all else of these destinations goes."""
+    now = {(head.destination, head.key): head.saved_at for head in heads}
+    rows = db.execute("SELECT number, destination, key, saved_at FROM heads").fetchall()
+    gone = [
+        (number,)
+        for number, destination, key, saved_at in rows
+        if destination in destinations and now.get((destination, key)) != saved_at
+    ]
+    if gone:
+        db.execute("BEGIN IMMEDIATE")
+        db.executemany("DELETE FROM talks WHERE rowid = ?", gone)
+        db.executemany("DELETE FROM heads WHERE number = ?", gone)
+        db.execute("COMMIT")
+    return {(destination, key) for _, destination, key, saved_at in rows if now.get((destination, key)) == saved_at}
+
+
+def _drop(db: sqlite3.Connection, destination: int, key: str) -> None:
+    row = db.execute("SELECT number FROM heads WHERE destination = ? AND key = ?", (destination, key)).fetchone()
+    if row:
+        db.execute("DELETE FROM talks WHERE rowid = ?", row)
+        db.execute("DELETE FROM heads WHERE number = ?", row)
+
+
 def _put(db: sqlite3.Connection, head: Head, columns: tuple[str, ...]) -> None:
-    db.execute("DELETE FROM talks WHERE rowid = (SELECT number FROM heads WHERE key = ?)", (head.key,))
-    put = "INSERT OR REPLACE INTO heads (key, saved_at) VALUES (?, ?)"
-    number = db.execute(put, (head.key, head.saved_at)).lastrowid
+    _drop(db, head.destination, head.key)
+    put = "INSERT INTO heads (destination, key, saved_at) VALUES (?, ?, ?)"
+    number = db.execute(put, (head.destination, head.key, head.saved_at)).lastrowid
     put = "INSERT INTO talks (rowid, id, title, tags, summary, turns, variants) VALUES (?, ?, ?, ?, ?, ?, ?)"
     db.execute(put, (number, *columns))
 
