@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -15,11 +16,11 @@ from typing import Any
 
 import pytest
 
+from agentic_flywheel.codec import micros
 from agentic_flywheel.errors import JournalUnavailable
-from agentic_flywheel.journal import FILE_NAME, PURGE_AFTER, SCHEMA, Journal
+from agentic_flywheel.journal import FILE_NAME, PURGE_AFTER, SCHEMA, Journal, NoJournal
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.keyvalue import Entry, Outcome, Write
-from agentic_flywheel.local import NoJournal
 
 from ..support.waiting import wait_until
 from .conftest import Clock
@@ -38,6 +39,15 @@ def listed(member: str, at: int, kept_until: datetime | None = None) -> Write:
 
 def members(journal: Journal) -> list[str]:
     return [entry.member for entry in journal.recent(INDEX, None, 100)]
+
+
+def changes(journal: Journal, key: str = "k") -> list[str]:
+    """The pending changes of a key, oldest first."""
+    return [item.change for item in journal.pending(key)]
+
+
+def due(journal: Journal, beginnings: Sequence[str] = ()) -> list[str]:
+    return [each.key for each in journal.due_keys(beginnings)]
 
 
 # the file
@@ -73,10 +83,10 @@ def test_a_folder_that_holds_other_things_is_left_as_its_owner_set_it(tmp_path: 
 def test_what_was_committed_is_there_for_the_next_process(journal: Journal, clock: Clock):
     journal.commit(write(text="a\x00🌾\u2028"), pending="change")
     journal.close()
-    after = Journal(journal.path.parent, clock)
+    after = Journal(journal.path.parent, clock, addresses=("redis",))
     copy = after.copy("k")
     assert copy
-    assert (copy.text, [item.change for item in after.pending()]) == ("a\x00🌾\u2028", ["change"])
+    assert (copy.text, changes(after)) == ("a\x00🌾\u2028", ["change"])
     after.close()
 
 
@@ -104,7 +114,7 @@ def test_a_journal_of_a_newer_version_is_refused_untouched(tmp_path: Path, clock
     path = newer_journal(tmp_path / "data", mode)
     before = path.read_bytes()
     journal = Journal(path.parent, clock)
-    for use in (lambda: journal.commit(write()), lambda: journal.copy("k"), journal.pending, journal.purge_expired):
+    for use in (lambda: journal.commit(write()), lambda: journal.copy("k"), journal.waiting, journal.purge_expired):
         with pytest.raises(JournalUnavailable, match=f"version {SCHEMA + 1}"):
             use()
     assert "version" in str(journal.state().error)
@@ -131,10 +141,11 @@ def test_a_folder_that_cannot_be_made_says_so_at_every_verb(tmp_path: Path, cloc
         lambda: journal.commit(write()),
         lambda: journal.copy("k"),
         lambda: journal.remember(write()),
-        lambda: journal.pending(),
+        lambda: journal.pending("k"),
+        lambda: journal.due_keys([]),
         lambda: journal.next_pending("k"),
         lambda: journal.settle([1], write()),
-        lambda: journal.set_aside(1, "why"),
+        lambda: journal.make_dead_letter(1, "why"),
         lambda: journal.recent(INDEX, None, 10),
         lambda: journal.unsent(INDEX),
         lambda: journal.keys("p:"),
@@ -169,7 +180,7 @@ from agentic_flywheel.keys import Keys
 from agentic_flywheel.keyvalue import Write
 
 folder, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-journal = Journal(folder, lambda: datetime.now(UTC))
+journal = Journal(folder, lambda: datetime.now(UTC), ("redis",))
 if "open" in sys.argv:
     journal.copy("shared")
 print("ready", flush=True)
@@ -230,16 +241,15 @@ def test_several_processes_write_at_once_and_lose_nothing(journal: Journal):
     all_texts = {f"w{i}.{n}" for i in range(5) for n in range(20)}
     assert len(copy.text.split()) == len(all_texts)
     assert set(copy.text.split()) == all_texts
-    first_hundred = [item.change for item in journal.pending()]
-    assert first_hundred == copy.text.split()[:100]
+    assert changes(journal, "shared") == copy.text.split()
 
 
 @pytest.mark.parametrize("attempt", range(3))
 def test_several_processes_may_be_the_first_to_open_the_journal(tmp_path: Path, clock: Clock, attempt: int):
     folder = tmp_path / f"data-{attempt}"
     finish(start_writers(folder, 6, 1))
-    journal = Journal(folder, clock)
-    assert len(journal.pending()) == 6
+    journal = Journal(folder, clock, addresses=("redis",))
+    assert len(journal.pending("shared")) == 6
     journal.close()
 
 
@@ -289,13 +299,13 @@ def test_a_process_that_is_killed_takes_nothing_committed_with_it(journal: Journ
     assert journal.copy("shared") is None
     (writer,) = start_writers(journal.path.parent, 1, 1_000_000, "open")
     try:
-        wait_until(journal.pending, what="the first commit")
+        wait_until(lambda: journal.pending("shared"), what="the first commit")
     finally:
         writer.kill()
         writer.communicate(timeout=10)
     copy = journal.copy("shared")
     assert copy
-    assert [item.change for item in journal.pending()] == copy.text.split()[:100]
+    assert changes(journal, "shared") == copy.text.split()
     assert journal.commit(write("another")).accepted
 
 
@@ -305,28 +315,68 @@ def test_a_process_that_is_killed_takes_nothing_committed_with_it(journal: Journ
 def test_a_refused_write_leaves_nothing_pending(journal: Journal):
     journal.commit(write(text="there"))
     assert journal.commit(write(text="mine"), pending="change") == Outcome(accepted=False, current="there")
-    assert journal.pending() == []
+    assert changes(journal) == []
 
 
 def test_pending_changes_come_in_the_order_they_were_made_and_by_key(journal: Journal):
     journal.commit(write("a", "1"), pending="a1")
     journal.commit(write("b", "1"), pending="b1")
     journal.commit(write("a", "2", "1"), pending="a2")
-    assert [item.change for item in journal.pending()] == ["a1", "b1", "a2"]
+    assert (changes(journal, "a"), changes(journal, "b")) == (["a1", "a2"], ["b1"])
     first = journal.next_pending("a")
     assert first
     assert first.change == "a1"
     journal.settle([first.position], None)
-    assert [item.change for item in journal.pending("a")] == ["a2"]
+    assert changes(journal, "a") == ["a2"]
     assert journal.next_pending("c") is None
     assert journal.state().pending == 2
+
+
+def test_keys_are_due_in_the_order_of_their_oldest_change(journal: Journal):
+    for key in ("b", "a", "b", "c"):
+        copy = journal.copy(key)
+        journal.commit(write(key, seen=copy.text if copy else None), pending=key)
+    assert due(journal) == ["b", "a", "c"]
+    journal.settle([item.position for item in journal.pending("b")], None)
+    assert due(journal) == ["a", "c"]
+
+
+def test_a_key_that_failed_waits_for_its_time_and_goes_behind_the_others(journal: Journal, clock: Clock):
+    for key in ("bad", "good", "worse"):
+        journal.commit(write(key), pending=key)
+    journal.postpone("bad", "refused", micros(clock() + timedelta(seconds=1)))
+    journal.postpone("worse", "refused", 0)
+    journal.postpone("worse", "refused again", 0)
+    assert due(journal) == ["good", "worse"]
+    clock.move(seconds=1)
+    assert due(journal) == ["good", "bad", "worse"]
+    (item,) = journal.pending("worse")
+    assert (item.attempts, item.cause) == (2, "refused again")
+    journal.postpone("good", "away", micros(clock() + timedelta(days=1)))
+    assert due(journal) == ["bad", "worse"]
+    journal.try_all_now()
+    assert due(journal) == ["bad", "good", "worse"]
+
+
+def test_what_is_pending_names_the_cause_of_the_oldest_that_failed_and_its_age(journal: Journal, clock: Clock):
+    for key in ("z first", "y second", "a third"):
+        journal.commit(write(key), pending=key)
+        clock.move(seconds=10)
+    assert journal.state().pending_cause is None
+    journal.postpone("a third", "zzz", 0)
+    journal.postpone("y second", "aaa", 0)
+    state = journal.state()
+    assert (state.pending_cause, state.pending_seconds) == ("aaa", 30.0)
+    (item,) = journal.pending("y second")
+    journal.make_dead_letter(item.position, "too large")
+    assert journal.state().pending_cause == "zzz"
 
 
 def test_pending_changes_of_one_deployment_are_not_those_of_another(journal: Journal):
     for key in ("p:session:a", "p:execution:a", "p:b:session:a", "pp:session:a", "p_:session:a", "P:session:a"):
         journal.commit(write(key), pending=key)
-    assert [item.key for item in journal.pending(*Keys("p").documents)] == ["p:session:a", "p:execution:a"]
-    assert [item.key for item in journal.pending(*Keys("p:b").documents)] == ["p:b:session:a"]
+    assert due(journal, Keys("p").documents) == ["p:session:a", "p:execution:a"]
+    assert due(journal, Keys("p:b").documents) == ["p:b:session:a"]
 
 
 def test_a_copy_of_the_stash_does_not_overwrite_what_is_pending(journal: Journal):
@@ -347,21 +397,21 @@ def test_a_copy_of_the_stash_replaces_an_older_one(journal: Journal):
     copy = journal.copy("k")
     assert copy
     assert copy.text == "new"
-    assert journal.pending() == []
+    assert changes(journal) == []
 
 
 def test_settling_the_last_change_of_a_key_leaves_what_the_stash_holds(journal: Journal):
     journal.commit(write(text="one"), pending="1")
     journal.commit(write(text="two", seen="one"), pending="2")
-    first, second = journal.pending()
+    first, second = journal.pending("k")
     journal.settle([first.position], write(text="merged one"))
     copy = journal.copy("k")
     assert copy
-    assert (copy.text, journal.pending()) == ("two", [second])
+    assert (copy.text, journal.pending("k")) == ("two", [second])
     journal.settle([second.position], write(text="merged two"))
     copy = journal.copy("k")
     assert copy
-    assert (copy.text, journal.pending()) == ("merged two", [])
+    assert (copy.text, journal.pending("k")) == ("merged two", [])
 
 
 def test_settling_several_changes_at_once_leaves_those_of_others(journal: Journal):
@@ -370,16 +420,16 @@ def test_settling_several_changes_at_once_leaves_those_of_others(journal: Journa
         journal.commit(write(key, "2", "1"), pending=f"{key}2")
     _, positions = journal.unsent_document("a")
     journal.settle(positions, write("a", "merged"))
-    assert [item.change for item in journal.pending()] == ["b1", "b2"]
+    assert (changes(journal, "a"), changes(journal, "b")) == ([], ["b1", "b2"])
 
 
-def test_what_is_set_aside_is_kept_named_and_in_nobodys_way(journal: Journal):
+def test_a_dead_letter_is_kept_named_and_in_nobodys_way(journal: Journal):
     journal.commit(write("bad", "1"), pending="refused")
     journal.commit(write("good", "1"), pending="fine")
     bad = journal.next_pending("bad")
     assert bad
-    journal.set_aside(bad.position, "too large")
-    assert [item.change for item in journal.pending()] == ["fine"]
+    journal.make_dead_letter(bad.position, "too large")
+    assert due(journal) == ["good"]
     assert journal.next_pending("bad") is None
     state = journal.state()
     assert (state.pending, state.set_aside) == (1, (("bad", "too large"),))
@@ -390,18 +440,36 @@ def test_what_is_set_aside_is_kept_named_and_in_nobodys_way(journal: Journal):
     assert journal.state().set_aside == (("bad", "too large"),)
 
 
-def test_what_is_set_aside_is_not_taken_for_what_the_stash_holds(journal: Journal):
+def test_a_dead_letter_is_not_taken_for_what_the_stash_holds(journal: Journal):
     journal.commit(write(text="refused there"), pending="change")
-    journal.set_aside(journal.pending()[0].position, "why")
+    journal.make_dead_letter(journal.pending("k")[0].position, "why")
     assert journal.copy("k") is None
 
 
-def test_setting_aside_one_change_keeps_what_later_changes_of_the_key_made(journal: Journal):
+def test_a_dead_letter_leaves_what_later_changes_of_the_key_made(journal: Journal):
     journal.commit(write(text="one"), pending="1")
     journal.commit(write(text="one two", seen="one"), pending="2")
-    journal.set_aside(journal.pending()[0].position, "why")
-    assert [item.change for item in journal.pending()] == ["2"]
+    journal.make_dead_letter(journal.pending("k")[0].position, "why")
+    assert changes(journal) == ["2"]
     assert journal.state().set_aside == (("k", "why"),)
+
+
+def test_a_dead_letter_is_read_sent_again_or_thrown_away_by_its_position(journal: Journal, clock: Clock):
+    for key in ("a", "b"):
+        journal.commit(write(key), pending=f"change of {key}")
+        journal.postpone(key, "full", 2**62)
+        journal.make_dead_letter(journal.pending(key)[0].position, "too large")
+    first, second = journal.dead_letters()
+    assert (first.key, first.attempts, first.cause, first.queued_at) == ("a", 1, "too large", clock())
+    assert journal.command_of(first.position) == "change of a"
+    assert journal.retry(first.position)
+    assert journal.command_of(first.position) is None
+    assert not journal.retry(first.position), "it is none any more"
+    assert not journal.discard(first.position), "what is pending is not thrown away"
+    assert due(journal) == ["a"]
+    assert journal.discard(second.position)
+    assert not journal.discard(second.position)
+    assert (journal.dead_letters(), changes(journal, "b")) == ([], [])
 
 
 def test_the_unsent_are_listed_newest_first(journal: Journal, clock: Clock):
@@ -449,7 +517,7 @@ def test_what_expired_is_purged_an_hour_after_it_was_noticed(journal: Journal, c
     journal.purge_expired()
     assert journal.copy("gone") is None
     assert journal.copy("pending") is None
-    assert journal.pending() == []
+    assert changes(journal, "pending") == []
     assert journal.copy("lasting")
     assert timedelta(days=1) >= PURGE_AFTER
 
@@ -467,7 +535,7 @@ def test_a_jump_of_the_clock_erases_nothing_within_the_hour(journal: Journal, cl
     clock.now += 2 * PURGE_AFTER
     journal.purge_expired()
     assert journal.copy("s")
-    assert journal.pending()
+    assert journal.pending("s")
 
 
 # keys and copies
@@ -510,14 +578,18 @@ def test_the_state_counts_without_ever_failing(journal: Journal):
 
 def test_a_journal_that_is_switched_off_takes_nothing_and_holds_nothing():
     off = NoJournal()
-    with pytest.raises(JournalUnavailable, match="FLYWHEEL_JOURNAL"):
-        off.commit(write())
-    off.remember(write())
-    off.settle([1], write())
-    off.set_aside(1, "why")
-    assert off.copy("k") is None
-    assert (off.next_pending("k"), off.unsent_document("k")) == (None, (None, []))
-    assert off.pending() + off.recent(INDEX, None, 5) + off.unsent(INDEX)[0] + off.keys("") == []
+    for verb in (
+        lambda: off.commit(write()),
+        lambda: off.remember(write()),
+        lambda: off.settle([1], write()),
+        lambda: off.copy("k"),
+        lambda: off.pending("k"),
+        lambda: off.recent(INDEX, None, 5),
+        lambda: off.search(INDEX, ["word"], 1),
+    ):
+        with pytest.raises(JournalUnavailable, match="FLYWHEEL_JOURNAL"):
+            verb()
+    assert off.glance("k") == (None, None)
     assert off.state().path is None
     off.close()
 
@@ -529,7 +601,8 @@ def test_a_glance_sees_what_a_look_sees_and_waits_for_nobody(journal: Journal):
     with closing(sqlite3.connect(journal.path)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert journal.glance("k") == journal.look("k"), "a writer does not hold up readers"
-    with journal._lock, ThreadPoolExecutor(1) as thread:
+    assert journal._open
+    with journal._open.reading, ThreadPoolExecutor(1) as thread:
         assert thread.submit(journal.glance, "k").result() is None
     journal.path.rename(journal.path.with_name("elsewhere"))
     assert journal.glance("k") is None, "it is not the journal any more"

@@ -1,14 +1,13 @@
 """What this machine keeps of a Redis: up to a cap, put back when it is lost, never instead of what is here alone."""
 
-import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agentic_flywheel.journal import FILE_NAME, SCHEMA, Journal
-from agentic_flywheel.journal.file import _VERSIONS
-from agentic_flywheel.keyvalue import Write
+from agentic_flywheel.journal import Journal
+from agentic_flywheel.keyvalue import Entry, Write
 from agentic_flywheel.local import Known
 
 from .conftest import Clock
@@ -26,7 +25,7 @@ def copy(key: str, size: int = 1000) -> Write:
 
 @pytest.fixture
 def small(tmp_path: Path, clock: Clock):
-    journal = Journal(tmp_path / "data", clock, place="redis", cap=CAP)
+    journal = Journal(tmp_path / "data", clock, addresses=("redis",), cap=CAP)
     yield journal
     journal.close()
 
@@ -71,28 +70,55 @@ def test_purging_empties_the_replica_only_and_gives_the_room_back(small: Journal
     assert state.bytes < before
 
 
+def in_doubt(journal: Journal) -> list[str]:
+    return [copy.key for copy in journal.unverified(10)]
+
+
 def test_what_was_lost_is_doubted_until_it_is_there_tombstones_first(small: Journal):
     small.remember(copy("a"), copy("b"))
     small.remember(Write("grave", text(), None, None, tombstone=True))
     small.commit(copy("alone"))
     assert small.known() is None
     small.know(Known("one", "run", "0-0"), lost=False)
-    assert small.doubtful(10) == []
+    assert in_doubt(small) == []
     small.know(Known("two", "run", "1-0"), lost=True)
     assert small.known() == Known("two", "run", "1-0")
-    assert small.doubtful(10)[0] == "grave"
-    assert sorted(small.doubtful(10)) == ["a", "b", "grave"]
-    small.is_there(["a", "grave"])
+    assert in_doubt(small) == ["grave", "a", "b"]
+    first, second, _ = small.unverified(10)
+    assert [each.key for each in small.unverified(10, (second.tombstone, second.id))] == ["b"]
+    assert small.unverified(1, (first.tombstone, first.id)) == [second]
+    small.mark_verified(["a", "grave"])
     small.remember(copy("b"))
-    assert small.doubtful(10) == []
+    assert in_doubt(small) == []
+
+
+def test_a_copy_that_is_missing_there_is_listed_until_it_is_put_back(small: Journal):
+    entry = Entry("p:index", "s", 7, "{}")
+    small.remember(replace(copy("s"), entry=entry))
+    assert small.putting_back("p:index", None, 10) == []
+    small.doubt("s")
+    assert small.putting_back("p:index", None, 10) == [], "it may be there"
+    small.mark_missing(["s"])
+    assert small.putting_back("p:index", None, 10) == [replace(entry, here_alone=True)]
+    small.mark_verified(["s"])
+    assert small.putting_back("p:index", None, 10) == []
+
+
+def test_a_copy_tells_its_etag_and_its_size_in_bytes(small: Journal):
+    there = text(3).replace("filling", "naïveté")
+    small.remember(Write("k", there, None, None))
+    (known,) = small.copies(10, 0)
+    assert (known.revision, known.ending, known.bytes) == (3, there[-80:], len(there.encode()))
+    assert small.copies(10, known.id) == []
 
 
 def test_what_another_redis_held_is_no_business_of_this_one(small: Journal, tmp_path: Path, clock: Clock):
     small.remember(copy("theirs"))
-    with closing(Journal(tmp_path / "data", clock, place="another", cap=CAP)) as journal:
+    with closing(Journal(tmp_path / "data", clock, addresses=("another",), cap=CAP)) as journal:
         journal.know(Known("one", "", "0-0"), lost=True)
-        assert journal.doubtful(10) == []
-        assert journal.copy("theirs")
+        assert in_doubt(journal) == []
+        assert journal.copy("theirs") is None
+    assert small.copy("theirs")
 
 
 def test_an_older_copy_that_comes_later_does_not_take_the_place_of_a_newer_one(small: Journal):
@@ -102,7 +128,7 @@ def test_an_older_copy_that_comes_later_does_not_take_the_place_of_a_newer_one(s
     assert there
     assert there.text == text(3)
     small.commit(Write("k", text(9), text(3), None), "change")
-    (item,) = small.pending()
+    (item,) = small.pending("k")
     small.settle([item.position], Write("k", text(4), None, None))
     there = small.copy("k")
     assert there
@@ -115,22 +141,3 @@ def test_a_tombstone_that_was_announced_beats_every_revision_up_to_its_own(small
     small.bury([Write(key, text(2), None, None, tombstone=True) for key in ("old", "new", "pending", "unknown")])
     assert sorted(kept(small)) == ["new", "pending"]
     assert small.copy("unknown")
-
-
-def test_a_journal_of_the_first_version_is_brought_up_to_date_with_all_it_holds(tmp_path: Path, clock: Clock):
-    (tmp_path / "data").mkdir()
-    with closing(sqlite3.connect(tmp_path / "data" / FILE_NAME)) as db:
-        for statement in _VERSIONS[0].split(";"):
-            db.execute(statement)
-        db.execute("INSERT INTO documents (key, text, tombstone) VALUES ('k', 'text', 0)")
-        db.execute("INSERT INTO outbox (key, change) VALUES ('k', 'change')")
-        db.execute("PRAGMA user_version = 1")
-        db.commit()
-    with closing(Journal(tmp_path / "data", clock, place="redis")) as journal:
-        there = journal.copy("k")
-        assert there
-        assert there.text == "text"
-        assert [item.change for item in journal.pending()] == ["change"]
-        assert journal.state().copies == 0
-    with closing(sqlite3.connect(tmp_path / "data" / FILE_NAME)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
