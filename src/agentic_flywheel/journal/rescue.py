@@ -5,36 +5,35 @@ import logging
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from agentic_flywheel.errors import Damaged
-from agentic_flywheel.journal.file import open_file
-from agentic_flywheel.jsontext import load_object
+from agentic_flywheel.journal.file import PAGE, alone, identity, make_empty, open_file
+from agentic_flywheel.journal.migrations import SCHEMA, create, migrate, prepare
+from agentic_flywheel.journal.old_schemas import OLD_COLUMNS, create_old
+from agentic_flywheel.journal.salvage import salvage
+from agentic_flywheel.journal.takeover import take_over
 
 logger = logging.getLogger(__name__)
+
+UNREADABLE = "Could not decode to UTF-8"
+"""How Python's own words for a text that is damaged begin; it quotes the text."""
 
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 """SQLite's own words for a file that is damaged, or none of its own (https://sqlite.org/rescode.html)."""
 
-PAGE = 4096
-"""Bytes of a page: SQLite's default, which no statement here changes."""
 
-_DOCUMENT = "key, text, kept_until, tombstone, list, member, saved_at, note, place, touched, bytes, revision"
-_CHANGE = "position, key, change, set_aside"
-_Row = tuple[Any, ...]
-
-
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: Exception) -> bool:
     """Whether the file is to blame, not the moment."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED
+    return isinstance(error, sqlite3.Error) and (
+        getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED or str(error).startswith(UNREADABLE)
+    )
 
 
-def identity(path: Path) -> tuple[int, int]:
-    """What tells one file from another that has the same name."""
-    status = path.stat()
-    return status.st_dev, status.st_ino
+def cause(error: Exception) -> str:
+    """What went wrong, without what is in the file."""
+    return "a text in it is damaged" if str(error).startswith(UNREADABLE) else str(error)
 
 
 def moved_aside(path: Path) -> list[str]:
@@ -42,126 +41,103 @@ def moved_aside(path: Path) -> list[str]:
     return sorted(file.name for file in path.parent.glob(f"{path.name}.damaged-*") if "-wal" not in file.name)
 
 
-def rescue(path: Path, damaged: tuple[int, int] | None, stamp: str) -> None:
+def rescue(path: Path, damaged: tuple[int, int] | None, now: datetime, addresses: Sequence[str]) -> None:
     """Move the damaged journal aside, once for all the processes that share it, and save what can be read.
 
     Raises:
         sqlite3.Error, OSError: there can be no new journal either.
 
     """
-    with _alone(path.with_name(path.name + ".lock")):
+    with alone(path):
         if damaged is None or identity(path) != damaged:
             return  # another process was faster
-        aside = path.with_name(f"{path.name}.damaged-{stamp}")
+        aside = path.with_name(f"{path.name}.damaged-{now.strftime('%Y%m%dT%H%M%S')}")
         path.with_name(path.name + "-shm").unlink(missing_ok=True)
         wal = path.with_name(path.name + "-wal")
         if wal.exists():  # before the file itself: beside a new one, its pages would be taken for that one's
             wal.rename(aside.with_name(aside.name + "-wal"))
         path.rename(aside)
-        with contextlib.closing(open_file(path)) as fresh:
-            fresh.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # so that its first page is in the file
-            documents, changes = _copy(aside, fresh)
-            if not documents and not changes:
-                with _grafted(aside, path) as copy:
-                    documents, changes = _copy(copy, fresh)
+        make_empty(path)
+        with contextlib.closing(open_file(path, addresses)) as fresh:
+            documents, changes = _save(aside, fresh, now, addresses)
     logger.error(
         "The journal %s was damaged. It was moved to %s; %d documents and %d pending changes were recovered.",
         path, aside.name, documents, changes,
     )  # fmt: skip
 
 
+def _save(aside: Path, fresh: sqlite3.Connection, now: datetime, addresses: Sequence[str]) -> tuple[int, int]:
+    """How many documents and pending changes could be taken over."""
+    saved = _taken(aside, None, fresh, now, addresses)
+    if any(saved):
+        return saved
+    with _copied(aside) as copy:
+        for version, page in _first_pages():
+            _graft(copy, page)
+            saved = _taken(copy, version, fresh, now, addresses)
+            if any(saved):
+                break
+    return saved
+
+
+def _taken(
+    source: Path, version: int | None, fresh: sqlite3.Connection, now: datetime, addresses: Sequence[str]
+) -> tuple[int, int]:
+    try:
+        with contextlib.closing(sqlite3.connect(source)) as db:
+            if version is None:
+                (version,) = db.execute("PRAGMA user_version").fetchone()
+            return take_over(fresh, salvage(db, version or SCHEMA, addresses), now)
+    except sqlite3.Error as exc:
+        logger.info("%s cannot be read: %s", source.name, cause(exc))
+        return 0, 0
+
+
 @contextlib.contextmanager
-def _alone(lock: Path) -> Generator[None]:
-    """One process of this machine at a time."""
-    with lock.open("w") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except ImportError:  # Windows does not let go of an open file anyway, so it cannot be moved by two
-            pass
-        yield
-
-
-@contextlib.contextmanager
-def _grafted(aside: Path, path: Path) -> Generator[Path]:
-    """A copy whose first page, which names the tables, is that of a new journal: they all have the same layout."""
-    content = aside.read_bytes()
-    with path.open("rb") as fresh:
-        first = bytearray(fresh.read(PAGE))
-    first[28:32] = (len(content) // PAGE).to_bytes(4, "big")  # the file's size, https://sqlite.org/fileformat.html
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        copy = Path(folder) / path.name
-        copy.write_bytes(bytes(first) + content[PAGE:])
+def _copied(aside: Path) -> Generator[Path]:
+    """A copy that may be changed."""
+    with tempfile.TemporaryDirectory(dir=aside.parent) as folder:
+        copy = Path(folder) / aside.name
+        shutil.copyfile(aside, copy)
         wal = aside.with_name(aside.name + "-wal")
         if wal.exists():
-            shutil.copy(wal, copy.with_name(copy.name + "-wal"))
+            shutil.copyfile(wal, copy.with_name(copy.name + "-wal"))
         yield copy
 
 
-def _copy(source: Path, fresh: sqlite3.Connection) -> tuple[int, int]:
-    """How many documents and pending changes could be taken over."""
-    try:
-        with contextlib.closing(sqlite3.connect(source)) as db:
-            changes = list(_changes(db))
-            documents = list(_documents(db))
-    except sqlite3.Error as exc:
-        logger.info("%s cannot be read: %s", source.name, exc)
-        return 0, 0
-    with fresh:
-        fresh.execute("BEGIN IMMEDIATE")
-        slots = ", ".join("?" for _ in _DOCUMENT.split(","))
-        fresh.executemany(f"INSERT OR IGNORE INTO documents ({_DOCUMENT}) VALUES ({slots})", documents)  # noqa: S608
-        fresh.executemany(f"INSERT OR IGNORE INTO outbox ({_CHANGE}) VALUES (?, ?, ?, ?)", changes)  # noqa: S608
-    return len(documents), len(changes)
+def _graft(copy: Path, page: bytes) -> None:
+    """Give a file the first page, which names the tables, of another one that has the same layout."""
+    size = copy.stat().st_size // PAGE
+    with copy.open("r+b") as file:  # the number of pages, https://sqlite.org/fileformat.html
+        file.write(page[:28] + size.to_bytes(4, "big") + page[32:])
 
 
-def _documents(db: sqlite3.Connection) -> Iterator[_Row]:
-    """The documents that can be read: from both ends, and by the keys that the indexes name."""
-    rows = _from_both_ends(db, f"SELECT {_DOCUMENT} FROM documents ORDER BY key", 0)  # noqa: S608
-    keys: set[str] = set()
-    for index in ("recent INDEXED BY recent WHERE list IS NOT NULL", "x INDEXED BY expiry WHERE kept_until NOT NULL"):
-        keys.update(row[0] for row in _readable(db, f"SELECT key FROM documents AS {index}"))  # noqa: S608
-    for key in keys - rows.keys():
-        for row in _readable(db, f"SELECT {_DOCUMENT} FROM documents WHERE key = ?", key):  # noqa: S608
-            rows[key] = row
-    return filter(_is_sound(1), rows.values())
+def _first_pages() -> Iterator[tuple[int, bytes]]:
+    """The first pages of empty files, with their versions: as each version made them, and brought up to date since."""
+
+    def older(version: int) -> Callable[[sqlite3.Connection], None]:
+        return lambda db: create_old(db, version)
+
+    def since(version: int) -> Callable[[sqlite3.Connection], None]:
+        def make(db: sqlite3.Connection) -> None:
+            create_old(db, version)
+            prepare(db)
+            migrate(db, version, ())
+
+        return make
+
+    yield SCHEMA, _first_page(create)
+    for version in sorted(OLD_COLUMNS, reverse=True):
+        yield SCHEMA, _first_page(since(version), auto_vacuum=version > 1)
+        yield version, _first_page(older(version), auto_vacuum=version > 1)
 
 
-def _changes(db: sqlite3.Connection) -> Iterator[_Row]:
-    """The pending changes that can be read, in their order."""
-    rows = _from_both_ends(db, f"SELECT {_CHANGE} FROM outbox ORDER BY position", 0)  # noqa: S608
-    for (position,) in _readable(db, "SELECT position FROM outbox INDEXED BY pending"):
-        if position not in rows:
-            for row in _readable(db, f"SELECT {_CHANGE} FROM outbox WHERE position = ?", position):  # noqa: S608
-                rows[position] = row
-    return filter(_is_sound(2), (rows[position] for position in sorted(rows)))
-
-
-def _from_both_ends(db: sqlite3.Connection, query: str, key: int) -> dict[Any, _Row]:
-    rows: dict[Any, _Row] = {}
-    for direction in ("", " DESC"):
-        for row in _readable(db, query + direction):
-            if row[key] in rows and direction:
-                break
-            rows[row[key]] = row
-    return rows
-
-
-def _readable(db: sqlite3.Connection, query: str, *values: object) -> Iterator[_Row]:
-    """The rows up to the first that cannot be read."""
-    with contextlib.suppress(sqlite3.Error):
-        yield from db.execute(query, values)
-
-
-def _is_sound(column: int) -> Callable[[_Row], bool]:
-    """Whether the JSON in a column of a row is whole."""
-
-    def sound(row: _Row) -> bool:
-        try:
-            load_object(row[column], "a row of the journal")
-        except (Damaged, TypeError, AttributeError):
-            return False
-        return isinstance(row[0], str | int)
-
-    return sound
+def _first_page(make: Callable[[sqlite3.Connection], None], *, auto_vacuum: bool = True) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "empty"
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+            if auto_vacuum:
+                db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            db.execute("PRAGMA journal_mode = WAL")
+            make(db)
+        return path.read_bytes()[:PAGE]
