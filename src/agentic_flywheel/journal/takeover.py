@@ -1,0 +1,156 @@
+"""What was saved from another journal goes into this one: nothing that is newer here gives way."""
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Generator, Iterator
+from datetime import datetime
+from itertools import islice
+
+from agentic_flywheel.errors import DocumentError
+from agentic_flywheel.journal.migrations import THIS_MACHINE
+from agentic_flywheel.journal.rows import copy_of, drop, free_text, put
+from agentic_flywheel.journal.salvage import Salvage, SavedChange, SavedDocument
+from agentic_flywheel.journal.texts import put_text, read_text
+from agentic_flywheel.keyvalue import Write
+from agentic_flywheel.lineage import MergeForward, buries, covers
+from agentic_flywheel.operations import Writer
+
+COPIES_AT_ONCE = 50
+"""Copies of what a destination holds that are put in one transaction."""
+
+_OWED = """
+UPDATE documents SET replica = 1, unverified = 1 WHERE destination != 0 AND NOT replica
+AND (list IS NOT NULL OR tombstone OR key NOT GLOB '*:revision:*') AND NOT EXISTS (SELECT 1 FROM outbox
+WHERE outbox.destination = documents.destination AND outbox.key = documents.key AND NOT dead)
+"""
+"""What was pending and whose change could not be read: it is put where it belongs as what was lost there is."""
+
+
+def take_over(db: sqlite3.Connection, saved: Salvage, now: datetime, seconds: float = float("inf")) -> tuple[int, int]:
+    """Put into `db` what it lacks; how many documents and pending changes that were.
+
+    All that is nowhere else goes in at once; copies of what a destination holds, as many as `seconds` allow.
+    """
+    until = time.monotonic() + seconds
+    documents = iter(saved.documents)
+    count = 0
+    with _transaction(db):
+        numbers = _destinations(db, saved)
+        new = [change for change in saved.changes if _put_change(db, change, numbers)]
+        untold = {(numbers[change.destination], change.key) for change in new if not change.dead}
+        first_copy: list[SavedDocument] = []
+        for document in documents:
+            if document.replica:
+                first_copy = [document]
+                break
+            count += _put_document(db, document, numbers, now)
+            untold.discard((_number(db, numbers, document.destination), document.write.key))
+        for destination, key in untold:  # the document here, if there is one, does not hold what is pending now
+            drop(db, destination, [key])
+        db.execute(_OWED)
+    copies = _chained(first_copy, documents)
+    while time.monotonic() < until and (batch := [*islice(copies, COPIES_AT_ONCE)]):
+        with _transaction(db):
+            count += sum(_put_document(db, document, numbers, now) for document in batch)
+    return count, len(new)
+
+
+def _chained(first: list[SavedDocument], rest: Iterator[SavedDocument]) -> Iterator[SavedDocument]:
+    yield from first
+    yield from rest
+
+
+@contextlib.contextmanager
+def _transaction(db: sqlite3.Connection) -> Generator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def _destinations(db: sqlite3.Connection, saved: Salvage) -> dict[int, int]:
+    """The number here of each destination there: the one of the same address or epoch, or a new one."""
+    numbers = {THIS_MACHINE: THIS_MACHINE}
+    for number, epoch, run, after, shown in saved.destinations:
+        if number != THIS_MACHINE:
+            numbers[number] = _known(db, [a for a, to in saved.addresses if to == number], epoch)
+            db.execute(
+                "UPDATE destinations SET epoch = ?, run = ?, after = ?, shown = iif(shown = '', ?, shown)"
+                " WHERE id = ? AND epoch = ''",
+                (epoch, run, after, shown, numbers[number]),
+            )
+    for address, number in saved.addresses:
+        numbers.setdefault(number, _known(db, [address], ""))
+        db.execute("INSERT OR IGNORE INTO addresses VALUES (?, ?)", (address, numbers[number]))
+    for change in saved.changes:
+        _number(db, numbers, change.destination)
+    return numbers
+
+
+def _known(db: sqlite3.Connection, addresses: list[str], epoch: str) -> int:
+    for address in addresses:
+        if row := db.execute("SELECT destination FROM addresses WHERE address = ?", (address,)).fetchone():
+            return row[0]
+    if row := db.execute("SELECT id FROM destinations WHERE epoch = ? AND epoch != ''", (epoch,)).fetchone():
+        return row[0]
+    return db.execute("INSERT INTO destinations DEFAULT VALUES").lastrowid or THIS_MACHINE
+
+
+def _number(db: sqlite3.Connection, numbers: dict[int, int], number: int) -> int:
+    """The number here of a destination; one of which nothing else can be read is nobody's until a person says whose."""
+    if number not in numbers:
+        insert = "INSERT INTO destinations (shown) VALUES ('a Redis that a damaged journal does not name')"
+        numbers[number] = db.execute(insert).lastrowid or THIS_MACHINE
+    return numbers[number]
+
+
+def _put_change(db: sqlite3.Connection, change: SavedChange, numbers: dict[int, int]) -> bool:
+    """Whether it was not there yet. It keeps its position if that is free, and its place among those of its key."""
+    destination = numbers[change.destination]
+    same = db.execute("SELECT text FROM outbox WHERE destination = ? AND key = ?", (destination, change.key))
+    if any(read_text(db, row[0]) == change.command for row in same.fetchall()):
+        return False
+    is_free = not db.execute("SELECT 1 FROM outbox WHERE position = ?", (change.position,)).fetchone()
+    db.execute(
+        "INSERT INTO outbox (position, destination, key, attempts, next_attempt, cause, dead, queued_at, text)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (change.position if is_free else None, destination, change.key, change.attempts, change.next_attempt,
+         change.cause, change.dead, change.queued_at, text := free_text(db)),
+    )  # fmt: skip
+    put_text(db, text, change.command)
+    return True
+
+
+def _put_document(db: sqlite3.Connection, document: SavedDocument, numbers: dict[int, int], now: datetime) -> bool:
+    """Whether something of it was not there yet."""
+    destination = _number(db, numbers, document.destination)
+    there = copy_of(db, destination, document.write.key)
+    write = _joined(there, document.write, now) if there else document.write
+    if write is None:
+        return False
+    put(db, destination, write, document.touched, replica=document.replica)
+    query = "UPDATE documents SET unverified = 1 WHERE destination = ? AND key = ? AND replica"
+    db.execute(query, (destination, write.key))
+    return True
+
+
+def _joined(there: Write, saved: Write, now: datetime) -> Write | None:
+    """What goes into the place of the document that is there; `None`: it stays."""
+    if there.tombstone:
+        return None if saved.tombstone or buries(there.text, saved.text) else saved
+    if saved.tombstone:
+        return saved if buries(saved.text, there.text) else None
+    if covers(there.text, saved.text):
+        return None
+    if covers(saved.text, there.text):
+        return saved
+    entry = saved.entry or there.entry
+    member, index = (entry.member, entry.index) if entry else ("", "")
+    forward = MergeForward(key=saved.key, text=saved.text, member=member, index=index).named(Writer().next())
+    with contextlib.suppress(DocumentError):
+        return forward.apply(there.text, now).write
+    return None
