@@ -36,6 +36,6 @@ def clock() -> Clock:
 
 @pytest.fixture
 def journal(tmp_path: Path, clock: Clock) -> Iterator[Journal]:
-    kept = Journal(tmp_path / "data", clock, place="redis")
+    kept = Journal(tmp_path / "data", clock, addresses=("redis",))
     yield kept
     kept.close()
