@@ -17,6 +17,11 @@ CHEAP = 2000
 CAME_TOO_LATE = "came too late and was kept aside"
 """The note of a replace that lost against another save: the revisions before it do not lead to it."""
 
+KEPT_ASIDE = "was saved before Redis went back to an older state"
+"""The note of a version that was merged into what others had saved since: the revisions before it do not lead to it."""
+
+ASIDE = (CAME_TOO_LATE, KEPT_ASIDE)
+
 _NOT_COMPARED = {"id", "revision", "history", "updated_at", "saved_at", "kept_until"}
 
 
@@ -59,7 +64,7 @@ def turns_in(document: Document) -> int:
 def whole_for(document: Document, revision: int) -> int | None:
     """The revision to be read whole for an earlier one: itself, or the first after it; `None`: it is in `document`."""
     whole = [past for past in document.past if past.fields is None and past.revision >= revision]
-    return next((past.revision for past in whole if past.revision == revision or past.note != CAME_TOO_LATE), None)
+    return next((past.revision for past in whole if past.revision == revision or past.note not in ASIDE), None)
 
 
 def earlier(document: Document, revision: int) -> Document | None:
@@ -69,7 +74,7 @@ def earlier(document: Document, revision: int) -> Document | None:
     fields: JSONObject = {}
     for place in range(len(document.past) - 1, -1, -1):
         past = document.past[place]
-        if past.note == CAME_TOO_LATE:
+        if past.note in ASIDE:
             continue
         if past.fields is None:
             return None

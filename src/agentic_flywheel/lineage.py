@@ -1,0 +1,183 @@
+"""Lines: whether one version of a document goes on from another, and how a version that its destination lost goes back.
+
+A document names the newest write of each of its last writers. A version that goes on from another names its newest
+write; one that does not was made without it: the destination had gone back to an older state.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Literal
+
+from agentic_flywheel.change import BaseChange, Step, expired
+from agentic_flywheel.codec import (
+    Document,
+    Operation,
+    Past,
+    decode,
+    encode,
+    kept_until_in,
+    load,
+    operations_in,
+    tombstone_of,
+)
+from agentic_flywheel.errors import Damaged
+from agentic_flywheel.flow_document import outline
+from agentic_flywheel.flow_history import merged
+from agentic_flywheel.jsontext import JSONObject, load_object
+from agentic_flywheel.keyvalue import Write, ends_of, marks, revision_at_head
+from agentic_flywheel.merge import fingerprint
+from agentic_flywheel.operations import KEPT_OPERATIONS, find, kept
+from agentic_flywheel.revisions import KEPT_ASIDE
+from agentic_flywheel.saving import as_older, entry
+
+_OPERATIONS = '"operations":'
+
+
+def covers(newer: str, older: str) -> bool:
+    """Whether the text `newer` goes on from `older`, or is the same."""
+    if marks(newer) == marks(older):
+        return True
+    later, earlier = operations_at_end(newer), operations_at_end(older)
+    if later and earlier and len(later) < KEPT_OPERATIONS:
+        return not lacks(newer, earlier)
+    if later and earlier and find(later, earlier[-1].id):
+        return True
+    return revision_at_head(newer) >= revision_at_head(older)  # its writer may be among those that are named no more
+
+
+def lacks(text: str, writes: Sequence[Operation]) -> bool:
+    """Whether a text was certainly made without one of these writes."""
+    known = operations_at_end(text)
+    return 0 < len(known) < KEPT_OPERATIONS and not all(find(known, write.id) for write in writes)
+
+
+def buries(tombstone: str, document: str) -> bool:
+    """Whether a tombstone beats a document: it names its newest write, and a revision that is not lower.
+
+    A document that was begun anew by somebody who did not know of the deletion is not beaten.
+    """
+    if revision_at_head(tombstone) < revision_at_head(document):
+        return False
+    dead, alive = operations_at_end(tombstone), operations_at_end(document)
+    return not dead or not alive or find(dead, alive[-1].id) is not None
+
+
+def operations_at_end(text: str) -> tuple[Operation, ...]:
+    """The writes that a document or tombstone names; they are its last field, so that no more of it need be read."""
+    place = text.rfind(_OPERATIONS)
+    if place < 0:
+        return ()
+    try:
+        return operations_in(load_object("{" + text[place:], "the end of the document"))
+    except Damaged:
+        return ()
+
+
+class MergeForward(BaseChange):
+    """Bring back a version that its destination held once: on top of what it has now, never over what goes on from it.
+
+    An older version of the same line is replaced; one that others have saved on since gets the turns that it lacks, and
+    the version itself is kept as an older revision.
+    """
+
+    kind: Literal["merge_forward"] = "merge_forward"
+    member: str = ""
+    """The id of the session; empty for a document of another kind."""
+    index: str = ""
+    revisions: str = ""
+    """What the keys of older revisions begin with."""
+    text: str
+
+    def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[bool]:
+        """Whether there was anything to bring back."""
+        tombstone = tombstone_of(base) if base is not None else None
+        if tombstone and (tombstone.because == "deleted" or tombstone.revision >= revision_at_head(self.text)):
+            return self._nothing()
+        if base is not None and not tombstone and covers(base, self.text):
+            return self._nothing()
+        return self._session(base, now, held=held) if self.member else self._other(base, now)
+
+    def _nothing(self) -> Step[bool]:
+        return Step(None, answer=False, pending=self)
+
+    def _session(self, base: str | None, now: datetime, *, held: bool) -> Step[bool]:
+        mine = decode(self.text, self.member)
+        if not isinstance(mine, Document):
+            return self._nothing()
+        there = decode(base, self.member) if base is not None else None
+        if not isinstance(there, Document) or (expired(there.kept_until, now) and not held):
+            if expired(mine.kept_until, now):
+                return self._nothing()
+            return Step(self._write(mine, self.text, base), answer=True, pending=self)
+        if there.began > mine.revision:  # it was deleted, and begun anew
+            return self._nothing()
+        if covers(self.text, base or "") and mine.revision > there.revision:
+            until = _later(mine.kept_until, there.kept_until)
+            text = self.text if until == mine.kept_until else encode(replace(mine, kept_until=until))
+            return Step(self._write(replace(mine, kept_until=until), text, base), answer=True, pending=self)
+        return self._merged(mine, there, base, now)
+
+    def _merged(self, mine: Document, there: Document, base: str | None, now: datetime) -> Step[bool]:
+        history = [*there.session.history, *missing(mine.session.history, there.session.history)]
+        top = max(mine.revision, there.revision)
+        aside = Past(top + 1, mine.saved_at, len(mine.session.history), None, KEPT_ASIDE)
+        done = Operation(self.operation, top + 2, len(history), len(history) - len(there.session.history))
+        document = replace(
+            there,
+            session=replace(there.session, history=history, context={**mine.session.context, **there.session.context}),
+            revision=top + 2,
+            saved_at=now,
+            title=there.title or mine.title,
+            summary=there.summary or mine.summary,
+            tags=(*there.tags, *(tag for tag in mine.tags if tag not in there.tags)),
+            operations=kept((*mine.operations, *there.operations, done)),
+            past=(*there.past, aside)[-_most(mine, there) :],
+        )
+        loser = as_older(self.revisions, replace(mine, revision=top + 1, past=())) if self.revisions else None
+        return Step(self._write(document, encode(document), base), answer=True, pending=self, loser=loser)
+
+    def _write(self, document: Document, text: str, base: str | None) -> Write:
+        return Write(self.key, text, base, document.kept_until, entry=entry(self.index, document))
+
+    def _other(self, base: str | None, now: datetime) -> Step[bool]:
+        """An execution, a flow history or an older revision."""
+        history = outline(ends_of(self.text))
+        until = history.kept_until if history else kept_until_in(load(self.text, "the document"))
+        if expired(until, now):
+            return self._nothing()
+        if base is None or (covers(self.text, base) and revision_at_head(self.text) > revision_at_head(base)):
+            return Step(Write(self.key, self.text, base, until), answer=True, pending=self)
+        if not history or tombstone_of(base):
+            return self._nothing()
+        more = merged(self.text, base, self.operation, now)
+        return Step(Write(self.key, more[0], base, more[1]), answer=True, pending=self) if more else self._nothing()
+
+
+def missing(mine: list[JSONObject], there: list[JSONObject]) -> list[JSONObject]:
+    """The turns of `mine` that `there` lacks, in order; what both begin with is told by its place."""
+    same = 0
+    for one, other in zip(mine, there, strict=False):
+        if one != other:
+            break
+        same += 1
+    counted = Counter(fingerprint(turn) for turn in there[same:])
+    lacking: list[JSONObject] = []
+    for turn in mine[same:]:
+        known = fingerprint(turn)
+        if counted[known]:
+            counted[known] -= 1
+        else:
+            lacking.append(turn)
+    return lacking
+
+
+def _most(mine: Document, there: Document) -> int:
+    """How many older revisions are named: as many as before, the one that is kept aside among them."""
+    return max(len(mine.past), len(there.past), 1)
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The later end of two lives; `None` never ends."""
+    return None if one is None or other is None else max(one, other)

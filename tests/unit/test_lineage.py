@@ -1,0 +1,172 @@
+"""Lines: which version goes on from which, and that merging forward loses, doubles and brings back nothing."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentic_flywheel.changes import Deletion
+from agentic_flywheel.codec import Document, decode, encode
+from agentic_flywheel.lineage import MergeForward, buries, covers, missing
+from agentic_flywheel.operations import KEPT_OPERATIONS, Writer
+from agentic_flywheel.saving import SessionChange
+
+from ..support.conversations import turns, words
+
+NOW = datetime(2026, 11, 5, 12, tzinfo=UTC)
+
+
+def saved(base: str | None, writer: Writer, *said: str, now: datetime = NOW, **more: Any) -> str:
+    given_: dict[str, Any] = {"default_ttl_seconds": 3600, "max_bytes": 10**6, "turns": turns(*said), **more}
+    change = SessionChange(
+        key="k", session_id="s", index="i", revisions="p:revision:s:", operation=writer.next(), **given_
+    )
+    step = change.apply(base, now)
+    assert step.write
+    return step.write.text
+
+
+def merged(mine: str, there: str | None, writer: Writer, now: datetime = NOW) -> str:
+    """What is stored after `mine` was merged forward into what is `there`."""
+    change = MergeForward(key="k", operation=writer.next(), member="s", index="i", revisions="r:", text=mine)
+    step = change.apply(there, now)
+    text = step.write.text if step.write else there
+    assert text
+    assert change.apply(text, now).write is None, "once is enough"
+    return text
+
+
+def said(text: str) -> list[str]:
+    return words(json.loads(text)["history"])
+
+
+def test_a_version_covers_itself_and_what_it_was_made_of():
+    writer = Writer()
+    first = saved(None, writer, "a")
+    second = saved(first, Writer(), "b")
+    assert covers(first, first)
+    assert covers(second, first)
+    assert not covers(first, second)
+
+
+def test_two_versions_made_of_the_same_one_do_not_cover_each_other():
+    first = saved(None, Writer(), "a")
+    one, other = saved(first, Writer(), "b"), saved(first, Writer(), "c")
+    assert not covers(one, other)
+    assert not covers(other, one)
+
+
+def test_a_version_is_known_again_after_more_writers_than_a_document_names():
+    first = saved(None, Writer(), "a")
+    later = first
+    for number in range(KEPT_OPERATIONS + 5):
+        later = saved(later, Writer(), str(number))
+    assert covers(later, first)
+    assert not covers(first, later)
+
+
+def test_a_writer_that_went_on_without_what_others_wrote_does_not_cover_it():
+    writer, other = Writer(), Writer()
+    first = saved(None, writer, "a")
+    lost = saved(saved(first, other, "b"), writer, "c")
+    assert not covers(saved(first, writer, "d"), lost)
+
+
+def test_an_older_state_is_replaced_by_the_newer_one_of_its_line():
+    writer = Writer()
+    older = saved(None, writer, "a")
+    newer = saved(saved(older, writer, "b"), writer, "c")
+    assert merged(newer, older, Writer()) == newer
+    assert merged(older, newer, Writer()) == newer
+
+
+def test_the_life_of_what_is_there_is_not_shortened():
+    writer = Writer()
+    older = saved(None, writer, "a")
+    newer = saved(older, writer, "b")
+    change = MergeForward(key="k", operation="x", member="s", index="i", revisions="r:", text=newer)
+    renewed = decode(older, "s")
+    assert isinstance(renewed, Document)
+    later = NOW + timedelta(days=9)
+    step = change.apply(encode(replace(renewed, kept_until=later)), NOW + timedelta(hours=2), held=True)
+    assert step.write
+    assert step.write.kept_until == later
+    assert said(step.write.text) == ["a", "b"]
+
+
+def test_what_was_merged_is_kept_aside_as_it_was():
+    first = saved(None, Writer(), "a")
+    mine = saved(first, Writer(), "mine", title="Ferns")
+    there = saved(first, Writer(), "theirs", context={"x": 1})
+    change = MergeForward(key="k", operation=Writer().next(), member="s", index="i", revisions="r:", text=mine)
+    step = change.apply(there, NOW)
+    assert step.write
+    assert step.loser
+    document, aside = decode(step.write.text, "s"), decode(step.loser.text, "s")
+    assert isinstance(document, Document)
+    assert isinstance(aside, Document)
+    assert words(document.session.history) == ["a", "theirs", "mine"]
+    assert (document.title, document.session.context) == ("Ferns", {"x": 1})
+    assert words(aside.session.history) == ["a", "mine"]
+    assert step.loser.key == f"r:{aside.revision}"
+    assert aside.revision in [past.revision for past in document.past]
+    assert covers(step.write.text, mine)
+    assert covers(step.write.text, there)
+
+
+def test_what_expired_is_not_brought_back():
+    mine = saved(None, Writer(), "a", ttl_seconds=60)
+    change = MergeForward(key="k", operation="x", member="s", index="i", text=mine)
+    assert change.apply(None, NOW + timedelta(seconds=61)).write is None
+
+
+def test_a_tombstone_beats_what_it_names_and_nothing_that_was_begun_without_it():
+    known = saved(saved(None, Writer(), "a"), Writer(), "b")
+    step = Deletion(key="k", member="s", operation="d").apply(known, NOW)
+    assert step.write
+    grave = step.write.text
+    assert buries(grave, known)
+    assert not buries(grave, saved(None, Writer(), "anew"))
+    assert MergeForward(key="k", operation="x", member="s", index="i", text=known).apply(grave, NOW).write is None
+
+
+@given(st.lists(st.tuples(st.sampled_from(["mine", "theirs", "back", "merge"]), st.integers(0, 5)), max_size=25))
+@settings(max_examples=300)
+def test_whatever_goes_back_and_is_saved_meanwhile_every_turn_is_there_once_in_the_end(acts: list[tuple[str, int]]):
+    """One machine keeps a copy of the newest version that it saw; the store goes back to any older state of its own."""
+    mine, theirs, healer = Writer(), Writer(), Writer()
+    copy = store = saved(None, mine, "first")
+    past = [store]
+    by_us = ["first"]
+    for number, (act, depth) in enumerate(acts):
+        turn = f"{act} {number}"
+        if act == "back":
+            store = past[max(0, len(past) - 1 - depth)]
+        elif act == "theirs":  # another machine, which knows nothing of what was lost
+            store = saved(store, theirs if depth else Writer(), turn)
+            past.append(store)
+        else:  # this machine: on every contact what was lost is merged forward first
+            if not covers(store, copy):
+                store = merged(copy, store, healer)
+            if act == "mine":
+                store = saved(store, mine, turn)
+                by_us.append(turn)
+            past.append(store)
+            copy = store
+    if not covers(store, copy):
+        store = merged(copy, store, healer)
+    final = said(store)
+    assert len(final) == len(set(final)), "nothing twice"
+    assert set(by_us) <= set(final), "nothing lost that this machine was told is kept"
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=8), st.lists(st.sampled_from("abc"), max_size=8))
+def test_what_is_missing_is_what_must_be_added_so_that_both_are_whole(mine: list[str], there: list[str]):
+    lacking = words(missing(turns(*mine), turns(*there)))
+    whole = [*there, *lacking]
+    for turn in "abc":
+        assert whole.count(turn) >= max(mine.count(turn), there.count(turn))
+        assert whole.count(turn) <= mine.count(turn) + there.count(turn)
