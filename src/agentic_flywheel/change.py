@@ -6,11 +6,11 @@ the effect of one, so a write whose outcome is unknown may simply be sent again.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from agentic_flywheel.keyvalue import Write
+from agentic_flywheel.keyvalue import Append, Ends, Write
 
 Answer_co = TypeVar("Answer_co", covariant=True)
 
@@ -33,17 +33,24 @@ class Step(Generic[Answer_co]):
 class Change(Protocol[Answer_co]):
     """One change of one key."""
 
+    appends: ClassVar[bool]
+    """Whether it may need no more of a large document than its ends."""
+
     @property
     def key(self) -> str:
         """The key that it changes."""
         ...
 
-    def named(self, operation: str) -> "Change[Answer_co]":
-        """The change as the write of that name."""
+    def named(self, operation: str, follows: str = "") -> "Change[Answer_co]":
+        """The change as the write of that name; its document must hold the write that it `follows`."""
         ...
 
     def knowing(self, copy: Write | None, now: datetime) -> "Change[Answer_co]":
         """The change, made by somebody who has seen this copy."""
+        ...
+
+    def onto(self, ends: Ends, now: datetime) -> tuple[Append, Answer_co] | None:
+        """The change on top of a document with these ends, and its answer; `None` where it needs all of it."""
         ...
 
     def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[Answer_co]:
@@ -63,17 +70,23 @@ class BaseChange(BaseModel):
 
     model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
 
+    appends: ClassVar[bool] = False
+
     key: str
     operation: str = ""
     """Names the write in the document that it makes; `Places` gives it, in the order in which writes are made."""
 
-    def named(self, operation: str) -> Self:
-        """The change as the write of that name."""
+    def named(self, operation: str, follows: str = "") -> Self:  # noqa: ARG002
+        """The change as the write of that name; only a save looks at what it `follows`."""
         return self.model_copy(update={"operation": operation})
 
     def knowing(self, copy: Write | None, now: datetime) -> Self:  # noqa: ARG002
         """The same: only a save depends on what its writer has seen."""
         return self
+
+    def onto(self, ends: Ends, now: datetime) -> tuple[Append, Any] | None:  # noqa: ARG002
+        """Nothing: it needs all of a document."""
+        return None
 
 
 def expired(kept_until: datetime | None, now: datetime) -> bool:

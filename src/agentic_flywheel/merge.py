@@ -1,16 +1,18 @@
 """Append: which of the turns that were sent are new, given what this caller has seen."""
 
 import asyncio
+import contextlib
 import hashlib
 import itertools
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, OrderedDict
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, cast
 
 from pydantic_core import to_json
 
-from agentic_flywheel.jsontext import JSONObject, canonical
+from agentic_flywheel.jsontext import JSONObject
 
 Fingerprint = bytes
 """Sixteen bytes that stand for a turn; equal exactly when its canonical JSON is."""
@@ -35,9 +37,13 @@ def _in_order(value: object) -> object:
     return [_in_order(item) for item in cast("list[object]", value)] if isinstance(value, list) else value
 
 
-def view(turns: Iterable[JSONObject]) -> View:
-    """What a caller has seen, having seen these turns."""
-    return tuple(fingerprint(turn) for turn in turns if _id(turn) is None)
+NOTHING_CUT: Mapping[Fingerprint, Fingerprint] = MappingProxyType({})
+
+
+def view(turns: Iterable[JSONObject], cut: Mapping[Fingerprint, Fingerprint] = NOTHING_CUT) -> View:
+    """What a caller has seen, having seen these turns. `cut` names the whole turn for one that was shown cut."""
+    plain = (fingerprint(turn) for turn in turns if _id(turn) is None)
+    return tuple(cut.get(mark, mark) for mark in plain)
 
 
 def last(turns: Sequence[JSONObject], count: int) -> View:
@@ -47,37 +53,47 @@ def last(turns: Sequence[JSONObject], count: int) -> View:
 
 
 def new_turns(
-    stored: Sequence[JSONObject], sent: Sequence[JSONObject], views: Sequence[View] | None
+    stored: Sequence[JSONObject],
+    sent: Sequence[JSONObject],
+    views: Sequence[View] | None,
+    cut: Mapping[Fingerprint, Fingerprint] = NOTHING_CUT,
+    *,
+    set_back: bool = False,
 ) -> list[JSONObject]:
     """The turns of `sent` that are not in `stored` yet, in order.
 
-    A turn with an `id` is matched by it anywhere. Of the others, the longest prefix of `sent` that ends one of
-    the `views` is dropped; an empty sequence of views drops nothing, `None` (no memory of this caller) takes
-    the stored history as seen.
+    A turn with an `id` is known anywhere, as often as it is stored, by its id and its words. Of the others, the longest
+    prefix of `sent` that ends one of the `views` is dropped; an empty sequence of views drops nothing, `None` (no
+    memory of this caller) takes the stored history as seen. `cut` is that of `view`. Where the store was `set_back`
+    since those views, it may lack what they show: only what it holds is dropped.
     """
-    known = {identity for turn in stored if (identity := _id(turn)) is not None}
-    plain = view(sent)
+    prints = [cut.get(mark, mark) for mark in map(fingerprint, sent)]
+    plain = tuple(mark for turn, mark in zip(sent, prints, strict=True) if _id(turn) is None)
     seen = [last(stored, len(plain))] if views is None else views
     drop = max((_overlap(each, plain) for each in seen), default=0)
+    ids = {identity for turn in sent if (identity := _id(turn)) is not None}
+    there = Counter(fingerprint(turn) for turn in stored if _id(turn) in ids) if ids else Counter[Fingerprint]()
+    there += Counter(view(stored) if set_back else plain[:drop])
     added: list[JSONObject] = []
-    for turn in sent:
-        identity = _id(turn)
-        if identity is None:
-            if drop:
-                drop -= 1
-                continue
-        elif identity in known:
-            continue
+    for turn, mark in zip(sent, prints, strict=True):
+        if _id(turn) is None:
+            drop -= 1
+        if there[mark] and (drop >= 0 or _id(turn) is not None):
+            there[mark] -= 1
         else:
-            known.add(identity)
-        added.append(turn)
+            added.append(turn)
     return added
 
 
-def _id(turn: JSONObject) -> str | None:
-    """A turn's own id, told apart by type (1 is not "1"); `None` if it has none."""
+def _id(turn: JSONObject) -> str | int | None:
+    """A turn's own id, a text or a whole number; `None` if it has none.
+
+    Other values tell a turn's kind, not the turn: LangChain gives the path of its class.
+    """
     value: Any = turn.get("id")
-    return None if value is None or value == "" else canonical(value)
+    if isinstance(value, str):
+        return value or None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _overlap(seen: View, sent: View) -> int:
@@ -99,6 +115,10 @@ def _overlap(seen: View, sent: View) -> int:
 
 REMEMBERED_SESSIONS = 256
 """Sessions whose turns are remembered per caller, 16 bytes a turn; the longest unused goes first."""
+
+
+REMEMBERED_CUTS = 32
+"""Turns shown cut that are remembered of a session; each answer has one at the most."""
 
 
 class Glance:
@@ -144,8 +164,14 @@ class Seen:
     sent: View | Glance | None = None
     known: View | Glance | None = None
     shown: View | Glance | None = None
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held over a save, so that a caller's concurrent saves are merged one after the other."""
+    cut: dict[Fingerprint, Fingerprint] = field(default_factory=dict[Fingerprint, Fingerprint])
+    """The whole turn of each that it was shown cut: what it has of that turn may be sent again."""
+    newest: int = 0
+    """The revision that it was told of last."""
+    told: tuple[str, ...] = ()
+    """The writes by which a document shows that it holds what these views are of; else its store was set back."""
+    users: int = 0
+    """Saves under way that will add to it: it is not to be forgotten for others."""
 
     @property
     def views(self) -> tuple[View, ...] | None:
@@ -153,8 +179,12 @@ class Seen:
         self._finish()
         return tuple(each for each in (self.sent, self.known, self.shown) if isinstance(each, tuple)) or None
 
-    def resumed(self, history: Sequence[JSONObject]) -> None:
-        """The caller has been shown this history."""
+    def resumed(self, history: Sequence[JSONObject], cut: tuple[JSONObject, JSONObject] | None = None) -> None:
+        """The caller has been shown this history; `cut` is a turn as it was shown, and as it is."""
+        if cut:
+            self.cut[fingerprint(cut[0])] = fingerprint(cut[1])
+            if len(self.cut) > REMEMBERED_CUTS:
+                del self.cut[next(iter(self.cut))]
         self.shown = self._glance(history)
         if self.known is None:
             self.known = self.shown
@@ -169,7 +199,7 @@ class Seen:
         if afresh:
             self.sent = self.known = self.shown = self._glance(turns)
             return
-        views, plain = self.views or (), view(turns)
+        views, plain = self.views or (), view(turns, self.cut)
         new = plain if exactly else plain[max((_overlap(each, plain) for each in views), default=0) :]
         self.sent = plain if not isinstance(self.sent, tuple) else self.sent + new
         self.known = self._glance(history) if not isinstance(self.known, tuple) else self.known + new
@@ -207,8 +237,27 @@ class Memory:
         seen = self._sessions.setdefault(session_id, Seen(at_once=self._at_once))
         self._sessions.move_to_end(session_id)
         if len(self._sessions) > REMEMBERED_SESSIONS:
-            self._sessions.popitem(last=False)
+            unused = (name for name, each in self._sessions.items() if not each.users and each is not seen)
+            if (oldest := next(unused, None)) is not None:
+                del self._sessions[oldest]
         return seen
+
+    @contextlib.contextmanager
+    def used(self, session_id: str) -> Generator[Seen]:
+        """The same, which stays while it is used."""
+        seen = self.of(session_id)
+        seen.users += 1
+        try:
+            yield seen
+        finally:
+            seen.users -= 1
+
+    def copy(self) -> "Memory":
+        """A memory that begins as this one is."""
+        other = Memory(at_once=self._at_once)
+        for session_id, seen in self._sessions.items():
+            other._sessions[session_id] = replace(seen, users=0)
+        return other
 
     def forget(self, session_id: str) -> None:
         """The session is gone."""

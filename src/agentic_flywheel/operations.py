@@ -3,8 +3,12 @@
 A writer (one running store) numbers its writes, and writes each key in that order. So the newest number of a writer
 that a document names stands for all its earlier ones, and "did it arrive?" is a look-up even after thousands of other
 saves. An id is `<writer>.<number>`, then `~` and the mark that lets a client's retry find its answer.
+
+A store that was set back (an older dump, a backup) holds less than its writers gave it. What a writer adds to it then
+has another name (`apart`), and so has all that it writes later: no number stands for a write that the store has lost.
 """
 
+import hashlib
 import itertools
 import re
 from collections.abc import Sequence
@@ -22,20 +26,64 @@ LOST = "~lost"
 _ID = re.compile(r"([0-9a-f]+)\.(\d{1,18})(~.*)?")
 
 
+WRITTEN_KEYS = 10_000
+"""Keys of which a writer knows its newest write; then it takes another name, and knows of none."""
+
+
 class Writer:
     """Gives ids, each with a higher number than the one before."""
 
     def __init__(self) -> None:
-        self._name = uuid4().hex[:16]
         self._numbers = itertools.count(1)
+        self._newest: dict[str, str] = {}
+        self._begin()
 
     def next(self) -> str:
         """The id of the next write."""
         return f"{self._name}.{next(self._numbers)}"
 
+    def newest(self, key: str) -> str:
+        """The newest write that a document of this key was seen to hold; empty where this name has written none."""
+        return self._newest.get(key, "")
+
+    def wrote(self, key: str, identity: str, operations: Sequence[Operation]) -> None:
+        """Note that the write `identity` was taken, and what the document under the key holds since."""
+        newest = operations[-1].id
+        if _writer(newest) != _writer(identity) or (key not in self._newest and len(self._newest) >= WRITTEN_KEYS):
+            self._begin()
+        self._newest[key] = newest
+
+    def _begin(self) -> None:
+        self._name = uuid4().hex[:16]
+        self._newest.clear()
+
+
+def apart(identity: str) -> str:
+    """Another name for a write, which stands for no other one; always the same."""
+    return f"{hashlib.blake2b(identity.partition('~')[0].encode(), digest_size=8).hexdigest()}.1"
+
+
+def arrived(operations: Sequence[Operation], identity: str) -> Operation | None:
+    """The operation that shows that the write `identity` was accepted, by whichever of its names."""
+    return find(operations, identity) or find(operations, apart(identity))
+
+
+def told(before: Sequence[str], operations: Sequence[Operation]) -> tuple[str, ...]:
+    """The writes that a document must hold to hold all that a caller was told of, once it is told of one more.
+
+    One of those `before` that this document lacks stays among them: its store was set back.
+    """
+    missing = [identity for identity in before if not find(operations, identity)]
+    return (*missing, *(operation.id for operation in operations[-1:]))[-KEPT_OPERATIONS:]
+
+
+def holds(operations: Sequence[Operation], identities: Sequence[str]) -> bool:
+    """Whether a document with these operations holds all these writes."""
+    return all(find(operations, identity) for identity in identities)
+
 
 def find(operations: Sequence[Operation], identity: str, retry: str = "") -> Operation | None:
-    """The operation that shows that the write `identity`, or the one that it repeats (`retry`), was accepted."""
+    """The operation that shows that the document holds the write `identity`, or the one that it repeats (`retry`)."""
     for operation in reversed(operations):
         if (retry and operation.id.endswith("~" + retry)) or _covers(operation.id, identity):
             return operation
@@ -58,12 +106,12 @@ def kept(operations: Sequence[Operation]) -> tuple[Operation, ...]:
     """Those that a document keeps: an older one of the same writer goes before any writer's newest."""
     keep = list(operations)
     while len(keep) > KEPT_OPERATIONS:
-        later = [_writer(operation) for operation in keep]
+        later = [_writer(operation.id) for operation in keep]
         spare = next((i for i, writer in enumerate(later) if writer in later[i + 1 :]), 0)
         del keep[spare]
     return tuple(keep)
 
 
-def _writer(operation: Operation) -> str:
-    match = _ID.fullmatch(operation.id)
-    return match[1] if match else operation.id
+def _writer(identity: str) -> str:
+    match = _ID.fullmatch(identity)
+    return match[1] if match else identity

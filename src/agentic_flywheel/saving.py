@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, Self
 
@@ -26,8 +26,8 @@ from agentic_flywheel.errors import Conflict, Damaged, DeletedMeanwhile, TooLarg
 from agentic_flywheel.growth import RECALL, grown
 from agentic_flywheel.jsontext import JSONObject, canonical, dumps, is_larger, narrow, size_of
 from agentic_flywheel.keyvalue import Entry, Splice, Write, revision_at_head
-from agentic_flywheel.merge import View, new_turns
-from agentic_flywheel.operations import LOST, find, kept, of_an_earlier_life
+from agentic_flywheel.merge import Fingerprint, View, new_turns
+from agentic_flywheel.operations import LOST, apart, arrived, find, holds, kept, of_an_earlier_life
 from agentic_flywheel.revisions import CAME_TOO_LATE, beside, forgotten, superseded, turns_in
 from agentic_flywheel.settings import MAX_TTL_SECONDS
 from agentic_flywheel.turns import content_of
@@ -48,13 +48,14 @@ COMPARED_FIRST = 100
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A save's answer. `turns` is the total."""
+    """A save's answer. `turns` is the total; `operations` are those of the document that it tells of."""
 
     revision: int
     turns: int
     added: int
     kept_until: datetime | None
     history: list[JSONObject]
+    operations: tuple[Operation, ...] = field(default=(), compare=False)
 
 
 class SessionChange(BaseChange):
@@ -75,8 +76,12 @@ class SessionChange(BaseChange):
     default_user: str = ""
     max_bytes: int
     expected_revision: int | None = None
+    expects: str = ""
+    """A write that the revision which is expected, or replaced, holds; else it is another one of that number."""
     replaces: int | None = None
     """The revision that a pending replace replaced here; where there is another by now, the replace came too late."""
+    base: int | None = None
+    """The revision on which the first of the pending changes was made (0: there was none); `None`: not known."""
     retry: str = ""
     """What the same save has in common each time a client sends it; empty where sending it again adds again."""
     based_on: int = 0
@@ -94,6 +99,16 @@ class SessionChange(BaseChange):
     exact: bool = False
     """The turns were already compared with the history: add them all."""
     views: tuple[View, ...] | None = None
+    cut: tuple[tuple[Fingerprint, Fingerprint], ...] = ()
+    """Turns that its writer was shown cut, and the whole ones."""
+    told: tuple[str, ...] = ()
+    """Writes that the document holds, if the store was not set back since its writer took those views."""
+    follows: str = ""
+    """A write of this machine that it holds then, too."""
+
+    def named(self, operation: str, follows: str = "") -> Self:
+        """The save as the write of that name; its document must hold the write that it `follows`."""
+        return self.model_copy(update={"operation": operation, "follows": follows})
 
     def knowing(self, copy: Write | None, now: datetime) -> Self:
         """The save, based on what this machine has seen of the session as well."""
@@ -106,39 +121,68 @@ class SessionChange(BaseChange):
         part = RECALL.outline(base, self.session_id) if base and self._replaces_all else None
         current = part[0] if part else RECALL.decode(base, self.session_id) if base is not None else None
         alive = current if isinstance(current, Document) and (held or not expired(current.kept_until, now)) else None
-        if isinstance(current, Tombstone) and (done := find(current.operations, self.operation)):
-            return Step(None, Saved(done.revision, done.turns, done.added, None, []), self)  # deleted since
-        if alive and (done := find(alive.operations, self.operation, self.retry)):
-            history = (self.turns or []) if part else alive.session.history
-            saved = Saved(done.revision, done.turns, done.added, alive.kept_until, history)
-            loser = None
-            if done.id.endswith(LOST):  # it may not have been kept as an older revision yet
-                loser = self._as_older(self._merged(alive, self.turns or [], now), done.revision - 1)
-            return Step(None, saved, self, loser=loser)
+        if step := self._answered(base, current, alive, now, outlined=part is not None, held=held):
+            return step
         if self.based_on and current and self._is_based_on_what_was_deleted(current):
             text = "The session was deleted while this save was under way, or before it; the deletion stands."
             buried = current.began - 1 if isinstance(current, Document) else current.revision
             raise DeletedMeanwhile(text, current.revision, buried)
-        if alive and self.replaces not in (None, alive.revision):
+        if alive and self.replaces is not None and not self._is(alive, self.replaces):
             if not self.session_only:
                 return self._too_late(alive, base, now)
             # A library's replace that lost while it was pending is merged: it must overwrite nobody, nor get lost.
             return self.model_copy(update={"mode": "append", "replaces": None}).apply(base, now, held=held)
-        revision = current.revision if current else 0
-        if self.expected_revision is not None and self.expected_revision != (alive.revision if alive else 0):
+        if self.expected_revision is not None and not self._is(alive, self.expected_revision):
             raise self._conflict(alive, current)
+        return self._made(base, current, alive, part[1] if part else None, now)
 
+    def _answered(
+        self, base: str | None, current: Document | Tombstone | None, alive: Document | None, now: datetime,
+        *, outlined: bool, held: bool,
+    ) -> Step[Saved] | None:  # fmt: skip
+        """The answer that this write had, if it was accepted before, or that of the write which it repeats."""
+        if isinstance(current, Tombstone) and (done := arrived(current.operations, self.operation)):
+            return Step(None, Saved(done.revision, done.turns, done.added, None, []), self)  # deleted since
+        if not alive:
+            return None
+        history = (self.turns or []) if outlined else alive.session.history
+        if done := arrived(alive.operations, self.operation):
+            loser = None
+            if done.id.endswith(LOST):  # it may not have been kept as an older revision yet
+                loser = self._as_older(self._merged(alive, self.turns or [], now), done.revision - 1)
+            saved = Saved(done.revision, done.turns, done.added, alive.kept_until, history, alive.operations)
+            return Step(None, saved, self, loser=loser)
+        if done := find(alive.operations, self.operation, self.retry):  # sent again: nothing is added, the life renewed
+            renewal = Renewal(key=self.key, session_id=self.session_id, index=self.index, revisions=self.revisions)
+            step = renewal.apply(base, now, held=held)
+            until = step.write.kept_until if step.write else alive.kept_until
+            saved = Saved(done.revision, done.turns, done.added, until, history, alive.operations)
+            return Step(step.write, saved, renewal)
+        return None
+
+    def _is(self, alive: Document | None, revision: int) -> bool:
+        """Whether what is stored is this revision (0: nothing), and not another one of its number."""
+        if alive is None or revision != alive.revision:
+            return alive is None and revision == 0
+        return not self.expects or holds(alive.operations, [self.expects])
+
+    def _made(
+        self, base: str | None, current: Document | Tombstone | None, alive: Document | None, there: str | None,
+        now: datetime,
+    ) -> Step[Saved]:  # fmt: skip
+        """The next revision, or the same one with its life renewed; `there`: see `_is_same`."""
         added = self._added(alive)
         document = self._merged(alive, added, now)
         if current and not alive:  # what was sent to the life before must not be taken for new in this one
             document = replace(document, operations=of_an_earlier_life(current.operations))
         turns = turns_of(document) if self._replaces_all else b""
-        unchanged = alive is not None and _is_same(document, alive, part[1] if part else None, turns)
-        session = document.session
+        unchanged = alive is not None and _is_same(document, alive, there, turns)
+        revision, session = current.revision if current else 0, document.session
         if not unchanged:
             revision += 1
             session = session if "updated_at" in self.values else replace(session, updated_at=now)
-        name = f"{self.operation}~{self.retry}" if self.retry else self.operation
+        # What changes nothing may be sent again as often as one likes: it is compared with what is stored each time.
+        name = self._name(current) + (f"~{self.retry}" if self.retry and not unchanged else "")
         done = Operation(name, revision, len(session.history), len(added))
         past, whole = (document.past, False)
         if alive and not unchanged:
@@ -153,6 +197,26 @@ class SessionChange(BaseChange):
             began=_began(current, revision),
             operations=kept((*document.operations, done)),
         )
+        write = self._written(base, alive, document, added, turns)
+        saved = Saved(
+            revision, len(session.history), len(added), document.kept_until, session.history, document.operations
+        )
+        replaced = None
+        if self.revisions and base and alive:
+            if whole:  # as it is: a place that has it can keep it without being sent it
+                replaced = Write(f"{self.revisions}{alive.revision}", base, None, document.kept_until)
+            write = replace(write, gone=tuple(f"{self.revisions}{number}" for number in forgotten(alive.past, past)))
+        return Step(write, saved, self._pending(alive, added), replaced=replaced)
+
+    def _written(
+        self, base: str | None, alive: Document | None, document: Document, added: list[JSONObject], turns: bytes
+    ) -> Write:
+        """The write of the document, whose text is remembered with it; `turns` is the text of those of a replace.
+
+        Raises:
+            TooLarge: it is.
+
+        """
         more = grown(base, alive, document, added) if base and alive and self.mode == "append" else None
         if self._replaces_all:
             text, place = encode_around(document, turns)
@@ -171,29 +235,39 @@ class SessionChange(BaseChange):
             )
         if own:
             RECALL.keep(text, own, place)
-        write = self._write(document, text, base, splice)
-        saved = Saved(revision, len(session.history), len(added), document.kept_until, session.history)
-        pending = self.model_copy(
+        return self._write(document, text, base, splice)
+
+    def _pending(self, alive: Document | None, added: list[JSONObject]) -> Self:
+        """The save as it is to be kept, and applied again later, where it cannot be sent now."""
+        replaced = alive if self.mode == "replace" else None
+        # What is here was set back: only where the writer's views hold can it be told what is new.
+        set_back = self.expected_revision is None and not holds(alive.operations if alive else (), self.told)
+        as_sent = self.mode == "replace" or set_back  # a library's replace is merged later, if it lost
+        return self.model_copy(
             update={
-                "turns": added if self.mode == "append" else self.turns,
-                "exact": self.mode == "append" and (alive is not None or self.exact),
-                "views": self.views if self.mode == "replace" else None,
+                "turns": self.turns if as_sent else added,
+                "exact": not as_sent and (alive is not None or self.exact),
+                "views": self.views if as_sent else None,
+                "told": self.told if as_sent else (),
+                "cut": self.cut if set_back else (),
                 "expected_revision": None,
-                "replaces": (alive.revision if alive else None) if self.mode == "replace" else None,
+                "replaces": replaced.revision if replaced else None,
+                "expects": replaced.operations[-1].id if replaced and replaced.operations else "",
             }
         )
-        replaced = None
-        if self.revisions and base and alive:
-            if whole:  # as it is: a place that has it can keep it without being sent it
-                replaced = Write(f"{self.revisions}{alive.revision}", base, None, document.kept_until)
-            write = replace(write, gone=tuple(f"{self.revisions}{number}" for number in forgotten(alive.past, past)))
-        return Step(write, saved, pending, replaced=replaced)
+
+    def _name(self, current: Document | Tombstone | None) -> str:
+        """The name of this write there: one apart, where what it follows is not there any more."""
+        operations = current.operations if current else ()
+        return self.operation if not self.follows or find(operations, self.follows) else apart(self.operation)
 
     def _conflict(self, alive: Document | None, current: Document | Tombstone | None) -> Conflict:
         if not alive:
             gone = "There is no such session now: it was deleted or has expired."
             return Conflict(gone if current else "There is no such session.", current.revision if current else 0)
         text = f"Somebody saved in between: the current revision is {alive.revision}."
+        if self.expected_revision == alive.revision:
+            text = f"The store was set back since; revision {alive.revision} is another one now. Resume it first."
         if (self.expected_revision or 0) > alive.revision:
             text = f"There is no revision {self.expected_revision}: the current one is {alive.revision}."
         return Conflict(text, alive.revision, turns_in(alive), alive.kept_until)
@@ -220,7 +294,7 @@ class SessionChange(BaseChange):
     def _too_late(self, alive: Document, base: str | None, now: datetime) -> Step[Saved]:
         """Somebody saved since: what is there stays, as one revision more, above the older one that this becomes."""
         history = alive.session.history
-        done = Operation(self.operation + LOST, alive.revision + 2, len(history), 0)
+        done = Operation(self._name(alive) + LOST, alive.revision + 2, len(history), 0)
         late = Past(alive.revision + 1, now, len(self.turns or []), None, CAME_TOO_LATE)
         document = replace(
             alive,
@@ -230,7 +304,8 @@ class SessionChange(BaseChange):
         )
         write = self._write(document, encode(document), base)
         loser = self._as_older(replace(self._merged(alive, self.turns or [], now), past=()), alive.revision + 1)
-        return Step(write, Saved(document.revision, len(history), 0, document.kept_until, history), self, loser=loser)
+        saved = Saved(document.revision, len(history), 0, document.kept_until, history, document.operations)
+        return Step(write, saved, self, loser=loser)
 
     def _as_older(self, document: Document, revision: int) -> Write | None:
         if not self.revisions:
@@ -241,7 +316,8 @@ class SessionChange(BaseChange):
         sent = self.turns or []
         if self.mode == "replace" or alive is None or self.expected_revision is not None:
             return sent
-        return new_turns(alive.session.history, sent, () if self.exact else self.views)
+        views, set_back = () if self.exact else self.views, not holds(alive.operations, self.told)
+        return new_turns(alive.session.history, sent, views, dict(self.cut), set_back=set_back)
 
     def _merged(self, alive: Document | None, added: list[JSONObject], now: datetime) -> Document:
         """The stored session with this change in it; revision and operations still the old ones."""
