@@ -8,6 +8,7 @@ import pytest
 
 from ..conftest import Place
 from ..support.conversations import TALK, exact, turns, words
+from ..support.frameworks import NATIVE
 from ..support.wire import WireServer
 
 
@@ -147,6 +148,18 @@ def test_a_turn_with_an_id_is_matched_anywhere(server: WireServer, sid: str):
     answer = server.call("save_session", session_id=sid, history=[b, d, a])
     assert answer["added_turns"] == 1
     assert history_of(server, sid) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("talk", NATIVE.values(), ids=NATIVE)
+@pytest.mark.parametrize("resending", ["the whole talk", "its tail"])
+def test_no_turn_of_a_framework_is_dropped_because_another_has_its_id(
+    talk: list[dict[str, Any]], resending: str, server: WireServer, sid: str
+):
+    for end in range(2, len(talk) + 1):
+        part = talk[:end] if resending == "the whole talk" else talk[max(0, end - 4) : end]
+        answer = server.call("save_session", session_id=sid, history=part)
+        assert answer["turns"] == end
+    assert exact(session_of(server, sid)["history"]) == exact(talk)
 
 
 def test_a_new_process_appends_to_what_is_stored(server: WireServer, sid: str):
@@ -310,8 +323,15 @@ def test_a_refused_save_tells_what_is_there(server: WireServer, sid: str):
     assert (never["reason"], never["message"]) == ("conflict", "Not saved: There is no such session.")
 
 
-def test_a_turn_that_was_shown_cut_may_be_sent_again_with_what_is_new(server: WireServer, sid: str):
+@pytest.mark.parametrize("identified", [False, True], ids=["without an id", "with an id"])
+def test_a_turn_that_was_shown_cut_may_be_sent_again_with_what_is_new(
+    identified: bool,  # noqa: FBT001
+    server: WireServer,
+    sid: str,
+):
     long = turns("word " * 3000)
+    if identified:
+        long[0]["id"] = "msg_1"
     server.call("save_session", session_id=sid, history=long)
     shown = server.call("resume_session", session_id=sid, max_tokens=500)
     assert shown["cut_turn"] == 0

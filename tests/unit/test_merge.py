@@ -1,5 +1,6 @@
 """Append: a caller may resend the whole talk, its tail or only what is new, and every turn ends up in it once."""
 
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from agentic_flywheel.jsontext import canonical
 from agentic_flywheel.merge import REMEMBERED_SESSIONS, Memory, Seen, fingerprint, new_turns, view
 
 from ..support.conversations import turns, words
+from ..support.frameworks import NATIVE
 
 Turn = dict[str, Any]
 LETTERS = st.text("ab", max_size=8).map(list)
@@ -47,17 +49,86 @@ def test_with_nothing_seen_nothing_is_dropped(stored: list[str], sent: list[str]
     assert words(new_turns(turns(*stored), turns(*sent), ())) == sent
 
 
-@given(st.lists(st.sampled_from([1, "1", 2, "x", None, ""]), max_size=6), st.lists(st.sampled_from([1, "1", "x"])))
-def test_a_turn_with_an_id_is_matched_by_it_anywhere(stored_ids: list[Any], sent_ids: list[Any]):
-    stored = [{"id": i, "text": f"stored {n}"} for n, i in enumerate(stored_ids)]
-    sent = [{"id": i, "text": f"sent {n}"} for n, i in enumerate(sent_ids)]
-    added = [turn["id"] for turn in new_turns(stored, sent, ())]
-    known = {canonical(i) for i in stored_ids}
-    assert added == [i for i in dict.fromkeys(sent_ids) if canonical(i) not in known]
+IDS: list[Any] = [0, 1, "1", 2, "x", True, 1.0, None, "", "__fake_id__", ["lc", "HumanMessage"], {"n": 1}]
+TURNS = st.builds(lambda identity, text: {"id": identity, "text": text}, st.sampled_from(IDS), st.sampled_from("abc"))
+PLAIN = st.builds(lambda text: {"text": text}, st.sampled_from("abc"))
+TALKS = st.lists(TURNS | PLAIN, max_size=12)
+
+
+def has_id(turn: Turn) -> bool:
+    """Whether its id is one: a text or a whole number."""
+    return type(turn.get("id")) in (str, int) and turn["id"] != ""
+
+
+@settings(max_examples=600)
+@given(TALKS, TALKS)
+@example([{"id": 1, "text": "a"}], [{"id": 1, "text": "b"}])
+@example([{"id": ["lc", "HumanMessage"], "text": "a"}], [{"id": ["lc", "HumanMessage"], "text": "b"}])
+def test_every_turn_that_differs_from_all_that_is_stored_is_added_and_the_order_is_kept(
+    stored: list[Turn], sent: list[Turn]
+):
+    added = new_turns(stored, sent, None)
+    there = {canonical(turn) for turn in stored}
+    differs = [turn for turn in sent if canonical(turn) not in there]
+    assert [turn for turn in added if canonical(turn) not in there] == differs
+    place = iter(sent)
+    assert all(any(turn is other for other in place) for turn in added), "what was added stands in the order sent"
+
+
+@settings(max_examples=300)
+@given(TALKS, st.integers(0, 12))
+def test_nothing_that_is_the_same_is_doubled_by_the_whole_talk_or_its_tail(talk: list[Turn], skipped: int):
+    """However many of its turns have ids, and however often they are the same."""
+    for have, sent in ((talk[: len(talk) // 2], talk), (talk, talk[skipped:]), (talk, talk)):
+        assert [*have, *new_turns(have, sent, None)] == talk
+
+
+@given(st.lists(TURNS.filter(has_id), max_size=6), st.lists(TURNS.filter(has_id), max_size=6))
+def test_a_turn_with_an_id_is_known_anywhere_by_its_id_and_its_words(stored: list[Turn], sent: list[Turn]):
+    added = new_turns(stored, sent, ())
+    for turn in sent:
+        count = [canonical(each) for each in sent].count(canonical(turn))
+        there = [canonical(each) for each in stored].count(canonical(turn))
+        assert [canonical(each) for each in added].count(canonical(turn)) == max(0, count - there)
+
+
+@pytest.mark.parametrize("talk", NATIVE.values(), ids=NATIVE)
+@pytest.mark.parametrize("remembers", [True, False], ids=["one caller", "a new one each time"])
+def test_what_frameworks_send_is_kept_whole_however_it_is_cut_up(talk: list[Turn], remembers: bool):  # noqa: FBT001
+    for first in range(1, len(talk)):
+        for begin in (0, first - 1, first):  # the whole talk, its tail, only what is new
+            caller = Caller("A")
+            stored: list[Turn] = []
+            for sent in (talk[:first], talk[begin:], talk):
+                added = new_turns(stored, sent, caller.seen.views if remembers else None)
+                afterwards = [*stored, *added]
+                caller.seen.saved(sent, afterwards, afresh=not stored)
+                stored = afterwards
+            assert stored == talk
+
+
+def test_an_edited_turn_is_added_beside_what_it_was():
+    stored = [{"id": 1, "text": "a"}, {"id": 2, "text": "b"}]
+    sent = [{"id": 1, "text": "A"}, {"id": 2, "text": "b"}]
+    assert new_turns(stored, sent, None) == [{"id": 1, "text": "A"}]
+    assert new_turns([*stored, sent[0]], sent, None) == []
+
+
+def test_comparing_costs_in_proportion_to_the_turns():
+    def seconds(count: int) -> float:
+        talk = [{"id": f"m{i}" if i % 2 else None, "content": f"turn {i}"} for i in range(count)]
+        times: list[float] = []
+        for _ in range(3):
+            began = time.process_time()
+            assert new_turns(talk[:-1], talk, None) == talk[-1:]
+            times.append(time.process_time() - began)
+        return min(times)
+
+    assert seconds(20_000) < 8 * seconds(5_000), "four times as many; sixteen times as long if it were quadratic"
 
 
 def test_turns_with_and_without_ids_are_matched_each_in_their_way():
-    stored = [{"id": 1}, *turns("a", "b"), {"id": 2}]
+    stored: list[Turn] = [{"id": 1}, *turns("a", "b"), {"id": 2}]
     sent = [*turns("b"), {"id": 2}, *turns("c"), {"id": 3}, {"id": 1}]
     assert new_turns(stored, sent, None) == [*turns("c"), {"id": 3}]
 
@@ -183,6 +254,27 @@ def test_the_memory_of_a_caller_is_per_session_and_bounded():
         memory.of(f"other {i}").resumed(turns("b"))
     assert set(memory.of("kept").views or ()) == {view(turns("a"))}
     assert memory.of("other 0").views is None
+
+
+def test_what_a_save_under_way_will_add_to_is_not_forgotten_for_others():
+    memory = Memory()
+    with memory.used("saved") as seen:
+        for i in range(2 * REMEMBERED_SESSIONS):
+            memory.of(f"other {i}")
+        seen.resumed(turns("a"))
+    assert memory.of("saved").views
+    for i in range(2 * REMEMBERED_SESSIONS):
+        memory.of(f"other {i}")
+    assert memory.of("saved").views is None, "afterwards it may go like any other"
+
+
+def test_a_copy_of_a_memory_goes_its_own_way():
+    memory = Memory()
+    memory.of("s").resumed(turns("a"))
+    copy = memory.copy()
+    copy.of("s").saved(turns("a", "b"), turns("a", "b"), afresh=True)
+    assert set(memory.of("s").views or ()) == {view(turns("a"))}
+    assert set(copy.of("s").views or ()) == {view(turns("a", "b"))}
 
 
 def test_a_forgotten_session_is_a_stranger():

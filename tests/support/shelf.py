@@ -1,0 +1,43 @@
+"""A place on this machine that is a dict: it can be set back, and refuse keys."""
+
+from agentic_flywheel.errors import JournalUnavailable
+from agentic_flywheel.journal import NoJournal
+from agentic_flywheel.keyvalue import Outcome, Write
+
+
+class Shelf(NoJournal):
+    """What the journal does with documents, and nothing else of it."""
+
+    off = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[str, Write] = {}
+        self.refused: str = ""  # keys that begin so are not written
+
+    def has_destination(self) -> bool:
+        return False
+
+    def copy_of_this_machine(self, key: str) -> Write | None:  # noqa: ARG002
+        return None
+
+    def move_from_this_machine(self, key: str) -> bool:  # noqa: ARG002
+        return False
+
+    def ends(self, key: str) -> tuple[bool, None]:  # noqa: ARG002
+        return False, None
+
+    def copy(self, key: str) -> Write | None:
+        return self.kept.get(key)
+
+    def commit(self, write: Write, *_: object, **__: object) -> Outcome:
+        if self.refused and write.key.startswith(self.refused):
+            raise JournalUnavailable("The disk is full.")
+        there = self.kept.get(write.key)
+        if (there.text if there else None) != write.seen:
+            return Outcome(accepted=False, current=there.text if there else None)
+        self.kept[write.key] = write
+        return Outcome(accepted=True)
+
+    def keys(self, prefix: str) -> list[str]:
+        return [key for key, write in self.kept.items() if key.startswith(prefix) and not write.tombstone]
