@@ -15,7 +15,7 @@ from agentic_flywheel.errors import Conflict, Damaged, DeletedMeanwhile, Documen
 from agentic_flywheel.growth import OUTLINED_FROM
 from agentic_flywheel.keyvalue import Write
 from agentic_flywheel.merge import view
-from agentic_flywheel.operations import KEPT_OPERATIONS, LOST
+from agentic_flywheel.operations import KEPT_OPERATIONS, LOST, arrived, find
 from agentic_flywheel.saving import Renewal, Saved, SessionChange, recoverable, retry_id
 
 from ..support.conversations import turns, words
@@ -198,6 +198,45 @@ def test_a_retry_has_its_answer_though_others_saved_since(clock: Clock):
     assert first.answer.revision == again.answer.revision
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_retry_renews_the_life_and_changes_nothing_else(clock: Clock, mode: str):
+    change = save("b", mode=mode, expected_revision=1, retry="same", operation="ab.1")
+    base = applied(None, clock(), save("a", ttl_seconds=100))
+    first = change.apply(base, clock())
+    assert first.write
+    text = applied(first.write.text, clock(), save("theirs", operation="cd.1"))
+    clock.move(seconds=60)
+    again = change.named("ef.1").apply(text, clock())
+    assert (again.answer.revision, again.answer.turns, again.answer.added) == (2, first.answer.turns, 1)
+    assert again.write
+    assert again.answer.kept_until == again.write.kept_until == clock() + timedelta(seconds=100)
+    before, after = json.loads(text), json.loads(again.write.text)
+    assert {name for name in before if before[name] != after[name]} == {"kept_until"}
+    assert isinstance(again.pending, Renewal)
+
+
+def test_a_retry_of_what_never_expires_writes_nothing(clock: Clock):
+    change = save("b", expected_revision=1, retry="same", operation="ab.1")
+    text = applied(applied(None, clock(), save("a", ttl_seconds=0)), clock(), change)
+    again = change.named("ef.1").apply(text, clock.move(days=9))
+    assert (again.write, again.answer.revision) == (None, 2)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_save_that_changes_nothing_is_no_write_that_may_be_repeated(clock: Clock, mode: str):
+    said = ["a"] if mode == "replace" else []
+    change = save(*said, mode=mode, expected_revision=1, retry="same", operation="ab.1")
+    base = applied(None, clock(), save("a"))
+    text = applied(base, clock(), change)
+    assert document(text).revision == 1
+    renewed = change.named("ab.2").apply(text, clock.move(seconds=60))
+    assert renewed.write
+    assert renewed.write.kept_until == clock() + timedelta(seconds=DEFAULT_TTL)
+    others = applied(text, clock(), save("b", operation="cd.1"))
+    with pytest.raises(Conflict):
+        change.named("ab.3").apply(others, clock())
+
+
 def test_the_names_of_writes_in_a_document_are_bounded(clock: Clock):
     text = applied(None, clock(), *(save(f"t{i}") for i in range(KEPT_OPERATIONS + 5)))
     assert len(document(text).operations) == KEPT_OPERATIONS
@@ -348,6 +387,33 @@ def test_what_is_gone_is_not_renewed(clock: Clock):
     assert RENEWAL.apply(buried(brief, clock()), clock()).write is None
     assert RENEWAL.apply(applied(None, clock(), save("a", ttl_seconds=0)), clock()).write is None
     assert RENEWAL.apply(brief, clock.move(seconds=10)).write is None
+
+
+# a store that was set back
+
+
+def test_a_write_stands_for_those_before_it_only_where_they_are(clock: Clock):
+    older = applied(None, clock(), save("a", operation="ab.1"))
+    newer = applied(older, clock(), save("b", operation="ab.2"))
+    third = save("c").named("ab.3", "ab.2")
+    assert document(applied(newer, clock(), third)).operations[-1].id == "ab.3"
+    alone = document(applied(older, clock(), third)).operations
+    assert find(alone, "ab.2") is None, "b is not there"
+    assert arrived(alone, "ab.3")
+    afresh = document(applied(None, clock(), third)).operations
+    assert find(afresh, "ab.2") is None
+
+
+def test_what_its_writer_has_seen_of_a_pending_replace_is_believed_only_of_a_store_that_holds_it(clock: Clock):
+    older = applied(None, clock(), save("a", operation="ab.1"))
+    base = applied(older, clock(), save("b", operation="ab.2"))
+    known: dict[str, Any] = {"views": (view(turns("a", "b")),), "told": ("ab.2",)}
+    change = save("a", "b", "c", mode="replace", session_only=True, operation="ab.3", **known)
+    pending = change.apply(base, clock()).pending
+    set_back = applied(older, clock(), save("x", operation="cd.1"))
+    assert words(document(applied(set_back, clock(), pending)).session.history) == ["a", "x", "b", "c"]
+    merged = applied(base, clock(), save("x", operation="cd.1"))
+    assert words(document(applied(merged, clock(), pending)).session.history) == ["a", "b", "x", "c"]
 
 
 # a save that can only be accepted here for now
@@ -501,11 +567,16 @@ OPERATIONS = st.lists(CHANGES, min_size=1, max_size=5).map(
 )
 
 
+FOLLOWS = st.sampled_from(["", f"{0:032x}", "f00d.7"])
+"""What a change follows: nothing that is known, what may be there, what is not there any more."""
+
+
 @settings(max_examples=200)
-@given(OPERATIONS)
-def test_the_same_change_applied_twice_has_the_effect_of_one(changes: list[SessionChange]):
+@given(OPERATIONS, FOLLOWS)
+def test_the_same_change_applied_twice_has_the_effect_of_one(changes: list[SessionChange], follows: str):
     now = Clock()()
     *before, change = changes
+    change = change.named("beef.8", follows)
     base = applied(None, now, *before) if before else None
     once = applied(base, now, change)
     again = change.apply(once, now)
@@ -515,10 +586,11 @@ def test_the_same_change_applied_twice_has_the_effect_of_one(changes: list[Sessi
 
 
 @settings(max_examples=200)
-@given(OPERATIONS)
-def test_the_pending_form_of_a_change_applied_twice_has_the_effect_of_one(changes: list[SessionChange]):
+@given(OPERATIONS, FOLLOWS)
+def test_the_pending_form_of_a_change_applied_twice_has_the_effect_of_one(changes: list[SessionChange], follows: str):
     now = Clock()()
     *before, change = changes
+    change = change.named("beef.8", follows)
     base = applied(None, now, *before) if before else None
     pending = change.apply(base, now).pending
     assert isinstance(pending, SessionChange)

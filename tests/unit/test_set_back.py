@@ -1,0 +1,169 @@
+"""A store that was set back (an older dump, a backup), and callers who remember more: what they send again is kept."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from agentic_flywheel.keys import Keys
+from agentic_flywheel.keyvalue import Write
+from agentic_flywheel.merge import Memory, view
+from agentic_flywheel.operations import Writer
+from agentic_flywheel.places import Places
+from agentic_flywheel.saving import SessionChange
+from agentic_flywheel.store import Save, SessionStore
+
+from ..support.conversations import turns, words
+from ..support.shelf import Shelf
+from .conftest import Clock
+
+KEYS = Keys("p")
+
+
+def process(shelf: Shelf, clock: Clock) -> SessionStore:
+    """A process that keeps its sessions there."""
+    places = Places(shelf, None, KEYS, clock)
+    return SessionStore(
+        places, KEYS, session_ttl_seconds=0, max_bytes=1_000_000, revisions=10, user="", clock=clock
+    )  # fmt: skip
+
+
+class Caller:
+    """A client of a process: it has a talk of its own, and sends it or a part of it."""
+
+    def __init__(self, name: str, store: SessionStore) -> None:
+        self.name, self.store, self.memory = name, store, Memory()
+        self.talk: list[dict[str, Any]] = []
+        self.said = self.unsent = 0
+
+    def say(self) -> None:
+        self.said += 1
+        self.unsent += 1
+        self.talk += turns(f"{self.name}{self.said}")
+
+    async def send(self, back: int = 99) -> None:
+        """Send what is new, and `back` turns before it."""
+        part = self.talk[max(0, len(self.talk) - self.unsent - back) :]
+        assert (await self.store.save(Save("s", part), self.memory)).saved
+        self.unsent = 0
+
+    async def resume(self) -> None:
+        """Go on from what is stored."""
+        found = await self.store.resume(self.memory, "s", max_tokens=10**6)
+        self.talk = list(found.session["history"]) if found.session else []
+
+
+CALLERS = "ABCD"
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("say"), st.integers(0, 3), st.just(0)),
+        st.tuples(st.just("send"), st.integers(0, 3), st.sampled_from([0, 0, 1, 2, 99])),
+        st.tuples(st.just("resume"), st.integers(0, 3), st.just(0)),
+        st.tuples(st.just("dump"), st.just(0), st.just(0)),
+        st.tuples(st.just("set back"), st.integers(0, 5), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+def steps(text: str) -> list[tuple[str, int, int]]:
+    """`A` says and sends something, `a` sends all of its talk again, `.` is a dump, `!` a start with the newest one."""
+    told: list[tuple[str, int, int]] = []
+    for letter in text:
+        if letter in CALLERS:
+            told += [("say", CALLERS.index(letter), 0), ("send", CALLERS.index(letter), 0)]
+        elif letter.upper() in CALLERS:
+            told += [("send", CALLERS.index(letter.upper()), 99)]
+        else:
+            told += [("dump", 0, 0) if letter == "." else ("set back", 0, 0)]
+    return told
+
+
+@settings(max_examples=300)
+@given(STEPS)
+@example(steps("AAA.AAA!a"))
+@example(steps("AAAA!AAa"))  # with nothing at all
+@example(steps("A.AAA!AAa"))  # what is new first, the whole talk later
+@example(steps("AB.AB!AAAAAb"))  # another caller of the process has saved more often than was lost
+@example(steps("AC.AC!CCCCCa"))  # another process has
+@example(steps("A.A!A.A!Aa"))  # twice
+async def test_whatever_is_sent_again_after_a_store_was_set_back_is_there_once(told: list[tuple[str, int, int]]):
+    shelf, clock = Shelf(), Clock()
+    stores = [process(shelf, clock) for _ in range(2)]
+    callers = [Caller(name, stores[n // 2]) for n, name in enumerate(CALLERS)]
+    dumps: list[dict[str, Write]] = [{}]
+    for what, number, back in told:
+        if what == "dump":
+            dumps.append(dict(shelf.kept))
+        elif what == "set back":
+            shelf.kept = dict(dumps[-1 - number % len(dumps)])
+        elif what == "say":
+            callers[number].say()
+        elif what == "send":
+            await callers[number].send(back)
+        elif not callers[number].unsent:
+            await callers[number].resume()
+    for caller in callers:
+        await caller.send()
+    found = await stores[0].resume(Memory(), "s", max_tokens=10**6)
+    assert found.session
+    kept = words(found.session["history"])
+    for caller in callers:
+        for word in words(caller.talk):
+            assert kept.count(word) == 1, (word, kept)
+
+
+async def test_what_somebody_took_away_on_purpose_does_not_come_back_with_a_resend(clock: Clock):
+    store = process(Shelf(), clock)
+    mine, theirs = Memory(), Memory()
+    await store.save(Save("s", turns("a", "secret", "b")), mine)
+    await store.save(Save("s", turns("a", "b"), mode="replace"), theirs)
+    await store.save(Save("s", turns("a", "secret", "b", "c")), mine)
+    found = await store.resume(Memory(), "s")
+    assert found.session
+    assert words(found.session["history"]) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("mode", ["append", "replace"])
+async def test_another_revision_of_the_expected_number_is_a_conflict(mode: Any, clock: Clock):
+    shelf = Shelf()
+    store = process(shelf, clock)
+    mine, theirs = Memory(), Memory()
+    await store.save(Save("s", turns("a")), mine)
+    dump = dict(shelf.kept)
+    told = await store.save(Save("s", turns("a", "b")), mine)
+    shelf.kept = dump
+    clock.now += timedelta(seconds=1)
+    assert (await store.save(Save("s", turns("x")), theirs)).revision == told.revision
+    refused = await store.save(Save("s", turns("c"), mode=mode, expected_revision=told.revision), mine)
+    assert (refused.saved, refused.reason, refused.revision) == (False, "conflict", told.revision)
+    assert "set back" in refused.message
+    resumed = await store.resume(mine, "s")
+    assert resumed.revision == told.revision
+    assert (await store.save(Save("s", turns("c"), mode=mode, expected_revision=told.revision), mine)).saved
+
+
+def test_what_was_sent_to_an_older_copy_is_compared_again_with_what_the_shared_store_holds(clock: Clock):
+    """The journal was put back from a backup while the shared store, which is newer, could not be asked."""
+    writer = Writer()
+
+    def save(*said: str, **more: Any) -> SessionChange:
+        given = {"default_ttl_seconds": 0, "max_bytes": 10_000, "operation": writer.next(), **more}
+        return SessionChange(key="k", session_id="s", index="i", turns=turns(*said), **given)
+
+    def text(change: SessionChange, base: str | None) -> str:
+        step = change.apply(base, clock())
+        assert step.write
+        return step.write.text
+
+    first, second = save("1", "2", "3"), save("10")
+    older = text(first, None)
+    newer = text(second, older)
+    told = (first.operation, second.operation)
+    again = save("1", "2", "3", "10", "11", told=told, views=(view(turns("1", "2", "3", "10")),))
+    step = again.apply(older, clock())
+    assert words(step.answer.history) == ["1", "2", "3", "10", "11"]
+    assert isinstance(step.pending, SessionChange)
+    assert words(step.pending.apply(newer, clock()).answer.history) == ["1", "2", "3", "10", "11"]
