@@ -5,11 +5,14 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from agentic_flywheel.change import expired
-from agentic_flywheel.changes import ExecutionChange, FlowChange, flow_executions, load_execution
+from agentic_flywheel.changes import ExecutionChange, load_execution
 from agentic_flywheel.codec import iso, kept_until_in, tombstone_in
 from agentic_flywheel.errors import DocumentError, FlywheelError, InvalidArgument, TooLarge, Unavailable
+from agentic_flywheel.flow_document import flow_history
+from agentic_flywheel.flow_history import FlowChange
 from agentic_flywheel.jsontext import JSONObject, check_json, dumps, size_of
 from agentic_flywheel.keys import Keys, check_id
+from agentic_flywheel.local import in_thread
 from agentic_flywheel.places import Found, Places, StoredIn
 from agentic_flywheel.request import check_ttl
 from agentic_flywheel.results import CacheResult, ExecutionResult, FlowHistoryResult, reason_of
@@ -43,6 +46,7 @@ class ExecutionStore:
 
         `details` are `input`, `parameters` and `metrics`.
         """
+        fresh = not execution_id
         execution_id = check_id(execution_id, "execution_id") if execution_id else f"execution_{uuid4().hex}"
         for name, value in (("session_id", session_id), ("flow_id", flow_id)):
             if value:
@@ -80,11 +84,14 @@ class ExecutionStore:
                 records=[record],
                 ttl_seconds=ttl,
                 max_bytes=self._max_bytes,
+                fresh=fresh,
             )
             try:
-                await self._places.write(append, bound)
+                dropped = (await self._places.write(append, bound)).answer.dropped
             except (DocumentError, Unavailable) as exc:
                 kept.message = f"It could not be added to its flow's history: {exc}"
+            else:
+                kept.dropped = dropped or None
         return kept
 
     async def replace_flow_history(
@@ -134,12 +141,13 @@ class ExecutionStore:
             raise InvalidArgument("limit must be at least 1.")
         try:
             found = await self._places.read(self._keys.history(session_id, flow_id))
-            executions = flow_executions(found.text, self._clock(), held=self._held(found))
+            now, held = self._clock(), self._held(found)
+            history = await in_thread(flow_history, found.text, now, held=held, limit=limit)
         except (DocumentError, Unavailable) as exc:
             return FlowHistoryResult(found=False, executions=[], reason=reason_of(exc), message=str(exc))
-        if not executions:
+        if not history.executions:
             return FlowHistoryResult(found=False, executions=[], reason="not_found")
-        return FlowHistoryResult(found=True, executions=executions[-limit:] if limit else executions)
+        return FlowHistoryResult(found=True, executions=history.executions, dropped=history.dropped or None)
 
     def _held(self, found: Found) -> bool:
         """Whether it comes from a Redis that expires documents by itself, whatever this machine's clock says."""
