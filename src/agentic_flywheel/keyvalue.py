@@ -5,19 +5,26 @@ or nothing, and a write is accepted only where its writer saw what is there now.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from agentic_flywheel.jsontext import size_of
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A listing row: `member` of `index`, sorted by `saved_at` (microseconds since 1970), shown as `note` (JSON)."""
+    """A listing row: `member` of `index`, sorted by `saved_at` (microseconds since 1970), shown as `note` (JSON).
+
+    `here_alone`: it belongs to this machine, while a Redis is in use.
+    """
 
     index: str
     member: str
     saved_at: int
     note: str = ""
+    here_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,48 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class Ends:
+    """A text of which only the beginning and the end are at hand, up to `ENDS` characters each; `size` is in bytes."""
+
+    head: str
+    tail: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """A write that is made from the ends of the document seen, and has no text of its own: the splice says all."""
+
+    key: str
+    seen: Ends
+    splice: Splice
+    kept_until: datetime | None
+
+    @property
+    def before(self) -> tuple[str, str]:
+        """The marks of what was seen."""
+        return marks(self.seen.head + self.seen.tail)
+
+    @property
+    def after(self) -> tuple[str, str]:
+        """The marks of what is written."""
+        kept = self.seen.tail.encode()[: -self.splice.rest or None].decode(errors="ignore")
+        return marks(self.splice.head + kept + self.splice.tail)
+
+    @property
+    def size(self) -> int:
+        """Bytes of what is written."""
+        return self.seen.size - self.splice.start - self.splice.rest + size_of(self.splice.head + self.splice.tail)
+
+    def applied_to(self, seen: str) -> str:
+        """The text that is written, given all of the one that was seen."""
+        start, rest = self.splice.start, self.splice.rest
+        start = len(seen[:start].encode()[:start].decode())  # the splice's places are in bytes
+        rest = len(seen[-rest:].encode()[-rest:].decode())
+        return self.splice.head + seen[start : len(seen) - rest] + self.splice.tail
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """Whether a write was accepted; if not, what the key holds instead."""
 
@@ -79,10 +128,29 @@ class Recent(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What rows of a list are wanted for. A place may give other rows as well, but leaves out none that has it.
+
+    `needed` of the `words` in what is shown, whatever their case; all of the `texts` as values in the note; an id that
+    the Redis glob `pattern` matches.
+    """
+
+    words: Sequence[str] = ()
+    needed: int = 0
+    texts: Sequence[str] = ()
+    pattern: str = "*"
+
+
+EVERY_ROW = Filter()
+
 _HEAD = re.compile(
     r"""\s*\{\s*"schema_version"\s*:\s*\d+\s*,\s*("id"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*)?"revision"\s*:\s*(\d+)\s*[,}]"""
 )
-_TAIL = 80
+ENDS = 8192
+"""Characters at either end of a document of ours that hold all but what it grows by."""
+
+MARKED = 80
 """Characters at the end of a document of ours: they hold the id of its last operation."""
 
 
@@ -99,4 +167,9 @@ def marks(text: str) -> tuple[str, str]:
     its own beginning.
     """
     match = _HEAD.match(text)
-    return (match.group(), text[-_TAIL:]) if match else (text, "")
+    return (match.group(), text[-MARKED:]) if match else (text, "")
+
+
+def ends_of(text: str) -> Ends:
+    """The ends of a text."""
+    return Ends(text[:ENDS], text[-ENDS:], size_of(text))

@@ -1,0 +1,287 @@
+"""Flow histories as they change: an append reads both ends of the text and writes only what is new.
+
+What has expired leaves, and room is made, in a rewrite of its own, in which the executions that stay keep their text.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Literal, cast
+
+from pydantic import Field
+
+from agentic_flywheel.change import BaseChange, Step, expired
+from agentic_flywheel.codec import Operation, Tombstone, instant_of, kept_until_in, listed, tombstone_of
+from agentic_flywheel.errors import TooLarge
+from agentic_flywheel.flow_document import (
+    Outline,
+    Placed,
+    Stored,
+    earliest,
+    end_of,
+    latest,
+    outline,
+    put_together,
+    whole,
+)
+from agentic_flywheel.jsontext import JSONObject, dumps, size_of
+from agentic_flywheel.keyvalue import Append, Ends, Splice, Write, ends_of, marks
+from agentic_flywheel.operations import find, kept
+
+MAX_EXECUTIONS = 10_000
+"""Executions in a flow's history; with one more, its oldest leave."""
+
+LEFT_WHEN_FULL = 0.9
+"""The part of either limit to which a full history shrinks, so that the next appends need not make room again."""
+
+CLEARED_AFTER = timedelta(hours=1)
+"""An expired execution is hidden at once, and leaves with the first append that is this much later."""
+
+REMEMBERED, IDS_REMEMBERED = 64, 200_000
+"""Histories whose ids are kept in memory, and the ids of all of them: some 25 MB. An append looks for its own there."""
+
+_ID = '"id":"'
+"""What stands before an id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """An append's answer: until when the history lives, and how many living executions had to leave for room."""
+
+    kept_until: datetime | None
+    dropped: int = 0
+
+
+class FlowChange(BaseChange):
+    """Put executions at the end of their flow's history, or in its place; one whose id is there is replaced."""
+
+    appends: ClassVar[bool] = True
+
+    kind: Literal["flow"] = "flow"
+    session_id: str
+    flow_id: str
+    records: list[JSONObject]
+    replaces: bool = False
+    ttl_seconds: int
+    max_bytes: int
+    fresh: bool = Field(default=False, exclude=True)
+    """Their ids were made for this very call: none of them can be there."""
+
+    def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[Added]:
+        """Add to what is stored; when the history passes a limit, its oldest executions go first."""
+        tombstone = tombstone_of(base) if base is not None else None
+        if tombstone and self._was_deleted(tombstone):
+            return Step(None, Added(tombstone.kept_until), self)
+        if base is not None and (append := self._append(ends_of(base), now, held=held, text=base)):
+            write = Write(self.key, append.applied_to(base), base, append.kept_until, splice=append.splice)
+            return Step(write, Added(append.kept_until), self)
+        stored = self._stored(base, tombstone, now, held=held)
+        if find(stored.outline.writes, self.operation) or (self.records and not self._living(now)):
+            return Step(None, Added(stored.outline.kept_until), self)
+        return self._rewritten(stored, base, now)
+
+    def onto(self, ends: Ends, now: datetime) -> tuple[Append, Added] | None:
+        """The append to a history that begins and ends so.
+
+        `None` where more of it must be known: an execution may be there already, or some have to leave.
+        """
+        append = self._append(ends, now, held=False, text=None)
+        return (append, Added(append.kept_until)) if append else None
+
+    def _append(self, ends: Ends, now: datetime, *, held: bool, text: str | None) -> Append | None:
+        """The same; `text` is all of the history, where that is at hand."""
+        there, records = outline(ends), self._living(now)
+        if not there or there.count is None or self.replaces or not records:
+            return None
+        if find(there.writes, self.operation) or (expired(there.kept_until, now) and not held):
+            return None
+        cleared = there.next_expiry is None or there.next_expiry > now - CLEARED_AFTER
+        if not cleared or there.count + len(records) > MAX_EXECUTIONS:
+            return None
+        after = self._after(there, records, there.count, now)
+        (old_head, old_tail), (head, tail) = there.around(), after.around()
+        tail = ("," if there.count else "") + ",".join(map(dumps, records)) + tail
+        splice = Splice(head, size_of(old_head), size_of(old_tail), tail)
+        append = Append(self.key, ends, splice, after.kept_until)
+        return append if append.size <= self.max_bytes and self._are_new(append, text) else None
+
+    def _are_new(self, append: Append, text: str | None) -> bool:
+        """Whether none of the executions is there; where that cannot be told without reading those, no."""
+        ids = [_cut(record.get("id")) for record in self.records]
+        if None in ids:
+            return False
+        return _IDS.add(append, cast("list[str]", ids), text, fresh=self.fresh)
+
+    def _stored(self, base: str | None, tombstone: Tombstone | None, now: datetime, *, held: bool) -> Stored:
+        """What the executions are added to: none where the history is replaced, was deleted or has expired."""
+        new = Outline(session_id=self.session_id, flow_id=self.flow_id)
+        if base is None:
+            return Stored(new)
+        if tombstone:
+            writes = listed(tombstone.operations)
+            return Stored(new.model_copy(update={"revision": tombstone.revision, "operations": writes}))
+        stored = whole(base, new)
+        if self.replaces or (expired(stored.outline.kept_until, now) and not held):
+            return Stored(stored.outline.model_copy(update={"dropped": 0}))
+        return stored
+
+    def _rewritten(self, stored: Stored, base: str | None, now: datetime) -> Step[Added]:
+        """The history without what is replaced, has expired or must leave for room, and with the new executions."""
+        records = self.records if self.replaces else self._living(now)
+        sent = [record["id"] for record in records if record.get("id")]
+        stay = [each for each in stored.executions if _stays(each[0], sent, now)]
+        texts = [dumps(record) for record in records]
+        after = self._after(_outline_of(stored.outline, stay), records, len(stay), now)
+        around = sum(size_of(text) for text in after.around())
+        if dropped := self._for_room([size_of(stored.text[a:b]) + 1 for _, a, b in stay], texts, around):
+            stay = stay[dropped:]
+            after = self._after(_outline_of(stored.outline, stay, dropped), records, len(stay), now)
+        head, tail = after.around()
+        tail = ("," if stay and texts else "") + ",".join(texts) + tail
+        text, splice = put_together(stored, stay, head, tail)
+        ids = {_cut(record.get("id")) for record in (*(execution for execution, _, _ in stay), *records)}
+        _IDS.keep(self.key, {name for name in ids if name is not None}, marks(text))
+        write = Write(self.key, text, base, after.kept_until, splice=splice if stored.text is base else None)
+        return Step(write, Added(after.kept_until, dropped), self)
+
+    def _for_room(self, sizes: list[int], sent: list[str], around: int) -> int:
+        """How many of the oldest executions, which have these sizes, must leave."""
+        count, size = len(sizes) + len(sent), sum(sizes) + sum(size_of(text) + 1 for text in sent)
+        room = self.max_bytes - around
+        if self.replaces:  # whoever sends the whole history does not want it shortened
+            if size > room:
+                raise TooLarge(f"The flow history has {size:,} bytes; the limit is {self.max_bytes:,}.")
+            return 0
+        if count <= MAX_EXECUTIONS and size <= room:
+            return 0
+        for leaving, each in enumerate(sizes):
+            if count <= LEFT_WHEN_FULL * MAX_EXECUTIONS and size <= LEFT_WHEN_FULL * room:
+                return leaving
+            count, size = count - 1, size - each
+        return len(sizes)
+
+    def _after(self, there: Outline, records: list[JSONObject], count: int, now: datetime) -> Outline:
+        """The outline with the executions that are added to so many."""
+        until = now + timedelta(seconds=self.ttl_seconds) if self.ttl_seconds else None
+        ends = [until] if self.replaces else [end_of(record, until) for record in records]
+        expiries = [there.next_expiry if count else None, *map(kept_until_in, records)]
+        return there.model_copy(
+            update={
+                "revision": there.revision + 1,
+                "saved_at": now,
+                "kept_until": latest([there.kept_until, *ends] if count else ends),
+                "ttl_seconds": self.ttl_seconds,
+                "count": count + len(records),
+                "next_expiry": earliest(expiries),
+                "operations": listed(kept((*there.writes, Operation(self.operation, 0, 0, 0)))),
+            }
+        )
+
+    def _living(self, now: datetime) -> list[JSONObject]:
+        """The executions that have not expired on their way."""
+        return [record for record in self.records if self.replaces or not expired(kept_until_in(record), now)]
+
+    def _was_deleted(self, tombstone: Tombstone) -> bool:
+        """Whether all these executions were kept before their history was deleted."""
+        if tombstone.because != "deleted" or self.replaces:
+            return False
+        times = [time for record in self.records if (time := instant_of(record.get("cached_at")))]
+        return len(times) == len(self.records) and all(time <= tombstone.deleted_at for time in times)
+
+
+def merged(mine: str, there: str, operation: str, now: datetime) -> tuple[str, datetime | None] | None:
+    """The history `there` with the living executions that only `mine` has at its end, and until when it lives.
+
+    `None` if it lacks none.
+
+    Raises:
+        Damaged, NewerSchema: one of them is no flow history, or one of a newer version.
+
+    """
+    ours, theirs = whole(mine), whole(there)
+    known = [execution for execution, _, _ in theirs.executions]
+    ids = {dumps(execution["id"]) for execution in known if execution.get("id")}
+
+    def lacking(execution: JSONObject) -> bool:
+        return dumps(execution["id"]) not in ids if execution.get("id") else execution not in known
+
+    lost = [(e, a, b) for e, a, b in ours.executions if not expired(kept_until_in(e), now) and lacking(e)]
+    if not lost:
+        return None
+    before, back = _outline_of(theirs.outline, theirs.executions), _outline_of(ours.outline, lost)
+    operations = kept((*ours.outline.writes, *theirs.outline.writes, Operation(operation, 0, 0, 0)))
+    after = before.model_copy(
+        update={
+            "revision": max(before.revision, back.revision) + 1,
+            "kept_until": latest([before.kept_until, back.kept_until] if known else [back.kept_until]),
+            "count": len(known) + len(lost),
+            "dropped": max(before.dropped, back.dropped),
+            "next_expiry": earliest([before.next_expiry, back.next_expiry]),
+            "operations": listed(operations),
+        }
+    )
+    head, tail = after.around()
+    tail = ("," if known else "") + ",".join(ours.text[start:end] for _, start, end in lost) + tail
+    return put_together(theirs, theirs.executions, head, tail)[0], after.kept_until
+
+
+def _outline_of(there: Outline, executions: Sequence[Placed], dropped: int = 0) -> Outline:
+    """The outline of the executions that stay when so many had to leave for room."""
+    return there.model_copy(
+        update={
+            "kept_until": latest(end_of(execution, there.kept_until) for execution, _, _ in executions),
+            "next_expiry": earliest(kept_until_in(execution) for execution, _, _ in executions),
+            "dropped": there.dropped + dropped,
+        }
+    )
+
+
+def _stays(execution: JSONObject, sent: list[Any], now: datetime) -> bool:
+    return execution.get("id") not in sent and not expired(kept_until_in(execution), now)
+
+
+def _cut(identity: object) -> str | None:
+    """The text of an id as far as its first quotation mark: enough to say that it is another one."""
+    return dumps(identity)[1:].partition('"')[0] if isinstance(identity, str) else None
+
+
+class _Ids:
+    """The ids in the histories that grew last, by the version of each: all that its text calls an id, or more."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, tuple[set[str], tuple[tuple[str, str], ...]]] = OrderedDict()
+
+    def add(self, append: Append, ids: list[str], text: str | None, *, fresh: bool) -> bool:
+        """Whether none of these is in what the append is made to; `text` is all of that, where it is at hand.
+
+        `fresh`: they cannot be.
+        """
+        known = self._of(append)
+        if known is None and not fresh and text is not None:
+            known = {part[: part.find('"')] for part in text.split(_ID)[1:]}
+        if not fresh and (known is None or not known.isdisjoint(ids)):
+            return False
+        if known is not None:
+            known.update(ids)
+            self.keep(append.key, known, append.before, append.after)
+        return True
+
+    def keep(self, key: str, ids: set[str], *versions: tuple[str, str]) -> None:
+        """Know from now on that there are no others in these versions of a history."""
+        with self._lock:
+            self._known.pop(key, None)
+            self._known[key] = ids, versions
+            while len(self._known) > REMEMBERED or sum(len(ids) for ids, _ in self._known.values()) > IDS_REMEMBERED:
+                self._known.popitem(last=False)
+
+    def _of(self, append: Append) -> set[str] | None:
+        with self._lock:
+            ids, versions = self._known.get(append.key, (None, ()))
+        return ids if append.before in versions else None
+
+
+_IDS = _Ids()
+"""Those of this process."""
