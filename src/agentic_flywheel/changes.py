@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal, cast
+from typing import Annotated, Literal
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from agentic_flywheel.arrival import Arrival
 from agentic_flywheel.change import BaseChange, Step, expired
@@ -16,7 +16,6 @@ from agentic_flywheel.codec import (
     Tombstone,
     decode,
     encode_tombstone,
-    instant_of,
     iso,
     kept_until_in,
     listed,
@@ -27,9 +26,12 @@ from agentic_flywheel.codec import (
     tombstone_in,
     tombstone_of,
 )
-from agentic_flywheel.errors import Conflict, Damaged, DocumentError, TooLarge
-from agentic_flywheel.jsontext import JSONObject, dumps, load_object, size_of
-from agentic_flywheel.keyvalue import Entry, Write, revision_at_head
+from agentic_flywheel.errors import Conflict, Damaged, DocumentError
+from agentic_flywheel.flow_document import outline
+from agentic_flywheel.flow_history import FlowChange
+from agentic_flywheel.jsontext import JSONObject, dumps, load_object
+from agentic_flywheel.keyvalue import Entry, Write, ends_of
+from agentic_flywheel.lineage import MergeForward, buries
 from agentic_flywheel.operations import find, kept
 from agentic_flywheel.revisions import beside
 from agentic_flywheel.saving import Renewal, SessionChange, entry
@@ -62,7 +64,7 @@ class Deletion(BaseChange):
     because: Origin = "deleted"
     revisions: str = ""
     histories: str = ""
-    """What the keys of the session's older revisions and flow histories begin with: they go too."""
+    """What the keys of the session's older revisions and flow histories begin with: they go too. Empty: it has none."""
     saw: int | None = None
     saw_operations: tuple[str, ...] = ()
     """The revision, and the writes, that a pending deletion deleted here: what others saved on top of them stays."""
@@ -123,7 +125,7 @@ class Burial(BaseChange):
         tombstone = decode(self.text, self.member)
         if not isinstance(tombstone, Tombstone) or expired(tombstone.kept_until, now):
             return Step(None, None, self)
-        if base is not None and (tombstone_of(base) or revision_at_head(base) > tombstone.revision):
+        if base is not None and (tombstone_of(base) or not buries(self.text, base)):
             return Step(None, None, self)
         return Step(_burial(self.key, tombstone, base, self.index, now), None, self)
 
@@ -166,61 +168,12 @@ class ExecutionChange(BaseChange):
         return Step(Write(self.key, text, base, kept_until), Kept(kept_until), self)
 
 
-class FlowChange(BaseChange):
-    """Put executions at the end of their flow's history, or in its place; one whose id is there is replaced."""
-
-    kind: Literal["flow"] = "flow"
-    session_id: str
-    flow_id: str
-    records: list[JSONObject]
-    replaces: bool = False
-    ttl_seconds: int
-    max_bytes: int
-
-    def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[Kept]:
-        """Add to what is stored; when the history passes the limit, its oldest executions go first."""
-        before = load(base, "the flow history") if base is not None else JSONObject()
-        operations = operations_in(before)
-        if find(operations, self.operation, "") or (base and self._was_deleted(tombstone_of(base))):
-            return Step(None, Kept(kept_until_in(before)), self)
-        sent = [record["id"] for record in self.records if record.get("id")]
-        known = [] if self.replaces else flow_executions(base, now, held=held)
-        executions = [execution for execution in known if execution.get("id") not in sent] + self.records
-        kept_until = now + timedelta(seconds=self.ttl_seconds) if self.ttl_seconds else None
-        document: JSONObject = {
-            "schema_version": SCHEMA_VERSION,
-            "revision": revision_in(before) + 1 if before else 1,
-            "session_id": self.session_id,
-            "flow_id": self.flow_id,
-            "executions": [],
-            "saved_at": iso(now),
-            "kept_until": iso(kept_until),
-            "ttl_seconds": self.ttl_seconds,
-            "operations": listed(_with(operations, self.operation)),
-        }
-        sizes = [size_of(dumps(each)) + 1 for each in executions]
-        room = self.max_bytes - size_of(dumps(document))
-        if self.replaces and sum(sizes) > room:
-            raise TooLarge(f"The flow history has {sum(sizes):,} bytes; the limit is {self.max_bytes:,}.")
-        while len(executions) > 1 and sum(sizes) > room:
-            del executions[0], sizes[0]
-        text = dumps(document | {"executions": executions})
-        return Step(Write(self.key, text, base, kept_until), Kept(kept_until), self)
-
-    def _was_deleted(self, tombstone: Tombstone | None) -> bool:
-        """Whether all these executions were kept before their history was deleted."""
-        if tombstone is None or tombstone.because != "deleted" or self.replaces:
-            return False
-        times = [time for record in self.records if (time := instant_of(record.get("cached_at")))]
-        return len(times) == len(self.records) and all(time <= tombstone.deleted_at for time in times)
-
-
 def _with(operations: tuple[Operation, ...], operation: str) -> tuple[Operation, ...]:
     return kept((*operations, Operation(operation, 0, 0, 0)))
 
 
-AnyChange = SessionChange | Renewal | Deletion | ExecutionChange | FlowChange | Arrival
-_PENDING: TypeAdapter[AnyChange] = TypeAdapter(AnyChange)
+AnyChange = SessionChange | Renewal | Deletion | ExecutionChange | FlowChange | Arrival | MergeForward
+_PENDING: TypeAdapter[AnyChange] = TypeAdapter(Annotated[AnyChange, Field(discriminator="kind")])
 
 
 def dump_change(change: AnyChange) -> str:
@@ -229,8 +182,16 @@ def dump_change(change: AnyChange) -> str:
 
 
 def load_change(text: str) -> AnyChange:
-    """The change that `dump_change` wrote."""
-    return _PENDING.validate_json(text)
+    """The change that `dump_change` wrote.
+
+    Raises:
+        Damaged: it cannot be read.
+
+    """
+    try:
+        return _PENDING.validate_json(text)
+    except ValidationError:  # its text quotes what was said
+        raise Damaged("The pending change cannot be read: it is damaged, or of a newer version.") from None
 
 
 def as_copy(key: str, text: str, member: str = "", index: str = "") -> Write:
@@ -244,25 +205,10 @@ def as_copy(key: str, text: str, member: str = "", index: str = "") -> Write:
         document = decode(text, member)
         listed = entry(index, document) if isinstance(document, Document) else None
         return Write(key, text, None, document.kept_until, tombstone=listed is None, entry=listed)
+    if history := outline(ends_of(text)):
+        return Write(key, text, None, history.kept_until)
     data = load(text, "the document")
     return Write(key, text, None, kept_until_in(data), tombstone="deleted_at" in data)
-
-
-def flow_executions(text: str | None, now: datetime, *, held: bool = False) -> list[JSONObject]:
-    """The executions in a flow history's text, oldest first; none if it is absent, deleted or expired.
-
-    `held`: a place that expires documents by itself still has it.
-    """
-    if text is None:
-        return []
-    data = load(text, "the flow history")
-    executions = data.get("executions")
-    if "deleted_at" in data or (expired(kept_until_in(data), now) and not held):
-        return []
-    if not isinstance(executions, list) or not all(isinstance(item, dict) for item in cast("list[object]", executions)):
-        raise Damaged("What is stored as the flow history has no list of executions.")
-    known = cast("list[JSONObject]", executions)
-    return [execution for execution in known if not expired(kept_until_in(execution), now)]
 
 
 def load_execution(text: str, execution_id: str) -> JSONObject:

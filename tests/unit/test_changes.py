@@ -1,4 +1,4 @@
-"""Deletions, executions, flow histories, and every change as the outbox keeps it."""
+"""Deletions, executions, and every change as the outbox keeps it."""
 
 import json
 from datetime import datetime, timedelta
@@ -16,14 +16,13 @@ from agentic_flywheel.changes import (
     Deleted,
     Deletion,
     ExecutionChange,
-    FlowChange,
     as_copy,
     dump_change,
-    flow_executions,
     load_change,
 )
 from agentic_flywheel.codec import Tombstone, decode
 from agentic_flywheel.errors import Conflict, Damaged, NewerSchema
+from agentic_flywheel.flow_history import FlowChange
 from agentic_flywheel.operations import Writer
 from agentic_flywheel.saving import Renewal, SessionChange
 
@@ -47,33 +46,6 @@ WRITER = Writer()
 def execution(name: str = "e1", result: Any = None, ttl: int = 60) -> ExecutionChange:
     record = {"id": name, "result": result or {}}
     return ExecutionChange(key=f"p:execution:{name}", operation=WRITER.next(), record=record, ttl_seconds=ttl)
-
-
-def flow(*names: str, result: Any = None, ttl: int = 60, max_bytes: int = 100_000, **more: Any) -> FlowChange:
-    records = [{"id": name, "result": result or {}} for name in names]
-    return FlowChange(
-        key="p:history:s:f",
-        operation=WRITER.next(),
-        session_id="s",
-        flow_id="f",
-        records=records,
-        ttl_seconds=ttl,
-        max_bytes=max_bytes,
-        **more,
-    )
-
-
-def history(now: datetime, *changes: FlowChange, base: str | None = None) -> str:
-    for change in changes:
-        write = change.apply(base, now).write
-        assert write
-        base = write.text
-    assert base
-    return base
-
-
-def ids(text: str | None, now: datetime) -> list[str]:
-    return [each["id"] for each in flow_executions(text, now)]
 
 
 # deletion
@@ -124,20 +96,6 @@ def test_a_tombstone_is_put_back_over_what_it_beats_only(clock: Clock):
         assert write is None or (write.text, write.seen, write.tombstone) == (tombstone.text, base, True)
     assert burial.apply(tombstone.text, clock()).write is None
     assert burial.apply(None, clock.move(days=400)).write is None
-
-
-def test_an_execution_that_was_deleted_with_its_history_is_not_added_again(clock: Clock):
-    record = {"id": "e", "result": {}, "cached_at": clock().isoformat()}
-    change = FlowChange(
-        key="p:history:s:f", session_id="s", flow_id="f", records=[record], ttl_seconds=9, max_bytes=9999
-    )
-    first = change.apply(None, clock()).write
-    assert first
-    gone = Deletion(key=change.key, member="").apply(first.text, clock.move(seconds=1)).write
-    assert gone
-    assert change.apply(gone.text, clock()).write is None
-    later = record | {"cached_at": clock.move(seconds=1).isoformat()}
-    assert flow("e").model_copy(update={"records": [later]}).apply(gone.text, clock()).write
 
 
 def test_an_expired_document_is_buried_and_was_not_there_to_delete(clock: Clock):
@@ -218,66 +176,6 @@ def test_an_execution_that_arrived_is_not_written_again_not_even_after_later_one
     assert earlier.apply(second.text, clock()).write is None
 
 
-# flow histories
-
-
-def test_executions_of_a_flow_are_kept_oldest_first(clock: Clock):
-    assert ids(history(clock(), flow("e1"), flow("e2"), flow("e3")), clock()) == ["e1", "e2", "e3"]
-
-
-def test_an_execution_is_in_its_flows_history_once(clock: Clock):
-    text = history(clock(), flow("e1"), flow("e2"), flow("e1", result={"n": 2}))
-    assert ids(text, clock()) == ["e2", "e1"]
-    assert flow_executions(text, clock())[-1]["result"] == {"n": 2}
-
-
-@given(st.lists(st.sampled_from("abcd"), max_size=6), st.sampled_from("abcd"))
-def test_the_same_append_twice_has_the_effect_of_one(before: list[str], name: str):
-    now = Clock()()
-    base = history(now, *(flow(each) for each in before)) if before else None
-    change = flow(name)
-    once = history(now, change, base=base)
-    assert change.apply(once, now).write is None
-    assert flow_executions(history(now, flow(name), base=once), now) == flow_executions(once, now)
-
-
-def test_a_history_past_its_limit_loses_its_oldest_first_and_keeps_the_newest(clock: Clock):
-    text = history(clock(), *(flow(f"e{i}", result={"t": "x" * 500}, max_bytes=4000) for i in range(12)))
-    assert len(text.encode()) <= 4000
-    kept = ids(text, clock())
-    assert 1 < len(kept) < 12
-    assert kept == [f"e{i}" for i in range(12 - len(kept), 12)]
-
-
-def test_several_executions_are_added_in_their_order(clock: Clock):
-    assert ids(history(clock(), flow("e1", "e2"), flow("e3", "e1")), clock()) == ["e2", "e3", "e1"]
-
-
-def test_a_history_can_be_replaced(clock: Clock):
-    text = history(clock(), flow("e1", "e2"), flow("e3", "e2", replaces=True))
-    assert ids(text, clock()) == ["e3", "e2"]
-    assert json.loads(text)["revision"] == 2
-
-
-def test_an_expired_or_deleted_history_begins_anew(clock: Clock):
-    text = history(clock(), flow("old", ttl=5))
-    buried = Deletion(key="p:history:s:f", operation="d", member="").apply(text, clock()).write
-    assert buried
-    assert ids(history(clock(), flow("new"), base=buried.text), clock()) == ["new"]
-    assert ids(history(clock.move(seconds=5), flow("new"), base=text), clock()) == ["new"]
-    assert ids(text, clock()) == []
-    assert ids(None, clock()) == []
-
-
-@pytest.mark.parametrize("executions", ["text", {"0": 1}, 7, [1], ["x"], [None], [[{}]]])
-def test_a_history_of_another_shape_is_damaged_and_not_written_over(clock: Clock, executions: object):
-    text = json.dumps({"schema_version": 1, "revision": 1, "executions": executions})
-    with pytest.raises(Damaged):
-        flow("e1").apply(text, clock())
-    with pytest.raises(Damaged):
-        flow_executions(text, clock())
-
-
 # what the outbox and the journal keep
 
 ALL_CHANGES: list[AnyChange] = [
@@ -292,7 +190,10 @@ ALL_CHANGES: list[AnyChange] = [
     Renewal(key=KEY, operation="o", session_id="s", index="i"),
     Deletion(key=KEY, operation="o", member="s", index="i", because="expired"),
     execution(result={"n": 2**70, "f": 1e308}),
-    flow("e", "f", result={"t": [None]}, replaces=True),
+    FlowChange(
+        key="p:history:s:f", operation="o", session_id="s", flow_id="f", records=[{"id": "e", "result": {"t": [None]}}],
+        replaces=True, ttl_seconds=60, max_bytes=9,
+    ),
 ]  # fmt: skip
 
 
