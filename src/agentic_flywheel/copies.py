@@ -7,8 +7,9 @@ import asyncio
 import logging
 
 from agentic_flywheel.errors import JournalUnavailable
-from agentic_flywheel.keyvalue import Write
-from agentic_flywheel.local import LocalPlace, in_thread
+from agentic_flywheel.journal import Journal
+from agentic_flywheel.keyvalue import Append, Write
+from agentic_flywheel.local import in_thread
 
 logger = logging.getLogger(__name__)
 
@@ -16,12 +17,12 @@ logger = logging.getLogger(__name__)
 class Copies:
     """The copies that wait while others are written."""
 
-    def __init__(self, journal: LocalPlace) -> None:
+    def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._waiting: list[tuple[tuple[Write, ...], asyncio.Future[bool]]] = []
+        self._waiting: list[tuple[tuple[Write | Append, ...], asyncio.Future[bool]]] = []
         self._writing: asyncio.Task[None] | None = None
 
-    async def keep(self, *writes: Write) -> bool:
+    async def keep(self, *writes: Write | Append) -> bool:
         """Keep copies, except where a change of that key is still pending; whether of all. What cannot be, is not."""
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((writes, done))

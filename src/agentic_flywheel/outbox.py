@@ -1,4 +1,4 @@
-"""The outbox: how a change reaches the stash, at once or later, without undoing what others did there meanwhile."""
+"""The outbox: how a change reaches its destination, at once or later, without undoing what others did there."""
 
 import contextlib
 import logging
@@ -12,30 +12,43 @@ from agentic_flywheel.change import Change, Step, expired
 from agentic_flywheel.changes import AnyChange, Burial, Deletion, as_copy, load_change
 from agentic_flywheel.coaia.stash import Stash, TooLargeForMirror
 from agentic_flywheel.codec import Document, decode, tombstone_of
-from agentic_flywheel.errors import DeletedMeanwhile, DocumentError, StashUnavailable
+from agentic_flywheel.errors import DeletedMeanwhile, DocumentError, StashUnavailable, Unfinished
+from agentic_flywheel.journal import Journal
+from agentic_flywheel.keys import Keys
 from agentic_flywheel.keyvalue import Write, revision_at_head
-from agentic_flywheel.local import LocalPlace, Pending, in_thread
+from agentic_flywheel.lineage import MergeForward, buries, covers, lacks, operations_at_end
+from agentic_flywheel.local import Pending, in_thread
+from agentic_flywheel.operations import Writer
 from agentic_flywheel.saving import Renewal, SessionChange, as_older, recoverable
 
 logger = logging.getLogger(__name__)
+
+APPLIED_AT_ONCE = 256 * 1024
+"""Characters of a document to which a change is applied on the event loop."""
 
 Answer = TypeVar("Answer")
 
 
 class Outbox:
-    """The way from the journal to the stash. Whoever calls holds the key's lock. `index` is the list of sessions."""
+    """The way from the journal to its destination. Whoever calls holds the key's lock."""
 
-    def __init__(self, journal: LocalPlace, stash: Stash, index: str, clock: Callable[[], datetime]) -> None:
+    def __init__(self, journal: Journal, stash: Stash, keys: Keys, clock: Callable[[], datetime]) -> None:
         self.stash = stash
         self._journal = journal
-        self._index = index
+        self._keys = keys
         self._clock = clock
+        self._writer = Writer()
+        self.went_back = False
+        """Whether the stash was seen to have gone back to an older state: then all copies are to be verified."""
 
-    async def settle(self, change: Change[Answer], copy: Write | None, deadline: float) -> Step[Answer]:
+    async def settle(
+        self, change: Change[Answer], copy: Write | None, deadline: float, *, start: str | None = None
+    ) -> Step[Answer]:
         """Apply and commit until nobody else commits in between.
 
-        Begins with the journal's copy, which is what the stash holds unless another machine saved since. If the
-        stash has lost the document altogether, the copy stands in for it.
+        Begins with the journal's copy, which is what the stash holds unless another machine saved since, or with
+        `start`, what it held just now. If the stash has lost the document altogether, the copy stands in for it; if it
+        went back to an older one, the copy is merged forward first.
 
         Raises:
             DocumentError: the change cannot be applied to what the stash holds.
@@ -43,13 +56,14 @@ class Outbox:
 
         """
         change = change.knowing(copy, self._clock())
-        base = seen = copy.text if copy else None
+        base = seen = copy.text if copy else start
         # What has expired here may be alive there: somebody else renewed it, or this machine's clock is wrong.
         guess = not (copy and expired(copy.kept_until, self._clock()))
-        confirmed = held = False
+        confirmed = merged = False
+        held = copy is None and start is not None and self.stash.atomic
         while True:
             try:
-                step = change.apply(base, self._clock(), held=held) if guess or confirmed else None
+                step = await self._applied(change, base, held=held) if guess or confirmed else None
             except DocumentError:
                 if confirmed:
                     raise
@@ -67,12 +81,43 @@ class Outbox:
                 return step
             else:
                 seen = await self.stash.read(change.key, deadline)
+            if copy and not merged and seen is not None and went_back(copy, seen):
+                self.went_back = True
+                await self.merge_forward(copy, deadline)
+                seen, merged = await self.stash.read(change.key, deadline), True
             base, confirmed, held = seen, True, seen is not None and self.stash.atomic
-            if copy and (seen is None or _beats(copy, seen)):
+            if copy and (seen is None or _beats(copy, seen) or is_buried(copy, seen)):
                 base, held = copy.text, False
 
+    async def _applied(self, change: Change[Answer], base: str | None, *, held: bool) -> Step[Answer]:
+        """What the change comes to; in a thread where it may take long."""
+        if base is None or len(base) <= APPLIED_AT_ONCE:
+            return change.apply(base, self._clock(), held=held)
+        return await in_thread(change.apply, base, self._clock(), held=held)
+
+    async def merge_forward(self, copy: Write, deadline: float) -> None:
+        """Bring a copy back on top of what the stash has; what goes on from it, and a deletion, stay.
+
+        Raises:
+            DocumentError: what is there cannot be read.
+            StashUnavailable: whether it is there again is unknown.
+
+        """
+        member = copy.key.removeprefix(self._keys.sessions) if copy.key.startswith(self._keys.sessions) else ""
+        change = MergeForward(
+            key=copy.key,
+            operation=self._writer.next(),
+            member=member,
+            index=self._keys.index if member else "",
+            revisions=self._keys.revisions(member) if member else "",
+            text=copy.text,
+        )
+        step = await self.settle(change, None, deadline)
+        if step.answer and step.write and step.write.text != copy.text:
+            logger.warning("Redis had gone back to an older state of a session; what it lacked was merged in.")
+
     async def drain(self, key: str, deadline: float, *, for_a_save: bool = False) -> None:
-        """Send the pending changes of a key, oldest first; what the stash refuses for good is set aside.
+        """Send the pending changes of a key, oldest first; what the stash refuses for good becomes a dead letter.
 
         `for_a_save`: what expired before it was sent is dropped, because the session is about to begin anew.
 
@@ -80,31 +125,55 @@ class Outbox:
             Unavailable: the stash does not take them now, or the journal cannot be read.
 
         """
-        if not await in_thread(self._journal.next_pending, key):
+        document, positions = await in_thread(self._journal.unsent_document, key)
+        positions = await in_thread(self._readable, key, positions)
+        if not positions:
             return
+        remote: str | None = None
         try:
-            if await self._sent_whole(key, deadline, drop_expired=for_a_save):
+            remote = await self.stash.read(key, deadline)
+            if document and await self._send_whole(document, positions, remote, deadline, drop_expired=for_a_save):
                 return
         except (DocumentError, TooLargeForMirror) as exc:
             logger.info("A document cannot be sent whole: %s", exc)
-        copy = await in_thread(self._journal.copy, key)
+        await self._send_changes(key, document, remote, deadline)
+
+    def _readable(self, key: str, positions: list[int]) -> list[int]:
+        """The positions without those of changes that cannot be read, which become dead letters.
+
+        What else the document holds is still to be sent.
+        """
+        unreadable: list[int] = []
+        for item in self._journal.pending(key):
+            try:
+                load_change(item.change)
+            except DocumentError as exc:
+                logger.warning("A pending change is a dead letter now: %s", exc)
+                unreadable.append(item.position)
+                drops = len(unreadable) == len(positions)
+                self._journal.make_dead_letter(item.position, str(exc), drops_document=drops)
+        return [position for position in positions if position not in unreadable]
+
+    async def _send_changes(self, key: str, document: Write | None, remote: str | None, deadline: float) -> None:
+        """Send the pending changes of a key one by one; `remote` is what the stash held just now."""
         # Read anew for each: another process of this machine may be draining the same outbox.
         while item := await in_thread(self._journal.next_pending, key):
             try:
-                kept = await self._sent(item, copy, deadline)
+                kept = await self._sent(item, document, remote, deadline)
             except DeletedMeanwhile as exc:
                 logger.warning("What was saved here to a session that was deleted elsewhere is kept on this machine.")
                 await self._keep_what_was_deleted(item, exc.buried, deadline)
             except TooLargeForMirror:  # the journal alone keeps it, as it would have from the beginning
                 await in_thread(self._journal.settle, [item.position], None)
             except DocumentError as exc:
-                logger.warning("A pending change was set aside: %s", exc)
-                await in_thread(self._journal.set_aside, item.position, str(exc))
+                logger.warning("A pending change is a dead letter now: %s", exc)
+                await in_thread(self._journal.make_dead_letter, item.position, str(exc))
             else:
+                remote = kept.text if kept else None
                 await in_thread(self._journal.settle, [item.position], kept)
 
     async def restore(self, copy: Write, deadline: float) -> None:
-        """Put back what the stash has lost, never over what is there, never what a tombstone there beats.
+        """Put back what the stash has lost, never over what is newer, never what a tombstone there beats.
 
         Raises:
             DocumentError: what is there cannot be read.
@@ -114,18 +183,11 @@ class Outbox:
         if copy.tombstone:
             grave = tombstone_of(copy.text)
             member = grave.id if grave else ""
-            burial = Burial(key=copy.key, member=member, index=self._index if member else "", text=copy.text)
+            burial = Burial(key=copy.key, member=member, index=self._keys.index if member else "", text=copy.text)
             await self.settle(burial, None, deadline)
             return
-        if expired(copy.kept_until, self._clock()):
-            return
-        outcome = await self.stash.commit(replace(copy, seen=None), deadline)
-        if not outcome.accepted and outcome.current is not None and _beats(copy, outcome.current):
-            outcome = await self.stash.commit(replace(copy, seen=outcome.current), deadline)
-        if not outcome.accepted and outcome.current is not None:
-            entry = copy.entry
-            there = as_copy(copy.key, outcome.current, *((entry.member, entry.index) if entry else ()))
-            await in_thread(self._journal.remember, there)
+        await self.merge_forward(copy, deadline)
+        await self._adopt(copy, deadline)
 
     async def _see_to_the_rest(self, change: Change[Answer], step: Step[Answer], deadline: float) -> None:
         """What goes beside the document itself."""
@@ -133,40 +195,81 @@ class Outbox:
             await self.stash.keep(step.loser, deadline)
         if isinstance(change, Deletion) and change.revisions and step.write:
             with contextlib.suppress(StashUnavailable, DocumentError):  # what is left then expires by itself
-                for key in await self.stash.keys(change.histories, deadline):
+                # A version of ours kept pending deletions without histories: nothing is listed for them.
+                for key in await self._found(change.histories, deadline) if change.histories else ():
                     await self.settle(Deletion(key=key, member=""), None, deadline)
-                for key in await self.stash.keys(change.revisions, deadline):
+                for key in await self._found(change.revisions, deadline):
                     await self.stash.drop(key, deadline)
 
-    async def _sent_whole(self, key: str, deadline: float, *, drop_expired: bool) -> bool:
-        """Where the stash has nothing, the document here, which holds every pending change, is what it shall have.
+    async def _found(self, prefix: str, deadline: float) -> list[str]:
+        """The keys that begin so, as far as they are found in time."""
+        try:
+            return await self.stash.keys(prefix, deadline)
+        except Unfinished as exc:
+            logger.warning("Something of a deleted session may be left: %s", exc)
+            return exc.found
+
+    async def _send_whole(
+        self, document: Write, positions: list[int], remote: str | None, deadline: float, *, drop_expired: bool
+    ) -> bool:
+        """Send the document here, which holds every pending change, where the stash has nothing, or went back.
 
         One that has expired meanwhile shall not come back, unless somebody else kept the session alive; it is
-        dropped only after a while, lest a wrong clock lose it.
+        dropped only after a while, lest a wrong clock lose it. Whether nothing is left to be sent.
         """
-        copy, positions = await in_thread(self._journal.unsent_document, key)
-        if copy is None:
-            return False
-        there = await self.stash.read(key, deadline)
-        if expired(copy.kept_until, self._clock()) and not copy.tombstone:
-            if there is not None and not tombstone_of(there):
+        if expired(document.kept_until, self._clock()) and not document.tombstone:
+            if remote is not None and not tombstone_of(remote):
                 return False
-            if not drop_expired and not await in_thread(self._journal.is_over, key):
+            if not drop_expired and not await in_thread(self._journal.is_over, document.key):
                 return True
-        elif there is not None or not (await self.stash.commit(replace(copy, seen=None), deadline)).accepted:
+        elif remote is None:
+            if not (await self.stash.commit(replace(document, seen=None), deadline)).accepted:
+                return False
+        elif await in_thread(self._went_back_below, document, remote):
+            await self.merge_forward(document, deadline)
+            await in_thread(self._journal.settle, positions, None)
+            await self._adopt(document, deadline)
+            return True
+        else:
             return False
-        await in_thread(self._journal.settle, positions, copy)
+        await in_thread(self._journal.settle, positions, document)
         return True
 
-    async def _sent(self, item: Pending, copy: Write | None, deadline: float) -> Write | None:
+    def _went_back_below(self, document: Write, remote: str) -> bool:
+        """Whether the stash lacks writes that were in it when the pending changes of this document were made.
+
+        Raises:
+            Damaged: a pending change cannot be read.
+
+        """
+        if document.tombstone or tombstone_of(remote):
+            return False
+        pending = [load_change(item.change) for item in self._journal.pending(document.key)]
+        own = {change.operation.partition("~")[0] for change in pending}
+        done = operations_at_end(document.text)
+        base = pending[0].base if pending and isinstance(pending[0], SessionChange) else None
+        if base is None:
+            before = [write for write in done if write.id.partition("~")[0] not in own]
+        else:
+            before = [write for write in done if write.revision <= base]
+        return lacks(remote, before)
+
+    async def _adopt(self, copy: Write, deadline: float) -> None:
+        """Keep what the stash holds now in the place of the copy."""
+        if text := await self.stash.read(copy.key, deadline):
+            entry = copy.entry
+            member, index = (entry.member, entry.index) if entry else ("", "")
+            await in_thread(self._journal.adopt, as_copy(copy.key, text, member, index))
+
+    async def _sent(self, item: Pending, document: Write | None, remote: str | None, deadline: float) -> Write | None:
         """Send one change; what the stash holds then."""
         change = load_change(item.change)
-        step: Step[object] = await self.settle(cast("Change[object]", change), None, deadline)
+        step: Step[object] = await self.settle(cast("Change[object]", change), None, deadline, start=remote)
         if step.write:
             return step.write
         text = await self.stash.read(item.key, deadline)
         member, index = listed_as(change)
-        return copy if text is None else as_copy(item.key, text, member, index)
+        return document if text is None else as_copy(item.key, text, member, index)
 
     async def _keep_what_was_deleted(self, first: Pending, revision: int, deadline: float) -> None:
         """Move the saves that begin with `first` out of the outbox; what they came to stays as an older revision here.
@@ -175,7 +278,7 @@ class Outbox:
         """
 
         def move(there: Write | None) -> None:
-            pending = [item for item in self._journal.pending(first.key) if item.key == first.key]
+            pending = self._journal.pending(first.key)
             changes = [load_change(item.change) for item in pending]
             end = next((i for i, change in enumerate(changes) if isinstance(change, Deletion)), len(changes))
             saves = [change for change in changes[:end] if isinstance(change, SessionChange)]
@@ -186,7 +289,7 @@ class Outbox:
             why = (
                 f"The session was deleted elsewhere; what was saved here since is its revision {revision}, here alone."
             )
-            self._journal.set_aside(first.position, why)
+            self._journal.make_dead_letter(first.position, why)
             self._journal.settle([item.position for item in pending[1:end]], there)
 
         text = await self.stash.read(first.key, deadline)
@@ -194,7 +297,7 @@ class Outbox:
 
 
 def _recovered(
-    journal: LocalPlace, saves: list[SessionChange], copy: Write | None, revision: int, now: datetime
+    journal: Journal, saves: list[SessionChange], copy: Write | None, revision: int, now: datetime
 ) -> list[Write]:
     """The older revision that these saves come to: the document here, which holds them all, if nothing is kept yet."""
     before = journal.copy(f"{saves[0].revisions}{revision}")
@@ -208,6 +311,16 @@ def _recovered(
     return [write] if write else []
 
 
+def went_back(copy: Write, seen: str) -> bool:
+    """Whether the stash, which held the copy once, holds something that does not go on from it."""
+    return not copy.tombstone and tombstone_of(seen) is None and not covers(seen, copy.text)
+
+
+def is_buried(copy: Write, seen: str) -> bool:
+    """Whether the copy is the tombstone of what is seen: it was lost there, or somebody put it back."""
+    return copy.tombstone and tombstone_of(seen) is None and buries(copy.text, seen)
+
+
 def _beats(copy: Write, seen: str) -> bool:
     """Whether what is seen is a tombstone, and the copy a document that is newer than what it buried."""
     grave = None if copy.tombstone else tombstone_of(seen)
@@ -218,6 +331,6 @@ def listed_as(change: AnyChange) -> tuple[str, str]:
     """The id under which a change's document is listed, and the list; empty for what is in none."""
     if isinstance(change, SessionChange | Renewal):
         return change.session_id, change.index
-    if isinstance(change, Arrival):
+    if isinstance(change, Arrival | MergeForward):
         return change.member, change.index
     return (change.member, change.index) if isinstance(change, Deletion) and change.index else ("", "")
