@@ -1,0 +1,80 @@
+"""A journal and the Redis that it drains into, as the tests of the way between them use both."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from agentic_flywheel.changes import AnyChange, Deletion, dump_change
+from agentic_flywheel.coaia.child import ChildFolder, child_command, child_environment
+from agentic_flywheel.coaia.client import CoaiaClient
+from agentic_flywheel.coaia.stash import Stash
+from agentic_flywheel.journal import Journal
+from agentic_flywheel.keys import Keys
+from agentic_flywheel.places import Places
+from agentic_flywheel.saving import SessionChange
+
+from ..support.conversations import turns
+from ..support.redis_server import RedisServer
+from ..support.waiting import eventually
+from .conftest import Clock
+
+
+class Machine:
+    """A journal and the Redis that it drains into."""
+
+    def __init__(self, journal: Journal, redis: RedisServer, clock: Clock) -> None:
+        self.journal = journal
+        self.redis = redis
+        self.clock = clock
+        self.keys = Keys(redis.prefix)
+
+    def save(self, session_id: str, *said: str, **more: Any) -> SessionChange:
+        given: dict[str, Any] = {"default_ttl_seconds": 3600, "max_bytes": 10_000, **more}
+        return SessionChange(
+            key=self.keys.session(session_id),
+            operation=uuid4().hex,
+            session_id=session_id,
+            index=self.keys.index,
+            turns=turns(*said),
+            **given,
+        )
+
+    def deletion(self, session_id: str) -> Deletion:
+        return Deletion(key=self.keys.session(session_id), operation="d", member=session_id, index=self.keys.index)
+
+    def keep(self, *changes: AnyChange) -> None:
+        """What the journal does with changes while Redis is away."""
+        for change in changes:
+            copy = self.journal.copy(change.key)
+            step = change.apply(copy.text if copy else None, self.clock())
+            assert step.write
+            assert self.journal.commit(step.write, dump_change(step.pending)).accepted  # type: ignore[arg-type]
+
+    @asynccontextmanager
+    async def places(self, folder: Path, *, upkeep: bool = True) -> AsyncIterator[Places]:
+        """The places of a process that starts now; Redis answers. Without `upkeep` nothing is done behind."""
+        home = ChildFolder(folder)
+        env = child_environment({}, home.path, redis_url=self.redis.url, cluster=False, socket_timeout=2.0)
+        client = CoaiaClient(child_command([], ""), env, home, fair_seconds=2.5)
+        stash = Stash(client, self.keys, 5.0, self.clock)
+        places = Places(self.journal, stash, self.keys, self.clock)
+        await places.wait_for_child(20)
+        if upkeep:
+            places.open()
+        try:
+            yield places
+        finally:
+            try:
+                await places.aclose()
+            finally:
+                await client.aclose()  # no child is left even where closing fails
+
+    async def drained(self) -> None:
+        await eventually(lambda: not self.journal.state().pending, within=5, what="the outbox to be empty")
+
+    def stored(self, session_id: str) -> dict[str, Any] | None:
+        text = self.redis.get(self.keys.session(session_id))
+        return json.loads(text) if text is not None else None

@@ -1,0 +1,98 @@
+"""One bad thing stops only itself: an unreadable row, a refused key, a key that cuts the connection."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from agentic_flywheel.journal import Journal
+from agentic_flywheel.keyvalue import Write
+from agentic_flywheel.upkeep import LONGEST_DELAY, LONGEST_SMALL_DELAY, delay
+
+from ..support.redis_server import RedisServer
+from ..support.waiting import eventually
+from .conftest import Clock
+from .destinations import Machine
+
+LARGE = "x" * 1_500_000
+
+
+@pytest.fixture
+def machine(journal: Journal, own_redis: RedisServer, clock: Clock) -> Machine:
+    """A machine whose Redis takes no value of more than a megabyte."""
+    own_redis.arguments = ["--proto-max-bulk-len", "1mb"]
+    return Machine(journal, own_redis.start(), clock)
+
+
+def poison(machine: Machine, session_id: str, change: str) -> None:
+    """A pending row that this version cannot read, as a newer one or a damaged disk leaves it, for a session that is
+    in Redis: it must be applied to what is there."""
+    theirs = machine.save(session_id, "theirs").apply(None, machine.clock()).write
+    assert theirs
+    with machine.redis.client() as client:
+        client.set(theirs.key, theirs.text)
+    assert machine.journal.commit(Write(machine.keys.session(session_id), "text", None, None), change).accepted
+
+
+@pytest.mark.parametrize("change", ['{"kind": "of tomorrow", "key": "k"}', '{"kind": "session"}', "no JSON"])
+async def test_a_pending_row_that_cannot_be_read_is_a_dead_letter_and_blocks_nobody(
+    machine: Machine, tmp_path: Path, change: str
+):
+    poison(machine, "poison", change)
+    machine.keep(machine.save("s", "a"))
+    async with machine.places(tmp_path / "child") as places:
+        await machine.drained()
+        assert machine.stored("s")
+        machine.redis.flush()
+        await eventually(lambda: machine.stored("s"), within=5, what="the other session to be put back")
+        assert places.stash
+        child = places.stash.client
+    assert child.state.state == "closed"
+    (letter,) = machine.journal.dead_letters()
+    assert letter.key == machine.keys.session("poison")
+    assert machine.journal.command_of(letter.position) == change
+    assert "cannot be read" in letter.cause
+    assert change not in letter.cause
+
+
+async def test_a_session_that_redis_refuses_waits_and_the_others_are_sent_and_put_back(
+    machine: Machine, tmp_path: Path
+):
+    machine.keep(machine.save("large", LARGE, max_bytes=10_000_000))
+    machine.keep(*(machine.save(f"s{number}", "a") for number in range(5)))
+    async with machine.places(tmp_path / "child"):
+        await eventually(
+            lambda: all(machine.stored(f"s{number}") for number in range(5)), within=5, what="the others to be sent"
+        )
+        machine.redis.flush()
+        await eventually(
+            lambda: all(machine.stored(f"s{number}") for number in range(5)), within=5, what="the others to be back"
+        )
+
+        def postponed() -> bool:
+            item = machine.journal.next_pending(machine.keys.session("large"))
+            return bool(item and item.attempts and item.cause and item.next_attempt)
+
+        await eventually(postponed, within=5, what="the refused one to wait, with its cause")
+        assert machine.journal.state().pending == 1
+
+
+async def test_what_was_refused_is_sent_once_it_is_taken(machine: Machine, tmp_path: Path):
+    machine.keep(machine.save("large", LARGE, max_bytes=10_000_000))
+    async with machine.places(tmp_path / "child"):
+        key = machine.keys.session("large")
+        await eventually(lambda: (item := machine.journal.next_pending(key)) and item.attempts, what="a first attempt")
+        with machine.redis.client() as client:
+            client.config_set("proto-max-bulk-len", "512mb")
+        for _ in range(3):
+            machine.clock.move(seconds=LONGEST_DELAY)
+            await asyncio.sleep(0)
+        await eventually(lambda: machine.stored("large"), within=10, what="it to be sent")
+
+
+def test_a_refused_write_is_tried_ever_more_rarely_and_a_large_one_more_rarely_than_a_small_one():
+    small = [delay(attempts, 1_000) for attempts in range(1, 30)]
+    large = [delay(attempts, 16 * 2**20) for attempts in range(1, 30)]
+    assert small == sorted(small)
+    assert (small[-1], large[-1]) == (LONGEST_SMALL_DELAY, LONGEST_DELAY)
+    assert large[0] == small[0] == 1.0
