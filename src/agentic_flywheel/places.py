@@ -15,8 +15,8 @@ from typing import Generic, Literal, TypeVar, cast
 
 import anyio
 
-from agentic_flywheel.change import Change, expired
-from agentic_flywheel.changes import AnyChange, as_copy, dump_change
+from agentic_flywheel.change import BaseChange, Change, expired
+from agentic_flywheel.changes import AnyChange, as_copy, dump_change, load_change
 from agentic_flywheel.coaia.stash import BYTES_A_SECOND, Stash, TooLargeForMirror, revision_of
 from agentic_flywheel.copies import Copies
 from agentic_flywheel.errors import (
@@ -25,17 +25,22 @@ from agentic_flywheel.errors import (
     Disabled,
     DocumentError,
     JournalUnavailable,
+    StashRefused,
     StashUnavailable,
+    StashUnreached,
     Unavailable,
+    Unfinished,
 )
+from agentic_flywheel.journal import Journal
 from agentic_flywheel.keylocks import Held, KeyLocks
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.keyvalue import Entry, Write
-from agentic_flywheel.local import LocalPlace, Matches, Pending, in_thread
+from agentic_flywheel.keyvalue import EVERY_ROW, Append, Entry, Filter, Write, revision_at_head
+from agentic_flywheel.lineage import covers, operations_at_end
+from agentic_flywheel.local import Matches, Pending, in_thread
 from agentic_flywheel.operations import Writer
-from agentic_flywheel.outbox import Outbox, listed_as
-from agentic_flywheel.pages import Page, entries_of, page
-from agentic_flywheel.saving import Renewal, SessionChange, recoverable
+from agentic_flywheel.outbox import Outbox, is_buried, listed_as, went_back
+from agentic_flywheel.pages import Page, entries_of, page, still_stored
+from agentic_flywheel.saving import Renewal, Saved, SessionChange, recoverable
 from agentic_flywheel.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
@@ -48,6 +53,12 @@ AFTER_WAITING_SECONDS = 0.25
 
 COPIED_WITHIN_SECONDS = 0.2
 """How long a search waits for the copies of what was just saved."""
+
+LARGE = 256 * 1024
+"""Characters of a document from which on it is not read again while it is as it was."""
+
+ANOTHER_PAGE_SECONDS = 0.3
+"""What is left to a list that asks for one more page, and reads it."""
 
 HELD_AT_CLOSING_SECONDS = 0.5
 """How long closing waits for writes under way before they are told to go to the journal."""
@@ -78,7 +89,7 @@ class Places:
 
     def __init__(
         self,
-        journal: LocalPlace,
+        journal: Journal,
         stash: Stash | None,
         keys: Keys,
         clock: Callable[[], datetime],
@@ -89,7 +100,7 @@ class Places:
         self.stash = stash
         self._locks = KeyLocks()
         self._copies = Copies(journal)
-        self._outbox = Outbox(journal, stash, keys.index, clock) if stash else None
+        self._outbox = Outbox(journal, stash, keys, clock) if stash else None
         self._upkeep = Upkeep(journal, self._outbox, self._locks, keys, clock)
         self._closes_client = closes_client
         self._clock = clock
@@ -114,12 +125,14 @@ class Places:
 
     async def aclose(self) -> None:
         """Let writes under way finish (in the journal if need be), drain a little, end the child."""
-        with anyio.move_on_after(HELD_AT_CLOSING_SECONDS):
-            await self._locks.idle()
-        await self._upkeep.aclose()
-        await self.let_go()
-        await self._locks.idle()  # every write is bounded, and with the child gone only the journal is left
-        await in_thread(self.journal.close)
+        try:
+            with anyio.move_on_after(HELD_AT_CLOSING_SECONDS):
+                await self._locks.idle()
+            await self._upkeep.aclose()
+        finally:
+            await self.let_go()
+            await self._locks.idle()  # every write is bounded, and with the child gone only the journal is left
+            await in_thread(self.journal.close)
 
     async def drain(self) -> None:
         """Send what is pending to the stash, in order per key.
@@ -146,14 +159,17 @@ class Places:
         bound = self.bound() if bound is None else bound
         async with self._locks.of(change.key) as held:
             # Numbered here, because the writes of a key must be made in the order of their numbers.
-            change = change.named(self._writer.next())
+            change = self._named(change)
             pending, why, sent = self.stash is not None, "", False
             if self._outbox:
                 try:
                     deadline = await self._ready(self._outbox.stash, bound)
                     copy = None
                     try:
-                        item, copy = self.journal.glance(change.key) or await in_thread(self.journal.look, change.key)
+                        glance = self.journal.glance(change.key)
+                        if glance is None and (done := await self._append(self._outbox, change, deadline, held)):
+                            return done
+                        item, copy = glance or await in_thread(self.journal.look, change.key)
                         if item:
                             await self._outbox.drain(change.key, deadline, for_a_save=True)
                             copy = await in_thread(self.journal.copy, change.key)
@@ -161,12 +177,17 @@ class Places:
                         logger.info("%s", exc)
                         # What may be pending there, unread, must not be taken for done because this one is.
                         self._writer = Writer()
-                        change = change.named(self._writer.next())
+                        change = self._named(change)
                     sent = True
-                    return Placed("redis", await self._write_to_stash(self._outbox, change, copy, deadline, held))
+                    moved = None if copy else await self._moving(self._outbox, change.key, deadline)
+                    answer = await self._write_to_stash(self._outbox, change, copy or moved, deadline, held)
+                    if moved:
+                        await in_thread(self.journal.leave_this_machine, change.key)
+                    return self._placed("redis", change, answer)
                 except TooLargeForMirror:
                     pending = False
                 except StashUnavailable as exc:
+                    sent = sent and not isinstance(exc, StashUnreached)
                     logger.info("Saved to the journal: %s", exc)
                     why = f"Redis did not take it: {exc} "
             try:
@@ -179,7 +200,15 @@ class Places:
                 # Somebody of this machine saved meanwhile, yet Redis may take, or have taken, this one before that.
                 raise StashUnavailable(f"{why}Whether it was saved is not known: save the same again.") from exc
             self._upkeep.wake()
-            return Placed("journal", answer)
+            return self._placed("journal", change, answer)
+
+    def _named(self, change: Change[Answer]) -> Change[Answer]:
+        return change.named(self._writer.next(), self._writer.newest(change.key))
+
+    def _placed(self, stored_in: StoredIn, change: Change[Answer], answer: Answer) -> Placed[Answer]:
+        if isinstance(change, SessionChange) and isinstance(answer, Saved) and answer.operations:
+            self._writer.wrote(change.key, change.operation, answer.operations)
+        return Placed(stored_in, answer)
 
     async def forget(self, prefix: str) -> None:
         """Drop this machine's copies of keys that begin so."""
@@ -218,7 +247,7 @@ class Places:
         began = asyncio.get_running_loop().time()
         async with self._locks.of(key) as held:
             if self.stash is None or self._outbox is None:
-                copy = await in_thread(self.journal.copy, key)
+                copy = await in_thread(self.journal.copy, key) or await self._of_this_machine(key)
                 return Found(copy.text if copy else None, "journal", stale=False)
             item, copy = await self._look(key)
             known = copy and not expired(copy.kept_until, self._clock())
@@ -233,7 +262,7 @@ class Places:
                     with contextlib.suppress(JournalUnavailable):
                         await self._outbox.drain(key, deadline)
                     item, copy = await self._look(key)
-                text = await self.stash.read(key, deadline)
+                text = await self._read_from_stash(self._outbox, key, copy, deadline)
             except StashUnavailable:
                 # What is still pending was never anywhere but here, so that it expired is known too.
                 if not copy or not (known or item):
@@ -241,9 +270,27 @@ class Places:
                 return Found(copy.text, "journal", stale=True)
             if copy and (text is None or (self.stash.mirror and revision_of(copy.text) >= revision_of(text))):
                 return Found(copy.text, "journal", stale=False)
+            if text is None and (here := await self._of_this_machine(key)):
+                return Found(here.text, "journal", stale=False)
             if text is not None and (copy is None or copy.text != text):
                 held.rest = self._learn(key, text, member, index)
             return Found(text, "redis", stale=False)
+
+    async def _read_from_stash(self, outbox: Outbox, key: str, copy: Write | None, deadline: float) -> str | None:
+        """What the stash holds; what it lost and this machine has is merged forward first."""
+        if copy and len(copy.text) > LARGE and await outbox.stash.still_has(copy, deadline):
+            return copy.text
+        text = await outbox.stash.read(key, deadline)
+        if copy is None or text == copy.text or outbox.stash.mirror:
+            return text
+        lost = text is None and not expired(copy.kept_until, self._clock())
+        older = text is not None and (went_back(copy, text) or is_buried(copy, text))
+        if lost or older:
+            outbox.went_back = outbox.went_back or older
+            with contextlib.suppress(StashRefused, DocumentError):
+                await outbox.restore(copy, deadline)
+                text = await outbox.stash.read(key, deadline)
+        return text
 
     async def recent(
         self,
@@ -251,10 +298,9 @@ class Places:
         before: tuple[int, str] | None,
         limit: int,
         bound: float | None = None,
-        words: Sequence[str] = (),
-        needed: int = 0,
+        wanted: Filter = EVERY_ROW,
     ) -> Page:
-        """A page of the list; of sessions with fewer of `words` than `needed`, some may be left out.
+        """A page of the list; what is not `wanted` may be left out.
 
         Raises:
             Unavailable: there is none.
@@ -262,7 +308,24 @@ class Places:
         """
         self.check_enabled()
         bound = self.bound(reading=True) if bound is None else bound
-        return await page(self.journal, self.stash, index, before, limit, bound, words, needed)
+        return await page(self.journal, self.stash, index, before, limit, bound, wanted)
+
+    async def bound_once_ready(self, bound: float | None) -> float:
+        """Wait for the child till `bound`; the time by which a list of several pages must be done, from then on."""
+        bound = self.bound(reading=True) if bound is None else bound
+        if self.stash:
+            with contextlib.suppress(StashUnavailable):
+                await self.stash.ready(bound)
+            return min(bound, self.stash.deadline())
+        return bound
+
+    def has_time(self, bound: float) -> bool:
+        """Whether another page can be asked for till then; the journal alone needs no bound."""
+        return self.stash is None or bound - asyncio.get_running_loop().time() > ANOTHER_PAGE_SECONDS
+
+    async def still_stored(self, members: Sequence[str], bound: float) -> set[str]:
+        """Those of these sessions that Redis holds, whatever the clock of this machine says."""
+        return await still_stored(self.stash, members, bound)
 
     async def search(self, index: str, words: Sequence[str], needed: int) -> Matches:
         """The sessions on this machine with so many of the words, what was just saved among them.
@@ -290,9 +353,25 @@ class Places:
         with contextlib.suppress(JournalUnavailable):
             found.update(await in_thread(self.journal.keys, prefix))
         if self.stash:
-            with contextlib.suppress(StashUnavailable):
+            try:
                 found.update(await self.stash.keys(prefix, bound))
+            except Unfinished as exc:
+                logger.warning("%s", exc)
+                found.update(exc.found)
+            except StashUnavailable as exc:
+                logger.info("Only this machine's keys are known: %s", exc)
         return sorted(found)
+
+    async def _of_this_machine(self, key: str) -> Write | None:
+        """What belongs to this machine under `key`, while a Redis is in use."""
+        with contextlib.suppress(JournalUnavailable):
+            return await in_thread(self.journal.copy_of_this_machine, key)
+        return None
+
+    async def _moving(self, outbox: Outbox, key: str, deadline: float) -> Write | None:
+        """What belongs to this machine and moves with its next change; `None` where the stash has one of its own."""
+        copy = await self._of_this_machine(key)
+        return copy if copy and await outbox.stash.read(key, deadline) is None else None
 
     async def _ready(self, stash: Stash, bound: float) -> float:
         """Wait for the child till `bound`; the time by which the operation must be done."""
@@ -318,7 +397,30 @@ class Places:
             held.rest = self._copy_here(change, [w for w in (step.write, step.replaced, step.loser) if w])
         return step.answer
 
-    async def _copy_here(self, change: Change[Answer], writes: list[Write]) -> None:
+    async def _append(
+        self, outbox: Outbox, change: Change[Answer], deadline: float, held: Held
+    ) -> Placed[Answer] | None:
+        """Add to a large document of which only the ends are looked at; `None` where that is not enough."""
+        if not change.appends or not outbox.stash.atomic:
+            return None
+        pending, ends = await in_thread(self.journal.ends, change.key)
+        grown = change.onto(ends, self._clock()) if ends and not pending else None
+        if grown is None:
+            return None
+        append, answer = grown
+        outcome = await outbox.stash.append(append, deadline)
+        if outcome.accepted:
+            held.rest = self._copy_here(change, [append])
+            return Placed("redis", answer)
+        there = outcome.current
+        if there is None or not covers(there, append.seen.head + append.seen.tail):
+            return None
+        step = await outbox.settle(change, None, deadline, start=there)  # others added to it meanwhile
+        if step.write:
+            held.rest = self._copy_here(change, [step.write])
+        return Placed("redis", step.answer)
+
+    async def _copy_here(self, change: Change[Answer], writes: Sequence[Write | Append]) -> None:
         if not await self._copies.keep(*writes):
             # Another process of this machine has something pending: what is shown here shall hold both.
             with contextlib.suppress(JournalUnavailable, DocumentError):
@@ -342,17 +444,50 @@ class Places:
         return True
 
     def _write_to_journal(self, change: Change[Answer], pending: bool) -> Answer:  # noqa: FBT001
-        # While Redis is switched off, what it holds of these sessions grows old: it is told when it is used again.
-        pending = pending or (self.stash is None and self.journal.has_known_one())
+        pending = pending or (self.stash is None and self.journal.has_destination())  # told when it is used again
+        if grown := self._append_here(change, pending):
+            return grown.answer
         while True:
             copy = self.journal.copy(change.key)
+            if copy is None and self.journal.move_from_this_machine(change.key):
+                copy = self.journal.copy(change.key)
             known = change.knowing(self._as_the_stash_has_it(copy) if pending else copy, self._clock())
             step = known.apply(copy.text if copy else None, self._clock())
             if step.write is None:
                 return step.answer
-            kept = dump_change(cast("AnyChange", step.pending)) if pending else None
-            if self.journal.commit(step.write, kept, step.replaced, durable=True).accepted:
+            command, supersedes = self._to_send(step.pending, copy) if pending else (None, False)
+            write, older = step.write, step.replaced
+            if self.journal.commit(write, command, older, durable=True, supersedes=supersedes).accepted:
                 return step.answer
+
+    def _append_here(self, change: Change[Answer], pending: bool) -> Placed[Answer] | None:  # noqa: FBT001
+        """The same in the journal."""
+        _, ends = self.journal.ends(change.key) if change.appends else (False, None)
+        grown = change.onto(ends, self._clock()) if ends else None
+        command = dump_change(cast("AnyChange", change)) if pending else None
+        if grown and self.journal.commit(grown[0], command, durable=True).accepted:
+            return Placed("journal", grown[1])
+        return None
+
+    def _to_send(self, change: BaseChange, copy: Write | None) -> tuple[str, bool]:
+        """A change as it is sent later, and whether it makes those before it needless: a replace has all that is left.
+
+        It remembers the revision on which the first of them was made, which the stash is to have still.
+        """
+        if not isinstance(change, SessionChange):
+            return dump_change(cast("AnyChange", change)), False
+        base: int | None = revision_at_head(copy.text) if copy and not copy.tombstone else 0
+        first = self.journal.next_pending(change.key)
+        if first:
+            with contextlib.suppress(DocumentError):
+                before = load_change(first.change)
+                base = before.base if isinstance(before, SessionChange) else None
+        supersedes = bool(first) and base is not None and change.mode == "replace"
+        more: dict[str, object] = {}
+        if supersedes and copy:  # it replaces what the first of them was made on
+            before = [write.id for write in operations_at_end(copy.text) if write.revision <= (base or 0)]
+            more = {"replaces": base, "expects": before[-1] if before else ""}
+        return dump_change(change.model_copy(update={"base": base, **more})), supersedes
 
     def _as_the_stash_has_it(self, copy: Write | None) -> Write | None:
         """The copy if nothing of it is pending; revisions that were given here are no revisions of the stash."""
