@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import Place, clean_env
+from ..conftest import Place
 from ..support.client import open_server
 from ..support.conversations import TALK, exact, turns, words
 from ..support.redis_server import RedisServer
@@ -135,23 +135,3 @@ def test_what_was_changed_while_redis_was_switched_off_gets_there_when_it_is_use
         assert redis.get(redis.session_key("new"))
         assert redis.get(redis.session_key("goes")) is None
         assert server.call("resume_session", session_id="goes")["reason"] == "deleted"
-
-
-def test_what_was_kept_before_there_was_a_redis_is_brought_along_and_takes_nobodys_place(
-    server_env: dict[str, str], redis: RedisServer, tmp_path: Path
-):
-    with WireServer(server_env | {"REDIS_ENABLED": "false"}) as server:
-        for session_id in ("s", "taken"):
-            server.call("save_session", session_id=session_id, history=turns("kept here alone"))
-    with WireServer(clean_env(tmp_path / "elsewhere", redis.url, redis.prefix)) as elsewhere:
-        elsewhere.warm()
-        elsewhere.call("save_session", session_id="taken", history=turns("theirs"))
-    with WireServer(server_env) as server:
-        server.warm()
-        wait_until(lambda: redis.get(redis.session_key("s")), what="it to be in Redis")
-        listed = server.call("list_sessions")
-        assert ({row["id"] for row in listed["sessions"]}, listed["scope"]) == ({"s", "taken"}, "shared")
-        assert words(server.call("resume_session", session_id="taken")["session"]["history"]) == ["theirs"]
-        wait_until(lambda: server.call("persistence_status")["journal"]["pending"] == 0, what="nothing to be pending")
-        (aside,) = server.call("persistence_status")["journal"]["set_aside"]
-        assert aside["key"] == redis.session_key("taken")
