@@ -1,84 +1,20 @@
 """The way from the journal to Redis: what was kept here meanwhile arrives there, once, and nothing blocks the rest."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from agentic_flywheel.changes import AnyChange, Deletion, dump_change
-from agentic_flywheel.coaia.child import ChildFolder, child_command, child_environment
-from agentic_flywheel.coaia.client import CoaiaClient
-from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.places import Places
-from agentic_flywheel.saving import SessionChange
 
-from ..support.conversations import turns, words
+from ..support.conversations import words
 from ..support.redis_server import RedisServer
 from ..support.waiting import eventually
 from .conftest import Clock
-
-
-class Machine:
-    """A journal and the Redis that it drains into."""
-
-    def __init__(self, journal: Journal, redis: RedisServer, clock: Clock) -> None:
-        self.journal = journal
-        self.redis = redis
-        self.clock = clock
-        self.keys = Keys(redis.prefix)
-
-    def save(self, session_id: str, *said: str, **more: Any) -> SessionChange:
-        given: dict[str, Any] = {"default_ttl_seconds": 3600, "max_bytes": 10_000, **more}
-        return SessionChange(
-            key=self.keys.session(session_id),
-            operation=uuid4().hex,
-            session_id=session_id,
-            index=self.keys.index,
-            turns=turns(*said),
-            **given,
-        )
-
-    def deletion(self, session_id: str) -> Deletion:
-        return Deletion(key=self.keys.session(session_id), operation="d", member=session_id, index=self.keys.index)
-
-    def keep(self, *changes: AnyChange) -> None:
-        """What the journal does with changes while Redis is away."""
-        for change in changes:
-            copy = self.journal.copy(change.key)
-            step = change.apply(copy.text if copy else None, self.clock())
-            assert step.write
-            assert self.journal.commit(step.write, dump_change(step.pending)).accepted  # type: ignore[arg-type]
-
-    @asynccontextmanager
-    async def places(self, folder: Path) -> AsyncIterator[Places]:
-        """The places of a process that starts now; Redis answers."""
-        home = ChildFolder(folder)
-        env = child_environment({}, home.path, redis_url=self.redis.url, cluster=False, socket_timeout=2.0)
-        client = CoaiaClient(child_command([], ""), env, home, fair_seconds=2.5)
-        stash = Stash(client, self.keys, 5.0, self.clock)
-        places = Places(self.journal, stash, self.keys, self.clock)
-        await places.wait_for_child(20)
-        places.open()
-        try:
-            yield places
-        finally:
-            try:
-                await places.aclose()
-            finally:
-                await client.aclose()  # no child is left even where closing fails
-
-    async def drained(self) -> None:
-        await eventually(lambda: not self.journal.pending(), within=5, what="the outbox to be empty")
-
-    def stored(self, session_id: str) -> dict[str, Any] | None:
-        text = self.redis.get(self.keys.session(session_id))
-        return json.loads(text) if text is not None else None
+from .destinations import Machine
 
 
 @pytest.fixture
@@ -145,19 +81,48 @@ async def test_a_deletion_of_what_is_gone_there_is_not_set_aside(machine: Machin
     assert machine.journal.state().set_aside == ()
 
 
+async def test_a_deletion_kept_by_an_older_version_deletes_no_key_of_anybody_else(machine: Machine, tmp_path: Path):
+    known = machine.save("s", "a").named("other.1").apply(None, machine.clock()).write
+    assert known
+    machine.journal.remember(known)
+    older = {
+        "key": known.key, "operation": "ab.1", "kind": "deletion", "member": "s", "index": machine.keys.index,
+        "because": "deleted", "revisions": machine.keys.revisions("s"), "saw": 1, "saw_operation": "other.1",
+    }  # fmt: skip
+    grave = machine.deletion("s").apply(known.text, machine.clock()).write
+    assert grave
+    assert machine.journal.commit(replace(grave, seen=known.text), json.dumps(older)).accepted
+    foreign = f"foreign-{machine.redis.prefix}"
+    with machine.redis.client() as client:
+        client.set(known.key, known.text)
+        client.set(foreign, "theirs")
+        async with machine.places(tmp_path / "child"):
+            await machine.drained()
+        assert machine.stored("s") is None
+        assert client.getdel(foreign) == "theirs"
+        assert machine.journal.state().set_aside == ()
+
+
+async def test_no_keys_are_listed_without_a_beginning(machine: Machine, tmp_path: Path):
+    async with machine.places(tmp_path / "child") as places:
+        assert places.stash
+        with pytest.raises(ValueError, match="every key"):
+            await places.stash.keys("")
+
+
 async def test_what_expired_before_it_arrived_does_not_come_back(machine: Machine, tmp_path: Path):
     machine.keep(machine.save("s", "a", ttl_seconds=60))
     machine.keep(machine.save("t", "b"))
     machine.clock.move(seconds=61)
     machine.keep(machine.save("u", "c"))
     async with machine.places(tmp_path / "child") as places:
-        await eventually(lambda: len(machine.journal.pending()) == 1, what="what has not expired to arrive")
+        await eventually(lambda: machine.journal.state().pending == 1, what="what has not expired to arrive")
         assert machine.stored("u")
         assert machine.stored("s") is None
         machine.journal.purge_expired()
         machine.clock.move(hours=1)
         machine.journal.purge_expired()
-        assert machine.journal.pending() == []
+        assert machine.journal.state().pending == 0
         await places.drain()
         assert machine.stored("s") is None
 
@@ -316,5 +281,20 @@ async def test_what_belongs_to_another_deployment_stays_where_it_is(machine: Mac
     foreign.keep(foreign.save("s", "theirs"))
     async with machine.places(tmp_path / "child"):
         await eventually(lambda: machine.stored("s"), what="our own change to arrive")
-    assert [item.key for item in machine.journal.pending()] == [foreign.keys.session("s")]
+    assert [due.key for due in machine.journal.due_keys(())] == [foreign.keys.session("s")]
     assert foreign.stored("s") is None
+
+
+async def test_a_replace_that_followed_an_append_while_redis_was_away_is_what_is_stored(
+    machine: Machine, tmp_path: Path
+):
+    async with machine.places(tmp_path / "child", upkeep=False) as places:
+        assert (await places.write(machine.save("s", "a", "b"))).stored_in == "redis"
+    offline = Places(machine.journal, None, machine.keys, machine.clock)
+    for change in (machine.save("s", "c"), machine.save("s", "d", "e", mode="replace"), machine.save("s", "f")):
+        assert (await offline.write(change)).stored_in == "journal"
+    async with machine.places(tmp_path / "child"):
+        await machine.drained()
+    stored = machine.stored("s")
+    assert stored
+    assert words(stored["history"]) == ["d", "e", "f"]
