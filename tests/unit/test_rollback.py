@@ -1,0 +1,161 @@
+"""A Redis that goes back to an older state gets back what this machine knows, and nobody's turns are lost over it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agentic_flywheel.changes import as_copy
+from agentic_flywheel.journal import Journal
+from agentic_flywheel.places import Places
+from agentic_flywheel.saving import Saved
+
+from ..support.conversations import words
+from ..support.redis_server import RedisServer
+from ..support.waiting import eventually
+from .conftest import Clock
+from .destinations import Machine
+
+
+@pytest.fixture
+def machine(journal: Journal, redis: RedisServer, clock: Clock) -> Machine:
+    return Machine(journal, redis, clock)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, redis: RedisServer, clock: Clock):
+    """Another machine: a journal of its own, the same Redis."""
+    other = Journal(tmp_path / "elsewhere", clock, addresses=("redis",))
+    yield Machine(other, redis, clock)
+    other.close()
+
+
+def put(machine: Machine, text: str) -> None:
+    """What a restored snapshot does to one key."""
+    with machine.redis.client() as client:
+        client.set(machine.keys.session("s"), text)
+
+
+async def save(machine: Machine, places: Places, *said: str) -> Saved:
+    placed = await places.write(machine.save("s", *said))
+    assert placed.stored_in == "redis"
+    return placed.answer
+
+
+def said(machine: Machine) -> list[str]:
+    stored = machine.stored("s")
+    return words(stored["history"]) if stored else []
+
+
+async def at_revision(machine: Machine, places: Places, older: int, newest: int) -> str:
+    """Save that often; the text that was stored after the first `older` saves."""
+    text = ""
+    for number in range(1, newest + 1):
+        await save(machine, places, str(number))
+        if number == older:
+            text = machine.redis.get(machine.keys.session("s")) or ""
+    return text
+
+
+async def test_a_save_over_an_older_state_brings_back_what_was_lost(machine: Machine, tmp_path: Path):
+    async with machine.places(tmp_path / "child", upkeep=False) as places:
+        older = await at_revision(machine, places, 2, 5)
+        put(machine, older)
+        answer = await save(machine, places, "6")
+        assert (said(machine), answer.revision, answer.turns) == (["1", "2", "3", "4", "5", "6"], 6, 6)
+
+
+async def test_a_resume_of_an_older_state_brings_back_what_was_lost(machine: Machine, tmp_path: Path):
+    async with machine.places(tmp_path / "child", upkeep=False) as places:
+        put(machine, await at_revision(machine, places, 2, 5))
+        found = await places.read(machine.keys.session("s"), "s", machine.keys.index)
+        assert found.text
+        assert words(json.loads(found.text)["history"]) == ["1", "2", "3", "4", "5"]
+        assert said(machine) == ["1", "2", "3", "4", "5"]
+
+
+async def test_what_nobody_asks_for_is_brought_back_in_the_background(machine: Machine, tmp_path: Path):
+    async with machine.places(tmp_path / "child") as places:
+        put(machine, await at_revision(machine, places, 2, 5))
+        await eventually(lambda: said(machine) == ["1", "2", "3", "4", "5"], within=5, what="the lost turns to be back")
+
+
+async def test_what_others_saved_on_an_older_state_stays_and_gets_the_turns_that_it_lacks(
+    machine: Machine, elsewhere: Machine, tmp_path: Path
+):
+    async with machine.places(tmp_path / "child") as places:
+        older = await at_revision(machine, places, 2, 5)
+    put(machine, older)
+    async with elsewhere.places(tmp_path / "child elsewhere") as theirs:
+        await save(elsewhere, theirs, "theirs")
+        assert said(machine) == ["1", "2", "theirs"]
+    async with machine.places(tmp_path / "child") as places:
+        answer = await save(machine, places, "6")
+        assert said(machine) == ["1", "2", "theirs", "3", "4", "5", "6"]
+        assert answer.revision > 5
+        stored = machine.stored("s")
+        assert stored
+        assert "before Redis went back" in json.dumps(stored["revisions"])
+    async with elsewhere.places(tmp_path / "child elsewhere"):
+        await eventually(
+            lambda: (copy := elsewhere.journal.copy(machine.keys.session("s"))) and "theirs" in copy.text,
+            what="their own turn to be kept",
+        )
+
+
+async def test_what_is_pending_does_not_leave_a_hole_in_an_older_state(machine: Machine, tmp_path: Path):
+    async with machine.places(tmp_path / "child") as places:
+        older = await at_revision(machine, places, 2, 5)
+    machine.keep(machine.save("s", "6"))
+    put(machine, older)
+    async with machine.places(tmp_path / "child"):
+        await machine.drained()
+        assert said(machine) == ["1", "2", "3", "4", "5", "6"]
+
+
+async def test_a_copy_that_redis_does_not_cover_is_not_overwritten(machine: Machine, tmp_path: Path):
+    async with machine.places(tmp_path / "child") as places:
+        older = await at_revision(machine, places, 2, 5)
+    before = machine.journal.copy(machine.keys.session("s"))
+    assert before
+    machine.journal.remember(as_copy(before.key, older, "s", machine.keys.index))
+    after = machine.journal.copy(before.key)
+    assert after
+    assert after.text == before.text
+
+
+async def test_a_deletion_that_redis_lost_stands(machine: Machine, tmp_path: Path):
+    async with machine.places(tmp_path / "child") as places:
+        older = await at_revision(machine, places, 2, 5)
+        await places.write(machine.deletion("s"))
+        with machine.redis.client() as client:
+            client.delete(machine.keys.tombstone(machine.keys.session("s")))
+        put(machine, older)
+        found = await places.read(machine.keys.session("s"), "s", machine.keys.index)
+        assert '"deleted_at"' in (found.text or "")
+        await eventually(lambda: machine.stored("s") is None, within=5, what="it to be gone again")
+
+
+async def test_a_session_begun_anew_by_somebody_who_knew_nothing_of_the_deletion_stays(
+    machine: Machine, elsewhere: Machine, tmp_path: Path
+):
+    async with machine.places(tmp_path / "child") as places:
+        await at_revision(machine, places, 2, 5)
+        await places.write(machine.deletion("s"))
+    machine.redis.flush()
+    async with elsewhere.places(tmp_path / "child elsewhere") as theirs:
+        await save(elsewhere, theirs, "anew")
+    async with machine.places(tmp_path / "child") as places:
+        await save(machine, places, "more")
+        assert said(machine) == ["anew", "more"]
+
+
+async def test_a_redis_that_was_emptied_gets_everything_back(machine: Machine, tmp_path: Path):
+    async with machine.places(tmp_path / "child") as places:
+        for number in range(30):
+            save_of = machine.save(f"s{number}", "a")
+            assert (await places.write(save_of)).stored_in == "redis"
+        machine.redis.flush()
+        await eventually(
+            lambda: all(machine.stored(f"s{number}") for number in range(30)), within=5, what="all to be back"
+        )
