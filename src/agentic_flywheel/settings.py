@@ -3,14 +3,16 @@
 Nothing below `store.open_store` sees this object: lower layers take plain values.
 """
 
+import contextlib
 import hashlib
 import ipaddress
+import os
 import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import platformdirs
 
@@ -20,20 +22,21 @@ from agentic_flywheel.keys import PREFIX_RULE, RESERVED
 MAX_TTL_SECONDS = 100 * 365 * 86_400
 """A hundred years. Longer than any promise we can keep, and far from the year 9999 where datetimes end."""
 
-_SECONDS = r"\d{1,6}(\.\d{1,6})?"
+_SECONDS = r"\d{1,6}(\.\d{1,6})?", "seconds"
+_FILE = ".+", "a path"
 _URL_OPTIONS = {
-    "db": r"\d{1,9}",
+    "db": (r"\d{1,9}", "a number"),
     "socket_timeout": _SECONDS,
     "socket_connect_timeout": _SECONDS,
-    "ssl_cert_reqs": "none|optional|required",
-    "ssl_check_hostname": "(?i:true|false|yes|no|0|1)",
-    "ssl_ca_certs": ".+",
-    "ssl_ca_path": ".+",
-    "ssl_certfile": ".+",
-    "ssl_keyfile": ".+",
-    "ssl_password": ".+",
+    "ssl_cert_reqs": ("none|optional|required", "none, optional or required"),
+    "ssl_check_hostname": ("(?i:true|false|yes|no|0|1)", "true or false"),
+    "ssl_ca_certs": _FILE,
+    "ssl_ca_path": _FILE,
+    "ssl_certfile": _FILE,
+    "ssl_keyfile": _FILE,
+    "ssl_password": (".+", "the password of that key"),
 }
-"""The options of a Redis URL that redis-py 4.3 (coaiapy's) understands and that make sense here."""
+"""The options of a Redis URL that redis-py 4.3 (coaiapy's) understands and that make sense here; what each may be."""
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -61,6 +64,8 @@ class Settings:
     log_level: str
     overridden: tuple[str, ...] = ()
     """Variables that `REDIS_URL` overrides, for `doctor`."""
+    redis_named: bool = False
+    """Whether a variable names a Redis: without one, and without `REDIS_ENABLED=true`, none is meant."""
 
     @property
     def redis_target(self) -> str:
@@ -69,10 +74,15 @@ class Settings:
 
     @property
     def redis_place(self) -> str:
-        """What tells this Redis, database and key prefix from others; nothing can be read from it."""
+        """What tells this Redis, database and key prefix from others, in any spelling; nothing can be read from it."""
+        return _digest(f"{_address(self.redis_url)} {self.key_prefix}")
+
+    @property
+    def redis_place_before(self) -> str:
+        """What told them apart up to journal version 3, where another spelling was another Redis."""
         parts = urlsplit(self.redis_url)
-        place = f"{(parts.hostname or '').lower()}:{parts.port or 6379}{parts.path}?{parts.query} {self.key_prefix}"
-        return hashlib.blake2b(place.encode(), digest_size=16).hexdigest()
+        place = f"{(parts.hostname or '').lower()}:{parts.port or 6379}{parts.path}?{parts.query}"
+        return _digest(f"{place} {self.key_prefix}")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -116,6 +126,7 @@ class Settings:
             coaia_python=env.text("FLYWHEEL_COAIA_PYTHON", ""),
             log_level=log_level,
             overridden=tuple(name for name in _REDIS_PARTS if env.text(name, "")) if env.text("REDIS_URL", "") else (),
+            redis_named=any(environ.get(name, "").strip() for name in ("REDIS_URL", *_REDIS_PARTS, "REDIS_CLUSTER")),
         )
 
 
@@ -170,10 +181,39 @@ class Environment:
 
 
 def _folder(env: Environment, text: str) -> Path:
+    """The data folder: never one that depends on where the program was started, or is named by a forgotten variable."""
+    allowed = "allowed: an absolute path, in which ~ and ${NAME} are replaced by your home and a variable that is set"
+    path = Path(re.sub(r"\$\{(\w+)\}", lambda name: env.text(name[1], name[0]), text))
     try:
-        return Path(text).expanduser().absolute()
+        path = path.expanduser()
     except RuntimeError:
-        raise env.wrong("FLYWHEEL_DATA_DIR", "allowed: a folder; there is no such user's home") from None
+        raise env.wrong("FLYWHEEL_DATA_DIR", f"{allowed}; there is no such user's home") from None
+    if not path.is_absolute() or "${" in str(path):
+        raise env.wrong("FLYWHEEL_DATA_DIR", allowed)
+    return path
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+_THIS_MACHINE = frozenset({"", "localhost", "127.0.0.1", "::1"})
+
+
+def _address(url: str) -> str:
+    """Host, port and database of a Redis URL, or socket and database, as redis-py reads them, in one spelling.
+
+    Left out is what does not choose the data: the way there (TLS, time-outs) and who asks.
+    """
+    parts = urlsplit(url)
+    options = dict(reversed(parse_qsl(parts.query)))  # of several the first counts
+    if parts.scheme == "unix":
+        return f"unix:{os.path.realpath(unquote(parts.path))}/{int(options.get('db', 0))}"
+    host = unquote(parts.hostname or "").lower().rstrip(".")
+    with contextlib.suppress(ValueError):
+        host = str(ipaddress.ip_address(host))
+    host = "localhost" if host in _THIS_MACHINE else host
+    return f"{host}:{parts.port or 6379}/{int(options.get('db') or parts.path.strip('/') or 0)}"
 
 
 def _redis_url(env: Environment) -> str:
@@ -220,9 +260,11 @@ def _url_problem(url: str) -> str | None:
     elif not parts.hostname or port == 0 or not re.fullmatch(r"(/\d{0,9})?", parts.path):
         return shape
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        allowed = _URL_OPTIONS.get(name)
-        if allowed is None or not re.fullmatch(allowed, value):
+        if name not in _URL_OPTIONS:
             return "its options may be db=n, socket_timeout=seconds, and for rediss:// the ssl_ ones of redis-py"
+        allowed, words = _URL_OPTIONS[name]
+        if not re.fullmatch(allowed, value):
+            return f"allowed for its option {name}: {words}"
         if name.startswith("ssl_") and parts.scheme != "rediss":
             return "its ssl_ options go with rediss:// only"
         if name == "socket_connect_timeout" and parts.scheme == "unix":

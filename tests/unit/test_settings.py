@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -67,7 +68,6 @@ ALLOWED: list[tuple[str, str, Callable[[Settings], Any], Any]] = [
     ("FLYWHEEL_USER", " ana ", lambda s: s.user, "ana"),
     ("FLYWHEEL_DATA_DIR", "/somewhere/else", lambda s: s.data_dir, Path("/somewhere/else")),
     ("FLYWHEEL_DATA_DIR", "~/kept", lambda s: s.data_dir, Path.home() / "kept"),
-    ("FLYWHEEL_DATA_DIR", "here", lambda s: s.data_dir, Path.cwd() / "here"),
     ("FLYWHEEL_JOURNAL", "off", lambda s: s.journal, False),
     ("FLYWHEEL_TIMEOUT_SECONDS", "0.5", lambda s: s.timeout_seconds, 0.5),
     ("FLYWHEEL_TIMEOUT_SECONDS", "60", lambda s: s.timeout_seconds, 60.0),
@@ -89,6 +89,103 @@ ALLOWED: list[tuple[str, str, Callable[[Settings], Any], Any]] = [
 @pytest.mark.parametrize(("name", "value", "get", "meaning"), ALLOWED, ids=lambda v: v if isinstance(v, str) else "")
 def test_an_allowed_value_is_taken(name: str, value: str, get: Callable[[Settings], Any], meaning: Any):
     assert get(read(**{name: value})) == meaning
+
+
+def test_a_variable_in_the_name_of_the_data_folder_is_replaced_if_it_is_set():
+    assert read(FLYWHEEL_DATA_DIR="${BASE}/kept", BASE="/srv").data_dir == Path("/srv/kept")
+    assert read(FLYWHEEL_DATA_DIR="${BASE}/kept", BASE="~").data_dir == Path.home() / "kept"
+    for environ in ({"BASE": ""}, {"BASE": "relative"}):
+        assert "absolute path" in refusal(FLYWHEEL_DATA_DIR="${BASE}/kept", **environ)
+
+
+def test_an_option_of_a_url_that_is_refused_is_named_with_what_it_may_be():
+    assert "ssl_cert_reqs: none, optional or required" in refusal(REDIS_URL="rediss://h?ssl_cert_reqs=None")
+    assert "db: a number" in refusal(REDIS_URL="redis://h?db=one")
+
+
+# which Redis it is
+
+HERE = ["localhost", "LocalHost", "127.0.0.1", "[::1]", "[0:0:0:0:0:0:0:1]", "localhost."]
+HOSTS = [HERE, ["h.example", "H.Example", "h.example."], ["10.0.0.1"], ["[fd00::1]", "[FD00:0::1]"]]
+WAYS = ["", "u:p@", ":p@"]
+OPTIONS = ["", "socket_timeout=1", "socket_connect_timeout=2.5", "socket_timeout=9&socket_connect_timeout=1"]
+
+
+Meant = tuple[int, int, int, str]
+MEANT = st.tuples(
+    st.integers(0, len(HOSTS) - 1), st.sampled_from([6379, 6380]), st.integers(0, 2), st.sampled_from(["p", "p:2"])
+)
+
+
+@st.composite
+def spelt(draw: st.DrawFn, meant: Meant) -> Settings:
+    """One of the spellings of a host, port, database and key prefix."""
+    host, port, db, prefix = meant
+    part = draw(st.sampled_from([f":{port}", ""] if port == 6379 else [f":{port}"]))
+    places = [f"/{db}?", f"?db={db}&", f"/7?db={db}&", f"/?db={db}&"] + ([f"/{db:03}?"] if db else ["?", "/?"])
+    url = f"{draw(st.sampled_from(['redis', 'rediss']))}://{draw(st.sampled_from(WAYS))}"
+    url += draw(st.sampled_from(HOSTS[host])) + part
+    url += (draw(st.sampled_from(places)) + draw(st.sampled_from(OPTIONS))).rstrip("&?")
+    return read(REDIS_URL=url, FLYWHEEL_KEY_PREFIX=prefix)
+
+
+@hypothesis.settings(max_examples=400)
+@given(st.data(), MEANT, MEANT, st.booleans())
+def test_a_redis_is_the_same_in_every_spelling_and_another_host_port_database_or_prefix_is_another(
+    data: st.DataObject,
+    one: Meant,
+    other: Meant,
+    same: bool,  # noqa: FBT001
+):
+    other = one if same else other
+    places = [data.draw(spelt(meant)).redis_place for meant in (one, other)]
+    assert (places[0] == places[1]) == (one == other)
+
+
+def test_the_default_redis_is_the_same_however_it_is_named():
+    named: list[dict[str, str]] = [
+        {"REDIS_HOST": "localhost"}, {"REDIS_HOST": "127.0.0.1"}, {"REDIS_HOST": "::1"}, {"REDIS_PORT": "6379"},
+        {"REDIS_DB": "0"}, {"REDIS_PASSWORD": SECRET}, {"REDIS_USERNAME": "ana"}, {"REDIS_URL": "redis://localhost"},
+        {"REDIS_URL": "redis://localhost:6379/0"}, {"REDIS_URL": "redis://127.0.0.1?db=0"},
+    ]  # fmt: skip
+    assert {read(**environ).redis_place for environ in named} == {read().redis_place}
+
+
+def test_a_socket_is_known_by_the_file_that_it_is(tmp_path: Path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to("run")
+    there = f"unix://{tmp_path}/run/redis.sock"
+    same = [there, f"unix://{tmp_path}/link/redis.sock", f"unix://{tmp_path}/run/../run/redis.sock?db=0",
+            f"unix://u:p@{tmp_path}/run/redis%2Esock?socket_timeout=1"]  # fmt: skip
+    assert {read(REDIS_URL=url).redis_place for url in same} == {read(REDIS_URL=there).redis_place}
+    for other in (f"{there}?db=1", f"unix://{tmp_path}/other.sock", "redis://localhost"):
+        assert read(REDIS_URL=other).redis_place != read(REDIS_URL=there).redis_place
+
+
+def test_nothing_of_an_address_can_be_read_from_what_tells_it_from_others():
+    assert all(len(read(REDIS_URL=url).redis_place) == 32 for url in ("redis://h", f"redis://:{SECRET}@h/1"))
+
+
+@pytest.mark.parametrize(
+    ("url", "before"),
+    [
+        ("redis://localhost:6379/0", "4e87c44ea3e24c6955cbb72f5071abca"),
+        ("redis://u:p@H:1/2?socket_timeout=1", "d56ca4d153f2c469ab62502f7d74f491"),
+    ],
+)
+def test_what_older_journals_call_a_redis_is_still_known(url: str, before: str):
+    assert read(REDIS_URL=url).redis_place_before == before
+
+
+NAMES = {"REDIS_URL": "redis://h", "REDIS_HOST": "h", "REDIS_PORT": "1", "REDIS_DB": "1", "REDIS_USERNAME": "u",
+         "REDIS_PASSWORD": "p", "REDIS_CLUSTER": "true"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_redis_is_named_by_any_of_the_variables_that_tell_of_it(name: str):
+    assert read(**{name: NAMES[name]}).redis_named is True
+    assert read(**{name: ""}).redis_named is False
+    assert read(REDIS_ENABLED="true", REDIS_TTL_SECONDS="5", FLYWHEEL_KEY_PREFIX="p").redis_named is False
 
 
 def test_a_cluster_is_not_behind_a_unix_socket():
@@ -129,6 +226,11 @@ REFUSED = [
     ("FLYWHEEL_LOG_LEVEL", "LOUD"),
     ("FLYWHEEL_COAIA_COMMAND", 'uvx "coaiapy-mcp'),
     ("FLYWHEEL_DATA_DIR", "~nobody-of-that-name/kept"),
+    ("FLYWHEEL_DATA_DIR", "here"),
+    ("FLYWHEEL_DATA_DIR", "./here"),
+    ("FLYWHEEL_DATA_DIR", "$HOME/kept"),
+    ("FLYWHEEL_DATA_DIR", "${NOT_SET}/kept"),
+    ("FLYWHEEL_DATA_DIR", "/srv/${user_config.folder}"),
     ("REDIS_HOST", "localhost:6380"),
     ("REDIS_HOST", "[::1"),
     ("REDIS_URL", "garbage"),
