@@ -6,25 +6,27 @@
         session = await manager.load_session("session_123")
 
 There is no connect step. All objects of one event loop that use the same Redis share one child process, which
-ends with the loop or with the last `aclose()`. Documents and keys are those of the MCP server.
+ends with the loop or with the last `aclose()`. An object may be used in any number of event loops and threads, at the
+same time too. Documents and keys are those of the MCP server.
 
 `False`, `None` and `[]` mean "not kept" and "nothing that I could find"; one log line says why. A program that must
 tell absent from unreachable passes `strict=True`: then `Unavailable` and `DocumentError` are raised.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+import threading
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
-from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
+from agentic_flywheel.backends.base import UniversalSession
 from agentic_flywheel.coaia.client import CoaiaClient
-from agentic_flywheel.codec import Document, iso
+from agentic_flywheel.codec import Document
 from agentic_flywheel.errors import (
     Damaged,
     DeletedMeanwhile,
@@ -36,13 +38,19 @@ from agentic_flywheel.errors import (
     Unavailable,
 )
 from agentic_flywheel.executions import ExecutionStore
-from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.integrations.checks import check_fields, check_kind, check_text, values_of
+from agentic_flywheel.integrations.known_objects import KnownObjects
+from agentic_flywheel.keylocks import KeyLocks
 from agentic_flywheel.listing import Wanted
 from agentic_flywheel.merge import Memory
+from agentic_flywheel.operations import told
 from agentic_flywheel.settings import MAX_TTL_SECONDS, Environment, Settings
 from agentic_flywheel.store import Save, SessionStore, open_client, open_store
 
 logger = logging.getLogger(__name__)
+
+OTHER_LOOPS_SECONDS, OTHER_LOOPS_STEP_SECONDS = 30.0, 0.002
+"""How long a save waits for those of other event loops: one that was ended in the middle holds up nobody for ever."""
 
 _Answer = TypeVar("_Answer")
 
@@ -84,9 +92,13 @@ class _Opened:
     sessions: SessionStore
     executions: ExecutionStore
     client: CoaiaClient
+    turns: KeyLocks = field(default_factory=KeyLocks)
+    """One save of a session after another, in the order in which they began."""
     users: int = 0
 
 
+_shared = threading.Lock()
+"""Held over each look at the stores of all event loops, and each change of them; nothing is waited for meanwhile."""
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, CoaiaClient]] = WeakKeyDictionary()
 _opened: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, _Opened]] = WeakKeyDictionary()
 
@@ -125,7 +137,7 @@ class _RedisState:
         self._strict = strict
         # What the MCP server adds by default (a user, its own times to live) is no affair of a library.
         self._settings = replace(settings, user="", session_ttl_seconds=0, execution_ttl_seconds=0)
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
     def __repr__(self) -> str:
         state = f"Redis {self._settings.redis_target}" if self.enabled else "disabled"
@@ -142,18 +154,21 @@ class _RedisState:
     async def aclose(self) -> None:
         """Let go of the stores; the last object of an event loop to do so ends the child. Using it opens anew."""
         loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            return
-        self._loop = None
-        stores = _opened[loop][self._settings]
-        stores.users -= 1
-        if stores.users:
-            return
-        del _opened[loop][self._settings]
+        with _shared:
+            if loop not in self._loops:
+                return
+            self._loops.discard(loop)
+            stores = _opened[loop][self._settings]
+            stores.users -= 1
+            if stores.users:
+                return
+            del _opened[loop][self._settings]
         await stores.sessions.__aexit__()
-        if all(other.client is not stores.client for other in _opened[loop].values()):
+        with _shared:
+            if any(other.client is stores.client for other in _opened[loop].values()):
+                return
             _clients[loop].pop(replace(self._settings, key_prefix=""), None)
-            await stores.client.aclose()
+        await stores.client.aclose()
 
     async def _stores(self) -> _Opened:
         """The stores of the running event loop, opened by whoever needs them first.
@@ -165,20 +180,23 @@ class _RedisState:
         if not self.enabled:
             raise Disabled("Persistence is disabled.")
         loop = asyncio.get_running_loop()
-        for ended in [other for other in _opened if other.is_closed()]:
-            _opened.pop(ended, None)  # its children ended with it
-            _clients.pop(ended, None)
-        mine = _opened.setdefault(loop, {})
-        stores = mine.get(self._settings)
-        if stores is None:
-            clients = _clients.setdefault(loop, {})
-            connection = replace(self._settings, key_prefix="")
-            client = clients.setdefault(connection, clients.get(connection) or open_client(self._settings))
-            stores = mine[self._settings] = _Opened(*open_store(self._settings, client=client), client)
+        with _shared:
+            for ended in [other for other in _opened if other.is_closed()]:
+                _opened.pop(ended, None)  # its children ended with it
+                _clients.pop(ended, None)
+            mine = _opened.setdefault(loop, {})
+            stores = mine.get(self._settings)
+            is_new = stores is None
+            if stores is None:
+                clients = _clients.setdefault(loop, {})
+                connection = replace(self._settings, key_prefix="")
+                client = clients.setdefault(connection, clients.get(connection) or open_client(self._settings))
+                stores = mine[self._settings] = _Opened(*open_store(self._settings, client=client), client)
+            if loop not in self._loops:
+                self._loops.add(loop)
+                stores.users += 1
+        if is_new:
             await stores.sessions.__aenter__()
-        if self._loop is not loop:
-            self._loop = loop
-            stores.users += 1
         return stores
 
     def _failed(self, what: str, exc: FlywheelError, answer: _Answer) -> _Answer:
@@ -195,8 +213,9 @@ class _RedisState:
 class RedisSessionManager(_RedisState):
     """Keeps `UniversalSession`s.
 
-    A save replaces what is stored if this object loaded or saved the revision that is current. Otherwise, and at
-    its first save of an id, it adds what is new (DESIGN: append), so that nobody's turns are overwritten.
+    A save replaces what is stored if the session object that is saved was loaded or saved by this manager at the
+    revision that is current. Otherwise, and at the first save of an object, it adds what is new (DESIGN: append), so
+    that nobody's turns are overwritten.
 
     Args:
         enabled: `False` keeps nothing at all.
@@ -230,8 +249,8 @@ class RedisSessionManager(_RedisState):
             port=port,
             strict=strict,
         )
-        self._memory = Memory(at_once=True)
-        self._revisions: dict[str, int] = {}
+        self._known = KnownObjects()
+        self._alone: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
     async def save_session(self, session: UniversalSession, *, ttl_seconds: int | None = None) -> bool:
         """Keep a session; `True` once it is in Redis, or in this machine's journal on its way there.
@@ -246,28 +265,49 @@ class RedisSessionManager(_RedisState):
         """
         if not isinstance(session, UniversalSession):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"session must be a UniversalSession, not {type(session).__name__}")
-        _check_fields(session)
+        check_fields(session)
         try:
-            store = (await self._stores()).sessions
-            known = self._revisions.get(session.id)
-            result = await store.save(self._save(session, known, ttl_seconds), self._memory)
-            merged = known is None or result.reason == "conflict"
-            if known is not None and merged and result.deleted_revision is None:
-                result = await store.save(self._save(session, None, ttl_seconds), self._memory)
+            stores = await self._stores()
+            async with stores.turns.of(session.id), self._alone_with(session.id):
+                return await self._saved(stores.sessions, session, ttl_seconds)
         except FlywheelError as exc:
             if not isinstance(exc, DocumentError | Unavailable):
                 raise
             return self._failed("save_session", exc, answer=False)
+
+    async def _saved(self, store: SessionStore, session: UniversalSession, ttl_seconds: int | None) -> bool:
+        known = self._known.of(session)
+        revision = known.revision
+        result = await store.save(self._save(session, revision, ttl_seconds), known.memory)
+        merged = revision is None or result.reason == "conflict"
+        if revision is not None and merged and result.deleted_revision is None:
+            result = await store.save(self._save(session, None, ttl_seconds), known.memory)
         if not result.saved:
-            self._revisions.pop(session.id, None)
-            error = _error(result.reason, result.message)
-            if result.deleted_revision is not None:
-                error = DeletedMeanwhile(result.message, result.revision, result.deleted_revision)
-            return self._failed("save_session", error, answer=False)
-        self._revisions[session.id] = result.revision
+            known.revision = None
+            if result.deleted_revision is None:
+                raise _error(result.reason, result.message)
+            self._known.forget(session.id)
+            raise DeletedMeanwhile(result.message, result.revision, result.deleted_revision)
+        known.revision = result.revision
         if merged and result.revision > 1 and not await self._is_all(store, session):
-            del self._revisions[session.id]  # what others wrote is in it as well, so the next save merges again
+            known.revision = None  # what others wrote is in it as well, so the next save merges again
+        self._known.keep(session, known)
         return True
+
+    @contextlib.asynccontextmanager
+    async def _alone_with(self, session_id: str) -> AsyncGenerator[None]:
+        """Let no other event loop save the session with this manager meanwhile; what another process does is merged."""
+        with _shared:
+            lock = self._alone.setdefault(session_id, threading.Lock())
+        waited = 0
+        while not (alone := lock.acquire(blocking=False)) and waited < OTHER_LOOPS_SECONDS / OTHER_LOOPS_STEP_SECONDS:
+            waited += 1
+            await asyncio.sleep(OTHER_LOOPS_STEP_SECONDS)
+        try:
+            yield
+        finally:
+            if alone:
+                lock.release()
 
     async def _is_all(self, store: SessionStore, session: UniversalSession) -> bool:
         """Whether what is stored is this session and nothing else."""
@@ -277,13 +317,13 @@ class RedisSessionManager(_RedisState):
             return False
         if not isinstance(document, Document):
             return False
-        return _values(document.session) == _values(session) and (
+        return values_of(document.session) == values_of(session) and (
             (document.session.history, document.session.context) == (session.history, session.context)
         )
 
     async def load_session(self, session_id: str) -> UniversalSession | None:
         """The session; `None` if there is none or (unless strict) it cannot be told."""
-        _check_text(session_id, "session_id")
+        check_text(session_id, "session_id")
         try:
             document, _ = await (await self._stores()).sessions.load(session_id)
         except (DocumentError, Unavailable) as exc:
@@ -291,25 +331,31 @@ class RedisSessionManager(_RedisState):
         if not isinstance(document, Document):
             logger.info("load_session: absent")
             return None
-        self._revisions[session_id] = document.revision
-        self._memory.of(session_id).resumed(document.session.history)
+        known = self._known.new(session_id)
+        known.revision = document.revision
+        seen = known.memory.of(session_id)
+        seen.resumed(document.session.history)
+        seen.told, seen.newest = told(seen.told, document.operations), document.revision
+        self._known.keep(document.session, known)
         return document.session
 
     async def delete_session(self, session_id: str) -> bool:
         """Delete a session with its flow histories; `True` if there was one and it is gone now."""
-        _check_text(session_id, "session_id")
+        check_text(session_id, "session_id")
         try:
-            result = await (await self._stores()).sessions.delete(session_id, self._memory)
+            stores = await self._stores()
+            async with stores.turns.of(session_id), self._alone_with(session_id):
+                result = await stores.sessions.delete(session_id, Memory())
+                self._known.forget(session_id)
         except Unavailable as exc:
             return self._failed("delete_session", exc, answer=False)
-        self._revisions.pop(session_id, None)
         if not result.deleted and result.reason in ("unavailable", "damaged", "newer_schema"):
             return self._failed("delete_session", _error(result.reason, result.message), answer=False)
         return result.deleted
 
     async def list_sessions(self, pattern: str = "*") -> list[str]:
         """The ids of sessions that match a Redis glob, newest first."""
-        _check_text(pattern, "pattern")
+        check_text(pattern, "pattern")
         ids: list[str] = []
         cursor = ""
         try:
@@ -332,7 +378,7 @@ class RedisSessionManager(_RedisState):
             session_id=session.id,
             history=session.history,
             context=session.context,
-            values=_values(session),
+            values=values_of(session),
             ttl_seconds=ttl_seconds,
             default_ttl_seconds=self.ttl_seconds,
             mode="append" if known is None else "replace",
@@ -367,8 +413,8 @@ class RedisExecutionCache(_RedisState):
 
     async def cache_result(self, execution_id: str, result: dict[str, Any]) -> bool:
         """Keep the result of an execution."""
-        _check_text(execution_id, "execution_id")
-        _check_kind(result, dict, "result")
+        check_text(execution_id, "execution_id")
+        check_kind(result, dict, "result")
         try:
             store = (await self._stores()).executions
             kept = await store.cache_result(result, execution_id, ttl_seconds=self.ttl_seconds)
@@ -380,7 +426,7 @@ class RedisExecutionCache(_RedisState):
 
     async def get_result(self, execution_id: str) -> dict[str, Any] | None:
         """The result of an execution; `None` if there is none or (unless strict) it cannot be told."""
-        _check_text(execution_id, "execution_id")
+        check_text(execution_id, "execution_id")
         try:
             found = await (await self._stores()).executions.get_result(execution_id)
         except Unavailable as exc:
@@ -397,11 +443,11 @@ class RedisExecutionCache(_RedisState):
 
     async def cache_flow_history(self, session_id: str, flow_id: str, executions: list[dict[str, Any]]) -> bool:
         """Make these, oldest first, the executions of a flow in a session."""
-        _check_text(session_id, "session_id")
-        _check_text(flow_id, "flow_id")
-        _check_kind(executions, list, "executions")
+        check_text(session_id, "session_id")
+        check_text(flow_id, "flow_id")
+        check_kind(executions, list, "executions")
         for execution in executions:
-            _check_kind(execution, dict, "each execution")
+            check_kind(execution, dict, "each execution")
         try:
             store = (await self._stores()).executions
             await store.replace_flow_history(session_id, flow_id, executions, self.ttl_seconds)
@@ -411,8 +457,8 @@ class RedisExecutionCache(_RedisState):
 
     async def get_flow_history(self, session_id: str, flow_id: str) -> list[dict[str, Any]]:
         """The executions of a flow in a session, oldest first; `[]` if there are none or it cannot be told."""
-        _check_text(session_id, "session_id")
-        _check_text(flow_id, "flow_id")
+        check_text(session_id, "session_id")
+        check_text(flow_id, "flow_id")
         try:
             found = await (await self._stores()).executions.get_flow_history(session_id, flow_id)
         except Unavailable as exc:
@@ -420,52 +466,6 @@ class RedisExecutionCache(_RedisState):
         if not found.found and found.reason not in ("not_found", "expired", "deleted"):
             return self._failed("get_flow_history", _error(found.reason, found.message), answer=[])
         return found.executions
-
-
-_KINDS: dict[str, tuple[type, ...]] = {
-    "backend": (BackendType,),
-    "backend_session_id": (str,),
-    "status": (FlowStatus,),
-    "current_flow_id": (str, type(None)),
-    "context": (dict,),
-    "history": (list,),
-    "created_at": (datetime,),
-    "updated_at": (datetime,),
-    "expires_at": (datetime, type(None)),
-    "user_id": (str, type(None)),
-    "total_queries": (int,),
-    "successful_queries": (int,),
-    "total_response_time": (int, float),
-}
-
-
-def _check_fields(session: UniversalSession) -> None:
-    """Raise `TypeError` for a field that a later load could not give back."""
-    _check_text(session.id, "session.id")
-    for name, kinds in _KINDS.items():
-        value = getattr(session, name)
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            wanted = " or ".join(kind.__name__ for kind in kinds)
-            raise TypeError(f"session.{name} must be {wanted}, not {type(value).__name__}")
-    for turn in session.history:
-        _check_kind(turn, dict, "each turn of session.history")
-
-
-def _values(session: UniversalSession) -> JSONObject:
-    """The fields but `id`, `history` and `context`, as JSON."""
-    return {
-        "backend": session.backend.value,
-        "backend_session_id": session.backend_session_id,
-        "status": session.status.value,
-        "current_flow_id": session.current_flow_id,
-        "created_at": iso(session.created_at),
-        "updated_at": iso(session.updated_at),
-        "expires_at": iso(session.expires_at),
-        "user_id": session.user_id,
-        "total_queries": session.total_queries,
-        "successful_queries": session.successful_queries,
-        "total_response_time": session.total_response_time,
-    }
 
 
 _ERRORS: dict[str, type[FlywheelError]] = {
@@ -480,14 +480,3 @@ _ERRORS: dict[str, type[FlywheelError]] = {
 def _error(reason: str | None, message: str) -> FlywheelError:
     """The exception that an answer of the store stands for."""
     return _ERRORS.get(reason or "", Unavailable)(message or f"The store answered {reason}.")
-
-
-def _check_text(value: object, name: str) -> None:
-    _check_kind(value, str, name)
-    if not value:
-        raise ValueError(f"{name} must not be empty")
-
-
-def _check_kind(value: object, kind: type, name: str) -> None:
-    if not isinstance(value, kind):
-        raise TypeError(f"{name} must be a {kind.__name__}, not {type(value).__name__}")

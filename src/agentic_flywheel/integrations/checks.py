@@ -1,0 +1,65 @@
+"""What a Python caller's arguments must be, and a session's fields as JSON."""
+
+from datetime import datetime
+
+from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
+from agentic_flywheel.codec import iso
+from agentic_flywheel.jsontext import JSONObject
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "backend": (BackendType,),
+    "backend_session_id": (str,),
+    "status": (FlowStatus,),
+    "current_flow_id": (str, type(None)),
+    "context": (dict,),
+    "history": (list,),
+    "created_at": (datetime,),
+    "updated_at": (datetime,),
+    "expires_at": (datetime, type(None)),
+    "user_id": (str, type(None)),
+    "total_queries": (int,),
+    "successful_queries": (int,),
+    "total_response_time": (int, float),
+}
+
+
+def check_fields(session: UniversalSession) -> None:
+    """Raise `TypeError` for a field that a later load could not give back."""
+    check_text(session.id, "session.id")
+    for name, kinds in _KINDS.items():
+        value = getattr(session, name)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            raise TypeError(f"session.{name} must be {wanted}, not {type(value).__name__}")
+    for turn in session.history:
+        check_kind(turn, dict, "each turn of session.history")
+
+
+def values_of(session: UniversalSession) -> JSONObject:
+    """The fields but `id`, `history` and `context`, as JSON."""
+    return {
+        "backend": session.backend.value,
+        "backend_session_id": session.backend_session_id,
+        "status": session.status.value,
+        "current_flow_id": session.current_flow_id,
+        "created_at": iso(session.created_at),
+        "updated_at": iso(session.updated_at),
+        "expires_at": iso(session.expires_at),
+        "user_id": session.user_id,
+        "total_queries": session.total_queries,
+        "successful_queries": session.successful_queries,
+        "total_response_time": session.total_response_time,
+    }
+
+
+def check_text(value: object, name: str) -> None:
+    """Raise `TypeError` for what is no text, `ValueError` for an empty one."""
+    check_kind(value, str, name)
+    if not value:
+        raise ValueError(f"{name} must not be empty")
+
+
+def check_kind(value: object, kind: type, name: str) -> None:
+    """Raise `TypeError` for what is not of that kind."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}, not {type(value).__name__}")
