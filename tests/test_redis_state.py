@@ -99,7 +99,7 @@ class Store:
             self.lists[index][member] = [score, note]
         return {}
 
-    def coaia_recent(self, index, documents, limit=100, before=None, words=()):
+    def coaia_recent(self, index, documents, limit=100, before=None, **_):
         rows = [[m, s, n] for m, (s, n) in self.lists.get(index, {}).items() if documents + m in self.texts]
         rows.sort(key=lambda row: (row[1], row[0]), reverse=True)
         rows = [row for row in rows if before is None or (row[1], row[0]) < (before[0], before[1])]

@@ -225,7 +225,8 @@ async def test_a_frozen_redis_holds_up_nobody_and_loses_nothing(
     async with RedisSessionManager() as manager:
         mine = session("a")
         wait = asyncio.get_running_loop().time
-        await manager.save_session(mine)
+        await manager.save_session(mine)  # to the journal, where the child takes longer than the bound to start
+        await eventually(lambda: own_redis.get(own_redis.session_key("s")), within=20, what="the save to be in Redis")
         own_redis.freeze()
         mine.history += turns("b")
         began = wait()
