@@ -109,6 +109,9 @@ class CacheResult(KeptResult):
     execution_id: str
     stored_in: StoredIn
     expires_at: str | None
+    dropped: int | None = Field(
+        default=None, description="The oldest executions that had to leave the flow's history for room."
+    )
     reason: Reason | None = None
 
 
@@ -125,6 +128,7 @@ class FlowHistoryResult(Result):
 
     found: bool
     executions: list[JSONObject]
+    dropped: int | None = Field(default=None, description="Older executions that have left the history for room.")
     reason: Reason | None = None
 
 

@@ -4,10 +4,13 @@ Storage that is down is an answer here, never an exception. Wrong arguments rais
 """
 
 import asyncio
+import contextlib
 import difflib
+import logging
 import os
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -32,13 +35,16 @@ from agentic_flywheel.errors import (
 from agentic_flywheel.executions import ExecutionStore
 from agentic_flywheel.finding import find
 from agentic_flywheel.growth import RECALL
-from agentic_flywheel.journal import Journal
+from agentic_flywheel.journal import NoJournal
 from agentic_flywheel.jsontext import JSONObject, is_larger
-from agentic_flywheel.keys import Keys, check_id
-from agentic_flywheel.keyvalue import Entry
-from agentic_flywheel.listing import Wanted, read_cursor, write_cursor
-from agentic_flywheel.local import NoJournal, in_thread
-from agentic_flywheel.merge import Memory
+from agentic_flywheel.keylocks import KeyLocks
+from agentic_flywheel.keys import Keys, check_id, other_spellings
+from agentic_flywheel.listing import UNFINISHED, Row, Wanted, living_rows, read_cursor, write_cursor
+from agentic_flywheel.local import in_thread
+from agentic_flywheel.merge import Memory, Seen
+from agentic_flywheel.opening import open_journal
+from agentic_flywheel.operations import holds, told
+from agentic_flywheel.pages import place_of
 from agentic_flywheel.places import Found, Places
 from agentic_flywheel.request import Save, check_one_of
 from agentic_flywheel.results import DeleteResult, ListResult, ResumeResult, SaveResult, reason_of
@@ -47,17 +53,22 @@ from agentic_flywheel.saving import Renewal, SessionChange, life, retry_id
 from agentic_flywheel.settings import Settings
 from agentic_flywheel.window import window
 
+logger = logging.getLogger(__name__)
+
 MAX_PAGE = 1000
 """The most sessions that one list shows."""
 
-READ_AHEAD = 200
-"""Entries read at once while a filtered list fills its page."""
+NEAR = 200
+"""Sessions whose ids may be meant by one that is not found."""
 
 EXPIRED_AMONG = 5
 """Entries read beyond a page, since some may have expired."""
 
 RENEWED_WITHIN_SECONDS = 1
 """A session resumed again within this time is not renewed again."""
+
+LARGE, RENEWED_AFTER = 64 * 1024, 0.1
+"""A session of so many characters is renewed only after this part of its life: renewing writes it anew."""
 
 BY_THE_CLOCK = timedelta(hours=1)
 """What expired no longer ago did so by a clock that is right, or wrong by so little."""
@@ -91,6 +102,7 @@ class SessionStore:
         self._user = user
         self._clock = clock
         self._rests: set[asyncio.Task[None]] = set()
+        self._callers = KeyLocks()
         self._began, self._began_monotonic = clock(), time.monotonic()
 
     async def __aenter__(self) -> "SessionStore":
@@ -104,61 +116,35 @@ class SessionStore:
         """Merge a save into its session, or begin one."""
         session_id = check_id(save.session_id, "session_id") if save.session_id else f"session_{uuid4().hex}"
         save.check()
-        repeatable = (session_id, save.mode, save.expected_revision, save.history, save.context, save.title,
-                      save.summary, save.tags, save.values, save.ttl_seconds)  # fmt: skip
-        seen = memory.of(session_id)
-        async with seen.lock:
-            change = SessionChange(
-                key=self._keys.session(session_id),
-                retry="" if save.expected_revision is None else retry_id(*repeatable),
-                based_on=max(seen.revision, save.expected_revision or 0),
-                revisions=self._keys.revisions(session_id),
-                kept_revisions=self._kept_revisions,
-                note=save.note,
-                extra=save.extra,
-                session_id=session_id,
-                index=self._keys.index,
-                mode=save.mode,
-                turns=save.history,
-                context=save.context,
-                values=save.values,
-                title=save.title,
-                summary=save.summary,
-                tags=save.tags,
-                ttl_seconds=save.ttl_seconds,
-                default_ttl_seconds=(
-                    self._session_ttl_seconds if save.default_ttl_seconds is None else save.default_ttl_seconds
-                ),
-                session_only=save.session_only,
-                default_user=self._user,
-                max_bytes=self._max_bytes,
-                expected_revision=save.expected_revision,
-                views=seen.views,
-            )
-            try:
-                placed = await self.places.write(change)
-            except DeletedMeanwhile as exc:
-                memory.forget(session_id)  # it is told now, and what it saves next begins the session anew
-                answer = _not_saved(session_id, exc)
-                answer.deleted_revision = exc.buried
-                if exc.kept:
-                    answer.message += (
-                        " What it would have come to is kept on this machine: resume_session(session_id="
-                        f"{session_id!r}, revision={exc.buried}) shows it. Save again to begin the session anew."
-                    )
-                return answer
-            except DocumentError as exc:
-                return _not_saved(session_id, exc)
-            except Unavailable as exc:
-                return _not_saved(session_id, exc)
-            saved = placed.answer
-            afresh = save.mode == "replace" or saved.turns == saved.added
-            exactly = save.expected_revision is not None
-            seen.saved(save.history or [], saved.history, afresh=afresh, exactly=exactly)
-            self._later(seen.look_closer())
-            provisional = placed.stored_in == "journal" and self.places.stash is not None
-            if not provisional:
-                seen.revision = saved.revision
+        async with self._one_at_a_time(memory, session_id):
+            with memory.used(session_id) as seen:
+                return await self._save(session_id, save, seen, memory)
+
+    async def _save(self, session_id: str, save: Save, seen: Seen, memory: Memory) -> SaveResult:
+        try:
+            placed = await self.places.write(self._change(session_id, save, seen))
+        except DeletedMeanwhile as exc:
+            memory.forget(session_id)  # it is told now, and what it saves next begins the session anew
+            answer = _not_saved(session_id, exc)
+            answer.deleted_revision = exc.buried
+            if exc.kept:
+                answer.message += (
+                    " What it would have come to is kept on this machine: resume_session(session_id="
+                    f"{session_id!r}, revision={exc.buried}) shows it. Save again to begin the session anew."
+                )
+            return answer
+        except (DocumentError, Unavailable) as exc:
+            return _not_saved(session_id, exc)
+        saved = placed.answer
+        there = holds(saved.operations, seen.told)
+        afresh = save.mode == "replace" or (saved.turns == saved.added and there)
+        exactly = save.expected_revision is not None
+        seen.saved(save.history or [], saved.history, afresh=afresh, exactly=exactly)
+        seen.told, seen.newest = told(() if afresh else seen.told, saved.operations), saved.revision
+        self._later(seen.look_closer())
+        provisional = placed.stored_in == "journal" and self.places.stash is not None
+        if not provisional:
+            seen.revision = saved.revision
         return SaveResult(
             saved=True,
             session_id=session_id,
@@ -169,6 +155,44 @@ class SessionStore:
             stored_in=placed.stored_in,
             expires_at=iso(saved.kept_until),
         )
+
+    def _change(self, session_id: str, save: Save, seen: Seen) -> SessionChange:
+        """The save, by a caller that has seen so much of the session."""
+        repeatable = (session_id, save.mode, save.expected_revision, save.history, save.context, save.title,
+                      save.summary, save.tags, save.values, save.ttl_seconds)  # fmt: skip
+        default_ttl = self._session_ttl_seconds if save.default_ttl_seconds is None else save.default_ttl_seconds
+        return SessionChange(
+            key=self._keys.session(session_id),
+            retry="" if save.expected_revision is None else retry_id(*repeatable),
+            based_on=max(seen.revision, save.expected_revision or 0),
+            revisions=self._keys.revisions(session_id),
+            kept_revisions=self._kept_revisions,
+            note=save.note,
+            extra=save.extra,
+            session_id=session_id,
+            index=self._keys.index,
+            mode=save.mode,
+            turns=save.history,
+            context=save.context,
+            values=save.values,
+            title=save.title,
+            summary=save.summary,
+            tags=save.tags,
+            ttl_seconds=save.ttl_seconds,
+            default_ttl_seconds=default_ttl,
+            session_only=save.session_only,
+            default_user=self._user,
+            max_bytes=self._max_bytes,
+            expected_revision=save.expected_revision,
+            views=seen.views,
+            cut=tuple(seen.cut.items()),
+            told=seen.told,
+            expects=seen.told[-1] if seen.told and save.expected_revision == seen.newest else "",
+        )
+
+    def _one_at_a_time(self, memory: Memory, session_id: str) -> AbstractAsyncContextManager[object]:
+        """A caller's saves of a session are merged one after the other; each sees what the one before made of it."""
+        return self._callers.of(f"{id(memory)} {session_id}")
 
     async def resume(
         self,
@@ -254,30 +278,34 @@ class SessionStore:
                 return ListResult(sessions=[], scope="this machine", message=str(exc))
             return await find(self.places, self._keys, wanted, self._clock(), limit, cursor, bound)
         before = read_cursor(cursor) if cursor else None
-        rows: list[tuple[Entry, JSONObject]] = []
-        at_once = limit + EXPIRED_AMONG if wanted.everything else max(READ_AHEAD, limit + 1)
+        bound = await self.places.bound_once_ready(bound)
+        rows: list[Row] = []
         while True:
             try:
-                page = await self.places.recent(self._keys.index, before, at_once, bound)
+                page = await self.places.recent(self._keys.index, before, limit + EXPIRED_AMONG, bound, wanted.filter)
             except Unavailable as exc:
-                return ListResult(sessions=[row for _, row in rows], scope="this machine", message=str(exc))
-            rows += wanted.rows(page.entries, self._clock())
-            if len(rows) > limit or page.older is None:
-                break
+                return ListResult(sessions=[row.shown for row in rows], scope="this machine", message=str(exc))
+            rows += await living_rows(self.places, wanted, page.entries, self._clock(), bound)
             before = page.older
+            if len(rows) > limit or before is None or not self.places.has_time(bound):
+                break
         scope = "shared" if page.shared else "this machine"
-        result = ListResult(sessions=[row for _, row in rows[:limit]], scope=scope, message=page.why)
+        result = ListResult(sessions=[row.shown for row in rows[:limit]], scope=scope, message=page.why)
         if len(rows) > limit:
-            result.next_cursor = write_cursor(rows[limit - 1][0])
+            result.next_cursor = write_cursor(place_of(rows[limit - 1].entry))
+        elif before:
+            result.next_cursor = write_cursor(before)
+            result.message = f"{UNFINISHED} {page.why}".rstrip()
         return result
 
     async def rows_of(self, session_ids: Collection[str]) -> list[JSONObject]:
         """The listing rows of these sessions, whoever they are of; none while they cannot be known."""
+        bound = self.places.bound()
         try:
-            entries = await self.places.entries(self._keys.index, [*session_ids], self.places.bound())
+            entries = await self.places.entries(self._keys.index, [*session_ids], bound)
         except Unavailable:
             return []
-        return [row for _, row in Wanted().rows(entries, self._clock())]
+        return [row.shown for row in await living_rows(self.places, Wanted(), entries, self._clock(), bound)]
 
     async def delete(self, session_id: str, memory: Memory) -> DeleteResult:
         """Take a session away, with its flow histories."""
@@ -290,22 +318,36 @@ class SessionStore:
             revisions=revisions,
             histories=self._keys.histories(session_id),
         )
-        async with memory.of(session_id).lock:
+        async with self._one_at_a_time(memory, session_id):
             memory.forget(session_id)
             bound = self.places.bound()
             try:
                 placed = await self.places.write(deletion, bound)
-                histories = 0
-                for key in await self.places.keys(self._keys.histories(session_id), bound):
-                    histories += (await self.places.write(Deletion(key=key, member=""), bound)).answer.deleted
-                await self.places.forget(revisions)
             except (DocumentError, Unavailable) as exc:
                 return DeleteResult(deleted=False, reason=reason_of(exc), message=str(exc))
+            histories, left = await self._delete_histories(session_id, bound)
+            await self.places.forget(revisions)
         deleted = placed.answer
         if deleted.deleted or histories:
-            return DeleteResult(deleted=True)
+            return DeleteResult(deleted=True, message=left)
+        if left:
+            return DeleteResult(deleted=False, reason="unavailable", message=left)
         unasked = deleted.reason == "not_found" and placed.stored_in == "journal" and self.places.stash is not None
         return DeleteResult(deleted=False, reason="unavailable" if unasked else deleted.reason)
+
+    async def _delete_histories(self, session_id: str, bound: float) -> tuple[int, str]:
+        """How many flow histories went, and what to say of those that did not."""
+        gone, left = 0, 0
+        for key in await self.places.keys(self._keys.histories(session_id), bound):
+            try:
+                gone += (await self.places.write(Deletion(key=key, member=""), bound)).answer.deleted
+            except (DocumentError, Unavailable) as exc:
+                logger.warning("A flow history was not deleted: %s", exc)
+                left += 1
+        if not left:
+            return gone, ""
+        count = "a flow history" if left == 1 else f"{left} flow histories"
+        return gone, f"{count} of it could not be deleted now; delete it again for the rest."
 
     async def put(self, document: Document) -> Arrived:
         """Put a whole document where there is nothing; else what is there stays, and is named.
@@ -375,9 +417,10 @@ class SessionStore:
     async def _not_found(
         self, session_id: str, user_id: str, tombstone: Tombstone | None, bound: float
     ) -> ResumeResult:
-        page = await self.list_sessions(Wanted(user_id=user_id), limit=READ_AHEAD, bound=bound)
+        page = await self.list_sessions(Wanted(user_id=user_id), limit=NEAR, bound=bound)
         ids = [row["id"] for row in page.sessions]
-        near = difflib.get_close_matches(session_id, ids, SUGGESTIONS)
+        near = await self._spelt_otherwise(session_id, ids, bound)
+        near += [i for i in difflib.get_close_matches(session_id, ids, SUGGESTIONS) if i not in near]
         near += [i for i in ids if i not in near and session_id.casefold() in i.casefold()]
         result = ResumeResult(found=False, reason=tombstone.because if tombstone else "not_found")
         result.suggestions = near[:SUGGESTIONS]
@@ -385,10 +428,21 @@ class SessionStore:
             result.message = f"there is none with this id; it may have been in a damaged journal ({damaged[-1]})."
         return result
 
-    def _renew(self, document: Document) -> None:
-        """Start the session's clock again, behind the answer's back."""
+    async def _spelt_otherwise(self, session_id: str, ids: Sequence[str], bound: float) -> list[str]:
+        """The sessions whose ids look the same, among `ids` or not."""
+        same = {session_id, *other_spellings(session_id)}
+        found = [i for i in ids if not same.isdisjoint({i, *other_spellings(i)})]
+        for other in other_spellings(session_id):
+            with contextlib.suppress(DocumentError, Unavailable):
+                if other not in found and isinstance((await self.load(other, bound))[0], Document):
+                    found.append(other)
+        return found
+
+    def _renew(self, document: Document, size: int) -> None:
+        """Start the clock of a session of that `size` again, behind the answer's back."""
         ttl, until = life(document), document.kept_until
-        if ttl and until and until - self._clock() < timedelta(seconds=ttl - RENEWED_WITHIN_SECONDS):
+        pause = (ttl or 0) * RENEWED_AFTER if size >= LARGE else RENEWED_WITHIN_SECONDS
+        if ttl and until and until - self._clock() <= timedelta(seconds=ttl - pause):
             key = self._keys.session(document.session.id)
             session_id = document.session.id
             renewal = Renewal(
@@ -406,15 +460,16 @@ class SessionStore:
         self, memory: Memory, document: Document, found: Found, max_tokens: int, before_turn: int | None
     ) -> ResumeResult:
         result = self._window(document, found, max_tokens, before_turn)
-        history = document.session.history
+        history, cut = document.session.history, None
         if result.cut_turn is not None and result.session:  # as it was shown it may be sent again
-            history = [*history[: result.cut_turn], result.session["history"][0], *history[result.cut_turn + 1 :]]
+            cut = (result.session["history"][0], history[result.cut_turn])
         seen = memory.of(document.session.id)
-        seen.resumed(history)
+        seen.resumed(history, cut)
+        seen.told, seen.newest = told(seen.told, document.operations), document.revision
         self._later(seen.look_closer())
         if found.source == "redis" or self.places.stash is None:
             seen.revision = document.revision
-        self._renew(document)
+        self._renew(document, len(found.text or ""))
         return result
 
     def _window(self, document: Document, found: Found, max_tokens: int, before_turn: int | None) -> ResumeResult:
@@ -469,12 +524,6 @@ def open_store(
         places, keys, ttl_seconds=settings.execution_ttl_seconds, max_bytes=settings.max_session_bytes, clock=clock
     )
     return sessions, executions
-
-
-def open_journal(settings: Settings, clock: Callable[[], datetime] | None = None) -> Journal:
-    """The journal that the settings describe."""
-    place = settings.redis_place if settings.redis_enabled else ""
-    return Journal(settings.data_dir, clock or _utc_now, place, settings.replica_bytes)
 
 
 def open_client(settings: Settings) -> CoaiaClient:

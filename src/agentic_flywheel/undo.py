@@ -8,6 +8,7 @@ from agentic_flywheel.places import Found
 from agentic_flywheel.request import Save
 from agentic_flywheel.results import ForkResult, RestoreResult, RevisionsResult, reason_of
 from agentic_flywheel.revisions import listed, values_of
+from agentic_flywheel.saving import life
 from agentic_flywheel.store import SessionStore
 
 
@@ -67,8 +68,7 @@ class Undo:
                 session_id=new_session_id,
                 expected_revision=0,
                 note=f"forked from {session_id} at revision {found.revision}",
-                extra={"forked_from": origin},
-                **_as_it_was(found),
+                **_as_it_was(found, forked_from=origin),
             ),
             memory,
         )
@@ -109,8 +109,8 @@ class Undo:
         return "not_found", f"Revision {revision} of session {session_id!r} is not kept; see list_revisions."
 
 
-def _as_it_was(document: Document) -> JSONObject:
-    """What a save must say to make a session what this document is."""
+def _as_it_was(document: Document, **more: JSONObject) -> JSONObject:
+    """What a save must say to make a session what this document is, and `more` fields."""
     session = document.session
     return {
         "history": session.history,
@@ -119,4 +119,6 @@ def _as_it_was(document: Document) -> JSONObject:
         "summary": document.summary,
         "tags": list(document.tags),
         "values": values_of(document),
+        "ttl_seconds": life(document),
+        "extra": document.extra | more,
     }

@@ -9,12 +9,17 @@ from pathlib import Path
 import pytest
 
 from agentic_flywheel.codec import iso
+from agentic_flywheel.executions import ExecutionStore
+from agentic_flywheel.keys import Keys
 from agentic_flywheel.listing import Wanted
 from agentic_flywheel.merge import Memory
+from agentic_flywheel.places import Places
 from agentic_flywheel.settings import Settings
-from agentic_flywheel.store import Save, SessionStore, open_store
+from agentic_flywheel.store import LARGE, Save, SessionStore, open_store
+from agentic_flywheel.undo import Undo
 
 from ..support.conversations import turns, words
+from ..support.shelf import Shelf
 from ..support.waiting import eventually
 from .conftest import Clock
 
@@ -87,7 +92,7 @@ async def test_what_expired_is_purged_within_a_day(opened: OpenStore, tmp_path: 
 
     async with opened() as store:
         await store.list_sessions(Wanted())
-        await eventually(lambda: keys("hidden_since NOT NULL") == ["brief"], within=3, what="the purge to notice")
+        await eventually(lambda: keys("expired_seen_at NOT NULL") == ["brief"], within=3, what="the purge to notice")
     clock.move(hours=1)
     async with opened() as store:
         await store.save(Save("other", turns("a")), Memory())
@@ -113,3 +118,70 @@ async def test_a_session_lives_as_long_after_a_resume_as_after_a_save(opened: Op
             await eventually(renewed, within=3, what="the renewal")
         clock.move(seconds=100)
         assert (await store.resume(Memory(), "s")).reason == "expired"
+
+
+async def test_a_large_session_that_is_resumed_again_and_again_is_not_written_anew_each_time(
+    opened: OpenStore, clock: Clock
+):
+    async with opened() as store:
+        saved = await store.save(Save("s", turns("a" * LARGE), ttl_seconds=1000), Memory())
+
+        async def ends_after_a_resume() -> str:
+            assert (await store.resume(Memory(), "s")).found
+            await eventually(lambda: not store._rests, within=3, what="what is done behind the answer's back")
+            (row,) = (await store.list_sessions(Wanted())).sessions
+            return row["expires_at"]
+
+        for _ in range(9):
+            clock.move(seconds=11)
+            assert await ends_after_a_resume() == saved.expires_at
+        clock.move(seconds=1)
+        assert await ends_after_a_resume() == iso(clock() + timedelta(seconds=1000))
+
+
+async def test_a_session_is_deleted_though_a_flow_history_of_it_could_not_be(clock: Clock):
+    shelf, keys = Shelf(), Keys("p")
+    places = Places(shelf, None, keys, clock)
+    store = SessionStore(places, keys, session_ttl_seconds=0, max_bytes=10**6, revisions=10, user="", clock=clock)
+    executions = ExecutionStore(places, keys, ttl_seconds=0, max_bytes=10**6, clock=clock)
+    await store.save(Save("s", turns("a")), Memory())
+    for flow in ("f", "g"):
+        await executions.cache_result({}, session_id="s", flow_id=flow)
+    shelf.refused = keys.history("s", "f")
+    deleted = await store.delete("s", Memory())
+    assert (deleted.deleted, deleted.reason) == (True, None)
+    assert "a flow history" in deleted.message
+    assert (await store.resume(Memory(), "s")).reason == "deleted"
+    again = await store.delete("s", Memory())
+    assert (again.deleted, again.reason) == (False, "unavailable")
+    shelf.refused = ""
+    rest = await store.delete("s", Memory())
+    assert (rest.deleted, rest.message) == (True, "")
+    assert shelf.keys(keys.histories("s")) == []
+    assert (await store.delete("s", Memory())).reason == "deleted"
+
+
+async def test_a_branch_and_a_restored_session_are_what_they_were(opened: OpenStore, clock: Clock):
+    async with opened() as store:
+        undo = Undo(store)
+        first = await store.save(Save("s", turns("a"), ttl_seconds=0, extra={"x-theirs": [1]}), Memory())
+        await store.save(Save("s", turns("b"), mode="replace", ttl_seconds=60), Memory())
+        assert (await undo.fork(Memory(), "s", first.revision, "branch")).forked
+        assert (await undo.restore(Memory(), "s", first.revision)).restored
+        clock.move(days=4000)
+        for session_id, more in (("s", {}), ("branch", {"forked_from": {"session_id": "s", "revision": 1}})):
+            found = await store.resume(Memory(), session_id)
+            assert found.session, session_id
+            assert (words(found.session["history"]), found.session["ttl_seconds"]) == (["a"], 0)
+            assert {name: found.session.get(name) for name in ("x-theirs", *more)} == {"x-theirs": [1], **more}
+
+
+async def test_an_id_that_looks_the_same_is_suggested_however_long_ago_it_was_saved(
+    opened: OpenStore, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("agentic_flywheel.store.NEAR", 2)
+    async with opened() as store:
+        await store.save(Save("cafe\u0301", turns("a")), Memory())
+        for name in "xyz":
+            await store.save(Save(name, turns("a")), Memory())
+        assert (await store.resume(Memory(), "caf\u00e9")).suggestions == ["cafe\u0301"]

@@ -109,11 +109,12 @@ def build_server(settings: Settings) -> tuple[FlywheelServer, SessionStore]:
     async def lifespan(_: MCPServer[SessionStore]) -> AsyncGenerator[SessionStore]:
         async with sessions:
             watching = asyncio.create_task(news.watch(), name="news")
+            preparing = asyncio.create_task(asyncio.to_thread(tools.prepare), name="preparing")
             try:
                 yield sessions
             finally:
                 watching.cancel()
-                await asyncio.wait({watching})
+                await asyncio.wait({watching, preparing})
 
     server = FlywheelServer(
         name="agentic-flywheel-state",

@@ -118,7 +118,7 @@ class News:
             before = next(iter(self._last.values()))
             return {member for member in now.keys() & before if now[member] != before[member]}
         listed = [str(row.get("updated_at")) for row in page.sessions]
-        oldest = min(listed, default="") if len(listed) == LISTED else ""
+        oldest = min(listed, default="") if page.next_cursor or len(listed) == LISTED else ""
         gone = {each for each, saved_at in before.items() if saved_at > oldest or each in wanted} - now.keys()
         return gone | {member for member, saved_at in now.items() if before.get(member) != saved_at}
 

@@ -49,7 +49,10 @@ class Sentences:
         """After keeping an execution."""
         if not result.cached:
             return f"Not kept: {result.message or _why(result.reason) + '.'}"
-        return f"Kept {result.execution_id!r}{self._where(result.stored_in)} {result.message}".rstrip()
+        full = ""
+        if result.dropped:
+            full = f" The flow's history is full: its {_oldest(result.dropped)} had to leave it."
+        return f"Kept {result.execution_id!r}{self._where(result.stored_in)}{full} {result.message}".rstrip()
 
     def resumed(self, result: ResumeResult) -> str:
         """After a resume."""
@@ -66,6 +69,8 @@ class Sentences:
             text += f"; too large for the budget: {', '.join(result.left_out_fields)}"
         if result.stale:
             text += "; Redis could not be asked, this is this machine's copy"
+        elif result.source == "journal" and self._places.stash and not self._places.stash.mirror:
+            text += "; Redis does not have it, it is on this machine only"
         return text + "."
 
     def listed(self, result: ListResult) -> str:
@@ -74,6 +79,8 @@ class Sentences:
         stash = self._places.stash
         if stash and result.scope == "this machine":
             text += " of this machine only" + ("" if stash.mirror else ": Redis could not be asked")
+        elif here := sum(row.get("scope") == "this machine" for row in result.sessions):
+            text += f", {here} of them on this machine only, not in Redis"
         if soon := sum(bool(row.get("expires_soon")) for row in result.sessions):
             text += f", {soon} of them expire{'s' if soon == 1 else ''} within a day unless resumed or saved"
         text += "; more with cursor." if result.next_cursor else "."
@@ -81,7 +88,9 @@ class Sentences:
 
     def deleted(self, result: DeleteResult) -> str:
         """After a deletion."""
-        return "Deleted." if result.deleted else f"Nothing deleted: {_because(result.reason, result.message)}"
+        if result.deleted:
+            return f"Deleted, but {result.message}" if result.message else "Deleted."
+        return f"Nothing deleted: {_because(result.reason, result.message)}"
 
     def revisions(self, result: RevisionsResult) -> str:
         """After listing revisions."""
@@ -111,7 +120,11 @@ class Sentences:
         """After reading a flow's history."""
         if not result.found:
             return f"No executions: {_because(result.reason, result.message)}"
-        return f"{len(result.executions)} execution{'' if len(result.executions) == 1 else 's'}, oldest first."
+        text = f"{len(result.executions)} execution{'' if len(result.executions) == 1 else 's'}, oldest first."
+        if result.dropped:
+            left = "1 older one has" if result.dropped == 1 else f"{result.dropped:,} older ones have"
+            text += f" {left} left the history for room."
+        return text
 
     def _where(self, stored_in: str) -> str:
         text = " in Redis" if stored_in == "redis" else " in the journal"
@@ -120,8 +133,12 @@ class Sentences:
         if self._place_named:
             return text + "."
         self._place_named = True
-        place = self._settings.redis_target if stored_in == "redis" else self._places.journal.state().path
+        place = self._settings.redis_target if stored_in == "redis" else self._places.journal.path
         return f"{text} ({place})."
+
+
+def _oldest(count: int) -> str:
+    return "oldest execution" if count == 1 else f"{count:,} oldest executions"
 
 
 def _because(reason: Reason | None, message: str) -> str:

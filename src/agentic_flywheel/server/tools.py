@@ -74,6 +74,10 @@ class Tools:
         self._say = Sentences(sessions.places, settings)
         self._credentials = Credentials(settings.secrets)
 
+    def prepare(self) -> None:
+        """Do what the first save would wait for; it blocks."""
+        self._credentials.prepare()
+
     async def save_session(
         self,
         session_id: Annotated[Text, Field(description="Id from an earlier save; absent: a new session")] = "",
