@@ -1,21 +1,30 @@
 """What a person runs when it does not work: one line for each thing that must, with what to do about it."""
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from agentic_flywheel.errors import Unavailable
+from agentic_flywheel.executions import ExecutionStore
+from agentic_flywheel.hints import hint
 from agentic_flywheel.jsontext import JSONObject
-from agentic_flywheel.results import StatusResult
+from agentic_flywheel.keys import Keys
+from agentic_flywheel.local import Waiting, in_thread
+from agentic_flywheel.places import Places
+from agentic_flywheel.results import CacheResult, StatusResult
 from agentic_flywheel.settings import Settings, without_password
-from agentic_flywheel.status import persistence_status
+from agentic_flywheel.status import persistence_status, waits
 from agentic_flywheel.store import open_store
+from agentic_flywheel.terminal import shown
 
 START_SECONDS = 15.0
 """How long the child may take to start before it counts as broken."""
@@ -23,9 +32,30 @@ START_SECONDS = 15.0
 SAVES = 5
 """Round trips whose median is shown."""
 
+LIFE_SECONDS = 60
+"""How long what the doctor saves is kept where it may not be deleted."""
+
+NAMED_SECONDS = 5.0
+"""How long the doctor waits until it is known why Redis did not take its save."""
+
+ASKED_AGAIN_SECONDS = 0.2
+"""From one look at that to the next."""
+
+REPLICA = "slave"
+"""What INFO calls the role of a replica."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """How the saves went: each round trip in seconds, where the last one is kept, and the message with it."""
+
+    seconds: list[float]
+    stored_in: str
+    message: str
+
 
 def doctor(settings: Settings) -> int:
-    """Print the findings; 0 if saves are kept somewhere, else 1."""
+    """Print the findings; 0 if saves are kept where they belong, else 1."""
     _say("·", "Redis", f"{settings.redis_target}{'' if settings.redis_enabled else ' (REDIS_ENABLED=false: not used)'}")
     for name in settings.overridden:
         _say("!", name, "is set but overridden by REDIS_URL, which wins whole. Unset one of them.")
@@ -34,59 +64,120 @@ def doctor(settings: Settings) -> int:
     _say("·", "Sessions live", f"{life} after their last save or resume (REDIS_TTL_SECONDS)")
     for place, url in _found_elsewhere(os.environ, Path.home()):
         _say("!", place, f"names a Redis, but is never read. To use it set REDIS_URL={url}")
-    status, milliseconds, stored_in = asyncio.run(_examine(settings))
-    return _report(settings, status, milliseconds, stored_in)
-
-
-async def _examine(settings: Settings) -> tuple[StatusResult, float, str]:
-    """Start everything as the server would, save a little, and ask how it went."""
-    sessions, executions = open_store(settings)
-    async with sessions:
-        if sessions.places.stash:
-            await sessions.places.wait_for_child(START_SECONDS)
-        status = await persistence_status(sessions.places, settings)  # first: what is saved here is not anybody's
-        times: list[float] = []
-        stored_in = "none"
-        execution_id = f"doctor_{uuid4().hex[:8]}"
-        for _ in range(SAVES):
-            began = time.perf_counter()
-            kept = await executions.cache_result({"from": "doctor"}, execution_id, ttl_seconds=60)
-            times.append(time.perf_counter() - began)
-            stored_in = kept.stored_in
-        return status, sorted(times)[SAVES // 2] * 1000, stored_in
-
-
-def _report(settings: Settings, status: StatusResult, milliseconds: float, stored_in: str) -> int:
-    child, redis, journal = status.child, status.redis, status.journal
+    status, tried = asyncio.run(_examine(settings))
     if settings.redis_enabled:
-        if child["state"] == "ready":
-            _say("✓", "Child", f"runs, with {', '.join(child['verbs'][:12])}")
-        else:
-            _say("✗", "Child", f"{child['state']}. {child['last_error'] or ''}")
-            _say(" ", "", "Try: pip install coaiapy-mcp; or check FLYWHEEL_COAIA_PYTHON and FLYWHEEL_COAIA_COMMAND.")
-        if redis["state"] == "answering":
-            _say("✓", "Redis", f"answers. Durability: {redis['durability']}.")
-        else:
-            _say("✗", "Redis", f"does not answer: {redis.get('last_error')}")
-            refused = any(word in str(redis.get("last_error")) for word in ("WRONGPASS", "NOAUTH", "AUTH", "password"))
-            hint = "check the user and the password" if refused else "start it, or set REDIS_URL"
-            _say(" ", "", f"Try: {hint}. Without a Redis set REDIS_ENABLED=false, and the journal serves.")
+        _report_redis(settings, status)
+    _report_journal(status)
+    return _report_saves(settings, tried)
+
+
+async def _examine(settings: Settings) -> tuple[StatusResult, _Tried]:
+    """Start everything as the server would, save a little, and ask how it went; nothing of it stays."""
+    sessions, executions = open_store(settings)
+    places = sessions.places
+    async with sessions:
+        if places.stash:
+            await places.wait_for_child(START_SECONDS)
+        execution_id = f"doctor_{uuid4().hex[:8]}"
+        tried = await _try(executions, execution_id)
+        try:
+            return await _status_with_cause(places, settings, tried), tried
+        finally:
+            await _clean_up(places, executions, Keys(settings.key_prefix), execution_id)
+
+
+async def _try(executions: ExecutionStore, execution_id: str) -> _Tried:
+    """Save the same a few times; once is enough where it does not go where it should."""
+    times: list[float] = []
+    kept: CacheResult | None = None
+    while kept is None or (len(times) < SAVES and kept.stored_in == "redis"):
+        began = time.perf_counter()
+        kept = await executions.cache_result({"from": "doctor"}, execution_id, ttl_seconds=LIFE_SECONDS)
+        times.append(time.perf_counter() - began)
+    return _Tried(times, kept.stored_in, kept.message)
+
+
+async def _status_with_cause(places: Places, settings: Settings, tried: _Tried) -> StatusResult:
+    """The status, once it names why Redis did not take the save, if it did not."""
+    status = await persistence_status(places, settings)
+    if places.stash and tried.stored_in != "redis":
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(NAMED_SECONDS):
+                while not status.redis["last_error"]:
+                    await asyncio.sleep(ASKED_AGAIN_SECONDS)
+                    status = await persistence_status(places, settings)
+    return status
+
+
+async def _clean_up(places: Places, executions: ExecutionStore, keys: Keys, execution_id: str) -> None:
+    """Take away what was saved. Nobody else knows of it, so no tombstone is left either."""
+    key = keys.execution(execution_id)
+    with contextlib.suppress(Unavailable):
+        await executions.get_result(execution_id)  # waits until this machine has its copy
+        await in_thread(places.journal.withdraw, key)
+    if places.stash:
+        with contextlib.suppress(Unavailable):
+            await places.stash.drop(key, places.stash.deadline())
+
+
+def _report_redis(settings: Settings, status: StatusResult) -> None:
+    child, redis = status.child, status.redis
+    if child["state"] == "ready":
+        _say("✓", "Child", f"runs, with {', '.join(child['verbs'][:12])}")
+    else:
+        _say("✗", "Child", f"{child['state']}. {child['last_error'] or ''}")
+        _try_this("pip install coaiapy-mcp; or check FLYWHEEL_COAIA_PYTHON and FLYWHEEL_COAIA_COMMAND.")
+    role = ", a replica" if redis.get("role") == REPLICA else f", {redis['role']}" if redis.get("role") else ""
+    server = f"{redis['server']}{role}: " if redis.get("server") else ""
+    error = redis.get("last_error")
+    if redis["state"] == "unreachable":
+        _say("✗", "Redis", f"does not answer: {error}")
+    elif redis["state"] != "answering":
+        _say("✗", "Redis", f"{server}takes no writes: {error}")
+    elif error:
+        _say("!", "Redis", f"{server}answers, but not all that is sent is taken: {error}")
+    else:
+        _say("✓", "Redis", f"{server}answers. Durability: {redis['durability']}.")
+    if error and child["state"] == "ready":
+        _try_this(hint(error, settings))
+    elif redis.get("role") == REPLICA:
+        _say("!", "Role", "replica. REDIS_URL must name the primary: what a replica is told is lost.")
+    if redis.get("warning"):
+        _say("!", "Eviction", redis["warning"])
+
+
+def _report_journal(status: StatusResult) -> None:
+    journal = status.journal
     if journal["path"] is None:
         _say("!", "Journal", "is switched off (FLYWHEEL_JOURNAL=false): with Redis away, nothing can be saved.")
     elif journal["error"]:
-        _say(
-            "✗",
-            "Journal",
-            f"{journal['error']} Try: make the folder writable, or set FLYWHEEL_DATA_DIR to another one.",
-        )
+        _say("✗", "Journal", journal["error"])
+        _try_this("make the folder writable, or set FLYWHEEL_DATA_DIR to another one.")
     else:
         _say("✓", "Journal", f"{journal['path']} ({journal['bytes']:,} bytes, {journal['pending']} pending)")
+    if journal["putting_back"]:
+        _say("·", "Putting back", "what Redis may have lost is compared with this machine's copies and put back.")
+    if number := journal["this_machine"]:
+        _say("·", "This machine", f"{number:,} of the sessions here belong to no Redis; each moves when next saved.")
+    for item in cast("list[JSONObject]", journal["waiting"]):
+        _say("!", "Waiting", waits(Waiting(item["destination"], item["changes"], item["keys"])))
     for item in cast("list[JSONObject]", journal["set_aside"]):
-        _say("!", "Set aside", f"{item['key']}: {item['reason']}")
-    if stored_in == "none":
-        _say("✗", "A save", "is kept nowhere. See above.")
+        _say("!", "Dead letter", f"{item['key']}: {item['reason']}")
+    if journal["set_aside"]:
+        _try_this("agentic-flywheel-state dead-letters, which lists, retries, exports and drops them.")
+
+
+def _report_saves(settings: Settings, tried: _Tried) -> int:
+    if tried.stored_in == "none":
+        _say("✗", "A save", f"is kept nowhere. {tried.message}".rstrip())
         return 1
-    _say("✓", "A save", f"takes {milliseconds:.1f} ms (median of {SAVES}) and is kept in {stored_in}.")
+    count = len(tried.seconds)
+    milliseconds = sorted(tried.seconds)[count // 2] * 1000
+    if settings.redis_enabled and tried.stored_in != "redis":
+        failed = settings.redis_named
+        _say("✗" if failed else "!", "A save", "did not get to Redis. It is kept in the journal, and sent later.")
+        return int(failed)
+    _say("✓", "A save", f"takes {milliseconds:.1f} ms (median of {count}) and is kept in {tried.stored_in}.")
     return 0
 
 
@@ -112,7 +203,12 @@ def _found_elsewhere(environ: Mapping[str, str], home: Path) -> list[tuple[str, 
     return found
 
 
+def _try_this(text: str) -> None:
+    _say(" ", "", f"Try: {text}")
+
+
 def _say(mark: str, what: str, text: str) -> None:
+    text = shown(text)
     colour = {"✓": 32, "✗": 31, "!": 33}.get(mark)
     if colour and sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         mark = f"\x1b[{colour}m{mark}\x1b[0m"
