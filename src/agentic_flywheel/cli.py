@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     take_in.add_argument("source", help="a file, a folder, the zip archive as it was downloaded, or -")
     _add_sessions(commands.add_parser("sessions", help="list, show, delete or restore what is kept"))
+    _add_dead_letters(commands.add_parser("dead-letters", help="list, retry, export or drop what Redis will not take"))
     commands.add_parser("purge", help="empty this machine's copies of what Redis holds; what is pending stays")
     options = parser.parse_args(arguments)
     try:
@@ -48,6 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from agentic_flywheel.purge import purge as run_purge
 
         return run_purge(settings)
+    if options.command == "dead-letters":
+        from agentic_flywheel.dead_letters import dead_letters as run_dead_letters
+
+        return run_dead_letters(settings, options)
     if options.command == "sessions":
         from agentic_flywheel.talks import sessions as run_sessions
 
@@ -63,6 +68,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from agentic_flywheel.server.app import serve
 
     return serve(settings)
+
+
+def _add_dead_letters(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+    listing = verbs.add_parser("list", help="a table, oldest first (also without a verb)")
+    listing.add_argument("--json", action="store_true", help="for programs")
+    retry = verbs.add_parser("retry", help="send some again, or all")
+    retry.add_argument("numbers", nargs="*", type=int, metavar="N")
+    retry.add_argument("--all", action="store_true")
+    export = verbs.add_parser("export", help="write one as JSON, with its turns")
+    export.add_argument("number", type=int, metavar="N")
+    export.add_argument("file", nargs="?", default="-", help="where to (default: standard output)")
+    drop = verbs.add_parser("drop", help="throw one away for ever")
+    drop.add_argument("number", type=int, metavar="N")
+    drop.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _add_sessions(parser: argparse.ArgumentParser) -> None:

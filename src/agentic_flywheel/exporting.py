@@ -13,7 +13,7 @@ from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.listing import Wanted
 from agentic_flywheel.settings import Settings
 from agentic_flywheel.store import MAX_PAGE, SessionStore, open_store
-from agentic_flywheel.terminal import counted, progress, reach, run, tell
+from agentic_flywheel.terminal import PRIVATE, counted, progress, reach, run, tell
 
 State = tuple[object, object]
 """Revision and time of the last save: what tells whether a line is still what is stored."""
@@ -49,10 +49,6 @@ async def _export(settings: Settings, target: Path | None) -> int:
     where = f" to {target}" if target else ""
     tell(f"Exported {counted(len(export.written))}{whose}{where}; {export.failed} could not be read.")
     return 1 if export.failed else 0
-
-
-PRIVATE = 0o600
-"""What may be done with an export: it holds conversations, like the journal."""
 
 
 class _Export:

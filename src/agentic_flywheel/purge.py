@@ -3,8 +3,8 @@
 import sys
 
 from agentic_flywheel.errors import JournalUnavailable
+from agentic_flywheel.opening import open_journal
 from agentic_flywheel.settings import Settings
-from agentic_flywheel.store import open_journal
 
 
 def purge(settings: Settings) -> int:

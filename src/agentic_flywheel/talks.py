@@ -1,10 +1,9 @@
 """`sessions`: what is kept, for a person at a terminal or, with `--json`, for a program."""
 
-import json
 import sys
 from argparse import Namespace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
 from agentic_flywheel.codec import Document, public
 from agentic_flywheel.listing import Wanted
@@ -12,7 +11,7 @@ from agentic_flywheel.merge import Memory
 from agentic_flywheel.server.transcript import markdown
 from agentic_flywheel.settings import Settings
 from agentic_flywheel.store import SessionStore, open_store
-from agentic_flywheel.terminal import reach, run, shown
+from agentic_flywheel.terminal import ask, reach, run, say, say_json, say_table, shown
 from agentic_flywheel.undo import Undo
 
 TITLE_WIDTH = 44
@@ -38,23 +37,21 @@ async def _list(store: SessionStore, options: Namespace) -> int:
     wanted = Wanted(query=options.query, tags=options.tag, user_id=options.user)
     page = await store.list_sessions(wanted, options.limit)
     if options.json:
-        return _say_json(page.sessions)
+        return say_json(page.sessions)
     now = datetime.now(UTC)
-    rows = [("ID", "TITLE", "TURNS", "SAVED", "EXPIRES")]
+    marked = any(row.get("scope") for row in page.sessions)
+    rows = [("ID", "TITLE", "TURNS", "SAVED", "EXPIRES", *(["WHERE"] if marked else []))]
     for row in page.sessions:
-        title = shown(" ".join(str(row.get("title") or row.get("summary") or "").split()))
+        title = " ".join(str(row.get("title") or row.get("summary") or "").split())
         rows.append((
-            shown(str(row["id"])),
+            str(row["id"]),
             title if len(title) <= TITLE_WIDTH else title[: TITLE_WIDTH - 1] + "…",
             str(row.get("turns", "")),
             since(row.get("updated_at"), now),
             since(row.get("expires_at"), now) or "never",
+            *([str(row.get("scope") or "")] if marked else []),
         ))  # fmt: skip
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row, said in zip(rows, ["", *(str(row.get("excerpt", "")) for row in page.sessions)], strict=True):
-        _say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-        if said:
-            _say(f"    {shown(said)}")
+    say_table(rows, ["", *(str(row.get("excerpt", "")) for row in page.sessions)])
     if page.next_cursor:
         sys.stderr.write("There are more: --limit N shows so many.\n")
     return 0
@@ -65,23 +62,19 @@ async def _show(store: SessionStore, options: Namespace) -> int:
     if not isinstance(document, Document):
         return _none(options.id, _words(document.because if document else None))
     if options.json:
-        return _say_json(public(document))
-    _say(shown(markdown(public(document))))
+        return say_json(public(document))
+    say(markdown(public(document)))
     return 0
 
 
 async def _delete(store: SessionStore, options: Namespace) -> int:
-    if not options.yes:
-        if not sys.stdin.isatty():
-            sys.stderr.write("agentic-flywheel-state: deleting needs --yes where nobody can be asked.\n")
-            return 2
-        sys.stderr.write(f"Delete session {shown(options.id)!r} with its revisions, for everybody? [y/N] ")
-        if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
-            return 1
+    question = f"Delete session {options.id!r} with its revisions, for everybody?"
+    if not options.yes and (code := ask(question, "deleting")):
+        return code
     deleted = await store.delete(options.id, Memory())
     if not deleted.deleted:
         return _none(options.id, deleted.message or _words(deleted.reason))
-    _say(f"Deleted {shown(options.id)!r}.")
+    say(f"Deleted {options.id!r}{', but ' + deleted.message if deleted.message else '.'}")
     return 0
 
 
@@ -89,7 +82,7 @@ async def _restore(store: SessionStore, options: Namespace) -> int:
     restored = await Undo(store).restore(Memory(), options.id, options.revision)
     if not restored.restored:
         return _none(options.id, restored.message or _words(restored.reason))
-    _say(f"Restored {shown(options.id)!r} from revision {options.revision}; it is revision {restored.revision} now.")
+    say(f"Restored {options.id!r} from revision {options.revision}; it is revision {restored.revision} now.")
     return 0
 
 
@@ -116,13 +109,3 @@ def _words(reason: str | None) -> str:
 def _none(session_id: str, why: str) -> int:
     sys.stderr.write(f"agentic-flywheel-state: session {shown(session_id)!r}: {shown(why).rstrip('.')}.\n")
     return 1
-
-
-def _say(text: str) -> None:
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
-
-
-def _say_json(value: Any) -> int:  # noqa: ANN401
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
-    return 0

@@ -1,22 +1,27 @@
 """What commands show a person: harmless text, a bar of progress, errors in a line, and whether Redis was reached."""
 
 import asyncio
+import json
 import os
 import re
 import sys
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
 
 from agentic_flywheel.errors import FlywheelError, StashUnavailable
-from agentic_flywheel.listing import Wanted
-from agentic_flywheel.local import NoJournal
-from agentic_flywheel.store import SessionStore
+from agentic_flywheel.journal import NoJournal
+
+if TYPE_CHECKING:  # a command that needs the journal alone does not pay for all that a store needs
+    from agentic_flywheel.store import SessionStore
 
 START_SECONDS = 15.0
 """How long a command waits for the child and Redis before it goes on with what this machine has."""
 
 BAR_WIDTH = 30
 """Characters of the bar: it fits the narrowest terminals beside its count."""
+
+PRIVATE = 0o600
+"""What may be done with a file that holds conversations, as with the journal: its owner reads and writes it."""
 
 INTERRUPTED = 130
 """The exit code that shells give a command ended by Ctrl-C (128 and the signal's number)."""
@@ -53,6 +58,38 @@ def tell(text: str) -> None:
     sys.stderr.write(("\r\x1b[K" if sys.stderr.isatty() else "") + shown(text) + "\n")
 
 
+def say(text: str) -> None:
+    """A line on standard output, in whatever characters it takes."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(shown(text).encode(encoding, "replace").decode(encoding) + "\n")
+
+
+def say_json(value: Any) -> int:  # noqa: ANN401
+    """A value for programs, in ASCII; the exit code of a command that has done its work."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    return 0
+
+
+def say_table(rows: Sequence[Sequence[str]], below: Sequence[str] = ()) -> None:
+    """Rows in columns; `below` each of them may stand a line of its own."""
+    rows = [[re.sub(r"[\n\t]", " ", shown(cell)) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for number, row in enumerate(rows):
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        if number < len(below) and below[number]:
+            say(f"    {below[number]}")
+
+
+def ask(question: str, doing: str) -> int:
+    """Ask the person at the terminal; 0 for yes, 1 for no, 2 where nobody can be asked what is about to be done."""
+    if not sys.stdin.isatty():
+        tell(f"agentic-flywheel-state: {doing} needs --yes where nobody can be asked.")
+        return 2
+    sys.stderr.write(f"{shown(question)} [y/N] ")
+    sys.stderr.flush()
+    return 0 if sys.stdin.readline().strip().casefold() in ("y", "yes") else 1
+
+
 def progress(done: int, total: int) -> None:
     """Draw the bar on standard error, if somebody sees it."""
     if sys.stderr.isatty():
@@ -61,13 +98,15 @@ def progress(done: int, total: int) -> None:
         sys.stderr.flush()
 
 
-async def reach(sessions: SessionStore) -> bool:
+async def reach(sessions: "SessionStore") -> bool:
     """Wait for Redis if there is to be one; whether the list of sessions is Redis' own. If it does not come, say so.
 
     Raises:
         Unavailable: there is neither Redis nor a journal.
 
     """
+    from agentic_flywheel.listing import Wanted
+
     sessions.places.check_enabled()
     stash = sessions.places.stash
     if stash is None:
