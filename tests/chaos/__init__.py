@@ -1,8 +1,13 @@
-"""The chaos runner: clients work against a model while Redis, children and servers are killed, frozen and cut off.
+"""The chaos runner: clients work while Redis, disks, journals, networks and servers fail, and a ledger judges.
 
-    python -m tests.chaos --seeds 1 2 3 --faults 350 [--log events.jsonl]
+    python -m tests.chaos --seeds 1 2 3 --faults 334 [--kinds …] [--python /of/another/build/bin/python]
 
-`schedule` draws the faults, `faults` does them, `seat` keeps each client's server process alive, `client`, `owner`
-and `executions` do the operations, `model` knows what must be true, `judge` compares it with what is stored at the
-end, `machine` measures what the machine itself adds to an answer's time, `book` keeps events, times and violations.
+A run is made of worlds (`plan`): Redis servers behind addresses that stay, two machines, their servers (`world`). In a
+world one fault follows the other (`episode`): `cast` and `client` do the operations, `kinds` are the faults, `ledger`
+knows what must be true and what may be lost, `facts` what no answer may say, `watch` asks for the status all the time,
+`judge` compares it all with what is stored and shown. `book` keeps events, times and violations, `story` tells of one,
+`machine` measures what the machine itself adds to an answer's time.
+
+`storm` is the other way round: no pause to judge, but six clients under faults that overlap, and one judgement at the
+end.
 """
