@@ -1,165 +1,256 @@
-"""One client: which operation comes next, and those on the sessions that everybody appends to."""
+"""One client: it saves, replaces, reads, deletes, caches; some clients always send all their turns, others what is new.
 
-import asyncio
+Every client has a session of its own, one that it deletes some day, and one that all clients of its destination append
+to. Turns of the latter have ids when a client sends all of its own, since others' stand between them.
+"""
+
+import json
 import random
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 from ..support.conversations import exact
 from .caller import Caller
-from .executions import Executions
-from .model import Model, Shared, Write
-from .owner import Owner
-from .turns import Turns
+from .ledger import MARKERS, Execution, Fate, Ledger, Session, Text, foreign, short
+from .turns import AWKWARD
 
-PAUSE = (0.0, 0.12)  # seconds between two operations of a client
-SAVES_A_WINDOW = 120  # of one client to the same shared sessions; then all move on to others, or they grow for ever
-SHARED_AT_ONCE = 3
-BURST_ONE_IN, BURST = 25, 12  # now and then a client saves so often in a row, without a pause, to the first of them
-RESENT_AT_MOST = 300  # turns
-RETRY_SHARE = 0.8
 WHOLE = 10_000_000  # tokens: more than any session here has
-
-
-@dataclass(slots=True)
-class Talk:
-    """What this client has sent to a shared session and seen of it, in the life of its present server."""
-
-    own: list[dict[str, Any]] = field(default_factory=list)
-    view: list[dict[str, Any]] | None = None  # what it was shown last, and its own since
-    revision: int | None = None
+TRIES = 8  # of a replace or a deletion whose outcome is unknown: one that arrived late would undo what comes after it
+PADDING = "and so on, " * 12
 
 
 class Client:
-    """Works until told to stop. All draws come from one generator of its own."""
+    """Works at one seat. `resends`: whether each save sends all that it ever said in the session."""
 
-    def __init__(self, seed: int, caller: Caller, model: Model) -> None:
-        self._caller = caller
-        self._name = caller.name
-        self._model = model
-        self._rng = random.Random(f"client {seed} {self._name}")
-        self._turns = Turns(self._name)
-        self._owner = Owner(caller, model, self._rng, self._turns)
-        self._executions = Executions(caller, model, self._rng)
-        self._life = 0
-        self._talks: dict[str, Talk] = {}
-        self._saves = 0
+    def __init__(self, caller: Caller, ledger: Ledger, rng: random.Random, episode: str, *, resends: bool) -> None:
+        self.caller = caller
+        self.name = caller.name
+        self.machine = caller.seat.machine
+        self.destination = caller.seat.destination
+        self._ledger = ledger
+        self._rng = rng
+        self._resends = resends
+        self._count = 0
+        self.marker = MARKERS[self.destination]
+        self.own = ledger.session(self.destination, f"{episode}-own-{self.name}", self.name)
+        self.doomed = ledger.session(self.destination, f"{episode}-gone-{self.name}", self.name)
+        self.shared = ledger.session(self.destination, f"{episode}-shared")
+        self.may_replace = True
+        self._mine: list[Execution] = []
+        self._dies_at = rng.randint(1, 30)  # after so many operations the doomed session is deleted
 
-    async def work(self, stop: asyncio.Event) -> None:
-        """One operation after another."""
+    async def work(self, operations: int) -> None:
+        """So many operations, one after the other."""
         actions = {
-            self._save_shared: 30,
-            self._resume_shared: 8,
-            self._owner.save: 18,
-            self._owner.delete: 5,
-            self._owner.resume: 8,
-            self._owner.resume_of_others: 7,
-            self._owner.list_own: 4,
-            self._executions.cache: 9,
-            self._executions.get: 5,
-            self._executions.flow_history: 3,
-            self._resume_nobody: 1,
-            self._burst: 30 / BURST_ONE_IN,
+            self.save_own: 30,
+            self.save_shared: 24,
+            self._replace: 4,
+            self._read_own: 8,
+            self._read_any: 12,
+            self._cache: 6,
+            self._get: 3,
+            self._list: 3,
         }
-        while not stop.is_set():
-            (action,) = self._rng.choices(list(actions), list(actions.values()))
-            await action()
-            await asyncio.sleep(self._rng.uniform(*PAUSE))
+        for _ in range(operations):
+            self._dies_at -= 1
+            if self._dies_at == 0:
+                await self.delete()
+            else:
+                await self._rng.choices(list(actions), list(actions.values()))[0]()
 
-    async def _burst(self) -> None:
-        hot = self._model.shared_session(f"shared-{self._window}")
-        for _ in range(BURST):
-            await self._save_shared(hot)
+    def draw(self, least: int, most: int) -> int:
+        """A number of this client's choice."""
+        return self._rng.randint(least, most)
 
-    async def _save_shared(self, hot: Shared | None = None) -> None:
-        shared, talk = await self._shared(hot)
-        self._saves += 1
-        way = self._rng.choice(("new", "new", "ids", "ids", "talk", "talk", "view", "expected"))
-        new = self._turns.some(self._rng.randint(1, 3), ids=way == "ids")
-        arguments: dict[str, Any] = {"session_id": shared.id, "history": new}
-        if way == "talk" and len(talk.own) <= RESENT_AT_MOST:
-            arguments["history"] = [*talk.own, *new]
-        elif way == "view" and talk.view is not None and len(talk.view) <= RESENT_AT_MOST:
-            arguments["history"] = [*talk.view, *new]
-        elif way == "expected" and talk.revision is not None:
-            arguments["expected_revision"] = talk.revision
-        else:
-            way = "ids" if way == "ids" else "new"
-        write = self._model.write(self._name, shared.id, new)
-        shared.writes.append(write)
-        await self._send(write, shared, talk, way, arguments)
-        if write.outcome == "unknown" and way in ("ids", "expected") and self._rng.random() < RETRY_SHARE:
-            write.repeated = True
-            _, talk = await self._shared(shared)
-            await self._send(write, shared, talk, f"{way} again", arguments)
+    async def begin(self) -> None:
+        """Have something in each session."""
+        for session in (self.own, self.doomed, self.shared):
+            await self.save(session)
 
-    async def _send(self, write: Write, shared: Shared, talk: Talk, way: str, arguments: dict[str, Any]) -> None:
-        answer = await self._caller.call(
-            "save_session", f"{shared.id} {way} write {write.number} {self._turns.names(write.turns)}", **arguments
-        )
+    async def again(self) -> None:
+        """After a fault: everything once more, with something new, or what is new alone."""
+        await self.save_own()
+        await self.save_shared()
+
+    async def save_own(self) -> None:
+        await self.save(self.own)
+
+    async def save_shared(self) -> None:
+        await self.save(self.shared)
+
+    async def save(self, session: Session, *, size: int = 0) -> None:
+        """Append one to three new turns, after all of one's own if this client resends."""
+        before = session.live(self.name) if self._resends else []
+        new = self._new(session, self._rng.randint(1, 3), size)
+        sent = [*before, *new]
+        way = f"{session.id} {f'all {len(before)}' if self._resends else 'new'} + {' '.join(map(short, new))}"
+        await self._send(session, sent, new, way)
+
+    async def _replace(self) -> None:
+        """Put new turns in the place of all of one's own session; sent again until it is known."""
+        session = self.own
+        if not self.may_replace or any(fate.outcome == "unknown" for fate in session.turns.values()):
+            return  # what is unknown may still arrive, after the replace
+        old = [fate for fate in session.turns.values() if fate.removed_by is None]
+        new = self._new(session, 2)
+        way = f"{session.id} replace by {' '.join(map(short, new))}"
+        session.turning = True
+        for _ in range(TRIES):
+            if answer := await self._send(session, new, new, way, mode="replace"):
+                replace = Fate(self.name, way)
+                self._ledger.replaced(session, self.machine, old, replace, answer["stored_in"])
+            if session.turns[new[0]].outcome != "unknown":
+                session.turning = False
+                session.turned += 1
+                return
+        raise AssertionError(f"no outcome of a replace of {session.id} in {TRIES} tries")
+
+    async def _send(
+        self, session: Session, sent: Sequence[Text], new: Sequence[Text], way: str, **more: Any
+    ) -> dict[str, Any] | None:
+        """One save; the answer if it was acknowledged."""
+        await self.caller.ready()
+        must = [text for text in session.known_to(self.machine) if session.turns[text].client == self.name]
+        arguments = {"session_id": session.id, "history": _turns(sent), "title": f"{self.marker} talk", **more}
+        answer = await self.caller.call("save_session", way, **arguments)
+        fates = [session.turns[text] for text in new]
         if answer is None:
-            write.outcome = "unknown"
-            return
+            for fate in fates:
+                fate.outcome = "unknown"
+            return None
         if not answer.get("saved"):
-            # The first try of a save that is sent again may have been the one that somebody's save came after.
-            write.outcome, write.reason = "unknown" if write.repeated else "refused", str(answer.get("reason"))
-            if write.reason == "unavailable" and "expected_revision" in arguments and "not known" in answer["message"]:
-                write.outcome = "unknown"  # sent to a Redis that froze, and this machine has saved since
-            elif write.reason != "conflict":
-                self._caller.wrong(shared.id, "a save was refused though the journal works", **write.facts())
+            self._refused(session, fates, answer)
+            return None
+        self.caller.book.acknowledged += 1
+        fates = [session.turns[text] for text in sent]
+        self._ledger.saved(session, self.machine, fates, answer["stored_in"])
+        if not more and answer["turns"] < len({*must, *sent}):
+            known = f"turns: {answer['turns']}, but this client alone has {len({*must, *sent})} there"
+            self.caller.wrong(session.id, known, answer=answer)
+        return answer
+
+    def _refused(self, session: Session, fates: Sequence[Fate], answer: dict[str, Any]) -> None:
+        for fate in fates:
+            fate.outcome, fate.reason = "refused", str(answer.get("reason"))
+        if not (answer.get("reason") == "unavailable" and self.machine in self._ledger.deaf):
+            self.caller.wrong(session.id, "a save was refused though it could be kept", answer=answer)
+
+    async def delete(self) -> None:
+        """Delete the doomed session, again and again until the outcome is known."""
+        session = self.doomed
+        session.deletion = session.deletion or Fate(self.name, "")
+        for _ in range(TRIES):
+            await self.caller.ready()
+            answer = await self.caller.call("delete_session", session.id, session_id=session.id)
+            if answer is None:
+                session.deletion.outcome = "unknown"
+                continue
+            known = session.known_to(self.machine)
+            if answer.get("deleted") or answer.get("reason") in ("deleted", "not_found", "expired"):
+                if not answer["deleted"] and answer["reason"] != "deleted" and known:
+                    self.caller.wrong(session.id, "not deleted, though it is there", answer=answer)
+                # The answer does not say where the deletion is kept: it may wait here, if it can be written here.
+                place = "redis" if self.machine in self._ledger.deaf else "journal"
+                self._ledger.kept(session.deletion, self.destination, self.machine, place)
+            else:
+                session.deletion.outcome, session.deletion.reason = "refused", str(answer.get("reason"))
+                if self.machine not in self._ledger.deaf:
+                    self.caller.wrong(session.id, "a deletion was refused though it could be kept", answer=answer)
             return
-        write.outcome, write.stored_in = "acknowledged", answer["stored_in"]
-        self._caller.book.acknowledged += 1
-        new = arguments["history"][-len(write.turns) :]
-        talk.own += new
-        if talk.view is not None:
-            talk.view += new
-        talk.revision = answer["revision"]
-        mine = shared.acknowledged(self._name)
-        if answer["turns"] < len(mine):
-            text = f"turns: {answer['turns']}, but this client alone has {len(mine)} acknowledged turns there"
-            self._caller.wrong(shared.id, text, **write.facts())
+        raise AssertionError(f"no outcome of a deletion of {session.id} in {TRIES} tries")
 
-    async def _resume_shared(self) -> None:
-        shared, talk = await self._shared()
-        mine = shared.acknowledged(self._name)
-        answer = await self._caller.call("resume_session", shared.id, session_id=shared.id, max_tokens=WHOLE)
-        if answer is None:
-            return
-        if not answer.get("found"):
-            if mine:
-                text = f"{answer.get('reason')}, but this client has {len(mine)} acknowledged turns there"
-                self._caller.wrong(shared.id, text)
-            return
-        talk.view = answer["session"]["history"]
-        talk.revision = answer["revision"]
-        shown = [exact(turn) for turn in answer["session"]["history"]]
-        if missing := set(mine) - set(shown):
-            text = f"{len(missing)} of this client's acknowledged turns are not shown to it (source {answer['source']})"
-            self._caller.wrong(shared.id, text, missing=sorted(missing)[:5])
-        sent = shared.sent
-        for turn in shown:
-            if turn not in sent:
-                self._caller.book.violation("torn", f"{shared.id} {turn}", "a turn that nobody sent was shown")
+    async def _read_own(self) -> None:
+        await self.read(self.own)
 
-    async def _resume_nobody(self) -> None:
-        await self._caller.ready()
-        answer = await self._caller.call("resume_session", "nobody", session_id="nobody")
-        if answer and answer.get("found"):
-            self._caller.wrong("nobody", "a session that nobody saved was found")
+    async def _read_any(self) -> None:
+        sessions = [s for s in self._ledger.of(self.destination) if s.turns][-24:]
+        await self.read(self._rng.choice(sessions))
 
-    @property
-    def _window(self) -> int:
-        return self._saves // SAVES_A_WINDOW * SHARED_AT_ONCE
+    async def read(self, session: Session) -> dict[str, Any] | None:
+        """Resume: all that this machine must know is shown, nothing that it knows to be gone, nothing foreign."""
+        await self.caller.ready()
+        must = [] if session.turning else session.known_to(self.machine)
+        turned = session.turned
+        gone = session.deletion is not None and session.is_deleted and self.machine in session.deletion.held
+        answer = await self.caller.call("resume_session", session.id, session_id=session.id, max_tokens=WHOLE)
+        if answer is None or "found" not in answer:
+            return answer
+        shown = [exact(turn) for turn in answer["session"]["history"]] if answer["found"] else []
+        if answer["found"] and gone:
+            self.caller.wrong(session.id, "found, though this machine knows that it was deleted", answer=_brief(answer))
+        still = [text for text in must if session.turns[text].must_be and self.machine in session.turns[text].held]
+        quiet = session.deletion is None and not session.turning and session.turned == turned
+        if quiet and (missing := [text for text in still if text not in shown]):
+            known = f"{len(missing)} turns that this machine holds are not shown: {' '.join(map(short, missing[:4]))}"
+            self.caller.wrong(session.id, known, answer=_brief(answer))
+        for text in set(shown) - session.turns.keys():
+            kind = "crossed" if foreign(text, session.destination) else "torn"
+            self.caller.book.violation(kind, f"{session.id} {text[:60]}", "a turn that nobody sent there was shown")
+        if answer["found"] and answer["source"] == "redis" and session.deletion is None:
+            self._ledger.shown(session, self.machine, shown)
+        return answer
 
-    async def _shared(self, again: Shared | None = None) -> tuple[Shared, Talk]:
-        """A session of the present window (or that one), when there is a server, and what is known of it there."""
-        life = await self._caller.ready()
-        if life != self._life:
-            self._life = life
-            self._talks.clear()
-        number = (
-            self._saves // SAVES_A_WINDOW * SHARED_AT_ONCE + self._rng.randrange(SHARED_AT_ONCE) if not again else 0
+    async def _cache(self) -> None:
+        """Keep a result; every second one belongs to a flow of the own session."""
+        self._count += 1
+        flow = (self.own.id, "f") if self._count % 2 else None
+        result = {"value": f"{self.marker} {self.name}-{self._count}", "awkward": AWKWARD}
+        execution = Execution(
+            f"{self.own.id}-{self._count}", self.destination, self.machine, exact(result), Fate(self.name, ""), flow
         )
-        shared = again or self._model.shared_session(f"shared-{number}")
-        return shared, self._talks.setdefault(shared.id, Talk())
+        self._ledger.executions[execution.id] = execution
+        await self.caller.ready()
+        more = {"session_id": flow[0], "flow_id": flow[1]} if flow else {}
+        answer = await self.caller.call("cache_result", execution.id, execution_id=execution.id, result=result, **more)
+        if answer is None:
+            execution.fate.outcome = "unknown"
+        elif answer.get("cached"):
+            self._ledger.kept(execution.fate, self.destination, self.machine, answer["stored_in"])
+            execution.in_flow = bool(flow) and "could not be added" not in answer["message"]
+            self._mine.append(execution)
+        elif not (answer.get("reason") == "unavailable" and self.machine in self._ledger.deaf):
+            execution.fate.outcome = "refused"
+            self.caller.wrong(execution.id, "a result was refused though it could be kept", answer=answer)
+
+    async def _get(self) -> None:
+        """Read one of one's own results."""
+        if not self._mine:
+            return
+        execution = self._rng.choice(self._mine)
+        await self.caller.ready()
+        must = execution.fate.must_be and self.machine in execution.fate.held
+        answer = await self.caller.call("get_result", execution.id, execution_id=execution.id)
+        if answer is None or "found" not in answer:
+            return
+        if must and execution.fate.must_be and self.machine in execution.fate.held and not answer["found"]:
+            self.caller.wrong(execution.id, f"{answer.get('reason')}, though this machine holds it")
+        if answer["found"] and exact(answer["execution"]["result"]) != execution.result:
+            self.caller.book.violation("torn", execution.id, "another result than was kept")
+
+    async def _list(self) -> None:
+        await self.caller.ready()
+        await self.caller.call("list_sessions", "list", limit=1000)
+
+    def _new(self, session: Session, count: int, size: int = 0) -> list[Text]:
+        """New turns, noted before they are sent."""
+        texts: list[Text] = []
+        for _ in range(count):
+            self._count += 1
+            words = f"{self.marker} {self.name}-{self._count:04d}. {PADDING}{'x' * size}"
+            turn: dict[str, Any] = {"role": ("user", "assistant")[self._count % 2], "content": words}
+            if not session.owner and self._resends:
+                turn["id"] = f"id-{session.id}-{self.name}-{self._count}"
+            if self._count % 5 == 0:
+                turn["metadata"] = AWKWARD
+            text = exact(turn)
+            session.turns[text] = Fate(self.name, text)
+            texts.append(text)
+        return texts
+
+
+def _turns(texts: Sequence[Text]) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in texts]
+
+
+def _brief(answer: dict[str, Any]) -> dict[str, Any]:
+    return {name: answer.get(name) for name in ("found", "reason", "revision", "total_turns", "source", "stale")}
