@@ -1,206 +1,224 @@
-"""The end of a run: what is stored, seen by a server of an empty machine and by the old ones, beside the model."""
+"""The judgement of a world when all is well again: what each Redis holds, and what each server says, beside the ledger.
+
+What came back older has `HEALED_WITHIN` seconds to be whole again; then every difference is a violation. The seconds
+count from when every server has a child, since starting one is the machine's work, and takes it long when it is busy.
+"""
 
 import asyncio
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
-from ..support.async_wire import AsyncWireServer, ServerGone
 from ..support.conversations import exact
-from ..support.waiting import eventually
-from .book import Book
-from .model import Exact, Model, Shared, State, Turn
-from .turns import Turns
+from .client import WHOLE
+from .ledger import MARKERS, Execution, Finding, Session
+from .seat import Seat
+from .world import World
 
-WHOLE = 10_000_000
+HEALED_WITHIN = 10.0
+PATIENCE = 45.0  # seconds for which children may be missing
+LOOK_SECONDS = 0.15
 AT_ONCE = 4  # calls under way at one server
-ASKED_WITHIN = 30.0  # seconds until a calm server must know what is stored
+NAMED = ("session_id", "execution_id", "query")  # what a call is about
+HERE = "this machine"  # how lists mark what is on this machine alone
 
 
 class Judge:
-    """Compares the model with what `fresh`, whose machine has nothing, finds in Redis, and with what `old` ones say."""
+    """Judges a world's sessions. `here_counts`: a session that a machine lists as its own need not be in Redis."""
 
-    def __init__(self, model: Model, book: Book, fresh: AsyncWireServer, old: dict[str, AsyncWireServer]) -> None:
-        self._model = model
-        self._book = book
-        self._fresh = fresh
-        self._old = old
-        self._patient = True
+    def __init__(self, world: World, *, here_counts: bool = False) -> None:
+        self._world = world
+        self._ledger = world.ledger
+        self._here_counts = here_counts
 
-    async def judge(self) -> None:
-        """Everything, and the lists."""
-        model = self._model
-        stored = await self._sessions(self._fresh, [*model.shared, *model.owned])
-        self._book.event("judge", "sessions are read", count=len(stored))
-        for shared in model.shared.values():
-            self._judge_shared(shared, stored[shared.id] or ())
-        for owned in model.owned.values():
-            self._judge_owned(owned, stored[owned.id], "a server of an empty machine")
-        await self._judge_list(stored)
-        results = await self._results(self._fresh, list(model.executions))
-        for execution in model.executions.values():
-            self._judge_execution(execution, results[execution.id], "a server of an empty machine")
-        await self._judge_flows()
-        self._book.event("judge", "executions are read", count=len(results))
-        for name, server in self._old.items():
-            seen = await self._sessions(server, list(stored))
-            for session_id, state in seen.items():
-                if state != stored[session_id]:
-                    self._differs(name, session_id, state, stored[session_id])
-            mine = [execution.id for execution in model.executions.values() if execution.owner == name]
-            for execution_id, result in (await self._results(server, mine)).items():
-                if result != results[execution_id]:
-                    text = "a server shows another result than Redis holds"
-                    known = {"shown": result, "stored": results[execution_id]}
-                    self._book.violation("wrongly reported", f"{name} {execution_id}", text, **known)
+    async def judge(self, sessions: Sequence[Session], executions: Sequence[Execution]) -> float:
+        """Wait until all is right, or for so long; note what is not. The seconds that it took."""
+        began = time.monotonic()
+        sessions = [session for session in sessions if session.id not in self._world.wrong]
 
-    def _judge_shared(self, shared: Shared, stored: Sequence[Turn]) -> None:
-        counts, sent = Counter(stored), shared.sent
-        for write in shared.writes:
-            for turn in write.turns:
-                self._judge_turn(shared.id, turn, counts[turn], write)
-        for turn in counts.keys() - sent.keys():
-            self._book.violation("torn", f"{shared.id} {turn}", "a turn that nobody sent is stored")
-        where = {turn: place for place, turn in reversed(list(enumerate(stored)))}
-        for client in {write.client for write in shared.writes}:
-            mine = [turn for turn in shared.acknowledged(client) if turn in where]
-            for one, next_one in pairwise(mine):
-                if where[one] > where[next_one]:
-                    text = (
-                        f"{Turns.names([next_one])} is stored before {Turns.names([one])}, which {client} saved first"
-                    )
-                    self._book.violation("torn", f"{shared.id} {one}", text, **sent[next_one].facts())
+        async def look() -> list[Finding]:
+            return await self._in_redis(sessions) or await self._by_servers(sessions, executions)
 
-    def _judge_turn(self, session_id: str, turn: Turn, times: int, write: Any) -> None:
-        about = f"{session_id} {Turns.names([turn])}"
-        if times > 1:
-            self._book.violation("duplicated", about, f"stored {times} times", **write.facts())
-        elif write.outcome == "acknowledged" and not times:
-            self._book.violation("lost", about, "acknowledged and not stored", write=write.number, **write.facts())
-        elif write.outcome == "refused" and times:
-            if write.reason == "unavailable":
-                self._book.notes["answered unavailable, and stored"] += 1
-            else:
-                self._book.violation("wrongly reported", about, "answered saved: false, and stored", **write.facts())
-        elif write.outcome == "unknown":
-            self._book.notes[f"of unknown outcome and {'stored' if times else 'not stored'}"] += 1
+        if found := await self._wait(look):  # what is wrong in Redis is told once, not as every server shows it
+            found = await self._in_redis(sessions)
+            known = {_session(about) for _, about, _ in found}
+            shown = await self._by_servers(sessions, executions)
+            found += [finding for finding in shown if _session(finding[1]) not in known]
+        found += await self._crossed()
+        self._note(found, sessions)
+        wrong = {_session(about) for _, about, _ in found}
+        for session in sessions:
+            if session.id not in wrong and session.destination != "here":
+                self._ledger.confirmed(session, {seat.machine for seat in self._seats(session.destination)})
+        return time.monotonic() - began
 
-    def _judge_owned(self, owned: Exact, stored: State, who: str) -> None:
-        if stored in owned.states:
-            return
-        allowed = max(owned.states, key=lambda state: len(set(state or ()) & set(stored or ())))
-        last = owned.writes[-1]
-        known = {"seen_by": who, "stored": _names(stored), "allowed": _names(allowed), "others": len(owned.states) - 1,
-                 "last_write": last.facts()}  # fmt: skip
-        writes = {turn: write for write in owned.writes for turn in write.turns}
-        for turn in dict.fromkeys(allowed or ()):
-            if turn not in (stored or ()):
-                about, write = f"{owned.id} {Turns.names([turn])}", writes[turn].number
-                self._book.violation("lost", about, "acknowledged and not stored", write=write, **known)
-        if allowed is None:
-            self._book.violation("resurrected", owned.id, "deleted, and there", write=last.number, **known)
-            return
-        counts = Counter(stored or ())
-        for turn in counts.keys() - set(allowed):
-            about = f"{owned.id} {turn}"
-            if turn in writes:
-                text = "a turn that was removed, deleted or never acknowledged is there"
-                self._book.violation("resurrected", about, text, write=last.number, **known)
-            else:
-                self._book.violation("torn", about, "a turn that nobody sent is there", **known)
-        for turn, times in counts.items():
-            if times > 1:
-                about = f"{owned.id} {Turns.names([turn])}"
-                self._book.violation("duplicated", about, f"stored {times} times", **known)
-        if stored and sorted(stored) == sorted(allowed):
-            self._book.violation("torn", owned.id, "the turns are in another order", **known)
+    async def arrives(self, sessions: Sequence[Session]) -> None:
+        """Wait until these are right in their Redis, or for so long; note what is not. Something else may be wrong."""
+        self._note(await self._wait(lambda: self._in_redis(sessions)), sessions)
 
-    def _judge_execution(self, execution: Exact, stored: str | None, who: str) -> None:
-        if stored in execution.states:
-            return
-        last = execution.writes[-1]
-        text = f"acknowledged and {'not stored' if stored is None else 'something else is stored'}"
-        known = {"seen_by": who, "stored": stored, "allowed": execution.states}
-        self._book.violation("lost", execution.id, text, write=last.number, **known, **last.facts())
-
-    async def _judge_flows(self) -> None:
-        for (session_id, flow_id), expected in self._model.flows.items():
-            answer = await self._ask(self._fresh, "get_flow_history", session_id=session_id, flow_id=flow_id)
-            shown = Counter(each["id"] for each in answer["executions"])
-            for execution_id in expected:
-                about = f"{session_id} {flow_id} {execution_id}"
-                if not shown[execution_id]:
-                    number = self._model.executions[execution_id].writes[-1].number
-                    self._book.violation("lost", about, "acknowledged and not in its flow's history", write=number)
-                elif shown[execution_id] > 1:
-                    self._book.violation("duplicated", about, f"{shown[execution_id]} times in its flow's history")
-
-    async def _judge_list(self, stored: dict[str, State]) -> None:
-        rows: list[dict[str, Any]] = []
-        cursor = ""
+    async def _wait(self, look: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
+        """What is found at last."""
+        began = time.monotonic()
         while True:
-            answer = await self._ask(self._fresh, "list_sessions", limit=200, cursor=cursor)
-            rows += answer["sessions"]
-            if not (cursor := answer.get("next_cursor") or ""):
-                break
-        listed = Counter(row["id"] for row in rows)
-        for session_id, state in stored.items():
-            if listed[session_id] != (state is not None):
-                text = f"listed {listed[session_id]} times, and it {'is' if state is not None else 'is not'} there"
-                self._book.violation("wrongly reported", f"list {session_id}", text)
-        for row in rows:
-            if row["turns"] != len(stored.get(row["id"]) or ()):
-                text = f"listed with {row['turns']} turns; it has {len(stored.get(row['id']) or ())}"
-                self._book.violation("wrongly reported", f"list {row['id']} turns", text, row=row)
+            found, now = await look(), time.monotonic()
+            whole = max(began, *(seat.childless_at for seat in self._world.seats.values()))
+            if not found or now - whole > HEALED_WITHIN or now - began > PATIENCE:
+                return found
+            await asyncio.sleep(LOOK_SECONDS)
 
-    def _differs(self, name: str, session_id: str, shown: State, stored: State) -> None:
-        text = "a server shows another history than Redis holds"
-        known = {"shown": _names(shown), "stored": _names(stored)}
-        self._book.violation("wrongly reported", f"{name} {session_id}", text, **known)
-        if session_id in self._model.owned:
-            self._judge_owned(self._model.owned[session_id], shown, name)
+    def _note(self, found: Iterable[Finding], sessions: Iterable[Session]) -> None:
+        by_id = {session.id: session for session in sessions}
+        for kind, about, text in found:
+            session = by_id.get(_session(about))
+            self._world.book.violation(kind, about, text, turns=self._ledger.facts(session) if session else {})
+            self._world.wrong.add(_session(about))
 
-    async def _sessions(self, server: AsyncWireServer, ids: Sequence[str]) -> dict[str, State]:
-        answers = await self._ask_all(server, "resume_session", [{"session_id": i, "max_tokens": WHOLE} for i in ids])
-        states = [tuple(map(exact, a["session"]["history"])) if a["found"] else None for a in answers]
-        return dict(zip(ids, states, strict=True))
+    async def _in_redis(self, sessions: Iterable[Session]) -> list[Finding]:
+        """What is wrong with the documents themselves."""
+        found: list[Finding] = []
+        for name, address in self._world.addresses.items():
+            mine = [session for session in sessions if session.destination == name]
+            stored = await address.documents([session.id for session in mine])
+            for session in mine:
+                wrong = session.judge(stored[session.id])
+                if wrong and stored[session.id] is None and self._here_counts and await self._is_here(session):
+                    continue
+                found += wrong
+        return found
 
-    async def _results(self, server: AsyncWireServer, ids: Sequence[str]) -> dict[str, str | None]:
-        answers = await self._ask_all(server, "get_result", [{"execution_id": i} for i in ids])
-        return {i: exact(a["execution"]["result"]) if a["found"] else None for i, a in zip(ids, answers, strict=True)}
+    async def _is_here(self, session: Session) -> bool:
+        """Whether a server of a machine that holds it shows all of it, and lists it as its own alone."""
+        for seat in self._seats(session.destination):
+            listed = await self._call(seat, "list_sessions", limit=1000)
+            row = next((row for row in listed.get("sessions", []) if row["id"] == session.id), None)
+            marked = row is not None and (HERE in str(row) or HERE in listed["message"])
+            if marked and not session.judge(_shown(await self._resume(seat, session))):
+                return True
+        return False
 
-    async def _ask_all(
-        self, server: AsyncWireServer, tool: str, arguments: Iterable[dict[str, Any]]
-    ) -> list[dict[str, Any]]:
+    async def _by_servers(self, sessions: Sequence[Session], executions: Sequence[Execution]) -> list[Finding]:
+        """What is wrong with what the servers show."""
+        found: list[Finding] = []
+        for seat in self._world.seats.values():
+            if seat.is_up:
+                mine = [session for session in sessions if session.destination == seat.destination]
+                found += await self._resumed(seat, mine)
+                found += await self._listed(seat, mine)
+                found += await self._told(seat)
+        for destination in MARKERS:
+            mine = [each for each in executions if each.destination == destination]
+            if mine and (seats := self._seats(destination)):
+                found += await self._results(seats, mine)
+        return found
+
+    async def _resumed(self, seat: Seat, sessions: Sequence[Session]) -> list[Finding]:
         gate = asyncio.Semaphore(AT_ONCE)
 
-        async def ask(each: dict[str, Any]) -> dict[str, Any]:
+        async def one(session: Session) -> list[Finding]:
             async with gate:
-                return await self._ask(server, tool, **each)
+                answer = await self._resume(seat, session)
+            if answer.get("reason") == "unavailable" or answer.get("stale"):
+                return [
+                    ("wrongly reported", f"{session.id} {seat.name}", f"all is well, and: {answer['message'][:200]}")
+                ]
+            wrong = session.judge(_shown(answer))
+            return [(kind, f"{about} shown by {seat.name}", text) for kind, about, text in wrong]
 
-        return await asyncio.gather(*map(ask, arguments))
+        return [finding for found in await asyncio.gather(*map(one, sessions)) for finding in found]
 
-    async def _ask(self, server: AsyncWireServer, tool: str, **arguments: Any) -> dict[str, Any]:
-        """What is stored, once Redis was asked: all is calm now, so it must be soon. Else the last answer."""
-        answer: dict[str, Any] = {}
+    async def _listed(self, seat: Seat, sessions: Iterable[Session]) -> list[Finding]:
+        """A list has what exists, each once, and nothing that is gone; a search for another's words finds nothing."""
+        answer = await self._call(seat, "list_sessions", limit=1000)
+        rows = [row["id"] for row in answer.get("sessions", [])]
+        counts = {row["id"]: row["turns"] for row in answer.get("sessions", [])}
+        found: list[Finding] = []
+        for session in sessions:
+            about = f"{session.id} list of {seat.name}"
+            if session.must_exist and rows.count(session.id) != 1:
+                found.append(("wrongly reported", about, f"it is there, and listed {rows.count(session.id)} times"))
+            elif session.is_deleted and session.id in rows:
+                found.append(("wrongly reported", about, "it was deleted, and is listed"))
+            elif session.must_exist and counts[session.id] < sum(fate.must_be for fate in session.turns.values()):
+                found.append(("wrongly reported", about, f"listed with {counts[session.id]} turns, too few"))
+        for session in self._ledger.of("here") if seat.destination != "here" and seat.machine == "m0" else []:
+            row = next((row for row in answer.get("sessions", []) if row["id"] == session.id), None)
+            if session.must_exist and HERE not in str(row):
+                text = f"it is on this machine, and {'not listed' if row is None else 'not marked so'}"
+                found.append(("wrongly reported", f"{session.id} list of {seat.name}", text))
+        if seat.destination != "here" and answer.get("scope") != "shared":
+            found.append(("wrongly reported", f"list of {seat.name}", f"all is well, and: {answer.get('message')}"))
+        for name, marker in MARKERS.items():
+            if name not in (seat.destination, "here"):
+                hits = (await self._call(seat, "list_sessions", query=marker)).get("sessions", [])
+                found += [("crossed", f"{row['id']} search of {seat.name}", f"found for {marker!r}") for row in hits]
+        return found
 
-        async def asked() -> bool:
-            nonlocal answer
-            try:
-                answer = (await server.call(tool, **arguments)).answer
-            except ServerGone:
-                raise AssertionError(f"the server ended at {tool} {arguments}") from None
-            return bool(answer) and answer.get("reason") != "unavailable" and not answer.get("stale")
+    async def _told(self, seat: Seat) -> list[Finding]:
+        """The status: nothing pending, no dead letter but those that are meant to be."""
+        status = await self._call(seat, "persistence_status")
+        journal: dict[str, Any] = status.get("journal", {})
+        found: list[Finding] = []
+        if journal.get("pending"):
+            text = f"{journal['pending']} pending though all is well: {status['reason']}"
+            found.append(("wrongly reported", f"{seat.name} pending", text))
+        letters, meant = len(journal.get("set_aside", [])), self._world.dead_letters.get(seat.machine, 0)
+        if letters != meant and (letters or seat.destination == "A"):  # they are those of Redis A
+            text = f"{letters} dead letters, not {meant}"
+            found.append(("wrongly reported", f"{seat.name} dead letters", f"{text}: {journal.get('set_aside')}"))
+        return found
 
-        try:
-            await eventually(asked, within=ASKED_WITHIN if self._patient else 0.0)
-        except AssertionError:
-            self._patient = False  # one such wait is enough to know
-            text = f"{tool} is not answered from Redis though all is well: {str(answer)[:300]}"
-            self._book.violation("wrongly reported", f"{tool} {arguments}", text, stderr=str(server.stderr_path))
-        return answer
+    async def _results(self, seats: Sequence[Seat], executions: Iterable[Execution]) -> list[Finding]:
+        """Results, and the flows that they belong to, by the server of the machine that has not cached them."""
+        found: list[Finding] = []
+        flows: dict[tuple[str, str], list[Execution]] = {}
+        for each in executions:
+            seat = next((seat for seat in seats if seat.machine != each.machine), seats[0])
+            if not each.fate.must_be:
+                continue
+            answer = await self._call(seat, "get_result", execution_id=each.id)
+            if not answer.get("found") or exact(answer["execution"]["result"]) != each.result:
+                held = "+".join(sorted(each.fate.held))
+                found.append(("lost", each.id, f"acknowledged, held by {held}: {answer.get('message')}"))
+            if each.flow and each.in_flow:
+                flows.setdefault(each.flow, []).append(each)
+        for (session_id, flow_id), expected in flows.items():
+            seat = next((seat for seat in seats if seat.machine != expected[0].machine), seats[0])
+            answer = await self._call(seat, "get_flow_history", session_id=session_id, flow_id=flow_id)
+            shown = [each.get("id") for each in answer.get("executions", [])]
+            for each in expected:
+                if shown.count(each.id) != 1:
+                    kind = "duplicated" if each.id in shown else "lost"
+                    found.append((kind, f"{each.id} flow", f"{shown.count(each.id)} times in its flow's history"))
+        return found
+
+    async def _crossed(self) -> list[Finding]:
+        """Every key of each Redis: nothing of another destination is in it."""
+        found: list[Finding] = []
+        for name, address in self._world.addresses.items():
+            foreign = {marker: other for other, marker in MARKERS.items() if other != name}
+            for key, text in (await address.everything()).items():
+                found += [
+                    ("crossed", f"{key} in {name}", f"holds {marker!r} of {other}: {text[:200]}")
+                    for marker, other in foreign.items()
+                    if marker in text
+                ]
+        return found
+
+    def _seats(self, destination: str) -> list[Seat]:
+        return [seat for seat in self._world.seats.values() if seat.destination == destination and seat.is_up]
+
+    async def _resume(self, seat: Seat, session: Session) -> dict[str, Any]:
+        return await self._call(seat, "resume_session", session_id=session.id, max_tokens=WHOLE)
+
+    async def _call(self, seat: Seat, tool: str, **arguments: Any) -> dict[str, Any]:
+        about = next((str(arguments[name]) for name in NAMED if name in arguments), tool)
+        answer = await self._world.caller(seat, f"judge of {seat.name}").call(tool, about, **arguments)
+        return answer or {"message": "the server ended"}
 
 
-def _names(state: State) -> str:
-    return "none" if state is None else f"{len(state)}: {Turns.names(state)}"
+def _session(about: str) -> str:
+    return about.split(" ")[0]
+
+
+def _shown(answer: dict[str, Any]) -> list[str] | None:
+    return [exact(turn) for turn in answer["session"]["history"]] if answer.get("found") else None
