@@ -1,6 +1,7 @@
 """A seat: the place of one client, with the server process that it talks to, started again after each end."""
 
 import asyncio
+import sys
 from pathlib import Path
 
 from ..support.async_wire import AsyncWireServer, ServerGone
@@ -12,18 +13,33 @@ TRIES = 5  # a server that is killed while it starts is started again
 
 
 class Seat:
-    """One client's server. `machine` names the data folder that it shares with the other seats of that machine."""
+    """One client's server. `machine` names the data folder that it shares with the other seats of that machine.
 
-    def __init__(self, name: str, machine: str, env: dict[str, str], stderr: Path, book: Book) -> None:
+    `python` is the interpreter with the build that is tried, `destination` where its sessions belong.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        machine: str,
+        env: dict[str, str],
+        stderr: Path,
+        book: Book,
+        python: str = sys.executable,
+        destination: str = "A",
+    ) -> None:
         self.name = name
+        self._python = python
+        self.destination = destination
         self.machine = machine
         self.env = env
         self.stderr = stderr
         self.life = 0  # how many servers it has had
         self.reached = False  # whether this server has shown that its child was ready once
         self.reached_at = 0.0  # when Redis was last seen to be behind an answer (monotonic clock)
+        self.childless_at = 0.0  # when its status last said that there is no child now (monotonic clock)
         self.polite_end = False
-        self.server = AsyncWireServer(env, stderr)
+        self.server = AsyncWireServer(env, stderr, python)
         self.pids: set[int] = set()  # children seen below any of its servers
         self._up = asyncio.Event()
         self._book = book
@@ -43,7 +59,7 @@ class Seat:
     async def start(self) -> None:
         """A new server process."""
         for _ in range(TRIES):
-            server = AsyncWireServer(self.env, self.stderr)
+            server = AsyncWireServer(self.env, self.stderr, self._python)
             try:
                 await server.start()
             except ServerGone:
@@ -59,20 +75,23 @@ class Seat:
 
     async def kill(self) -> None:
         """kill -9 of the server, and a new one."""
-        self._down()
-        self.server.kill()
-        await self.server.gone()
+        await self.stop(politely=False)
         await self.start()
 
     async def end(self) -> None:
         """End the server by the end of its input, and start a new one."""
+        await self.stop(politely=True)
+        await self.start()
+
+    async def stop(self, *, politely: bool) -> None:
+        """End the server by the end of its input, or kill -9 it; `start` begins the next one."""
         self._down()
-        self.polite_end = True
-        self.server.close_input()
-        if not await self.server.gone():
+        self.polite_end = politely
+        self._book.event(self.name, "server ended" if politely else "server killed", life=self.life)
+        self.server.close_input() if politely else self.server.kill()
+        if not await self.server.gone() and politely:
             text = "the server did not end within 10 s of the end of its input"
             self._book.violation("wrongly reported", f"{self.name} end {self.life}", text)
-        await self.start()
 
     async def revive(self) -> None:
         """A new server for one that ended by itself."""
