@@ -24,6 +24,7 @@ def clean_env(folder: Path, redis_url: str, prefix: str) -> dict[str, str]:
         "FLYWHEEL_DATA_DIR": str(folder / "data"),
         "REDIS_URL": redis_url,
         "FLYWHEEL_KEY_PREFIX": prefix,
+        **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ},  # `tests.mutations` sets it
     }
 
 

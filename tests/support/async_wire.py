@@ -37,10 +37,14 @@ class Reply:
 
 
 class AsyncWireServer:
-    """One server process. Start it, call it from as many tasks as you like, end it in one of three ways."""
+    """One server process. Start it, call it from as many tasks as you like, end it in one of three ways.
 
-    def __init__(self, env: Mapping[str, str], stderr_path: Path) -> None:
+    `python` is the interpreter with the build that is tried.
+    """
+
+    def __init__(self, env: Mapping[str, str], stderr_path: Path, python: str = sys.executable) -> None:
         self.env = dict(env)
+        self._python = python
         self.stderr_path = stderr_path
         self.junk: list[bytes] = []  # lines on stdout that are no protocol
         self._process: asyncio.subprocess.Process | None = None
@@ -70,7 +74,7 @@ class AsyncWireServer:
         """
         with self.stderr_path.open("ab") as err:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
+                self._python,
                 "-m",
                 "agentic_flywheel",
                 env=self.env,

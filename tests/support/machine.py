@@ -1,6 +1,12 @@
 """Servers on a machine in a bad mood: each is a command for `WireServer`, and holds for root as for anybody else."""
 
+import contextlib
+import os
+import resource
+import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 SERVE = 'os.execv(sys.executable, [sys.executable, "-m", "agentic_flywheel"])'
 """The server, in the place of the program that set its limits."""
@@ -28,3 +34,42 @@ def unprivileged() -> list[str]:
 def disk_full(after: int) -> list[str]:
     """A server that can make no file longer than `after` bytes, nor its child."""
     return [sys.executable, "-c", _FULL.replace("BYTES", str(after)) + SERVE]
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[Callable[[], contextlib.AbstractContextManager[None]]]:
+    """A disk of 8 MB at `folder`, and what fills it for as long as that is entered.
+
+    Where nothing may be mounted the disk is that of the folder, and it is full for this process only.
+    """
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    mounted = (
+        sys.platform == "linux" and os.geteuid() == 0 and not subprocess.run(command, capture_output=True).returncode
+    )
+    try:
+        yield (lambda: _filled(folder / "filling")) if mounted else _limited
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", str(folder)], check=True)  # noqa: S607
+
+
+@contextlib.contextmanager
+def _filled(filling: Path) -> Iterator[None]:
+    with filling.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    try:
+        yield
+    finally:
+        filling.unlink()
+
+
+@contextlib.contextmanager
+def _limited() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -11,6 +11,7 @@ TLS = Path(__file__).with_name("tls")
 OUR_CERTIFICATE = TLS / "ours.crt"  # self-signed, for 127.0.0.1, till 2126: so it is its own authority
 OTHER_CERTIFICATE = TLS / "other.crt"  # of somebody else
 CHUNK = 1 << 16
+CUT_WITHIN = 10.0  # seconds, for the proxy's thread to get its turn
 
 
 class Proxy:
@@ -21,6 +22,7 @@ class Proxy:
         self.delay = 0.0  # seconds before each piece of an answer is passed on
         self.cuts = False  # whether an answer ends in its middle, and the connection with it
         self.shut = False  # whether nobody gets through
+        self.most = 0  # bytes that may be asked without an answer in between, else the connection is cut; 0: any
         self.port = 0
         self._tls = tls
         self._loop = asyncio.new_event_loop()
@@ -42,8 +44,20 @@ class Proxy:
     def shut_off(self) -> None:
         """From now on nobody gets through; whoever is through is thrown out."""
         self.shut = True
-        for transport in self._open:
-            self._loop.call_soon_threadsafe(transport.abort)
+        self.cut()
+
+    def cut(self) -> None:
+        """Throw out whoever is through; all are out when this comes back."""
+        asyncio.run_coroutine_threadsafe(self._throw_out(), self._loop).result(CUT_WITHIN)
+
+    def lead_to(self, behind: int) -> None:
+        """From now on the port behind is another one, as after a fail-over."""
+        self.behind = behind
+        self.cut()
+
+    async def _throw_out(self) -> None:
+        while self._open:
+            self._open.pop().abort()
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -69,9 +83,10 @@ class Proxy:
         with suppress(OSError, asyncio.CancelledError):
             answers, questions = await asyncio.open_connection("127.0.0.1", self.behind)
             writers.append(questions)
+            asked = [0]  # bytes since the last answer
             ways = {
-                asyncio.create_task(self._ask(reader, questions)),
-                asyncio.create_task(self._answer(answers, writer)),
+                asyncio.create_task(self._ask(reader, questions, asked)),
+                asyncio.create_task(self._answer(answers, writer, asked)),
             }
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -82,13 +97,17 @@ class Proxy:
         for each in writers:
             each.transport.abort()
 
-    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: list[int]) -> None:
         while chunk := await reader.read(CHUNK):
+            asked[0] += len(chunk)
+            if 0 < self.most < asked[0]:
+                return
             writer.write(chunk)
             await writer.drain()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: list[int]) -> None:
         while chunk := await reader.read(CHUNK):
+            asked[0] = 0
             await asyncio.sleep(self.delay)
             if self.cuts:
                 writer.write(chunk[: len(chunk) // 2])

@@ -5,11 +5,14 @@ from pathlib import Path
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from .redis_server import RedisServer, free_port
+from .redis_server import RedisServer, free_port, is_free
 from .waiting import wait_until
 
 NODES = 3
 PASSWORD = "hush-hush-3"  # noqa: S105  the same for every node, as a client is given only one
+BUS_PORT = 10_000
+"""Above a node's port: where nodes speak with each other. Only Redis 7 and later can be given another."""
+
 NODE_TIMEOUT_MS = 1500
 """After this a silent node counts as failed: soon enough to be waited for, late enough for two busy cores."""
 
@@ -17,14 +20,21 @@ WELL_WITHIN = 30.0
 """Seconds: forming takes about 3; a node that failed is taken back after twice its timeout, and 2 s more."""
 
 
+def free_pair() -> int:
+    """A loopback port that nobody uses now, as nobody does the one of the nodes above it."""
+    candidates = iter(free_port, None)
+    return next(port for port in candidates if port + BUS_PORT < 2**16 and is_free(port + BUS_PORT))
+
+
 class ClusterNode(RedisServer):
     """A node that may be frozen, killed and started again; `nodes.conf` in its folder tells it who the others are."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, password=PASSWORD)
-        self.bus_port = free_port()
+        self.port = free_pair()
         self.arguments = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"]
-        self.arguments += ["--cluster-port", str(self.bus_port), "--cluster-announce-ip", "127.0.0.1"]
+        if self.version >= (4, 0):
+            self.arguments += ["--cluster-announce-ip", "127.0.0.1"]
         self.arguments += ["--cluster-node-timeout", str(NODE_TIMEOUT_MS)]
         self.arguments += ["--masterauth", PASSWORD, "--repl-diskless-sync-delay", "0"]
 
@@ -36,7 +46,7 @@ class ClusterNode(RedisServer):
     def follow(self, primary: "ClusterNode") -> None:
         """Become a replica, and have what the primary has."""
         with self.client() as client:
-            client.execute_command("CLUSTER MEET", "127.0.0.1", primary.port, primary.bus_port)
+            client.execute_command("CLUSTER MEET", "127.0.0.1", primary.port)
             known = wait_until(lambda: self._knows(primary.node_id), within=WELL_WITHIN, what="the nodes to meet")
             client.execute_command("CLUSTER REPLICATE", known)
             wait_until(
@@ -94,10 +104,10 @@ class RedisCluster:
         for number, node in enumerate(self.nodes):
             first, last = number * share, min((number + 1) * share, REDIS_CLUSTER_HASH_SLOTS) - 1
             with node.client() as client:
-                client.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
+                client.execute_command("CLUSTER ADDSLOTS", *range(first, last + 1))
                 client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
                 for other in self.nodes[:number]:
-                    client.execute_command("CLUSTER MEET", "127.0.0.1", other.port, other.bus_port)
+                    client.execute_command("CLUSTER MEET", "127.0.0.1", other.port)
 
     def is_well(self) -> bool:
         """Whether every node sees all nodes and all slots served."""

