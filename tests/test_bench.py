@@ -52,3 +52,41 @@ def test_a_write_that_is_not_in_redis_stops_the_benchmark(redis):
 
     with redis.client() as client, pytest.raises(AssertionError, match="which is not in Redis"):
         make_sure(Run(), Engine(redis.url), "nowhere", Talk([], "version 1:", ""), client)
+
+
+def test_a_row_that_the_build_does_not_hold_or_that_was_given_up_is_told_as_such():
+    from .bench.journal_and_redis.row import Found, Row, table
+
+    def found(*values: float) -> Found:
+        made = Found()
+        for value in values:
+            made.add({"seconds": value, "bytes": 7})
+        return made
+
+    row = Row("x", "what it is", "s", 8, prepare=None, cap=120)  # type: ignore[arg-type]
+    lines = table([(row, {"before": found(120, 120, 120), "now": found(8.5, 7, 9)})]).splitlines()
+    assert lines[2] == "| x | what it is | > 120 s (120 to 120) | 8.5 s (7 to 9) | 0.07 | ≤ 8 s | **no** |"
+    assert lines[-1] == "| x | bytes | 7 | 7 |"
+    assert "| yes |" in table([(row, {"before": found(64), "now": found(8, 7.9, 8.1)})])
+    assert "| - | - | ≤ 8 s | - |" in table([(row, {"before": found(64), "now": Found()})])
+
+
+def test_what_is_far_arrives_later_and_as_much_at_once_as_is_sent(redis):
+    import time
+
+    import redis as redis_py
+
+    from .bench.journal_and_redis.far import Far
+
+    with Far(redis.port, 0.3) as far:
+        far.open = True
+        with redis_py.Redis(port=far.port) as client, client.pipeline(transaction=False) as pipe:
+            client.ping()
+            began = time.monotonic()
+            for _ in range(2000):
+                pipe.ping()
+            assert pipe.execute() == [True] * 2000
+            assert 0.3 <= time.monotonic() - began < 10, "one way there and back, for all of them"
+            far.close()
+            with pytest.raises(redis_py.ConnectionError):
+                client.ping()
