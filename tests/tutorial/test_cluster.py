@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.crc import key_slot
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from ..conftest import cluster_env
 from ..support.client import Session, open_server
 from ..support.conversations import TALK, exact, turns, words
 from ..support.moods import BACK_WITHIN, TimedServer, arrives, ids, kept_here, kept_in_redis, timed, words_in_redis
-from ..support.redis_cluster import NODES, PASSWORD, RedisCluster
-from ..support.redis_server import RedisServer, free_port
+from ..support.redis_cluster import NODES, PASSWORD, RedisCluster, free_pair
+from ..support.redis_server import RedisServer
 from ..support.waiting import eventually, wait_until
 
 PAGE = 7
@@ -185,6 +185,7 @@ def test_a_key_that_moves_to_another_node_is_followed(cluster: RedisCluster, tmp
     key = cluster.session_key(name)
     slot = key_slot(key.encode())
     source, target, _ = cluster.nodes
+    source.require(4, 1, "way to move a key with a password")
     env = timed(cluster_env(tmp_path, cluster), cluster.url)
     with TimedServer(env) as server, source.client() as old, target.client() as new:
         server.warm()
@@ -218,10 +219,11 @@ def said_in_redis(server: TimedServer, session_id: str) -> list[str]:
 def test_a_single_node_that_does_not_know_its_own_address_is_a_cluster_too(
     own_redis: RedisServer, lonely_env: dict[str, str], sid: str
 ):
-    own_redis.arguments = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
+    own_redis.port = free_pair()
+    own_redis.arguments = ["--cluster-enabled", "yes"]
     own_redis.start()
     with own_redis.client() as client:
-        client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+        client.execute_command("CLUSTER ADDSLOTS", *range(REDIS_CLUSTER_HASH_SLOTS))
         wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok", what="the cluster")
         assert client.execute_command("CLUSTER SLOTS")[0][2][0] == ""
     with TimedServer(timed(lonely_env, own_redis.url, REDIS_CLUSTER="true")) as server:

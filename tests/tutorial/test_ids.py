@@ -1,6 +1,7 @@
 """Ids of every kind are kept apart or refused with the rule; none reaches another key or a file elsewhere."""
 
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,17 @@ def test_sessions_of_every_id_are_kept_apart(place: Place, redis: RedisServer, t
         if data not in path.parents and path != data
     }
     assert {path for path in new if not path.name.startswith("stderr-")} == set()
+
+
+@pytest.mark.parametrize("kept", ["\u00e9\u00e7", "n\u0303o\u0302", "\u00e0u\u0308"], ids=ascii)
+def test_an_id_that_looks_the_same_is_another_one_and_suggested(kept: str, server: WireServer):
+    """A person who types it on another system means it."""
+    server.call("save_session", session_id=kept, history=turns("a"))
+    for form in ("NFC", "NFD"):
+        look = unicodedata.normalize(form, kept)
+        answer = server.call("resume_session", session_id=look)
+        assert answer["found"] is (look == kept)
+        assert answer["found"] or answer["suggestions"] == [kept]
 
 
 def test_no_two_flows_share_a_history(server: WireServer):

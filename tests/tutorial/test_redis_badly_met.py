@@ -86,6 +86,7 @@ def test_a_password_that_is_not_right_is_named_and_once_it_is_right_all_gets_the
 def test_a_user_without_the_right_to_look_for_keys_has_all_but_the_shared_list(
     moody: MoodyRedis, lonely_env: dict[str, str]
 ):
+    moody.require(6, 0, "ACL")
     moody.start()
     with moody.client() as client:
         client.execute_command("ACL", "SETUSER", "ana", "on", ">hers", "~*", "&*", "+@all", "-scan")
@@ -109,6 +110,7 @@ def test_a_user_without_the_right_to_look_for_keys_has_all_but_the_shared_list(
 def test_a_user_without_the_right_to_delete_keeps_the_deletion_here_and_everything_else_in_redis(
     moody: MoodyRedis, lonely_env: dict[str, str]
 ):
+    moody.require(6, 0, "ACL")
     moody.start()
     with moody.client() as client:
         client.execute_command("ACL", "SETUSER", "ana", "on", ">hers", "~*", "&*", "+@all", "-del", "-unlink")

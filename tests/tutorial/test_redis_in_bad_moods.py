@@ -37,23 +37,27 @@ class Scene:
             client.config_set(name, str(value))
 
     def forbid(self, *rules: str) -> None:
+        self.redis.require(6, 0, "ACL")
         with self.redis.client() as client:
             client.execute_command("ACL", "SETUSER", "default", *rules)
 
     def fall_behind_another(self) -> None:
-        """What happens in a failover: a replica is promoted, and the old master has to follow it."""
+        """What happens in a failover: a replica is promoted, and the old master has to follow it.
+
+        It is said in the words that Redis before 5 knows too.
+        """
         self.config("repl-diskless-sync-delay", 0)
-        self.other.arguments = ["--replicaof", f"127.0.0.1 {self.redis.port}", "--repl-diskless-sync-delay", "0"]
+        self.other.arguments = ["--slaveof", "127.0.0.1", str(self.redis.port), "--repl-diskless-sync-delay", "0"]
         self.other.start()
         with self.other.client() as other, self.redis.client() as ours:
             wait_until(lambda: other.info("replication")["master_link_status"] == "up", what="the replica to follow")
-            other.execute_command("REPLICAOF", "NO", "ONE")
-            ours.execute_command("REPLICAOF", "127.0.0.1", self.other.port)
+            other.execute_command("SLAVEOF", "NO", "ONE")
+            ours.execute_command("SLAVEOF", "127.0.0.1", self.other.port)
             wait_until(lambda: ours.info("replication").get("master_link_status") == "up", what="the master to follow")
 
     def promote(self) -> None:
         with self.redis.client() as client:
-            client.execute_command("REPLICAOF", "NO", "ONE")
+            client.execute_command("SLAVEOF", "NO", "ONE")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with tempfile.TemporaryDirectory(prefix="fly-") as short:  # a socket's path may have 100 characters
         server = RedisServer(tmp_path_factory.mktemp("guarded"), password=PASSWORD)
         server.arguments = ["--unixsocket", f"{short}/s"]
+        server.require(6, 0, "ACL")
         server.start()
         with server.client() as client:
             client.execute_command("ACL", "SETUSER", "ana", "on", ">ana's own", "~*", "&*", "+@all")
