@@ -1,0 +1,116 @@
+"""The search index of a folder that several Redis share: what one holds is neither found nor thrown away by another."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agentic_flywheel.backends.base import BackendType, UniversalSession
+from agentic_flywheel.codec import Document, encode
+from agentic_flywheel.journal import PURGE_AFTER, Journal
+from agentic_flywheel.journal.words import FILE_NAME
+from agentic_flywheel.keyvalue import Entry, Write
+
+from .conftest import Clock
+
+INDEX = "p:index"
+ONE, TWO = "redis://one", "redis://two"
+Open = Callable[..., Journal]
+
+
+@pytest.fixture
+def opened(tmp_path: Path, clock: Clock) -> Iterator[Open]:
+    """Servers that share the folder."""
+    with ExitStack() as stack:
+        yield lambda *addresses: stack.enter_context(closing(Journal(tmp_path, clock, addresses)))
+
+
+def talk(clock: Clock, member: str, words: str, saved_at: int = 1, days: float = 0) -> Write:
+    now = clock()
+    until = now + timedelta(days=days) if days else None
+    session = UniversalSession(
+        id=member, backend=BackendType.CUSTOM, history=[{"role": "user", "content": words}], created_at=now
+    )
+    entry = Entry(INDEX, member, saved_at, json.dumps({"id": member}))
+    return Write(f"p:session:{member}", encode(Document(session, 1, now, until)), None, until, entry=entry)
+
+
+def found(journal: Journal, word: str) -> list[str]:
+    return sorted(match.key.rpartition(":")[2] for match in journal.search(INDEX, [word], 1).found)
+
+
+def indexed(folder: Path) -> dict[tuple[int, str], int]:
+    """Which sessions are in the index, and the number of the row of each."""
+    with closing(sqlite3.connect(folder / FILE_NAME)) as db:
+        return {(row[0], row[1]): row[2] for row in db.execute("SELECT destination, key, number FROM heads")}
+
+
+def test_a_search_finds_what_is_of_its_own_redis_and_of_this_machine(opened: Open, clock: Clock):
+    one, two, machine = opened(ONE), opened(TWO), opened()
+    one.remember(talk(clock, "a", "a garden for one"))
+    two.remember(talk(clock, "b", "a garden for two"))
+    machine.commit(talk(clock, "c", "a garden here"))
+    for _ in range(2):
+        assert (found(one, "garden"), found(two, "garden"), found(machine, "garden")) == (["a", "c"], ["b", "c"], ["c"])
+    assert (found(one, "two"), found(two, "one")) == ([], [])
+    assert one.search(INDEX, ["garden"], 1).searched == 2
+
+
+def test_a_session_of_the_same_id_is_found_by_what_was_said_in_each(opened: Open, clock: Clock):
+    one, two, machine = opened(ONE), opened(TWO), opened()
+    one.remember(talk(clock, "s", "a pear in one"))
+    two.remember(talk(clock, "s", "a plum in two"))
+    machine.commit(talk(clock, "s", "a quince here"))
+    for _ in range(2):
+        assert [found(one, word) for word in ("pear", "plum", "quince")] == [["s"], [], []]
+        assert [found(two, word) for word in ("pear", "plum", "quince")] == [[], ["s"], []]
+        assert [found(machine, word) for word in ("pear", "plum", "quince")] == [[], [], ["s"]]
+    words = ["pear", "plum", "quince"]
+    said = [journal.excerpts(["p:session:s"], words)["p:session:s"] for journal in (one, two, machine)]
+    assert ["pear" in said[0], "plum" in said[1], "quince" in said[2]] == [True] * 3
+    assert "plum" not in said[0] + said[2]
+
+
+def test_searches_of_two_redis_do_not_read_each_others_sessions_in_again(opened: Open, clock: Clock, tmp_path: Path):
+    one, two = opened(ONE), opened(TWO)
+    for i in range(5):
+        one.remember(talk(clock, f"a{i}", "a garden for one"))
+        two.remember(talk(clock, f"b{i}", "a garden for two"))
+    found(one, "garden")
+    found(two, "garden")
+    before = indexed(tmp_path)
+    assert len(before) == 10
+    for journal in (one, two, one):
+        found(journal, "garden")
+        journal.purge_expired()
+    assert indexed(tmp_path) == before, "a row that is read in again has another number"
+
+
+def test_what_one_deletes_is_forgotten_of_that_one_only(opened: Open, clock: Clock, tmp_path: Path):
+    one, two = opened(ONE), opened(TWO)
+    for journal in (one, two):
+        journal.remember(talk(clock, "s", "a garden"))
+        found(journal, "garden")
+    copy = one.copy("p:session:s")
+    assert copy
+    grave = json.dumps({"schema_version": 1, "id": "s", "revision": 1, "deleted_at": clock().isoformat()})
+    one.commit(replace(copy, text=grave, seen=copy.text, tombstone=True, entry=None))
+    assert len(indexed(tmp_path)) == 1
+    assert (found(one, "garden"), found(two, "garden")) == ([], ["s"])
+
+
+def test_what_expired_is_forgotten_although_no_server_of_its_redis_runs(opened: Open, clock: Clock, tmp_path: Path):
+    one, two = opened(ONE), opened(TWO)
+    one.remember(talk(clock, "brief", "a garden", days=1), talk(clock, "lasting", "a garden"))
+    found(one, "garden")
+    one.close()
+    clock.move(days=2)
+    two.purge_expired()
+    clock.now += PURGE_AFTER
+    two.purge_expired()
+    assert [key for _, key in indexed(tmp_path)] == ["p:session:lasting"]
