@@ -22,11 +22,18 @@ CHOSEN = "FLYWHEEL_TEST_REDIS_SERVER"
 """The variable that names the server program to test with; `python -m tests.redises` sets it to one after another."""
 
 
+HIGHEST_PORT = 55_535
+"""A cluster node listens 10,000 above its port as well."""
+
+
 def free_port() -> int:
-    """A loopback port nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port nobody uses now, at which a cluster node can listen too."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port <= HIGHEST_PORT:
+            return port
 
 
 def is_free(port: int) -> bool:
