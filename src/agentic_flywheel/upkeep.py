@@ -14,17 +14,19 @@ from datetime import datetime
 
 import anyio
 
+from agentic_flywheel.backoff import REFUSALS, delay
 from agentic_flywheel.changes import Deletion, as_copy
-from agentic_flywheel.coaia.stash import Mark, Watched
+from agentic_flywheel.coaia.stash import Watched
 from agentic_flywheel.codec import micros
 from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashRefused, StashUnavailable, Unavailable
 from agentic_flywheel.journal import PAUSE_SECONDS, Journal
 from agentic_flywheel.keylocks import KeyLocks
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.keyvalue import Write
-from agentic_flywheel.local import Copy, Due, Known, in_thread
+from agentic_flywheel.local import Due, Known, in_thread
 from agentic_flywheel.outbox import Outbox
 from agentic_flywheel.pages import heal
+from agentic_flywheel.putting_back import PuttingBack
 
 logger = logging.getLogger(__name__)
 
@@ -34,36 +36,11 @@ LOOK_SECONDS = 1.5
 PROBE_DELAYS = (0.25, 0.5, 1.0)
 """Seconds between looks while the stash is away; the last one repeats."""
 
-REFUSALS = 20
-"""Keys that Redis may refuse in one round before the others wait for the next: it is full or read-only."""
-
 ONCE = 1
 """Attempts that may have failed because of another key on the same connection."""
 
 DRAINED_SIDE_BY_SIDE = 32
 """Keys that are on their way at a time: a Redis may be 300 ms away."""
-
-LONGEST_SMALL_DELAY, LONGEST_DELAY = 4.0, 300.0
-"""Seconds between two attempts at a refused write: of a small one, since Redis may take it soon, and of any."""
-
-RESENT_BYTES_A_SECOND = 50_000
-"""How fast a refused document is sent again and again: 15 MB every five minutes."""
-
-VERIFIED_AT_ONCE = 500
-"""Copies whose etags are asked for at once."""
-
-VERIFIED_A_ROUND = 200
-"""Copies that are verified in each round, whatever happened: an eviction or a swapped database tells nobody."""
-
-RESTORED_BYTES_AT_ONCE = 2_000_000
-"""Bytes of documents read from the journal at once to be put back."""
-
-SIDE_BY_SIDE = 8
-"""Documents that are merged forward at a time."""
-
-EVICTION_SECONDS, LONGEST_EVICTION_SECONDS = 5.0, 60.0
-"""How long Redis must evict nothing before it is asked to take back what it evicted; twice as long each time that this
-made it evict something else."""
 
 PURGE_SECONDS = 3600.0
 """How often what has expired is removed from the journal; it is hidden at once."""
@@ -87,11 +64,8 @@ class Upkeep:
         self._keys = keys
         self._clock = clock
         self._healed = ""
-        self._verified = 0
         self._newest = 0
-        self._evictions = _Evictions()
-        self._refusals = 0
-        self._refused: dict[str, tuple[int, float]] = {}  # put back in vain: how often, and not before when
+        self._putting_back = PuttingBack(journal, locks)
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -136,7 +110,9 @@ class Upkeep:
         while True:
             away = [await self._guarded(self._look(outbox))]
             if not away[0]:  # each goes on without the others
-                away = [await self._guarded(step(outbox)) for step in (self._drain, self._put_back, self._heal)]
+                away = [
+                    await self._guarded(step(outbox)) for step in (self._drain, self._putting_back.once, self._heal)
+                ]
             if all(away):
                 await asyncio.sleep(PROBE_DELAYS[min(failures, len(PROBE_DELAYS) - 1)])
                 failures += 1
@@ -176,7 +152,8 @@ class Upkeep:
         seen = await outbox.stash.watch(self._keys.epoch, self._keys.deletions, after)
         if unreadable:
             raise unreadable
-        evicted = self._evictions.note(seen.evicted, asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        evicted = self._putting_back.evictions.note(seen.evicted, now, roomy=seen.roomy)
         if not seen.epoch:
             return
         if known is None or known.epoch != seen.epoch:
@@ -187,10 +164,10 @@ class Upkeep:
             await in_thread(self._journal.bury, tombstones)
         lost = self._has_lost(known, seen) or evicted or outbox.went_back
         outbox.went_back = False
-        now = Known(seen.epoch, seen.run, seen.after)
-        if lost or now != known:
-            await in_thread(self._journal.know, now, lost=lost)
-        if known and known.run != now.run:
+        news = Known(seen.epoch, seen.run, seen.after)
+        if lost or news != known:
+            await in_thread(self._journal.know, news, lost=lost)
+        if known and known.run != news.run:
             await in_thread(self._journal.try_all_now)
 
     def _has_lost(self, known: Known | None, seen: Watched) -> bool:
@@ -203,7 +180,7 @@ class Upkeep:
         if "" != known.run != seen.run != "":
             logger.warning("Redis was started again: what this machine knows and it lost is put back.")
             return True
-        if self._evictions.going_on:  # it is the epoch, or a row of the list, that was evicted
+        if self._putting_back.evictions.going_on:  # it is the epoch, or a row of the list, that was evicted
             return False
         if known.epoch != seen.epoch:
             logger.warning("Redis was emptied: what this machine knows and it lost is put back.")
@@ -217,104 +194,6 @@ class Upkeep:
                 copy = as_copy(key, text)
                 return copy if copy.tombstone else None
         return None
-
-    async def _put_back(self, outbox: Outbox) -> None:
-        """Verify the copies that are in doubt, and a few more; put back what the stash has lost."""
-        after, self._refusals = (1, 0), 0
-        while batch := await in_thread(self._journal.unverified, VERIFIED_AT_ONCE, after):
-            await self._verify(outbox, batch)
-            after = (int(batch[-1].tombstone), batch[-1].id)
-        batch = await in_thread(self._journal.copies, VERIFIED_A_ROUND, self._verified)
-        self._verified = batch[-1].id if batch else 0
-        if batch:
-            await self._verify(outbox, batch)
-
-    async def _verify(self, outbox: Outbox, copies: list[Copy]) -> None:
-        """Compare copies with what the stash holds."""
-        now = asyncio.get_running_loop().time()
-        copies = [copy for copy in copies if self._refused.get(copy.key, (0, 0.0))[1] <= now]
-        if not copies:
-            return
-        try:
-            marks = await outbox.stash.marks([copy.key for copy in copies], outbox.stash.deadline())
-        except StashRefused as exc:
-            await self._verify_apart(outbox, copies, exc)
-            return
-        same = {copy.key for copy in copies if is_there(copy, marks.get(copy.key))}
-        await in_thread(self._journal.mark_verified, [c.key for c in copies if c.unverified and c.key in same])
-        lost = [copy for copy in copies if copy.key not in same]
-        gone = [copy for copy in lost if marks.get(copy.key) is None and not copy.tombstone]
-        await in_thread(self._journal.mark_missing, [copy.key for copy in gone])
-        if self._evictions.going_on:
-            return
-        other = await self._restore_together(outbox, [*gone])
-        other += [copy for copy in lost if copy not in gone]
-        limiter = asyncio.Semaphore(SIDE_BY_SIDE)
-        for outcome in await asyncio.gather(
-            *(self._restore(outbox, copy, limiter) for copy in other), return_exceptions=True
-        ):
-            if isinstance(outcome, BaseException):
-                raise outcome
-
-    async def _verify_apart(self, outbox: Outbox, copies: list[Copy], refusal: StashRefused) -> None:
-        """Find the copies of keys that may not be asked for, and verify the others.
-
-        Raises:
-            StashRefused: so many may not that it is the stash itself.
-
-        """
-        if len(copies) == 1:
-            self._note_refusal(copies[0], str(refusal))
-            self._refusals += 1
-            if self._refusals >= REFUSALS:
-                raise refusal
-            return
-        half = len(copies) // 2
-        await self._verify(outbox, copies[:half])
-        await self._verify(outbox, copies[half:])
-
-    async def _restore_together(self, outbox: Outbox, copies: list[Copy]) -> list[Copy]:
-        """Put back documents where nothing is; those in whose place something is by now."""
-        other: list[Copy] = []
-        while copies:
-            size, some = 0, list[Copy]()
-            while copies and (not some or size + copies[0].bytes < RESTORED_BYTES_AT_ONCE):
-                some.append(copies.pop(0))
-                size += some[-1].bytes
-            writes = [write for copy in some if (write := await in_thread(self._journal.copy, copy.key))]
-            by_key = {copy.key: copy for copy in some}
-            done = await outbox.stash.restore(writes, outbox.stash.deadline())
-            self._evictions.put_back_at = asyncio.get_running_loop().time()
-            put: list[str] = []
-            for write, answer in zip(writes, done, strict=True):
-                if answer == "put":
-                    put.append(write.key)
-                elif answer == "there":
-                    other.append(by_key[write.key])
-                else:
-                    self._note_refusal(by_key[write.key], answer)
-            await in_thread(self._journal.mark_verified, put)
-        return other
-
-    async def _restore(self, outbox: Outbox, copy: Copy, limiter: asyncio.Semaphore) -> None:
-        """Put one document back, or a tombstone, or merge it forward."""
-        async with limiter, self._locks.of(copy.key):
-            write = await in_thread(self._journal.copy, copy.key)
-            try:
-                if write:
-                    await outbox.restore(write, outbox.stash.deadline(copy.bytes))
-            except StashRefused as exc:
-                self._note_refusal(copy, str(exc))
-                return
-            except DocumentError as exc:
-                logger.info("Not put back: %s", exc)
-            self._refused.pop(copy.key, None)
-            await in_thread(self._journal.mark_verified, [copy.key])
-
-    def _note_refusal(self, copy: Copy, why: str) -> None:
-        attempts = self._refused.get(copy.key, (0, 0.0))[0] + 1
-        self._refused[copy.key] = attempts, asyncio.get_running_loop().time() + delay(attempts, copy.bytes)
-        logger.info("Redis refused to take something back: %s", why)
 
     async def _heal(self, outbox: Outbox) -> None:
         """Compare a part of the shared list with what is stored: it is kept beside it, so it may drift."""
@@ -346,32 +225,6 @@ class Upkeep:
                 await asyncio.sleep(pause)
         finally:
             self._journal.close()  # a program that ends its event loop without closing us gives no other chance
-
-
-class _Evictions:
-    """Whether Redis is evicting keys: what it evicted is verified at once, and put back when it has stopped."""
-
-    def __init__(self) -> None:
-        self.going_on = False
-        self.put_back_at = -LONGEST_EVICTION_SECONDS
-        self._keys: int | None = None
-        self._until = 0.0
-        self._pause = EVICTION_SECONDS
-
-    def note(self, keys: int | None, now: float) -> bool:
-        """Take the number of keys evicted so far; whether all copies are to be verified because of it."""
-        before, self._keys = self._keys, keys
-        if keys is not None and before is not None and keys > before:
-            began = not self.going_on
-            if began:
-                in_vain = now - self.put_back_at < EVICTION_SECONDS
-                self._pause = min(2 * self._pause, LONGEST_EVICTION_SECONDS) if in_vain else EVICTION_SECONDS
-            self.going_on, self._until = True, now + self._pause
-            return began
-        if self.going_on and now >= self._until:
-            self.going_on = False
-            return True
-        return False
 
 
 class _Drain:
@@ -427,20 +280,3 @@ class _Drain:
             if item:
                 seconds = delay(due.attempts + 1, len(item.change))
                 await in_thread(self._journal.postpone, due.key, cause, micros(self._clock()) + int(seconds * 1e6))
-
-
-def delay(attempts: int, size: int) -> float:
-    """Seconds until a write of so many bytes that was refused is tried again."""
-    longest = min(LONGEST_DELAY, max(LONGEST_SMALL_DELAY, size / RESENT_BYTES_A_SECOND))
-    return min(2.0 ** min(attempts, 20) / 2, longest)
-
-
-def is_there(copy: Copy, mark: Mark | None) -> bool:
-    """Whether the stash holds what the copy is of, or a tombstone that beats it."""
-    if mark is None:
-        return False
-    if copy.tombstone:
-        return mark.tombstone is not None and mark.tombstone >= copy.revision
-    if mark.tombstone is not None and mark.tombstone >= copy.revision:
-        return True
-    return bool(copy.ending) and (mark.revision, mark.ending) == (copy.revision, copy.ending)

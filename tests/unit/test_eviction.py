@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.upkeep import EVICTION_SECONDS, LONGEST_EVICTION_SECONDS, _Evictions
+from agentic_flywheel.putting_back import EVICTION_SECONDS, LONGEST_EVICTION_SECONDS, Evictions
 
 from ..support.redis_server import RedisServer
 from ..support.waiting import eventually
@@ -51,7 +51,7 @@ async def test_what_redis_evicted_is_listed_meanwhile_and_comes_back_once_there_
 
 
 def test_putting_back_in_vain_is_tried_ever_more_rarely():
-    evictions, now, keys, pauses = _Evictions(), 0.0, 0, list[float]()
+    evictions, now, keys, pauses = Evictions(), 0.0, 0, list[float]()
     assert evictions.note(keys, now) is False
     for _ in range(8):
         keys += 10

@@ -25,6 +25,9 @@ TOLD = (
 )  # fmt: skip
 """What the status tells of INFO."""
 
+ROOMY = 0.9
+"""The part of `maxmemory` below which Redis need not evict anything for a while."""
+
 Reply = dict[str, Any]
 Answer = TypeVar("Answer")
 
@@ -69,6 +72,7 @@ class Health:
             "run": " ".join(sorted(str(node.get("run_id", "")) for node in nodes)),
             "time": time_there,
             "evicted": sum(evicted) if evicted else None,
+            "roomy": all(_has_room(node) for node in nodes),
             "policy": next((node["maxmemory_policy"] for node in nodes if "maxmemory_policy" in node), None),
             "listed": _listed(count, newest),
         }
@@ -118,6 +122,12 @@ def server_named(info: dict[str, Any]) -> str | None:
         if version := info.get(f"{name.lower()}_version"):
             return f"{name} {version}"
     return f"Redis {info['redis_version']}" if "redis_version" in info else None
+
+
+def _has_room(node: dict[str, Any]) -> bool:
+    """Whether a node certainly need not evict anything for a while."""
+    most = node.get("maxmemory")
+    return most == 0 or (most is not None and node["used_memory"] < ROOMY * most)
 
 
 def _unless_refused(ask: Callable[[], Answer]) -> Answer | None:

@@ -114,6 +114,8 @@ class Watched:
     """Redis' own, in microseconds since 1970."""
     evicted: int | None = None
     """Keys that Redis has evicted since it was started."""
+    roomy: bool = False
+    """Whether it certainly need not evict anything for a while."""
     policy: str | None = None
     """Its `maxmemory-policy`."""
     listed: tuple[int, int] | None = None
@@ -251,6 +253,7 @@ class Stash:
                 rows[-1][0] if rows else after,
                 reply["time"],
                 reply["evicted"],
+                reply["roomy"],
                 reply["policy"],
                 listed and (int(listed[0]), int(listed[1])),
             )
