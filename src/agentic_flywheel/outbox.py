@@ -12,7 +12,13 @@ from agentic_flywheel.change import Change, Step, expired
 from agentic_flywheel.changes import AnyChange, Burial, Deletion, as_copy, load_change
 from agentic_flywheel.coaia.stash import Stash, TooLargeForMirror
 from agentic_flywheel.codec import Document, decode, tombstone_of
-from agentic_flywheel.errors import DeletedMeanwhile, DocumentError, StashUnavailable, Unfinished
+from agentic_flywheel.errors import (
+    DeletedMeanwhile,
+    DocumentError,
+    JournalUnavailable,
+    StashUnavailable,
+    Unfinished,
+)
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.keyvalue import Write, revision_at_head
@@ -29,6 +35,10 @@ APPLIED_AT_ONCE = 256 * 1024
 Answer = TypeVar("Answer")
 
 
+class _Overtaken(Exception):  # noqa: N818  nothing went wrong
+    """Somebody else committed meanwhile."""
+
+
 class Outbox:
     """The way from the journal to its destination. Whoever calls holds the key's lock."""
 
@@ -42,9 +52,15 @@ class Outbox:
         """Whether the stash was seen to have gone back to an older state: then all copies are to be verified."""
 
     async def settle(
-        self, change: Change[Answer], copy: Write | None, deadline: float, *, start: str | None = None
+        self,
+        change: Change[Answer],
+        copy: Write | None,
+        deadline: float,
+        *,
+        start: str | None = None,
+        once: bool = False,
     ) -> Step[Answer]:
-        """Apply and commit until nobody else commits in between.
+        """Apply and commit until nobody else commits in between; only `once`, where `start` was looked at closely.
 
         Begins with the journal's copy, which is what the stash holds unless another machine saved since, or with
         `start`, what it held just now. If the stash has lost the document altogether, the copy stands in for it; if it
@@ -53,13 +69,15 @@ class Outbox:
         Raises:
             DocumentError: the change cannot be applied to what the stash holds.
             StashUnavailable: whether it arrived is unknown.
+            _Overtaken: somebody else committed since `start`.
 
         """
         change = change.knowing(copy, self._clock())
         base = seen = copy.text if copy else start
         # What has expired here may be alive there: somebody else renewed it, or this machine's clock is wrong.
         guess = not (copy and expired(copy.kept_until, self._clock()))
-        confirmed = merged = False
+        confirmed = False
+        merged: str | None = None
         held = copy is None and start is not None and self.stash.atomic
         while True:
             try:
@@ -76,15 +94,19 @@ class Outbox:
                     await self._see_to_the_rest(change, step, deadline)
                     return step
                 seen = outcome.current
+                if once:
+                    raise _Overtaken
             elif step and confirmed:
                 await self._see_to_the_rest(change, step, deadline)
                 return step
             else:
                 seen = await self.stash.read(change.key, deadline)
-            if copy and not merged and seen is not None and went_back(copy, seen):
+                if once and seen != start:
+                    raise _Overtaken
+            if copy and seen is not None and seen != merged and went_back(copy, seen):
                 self.went_back = True
                 await self.merge_forward(copy, deadline)
-                seen, merged = await self.stash.read(change.key, deadline), True
+                seen = merged = await self.stash.read(change.key, deadline)
             base, confirmed, held = seen, True, seen is not None and self.stash.atomic
             if copy and (seen is None or _beats(copy, seen) or is_buried(copy, seen)):
                 base, held = copy.text, False
@@ -103,8 +125,23 @@ class Outbox:
             StashUnavailable: whether it is there again is unknown.
 
         """
+        step = await self.settle(self._merge_of(copy), None, deadline)
+        if step.answer and step.write and step.write.text != copy.text:
+            logger.warning("Redis had gone back to an older state of a session; what it lacked was merged in.")
+
+    def merged(self, copy: Write, there: str) -> str:
+        """What the stash would hold if it took the copy back; a tombstone wins."""
+        if copy.tombstone:
+            return copy.text
+        try:
+            step = self._merge_of(copy).apply(there, self._clock())
+        except DocumentError:
+            return copy.text
+        return step.write.text if step.write else there
+
+    def _merge_of(self, copy: Write) -> MergeForward:
         member = copy.key.removeprefix(self._keys.sessions) if copy.key.startswith(self._keys.sessions) else ""
-        change = MergeForward(
+        return MergeForward(
             key=copy.key,
             operation=self._writer.next(),
             member=member,
@@ -112,9 +149,6 @@ class Outbox:
             revisions=self._keys.revisions(member) if member else "",
             text=copy.text,
         )
-        step = await self.settle(change, None, deadline)
-        if step.answer and step.write and step.write.text != copy.text:
-            logger.warning("Redis had gone back to an older state of a session; what it lacked was merged in.")
 
     async def drain(self, key: str, deadline: float, *, for_a_save: bool = False) -> None:
         """Send the pending changes of a key, oldest first; what the stash refuses for good becomes a dead letter.
@@ -125,6 +159,15 @@ class Outbox:
             Unavailable: the stash does not take them now, or the journal cannot be read.
 
         """
+        overtaken = True
+        while overtaken:  # then what is there now is looked at as closely, till the deadline
+            overtaken = False
+            try:
+                await self._drain_once(key, deadline, for_a_save=for_a_save)
+            except _Overtaken:
+                overtaken = True
+
+    async def _drain_once(self, key: str, deadline: float, *, for_a_save: bool) -> None:
         document, positions = await in_thread(self._journal.unsent_document, key)
         positions = await in_thread(self._readable, key, positions)
         if not positions:
@@ -156,8 +199,9 @@ class Outbox:
 
     async def _send_changes(self, key: str, document: Write | None, remote: str | None, deadline: float) -> None:
         """Send the pending changes of a key one by one; `remote` is what the stash held just now."""
+        sent, untold = 0, None
         # Read anew for each: another process of this machine may be draining the same outbox.
-        while item := await in_thread(self._journal.next_pending, key):
+        while item := await in_thread(self._journal.next_pending, key, sent):
             try:
                 kept = await self._sent(item, document, remote, deadline)
             except DeletedMeanwhile as exc:
@@ -170,7 +214,12 @@ class Outbox:
                 await in_thread(self._journal.make_dead_letter, item.position, str(exc))
             else:
                 remote = kept.text if kept else None
-                await in_thread(self._journal.settle, [item.position], kept)
+                try:
+                    await in_thread(self._journal.settle, [item.position], kept)
+                except JournalUnavailable as exc:  # its disk is full: the rest is sent none the less, and all again
+                    sent, untold = item.position, exc
+        if untold:
+            raise untold
 
     async def restore(self, copy: Write, deadline: float) -> None:
         """Put back what the stash has lost, never over what is newer, never what a tombstone there beats.
@@ -224,7 +273,7 @@ class Outbox:
                 return True
         elif remote is None:
             if not (await self.stash.commit(replace(document, seen=None), deadline)).accepted:
-                return False
+                raise _Overtaken
         elif await in_thread(self._went_back_below, document, remote):
             await self.merge_forward(document, deadline)
             await in_thread(self._journal.settle, positions, None)
@@ -264,7 +313,7 @@ class Outbox:
     async def _sent(self, item: Pending, document: Write | None, remote: str | None, deadline: float) -> Write | None:
         """Send one change; what the stash holds then."""
         change = load_change(item.change)
-        step: Step[object] = await self.settle(cast("Change[object]", change), None, deadline, start=remote)
+        step: Step[object] = await self.settle(cast("Change[object]", change), None, deadline, start=remote, once=True)
         if step.write:
             return step.write
         text = await self.stash.read(item.key, deadline)

@@ -262,12 +262,15 @@ class Places:
                     with contextlib.suppress(JournalUnavailable):
                         await self._outbox.drain(key, deadline)
                     item, copy = await self._look(key)
-                text = await self._read_from_stash(self._outbox, key, copy, deadline)
+                found = await self._read_from_stash(self._outbox, key, copy, deadline)
             except StashUnavailable:
                 # What is still pending was never anywhere but here, so that it expired is known too.
                 if not copy or not (known or item):
                     raise
                 return Found(copy.text, "journal", stale=True)
+            if found.source == "journal":
+                return found
+            text = found.text
             if copy and (text is None or (self.stash.mirror and revision_of(copy.text) >= revision_of(text))):
                 return Found(copy.text, "journal", stale=False)
             if text is None and (here := await self._of_this_machine(key)):
@@ -276,21 +279,25 @@ class Places:
                 held.rest = self._learn(key, text, member, index)
             return Found(text, "redis", stale=False)
 
-    async def _read_from_stash(self, outbox: Outbox, key: str, copy: Write | None, deadline: float) -> str | None:
-        """What the stash holds; what it lost and this machine has is merged forward first."""
+    async def _read_from_stash(self, outbox: Outbox, key: str, copy: Write | None, deadline: float) -> Found:
+        """What the stash holds; what it lost and this machine has is merged forward first, in the answer at least."""
         if copy and len(copy.text) > LARGE and await outbox.stash.still_has(copy, deadline):
-            return copy.text
+            return Found(copy.text, "redis", stale=False)
         text = await outbox.stash.read(key, deadline)
         if copy is None or text == copy.text or outbox.stash.mirror:
-            return text
+            return Found(text, "redis", stale=False)
         lost = text is None and not expired(copy.kept_until, self._clock())
         older = text is not None and (went_back(copy, text) or is_buried(copy, text))
         if lost or older:
             outbox.went_back = outbox.went_back or older
-            with contextlib.suppress(StashRefused, DocumentError):
+            try:
                 await outbox.restore(copy, deadline)
                 text = await outbox.stash.read(key, deadline)
-        return text
+            except (StashRefused, DocumentError) as exc:
+                logger.info("Not put back: %s", exc)
+                if older and text is not None:
+                    return Found(outbox.merged(copy, text), "journal", stale=True)
+        return Found(text, "redis", stale=False)
 
     async def recent(
         self,

@@ -28,6 +28,7 @@ class Machine:
     def __init__(self, journal: Journal, redis: RedisServer, clock: Clock) -> None:
         self.journal = journal
         self.redis = redis
+        self.url = redis.url
         self.clock = clock
         self.keys = Keys(redis.prefix)
 
@@ -57,7 +58,7 @@ class Machine:
     async def places(self, folder: Path, *, upkeep: bool = True) -> AsyncIterator[Places]:
         """The places of a process that starts now; Redis answers. Without `upkeep` nothing is done behind."""
         home = ChildFolder(folder)
-        env = child_environment({}, home.path, redis_url=self.redis.url, cluster=False, socket_timeout=2.0)
+        env = child_environment({}, home.path, redis_url=self.url, cluster=False, socket_timeout=2.0)
         client = CoaiaClient(child_command([], ""), env, home, fair_seconds=2.5)
         stash = Stash(client, self.keys, 5.0, self.clock)
         places = Places(self.journal, stash, self.keys, self.clock)

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from agentic_flywheel.backoff import LONGEST_DELAY, LONGEST_SMALL_DELAY, delay
+from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keyvalue import Write
-from agentic_flywheel.upkeep import LONGEST_DELAY, LONGEST_SMALL_DELAY, delay
 
+from ..support.conversations import words
+from ..support.proxy import Proxy
 from ..support.redis_server import RedisServer
 from ..support.waiting import eventually
 from .conftest import Clock
@@ -75,6 +78,52 @@ async def test_a_session_that_redis_refuses_waits_and_the_others_are_sent_and_pu
 
         await eventually(postponed, within=5, what="the refused one to wait, with its cause")
         assert machine.journal.state().pending == 1
+
+
+async def test_a_session_that_costs_the_connection_does_not_keep_the_others_from_being_put_back(
+    machine: Machine, tmp_path: Path
+):
+    names = [f"s{number}" for number in range(5)]
+    with Proxy(machine.redis.port) as proxy:
+        machine.url = machine.redis.url.replace(str(machine.redis.port), str(proxy.port))
+        machine.keep(*(machine.save(name, "a") for name in names[:2]))
+        machine.keep(machine.save("large", "x" * 900_000, max_bytes=10_000_000))
+        machine.keep(*(machine.save(name, "a") for name in names[2:]))
+        async with machine.places(tmp_path / "child"):
+            await machine.drained()
+            proxy.most = 300_000
+            machine.redis.flush()
+            await eventually(lambda: all(machine.stored(name) for name in names), within=10, what="the others")
+            assert not machine.stored("large")
+            proxy.most = 0
+            await eventually(lambda: machine.stored("large"), within=20, what="the large one, once it is let through")
+
+
+async def test_all_that_is_pending_is_sent_though_the_journal_cannot_be_told(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    machine.keep(machine.save("s", "1"), machine.save("s", "2"), machine.save("s", "3"))
+    elsewhere = machine.save("s", "0").apply(None, machine.clock()).write
+    assert elsewhere
+    with machine.redis.client() as client:
+        client.set(elsewhere.key, elsewhere.text)  # else the document would go as a whole
+
+    def full(*_: object, **__: object) -> None:
+        raise JournalUnavailable("The disk is full.")
+
+    def history() -> list[str]:
+        stored = machine.stored("s")
+        return words(stored["history"]) if stored else []
+
+    async with machine.places(tmp_path / "child", upkeep=False) as places:
+        with monkeypatch.context() as patch:
+            patch.setattr(machine.journal, "settle", full)
+            for _ in range(2):
+                await places.drain()
+                assert history() == ["0", "1", "2", "3"]
+        await places.drain()
+        assert not machine.journal.state().pending
+        assert history() == ["0", "1", "2", "3"]
 
 
 async def test_what_was_refused_is_sent_once_it_is_taken(machine: Machine, tmp_path: Path):

@@ -1,12 +1,16 @@
 """A Redis that goes back to an older state gets back what this machine knows, and nobody's turns are lost over it."""
 
+import itertools
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agentic_flywheel.changes import as_copy
 from agentic_flywheel.journal import Journal
+from agentic_flywheel.keyvalue import Outcome
 from agentic_flywheel.places import Places
 from agentic_flywheel.saving import Saved
 
@@ -111,6 +115,56 @@ async def test_what_is_pending_does_not_leave_a_hole_in_an_older_state(machine: 
     async with machine.places(tmp_path / "child"):
         await machine.drained()
         assert said(machine) == ["1", "2", "3", "4", "5", "6"]
+
+
+def goes_back_before(machine: Machine, places: Places, older: str, *commits: int) -> Callable[..., Awaitable[Outcome]]:
+    """The way to commit of a stash that goes back to an older state before these of the next commits."""
+    assert places.stash
+    commit, number = places.stash.commit, itertools.count(1)
+
+    async def overtaken(*arguments: Any) -> Outcome:
+        if next(number) in commits:
+            put(machine, older)
+        return await commit(*arguments)
+
+    return overtaken
+
+
+async def test_an_older_state_that_comes_while_what_is_pending_is_sent_leaves_no_hole(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with machine.places(tmp_path / "child") as places:
+        older = await at_revision(machine, places, 2, 5)
+    machine.keep(machine.save("s", "6"))
+    with machine.redis.client() as client:
+        client.delete(machine.keys.session("s"))
+    async with machine.places(tmp_path / "child", upkeep=False) as places:
+        monkeypatch.setattr(places.stash, "commit", goes_back_before(machine, places, older, 1))
+        await places.drain()
+        assert said(machine) == ["1", "2", "3", "4", "5", "6"]
+
+
+async def test_an_older_state_that_comes_twice_during_a_save_leaves_no_hole(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with machine.places(tmp_path / "child", upkeep=False) as places:
+        older = await at_revision(machine, places, 2, 5)
+        monkeypatch.setattr(places.stash, "commit", goes_back_before(machine, places, older, 1, 3))
+        await save(machine, places, "6")
+        assert said(machine) == ["1", "2", "3", "4", "5", "6"]
+
+
+async def test_where_an_older_state_takes_nothing_back_a_resume_shows_all_that_is_known(
+    journal: Journal, own_redis: RedisServer, clock: Clock, tmp_path: Path
+):
+    machine = Machine(journal, own_redis.start(), clock)
+    async with machine.places(tmp_path / "child", upkeep=False) as places:
+        put(machine, await at_revision(machine, places, 2, 5))
+        with machine.redis.client() as client:
+            client.config_set("maxmemory", 1)
+        found = await places.read(machine.keys.session("s"), "s", machine.keys.index)
+        assert words(json.loads(found.text or "")["history"]) == ["1", "2", "3", "4", "5"]
+        assert (found.source, found.stale) == ("journal", True)
 
 
 async def test_a_copy_that_redis_does_not_cover_is_not_overwritten(machine: Machine, tmp_path: Path):

@@ -49,10 +49,10 @@ class OutboxRows(JournalFile):
             return all_pending(db, self._destination, key)
 
     @again_if_replaced
-    def next_pending(self, key: str) -> Pending | None:
-        """The oldest of them."""
+    def next_pending(self, key: str, after: int = 0) -> Pending | None:
+        """The oldest of them behind a position."""
         with self._use() as db:
-            return next_pending(db, self._destination, key)
+            return next_pending(db, self._destination, key, after)
 
     @again_if_replaced
     def unsent_document(self, key: str) -> tuple[Write | None, list[int]]:

@@ -153,19 +153,19 @@ def _taken_over(db: sqlite3.Connection, destination: int, key: str) -> int | Non
     return text
 
 
-def all_pending(db: sqlite3.Connection, destination: int, key: str, most: int = -1) -> list[Pending]:
-    """The changes of `key` that are not in their destination yet, oldest first."""
+def all_pending(db: sqlite3.Connection, destination: int, key: str, most: int = -1, after: int = 0) -> list[Pending]:
+    """The changes of `key` that are not in their destination yet, oldest first, behind a position."""
     rows = db.execute(
         f"SELECT position, text, attempts, next_attempt, cause FROM outbox WHERE {_PENDING_OF_KEY}"  # noqa: S608
-        " ORDER BY position LIMIT ?",
-        (destination, key, most),
+        " AND position > ? ORDER BY position LIMIT ?",
+        (destination, key, after, most),
     ).fetchall()
     return [Pending(position, key, read_command(db, text), *rest) for position, text, *rest in rows]
 
 
-def next_pending(db: sqlite3.Connection, destination: int, key: str) -> Pending | None:
-    """The oldest of them."""
-    return next(iter(all_pending(db, destination, key, 1)), None)
+def next_pending(db: sqlite3.Connection, destination: int, key: str, after: int = 0) -> Pending | None:
+    """The oldest of them behind a position."""
+    return next(iter(all_pending(db, destination, key, 1, after)), None)
 
 
 def kind_and_size(db: sqlite3.Connection, text: int) -> tuple[str, int]:
