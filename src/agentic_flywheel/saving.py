@@ -98,6 +98,9 @@ class SessionChange(BaseChange):
     """A replace keeps title, summary and tags: the caller knows only the fields of `UniversalSession`."""
     exact: bool = False
     """The turns were already compared with the history: add them all."""
+    compared: int | None = None
+    """With how many turns of the history, where a writer unknown here sent those again: what was added behind them
+    elsewhere may be this writer's too, of before it was unknown."""
     views: tuple[View, ...] | None = None
     cut: tuple[tuple[Fingerprint, Fingerprint], ...] = ()
     """Turns that its writer was shown cut, and the whole ones."""
@@ -243,9 +246,11 @@ class SessionChange(BaseChange):
         # What is here was set back: only where the writer's views hold can it be told what is new.
         set_back = self.expected_revision is None and not holds(alive.operations if alive else (), self.told)
         as_sent = self.mode == "replace" or set_back  # a library's replace is merged later, if it lost
+        again = alive is not None and self.views is None and len(added) < len(self.turns or [])
         return self.model_copy(
             update={
                 "turns": self.turns if as_sent else added,
+                "compared": len(alive.session.history) if alive and again and not as_sent else None,
                 "exact": not as_sent and (alive is not None or self.exact),
                 "views": self.views if as_sent else None,
                 "told": self.told if as_sent else (),
@@ -316,8 +321,10 @@ class SessionChange(BaseChange):
         sent = self.turns or []
         if self.mode == "replace" or alive is None or self.expected_revision is not None:
             return sent
-        views, set_back = () if self.exact else self.views, not holds(alive.operations, self.told)
-        return new_turns(alive.session.history, sent, views, dict(self.cut), set_back=set_back)
+        if self.exact:
+            return sent if self.compared is None else new_turns(alive.session.history[self.compared :], sent, None)
+        set_back = not holds(alive.operations, self.told)
+        return new_turns(alive.session.history, sent, self.views, dict(self.cut), set_back=set_back)
 
     def _merged(self, alive: Document | None, added: list[JSONObject], now: datetime) -> Document:
         """The stored session with this change in it; revision and operations still the old ones."""

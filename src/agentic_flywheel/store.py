@@ -116,13 +116,14 @@ class SessionStore:
         """Merge a save into its session, or begin one."""
         session_id = check_id(save.session_id, "session_id") if save.session_id else f"session_{uuid4().hex}"
         save.check()
+        bound = self.places.bound()  # it has to wait for others of the same caller as well
         async with self._one_at_a_time(memory, session_id):
             with memory.used(session_id) as seen:
-                return await self._save(session_id, save, seen, memory)
+                return await self._save(session_id, save, seen, memory, bound)
 
-    async def _save(self, session_id: str, save: Save, seen: Seen, memory: Memory) -> SaveResult:
+    async def _save(self, session_id: str, save: Save, seen: Seen, memory: Memory, bound: float) -> SaveResult:
         try:
-            placed = await self.places.write(self._change(session_id, save, seen))
+            placed = await self.places.write(self._change(session_id, save, seen), bound)
         except DeletedMeanwhile as exc:
             memory.forget(session_id)  # it is told now, and what it saves next begins the session anew
             answer = _not_saved(session_id, exc)
@@ -318,9 +319,9 @@ class SessionStore:
             revisions=revisions,
             histories=self._keys.histories(session_id),
         )
+        bound = self.places.bound()
         async with self._one_at_a_time(memory, session_id):
             memory.forget(session_id)
-            bound = self.places.bound()
             try:
                 placed = await self.places.write(deletion, bound)
             except (DocumentError, Unavailable) as exc:

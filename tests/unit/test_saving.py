@@ -429,7 +429,7 @@ def test_a_pending_append_adds_the_same_turns_on_top_of_what_others_saved_meanwh
 
 def test_a_pending_append_counts_what_was_known_when_it_was_made(clock: Clock):
     base = applied(None, clock(), save("a"))
-    pending = save("a", "b").apply(base, clock()).pending
+    pending = save("a", "b", views=(view(turns("a")),)).apply(base, clock()).pending
     others = applied(base, clock(), save("b", operation="theirs", expected_revision=1))
     assert words(document(applied(others, clock(), pending)).session.history) == ["a", "b", "b"]
 

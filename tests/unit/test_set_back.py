@@ -167,3 +167,30 @@ def test_what_was_sent_to_an_older_copy_is_compared_again_with_what_the_shared_s
     assert words(step.answer.history) == ["1", "2", "3", "10", "11"]
     assert isinstance(step.pending, SessionChange)
     assert words(step.pending.apply(newer, clock()).answer.history) == ["1", "2", "3", "10", "11"]
+
+
+@pytest.mark.parametrize("theirs", [[], ["x"]])
+def test_what_a_new_process_sends_again_to_an_older_copy_is_not_added_twice(clock: Clock, theirs: list[str]):
+    """The same, by a client whose server was started again since: nobody remembers what it had sent."""
+    writer = Writer()
+
+    def save(*said: str) -> SessionChange:
+        return SessionChange(
+            key="k", session_id="s", index="i", turns=turns(*said), default_ttl_seconds=0, max_bytes=10_000,
+            operation=writer.next(),
+        )  # fmt: skip
+
+    def text(change: SessionChange, base: str | None) -> str:
+        step = change.apply(base, clock())
+        assert step.write
+        return step.write.text
+
+    older = text(save("1", "2"), None)
+    newer = text(save("1", "2", *theirs, "3", "3"), older)
+    again = save("1", "2", "3", "3", "4").apply(older, clock())
+    assert words(again.answer.history) == ["1", "2", "3", "3", "4"]
+    assert isinstance(again.pending, SessionChange)
+    sent = again.pending.apply(newer, clock()).answer.history
+    assert words(sent) == ["1", "2", *theirs, "3", "3", "4"]
+    alone = again.pending.apply(older, clock()).answer.history
+    assert words(alone) == ["1", "2", "3", "3", "4"]

@@ -1,14 +1,18 @@
 """Rules of the store that no single layer keeps alone, on the journal with a clock of our own."""
 
+import asyncio
+import itertools
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from agentic_flywheel.codec import iso
+from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.executions import ExecutionStore
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.listing import Wanted
@@ -185,3 +189,27 @@ async def test_an_id_that_looks_the_same_is_suggested_however_long_ago_it_was_sa
         for name in "xyz":
             await store.save(Save(name, turns("a")), Memory())
         assert (await store.resume(Memory(), "caf\u00e9")).suggestions == ["cafe\u0301"]
+
+
+async def test_the_time_that_an_answer_may_take_runs_while_others_of_its_caller_are_waited_for(
+    opened: OpenStore, monkeypatch: pytest.MonkeyPatch
+):
+    let, taken, given = asyncio.Event(), itertools.count(1), list[object]()
+
+    async def write(_: object, bound: object = None) -> NoReturn:
+        given.append(bound)
+        await let.wait()
+        raise JournalUnavailable("The disk is full.")
+
+    async with opened() as store:
+        monkeypatch.setattr(store.places, "bound", lambda **_: float(next(taken)))
+        monkeypatch.setattr(store.places, "write", write)
+        memory = Memory()
+        first = asyncio.create_task(store.save(Save("s", turns("a")), memory))
+        second = asyncio.create_task(store.save(Save("s", turns("b")), memory))
+        third = asyncio.create_task(store.delete("s", memory))
+        await eventually(lambda: len(given) == 1, what="the first to be under way, and the others to wait for it")
+        assert next(taken) == 4
+        let.set()
+        await asyncio.gather(first, second, third)
+    assert given == [1.0, 2.0, 3.0]
