@@ -70,7 +70,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G2 F2 in the background",
-        "upkeep.py",
+        "putting_back.py",
         "        other += [copy for copy in lost if copy not in gone]",
         "",
         "tests/unit/test_rollback.py::test_what_nobody_asks_for_is_brought_back_in_the_background",
@@ -126,24 +126,75 @@ MUTATIONS = [
     ),
     Mutation(
         "F5 R15 listed",
-        "upkeep.py",
+        "putting_back.py",
         "        await in_thread(self._journal.mark_missing, [copy.key for copy in gone])\n",
         "",
         "tests/unit/test_eviction.py",
     ),
     Mutation(
         "F5 R15 put back",
-        "upkeep.py",
-        "        other = await self._restore_together(outbox, [*gone])",
+        "putting_back.py",
+        "        other = await self._restore_together(outbox, gone)",
         "        other = list[Copy]()",
         "tests/unit/test_eviction.py",
     ),
     Mutation(
         "F5 storm",
-        "upkeep.py",
+        "putting_back.py",
         "min(2 * self._pause, LONGEST_EVICTION_SECONDS) if in_vain else EVICTION_SECONDS",
         "EVICTION_SECONDS",
         "tests/unit/test_eviction.py::test_putting_back_in_vain_is_tried_ever_more_rarely",
+    ),
+    Mutation(
+        "G2 overtaken by an older state",
+        "outbox.py",
+        "                if once:\n                    raise _Overtaken\n",
+        "",
+        "tests/unit/test_rollback.py::test_an_older_state_that_comes_while_what_is_pending_is_sent_leaves_no_hole",
+    ),
+    Mutation(
+        "G2 twice",
+        "outbox.py",
+        "seen != merged and went_back",
+        "merged is None and went_back",
+        "tests/unit/test_rollback.py::test_an_older_state_that_comes_twice_during_a_save_leaves_no_hole",
+    ),
+    Mutation(
+        "F5 G2 refused",
+        "places.py",
+        "if older and text is not None:",
+        "if False:",
+        "tests/unit/test_rollback.py::test_where_an_older_state_takes_nothing_back_a_resume_shows_all_that_is_known",
+    ),
+    Mutation(
+        "F4 cut",
+        "putting_back.py",
+        "            await self._blame(outbox, some[0], exc, alone=len(some) == 1)\n",
+        "            raise\n",
+        "tests/unit/test_one_bad_thing.py::"
+        "test_a_session_that_costs_the_connection_does_not_keep_the_others_from_being_put_back",
+    ),
+    Mutation(
+        "F8 all of a key",
+        "outbox.py",
+        "                    sent, untold = item.position, exc\n",
+        "                    raise\n",
+        "tests/unit/test_one_bad_thing.py::test_all_that_is_pending_is_sent_though_the_journal_cannot_be_told",
+    ),
+    Mutation(
+        "G2 an older journal",
+        "saving.py",
+        "return sent if self.compared is None else",
+        "return sent if self.mode else",
+        "tests/unit/test_set_back.py",
+    ),
+    Mutation(
+        "F7 waiting for one's own",
+        "store.py",
+        "self._change(session_id, save, seen), bound)",
+        "self._change(session_id, save, seen), self.places.bound())",
+        "tests/unit/test_store.py::"
+        "test_the_time_that_an_answer_may_take_runs_while_others_of_its_caller_are_waited_for",
     ),
 ]
 

@@ -176,7 +176,10 @@ class Judge:
             if not each.fate.must_be:
                 continue
             answer = await self._call(seat, "get_result", execution_id=each.id)
-            if not answer.get("found") or exact(answer["execution"]["result"]) != each.result:
+            if self._here_counts and not _is_result(each, answer):
+                owner = next((seat for seat in seats if seat.machine in each.fate.held), seat)
+                answer = await self._call(owner, "get_result", execution_id=each.id)
+            if not _is_result(each, answer):
                 held = "+".join(sorted(each.fate.held))
                 found.append(("lost", each.id, f"acknowledged, held by {held}: {answer.get('message')}"))
             if each.flow and each.in_flow:
@@ -185,6 +188,10 @@ class Judge:
             seat = next((seat for seat in seats if seat.machine != expected[0].machine), seats[0])
             answer = await self._call(seat, "get_flow_history", session_id=session_id, flow_id=flow_id)
             shown = [each.get("id") for each in answer.get("executions", [])]
+            if self._here_counts and not {each.id for each in expected} <= {*shown}:
+                owner = next((seat for seat in seats if seat.machine in expected[0].fate.held), seat)
+                answer = await self._call(owner, "get_flow_history", session_id=session_id, flow_id=flow_id)
+                shown = [each.get("id") for each in answer.get("executions", [])]
             for each in expected:
                 if shown.count(each.id) != 1:
                     kind = "duplicated" if each.id in shown else "lost"
@@ -214,6 +221,11 @@ class Judge:
         about = next((str(arguments[name]) for name in NAMED if name in arguments), tool)
         answer = await self._world.caller(seat, f"judge of {seat.name}").call(tool, about, **arguments)
         return answer or {"message": "the server ended"}
+
+
+def _is_result(execution: Execution, answer: dict[str, Any]) -> bool:
+    """Whether the answer shows the result that was kept."""
+    return bool(answer.get("found")) and exact(answer["execution"]["result"]) == execution.result
 
 
 def _session(about: str) -> str:

@@ -31,7 +31,7 @@ class Disk(Protocol):
 class SmallDisk:
     """A file system in memory, mounted at `folder` (root's alone): SQLite meets "No space left on device"."""
 
-    SIZE = "32m"
+    SIZE = "96m"
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
