@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from agentic_flywheel.backoff import REFUSALS, delay
 from agentic_flywheel.coaia.stash import Mark
@@ -65,7 +65,9 @@ class PuttingBack:
             await self._verify_apart(outbox, copies, exc)
             return
         same = {copy.key for copy in copies if is_there(copy, marks.get(copy.key))}
-        await in_thread(self._journal.mark_verified, [c.key for c in copies if c.unverified and c.key in same])
+        await self._is_there(
+            copy.key for copy in copies if copy.key in same and (copy.unverified or copy.key in self._refused)
+        )
         lost = [copy for copy in copies if copy.key not in same]
         gone = [copy for copy in lost if marks.get(copy.key) is None and not copy.tombstone]
         await in_thread(self._journal.mark_missing, [copy.key for copy in gone])
@@ -125,7 +127,7 @@ class PuttingBack:
                 other.append(by_key[write.key])
             else:
                 self._note_refusal(by_key[write.key], answer)
-        await in_thread(self._journal.mark_verified, put)
+        await self._is_there(put)
         return other
 
     async def _blame(self, outbox: Outbox, copy: Copy, failure: StashUnavailable, *, alone: bool) -> None:
@@ -155,8 +157,13 @@ class PuttingBack:
                 return
             except DocumentError as exc:
                 logger.info("Not put back: %s", exc)
-            self._refused.pop(copy.key, None)
-            await in_thread(self._journal.mark_verified, [copy.key])
+            await self._is_there([copy.key])
+
+    async def _is_there(self, keys: Iterable[str]) -> None:
+        there = [*keys]
+        for key in there:
+            self._refused.pop(key, None)
+        await in_thread(self._journal.mark_verified, there)
 
     def _note_refusal(self, copy: Copy, why: str) -> None:
         attempts = self._refused.get(copy.key, (0, 0.0))[0] + 1
