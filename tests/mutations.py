@@ -167,6 +167,13 @@ MUTATIONS = [
         "tests/unit/test_rollback.py::test_where_an_older_state_takes_nothing_back_a_resume_shows_all_that_is_known",
     ),
     Mutation(
+        "F2 half of a deletion",
+        "putting_back.py",
+        "mark.tombstone >= copy.revision and above",
+        "mark.tombstone >= copy.revision",
+        "tests/unit/test_rollback.py::test_a_deletion_of_which_redis_lost_the_second_half_is_finished",
+    ),
+    Mutation(
         "F4 cut",
         "putting_back.py",
         "            await self._blame(outbox, some[0], exc, alone=len(some) == 1)\n",
@@ -184,8 +191,8 @@ MUTATIONS = [
     Mutation(
         "G2 an older journal",
         "saving.py",
-        "return sent if self.compared is None else",
-        "return sent if self.mode else",
+        "return history[count:] if same else history",
+        "return []",
         "tests/unit/test_set_back.py",
     ),
     Mutation(

@@ -71,6 +71,7 @@ class PuttingBack:
         lost = [copy for copy in copies if copy.key not in same]
         gone = [copy for copy in lost if marks.get(copy.key) is None and not copy.tombstone]
         await in_thread(self._journal.mark_missing, [copy.key for copy in gone])
+        gone.sort(key=lambda copy: (self._refused.get(copy.key, (0, 0.0))[0], copy.bytes))  # what may fail comes last
         changed = [copy for copy in lost if marks.get(copy.key) is not None]
         if self.evictions.going_on:
             other = changed
@@ -217,8 +218,9 @@ def is_there(copy: Copy, mark: Mark | None) -> bool:
     """Whether the stash holds what the copy is of, or a tombstone that beats it."""
     if mark is None:
         return False
-    if copy.tombstone:
-        return mark.tombstone is not None and mark.tombstone >= copy.revision
+    if copy.tombstone:  # and nothing below it: a deletion may have been cut off
+        above = mark.revision is None or (mark.tombstone is not None and mark.revision > mark.tombstone)
+        return mark.tombstone is not None and mark.tombstone >= copy.revision and above
     if mark.tombstone is not None and mark.tombstone >= copy.revision:
         return True
     return bool(copy.ending) and (mark.revision, mark.ending) == (copy.revision, copy.ending)

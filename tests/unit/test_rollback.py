@@ -190,6 +190,18 @@ async def test_a_deletion_that_redis_lost_stands(machine: Machine, tmp_path: Pat
         await eventually(lambda: machine.stored("s") is None, within=5, what="it to be gone again")
 
 
+async def test_a_deletion_of_which_redis_lost_the_second_half_is_finished(machine: Machine, tmp_path: Path):
+    async with machine.places(tmp_path / "child") as places:
+        await save(machine, places, "1")
+        older = machine.redis.get(machine.keys.session("s"))
+        await places.write(machine.deletion("s"))
+        assert older
+        put(machine, older)  # below the tombstone, as a cut append-only file leaves it
+        machine.journal.doubt()
+        await eventually(lambda: machine.stored("s") is None, what="nothing to be left below the tombstone")
+        assert machine.redis.get(machine.keys.tombstone(machine.keys.session("s")))
+
+
 async def test_a_session_begun_anew_by_somebody_who_knew_nothing_of_the_deletion_stays(
     machine: Machine, elsewhere: Machine, tmp_path: Path
 ):
