@@ -26,7 +26,7 @@ from agentic_flywheel.errors import Conflict, Damaged, DeletedMeanwhile, TooLarg
 from agentic_flywheel.growth import RECALL, grown
 from agentic_flywheel.jsontext import JSONObject, canonical, dumps, is_larger, narrow, size_of
 from agentic_flywheel.keyvalue import Entry, Splice, Write, revision_at_head
-from agentic_flywheel.merge import Fingerprint, View, new_turns
+from agentic_flywheel.merge import Fingerprint, View, fingerprint, new_turns
 from agentic_flywheel.operations import LOST, apart, arrived, find, holds, kept, of_an_earlier_life
 from agentic_flywheel.revisions import CAME_TOO_LATE, beside, forgotten, superseded, turns_in
 from agentic_flywheel.settings import MAX_TTL_SECONDS
@@ -97,10 +97,9 @@ class SessionChange(BaseChange):
     session_only: bool = False
     """A replace keeps title, summary and tags: the caller knows only the fields of `UniversalSession`."""
     exact: bool = False
-    """The turns were already compared with the history: add them all."""
-    compared: int | None = None
-    """With how many turns of the history, where a writer unknown here sent those again: what was added behind them
-    elsewhere may be this writer's too, of before it was unknown."""
+    """The turns were already compared with the history: add them all, but for what is in what it did not have then."""
+    compared: tuple[int, Fingerprint] | None = None
+    """How many turns the history had then, and the last of them; `None` where all are to be added."""
     views: tuple[View, ...] | None = None
     cut: tuple[tuple[Fingerprint, Fingerprint], ...] = ()
     """Turns that its writer was shown cut, and the whole ones."""
@@ -246,13 +245,14 @@ class SessionChange(BaseChange):
         # What is here was set back: only where the writer's views hold can it be told what is new.
         set_back = self.expected_revision is None and not holds(alive.operations if alive else (), self.told)
         as_sent = self.mode == "replace" or set_back  # a library's replace is merged later, if it lost
-        again = alive is not None and self.views is None and len(added) < len(self.turns or [])
+        history = alive.session.history if alive and not as_sent and self.expected_revision is None else []
         return self.model_copy(
             update={
                 "turns": self.turns if as_sent else added,
-                "compared": len(alive.session.history) if alive and again and not as_sent else None,
+                "compared": (len(history), fingerprint(history[-1])) if history else None,
                 "exact": not as_sent and (alive is not None or self.exact),
-                "views": self.views if as_sent else None,
+                # Of a writer with a memory, only what names itself can be elsewhere: it repeats itself on purpose.
+                "views": self.views if as_sent or self.views is None else (),
                 "told": self.told if as_sent else (),
                 "cut": self.cut if set_back else (),
                 "expected_revision": None,
@@ -322,9 +322,15 @@ class SessionChange(BaseChange):
         if self.mode == "replace" or alive is None or self.expected_revision is not None:
             return sent
         if self.exact:
-            return sent if self.compared is None else new_turns(alive.session.history[self.compared :], sent, None)
+            return new_turns(self._not_compared(alive.session.history), sent, self.views) if self.compared else sent
         set_back = not holds(alive.operations, self.told)
         return new_turns(alive.session.history, sent, self.views, dict(self.cut), set_back=set_back)
+
+    def _not_compared(self, history: list[JSONObject]) -> list[JSONObject]:
+        """What of the history the turns were not compared with: all of it, where it does not begin as it did then."""
+        count, mark = self.compared or (0, b"")
+        same = 0 < count <= len(history) and fingerprint(history[count - 1]) == mark
+        return history[count:] if same else history
 
     def _merged(self, alive: Document | None, added: list[JSONObject], now: datetime) -> Document:
         """The stored session with this change in it; revision and operations still the old ones."""

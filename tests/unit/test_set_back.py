@@ -170,14 +170,17 @@ def test_what_was_sent_to_an_older_copy_is_compared_again_with_what_the_shared_s
 
 
 @pytest.mark.parametrize("theirs", [[], ["x"]])
-def test_what_a_new_process_sends_again_to_an_older_copy_is_not_added_twice(clock: Clock, theirs: list[str]):
+@pytest.mark.parametrize("replaced", [False, True])
+def test_what_a_new_process_sends_again_to_an_older_copy_is_not_added_twice(
+    clock: Clock, theirs: list[str], *, replaced: bool
+):
     """The same, by a client whose server was started again since: nobody remembers what it had sent."""
     writer = Writer()
 
-    def save(*said: str) -> SessionChange:
+    def save(*said: str, mode: Any = "append") -> SessionChange:
         return SessionChange(
             key="k", session_id="s", index="i", turns=turns(*said), default_ttl_seconds=0, max_bytes=10_000,
-            operation=writer.next(),
+            operation=writer.next(), mode=mode,
         )  # fmt: skip
 
     def text(change: SessionChange, base: str | None) -> str:
@@ -186,11 +189,26 @@ def test_what_a_new_process_sends_again_to_an_older_copy_is_not_added_twice(cloc
         return step.write.text
 
     older = text(save("1", "2"), None)
-    newer = text(save("1", "2", *theirs, "3", "3"), older)
-    again = save("1", "2", "3", "3", "4").apply(older, clock())
+    before = [] if replaced else ["1", "2"]
+    newer = text(save(*before, *theirs, "3", "3", mode="replace" if replaced else "append"), older)
+    again = save(*before, "3", "3", "4").apply(older, clock())
     assert words(again.answer.history) == ["1", "2", "3", "3", "4"]
     assert isinstance(again.pending, SessionChange)
     sent = again.pending.apply(newer, clock()).answer.history
-    assert words(sent) == ["1", "2", *theirs, "3", "3", "4"]
+    assert words(sent) == [*before, *theirs, "3", "3", "4"]
     alone = again.pending.apply(older, clock()).answer.history
     assert words(alone) == ["1", "2", "3", "3", "4"]
+
+
+def test_a_turn_that_names_itself_is_not_added_twice_by_what_was_sent_to_an_older_copy(clock: Clock):
+    known, new = ({"id": name, "role": "user", "content": name} for name in "ab")
+    memory: dict[str, Any] = {"key": "k", "session_id": "s", "index": "i", "default_ttl_seconds": 0, "max_bytes": 9999}
+    older = SessionChange(turns=turns("1"), operation="aa.1", **memory).apply(None, clock())
+    assert older.write
+    newer = SessionChange(turns=[known, *turns("x")], operation="aa.2", **memory).apply(older.write.text, clock())
+    assert newer.write
+    change = SessionChange(turns=[known, *turns("x"), new], operation="bb.1", views=(view(turns("1")),), **memory)
+    step = change.apply(older.write.text, clock())
+    assert isinstance(step.pending, SessionChange)
+    history = step.pending.apply(newer.write.text, clock()).answer.history
+    assert [turn["content"] for turn in history] == ["1", "a", "x", "x", "b"]
