@@ -6,6 +6,7 @@ to. Turns of the latter have ids when a client sends all of its own, since other
 
 import json
 import random
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -96,9 +97,10 @@ class Client:
         way = f"{session.id} replace by {' '.join(map(short, new))}"
         session.turning = True
         for _ in range(TRIES):
+            since = time.monotonic()
             if answer := await self._send(session, new, new, way, mode="replace"):
                 replace = Fate(self.name, way)
-                self._ledger.replaced(session, self.machine, old, replace, answer["stored_in"])
+                self._ledger.replaced(session, self.machine, old, replace, answer["stored_in"], since)
             if session.turns[new[0]].outcome != "unknown":
                 session.turning = False
                 session.turned += 1
@@ -112,6 +114,7 @@ class Client:
         await self.caller.ready()
         must = [text for text in session.known_to(self.machine) if session.turns[text].client == self.name]
         arguments = {"session_id": session.id, "history": _turns(sent), "title": f"{self.marker} talk", **more}
+        since = time.monotonic()
         answer = await self.caller.call("save_session", way, **arguments)
         fates = [session.turns[text] for text in new]
         if answer is None:
@@ -123,7 +126,7 @@ class Client:
             return None
         self.caller.book.acknowledged += 1
         fates = [session.turns[text] for text in sent]
-        self._ledger.saved(session, self.machine, fates, answer["stored_in"])
+        self._ledger.saved(session, self.machine, fates, answer["stored_in"], since)
         if not more and answer["turns"] < len({*must, *sent}):
             known = f"turns: {answer['turns']}, but this client alone has {len({*must, *sent})} there"
             self.caller.wrong(session.id, known, answer=answer)
@@ -172,6 +175,7 @@ class Client:
         must = [] if session.turning else session.known_to(self.machine)
         turned = session.turned
         gone = session.deletion is not None and session.is_deleted and self.machine in session.deletion.held
+        since = time.monotonic()
         answer = await self.caller.call("resume_session", session.id, session_id=session.id, max_tokens=WHOLE)
         if answer is None or "found" not in answer:
             return answer
@@ -187,7 +191,7 @@ class Client:
             kind = "crossed" if foreign(text, session.destination) else "torn"
             self.caller.book.violation(kind, f"{session.id} {text[:60]}", "a turn that nobody sent there was shown")
         if answer["found"] and answer["source"] == "redis" and session.deletion is None:
-            self._ledger.shown(session, self.machine, shown)
+            self._ledger.shown(session, self.machine, shown, since)
         return answer
 
     async def _cache(self) -> None:

@@ -11,6 +11,7 @@ it was drained. A client that sends such a turn again has it acknowledged anew. 
 in its Redis again soon, each turn once, in its client's order, without a turn missing between two of a client's.
 """
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -188,31 +189,42 @@ class Ledger:
         fate.acknowledged(*places, *([] if places and machine in self.deaf else [machine]))
         fate.waits = "" if places else machine
 
-    def saved(self, session: Session, machine: str, fates: Iterable[Fate], stored_in: str) -> None:
-        """A save of these was acknowledged: its place holds them, and the machine, with all that was there."""
+    def saved(
+        self, session: Session, machine: str, fates: Iterable[Fate], stored_in: str, since: float = math.inf
+    ) -> None:
+        """A save of these was acknowledged: its place holds them, and the machine, with all that was there `since`."""
         for fate in fates:
             self.kept(fate, session.destination, machine, stored_in)
         if stored_in == "redis":
-            self._learns(session, machine)
+            self._learns(session, machine, since)
 
-    def replaced(self, session: Session, machine: str, old: Iterable[Fate], replace: Fate, stored_in: str) -> None:
+    def replaced(
+        self,
+        session: Session,
+        machine: str,
+        old: Iterable[Fate],
+        replace: Fate,
+        stored_in: str,
+        since: float = math.inf,
+    ) -> None:
         """A replace that takes away what is old was acknowledged."""
-        self.saved(session, machine, [replace], stored_in)
+        self.saved(session, machine, [replace], stored_in, since)
         session.replaces.append(replace)
         for fate in old:
             fate.removed_by = replace
 
-    def shown(self, session: Session, machine: str, texts: Iterable[Text]) -> None:
+    def shown(self, session: Session, machine: str, texts: Iterable[Text], since: float = math.inf) -> None:
         """Redis showed these turns to a server of that machine."""
         for text in texts:
             if (fate := session.turns.get(text)) and fate.must_be:
-                fate.hold(session.destination)
-        self._learns(session, machine)
+                fate.hold(session.destination, *([] if machine in self.deaf else [machine]))
+        self._learns(session, machine, since)
 
-    def _learns(self, session: Session, machine: str) -> None:
-        """What is in Redis is in that machine's journal now, if it can be written."""
+    def _learns(self, session: Session, machine: str, since: float) -> None:
+        """What was in Redis then is in that machine's journal now, if it can be written."""
         for fate in [*session.turns.values(), *session.replaces]:
-            if fate.must_be and session.destination in fate.held and machine not in self.deaf:
+            there = fate.must_be and fate.held.get(session.destination, math.inf) <= since
+            if there and machine not in self.deaf:
                 fate.hold(machine)
 
     def drained(self, destination: str, machine: str, by: float) -> None:
@@ -226,6 +238,11 @@ class Ledger:
         """A Redis (by its destination) or a machine holds only what it held at that moment."""
         for _, fate in self.fates:
             fate.forget(holder, since)
+
+    def set_back(self, machine: str, since: float) -> None:
+        """A machine's journal is as it was then: its copy of what Redis acknowledged just before may not be in it."""
+        for _, fate in self.fates:
+            fate.forget(machine, since - (KILLED_SECONDS if len(fate.held) > 1 else 0.0))
 
     def killed(self, machine: str) -> None:
         """A server of that machine was killed: of what Redis acknowledged last, its journal may have no copy."""

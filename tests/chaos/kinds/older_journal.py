@@ -43,13 +43,13 @@ class OlderJournal(Fault):
         running = self.rng.random() < 0.5
         if running:
             await asyncio.to_thread(self._journal.write_over, self._backup)
-            ledger.forget(machine, self._since)
+            ledger.set_back(machine, self._since)
         else:
             seats = [seat for seat in self.world.seats_of(machine) if seat.is_up]
             politely = self.rng.random() < 0.5
             await asyncio.gather(*(seat.stop(politely=politely) for seat in seats))
             await asyncio.to_thread(self._journal.put_in_place, self._backup)
-            ledger.forget(machine, self._since)
+            ledger.set_back(machine, self._since)
             await asyncio.gather(*(seat.start() for seat in seats))
         self.note(f"the backup is the journal of {machine} again{', under a running server' if running else ''}")
         if self._away_again:
