@@ -38,9 +38,9 @@ class OlderJournal(Fault):
         if self._here:
             await self._here.work(OPERATIONS)
         await asyncio.sleep(self.rng.uniform(0, 0.4))
-        for client in self.cast.clients:  # a replace made without Redis loses to saves that the journal has forgotten
-            client.may_replace = not (self._away_again and client.machine == machine)
         running = self.rng.random() < 0.5
+        for client in self.cast.clients:  # a replace made without Redis loses to saves that the journal has forgotten
+            client.may_replace = running and not self._away_again or client.machine != machine
         if running:
             await asyncio.to_thread(self._journal.write_over, self._backup)
             ledger.set_back(machine, self._since)
