@@ -40,7 +40,7 @@ class OlderJournal(Fault):
         await asyncio.sleep(self.rng.uniform(0, 0.4))
         running = self.rng.random() < 0.5
         for client in self.cast.clients:  # a replace made without Redis loses to saves that the journal has forgotten
-            client.may_replace = running and not self._away_again or client.machine != machine
+            client.may_replace = (running and not self._away_again) or client.machine != machine
         if running:
             await asyncio.to_thread(self._journal.write_over, self._backup)
             ledger.set_back(machine, self._since)
