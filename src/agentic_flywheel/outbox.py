@@ -217,6 +217,8 @@ class Outbox:
                 try:
                     await in_thread(self._journal.settle, [item.position], kept)
                 except JournalUnavailable as exc:  # its disk is full: the rest is sent none the less, and all again
+                    if not kept or kept.tombstone:
+                        raise  # but nothing behind a deletion, which would take it away the second time
                     sent, untold = item.position, exc
         if untold:
             raise untold

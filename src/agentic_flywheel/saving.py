@@ -103,6 +103,8 @@ class SessionChange(BaseChange):
     views: tuple[View, ...] | None = None
     cut: tuple[tuple[Fingerprint, Fingerprint], ...] = ()
     """Turns that its writer was shown cut, and the whole ones."""
+    seen_here: bool = False
+    """Whether its writer has seen nothing but what was on this machine: then those views tell nothing of elsewhere."""
     told: tuple[str, ...] = ()
     """Writes that the document holds, if the store was not set back since its writer took those views."""
     follows: str = ""
@@ -251,8 +253,8 @@ class SessionChange(BaseChange):
                 "turns": self.turns if as_sent else added,
                 "compared": (len(history), fingerprint(history[-1])) if history else None,
                 "exact": not as_sent and (alive is not None or self.exact),
-                # Of a writer with a memory, only what names itself can be elsewhere: it repeats itself on purpose.
-                "views": self.views if as_sent or self.views is None else (),
+                # Of who has seen what is elsewhere, only what names itself can be there: people repeat themselves.
+                "views": self.views if as_sent else None if self.views is None or self.seen_here else (),
                 "told": self.told if as_sent else (),
                 "cut": self.cut if set_back else (),
                 "expected_revision": None,

@@ -186,6 +186,7 @@ class SessionStore:
             max_bytes=self._max_bytes,
             expected_revision=save.expected_revision,
             views=seen.views,
+            seen_here=not seen.revision,
             cut=tuple(seen.cut.items()),
             told=seen.told,
             expects=seen.told[-1] if seen.told and save.expected_revision == seen.newest else "",

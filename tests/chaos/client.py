@@ -127,8 +127,10 @@ class Client:
         self.caller.book.acknowledged += 1
         fates = [session.turns[text] for text in sent]
         self._ledger.saved(session, self.machine, fates, answer["stored_in"], since)
-        if not more and answer["turns"] < len({*must, *sent}):
-            known = f"turns: {answer['turns']}, but this client alone has {len({*must, *sent})} there"
+        # A journal may have been put back meanwhile.
+        still = {text for text in must if session.turns[text].must_be and self.machine in session.turns[text].held}
+        if not more and answer["turns"] < len({*still, *sent}):
+            known = f"turns: {answer['turns']}, but this client alone has {len({*still, *sent})} there"
             self.caller.wrong(session.id, known, answer=answer)
         return answer
 

@@ -23,6 +23,9 @@ from .book import Kind
 KILLED_SECONDS = 0.5
 """A killed server may not have made the copies of what Redis acknowledged in its last moments."""
 
+HERE = "here"
+"""The destination that is a machine's journal alone."""
+
 MARKERS = {"A": "alder", "B": "birch", "here": "cedar"}
 """A word of each destination: every turn, title and result of it begins with it, and nothing of another has it."""
 
@@ -230,7 +233,7 @@ class Ledger:
     def drained(self, destination: str, machine: str, by: float) -> None:
         """Nothing was pending on that machine at this moment: what waited there before is in Redis."""
         for of, fate in self.fates:
-            if of == destination and fate.waits == machine and fate.held.get(machine, by) < by:
+            if of == destination != HERE and fate.waits == machine and fate.held.get(machine, by) < by:
                 fate.hold(destination)
                 fate.waits = ""
 
