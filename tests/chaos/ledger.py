@@ -162,6 +162,7 @@ class Ledger:
     def __init__(self) -> None:
         self.sessions: dict[tuple[str, str], Session] = {}
         self.executions: dict[str, Execution] = {}
+        self._killed: dict[str, float] = {}
         self.deaf: set[str] = set()  # machines whose journal cannot be written: they learn nothing
 
     def session(self, destination: str, session_id: str, owner: str = "") -> Session:
@@ -189,7 +190,8 @@ class Ledger:
     def kept(self, fate: Fate, destination: str, machine: str, stored_in: str) -> None:
         """What a server of that machine acknowledged is in Redis, or waits in its journal; it has a copy of either."""
         places = [destination] if stored_in == "redis" else []
-        fate.acknowledged(*places, *([] if places and machine in self.deaf else [machine]))
+        killed = time.monotonic() - self._killed.get(machine, -math.inf) < KILLED_SECONDS  # it answered just before
+        fate.acknowledged(*places, *([] if places and (machine in self.deaf or killed) else [machine]))
         fate.waits = "" if places else machine
 
     def saved(
@@ -249,6 +251,7 @@ class Ledger:
 
     def killed(self, machine: str) -> None:
         """A server of that machine was killed: of what Redis acknowledged last, its journal may have no copy."""
+        self._killed[machine] = time.monotonic()
         for _, fate in self.fates:
             if len(fate.held) > 1:
                 fate.forget(machine, time.monotonic() - KILLED_SECONDS)
