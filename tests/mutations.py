@@ -174,6 +174,13 @@ MUTATIONS = [
         "tests/unit/test_rollback.py::test_a_deletion_of_which_redis_lost_the_second_half_is_finished",
     ),
     Mutation(
+        "G2 seen of an older journal",
+        "saving.py",
+        "if self.views is None or self.seen_here else ()",
+        "if self.views is None else ()",
+        "tests/unit/test_set_back.py",
+    ),
+    Mutation(
         "F4 cut",
         "putting_back.py",
         "            await self._blame(outbox, some[0], exc, alone=len(some) == 1)\n",

@@ -99,6 +99,33 @@ async def test_a_session_that_costs_the_connection_does_not_keep_the_others_from
             await eventually(lambda: machine.stored("large"), within=20, what="the large one, once it is let through")
 
 
+def full(*_: object, **__: object) -> None:
+    """What a journal does that cannot be written."""
+    raise JournalUnavailable("The disk is full.")
+
+
+async def test_what_was_saved_after_a_deletion_is_not_taken_away_by_it_though_the_journal_cannot_be_told(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with machine.places(tmp_path / "child", upkeep=False) as places:
+        assert (await places.write(machine.save("s", "0"))).stored_in == "redis"
+        await eventually(lambda: machine.journal.copy(machine.keys.session("s")), what="the copy to be kept")
+        machine.keep(machine.save("s", "1"))
+        item = machine.journal.next_pending(machine.keys.session("s"))
+        assert item
+        machine.journal.settle([item.position], None)  # as if another had taken its place: numbers are higher here
+        machine.keep(machine.save("s", "2"), machine.deletion("s"), machine.save("s", "new"))
+        with monkeypatch.context() as patch:
+            patch.setattr(machine.journal, "settle", full)
+            for _ in range(3):
+                await places.drain()
+        await places.drain()
+        stored = machine.stored("s")
+        assert stored
+        assert words(stored["history"]) == ["new"]
+        assert not machine.journal.state().pending
+
+
 async def test_all_that_is_pending_is_sent_though_the_journal_cannot_be_told(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -107,9 +134,6 @@ async def test_all_that_is_pending_is_sent_though_the_journal_cannot_be_told(
     assert elsewhere
     with machine.redis.client() as client:
         client.set(elsewhere.key, elsewhere.text)  # else the document would go as a whole
-
-    def full(*_: object, **__: object) -> None:
-        raise JournalUnavailable("The disk is full.")
 
     def history() -> list[str]:
         stored = machine.stored("s")

@@ -200,6 +200,20 @@ def test_what_a_new_process_sends_again_to_an_older_copy_is_not_added_twice(
     assert words(alone) == ["1", "2", "3", "3", "4"]
 
 
+@pytest.mark.parametrize("seen_here", [False, True])
+def test_what_was_shown_of_an_older_copy_tells_nothing_of_what_the_shared_store_holds(clock: Clock, *, seen_here: bool):
+    given: dict[str, Any] = {"key": "k", "session_id": "s", "index": "i", "default_ttl_seconds": 0, "max_bytes": 9999}
+    older = SessionChange(turns=turns("1"), operation="aa.1", **given).apply(None, clock())
+    assert older.write
+    newer = SessionChange(turns=turns("2"), mode="replace", operation="aa.2", **given).apply(older.write.text, clock())
+    assert newer.write
+    shown: dict[str, Any] = {"views": (view(turns("1")),), "seen_here": seen_here}
+    step = SessionChange(turns=turns("2", "3"), operation="bb.1", **shown, **given).apply(older.write.text, clock())
+    assert isinstance(step.pending, SessionChange)
+    history = step.pending.apply(newer.write.text, clock()).answer.history
+    assert words(history) == (["2", "3"] if seen_here else ["2", "2", "3"])
+
+
 def test_a_turn_that_names_itself_is_not_added_twice_by_what_was_sent_to_an_older_copy(clock: Clock):
     known, new = ({"id": name, "role": "user", "content": name} for name in "ab")
     memory: dict[str, Any] = {"key": "k", "session_id": "s", "index": "i", "default_ttl_seconds": 0, "max_bytes": 9999}
