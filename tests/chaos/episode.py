@@ -5,7 +5,7 @@ import random
 
 from ..support.processes import kill
 from .cast import Cast
-from .judge import Judge
+from .judge import HEALED_WITHIN, Judge
 from .kinds import KINDS, NOTHING, Fault
 from .ledger import Session
 from .world import World
@@ -38,7 +38,7 @@ async def play(world: World, kind: str, number: int, rng: random.Random) -> None
 
 
 async def _judged(world: World, sessions: list[Session], cast: Cast, fault: Fault) -> float:
-    judge = Judge(world, here_counts=fault.here_counts)
+    judge = Judge(world, here_counts=fault.here_counts, within=HEALED_WITHIN + fault.rests)
     return await judge.judge(sessions, cast.executions())
 
 

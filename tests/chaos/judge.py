@@ -26,8 +26,9 @@ HERE = "this machine"  # how lists mark what is on this machine alone
 class Judge:
     """Judges a world's sessions. `here_counts`: a session that a machine lists as its own need not be in Redis."""
 
-    def __init__(self, world: World, *, here_counts: bool = False) -> None:
+    def __init__(self, world: World, *, here_counts: bool = False, within: float = HEALED_WITHIN) -> None:
         self._world = world
+        self._within = within
         self._ledger = world.ledger
         self._here_counts = here_counts
 
@@ -62,7 +63,7 @@ class Judge:
         while True:
             found, now = await look(), time.monotonic()
             whole = max(began, *(seat.childless_at for seat in self._world.seats.values()))
-            if not found or now - whole > HEALED_WITHIN or now - began > PATIENCE:
+            if not found or now - whole > self._within or now - began > PATIENCE:
                 return found
             await asyncio.sleep(LOOK_SECONDS)
 

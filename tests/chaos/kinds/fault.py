@@ -21,6 +21,7 @@ class Fault:
     name: ClassVar[str] = "nothing"
     beside: ClassVar[bool] = True  # whether a server or a child may be killed at the same time
     here_counts: ClassVar[bool] = False  # whether a session that is listed as a machine's own need not be in Redis
+    rests: ClassVar[float] = 0.0  # seconds for which what was refused may wait, once it is taken again
 
     def __init__(self, world: World, rng: random.Random, cast: Cast) -> None:
         self.world = world

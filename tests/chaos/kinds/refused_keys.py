@@ -2,6 +2,8 @@
 
 import asyncio
 
+from agentic_flywheel.backoff import RESENT_BYTES_A_SECOND
+
 from ..client import Client
 from ..watch import UNNAMED_SECONDS
 from ..world import PREFIX
@@ -17,6 +19,7 @@ class RefusedKeys(Fault):
     """No right to one key, or a limit on requests, by Redis or by a proxy that cuts the connection."""
 
     name = "refused keys"
+    rests = LARGE_BYTES / RESENT_BYTES_A_SECOND
     WAYS = ("no right", "no right", "cut", "cut", "limit")
 
     async def strike(self) -> None:
