@@ -37,7 +37,7 @@ async def test_what_redis_evicted_is_listed_meanwhile_and_comes_back_once_there_
 
         async def all_listed() -> bool:
             page = await places.recent(machine.keys.index, None, 100)
-            return {entry.member for entry in page.entries} == names
+            return {entry.member for entry in page.entries} == names and "being put back" in page.why
 
         assert any(not machine.stored(name) for name in names), "something must have been evicted"
         await eventually(all_listed, within=10, what="the list to have all of them")

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -112,6 +113,17 @@ def test_writing_waits_for_another_process_no_longer_than_it_was_told(
         assert not patient.done()
     assert patient.result(LONG).accepted
     WRITES[verb](used)
+
+
+def test_writing_waits_for_another_process_for_as_long_as_it_was_told(used: Journal):
+    def took(timeout: float) -> float:
+        began = time.monotonic()
+        with pytest.raises(JournalUnavailable):
+            used.commit(write("new"), timeout=timeout)
+        return time.monotonic() - began
+
+    with written_by_another(used):
+        assert 2 * min(took(0.05) for _ in range(3)) < took(0.5)
 
 
 def test_many_threads_that_want_to_write_each_wait_for_their_own_time_only(used: Journal, threads: ThreadPoolExecutor):

@@ -1,14 +1,21 @@
 """The way from the journal to Redis: what was kept here meanwhile arrives there, once, and nothing blocks the rest."""
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from agentic_flywheel.flow_history import FlowChange
 from agentic_flywheel.journal import Journal
+from agentic_flywheel.journal.place import LARGEST_GLANCE
+from agentic_flywheel.keylocks import KeyLocks
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.places import Places
+from agentic_flywheel.upkeep import Upkeep
 
 from ..support.conversations import words
 from ..support.redis_server import RedisServer
@@ -92,14 +99,16 @@ async def test_a_deletion_kept_by_an_older_version_deletes_no_key_of_anybody_els
     grave = machine.deletion("s").apply(known.text, machine.clock()).write
     assert grave
     assert machine.journal.commit(replace(grave, seen=known.text), json.dumps(older)).accepted
-    foreign = f"foreign-{machine.redis.prefix}"
+    foreign, older_revision = f"foreign-{machine.redis.prefix}", f"{older['revisions']}1"
     with machine.redis.client() as client:
         client.set(known.key, known.text)
         client.set(foreign, "theirs")
+        client.set(older_revision, "ours")
         async with machine.places(tmp_path / "child"):
             await machine.drained()
         assert machine.stored("s") is None
         assert client.getdel(foreign) == "theirs"
+        assert client.getdel(older_revision) is None, "what is known to be the session's goes"
         assert machine.journal.state().set_aside == ()
 
 
@@ -293,8 +302,91 @@ async def test_a_replace_that_followed_an_append_while_redis_was_away_is_what_is
     offline = Places(machine.journal, None, machine.keys, machine.clock)
     for change in (machine.save("s", "c"), machine.save("s", "d", "e", mode="replace"), machine.save("s", "f")):
         assert (await offline.write(change)).stored_in == "journal"
+    assert len(machine.journal.pending(machine.keys.session("s"))) == 2, "what was replaced is not to be sent"
     async with machine.places(tmp_path / "child"):
         await machine.drained()
     stored = machine.stored("s")
     assert stored
     assert words(stored["history"]) == ["d", "e", "f"]
+
+
+async def test_keys_are_drained_side_by_side(machine: Machine):
+    names = {machine.keys.session(name) for name in "abcde"}
+    machine.keep(*(machine.save(name, "x") for name in "abcde"))
+    under_way, all_are = set[str](), asyncio.Event()
+
+    async def drain(key: str, _deadline: float) -> None:
+        under_way.add(key)
+        if under_way == names:
+            all_are.set()
+        await asyncio.wait_for(all_are.wait(), 10)
+
+    outbox = cast("Any", SimpleNamespace(drain=drain, stash=SimpleNamespace(deadline=lambda: 0.0)))
+    await Upkeep(machine.journal, outbox, KeyLocks(), machine.keys, machine.clock).drain()
+    assert all_are.is_set()
+
+
+async def test_what_redis_lost_is_put_back_by_whoever_knows_it_by_another_address(
+    machine: Machine, tmp_path: Path, clock: Clock
+):
+    async with machine.places(tmp_path / "child") as places:
+        assert (await places.write(machine.save("s", "a"))).stored_in == "redis"
+        await eventually(machine.journal.known, what="it to be known by its epoch")
+    with machine.redis.client() as client:
+        client.delete(machine.keys.session("s"))
+    renamed = Machine(Journal(tmp_path / "data", clock, addresses=("another",)), machine.redis, clock)
+    async with renamed.places(tmp_path / "another child"):
+        await eventually(lambda: renamed.stored("s"), within=10, what="it to be put back")
+
+
+def flow(machine: Machine, name: str, result: str = "") -> FlowChange:
+    """An execution with an id that nobody else has, at the end of a flow's history."""
+    records = [{"id": name, "result": {"text": result}}]
+    key = machine.keys.history("s", "f")
+    return FlowChange(
+        key=key, session_id="s", flow_id="f", records=records, ttl_seconds=0, max_bytes=10**7, fresh=True
+    )  # fmt: skip
+
+
+def executions(text: str | None) -> list[str]:
+    return [each["id"] for each in json.loads(text or '{"executions": []}')["executions"]]
+
+
+async def test_what_is_added_to_a_large_history_is_added_without_reading_it(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    key, journal = machine.keys.history("s", "f"), machine.journal
+    read = journal.copy
+
+    def nobody(_: str) -> None:
+        raise AssertionError("all of it was read")
+
+    async with machine.places(tmp_path / "child", upkeep=False) as places:
+        await places.write(flow(machine, "e1", "x" * LARGEST_GLANCE))
+        monkeypatch.setattr(journal, "look", nobody)
+        monkeypatch.setattr(journal, "copy", nobody)
+        assert (await places.write(flow(machine, "e2"))).stored_in == "redis"
+        assert executions(machine.redis.get(key)) == ["e1", "e2"]
+    assert (await Places(journal, None, machine.keys, machine.clock).write(flow(machine, "e3"))).stored_in == "journal"
+    copy = read(key)
+    assert copy
+    assert executions(copy.text) == ["e1", "e2", "e3"]
+
+
+async def test_all_that_belongs_to_this_machine_moves_with_its_next_change(machine: Machine, tmp_path: Path):
+    alone = Places(Journal(tmp_path / "data", machine.clock), None, machine.keys, machine.clock)
+    for change in (machine.save("s", "a"), machine.save("t", "a"), flow(machine, "e1")):
+        await alone.write(change)
+    await alone.aclose()
+    away = Places(machine.journal, None, machine.keys, machine.clock)
+    assert (await away.write(machine.save("t", "b"))).stored_in == "journal"
+    async with machine.places(tmp_path / "child") as places:
+        for change in (machine.save("s", "b"), flow(machine, "e2")):
+            assert (await places.write(change)).stored_in == "redis"
+        await machine.drained()
+        for name in "st":
+            stored = machine.stored(name)
+            assert stored
+            assert words(stored["history"]) == ["a", "b"]
+        assert executions(machine.redis.get(machine.keys.history("s", "f"))) == ["e1", "e2"]
+        assert machine.journal.of_this_machine() == 0

@@ -104,7 +104,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def machine(journal: Journal, clock: Clock) -> Machine:
-    redis = type("Redis", (), {"prefix": "p"})()
+    redis = type("Redis", (), {"prefix": "p", "url": ""})()
     return Machine(journal, redis, clock)
 
 

@@ -135,6 +135,15 @@ def test_an_older_copy_that_comes_later_does_not_take_the_place_of_a_newer_one(s
     assert there.text == text(4), "a revision that was given here is none of the stash's"
 
 
+def test_a_late_copy_of_what_was_deleted_does_not_take_the_place_of_its_tombstone(small: Journal):
+    small.remember(Write("k", text(5), None, None, tombstone=True))
+    for late in (text(4), text(5)):
+        small.remember(Write("k", late, None, None))
+        assert kept(small) == []
+    small.remember(Write("k", text(6), None, None))
+    assert kept(small) == ["k"], "somebody began it anew"
+
+
 def test_a_tombstone_that_was_announced_beats_every_revision_up_to_its_own(small: Journal):
     small.remember(Write("old", text(2), None, None), Write("new", text(3), None, None))
     small.commit(Write("pending", text(2), None, None), "change")

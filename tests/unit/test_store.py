@@ -191,6 +191,14 @@ async def test_an_id_that_looks_the_same_is_suggested_however_long_ago_it_was_sa
         assert (await store.resume(Memory(), "caf\u00e9")).suggestions == ["cafe\u0301"]
 
 
+async def test_what_is_saved_where_no_redis_was_ever_meant_waits_for_none(opened: OpenStore):
+    async with opened() as store:
+        for said in ("a", "b"):
+            await store.save(Save("s", turns(said), mode="replace"), Memory())
+        state = store.places.journal.state()
+        assert (state.pending, state.waiting) == (0, ())
+
+
 async def test_the_time_that_an_answer_may_take_runs_while_others_of_its_caller_are_waited_for(
     opened: OpenStore, monkeypatch: pytest.MonkeyPatch
 ):
