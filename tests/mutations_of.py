@@ -135,13 +135,6 @@ MUTATIONS = [
         "tests/unit/test_rollback.py::test_an_older_state_that_comes_while_what_is_pending_is_sent_leaves_no_hole",
     ),
     Mutation(
-        "G2 overtaken as a whole",
-        "outbox.py",
-        "                raise _Overtaken\n        elif await",
-        "                return False\n        elif await",
-        "tests/unit/test_rollback.py::test_an_older_state_that_comes_while_what_is_pending_is_sent_leaves_no_hole",
-    ),
-    Mutation(
         "G2 twice",
         "outbox.py",
         "seen != merged and went_back",
