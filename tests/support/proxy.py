@@ -11,6 +11,9 @@ TLS = Path(__file__).with_name("tls")
 OUR_CERTIFICATE = TLS / "ours.crt"  # self-signed, for 127.0.0.1, till 2126: so it is its own authority
 OTHER_CERTIFICATE = TLS / "other.crt"  # of somebody else
 CHUNK = 1 << 16
+TURNS = (
+    5  # of the event loop, in which a connection that was accepted is handed over, and one that is aborted is closed
+)
 CUT_WITHIN = 10.0  # seconds, for the proxy's thread to get its turn
 
 
@@ -73,6 +76,9 @@ class Proxy:
         self._ready.set()
         await self._end.wait()
         server.close()
+        for _ in range(TURNS):  # whoever was being let in is thrown out as well, and told so before the loop ends
+            await asyncio.sleep(0)
+            await self._throw_out()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers = [writer]
