@@ -41,8 +41,8 @@ except redis.ConnectionError as exc:
     name = redis.__version__ + (" with Retry(NoBackoff(), 0)" if more else "")
     print(f"{name}: {type(exc).__name__} after {connects} connects, over a second: {time.monotonic() - began > 1}")
 PY
-for version in 5.2.1 8.1.0; do
-  venv/bin/pip install --quiet "redis==$version"
+for release in redis==5.2.1 redis==8.1.0; do
+  venv/bin/pip install --quiet "$release"
   venv/bin/python ask.py
 done | tee seen
 venv/bin/python ask.py once | tee -a seen

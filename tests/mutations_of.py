@@ -53,8 +53,8 @@ MUTATIONS = [
     Mutation(
         "G2 F2 in the background",
         "putting_back.py",
-        "        other += [copy for copy in lost if copy not in gone]",
-        "",
+        "        other = [copy for copy in lost if marks.get(copy.key) is not None]",
+        "        other = list[Copy]()",
         "tests/unit/test_rollback.py::test_what_nobody_asks_for_is_brought_back_in_the_background",
     ),
     Mutation(
@@ -116,8 +116,8 @@ MUTATIONS = [
     Mutation(
         "F5 R15 put back",
         "putting_back.py",
-        "        other = await self._restore_together(outbox, gone)",
-        "        other = list[Copy]()",
+        "            other += await self._restore_together(outbox, gone)\n",
+        "",
         "tests/unit/test_eviction.py",
     ),
     Mutation(

@@ -159,13 +159,10 @@ class Outbox:
             Unavailable: the stash does not take them now, or the journal cannot be read.
 
         """
-        overtaken = True
-        while overtaken:  # then what is there now is looked at as closely, till the deadline
-            overtaken = False
-            try:
+        while True:  # where it is overtaken, what is there now is looked at as closely, till the deadline
+            with contextlib.suppress(_Overtaken):
                 await self._drain_once(key, deadline, for_a_save=for_a_save)
-            except _Overtaken:
-                overtaken = True
+                return
 
     async def _drain_once(self, key: str, deadline: float, *, for_a_save: bool) -> None:
         document, positions = await in_thread(self._journal.unsent_document, key)

@@ -72,12 +72,10 @@ class PuttingBack:
         gone = [copy for copy in lost if marks.get(copy.key) is None and not copy.tombstone]
         await in_thread(self._journal.mark_missing, [copy.key for copy in gone])
         gone.sort(key=lambda copy: (self._refused.get(copy.key, (0, 0.0))[0], copy.bytes))  # what may fail comes last
-        changed = [copy for copy in lost if marks.get(copy.key) is not None]
-        if self.evictions.going_on:
-            other = changed
-        else:
-            other = await self._restore_together(outbox, gone)
-            other += [copy for copy in lost if copy not in gone]
+        other = [copy for copy in lost if marks.get(copy.key) is not None]
+        if not self.evictions.going_on:
+            other += [copy for copy in lost if marks.get(copy.key) is None and copy.tombstone]
+            other += await self._restore_together(outbox, gone)
         limiter = asyncio.Semaphore(SIDE_BY_SIDE)
         for outcome in await asyncio.gather(
             *(self._restore(outbox, copy, limiter) for copy in other), return_exceptions=True
