@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from agentic_flywheel.coaia.stash import MARKS_AT_ONCE, RESTORED_AT_ONCE, UNREADABLE, Mark, Stash
+from agentic_flywheel.coaia.stash import MARKS_AT_ONCE, UNREADABLE, Mark, Stash
 from agentic_flywheel.keyvalue import Write
 
 from ..support.waiting import eventually
@@ -116,11 +116,11 @@ class TestStashesThatList:
 
         await eventually(gone, what="the document's end")
 
-    async def test_more_than_one_call_takes_are_told_and_put_back(self, place: Place):
-        words = "x" * (RESTORED_AT_ONCE // 300)
+    async def test_more_than_one_call_tells_of_are_told_and_put_back(self, place: Place):
+        words = "x" * 3_000
         members = [f"s{number}" for number in range(MARKS_AT_ONCE + 1)]
         back = [write(place, member, document(member, 1, words if member < "s4" else "")) for member in members]
-        back.append(write(place, "large", document("large", 1, "y" * 2 * RESTORED_AT_ONCE)))
+        back.append(write(place, "large", document("large", 1, "y" * 2_000_000)))
         assert await restored(place, *back) == ["put"] * len(back)
         assert [mark and mark.revision for mark in await marks(place, *members, "large")] == [1] * len(back)
 

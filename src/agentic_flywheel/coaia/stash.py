@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
@@ -56,9 +56,6 @@ UNREADABLE = 2**62
 
 MARKS_AT_ONCE = 500
 """Keys whose marks one call asks for: its answer has some 300 KB, read in a few ms."""
-
-RESTORED_AT_ONCE = 1_000_000
-"""Characters of documents that one call puts back; a larger document goes alone."""
 
 NONSENSE = "The coaia child answered something that makes no sense."
 
@@ -306,14 +303,12 @@ class Stash:
         await self.ready(deadline)
         if "coaia_restore" not in self.client.verbs:
             return [await self._restored_alone(write, deadline) for write in writes]
-        done: list[str] = []
-        for some in _in_calls(writes):
-            items = [self._item(write) for write in some]
-            reply = await self._call("coaia_restore", {"items": items, "index": self._keys.index}, deadline)
-            answers: object = reply.get("done")
-            if not isinstance(answers, list) or len(cast("list[object]", answers)) != len(items):
-                raise StashUnavailable(NONSENSE)
-            done += [_without_script(str(answer)) for answer in cast("list[object]", answers)]
+        items = [self._item(write) for write in writes]
+        reply = await self._call("coaia_restore", {"items": items, "index": self._keys.index}, deadline)
+        answers: object = reply.get("done")
+        if not isinstance(answers, list) or len(cast("list[object]", answers)) != len(items):
+            raise StashUnavailable(NONSENSE)
+        done = [_without_script(str(answer)) for answer in cast("list[object]", answers)]
         for write, answer in zip(writes, done, strict=True):
             if answer in ("put", "there"):  # it may have been refused before
                 self.refused.pop(write.key, None)
@@ -640,18 +635,6 @@ class Stash:
 def _without_script(error: str) -> str:
     """A refusal of Redis without the name of our script, cut short."""
     return re.sub(r"\.? script: [0-9a-f]{40}, on @user_script:\d+\.?$", "", error.removeprefix("Redis error: "))[:300]
-
-
-def _in_calls(writes: Sequence[Write]) -> Iterator[Sequence[Write]]:
-    """The writes in order, as many at a time as one call takes."""
-    first = size = 0
-    for place, write in enumerate(writes):
-        size += len(write.text)
-        if size > RESTORED_AT_ONCE and place > first:
-            yield writes[first:place]
-            first, size = place, len(write.text)
-    if first < len(writes):
-        yield writes[first:]
 
 
 def _mark(row: Sequence[str | None] | None) -> Mark | None:
