@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agentic_flywheel.changes import Deletion
-from agentic_flywheel.jsontext import dumps
+from agentic_flywheel.documents.commands import Deletion
+from agentic_flywheel.documents.save import SessionChange
+from agentic_flywheel.documents.writes import Write
+from agentic_flywheel.json_text import dumps
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.keyvalue import Write
-from agentic_flywheel.saving import SessionChange
 
 from .support.conversations import TALK
 from .support.redis_server import RedisServer

@@ -73,7 +73,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G2 diverged",
-        "lineage.py",
+        "documents/lineage.py",
         "        history = [*there.session.history, *missing(mine.session.history, there.session.history)]",
         "        history = there.session.history",
         "tests/unit/test_lineage.py",
@@ -87,7 +87,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G3 unreadable",
-        "changes.py",
+        "documents/commands.py",
         "    except ValidationError:",
         "    except ZeroDivisionError:",
         "tests/unit/test_one_bad_thing.py::test_a_pending_row_that_cannot_be_read_is_a_dead_letter_and_blocks_nobody",
@@ -157,7 +157,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G2 seen of an older journal",
-        "saving.py",
+        "documents/save.py",
         "if self.views is None or self.seen_here else ()",
         "if self.views is None else ()",
         "tests/unit/test_set_back.py",
@@ -179,7 +179,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G2 an older journal",
-        "saving.py",
+        "documents/save.py",
         "return history[count:] if same else history",
         "return []",
         "tests/unit/test_set_back.py",
@@ -194,14 +194,14 @@ MUTATIONS = [
     ),
     Mutation(
         "G4 a retry renews",
-        "saving.py",
+        "documents/save.py",
         "            return Step(step.write, saved, renewal)",
         "            return Step(None, saved, self)",
         "tests/unit/test_saving.py::test_a_retry_renews_the_life_and_changes_nothing_else",
     ),
     Mutation(
         "G4 what changes nothing is no retry",
-        "saving.py",
+        "documents/save.py",
         'if self.retry and not unchanged else "")',
         'if self.retry else "")',
         "tests/tutorial/test_repeats.py::"
@@ -272,7 +272,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G8",
-        "flow_history.py",
+        "documents/flow_history.py",
         "latest([there.kept_until, *ends] if count else ends)",
         "latest(ends)",
         "tests/unit/test_flow_history.py::test_a_history_lives_as_long_as_its_longest_living_execution",
@@ -350,7 +350,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G14 the ends are enough",
-        "flow_history.py",
+        "documents/flow_history.py",
         "        return (append, Added(append.kept_until)) if append else None",
         "        return None",
         "tests/unit/test_flow_history.py::test_an_append_needs_only_the_ends_of_a_history_whose_ids_this_process_knows",
@@ -371,7 +371,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G14 room for many at once",
-        "flow_history.py",
+        "documents/flow_history.py",
         "if count <= LEFT_WHEN_FULL * MAX_EXECUTIONS and size <= LEFT_WHEN_FULL * room:",
         "if count <= MAX_EXECUTIONS and size <= room:",
         "tests/unit/test_flow_history.py::test_a_history_has_so_many_executions_and_makes_room_for_many_at_once",
@@ -392,21 +392,21 @@ MUTATIONS = [
     ),
     Mutation(
         "F1 what a caller has seen",
-        "saving.py",
+        "documents/save.py",
         "        set_back = not holds(alive.operations, self.told)\n",
         "        set_back = False\n",
         "tests/unit/test_set_back.py::test_whatever_is_sent_again_after_a_store_was_set_back_is_there_once",
     ),
     Mutation(
         "F1 an expected revision",
-        "saving.py",
+        "documents/save.py",
         "return not self.expects or holds(alive.operations, [self.expects])",
         "return True",
         "tests/unit/test_set_back.py::test_another_revision_of_the_expected_number_is_a_conflict",
     ),
     Mutation(
         "P1 by its words as well",
-        "merge.py",
+        "documents/append.py",
         "        if there[mark] and (drop >= 0",
         "        if (there[mark] or (_id(turn) and _id(turn) in map(_id, stored))) and (drop >= 0",
         "tests/unit/test_merge.py::test_a_turn_with_an_id_is_known_anywhere_by_its_id_and_its_words",
@@ -503,14 +503,14 @@ MUTATIONS = [
     ),
     Mutation(
         "F10 what left is told",
-        "flow_history.py",
+        "documents/flow_history.py",
         "return Step(write, Added(after.kept_until, dropped), self)",
         "return Step(write, Added(after.kept_until), self)",
         "tests/unit/test_flow_history.py::test_a_history_past_its_limit_loses_its_oldest_first_and_says_how_many",
     ),
     Mutation(
         "F10 a cap by number",
-        "flow_history.py",
+        "documents/flow_history.py",
         "if not cleared or there.count + len(records) > MAX_EXECUTIONS:",
         "if not cleared:",
         "tests/unit/test_flow_history.py::test_a_history_has_so_many_executions_and_makes_room_for_many_at_once",
@@ -676,7 +676,7 @@ MUTATIONS = [
     ),
     Mutation(
         "(j)",
-        "merge.py",
+        "documents/append.py",
         "if not each.users and each is not seen)",
         "if each is not seen)",
         "tests/unit/test_merge.py::test_what_a_save_under_way_will_add_to_is_not_forgotten_for_others",

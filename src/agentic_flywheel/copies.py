@@ -6,9 +6,9 @@ A thread that writes while others compute waits for the interpreter at every sta
 import asyncio
 import logging
 
+from agentic_flywheel.documents.writes import Append, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.keyvalue import Append, Write
 from agentic_flywheel.local import in_thread
 
 logger = logging.getLogger(__name__)

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from agentic_flywheel.change import expired
-from agentic_flywheel.changes import ExecutionChange, load_execution
-from agentic_flywheel.codec import iso, kept_until_in, tombstone_in
+from agentic_flywheel.documents.codec import iso, kept_until_in, tombstone_in
+from agentic_flywheel.documents.command import expired
+from agentic_flywheel.documents.commands import ExecutionChange, load_execution
+from agentic_flywheel.documents.flow_document import flow_history
+from agentic_flywheel.documents.flow_history import FlowChange
 from agentic_flywheel.errors import DocumentError, FlywheelError, InvalidArgument, TooLarge, Unavailable
-from agentic_flywheel.flow_document import flow_history
-from agentic_flywheel.flow_history import FlowChange
-from agentic_flywheel.jsontext import JSONObject, check_json, dumps, size_of
+from agentic_flywheel.json_text import JSONObject, check_json, dumps, size_of
 from agentic_flywheel.keys import Keys, check_id
 from agentic_flywheel.local import in_thread
 from agentic_flywheel.places import Found, Places, StoredIn

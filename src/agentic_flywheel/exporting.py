@@ -8,7 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import IO
 
-from agentic_flywheel.codec import Document, encode
+from agentic_flywheel.documents.codec import Document, encode
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.listing import Wanted
 from agentic_flywheel.settings import Settings

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from agentic_flywheel.documents.writes import Entry
 from agentic_flywheel.errors import JournalUnavailable, Unavailable
-from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.keyvalue import Entry
 from agentic_flywheel.listing import (
     UNFINISHED,
     FoundPlace,

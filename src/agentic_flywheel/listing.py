@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
-from agentic_flywheel.change import expired
-from agentic_flywheel.codec import kept_until_in
+from agentic_flywheel.documents.codec import kept_until_in
+from agentic_flywheel.documents.command import expired
+from agentic_flywheel.documents.writes import Entry, Filter
 from agentic_flywheel.errors import Damaged, InvalidArgument
-from agentic_flywheel.jsontext import JSONObject, load_object
+from agentic_flywheel.json_text import JSONObject, load_object
 from agentic_flywheel.keys import glob
-from agentic_flywheel.keyvalue import Entry, Filter
 from agentic_flywheel.places import Places
 from agentic_flywheel.wording import words_in
 

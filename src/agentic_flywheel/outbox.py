@@ -7,11 +7,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar, cast
 
-from agentic_flywheel.arrival import Arrival
-from agentic_flywheel.change import Change, Step, expired
-from agentic_flywheel.changes import AnyChange, Burial, Deletion, as_copy, load_change
 from agentic_flywheel.coaia.stash import Stash, TooLargeForMirror
-from agentic_flywheel.codec import Document, decode, tombstone_of
+from agentic_flywheel.documents.codec import Document, decode, tombstone_of
+from agentic_flywheel.documents.command import Change, Step, expired
+from agentic_flywheel.documents.commands import AnyChange, Burial, Deletion, as_copy, load_change
+from agentic_flywheel.documents.import_document import Arrival
+from agentic_flywheel.documents.lineage import MergeForward, buries, covers, lacks, operations_at_end
+from agentic_flywheel.documents.save import Renewal, SessionChange, as_older, recoverable
+from agentic_flywheel.documents.write_ids import Writer
+from agentic_flywheel.documents.writes import Write, revision_at_head
 from agentic_flywheel.errors import (
     DeletedMeanwhile,
     DocumentError,
@@ -21,11 +25,7 @@ from agentic_flywheel.errors import (
 )
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.keyvalue import Write, revision_at_head
-from agentic_flywheel.lineage import MergeForward, buries, covers, lacks, operations_at_end
 from agentic_flywheel.local import Pending, in_thread
-from agentic_flywheel.operations import Writer
-from agentic_flywheel.saving import Renewal, SessionChange, as_older, recoverable
 
 logger = logging.getLogger(__name__)
 

@@ -6,12 +6,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentic_flywheel.changes import as_copy
 from agentic_flywheel.coaia.stash import Stash
+from agentic_flywheel.documents.commands import as_copy
+from agentic_flywheel.documents.writes import EVERY_ROW, Entry, Filter
 from agentic_flywheel.errors import Damaged, DocumentError, JournalUnavailable, StashUnavailable
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.jsontext import load_object
-from agentic_flywheel.keyvalue import EVERY_ROW, Entry, Filter
+from agentic_flywheel.json_text import load_object
 from agentic_flywheel.local import in_thread
 
 logger = logging.getLogger(__name__)

@@ -15,10 +15,14 @@ from typing import Generic, Literal, TypeVar, cast
 
 import anyio
 
-from agentic_flywheel.change import BaseChange, Change, expired
-from agentic_flywheel.changes import AnyChange, as_copy, dump_change, load_change
 from agentic_flywheel.coaia.stash import BYTES_A_SECOND, Stash, TooLargeForMirror, revision_of
 from agentic_flywheel.copies import Copies
+from agentic_flywheel.documents.command import BaseChange, Change, expired
+from agentic_flywheel.documents.commands import AnyChange, as_copy, dump_change, load_change
+from agentic_flywheel.documents.lineage import covers, operations_at_end
+from agentic_flywheel.documents.save import Renewal, Saved, SessionChange, recoverable
+from agentic_flywheel.documents.write_ids import Writer
+from agentic_flywheel.documents.writes import EVERY_ROW, Append, Entry, Filter, Write, revision_at_head
 from agentic_flywheel.errors import (
     Conflict,
     DeletedMeanwhile,
@@ -34,13 +38,9 @@ from agentic_flywheel.errors import (
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keylocks import Held, KeyLocks
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.keyvalue import EVERY_ROW, Append, Entry, Filter, Write, revision_at_head
-from agentic_flywheel.lineage import covers, operations_at_end
 from agentic_flywheel.local import Matches, Pending, in_thread
-from agentic_flywheel.operations import Writer
 from agentic_flywheel.outbox import Outbox, is_buried, listed_as, went_back
 from agentic_flywheel.pages import Page, entries_of, page, still_stored
-from agentic_flywheel.saving import Renewal, Saved, SessionChange, recoverable
 from agentic_flywheel.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus
 from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.jsontext import JSONObject, check_json
+from agentic_flywheel.json_text import JSONObject, check_json
 from agentic_flywheel.keys import MAX_ID_LENGTH
 from agentic_flywheel.settings import MAX_TTL_SECONDS
 

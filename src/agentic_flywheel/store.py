@@ -15,14 +15,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from agentic_flywheel.arrival import Arrival, Arrived
 from agentic_flywheel.backends.base import FlowStatus
-from agentic_flywheel.change import expired
-from agentic_flywheel.changes import Deletion
 from agentic_flywheel.coaia.child import ChildFolder, child_command, child_environment
 from agentic_flywheel.coaia.client import CoaiaClient
 from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.codec import Document, Tombstone, decode, encode, iso
+from agentic_flywheel.documents.append import Memory, Seen
+from agentic_flywheel.documents.codec import Document, Tombstone, decode, encode, iso
+from agentic_flywheel.documents.command import expired
+from agentic_flywheel.documents.commands import Deletion
+from agentic_flywheel.documents.import_document import Arrival, Arrived
+from agentic_flywheel.documents.incremental import RECALL
+from agentic_flywheel.documents.revisions import earlier, whole_for
+from agentic_flywheel.documents.save import Renewal, SessionChange, life, retry_id
+from agentic_flywheel.documents.write_ids import holds, told
 from agentic_flywheel.errors import (
     DeletedMeanwhile,
     Disabled,
@@ -34,22 +39,17 @@ from agentic_flywheel.errors import (
 )
 from agentic_flywheel.executions import ExecutionStore
 from agentic_flywheel.finding import find
-from agentic_flywheel.growth import RECALL
 from agentic_flywheel.journal import NoJournal
-from agentic_flywheel.jsontext import JSONObject, is_larger
+from agentic_flywheel.json_text import JSONObject, is_larger
 from agentic_flywheel.keylocks import KeyLocks
 from agentic_flywheel.keys import Keys, check_id, other_spellings
 from agentic_flywheel.listing import UNFINISHED, Row, Wanted, living_rows, read_cursor, write_cursor
 from agentic_flywheel.local import in_thread
-from agentic_flywheel.merge import Memory, Seen
 from agentic_flywheel.opening import open_journal
-from agentic_flywheel.operations import holds, told
 from agentic_flywheel.pages import place_of
 from agentic_flywheel.places import Found, Places
 from agentic_flywheel.request import Save, check_one_of
 from agentic_flywheel.results import DeleteResult, ListResult, ResumeResult, SaveResult, reason_of
-from agentic_flywheel.revisions import earlier, whole_for
-from agentic_flywheel.saving import Renewal, SessionChange, life, retry_id
 from agentic_flywheel.settings import Settings
 from agentic_flywheel.window import window
 

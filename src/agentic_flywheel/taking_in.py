@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Literal
 
 from agentic_flywheel.backends.base import UniversalSession
-from agentic_flywheel.codec import Document, Tombstone, decode, iso
+from agentic_flywheel.documents.append import Memory
+from agentic_flywheel.documents.codec import Document, Tombstone, decode, iso
 from agentic_flywheel.errors import FlywheelError, InvalidArgument, Unavailable
 from agentic_flywheel.importers import (
     BadEntry,
@@ -28,8 +29,7 @@ from agentic_flywheel.importers import (
     recognise,
     sources,
 )
-from agentic_flywheel.jsontext import JSONObject, canonical, check_json, dumps
-from agentic_flywheel.merge import Memory
+from agentic_flywheel.json_text import JSONObject, canonical, check_json, dumps
 from agentic_flywheel.request import Save
 from agentic_flywheel.server.credentials import Credentials
 from agentic_flywheel.settings import Settings

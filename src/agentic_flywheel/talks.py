@@ -5,9 +5,9 @@ from argparse import Namespace
 from datetime import UTC, datetime
 from typing import cast
 
-from agentic_flywheel.codec import Document, public
+from agentic_flywheel.documents.append import Memory
+from agentic_flywheel.documents.codec import Document, public
 from agentic_flywheel.listing import Wanted
-from agentic_flywheel.merge import Memory
 from agentic_flywheel.server.transcript import markdown
 from agentic_flywheel.settings import Settings
 from agentic_flywheel.store import SessionStore, open_store

@@ -1,14 +1,14 @@
 """Going back: which revisions of a session are kept, one of them made the current one again, a branch from one."""
 
-from agentic_flywheel.codec import Document, Tombstone
+from agentic_flywheel.documents.append import Memory
+from agentic_flywheel.documents.codec import Document, Tombstone
+from agentic_flywheel.documents.revisions import listed, values_of
+from agentic_flywheel.documents.save import life
 from agentic_flywheel.errors import DocumentError, Reason, Unavailable
-from agentic_flywheel.jsontext import JSONObject
-from agentic_flywheel.merge import Memory
+from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.places import Found
 from agentic_flywheel.request import Save
 from agentic_flywheel.results import ForkResult, RestoreResult, RevisionsResult, reason_of
-from agentic_flywheel.revisions import listed, values_of
-from agentic_flywheel.saving import life
 from agentic_flywheel.store import SessionStore
 
 

@@ -15,14 +15,14 @@ from datetime import datetime
 import anyio
 
 from agentic_flywheel.backoff import REFUSALS, delay
-from agentic_flywheel.changes import Deletion, as_copy
 from agentic_flywheel.coaia.stash import Watched
-from agentic_flywheel.codec import micros
+from agentic_flywheel.documents.codec import micros
+from agentic_flywheel.documents.commands import Deletion, as_copy
+from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashRefused, StashUnavailable, Unavailable
 from agentic_flywheel.journal import PAUSE_SECONDS, Journal
 from agentic_flywheel.keylocks import KeyLocks
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.keyvalue import Write
 from agentic_flywheel.local import Due, Known, in_thread
 from agentic_flywheel.outbox import Outbox
 from agentic_flywheel.pages import heal

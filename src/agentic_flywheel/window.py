@@ -5,8 +5,8 @@ A token is four characters of compact JSON. Nothing is cut that need not be, and
 
 from dataclasses import dataclass, field
 
-from agentic_flywheel.codec import Document, public
-from agentic_flywheel.jsontext import JSONObject, dumps
+from agentic_flywheel.documents.codec import Document, public
+from agentic_flywheel.json_text import JSONObject, dumps
 
 CHARACTERS_PER_TOKEN = 4
 """Of compact JSON. Near enough for every model, and the same in budgets and tests."""

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agentic_flywheel.backends.base import BackendType, UniversalSession
-from agentic_flywheel.codec import Document, encode
-from agentic_flywheel.jsontext import dumps
+from agentic_flywheel.documents.codec import Document, encode
+from agentic_flywheel.json_text import dumps
 
 TURN_BYTES = 500
 """Of JSON: a question with its circumstances, or a short answer."""

@@ -10,9 +10,9 @@ from pathlib import Path
 import redis as redis_py
 
 from agentic_flywheel.backends.base import BackendType, UniversalSession
-from agentic_flywheel.codec import Document, encode
+from agentic_flywheel.documents.codec import Document, encode
+from agentic_flywheel.documents.save import entry
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.saving import entry
 
 from ..support.redis_server import RedisServer
 from ..support.waiting import eventually

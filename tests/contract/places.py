@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from agentic_flywheel.documents.writes import Entry, Outcome, Write
 from agentic_flywheel.errors import Unavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.keyvalue import Entry, Outcome, Write
 
 from ..support.redis_server import RedisServer
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.keyvalue import Append, Splice, Write, ends_of
+from agentic_flywheel.documents.writes import Append, Splice, Write, ends_of
 
 from .places import Place, utc_now
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from agentic_flywheel.coaia.stash import MARKS_AT_ONCE, UNREADABLE, Mark, Stash
-from agentic_flywheel.keyvalue import Write
+from agentic_flywheel.documents.writes import Write
 
 from ..support.waiting import eventually
 from .places import Place

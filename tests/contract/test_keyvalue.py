@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.errors import Unavailable
-from agentic_flywheel.keyvalue import Entry, Write
 
 from ..support.waiting import eventually
 from .places import Place, utc_now

@@ -8,9 +8,9 @@ import pytest
 
 from agentic_flywheel.coaia.index import LOOKED_AT_OUTSIDE
 from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.jsontext import dumps
+from agentic_flywheel.documents.writes import EVERY_ROW, Entry, Filter
+from agentic_flywheel.json_text import dumps
 from agentic_flywheel.keys import glob
-from agentic_flywheel.keyvalue import EVERY_ROW, Entry, Filter
 
 from .places import Place
 from .test_keyvalue import accepted, listed

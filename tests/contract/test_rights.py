@@ -12,9 +12,9 @@ import redis as redis_py
 from agentic_flywheel.coaia.documents import IN_PLACE_FROM
 from agentic_flywheel.coaia.rights import BETTER_WITH, NEEDED, access_list
 from agentic_flywheel.coaia.stash import Stash
+from agentic_flywheel.documents.writes import Filter, Splice, Write
 from agentic_flywheel.errors import StashRefused
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.keyvalue import Filter, Splice, Write
 
 from ..support.redis_server import RedisServer
 from .conftest import SECONDS, child

@@ -1,8 +1,8 @@
 """A place on this machine that is a dict: it can be set back, and refuse keys."""
 
+from agentic_flywheel.documents.writes import Outcome, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import NoJournal
-from agentic_flywheel.keyvalue import Outcome, Write
 
 
 class Shelf(NoJournal):

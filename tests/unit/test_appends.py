@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agentic_flywheel.documents.writes import ENDS, Append, Splice, Write, ends_of
 from agentic_flywheel.journal import FILE_NAME, Journal
 from agentic_flywheel.journal.place import LARGEST_GLANCE
 from agentic_flywheel.journal.texts import PIECE
-from agentic_flywheel.keyvalue import ENDS, Append, Splice, Write, ends_of
 
 from .conftest import Clock
 

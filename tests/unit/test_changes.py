@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.changes import (
+from agentic_flywheel.documents.codec import Tombstone, decode
+from agentic_flywheel.documents.commands import (
     MAX_TOMBSTONE,
     MIN_TOMBSTONE,
     AnyChange,
@@ -20,11 +21,10 @@ from agentic_flywheel.changes import (
     dump_change,
     load_change,
 )
-from agentic_flywheel.codec import Tombstone, decode
+from agentic_flywheel.documents.flow_history import FlowChange
+from agentic_flywheel.documents.save import Renewal, SessionChange
+from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.errors import Conflict, Damaged, NewerSchema
-from agentic_flywheel.flow_history import FlowChange
-from agentic_flywheel.operations import Writer
-from agentic_flywheel.saving import Renewal, SessionChange
 
 from .conftest import Clock
 

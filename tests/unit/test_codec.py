@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
-from agentic_flywheel.codec import (
+from agentic_flywheel.documents.codec import (
     NARROW_FROM,
     SCHEMA_VERSION,
     Document,
@@ -28,8 +28,8 @@ from agentic_flywheel.codec import (
     revision_in,
     tombstone_in,
 )
+from agentic_flywheel.documents.writes import marks
 from agentic_flywheel.errors import Damaged, DocumentError, NewerSchema
-from agentic_flywheel.keyvalue import marks
 
 TEXT = st.text(max_size=12)
 OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))

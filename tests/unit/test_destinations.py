@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentic_flywheel.changes import load_change
+from agentic_flywheel.documents.commands import load_change
+from agentic_flywheel.documents.lineage import MergeForward
+from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.keyvalue import Entry, Write
-from agentic_flywheel.lineage import MergeForward
 from agentic_flywheel.local import Known, Waiting
 
 from .conftest import Clock

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.change import Step
-from agentic_flywheel.changes import Deletion, as_copy, dump_change, load_change
-from agentic_flywheel.codec import iso
+from agentic_flywheel.documents.codec import iso
+from agentic_flywheel.documents.command import Step
+from agentic_flywheel.documents.commands import Deletion, as_copy, dump_change, load_change
+from agentic_flywheel.documents.flow_document import flow_history, outline
+from agentic_flywheel.documents.flow_history import CLEARED_AFTER, LEFT_WHEN_FULL, MAX_EXECUTIONS, Added, FlowChange
+from agentic_flywheel.documents.lineage import MergeForward, covers
+from agentic_flywheel.documents.write_ids import Writer
+from agentic_flywheel.documents.writes import ENDS, ends_of
 from agentic_flywheel.errors import Damaged, NewerSchema, TooLarge
-from agentic_flywheel.flow_document import flow_history, outline
-from agentic_flywheel.flow_history import CLEARED_AFTER, LEFT_WHEN_FULL, MAX_EXECUTIONS, Added, FlowChange
-from agentic_flywheel.jsontext import JSONObject, dumps
-from agentic_flywheel.keyvalue import ENDS, ends_of
-from agentic_flywheel.lineage import MergeForward, covers
-from agentic_flywheel.operations import Writer
+from agentic_flywheel.json_text import JSONObject, dumps
 
 from .conftest import Clock
 from .test_codec import OBJECTS

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.keyvalue import Entry, Write
 
 from ..support.machine import small_disk
 from .conftest import Clock

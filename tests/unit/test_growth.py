@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.codec import NARROW_FROM, Document, decode, encode
-from agentic_flywheel.growth import LARGEST, RECALLED, Recall, grown, outline
-from agentic_flywheel.jsontext import dumps
+from agentic_flywheel.documents.codec import NARROW_FROM, Document, decode, encode
+from agentic_flywheel.documents.incremental import LARGEST, RECALLED, Recall, grown, outline
+from agentic_flywheel.json_text import dumps
 
 from ..support.conversations import turns
 from .test_codec import DOCUMENTS, OBJECTS, TEXT

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agentic_flywheel.documents.append import new_turns
 from agentic_flywheel.importers import BadEntry, Imported, Source, read
 from agentic_flywheel.importers.turns import title
 from agentic_flywheel.keys import MAX_ID_LENGTH
-from agentic_flywheel.merge import new_turns
 from agentic_flywheel.request import MAX_TEXT, Save
 
 SAMPLES = Path(__file__).parent / "samples"

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from agentic_flywheel.codec import micros
+from agentic_flywheel.documents.codec import micros
+from agentic_flywheel.documents.writes import Entry, Outcome, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import FILE_NAME, PURGE_AFTER, SCHEMA, Journal, NoJournal
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.keyvalue import Entry, Outcome, Write
 
 from ..support.waiting import wait_until
 from .conftest import Clock
@@ -177,7 +177,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.keyvalue import Write
+from agentic_flywheel.documents.writes import Write
 
 folder, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 journal = Journal(folder, lambda: datetime.now(UTC), ("redis",))

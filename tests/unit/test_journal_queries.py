@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from agentic_flywheel.documents.writes import Entry, Splice, Write
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.keyvalue import Entry, Splice, Write
 from agentic_flywheel.local import Known
 
 INDEX = "p:index"

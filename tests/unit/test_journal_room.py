@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.journal import PURGE_AFTER, Journal, retention
 from agentic_flywheel.journal.file import LOG_BYTES
-from agentic_flywheel.keyvalue import Entry, Write
 
 from .conftest import Clock
 

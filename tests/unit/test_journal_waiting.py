@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.keyvalue import Entry, Write
 
 from ..support.waiting import wait_until
 from .conftest import Clock

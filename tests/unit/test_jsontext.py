@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentic_flywheel.errors import Damaged, InvalidArgument
-from agentic_flywheel.jsontext import MAX_DEPTH, canonical, check_json, dumps, load_object
+from agentic_flywheel.json_text import MAX_DEPTH, canonical, check_json, dumps, load_object
 
 ANY_TEXT = st.text(st.characters(), max_size=8)  # surrogates included
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT

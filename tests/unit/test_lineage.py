@@ -8,11 +8,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentic_flywheel.changes import Deletion
-from agentic_flywheel.codec import Document, decode, encode
-from agentic_flywheel.lineage import MergeForward, buries, covers, missing
-from agentic_flywheel.operations import KEPT_OPERATIONS, Writer
-from agentic_flywheel.saving import SessionChange
+from agentic_flywheel.documents.codec import Document, decode, encode
+from agentic_flywheel.documents.commands import Deletion
+from agentic_flywheel.documents.lineage import MergeForward, buries, covers, missing
+from agentic_flywheel.documents.save import SessionChange
+from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, Writer
 
 from ..support.conversations import turns, words
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.codec import iso
+from agentic_flywheel.documents.codec import iso
+from agentic_flywheel.documents.writes import Entry
 from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.keyvalue import Entry
 from agentic_flywheel.listing import (
     READ_AT_ONCE,
     FoundPlace,

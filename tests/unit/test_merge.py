@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agentic_flywheel.jsontext import canonical
-from agentic_flywheel.merge import REMEMBERED_SESSIONS, Memory, Seen, fingerprint, new_turns, view
+from agentic_flywheel.documents.append import REMEMBERED_SESSIONS, Memory, Seen, fingerprint, new_turns, view
+from agentic_flywheel.json_text import canonical
 
 from ..support.conversations import turns, words
 from ..support.frameworks import NATIVE

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from agentic_flywheel.backoff import LONGEST_DELAY, LONGEST_SMALL_DELAY, delay
+from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.keyvalue import Write
 
 from ..support.conversations import words
 from ..support.proxy import Proxy

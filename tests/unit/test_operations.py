@@ -3,8 +3,18 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.codec import Operation
-from agentic_flywheel.operations import KEPT_OPERATIONS, LOST, WRITTEN_KEYS, Writer, apart, arrived, find, kept, told
+from agentic_flywheel.documents.codec import Operation
+from agentic_flywheel.documents.write_ids import (
+    KEPT_OPERATIONS,
+    LOST,
+    WRITTEN_KEYS,
+    Writer,
+    apart,
+    arrived,
+    find,
+    kept,
+    told,
+)
 
 
 def operation(identity: str) -> Operation:

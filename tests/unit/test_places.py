@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from agentic_flywheel.flow_history import FlowChange
+from agentic_flywheel.documents.flow_history import FlowChange
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.place import LARGEST_GLANCE
 from agentic_flywheel.keylocks import KeyLocks

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from agentic_flywheel.coaia.stash import LARGE_WRITE, OWN_VERBS, Stash
+from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import StashRefused
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.keyvalue import Write
 from agentic_flywheel.places import Places
 from agentic_flywheel.results import SaveResult
 from agentic_flywheel.server.sentences import Sentences

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.journal import FILE_NAME, Journal
-from agentic_flywheel.keyvalue import Entry, Write
 from agentic_flywheel.local import Known
 
 from .conftest import Clock

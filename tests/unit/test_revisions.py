@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentic_flywheel.codec import Document, decode, encode, public
-from agentic_flywheel.revisions import CHEAP, earlier, listed, whole_for
-from agentic_flywheel.saving import SessionChange
+from agentic_flywheel.documents.codec import Document, decode, encode, public
+from agentic_flywheel.documents.revisions import CHEAP, earlier, listed, whole_for
+from agentic_flywheel.documents.save import SessionChange
 
 from ..support.conversations import turns
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from agentic_flywheel.changes import as_copy
+from agentic_flywheel.documents.commands import as_copy
+from agentic_flywheel.documents.save import Saved
+from agentic_flywheel.documents.writes import Outcome, Write
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.keyvalue import Outcome, Write
 from agentic_flywheel.places import Places
-from agentic_flywheel.saving import Saved
 
 from ..support.conversations import words
 from ..support.redis_server import RedisServer

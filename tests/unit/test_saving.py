@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentic_flywheel.change import BaseChange, Step
-from agentic_flywheel.changes import Deletion
-from agentic_flywheel.codec import Document, decode
+from agentic_flywheel.documents.append import view
+from agentic_flywheel.documents.codec import Document, decode
+from agentic_flywheel.documents.command import BaseChange, Step
+from agentic_flywheel.documents.commands import Deletion
+from agentic_flywheel.documents.incremental import OUTLINED_FROM
+from agentic_flywheel.documents.save import Renewal, Saved, SessionChange, recoverable, retry_id
+from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, LOST, arrived, find
+from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import Conflict, Damaged, DeletedMeanwhile, DocumentError, NewerSchema, TooLarge
-from agentic_flywheel.growth import OUTLINED_FROM
-from agentic_flywheel.keyvalue import Write
-from agentic_flywheel.merge import view
-from agentic_flywheel.operations import KEPT_OPERATIONS, LOST, arrived, find
-from agentic_flywheel.saving import Renewal, Saved, SessionChange, recoverable, retry_id
 
 from ..support.conversations import turns, words
 from .conftest import Clock

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from agentic_flywheel.backends.base import BackendType, UniversalSession
-from agentic_flywheel.codec import Document, encode
+from agentic_flywheel.documents.codec import Document, encode
+from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.journal import PURGE_AFTER, Journal
 from agentic_flywheel.journal.words import FILE_NAME
-from agentic_flywheel.keyvalue import Entry, Write
 
 from .conftest import Clock
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from agentic_flywheel.documents.append import Memory, view
+from agentic_flywheel.documents.save import SessionChange
+from agentic_flywheel.documents.write_ids import Writer
+from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.keyvalue import Write
-from agentic_flywheel.merge import Memory, view
-from agentic_flywheel.operations import Writer
 from agentic_flywheel.places import Places
-from agentic_flywheel.saving import SessionChange
 from agentic_flywheel.store import Save, SessionStore
 
 from ..support.conversations import turns, words

@@ -11,12 +11,12 @@ from typing import NoReturn
 
 import pytest
 
-from agentic_flywheel.codec import iso
+from agentic_flywheel.documents.append import Memory
+from agentic_flywheel.documents.codec import iso
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.executions import ExecutionStore
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.listing import Wanted
-from agentic_flywheel.merge import Memory
 from agentic_flywheel.places import Places
 from agentic_flywheel.settings import Settings
 from agentic_flywheel.store import LARGE, Save, SessionStore, open_store

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentic_flywheel.documents.writes import Splice
 from agentic_flywheel.journal.migrations import create
 from agentic_flywheel.journal.texts import (
     PIECE,
@@ -19,8 +20,7 @@ from agentic_flywheel.journal.texts import (
     replace_text,
     splice_text,
 )
-from agentic_flywheel.jsontext import size_of
-from agentic_flywheel.keyvalue import Splice
+from agentic_flywheel.json_text import size_of
 
 ALPHABET = ["a", "ü", "漢", "👩", "\x00"]  # of one to four bytes
 LARGE = 3 * 1024 * 1024

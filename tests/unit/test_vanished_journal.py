@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from agentic_flywheel.backends.base import BackendType, UniversalSession
-from agentic_flywheel.codec import Document, Operation, decode, encode
+from agentic_flywheel.documents.codec import Document, Operation, decode, encode
+from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import FILE_NAME, SCHEMA, Journal
-from agentic_flywheel.keyvalue import Entry, Write
 from agentic_flywheel.local import Known
 
 from .conftest import Clock

@@ -21,7 +21,7 @@ from pydantic_core import PydanticSerializationError
 from agentic_flywheel.coaia.child import ChildFolder
 from agentic_flywheel.coaia.transport import ChildTransport
 from agentic_flywheel.errors import InvalidArgument, StashRefused, StashSilent, StashUnavailable
-from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.json_text import JSONObject
 
 logger = logging.getLogger(__name__)
 

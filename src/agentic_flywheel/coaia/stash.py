@@ -16,19 +16,8 @@ from typing import cast
 from uuid import uuid4
 
 from agentic_flywheel.coaia.client import CoaiaClient
-from agentic_flywheel.codec import load, revision_in, tombstone_of
-from agentic_flywheel.errors import (
-    Damaged,
-    NewerSchema,
-    StashRefused,
-    StashSilent,
-    StashUnavailable,
-    StashUnreached,
-    Unfinished,
-)
-from agentic_flywheel.jsontext import JSONObject, dumps
-from agentic_flywheel.keys import Keys, glob_escape, lua_patterns
-from agentic_flywheel.keyvalue import (
+from agentic_flywheel.documents.codec import load, revision_in, tombstone_of
+from agentic_flywheel.documents.writes import (
     EVERY_ROW,
     MARKED,
     Append,
@@ -39,6 +28,17 @@ from agentic_flywheel.keyvalue import (
     marks,
     revision_at_head,
 )
+from agentic_flywheel.errors import (
+    Damaged,
+    NewerSchema,
+    StashRefused,
+    StashSilent,
+    StashUnavailable,
+    StashUnreached,
+    Unfinished,
+)
+from agentic_flywheel.json_text import JSONObject, dumps
+from agentic_flywheel.keys import Keys, glob_escape, lua_patterns
 
 logger = logging.getLogger(__name__)
 

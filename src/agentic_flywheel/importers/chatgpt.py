@@ -24,7 +24,7 @@ from agentic_flywheel.importers.turns import (
     turn,
     turns,
 )
-from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.json_text import JSONObject
 
 _ROLES = ("user", "assistant", "tool", "system")
 

@@ -13,7 +13,7 @@ from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.importers.branches import branch, newest
 from agentic_flywheel.importers.entries import BadEntry, Entry
 from agentic_flywheel.importers.turns import Imported, content, context, instant, session_id, text, title, turn, turns
-from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.json_text import JSONObject
 
 _ROLES = {"human": "user", "assistant": "assistant"}
 

@@ -24,7 +24,7 @@ from agentic_flywheel.importers.turns import (
     title,
     turn,
 )
-from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.json_text import JSONObject
 
 _SYNTHETIC = "<synthetic>"
 """The model of a message that no model wrote: the program's own, on an error."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
-from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.json_text import JSONObject
 
 MAX_ENTRY_BYTES = 256 * 1024 * 1024
 """Of one entry. A conversation of this size is sixteen times what a session may be; a broken file has no bound."""

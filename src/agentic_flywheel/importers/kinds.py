@@ -4,7 +4,7 @@ from itertools import islice
 from typing import IO, Literal
 
 from agentic_flywheel.importers.entries import BLANK, BOM, BadEntry, array, lines
-from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.json_text import JSONObject
 
 Kind = Literal["claude", "chatgpt", "claude-code", "flywheel"]
 """Claude's and ChatGPT's data export, a Claude Code transcript, and this program's own export."""

@@ -8,7 +8,7 @@ from typing import cast
 
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.importers.entries import BadEntry
-from agentic_flywheel.jsontext import MAX_DEPTH, JSONObject, check_json
+from agentic_flywheel.json_text import MAX_DEPTH, JSONObject, check_json
 from agentic_flywheel.keys import check_id
 from agentic_flywheel.request import MAX_TEXT
 

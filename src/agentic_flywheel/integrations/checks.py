@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
-from agentic_flywheel.codec import iso
-from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.documents.codec import iso
+from agentic_flywheel.json_text import JSONObject
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "backend": (BackendType,),

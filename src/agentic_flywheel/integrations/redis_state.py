@@ -26,7 +26,9 @@ from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from agentic_flywheel.backends.base import UniversalSession
 from agentic_flywheel.coaia.client import CoaiaClient
-from agentic_flywheel.codec import Document
+from agentic_flywheel.documents.append import Memory
+from agentic_flywheel.documents.codec import Document
+from agentic_flywheel.documents.write_ids import told
 from agentic_flywheel.errors import (
     Damaged,
     DeletedMeanwhile,
@@ -42,8 +44,6 @@ from agentic_flywheel.integrations.checks import check_fields, check_kind, check
 from agentic_flywheel.integrations.known_objects import KnownObjects
 from agentic_flywheel.keylocks import KeyLocks
 from agentic_flywheel.listing import Wanted
-from agentic_flywheel.merge import Memory
-from agentic_flywheel.operations import told
 from agentic_flywheel.settings import MAX_TTL_SECONDS, Environment, Settings
 from agentic_flywheel.store import Save, SessionStore, open_client, open_store
 

@@ -2,11 +2,11 @@
 
 import sqlite3
 
-from agentic_flywheel.changes import dump_change
+from agentic_flywheel.documents.commands import dump_change
+from agentic_flywheel.documents.lineage import MergeForward, covers
+from agentic_flywheel.documents.write_ids import Writer
+from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.journal.rows import copy_of, drop, is_pending, queue
-from agentic_flywheel.keyvalue import Write
-from agentic_flywheel.lineage import MergeForward, covers
-from agentic_flywheel.operations import Writer
 
 
 def merge_destination(db: sqlite3.Connection, mine: int, other: int, now: int) -> None:

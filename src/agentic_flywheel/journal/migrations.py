@@ -4,10 +4,10 @@ import contextlib
 import sqlite3
 from collections.abc import Sequence
 
+from agentic_flywheel.documents.writes import marks, revision_at_head
 from agentic_flywheel.journal.old_schemas import OLD_COLUMNS
 from agentic_flywheel.journal.texts import put_text
-from agentic_flywheel.jsontext import size_of
-from agentic_flywheel.keyvalue import marks, revision_at_head
+from agentic_flywheel.json_text import size_of
 
 SCHEMA = 4
 """The journal file's own version, kept in SQLite's `user_version`; a newer one is refused untouched."""

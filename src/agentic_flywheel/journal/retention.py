@@ -8,10 +8,10 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 
-from agentic_flywheel.codec import instant, micros
+from agentic_flywheel.documents.codec import instant, micros
+from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.journal.opened import again_if_replaced
 from agentic_flywheel.journal.replica_rows import ReplicaRows
-from agentic_flywheel.keyvalue import Entry, Write
 
 PURGE_AFTER = timedelta(hours=1)
 """What expired is hidden at once and goes this long after that was noticed: a clock set wrong and right again costs

@@ -4,7 +4,8 @@ import re
 import sqlite3
 from collections.abc import Iterable
 
-from agentic_flywheel.codec import instant, micros
+from agentic_flywheel.documents.codec import instant, micros
+from agentic_flywheel.documents.writes import Append, Ends, Entry, Write, marks, revision_at_head
 from agentic_flywheel.journal.texts import (
     PIECES,
     put_text,
@@ -14,8 +15,7 @@ from agentic_flywheel.journal.texts import (
     replace_text,
     splice_text,
 )
-from agentic_flywheel.jsontext import size_of
-from agentic_flywheel.keyvalue import Append, Ends, Entry, Write, marks, revision_at_head
+from agentic_flywheel.json_text import size_of
 from agentic_flywheel.local import Pending
 
 _KIND = re.compile(rb'"kind":"(\w+)"')

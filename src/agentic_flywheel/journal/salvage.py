@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any
 
-from agentic_flywheel.changes import as_copy
-from agentic_flywheel.codec import instant
+from agentic_flywheel.documents.codec import instant
+from agentic_flywheel.documents.commands import as_copy
+from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.errors import Damaged, DocumentError
 from agentic_flywheel.journal.migrations import migrate
 from agentic_flywheel.journal.old_schemas import OLD_COLUMNS, create_old
 from agentic_flywheel.journal.texts import read_text
-from agentic_flywheel.jsontext import load_object, size_of
-from agentic_flywheel.keyvalue import Entry, Write
+from agentic_flywheel.json_text import load_object, size_of
 
 _Row = tuple[Any, ...]
 _Types = Sequence["type | UnionType"]

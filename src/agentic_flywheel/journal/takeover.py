@@ -7,14 +7,14 @@ from collections.abc import Generator, Iterator
 from datetime import datetime
 from itertools import islice
 
+from agentic_flywheel.documents.lineage import MergeForward, buries, covers
+from agentic_flywheel.documents.write_ids import Writer
+from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError
 from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.rows import copy_of, drop, free_text, put
 from agentic_flywheel.journal.salvage import Salvage, SavedChange, SavedDocument
 from agentic_flywheel.journal.texts import put_text, read_text
-from agentic_flywheel.keyvalue import Write
-from agentic_flywheel.lineage import MergeForward, buries, covers
-from agentic_flywheel.operations import Writer
 
 COPIES_AT_ONCE = 50
 """Copies of what a destination holds that are put in one transaction."""

@@ -6,7 +6,7 @@ document, or, below zero, the number that the outbox gives to a command.
 
 import sqlite3
 
-from agentic_flywheel.keyvalue import ENDS, Splice
+from agentic_flywheel.documents.writes import ENDS, Splice
 
 PIECE = 64 * 1024
 """Bytes of a piece: sixteen pages."""

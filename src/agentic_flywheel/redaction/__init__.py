@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.json_text import JSONObject
 
 from .names import MAX_NAME, credential_named
 from .texts import kind_under, mark, spans, without_credentials

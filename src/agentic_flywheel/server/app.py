@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from agentic_flywheel import __version__
 from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.server.envelope import hold_back, put_in
 from agentic_flywheel.server.news import News
 from agentic_flywheel.server.prompts import Prompts

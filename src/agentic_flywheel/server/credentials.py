@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
-from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.json_text import JSONObject
 
 if TYPE_CHECKING:
     from agentic_flywheel.redaction import Finding

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp_types import CallToolResult
 
-from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.json_text import JSONObject
 
 ResultType = TypeVar("ResultType")
 

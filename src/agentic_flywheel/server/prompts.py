@@ -5,9 +5,9 @@ from typing import Annotated
 from mcp.server.mcpserver import MCPServer
 from pydantic import Field
 
+from agentic_flywheel.documents.append import Memory
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.listing import Wanted
-from agentic_flywheel.merge import Memory
 from agentic_flywheel.results import ResumeResult
 from agentic_flywheel.server.transcript import transcript
 from agentic_flywheel.store import SessionStore

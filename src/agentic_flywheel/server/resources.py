@@ -10,10 +10,10 @@ from mcp.server.mcpserver.resources import ResourceSecurity
 from mcp_types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
 from mcp_types import Resource as MCPResource
 
-from agentic_flywheel.codec import Document, public
+from agentic_flywheel.documents.codec import Document, public
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.executions import ExecutionStore
-from agentic_flywheel.jsontext import dumps
+from agentic_flywheel.json_text import dumps
 from agentic_flywheel.listing import Wanted
 from agentic_flywheel.server.transcript import markdown
 from agentic_flywheel.store import SessionStore

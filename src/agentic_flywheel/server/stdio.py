@@ -32,7 +32,7 @@ from agentic_flywheel.coaia.lines import (
     settle_memory,
     writer_of,
 )
-from agentic_flywheel.jsontext import narrow
+from agentic_flywheel.json_text import narrow
 
 logger = logging.getLogger(__name__)
 

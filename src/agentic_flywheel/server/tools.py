@@ -9,10 +9,10 @@ from mcp.server.mcpserver import AcceptedElicitation, ElicitationResult, Resolve
 from mcp_types import CallToolResult, TextContent
 from pydantic import BeforeValidator, Field, Strict
 
+from agentic_flywheel.documents.append import Memory
 from agentic_flywheel.executions import ExecutionStore
-from agentic_flywheel.jsontext import JSONObject, dumps
+from agentic_flywheel.json_text import JSONObject, dumps
 from agentic_flywheel.listing import Wanted
-from agentic_flywheel.merge import Memory
 from agentic_flywheel.results import (
     CacheResult,
     DeleteResult,

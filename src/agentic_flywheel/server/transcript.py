@@ -3,7 +3,7 @@
 Programs read the structured content. Sending the same JSON in both would double every answer.
 """
 
-from agentic_flywheel.jsontext import JSONObject, dumps
+from agentic_flywheel.json_text import JSONObject, dumps
 from agentic_flywheel.results import ResumeResult
 from agentic_flywheel.window import LEAST, shortened
 

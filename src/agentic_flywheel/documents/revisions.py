@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from agentic_flywheel.backends.base import UniversalSession
-from agentic_flywheel.codec import Document, Past, iso, public, with_fields
-from agentic_flywheel.jsontext import JSONObject, dumps
+from agentic_flywheel.documents.codec import Document, Past, iso, public, with_fields
+from agentic_flywheel.json_text import JSONObject, dumps
 
 CHEAP = 2000
 """Characters of fields that differ, up to which they are kept as such."""

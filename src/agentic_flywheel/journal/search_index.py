@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 
-from agentic_flywheel.codec import Document, decode
+from agentic_flywheel.documents.codec import Document, decode
+from agentic_flywheel.documents.turn_text import said_in
 from agentic_flywheel.errors import DocumentError
 from agentic_flywheel.journal.rescue import is_damage
 from agentic_flywheel.local import Head, Match, Matches
-from agentic_flywheel.turns import said_in
 from agentic_flywheel.wording import beginnings, excerpt, variants
 
 FILE_NAME = "words.sqlite3"

@@ -8,10 +8,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agentic_flywheel.codec import Document, Tombstone, around_history, decode, is_large
+from agentic_flywheel.documents.codec import Document, Tombstone, around_history, decode, is_large
+from agentic_flywheel.documents.writes import Splice
 from agentic_flywheel.errors import Damaged, NewerSchema
-from agentic_flywheel.jsontext import JSONObject, dumps_checked, narrow, size_of
-from agentic_flywheel.keyvalue import Splice
+from agentic_flywheel.json_text import JSONObject, dumps_checked, narrow, size_of
 
 RECALLED = 3_000_000
 """Characters of text whose documents are kept in memory; parsed, they take about four times as many bytes."""

@@ -22,7 +22,7 @@ from pydantic import (
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
 from agentic_flywheel.errors import Damaged, NewerSchema
-from agentic_flywheel.jsontext import JSONObject, dumps, dumps_checked, is_larger, load_object, narrow
+from agentic_flywheel.json_text import JSONObject, dumps, dumps_checked, is_larger, load_object, narrow
 
 SCHEMA_VERSION = 1
 """The newest document schema this version reads and writes."""

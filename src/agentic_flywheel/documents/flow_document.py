@@ -15,8 +15,7 @@ from typing import NoReturn, cast
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
-from agentic_flywheel.change import expired
-from agentic_flywheel.codec import (
+from agentic_flywheel.documents.codec import (
     SCHEMA_VERSION,
     Operation,
     instant_of,
@@ -28,9 +27,10 @@ from agentic_flywheel.codec import (
     revision_in,
     tombstone_of,
 )
+from agentic_flywheel.documents.command import expired
+from agentic_flywheel.documents.writes import Ends, Splice, ends_of
 from agentic_flywheel.errors import Damaged, NewerSchema
-from agentic_flywheel.jsontext import JSONObject, dumps, size_of
-from agentic_flywheel.keyvalue import Ends, Splice, ends_of
+from agentic_flywheel.json_text import JSONObject, dumps, size_of
 
 _BEFORE, _BEHIND = ',"executions":[', '],"saved_at":"'
 """What stands around the executions. No field ever comes between them and `saved_at`."""

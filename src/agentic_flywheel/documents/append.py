@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from pydantic_core import to_json
 
-from agentic_flywheel.jsontext import JSONObject
+from agentic_flywheel.json_text import JSONObject
 
 Fingerprint = bytes
 """Sixteen bytes that stand for a turn; equal exactly when its canonical JSON is."""

@@ -4,12 +4,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
-from agentic_flywheel.change import BaseChange, Step, expired
-from agentic_flywheel.codec import Document, Tombstone, decode
+from agentic_flywheel.documents.codec import Document, Tombstone, decode
+from agentic_flywheel.documents.command import BaseChange, Step, expired
+from agentic_flywheel.documents.save import entry
+from agentic_flywheel.documents.write_ids import find
+from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import Conflict
-from agentic_flywheel.keyvalue import Write
-from agentic_flywheel.operations import find
-from agentic_flywheel.saving import entry
 
 Arrived = Literal["put", "same", "another", "deleted", "expired"]
 """What became of a document from elsewhere: put, or what is there in its place, or that it has expired."""

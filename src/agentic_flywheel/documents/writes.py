@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from agentic_flywheel.jsontext import size_of
+from agentic_flywheel.json_text import size_of
 
 
 @dataclass(frozen=True, slots=True)

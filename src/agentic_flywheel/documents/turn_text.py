@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from agentic_flywheel.jsontext import JSONObject, dumps
+from agentic_flywheel.json_text import JSONObject, dumps
 
 
 def content_of(turn: JSONObject) -> str:

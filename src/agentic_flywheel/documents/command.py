@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from agentic_flywheel.keyvalue import Append, Ends, Write
+from agentic_flywheel.documents.writes import Append, Ends, Write
 
 Answer_co = TypeVar("Answer_co", covariant=True)
 

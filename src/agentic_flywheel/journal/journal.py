@@ -14,7 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
-from agentic_flywheel.codec import micros
+from agentic_flywheel.documents.codec import micros
+from agentic_flywheel.documents.writes import Append, Ends, Entry, Outcome, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.file import BUSY_SECONDS, FILE_NAME
 from agentic_flywheel.journal.migrations import THIS_MACHINE
@@ -24,7 +25,6 @@ from agentic_flywheel.journal.rescue import cause, moved_aside
 from agentic_flywheel.journal.retention import PURGE_AFTER, Retention
 from agentic_flywheel.journal.rows import copy_of, drop, ends_of, holds, next_pending
 from agentic_flywheel.journal.words import Words
-from agentic_flywheel.keyvalue import Append, Ends, Entry, Outcome, Write
 from agentic_flywheel.local import Head, JournalState, Matches, Pending
 
 SEARCH_SECONDS = 1.5

@@ -9,8 +9,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, SkipValidation, TypeAdapter
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
-from agentic_flywheel.change import BaseChange, Step, expired
-from agentic_flywheel.codec import (
+from agentic_flywheel.documents.append import Fingerprint, View, fingerprint, new_turns
+from agentic_flywheel.documents.codec import (
     Document,
     Operation,
     Past,
@@ -22,15 +22,15 @@ from agentic_flywheel.codec import (
     micros,
     turns_of,
 )
+from agentic_flywheel.documents.command import BaseChange, Step, expired
+from agentic_flywheel.documents.incremental import RECALL, grown
+from agentic_flywheel.documents.revisions import CAME_TOO_LATE, beside, forgotten, superseded, turns_in
+from agentic_flywheel.documents.turn_text import content_of
+from agentic_flywheel.documents.write_ids import LOST, apart, arrived, find, holds, kept, of_an_earlier_life
+from agentic_flywheel.documents.writes import Entry, Splice, Write, revision_at_head
 from agentic_flywheel.errors import Conflict, Damaged, DeletedMeanwhile, TooLarge
-from agentic_flywheel.growth import RECALL, grown
-from agentic_flywheel.jsontext import JSONObject, canonical, dumps, is_larger, narrow, size_of
-from agentic_flywheel.keyvalue import Entry, Splice, Write, revision_at_head
-from agentic_flywheel.merge import Fingerprint, View, fingerprint, new_turns
-from agentic_flywheel.operations import LOST, apart, arrived, find, holds, kept, of_an_earlier_life
-from agentic_flywheel.revisions import CAME_TOO_LATE, beside, forgotten, superseded, turns_in
+from agentic_flywheel.json_text import JSONObject, canonical, dumps, is_larger, narrow, size_of
 from agentic_flywheel.settings import MAX_TTL_SECONDS
-from agentic_flywheel.turns import content_of
 
 TITLE_SHOWN, SUMMARY_SHOWN = 200, 1000
 """Characters of them that lists show: a page of a thousand rows must stay readable."""

@@ -12,10 +12,9 @@ from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
-from agentic_flywheel.change import BaseChange, Step, expired
-from agentic_flywheel.codec import Operation, Tombstone, instant_of, kept_until_in, listed, tombstone_of
-from agentic_flywheel.errors import TooLarge
-from agentic_flywheel.flow_document import (
+from agentic_flywheel.documents.codec import Operation, Tombstone, instant_of, kept_until_in, listed, tombstone_of
+from agentic_flywheel.documents.command import BaseChange, Step, expired
+from agentic_flywheel.documents.flow_document import (
     Outline,
     Placed,
     Stored,
@@ -26,9 +25,10 @@ from agentic_flywheel.flow_document import (
     put_together,
     whole,
 )
-from agentic_flywheel.jsontext import JSONObject, dumps, size_of
-from agentic_flywheel.keyvalue import Append, Ends, Splice, Write, ends_of, marks
-from agentic_flywheel.operations import find, kept
+from agentic_flywheel.documents.write_ids import find, kept
+from agentic_flywheel.documents.writes import Append, Ends, Splice, Write, ends_of, marks
+from agentic_flywheel.errors import TooLarge
+from agentic_flywheel.json_text import JSONObject, dumps, size_of
 
 MAX_EXECUTIONS = 10_000
 """Executions in a flow's history; with one more, its oldest leave."""

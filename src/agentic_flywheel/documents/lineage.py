@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
-from agentic_flywheel.change import BaseChange, Step, expired
-from agentic_flywheel.codec import (
+from agentic_flywheel.documents.append import fingerprint
+from agentic_flywheel.documents.codec import (
     Document,
     Operation,
     Past,
@@ -22,15 +22,15 @@ from agentic_flywheel.codec import (
     operations_in,
     tombstone_of,
 )
+from agentic_flywheel.documents.command import BaseChange, Step, expired
+from agentic_flywheel.documents.flow_document import outline
+from agentic_flywheel.documents.flow_history import merged
+from agentic_flywheel.documents.revisions import KEPT_ASIDE
+from agentic_flywheel.documents.save import as_older, entry
+from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, find, kept
+from agentic_flywheel.documents.writes import Write, ends_of, marks, revision_at_head
 from agentic_flywheel.errors import Damaged
-from agentic_flywheel.flow_document import outline
-from agentic_flywheel.flow_history import merged
-from agentic_flywheel.jsontext import JSONObject, load_object
-from agentic_flywheel.keyvalue import Write, ends_of, marks, revision_at_head
-from agentic_flywheel.merge import fingerprint
-from agentic_flywheel.operations import KEPT_OPERATIONS, find, kept
-from agentic_flywheel.revisions import KEPT_ASIDE
-from agentic_flywheel.saving import as_older, entry
+from agentic_flywheel.json_text import JSONObject, load_object
 
 _OPERATIONS = '"operations":'
 

@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from agentic_flywheel.arrival import Arrival
-from agentic_flywheel.change import BaseChange, Step, expired
-from agentic_flywheel.codec import (
+from agentic_flywheel.documents.codec import (
     SCHEMA_VERSION,
     Document,
     Operation,
@@ -26,15 +24,17 @@ from agentic_flywheel.codec import (
     tombstone_in,
     tombstone_of,
 )
+from agentic_flywheel.documents.command import BaseChange, Step, expired
+from agentic_flywheel.documents.flow_document import outline
+from agentic_flywheel.documents.flow_history import FlowChange
+from agentic_flywheel.documents.import_document import Arrival
+from agentic_flywheel.documents.lineage import MergeForward, buries
+from agentic_flywheel.documents.revisions import beside
+from agentic_flywheel.documents.save import Renewal, SessionChange, entry
+from agentic_flywheel.documents.write_ids import find, kept
+from agentic_flywheel.documents.writes import Entry, Write, ends_of
 from agentic_flywheel.errors import Conflict, Damaged, DocumentError
-from agentic_flywheel.flow_document import outline
-from agentic_flywheel.flow_history import FlowChange
-from agentic_flywheel.jsontext import JSONObject, dumps, load_object
-from agentic_flywheel.keyvalue import Entry, Write, ends_of
-from agentic_flywheel.lineage import MergeForward, buries
-from agentic_flywheel.operations import find, kept
-from agentic_flywheel.revisions import beside
-from agentic_flywheel.saving import Renewal, SessionChange, entry
+from agentic_flywheel.json_text import JSONObject, dumps, load_object
 
 MIN_TOMBSTONE, MAX_TOMBSTONE = timedelta(days=60), timedelta(days=365)
 """A tombstone outlives every copy that could come back: twice the life of the session, within these bounds."""

@@ -1,0 +1,1 @@
+"""Documents: what is kept of a session or an execution as text, and the commands that change it. Nothing waits here."""
