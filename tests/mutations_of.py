@@ -24,7 +24,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G1 copies",
-        "journal/opened.py",
+        "journal/connection.py",
         "        return THIS_MACHINE if self._switched_off else UNKNOWN",
         "        return 1",
         "tests/tutorial/test_destinations.py::test_two_redis_with_sessions_of_one_name_never_mix",
@@ -258,7 +258,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G7 words",
-        "wording.py",
+        "journal/tokens.py",
         "return words if len(words) <= MOST_WORDS else",
         "return words if words else",
         "tests/unit/test_wording.py::test_of_very_many_words_the_longest_count",
@@ -465,21 +465,21 @@ MUTATIONS = [
     ),
     Mutation(
         "F7 waiting for a thread",
-        "journal/opened.py",
+        "journal/connection.py",
         "    if not lock.acquire(timeout=max(seconds, 0.0)):",
         "    if not lock.acquire():",
         "tests/unit/test_journal_waiting.py::test_writing_waits_for_another_process_no_longer_than_it_was_told[commit]",
     ),
     Mutation(
         "F7 waiting for a process",
-        "journal/opened.py",
+        "journal/connection.py",
         "PRAGMA busy_timeout = {max(round(seconds * 1000), 0)}",
         "PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}",
         "tests/unit/test_journal_waiting.py::test_writing_waits_for_another_process_for_as_long_as_it_was_told",
     ),
     Mutation(
         "F7 reading waits for nobody",
-        "journal/opened.py",
+        "journal/connection.py",
         "            with _held(opened.reading, BUSY_SECONDS,",
         "            with _held(self._lock, BUSY_SECONDS,",
         "tests/unit/test_journal_waiting.py::"
@@ -487,7 +487,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F9 used on",
-        "journal/opened.py",
+        "journal/connection.py",
         "                self._bring_over(before, writer)\n",
         "                pass\n",
         "tests/unit/test_vanished_journal.py::"
@@ -495,7 +495,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F9 closed",
-        "journal/opened.py",
+        "journal/connection.py",
         "            if self._open and self._is_missed(self._open):",
         "            if self._open and not self._is_missed(self._open):",
         "tests/unit/test_vanished_journal.py::"

@@ -16,9 +16,9 @@ from uuid import uuid4
 from agentic_flywheel.errors import Unavailable
 from agentic_flywheel.executions import ExecutionStore
 from agentic_flywheel.hints import hint
+from agentic_flywheel.journal.records import Waiting, in_thread
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.local import Waiting, in_thread
 from agentic_flywheel.places import Places
 from agentic_flywheel.results import CacheResult, StatusResult
 from agentic_flywheel.settings import Settings, without_password

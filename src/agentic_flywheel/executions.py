@@ -10,9 +10,9 @@ from agentic_flywheel.documents.commands import ExecutionChange, load_execution
 from agentic_flywheel.documents.flow_document import flow_history
 from agentic_flywheel.documents.flow_history import FlowChange
 from agentic_flywheel.errors import DocumentError, FlywheelError, InvalidArgument, TooLarge, Unavailable
+from agentic_flywheel.journal.records import in_thread
 from agentic_flywheel.json_text import JSONObject, check_json, dumps, size_of
 from agentic_flywheel.keys import Keys, check_id
-from agentic_flywheel.local import in_thread
 from agentic_flywheel.places import Found, Places, StoredIn
 from agentic_flywheel.request import check_ttl
 from agentic_flywheel.results import CacheResult, ExecutionResult, FlowHistoryResult, reason_of

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from agentic_flywheel.documents.writes import Entry
 from agentic_flywheel.errors import JournalUnavailable, Unavailable
+from agentic_flywheel.journal.records import Match, Matches, in_thread
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.listing import (
@@ -24,7 +25,6 @@ from agentic_flywheel.listing import (
     shown_text,
     write_place,
 )
-from agentic_flywheel.local import Match, Matches, in_thread
 from agentic_flywheel.places import Places
 from agentic_flywheel.results import ListResult
 

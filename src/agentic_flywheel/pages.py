@@ -11,8 +11,8 @@ from agentic_flywheel.documents.commands import as_copy
 from agentic_flywheel.documents.writes import EVERY_ROW, Entry, Filter
 from agentic_flywheel.errors import Damaged, DocumentError, JournalUnavailable, StashUnavailable
 from agentic_flywheel.journal import Journal
+from agentic_flywheel.journal.records import in_thread
 from agentic_flywheel.json_text import load_object
-from agentic_flywheel.local import in_thread
 
 logger = logging.getLogger(__name__)
 

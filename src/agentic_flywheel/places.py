@@ -36,9 +36,9 @@ from agentic_flywheel.errors import (
     Unfinished,
 )
 from agentic_flywheel.journal import Journal
+from agentic_flywheel.journal.records import Matches, Pending, in_thread
 from agentic_flywheel.keylocks import Held, KeyLocks
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.local import Matches, Pending, in_thread
 from agentic_flywheel.outbox import Outbox, is_buried, listed_as, went_back
 from agentic_flywheel.pages import Page, entries_of, page, still_stored
 from agentic_flywheel.upkeep import Upkeep

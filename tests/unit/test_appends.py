@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agentic_flywheel.documents.writes import ENDS, Append, Splice, Write, ends_of
 from agentic_flywheel.journal import FILE_NAME, Journal
-from agentic_flywheel.journal.place import LARGEST_GLANCE
+from agentic_flywheel.journal.journal import LARGEST_GLANCE
 from agentic_flywheel.journal.texts import PIECE
 
 from .conftest import Clock

@@ -18,7 +18,7 @@ from agentic_flywheel.documents.commands import load_change
 from agentic_flywheel.documents.lineage import MergeForward
 from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.local import Known, Waiting
+from agentic_flywheel.journal.records import Known, Waiting
 
 from .conftest import Clock
 

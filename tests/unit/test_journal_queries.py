@@ -11,7 +11,7 @@ import pytest
 
 from agentic_flywheel.documents.writes import Entry, Splice, Write
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.local import Known
+from agentic_flywheel.journal.records import Known
 
 INDEX = "p:index"
 NO_SQL = {"close", "off"}

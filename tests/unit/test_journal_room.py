@@ -13,7 +13,7 @@ import pytest
 
 from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.journal import PURGE_AFTER, Journal, retention
-from agentic_flywheel.journal.file import LOG_BYTES
+from agentic_flywheel.journal.schema import LOG_BYTES
 
 from .conftest import Clock
 

@@ -14,7 +14,7 @@ import pytest
 
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import FILE_NAME, SCHEMA, Journal
-from agentic_flywheel.local import Known
+from agentic_flywheel.journal.records import Known
 
 from ..support.waiting import wait_until
 from .conftest import Clock

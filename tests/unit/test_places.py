@@ -11,7 +11,7 @@ import pytest
 
 from agentic_flywheel.documents.flow_history import FlowChange
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.place import LARGEST_GLANCE
+from agentic_flywheel.journal.journal import LARGEST_GLANCE
 from agentic_flywheel.keylocks import KeyLocks
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.places import Places

@@ -8,7 +8,7 @@ import pytest
 
 from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.local import Known
+from agentic_flywheel.journal.records import Known
 
 from .conftest import Clock
 

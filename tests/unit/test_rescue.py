@@ -12,7 +12,7 @@ import pytest
 
 from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.journal import FILE_NAME, Journal
-from agentic_flywheel.local import Known
+from agentic_flywheel.journal.records import Known
 
 from .conftest import Clock
 

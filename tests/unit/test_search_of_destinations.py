@@ -14,7 +14,7 @@ from agentic_flywheel.backends.base import BackendType, UniversalSession
 from agentic_flywheel.documents.codec import Document, encode
 from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.journal import PURGE_AFTER, Journal
-from agentic_flywheel.journal.words import FILE_NAME
+from agentic_flywheel.journal.search_index import FILE_NAME
 
 from .conftest import Clock
 

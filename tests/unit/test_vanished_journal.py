@@ -15,7 +15,7 @@ from agentic_flywheel.documents.codec import Document, Operation, decode, encode
 from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import FILE_NAME, SCHEMA, Journal
-from agentic_flywheel.local import Known
+from agentic_flywheel.journal.records import Known
 
 from .conftest import Clock
 from .test_migrations import version_of

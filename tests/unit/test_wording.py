@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.wording import BEFORE, BEHIND, MOST_WORDS, _folded, beginnings, excerpt, variants, words_in
+from agentic_flywheel.journal.tokens import BEFORE, BEHIND, MOST_WORDS, _folded, beginnings, excerpt, variants, words_in
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 

@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from agentic_flywheel.errors import JournalUnavailable
-from agentic_flywheel.journal.file import (
+from agentic_flywheel.journal.migrations import SCHEMA, THIS_MACHINE
+from agentic_flywheel.journal.recovery import cause, is_damage, moved_aside, rescue
+from agentic_flywheel.journal.salvage import salvage
+from agentic_flywheel.journal.schema import (
     BUSY_SECONDS,
     FILE_NAME,
     LOG_BYTES,
@@ -31,9 +34,6 @@ from agentic_flywheel.journal.file import (
     shorten_log,
     size_of_log,
 )
-from agentic_flywheel.journal.migrations import SCHEMA, THIS_MACHINE
-from agentic_flywheel.journal.rescue import cause, is_damage, moved_aside, rescue
-from agentic_flywheel.journal.salvage import salvage
 from agentic_flywheel.journal.takeover import take_over
 
 _P = ParamSpec("_P")

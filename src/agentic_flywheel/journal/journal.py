@@ -17,15 +17,15 @@ from typing import NoReturn
 from agentic_flywheel.documents.codec import micros
 from agentic_flywheel.documents.writes import Append, Ends, Entry, Outcome, Write
 from agentic_flywheel.errors import JournalUnavailable
-from agentic_flywheel.journal.file import BUSY_SECONDS, FILE_NAME
+from agentic_flywheel.journal.connection import again_if_replaced
 from agentic_flywheel.journal.migrations import THIS_MACHINE
-from agentic_flywheel.journal.opened import again_if_replaced
+from agentic_flywheel.journal.records import Head, JournalState, Matches, Pending
+from agentic_flywheel.journal.recovery import cause, moved_aside
 from agentic_flywheel.journal.replica_rows import MISSING
-from agentic_flywheel.journal.rescue import cause, moved_aside
 from agentic_flywheel.journal.retention import PURGE_AFTER, Retention
 from agentic_flywheel.journal.rows import copy_of, drop, ends_of, holds, next_pending
-from agentic_flywheel.journal.words import Words
-from agentic_flywheel.local import Head, JournalState, Matches, Pending
+from agentic_flywheel.journal.schema import BUSY_SECONDS, FILE_NAME
+from agentic_flywheel.journal.search_index import Words
 
 SEARCH_SECONDS = 1.5
 """For how long a search reads in sessions that are new to it: some 30 MB."""

@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 
 from agentic_flywheel.documents.codec import instant, micros
 from agentic_flywheel.documents.writes import Write
+from agentic_flywheel.journal.connection import JournalFile, again_if_replaced
 from agentic_flywheel.journal.migrations import THIS_MACHINE
-from agentic_flywheel.journal.opened import JournalFile, again_if_replaced
+from agentic_flywheel.journal.records import DeadLetter, Due, HeldUp, Pending, Waiting
 from agentic_flywheel.journal.rows import all_pending, copy_of, drop, is_pending, kind_and_size, next_pending, queue
 from agentic_flywheel.journal.texts import read_command
-from agentic_flywheel.local import DeadLetter, Due, HeldUp, Pending, Waiting
 
 KEYS_AT_ONCE = 100
 """Keys read from the outbox at once."""

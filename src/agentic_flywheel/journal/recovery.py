@@ -9,10 +9,10 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from agentic_flywheel.journal.file import PAGE, alone, identity, make_empty, open_file
 from agentic_flywheel.journal.migrations import SCHEMA, create, migrate, prepare
 from agentic_flywheel.journal.old_schemas import OLD_COLUMNS, create_old
 from agentic_flywheel.journal.salvage import salvage
+from agentic_flywheel.journal.schema import PAGE, alone, identity, make_empty, open_file
 from agentic_flywheel.journal.takeover import take_over
 
 logger = logging.getLogger(__name__)

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from agentic_flywheel.documents.codec import micros
 from agentic_flywheel.documents.lineage import buries, covers
 from agentic_flywheel.documents.writes import Append, Entry, Write
+from agentic_flywheel.journal.connection import again_if_replaced
 from agentic_flywheel.journal.destinations import merge_destination
-from agentic_flywheel.journal.file import BUSY_SECONDS
-from agentic_flywheel.journal.opened import again_if_replaced
 from agentic_flywheel.journal.outbox_rows import OutboxRows
+from agentic_flywheel.journal.records import Copy, Known
 from agentic_flywheel.journal.rows import append, copy_of, holds, put
-from agentic_flywheel.local import Copy, Known
+from agentic_flywheel.journal.schema import BUSY_SECONDS
 
 LEFT_WHEN_FULL = 0.9
 """The part of the cap to which the replica shrinks when it has grown beyond it."""

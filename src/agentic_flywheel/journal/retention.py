@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from agentic_flywheel.documents.codec import instant, micros
 from agentic_flywheel.documents.writes import Entry, Write
-from agentic_flywheel.journal.opened import again_if_replaced
+from agentic_flywheel.journal.connection import again_if_replaced
 from agentic_flywheel.journal.replica_rows import ReplicaRows
 
 PURGE_AFTER = timedelta(hours=1)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from agentic_flywheel.documents.codec import instant, micros
 from agentic_flywheel.documents.writes import Append, Ends, Entry, Write, marks, revision_at_head
+from agentic_flywheel.journal.records import Pending
 from agentic_flywheel.journal.texts import (
     PIECES,
     put_text,
@@ -16,7 +17,6 @@ from agentic_flywheel.journal.texts import (
     splice_text,
 )
 from agentic_flywheel.json_text import size_of
-from agentic_flywheel.local import Pending
 
 _KIND = re.compile(rb'"kind":"(\w+)"')
 """The field of a command that names its kind."""

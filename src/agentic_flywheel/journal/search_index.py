@@ -17,9 +17,9 @@ from pathlib import Path
 from agentic_flywheel.documents.codec import Document, decode
 from agentic_flywheel.documents.turn_text import said_in
 from agentic_flywheel.errors import DocumentError
-from agentic_flywheel.journal.rescue import is_damage
-from agentic_flywheel.local import Head, Match, Matches
-from agentic_flywheel.wording import beginnings, excerpt, variants
+from agentic_flywheel.journal.records import Head, Match, Matches
+from agentic_flywheel.journal.recovery import is_damage
+from agentic_flywheel.journal.tokens import beginnings, excerpt, variants
 
 FILE_NAME = "words.sqlite3"
 
