@@ -265,7 +265,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G7 F15 slices",
-        "coaia/index.py",
+        "coaia/child/index_tools.py",
         "until ended or #rows == enough or micros() - began > budget",
         "until ended or #rows == enough",
         "tests/unit/test_looking.py::test_a_script_ends_when_its_time_is_over_and_says_where",
@@ -314,7 +314,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G12",
-        "coaia/client.py",
+        "coaia/supervisor.py",
         "if exc.error.code not in BROKEN:",
         "if False:",
         "tests/unit/test_transport_and_client.py::test_a_call_that_a_child_refuses_costs_it_nothing",
@@ -420,7 +420,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F6 INFO",
-        "coaia/health.py",
+        "coaia/child/health_tools.py",
         "                answers = pipe.execute(raise_on_error=False)\n",
         "                answers = pipe.execute()\n",
         "tests/tutorial/test_restricted_redis.py::"
@@ -546,7 +546,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F14 the latest",
-        "coaia/scripts.py",
+        "coaia/child/scripts.py",
         "  return tonumber(score) > now and string.format('%.0f', now) or score\n",
         "  return score\n",
         "tests/contract/test_lists.py::TestListsOfMany::"
@@ -561,7 +561,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F16",
-        "coaia/scripts.py",
+        "coaia/child/scripts.py",
         '                if _refuses("eval", exc):',
         "                if isinstance(exc, NoScriptError):",
         "tests/unit/test_scripts.py::test_a_script_runs_as_long_as_one_way_is_open",
@@ -575,14 +575,14 @@ MUTATIONS = [
     ),
     Mutation(
         "F17 paused writes",
-        "coaia/scripts.py",
+        "coaia/child/scripts.py",
         'f"#!lua flags=no-writes\\n{text}" if reads else text',
         "text",
         "tests/tutorial/test_restricted_redis.py::test_a_redis_that_pauses_writes_is_read_from",
     ),
     Mutation(
         "F17 other servers",
-        "coaia/health.py",
+        "coaia/child/health_tools.py",
         '            return f"{name} {version}"\n',
         "            break\n",
         "tests/contract/test_health.py::test_servers_that_call_themselves_an_old_redis_are_named_as_what_they_are",
@@ -624,7 +624,7 @@ MUTATIONS = [
     ),
     Mutation(
         "(c) in time",
-        "coaia/documents.py",
+        "coaia/child/document_tools.py",
         '"complete": ended and len(keys) <= limit}',
         '"complete": True}',
         "tests/contract/test_healing.py::test_a_scan_that_stops_in_time_says_so",
@@ -662,7 +662,7 @@ MUTATIONS = [
     ),
     Mutation(
         "(f) all of them",
-        "coaia/healing.py",
+        "coaia/child/index_repair.py",
         "unlisted = [member for member, score in zip(members, scores, strict=True) if score is None]",
         "unlisted = [m for m, score in zip(members, scores, strict=True) if score is None][:NAMED_AT_ONCE]",
         "tests/contract/test_healing.py::TestHealing::test_all_that_is_not_listed_is_named_however_much_that_is",

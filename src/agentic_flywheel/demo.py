@@ -14,7 +14,7 @@ from uuid import uuid4
 from mcp import MCPError
 from mcp.client.client import Client
 
-from agentic_flywheel.coaia.transport import ChildTransport
+from agentic_flywheel.coaia.process import ChildTransport
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.settings import Settings

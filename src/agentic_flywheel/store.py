@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from agentic_flywheel.backends.base import FlowStatus
-from agentic_flywheel.coaia.child import ChildFolder, child_command, child_environment
-from agentic_flywheel.coaia.client import CoaiaClient
+from agentic_flywheel.coaia.launch import ChildFolder, child_command, child_environment
 from agentic_flywheel.coaia.stash import Stash
+from agentic_flywheel.coaia.supervisor import CoaiaClient
 from agentic_flywheel.documents.append import Memory, Seen
 from agentic_flywheel.documents.codec import Document, Tombstone, decode, encode, iso
 from agentic_flywheel.documents.command import expired

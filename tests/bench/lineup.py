@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from agentic_flywheel.coaia.child import ChildFolder, child_environment
+from agentic_flywheel.coaia.launch import ChildFolder, child_environment
 
 from ..support.async_wire import clean_environment
 from ..support.stock import build

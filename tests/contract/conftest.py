@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from agentic_flywheel.coaia.child import ChildFolder, child_command, child_environment
-from agentic_flywheel.coaia.client import CoaiaClient
+from agentic_flywheel.coaia.launch import ChildFolder, child_command, child_environment
 from agentic_flywheel.coaia.stash import Stash
+from agentic_flywheel.coaia.supervisor import CoaiaClient
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
 

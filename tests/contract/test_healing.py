@@ -3,9 +3,9 @@
 import pytest
 
 from agentic_flywheel.coaia import stash as stash_of_keys
-from agentic_flywheel.coaia.documents import SCANNED_AT_ONCE, Documents
-from agentic_flywheel.coaia.healing import NAMED_AT_ONCE
-from agentic_flywheel.coaia.scripts import Scripts
+from agentic_flywheel.coaia.child.document_tools import SCANNED_AT_ONCE, Documents
+from agentic_flywheel.coaia.child.index_repair import NAMED_AT_ONCE
+from agentic_flywheel.coaia.child.scripts import Scripts
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.errors import Unfinished
 from agentic_flywheel.pages import heal

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 import redis as redis_py
 
-from agentic_flywheel.coaia.health import server_named
+from agentic_flywheel.coaia.child.health_tools import server_named
 from agentic_flywheel.coaia.stash import Watched
 
 from .places import Place

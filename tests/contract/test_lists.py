@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from agentic_flywheel.coaia.index import LOOKED_AT_OUTSIDE
+from agentic_flywheel.coaia.child.index_tools import LOOKED_AT_OUTSIDE
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.writes import EVERY_ROW, Entry, Filter
 from agentic_flywheel.json_text import dumps

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import agentic_flywheel
 
-PROGRAM = Path(agentic_flywheel.__file__).with_name("coaia") / "server.py"
+PROGRAM = Path(agentic_flywheel.__file__).parent / "coaia" / "child"
 
 # The mood is read at the start and again for each frame that the real child writes, so that a child can get well.
 WRAPPER = r"""

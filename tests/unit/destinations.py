@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from agentic_flywheel.coaia.child import ChildFolder, child_command, child_environment
-from agentic_flywheel.coaia.client import CoaiaClient
+from agentic_flywheel.coaia.launch import ChildFolder, child_command, child_environment
 from agentic_flywheel.coaia.stash import Stash
+from agentic_flywheel.coaia.supervisor import CoaiaClient
 from agentic_flywheel.documents.commands import AnyChange, Deletion, dump_change
 from agentic_flywheel.documents.save import SessionChange
 from agentic_flywheel.journal import Journal

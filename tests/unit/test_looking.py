@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 import redis as redis_py
 
-from agentic_flywheel.coaia.healing import Healing
-from agentic_flywheel.coaia.index import Index
-from agentic_flywheel.coaia.scripts import Script, Scripts
+from agentic_flywheel.coaia.child.index_repair import Healing
+from agentic_flywheel.coaia.child.index_tools import Index
+from agentic_flywheel.coaia.child.scripts import Script, Scripts
 
 from ..support.redis_server import RedisServer
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from agentic_flywheel.coaia.child import ChildFolder, child_command, child_environment
-from agentic_flywheel.coaia.client import CoaiaClient
+from agentic_flywheel.coaia.launch import ChildFolder, child_command, child_environment
+from agentic_flywheel.coaia.supervisor import CoaiaClient
 from agentic_flywheel.errors import InvalidArgument, StashRefused, StashUnavailable
 
 from ..support.processes import alive, kill, wait_gone

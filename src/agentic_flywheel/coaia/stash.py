@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import cast
 from uuid import uuid4
 
-from agentic_flywheel.coaia.client import CoaiaClient
+from agentic_flywheel.coaia.supervisor import CoaiaClient
 from agentic_flywheel.documents.codec import load, revision_in, tombstone_of
 from agentic_flywheel.documents.writes import (
     EVERY_ROW,

@@ -25,7 +25,7 @@ from typing import Any, Self, TypeVar, cast
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from agentic_flywheel.backends.base import UniversalSession
-from agentic_flywheel.coaia.client import CoaiaClient
+from agentic_flywheel.coaia.supervisor import CoaiaClient
 from agentic_flywheel.documents.append import Memory
 from agentic_flywheel.documents.codec import Document
 from agentic_flywheel.documents.write_ids import told

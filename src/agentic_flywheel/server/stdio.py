@@ -20,7 +20,8 @@ import anyio
 import mcp_types as types
 from mcp.shared.message import SessionMessage
 
-from agentic_flywheel.coaia.lines import (
+from agentic_flywheel.json_text import narrow
+from agentic_flywheel.jsonrpc_lines import (
     LINE_LIMIT,
     Incoming,
     Outgoing,
@@ -32,7 +33,6 @@ from agentic_flywheel.coaia.lines import (
     settle_memory,
     writer_of,
 )
-from agentic_flywheel.json_text import narrow
 
 logger = logging.getLogger(__name__)
 

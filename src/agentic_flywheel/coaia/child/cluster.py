@@ -2,8 +2,8 @@
 
 redis-py's own client (4.3, which coaiapy pins) is none for calls with a bound: it tries a dead node for 3 s and a
 frozen one for 25, loses a connection with each pipeline that fails, does not start without the node that the URL names,
-and asks one node only what all must be asked. The child loads this file by its path, if it is told of a cluster; it
-imports nothing of this package, therefore.
+and asks one node only what all must be asked. The child imports this file if it is told of a
+cluster.
 """
 
 # pyright: basic

@@ -9,7 +9,8 @@ import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-SERVER_FILE = Path(__file__).with_name("server.py")
+CHILD_FOLDER = Path(__file__).with_name("child")
+"""Our own program."""
 
 BARE_FOLDER = Path(__file__).with_name("bare") / "child" / "home"
 """A folder of this package like those that are made, for a machine on which none can be made."""
@@ -26,8 +27,8 @@ def child_command(coaia_command: Sequence[str], coaia_python: str) -> list[str]:
     """The command line of the child: the user's own, or our program under `coaia_python` or this interpreter."""
     if coaia_command:
         return [shutil.which(coaia_command[0]) or coaia_command[0], *coaia_command[1:]]
-    # -P: never import a module from the current folder.
-    return [coaia_python or sys.executable, "-P", str(SERVER_FILE)]
+    # -P: never import a module from the current folder. The program's own folder is then the first of the path.
+    return [coaia_python or sys.executable, "-P", str(CHILD_FOLDER)]
 
 
 def child_environment(

@@ -1,15 +1,17 @@
-"""The verbs that look at many documents, and put many back, at once.
-
-The child loads this file by its path; it imports nothing of this package, therefore.
-"""
+"""The verbs that look at many documents, and put many back, at once."""
 
 # pyright: basic
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
+
+if TYPE_CHECKING:
+    from document_tools import Documents
+    from index_tools import Index
+    from scripts import Script, Scripts
 
 MARKED_AT_ONCE = 100
 """Documents of which one script reads the marks (less than 1 ms): others wait for no more than that."""
@@ -51,7 +53,7 @@ Reply = dict[str, Any]
 class Bulk:
     """The verbs of many documents. `documents` has the scripts that write one, `index` the one that lists it."""
 
-    def __init__(self, client: Any, scripts: Any, documents: Any, index: Any) -> None:  # noqa: ANN401  loaded by path
+    def __init__(self, client: Any, scripts: "Scripts", documents: "Documents", index: "Index") -> None:  # noqa: ANN401  it is untyped
         self._redis = client
         self._documents = documents
         self._index = index
@@ -124,7 +126,7 @@ class Bulk:
         self._together([("HSET", f"{index}:notes", member, note) for *_, member, _, note in rows])
         return answers
 
-    def _run(self, script: Any, arguments: Sequence[tuple[list[str], list[Any]]], **options: Any) -> list[Any]:  # noqa: ANN401
+    def _run(self, script: "Script", arguments: Sequence[tuple[list[str], list[Any]]], **options: Any) -> list[Any]:
         """The answers of a script to each of these keys and arguments, refusals among them."""
         answers = self._together([script.command(keys, args) for keys, args in arguments], **options)
         for place, answer in enumerate(answers):

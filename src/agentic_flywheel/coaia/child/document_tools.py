@@ -1,7 +1,4 @@
-"""The verbs that read and write documents, and look at the Redis that holds them.
-
-The child loads this file by its path; it imports nothing of this package, therefore.
-"""
+"""The verbs that read and write documents, and look at the Redis that holds them."""
 
 # pyright: basic
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.
@@ -10,9 +7,13 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import redis
+
+if TYPE_CHECKING:
+    from index_tools import Index
+    from scripts import Script, Scripts
 
 ANNOUNCED_DELETIONS = 10_000
 """Tombstones that the stream of deletions holds; whoever was away for longer meets them one by one."""
@@ -114,7 +115,7 @@ Reply = dict[str, Any]
 class Question(NamedTuple):
     """One script that answers a call, and what its answer comes to: the reply, or what is still to be done for it."""
 
-    script: Any
+    script: "Script"
     keys: list[str]
     args: list[Any]
     then: Callable[[Any], Reply | Callable[[], Reply]]
@@ -123,7 +124,7 @@ class Question(NamedTuple):
 class Documents:
     """The verbs of documents, over coaiapy-mcp's Redis client. All are synchronous: each call has a worker thread."""
 
-    def __init__(self, tools: Any, client: Any, scripts: Any, index: Any) -> None:  # noqa: ANN401  loaded by path
+    def __init__(self, tools: Any, client: Any, scripts: "Scripts", index: "Index") -> None:  # noqa: ANN401  they are untyped
         self._tools = tools
         self._redis = client
         self._index = index

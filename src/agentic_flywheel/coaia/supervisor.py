@@ -18,8 +18,8 @@ from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR
 from pydantic_core import PydanticSerializationError
 
-from agentic_flywheel.coaia.child import ChildFolder
-from agentic_flywheel.coaia.transport import ChildTransport
+from agentic_flywheel.coaia.launch import ChildFolder
+from agentic_flywheel.coaia.process import ChildTransport
 from agentic_flywheel.errors import InvalidArgument, StashRefused, StashSilent, StashUnavailable
 from agentic_flywheel.json_text import JSONObject
 

@@ -1,16 +1,17 @@
-"""The verbs that keep a listing: a sorted set of members by time, and a hash of what lists show of each.
-
-The child loads this file by its path; it imports nothing of this package, therefore.
-"""
+"""The verbs that keep a listing: a sorted set of members by time, and a hash of what lists show of each."""
 
 # pyright: basic
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.
 
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import redis
+
+if TYPE_CHECKING:
+    from index_repair import Healing
+    from scripts import Scripts
 
 SLICE_MICROSECONDS = 2_000
 """How long one script looks through a listing: others who use this Redis wait no longer. Some 2,000 rows."""
@@ -119,7 +120,7 @@ class Sought(NamedTuple):
 class Index:
     """The verbs of the listing, over the child's Redis client. `healing` looks at a small one as a whole."""
 
-    def __init__(self, client: Any, scripts: Any, healing: Any) -> None:  # noqa: ANN401  redis-py; loaded by path
+    def __init__(self, client: Any, scripts: "Scripts", healing: "Healing") -> None:  # noqa: ANN401  it is untyped
         self._redis = client
         self._healing = healing
         self._look = scripts.of(_LOOK, reads=True)

@@ -1,7 +1,6 @@
 """The verbs that look at Redis itself: whether it is there, still the same, and what it says of itself.
 
-The child loads this file by its path; it imports nothing of this package, therefore. What Redis does not tell (INFO
-counts as dangerous in access lists) is unknown, never an error.
+What Redis does not tell (INFO counts as dangerous in access lists) is unknown, never an error.
 """
 
 # pyright: basic

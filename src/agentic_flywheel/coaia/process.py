@@ -17,7 +17,7 @@ from types import TracebackType
 
 import anyio
 
-from agentic_flywheel.coaia.lines import LINE_LIMIT, Incoming, Outgoing
+from agentic_flywheel.jsonrpc_lines import LINE_LIMIT, Incoming, Outgoing
 
 logger = logging.getLogger(__name__)
 

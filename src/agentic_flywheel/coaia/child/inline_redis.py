@@ -3,8 +3,6 @@
 A thread costs a call twice what Redis does. So a script goes over a connection kept for that; an answer that is not
 there at once is waited for by a thread, and so is all that follows, until Redis is seen to be quick again. Nothing here
 holds up the event loop: to connect, to send much and to try a connection that was idle are left to threads.
-
-The child loads this file by its path; it imports nothing of this package, therefore.
 """
 
 # pyright: basic
@@ -14,9 +12,12 @@ import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
+
+if TYPE_CHECKING:
+    from scripts import Script
 
 AT_ONCE = 0.005
 """Seconds that the event loop waits for an answer; a Redis on the same machine needs a twentieth."""
@@ -42,7 +43,7 @@ class Prompt:
         self._idle_since = 0.0
         self._quick_until = 0.0
 
-    async def ask(self, script: Any, keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401
+    async def ask(self, script: "Script", keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401
         """What a script answers.
 
         Raises:
@@ -99,7 +100,7 @@ class Prompt:
         self._let_go(connection)
         return None
 
-    async def _ask_in_thread(self, script: Any, keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401
+    async def _ask_in_thread(self, script: "Script", keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401
         def ask() -> tuple[Any, float]:
             began = time.monotonic()
             answer = script(keys=keys, args=args)

@@ -1,7 +1,4 @@
-"""Keeps a listing like what is stored: it stands beside the documents, so it may drift from them.
-
-The child loads this file by its path; it imports nothing of this package, therefore.
-"""
+"""Keeps a listing like what is stored: it stands beside the documents, so it may drift from them."""
 
 # pyright: basic
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.

@@ -1,12 +1,10 @@
-"""The child: a program of its own that serves coaiapy-mcp's Redis tools under MCP SDK 2, with the verbs they lack.
+"""The program: serves coaiapy-mcp's Redis tools under MCP SDK 2, with the verbs they lack.
 
-With the files that it loads from beside it, it is the only place that touches Redis, over the client that coaiapy-mcp's
-own tools use. It imports nothing of this package, so that `FLYWHEEL_COAIA_PYTHON` may run this file in another
-environment that has `coaiapy-mcp` and `mcp` 2. Every reply is `{"success": true, …}` or `{"success": false,
+It uses the Redis client that coaiapy-mcp's own tools use. Every reply is `{"success": true, …}` or `{"success": false,
 "error": "…"}`, as coaiapy-mcp's own are. It never logs a key or a value.
 
 Environment: `REDIS_URL` (validated by the parent), `REDIS_CLUSTER` ("true"), `FLYWHEEL_CHILD_SOCKET_TIMEOUT`
-(seconds), `FLYWHEEL_CHILD_PARENT` (its pid). The parent also sees to a private folder and HOME (`client.py`).
+(seconds), `FLYWHEEL_CHILD_PARENT` (its pid). The parent also sees to a private folder and HOME (`coaia/launch.py`).
 """
 
 # pyright: basic
@@ -26,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import anyio
@@ -36,6 +35,14 @@ from mcp.server.lowlevel import Server
 from mcp.server.runner import serve_loop
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from bulk_tools import Bulk
+from document_tools import Documents
+from health_tools import Health
+from index_repair import Healing
+from index_tools import Index
+from inline_redis import Prompt
+from scripts import Scripts
 
 THREADS = 40
 """Calls that Redis is asked at once."""
@@ -141,14 +148,14 @@ class Calls:
 
     def __init__(self) -> None:
         client = _connect()
-        scripts = _beside("scripts").Scripts(client, by_name=type(client) is redis.Redis)
-        healing = _beside("healing").Healing(client)
-        index = _beside("index").Index(client, scripts, healing)
-        self._documents = _beside("documents").Documents(CoaiapyTools(client), client, scripts, index)
-        bulk = _beside("bulk").Bulk(client, scripts, self._documents, index)
-        parts = (self._documents, index, healing, bulk, _beside("health").Health(client))
+        scripts = Scripts(client, by_name=type(client) is redis.Redis)
+        healing = Healing(client)
+        index = Index(client, scripts, healing)
+        self._documents = Documents(CoaiapyTools(client), client, scripts, index)
+        bulk = Bulk(client, scripts, self._documents, index)
+        parts = (self._documents, index, healing, bulk, Health(client))
         self._threads = ThreadPoolExecutor(THREADS)
-        self._prompt = _beside("prompt").Prompt(client, self._threads)
+        self._prompt = Prompt(client, self._threads)
         self._verbs: dict[str, Callable[..., Any]] = {
             name: next(getattr(part, name) for part in parts if hasattr(part, name)) for name in _SCHEMAS
         }
@@ -174,7 +181,7 @@ class Calls:
         text = json.dumps(reply, ensure_ascii=False, separators=(",", ":"))
         return {"content": [{"type": "text", "text": text}]}
 
-    async def _reply(self, name: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401  of files loaded by path
+    async def _reply(self, name: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401  what a verb replies
         loop = asyncio.get_running_loop()
         verb = self._verbs.get(name)
         if verb is None:
@@ -205,7 +212,9 @@ def _connect() -> Any:  # noqa: ANN401  it is untyped
     if not os.environ["REDIS_URL"].startswith("unix:"):  # whose connection takes no such option
         options["socket_connect_timeout"] = timeout
     if os.environ.get("REDIS_CLUSTER") == "true":
-        return _beside("cluster").Cluster.from_url(os.environ["REDIS_URL"], **options)
+        from cluster import Cluster
+
+        return Cluster.from_url(os.environ["REDIS_URL"], **options)
     return redis.from_url(os.environ["REDIS_URL"], **options)
 
 
@@ -231,14 +240,14 @@ async def _serve(calls: Calls, answers: int) -> None:
 
 @asynccontextmanager
 async def _stdio(answers: int) -> AsyncGenerator[tuple[Any, Any]]:
-    """Standard input and `answers` as the streams of `lines.py`, or the SDK's where asyncio has no pipes."""
+    """Standard input and `answers` as the streams of `jsonrpc_lines.py`, or the SDK's where asyncio has no pipes."""
     if sys.platform == "win32":
         from mcp.server.stdio import stdio_server
 
         async with stdio_server(stdout=anyio.wrap_file(os.fdopen(answers, "w", encoding="utf-8"))) as streams:
             yield streams
         return
-    lines = _beside("lines")
+    lines = _jsonrpc_lines()
     lines.settle_memory()
     reader = await lines.reader_of(0)
     async with lines.writer_of(answers, LAST_WRITE_SECONDS) as writer:
@@ -253,11 +262,12 @@ async def _stdio(answers: int) -> AsyncGenerator[tuple[Any, Any]]:
         yield lines.Incoming(reader.readline, skip), lines.Outgoing(write)
 
 
-def _beside(name: str) -> Any:  # noqa: ANN401
-    """A file beside this one, by its path: the interpreter may be that of an environment without this package."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+def _jsonrpc_lines() -> ModuleType:
+    """The package's module, by its path: this interpreter may be that of an environment without the package."""
+    path = Path(__file__).parents[2] / "jsonrpc_lines.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise ImportError(name)
+        raise ImportError(path.stem)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

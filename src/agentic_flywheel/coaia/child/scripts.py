@@ -1,7 +1,4 @@
-"""Runs scripts inside of Redis in the way that this Redis allows: by name or whole, with flags or without.
-
-The child loads this file by its path; it imports nothing of this package, therefore.
-"""
+"""Runs scripts inside of Redis in the way that this Redis allows: by name or whole, with flags or without."""
 
 # pyright: basic
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.
