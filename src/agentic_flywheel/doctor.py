@@ -19,7 +19,7 @@ from agentic_flywheel.hints import hint
 from agentic_flywheel.journal.records import Waiting, in_thread
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.places import Places
+from agentic_flywheel.replication.repository import Places
 from agentic_flywheel.results import CacheResult, StatusResult
 from agentic_flywheel.settings import Settings, without_password
 from agentic_flywheel.status import persistence_status, waits

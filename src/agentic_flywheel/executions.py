@@ -13,7 +13,7 @@ from agentic_flywheel.errors import DocumentError, FlywheelError, InvalidArgumen
 from agentic_flywheel.journal.records import in_thread
 from agentic_flywheel.json_text import JSONObject, check_json, dumps, size_of
 from agentic_flywheel.keys import Keys, check_id
-from agentic_flywheel.places import Found, Places, StoredIn
+from agentic_flywheel.replication.repository import Found, Places, StoredIn
 from agentic_flywheel.request import check_ttl
 from agentic_flywheel.results import CacheResult, ExecutionResult, FlowHistoryResult, reason_of
 

@@ -25,7 +25,7 @@ from agentic_flywheel.listing import (
     shown_text,
     write_place,
 )
-from agentic_flywheel.places import Places
+from agentic_flywheel.replication.repository import Places
 from agentic_flywheel.results import ListResult
 
 READ_AT_ONCE = 1_000

@@ -16,7 +16,7 @@ from agentic_flywheel.errors import Damaged, InvalidArgument
 from agentic_flywheel.journal.tokens import words_in
 from agentic_flywheel.json_text import JSONObject, load_object
 from agentic_flywheel.keys import glob
-from agentic_flywheel.places import Places
+from agentic_flywheel.replication.repository import Places
 
 MANY_WORDS = 3
 """From so many words on one may be missing: it was misspelt, or is remembered from elsewhere."""

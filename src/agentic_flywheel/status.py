@@ -12,7 +12,7 @@ from agentic_flywheel.errors import JournalUnavailable, Unavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import HeldUp, JournalState, Waiting, in_thread
 from agentic_flywheel.json_text import JSONObject
-from agentic_flywheel.places import Places
+from agentic_flywheel.replication.repository import Places
 from agentic_flywheel.results import StatusResult
 from agentic_flywheel.settings import Settings
 

@@ -42,12 +42,12 @@ from agentic_flywheel.finding import find
 from agentic_flywheel.journal import NoJournal
 from agentic_flywheel.journal.records import in_thread
 from agentic_flywheel.json_text import JSONObject, is_larger
-from agentic_flywheel.keylocks import KeyLocks
 from agentic_flywheel.keys import Keys, check_id, other_spellings
 from agentic_flywheel.listing import UNFINISHED, Row, Wanted, living_rows, read_cursor, write_cursor
 from agentic_flywheel.opening import open_journal
-from agentic_flywheel.pages import place_of
-from agentic_flywheel.places import Found, Places
+from agentic_flywheel.replication.key_locks import KeyLocks
+from agentic_flywheel.replication.repository import Found, Places
+from agentic_flywheel.replication.session_list import place_of
 from agentic_flywheel.request import Save, check_one_of
 from agentic_flywheel.results import DeleteResult, ListResult, ResumeResult, SaveResult, reason_of
 from agentic_flywheel.settings import Settings

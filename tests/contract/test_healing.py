@@ -8,7 +8,7 @@ from agentic_flywheel.coaia.child.index_repair import NAMED_AT_ONCE
 from agentic_flywheel.coaia.child.scripts import Scripts
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.errors import Unfinished
-from agentic_flywheel.pages import heal
+from agentic_flywheel.replication.session_list import heal
 
 from ..support.redis_server import RedisServer
 from .places import Place

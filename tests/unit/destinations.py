@@ -14,7 +14,7 @@ from agentic_flywheel.documents.commands import AnyChange, Deletion, dump_change
 from agentic_flywheel.documents.save import SessionChange
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.places import Places
+from agentic_flywheel.replication.repository import Places
 
 from ..support.conversations import turns
 from ..support.redis_server import RedisServer

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.putting_back import EVICTION_SECONDS, LONGEST_EVICTION_SECONDS, Evictions
+from agentic_flywheel.replication.put_back import EVICTION_SECONDS, LONGEST_EVICTION_SECONDS, Evictions
 
 from ..support.redis_server import RedisServer
 from ..support.waiting import eventually

@@ -12,10 +12,10 @@ import pytest
 from agentic_flywheel.documents.flow_history import FlowChange
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.journal import LARGEST_GLANCE
-from agentic_flywheel.keylocks import KeyLocks
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.places import Places
-from agentic_flywheel.upkeep import Upkeep
+from agentic_flywheel.replication.key_locks import KeyLocks
+from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.worker import Upkeep
 
 from ..support.conversations import words
 from ..support.redis_server import RedisServer

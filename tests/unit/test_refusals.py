@@ -13,7 +13,7 @@ from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import StashRefused
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.places import Places
+from agentic_flywheel.replication.repository import Places
 from agentic_flywheel.results import SaveResult
 from agentic_flywheel.server.sentences import Sentences
 from agentic_flywheel.settings import Settings

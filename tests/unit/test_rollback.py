@@ -12,7 +12,7 @@ from agentic_flywheel.documents.commands import as_copy
 from agentic_flywheel.documents.save import Saved
 from agentic_flywheel.documents.writes import Outcome, Write
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.places import Places
+from agentic_flywheel.replication.repository import Places
 
 from ..support.conversations import words
 from ..support.redis_server import RedisServer

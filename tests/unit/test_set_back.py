@@ -12,7 +12,7 @@ from agentic_flywheel.documents.save import SessionChange
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.places import Places
+from agentic_flywheel.replication.repository import Places
 from agentic_flywheel.store import Save, SessionStore
 
 from ..support.conversations import turns, words

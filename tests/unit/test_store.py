@@ -17,7 +17,7 @@ from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.executions import ExecutionStore
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.listing import Wanted
-from agentic_flywheel.places import Places
+from agentic_flywheel.replication.repository import Places
 from agentic_flywheel.settings import Settings
 from agentic_flywheel.store import LARGE, Save, SessionStore, open_store
 from agentic_flywheel.undo import Undo

@@ -1,6 +1,6 @@
 """The one human sentence of each answer."""
 
-from agentic_flywheel.places import Places
+from agentic_flywheel.replication.repository import Places
 from agentic_flywheel.results import (
     CacheResult,
     DeleteResult,

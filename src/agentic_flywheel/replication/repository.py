@@ -16,7 +16,6 @@ from typing import Generic, Literal, TypeVar, cast
 import anyio
 
 from agentic_flywheel.coaia.stash import BYTES_A_SECOND, Stash, TooLargeForMirror, revision_of
-from agentic_flywheel.copies import Copies
 from agentic_flywheel.documents.command import BaseChange, Change, expired
 from agentic_flywheel.documents.commands import AnyChange, as_copy, dump_change, load_change
 from agentic_flywheel.documents.lineage import covers, operations_at_end
@@ -37,11 +36,12 @@ from agentic_flywheel.errors import (
 )
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import Matches, Pending, in_thread
-from agentic_flywheel.keylocks import Held, KeyLocks
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.outbox import Outbox, is_buried, listed_as, went_back
-from agentic_flywheel.pages import Page, entries_of, page, still_stored
-from agentic_flywheel.upkeep import Upkeep
+from agentic_flywheel.replication.key_locks import Held, KeyLocks
+from agentic_flywheel.replication.outbox import Outbox, is_buried, listed_as, went_back
+from agentic_flywheel.replication.replica import Copies
+from agentic_flywheel.replication.session_list import Page, entries_of, page, still_stored
+from agentic_flywheel.replication.worker import Upkeep
 
 logger = logging.getLogger(__name__)
 

@@ -22,11 +22,11 @@ from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashRefused, StashUnavailable, Unavailable
 from agentic_flywheel.journal import PAUSE_SECONDS, Journal
 from agentic_flywheel.journal.records import Due, Known, in_thread
-from agentic_flywheel.keylocks import KeyLocks
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.outbox import Outbox
-from agentic_flywheel.pages import heal
-from agentic_flywheel.putting_back import PuttingBack
+from agentic_flywheel.replication.key_locks import KeyLocks
+from agentic_flywheel.replication.outbox import Outbox
+from agentic_flywheel.replication.put_back import PuttingBack
+from agentic_flywheel.replication.session_list import heal
 
 logger = logging.getLogger(__name__)
 
