@@ -186,7 +186,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F7 waiting for one's own",
-        "store.py",
+        "sessions/store.py",
         "self._change(session_id, save, seen), bound)",
         "self._change(session_id, save, seen), self.places.bound())",
         "tests/unit/test_store.py::"
@@ -293,7 +293,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G10",
-        "store.py",
+        "sessions/store.py",
         "if len(rows) > limit or before is None or not self.places.has_time(bound):",
         "if len(rows) > limit or before is None:",
         "tests/tutorial/test_lists_in_time.py::test_behind_a_slow_network_a_list_is_cut_in_time_and_goes_on[tags]",
@@ -378,14 +378,14 @@ MUTATIONS = [
     ),
     Mutation(
         "G16 the life",
-        "undo.py",
+        "sessions/history.py",
         '        "ttl_seconds": life(document),\n',
         "",
         "tests/unit/test_store.py::test_a_branch_and_a_restored_session_are_what_they_were",
     ),
     Mutation(
         "G16 what others added",
-        "undo.py",
+        "sessions/history.py",
         '"extra": document.extra | more,',
         '"extra": more,',
         "tests/unit/test_store.py::test_a_branch_and_a_restored_session_are_what_they_were",
@@ -413,7 +413,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F5 warned",
-        "status.py",
+        "sessions/status.py",
         '    if policy not in (None, "noeviction"):',
         "    if False:",
         "tests/test_doctor.py::test_a_redis_that_may_evict_is_warned_of",
@@ -428,7 +428,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F6 a cause",
-        "status.py",
+        "sessions/status.py",
         "    elif here.overdue and not here.held_up:",
         "    elif False:",
         "tests/unit/test_refusals.py::test_what_is_pending_for_long_never_lacks_a_cause",
@@ -539,7 +539,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F14 our clock",
-        "listing.py",
+        "sessions/listing.py",
         "if not row.over or row.entry.member in alive]",
         "if not row.over]",
         "tests/unit/test_listing.py::test_the_expired_are_hidden_from_the_moment_on_unless_redis_holds_them",
@@ -568,7 +568,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F17 what looks the same",
-        "store.py",
+        "sessions/store.py",
         "near = await self._spelt_otherwise(session_id, ids, bound)",
         "near = list[str]()",
         "tests/unit/test_store.py::test_an_id_that_looks_the_same_is_suggested_however_long_ago_it_was_saved",
@@ -610,7 +610,7 @@ MUTATIONS = [
     ),
     Mutation(
         "(b)",
-        "store.py",
+        "sessions/store.py",
         "        if deleted.deleted or histories:",
         "        if (deleted.deleted or histories) and not left:",
         "tests/unit/test_store.py::test_a_session_is_deleted_though_a_flow_history_of_it_could_not_be",
@@ -669,7 +669,7 @@ MUTATIONS = [
     ),
     Mutation(
         "(h)",
-        "store.py",
+        "sessions/store.py",
         "pause = (ttl or 0) * RENEWED_AFTER if size >= LARGE else RENEWED_WITHIN_SECONDS",
         "pause = RENEWED_WITHIN_SECONDS",
         "tests/unit/test_store.py::test_a_large_session_that_is_resumed_again_and_again_is_not_written_anew_each_time",

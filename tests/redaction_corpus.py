@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pydoc_data.topics import topics
 from typing import Any
 
-from agentic_flywheel.redaction import redacted
+from agentic_flywheel.sessions.redaction.values import redacted
 
 from .support.harmless import harmless
 from .support.leaks import leaks

@@ -10,7 +10,7 @@ from agentic_flywheel.errors import Damaged
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import DeadLetter
 from agentic_flywheel.json_text import JSONObject, load_object
-from agentic_flywheel.opening import open_journal
+from agentic_flywheel.sessions.opening import open_journal
 from agentic_flywheel.settings import Settings
 from agentic_flywheel.terminal import PRIVATE, ask, say, say_json, say_table, tell
 

@@ -14,16 +14,16 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from agentic_flywheel.errors import Unavailable
-from agentic_flywheel.executions import ExecutionStore
 from agentic_flywheel.hints import hint
 from agentic_flywheel.journal.records import Waiting, in_thread
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Places
-from agentic_flywheel.results import CacheResult, StatusResult
+from agentic_flywheel.sessions.executions import ExecutionStore
+from agentic_flywheel.sessions.results import CacheResult, StatusResult
+from agentic_flywheel.sessions.status import persistence_status, waits
+from agentic_flywheel.sessions.store import open_store
 from agentic_flywheel.settings import Settings, without_password
-from agentic_flywheel.status import persistence_status, waits
-from agentic_flywheel.store import open_store
 from agentic_flywheel.terminal import shown
 
 START_SECONDS = 15.0

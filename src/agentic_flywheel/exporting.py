@@ -10,9 +10,9 @@ from typing import IO
 
 from agentic_flywheel.documents.codec import Document, encode
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
-from agentic_flywheel.listing import Wanted
+from agentic_flywheel.sessions.listing import Wanted
+from agentic_flywheel.sessions.store import MAX_PAGE, SessionStore, open_store
 from agentic_flywheel.settings import Settings
-from agentic_flywheel.store import MAX_PAGE, SessionStore, open_store
 from agentic_flywheel.terminal import PRIVATE, counted, progress, reach, run, tell
 
 State = tuple[object, object]

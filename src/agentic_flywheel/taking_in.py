@@ -30,10 +30,10 @@ from agentic_flywheel.importers import (
     sources,
 )
 from agentic_flywheel.json_text import JSONObject, canonical, check_json, dumps
-from agentic_flywheel.request import Save
-from agentic_flywheel.server.credentials import Credentials
+from agentic_flywheel.sessions.redaction.policy import Credentials
+from agentic_flywheel.sessions.requests import Save
+from agentic_flywheel.sessions.store import SessionStore, open_store
 from agentic_flywheel.settings import Settings
-from agentic_flywheel.store import SessionStore, open_store
 from agentic_flywheel.terminal import counted, progress, reach, run, tell
 
 Outcome = Literal["new", "more", "same", "bad"]

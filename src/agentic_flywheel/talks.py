@@ -7,12 +7,12 @@ from typing import cast
 
 from agentic_flywheel.documents.append import Memory
 from agentic_flywheel.documents.codec import Document, public
-from agentic_flywheel.listing import Wanted
 from agentic_flywheel.server.transcript import markdown
+from agentic_flywheel.sessions.history import Undo
+from agentic_flywheel.sessions.listing import Wanted
+from agentic_flywheel.sessions.store import SessionStore, open_store
 from agentic_flywheel.settings import Settings
-from agentic_flywheel.store import SessionStore, open_store
 from agentic_flywheel.terminal import ask, reach, run, say, say_json, say_table, shown
-from agentic_flywheel.undo import Undo
 
 TITLE_WIDTH = 44
 """Characters of a title in the table: it then fits most terminals beside an id."""

@@ -12,7 +12,7 @@ from agentic_flywheel.errors import FlywheelError, StashUnavailable
 from agentic_flywheel.journal import NoJournal
 
 if TYPE_CHECKING:  # a command that needs the journal alone does not pay for all that a store needs
-    from agentic_flywheel.store import SessionStore
+    from agentic_flywheel.sessions.store import SessionStore
 
 START_SECONDS = 15.0
 """How long a command waits for the child and Redis before it goes on with what this machine has."""
@@ -105,7 +105,7 @@ async def reach(sessions: "SessionStore") -> bool:
         Unavailable: there is neither Redis nor a journal.
 
     """
-    from agentic_flywheel.listing import Wanted
+    from agentic_flywheel.sessions.listing import Wanted
 
     sessions.places.check_enabled()
     stash = sessions.places.stash

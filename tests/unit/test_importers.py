@@ -14,7 +14,7 @@ from agentic_flywheel.documents.append import new_turns
 from agentic_flywheel.importers import BadEntry, Imported, Source, read
 from agentic_flywheel.importers.turns import title
 from agentic_flywheel.keys import MAX_ID_LENGTH
-from agentic_flywheel.request import MAX_TEXT, Save
+from agentic_flywheel.sessions.requests import MAX_TEXT, Save
 
 SAMPLES = Path(__file__).parent / "samples"
 CLAUDE, CHATGPT, CLAUDE_CODE = SAMPLES / "claude.json", SAMPLES / "chatgpt.json", SAMPLES / "claude_code.jsonl"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agentic_flywheel.documents.codec import iso
 from agentic_flywheel.documents.writes import Entry
 from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.listing import (
+from agentic_flywheel.sessions.listing import (
     READ_AT_ONCE,
     FoundPlace,
     Wanted,

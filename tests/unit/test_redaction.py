@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agentic_flywheel.redaction import Finding, redacted
+from agentic_flywheel.sessions.redaction.values import Finding, redacted
 
 from .. import redaction_corpus
 from ..support.secrets import FORMATS, github, jwt, long_token, openai, password, pem

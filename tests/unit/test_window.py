@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agentic_flywheel.backends.base import BackendType, UniversalSession
 from agentic_flywheel.documents.codec import Document, encode, public
 from agentic_flywheel.json_text import dumps
-from agentic_flywheel.window import BESIDE_THE_SESSION, CHARACTERS_PER_TOKEN, window
+from agentic_flywheel.sessions.budget import BESIDE_THE_SESSION, CHARACTERS_PER_TOKEN, window
 
 LEAST_TOKENS = 600
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)

@@ -39,13 +39,13 @@ from agentic_flywheel.errors import (
     TooLarge,
     Unavailable,
 )
-from agentic_flywheel.executions import ExecutionStore
 from agentic_flywheel.integrations.checks import check_fields, check_kind, check_text, values_of
 from agentic_flywheel.integrations.known_objects import KnownObjects
-from agentic_flywheel.listing import Wanted
 from agentic_flywheel.replication.key_locks import KeyLocks
+from agentic_flywheel.sessions.executions import ExecutionStore
+from agentic_flywheel.sessions.listing import Wanted
+from agentic_flywheel.sessions.store import Save, SessionStore, open_client, open_store
 from agentic_flywheel.settings import MAX_TTL_SECONDS, Environment, Settings
-from agentic_flywheel.store import Save, SessionStore, open_client, open_store
 
 logger = logging.getLogger(__name__)
 

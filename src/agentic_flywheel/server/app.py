@@ -28,8 +28,8 @@ from agentic_flywheel.server.prompts import Prompts
 from agentic_flywheel.server.resources import Resources
 from agentic_flywheel.server.stdio import stdio
 from agentic_flywheel.server.tools import INSTRUCTIONS, Tools
+from agentic_flywheel.sessions.store import SessionStore, open_store
 from agentic_flywheel.settings import Settings
-from agentic_flywheel.store import SessionStore, open_store
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from agentic_flywheel.documents.codec import Document
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.keys import check_id
-from agentic_flywheel.store import SessionStore
+from agentic_flywheel.sessions.store import SessionStore
 
 SHOWN = 200
 """Characters of an id in the question."""

@@ -28,10 +28,10 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from agentic_flywheel.documents.codec import iso
-from agentic_flywheel.listing import Wanted
-from agentic_flywheel.results import ListResult
 from agentic_flywheel.server.resources import LISTED, execution_uri, member_of, uri_of
-from agentic_flywheel.store import SessionStore
+from agentic_flywheel.sessions.listing import Wanted
+from agentic_flywheel.sessions.results import ListResult
+from agentic_flywheel.sessions.store import SessionStore
 
 logger = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from pydantic import Field
 
 from agentic_flywheel.documents.append import Memory
 from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.listing import Wanted
-from agentic_flywheel.results import ResumeResult
 from agentic_flywheel.server.transcript import transcript
-from agentic_flywheel.store import SessionStore
-from agentic_flywheel.window import CHARACTERS_PER_TOKEN
+from agentic_flywheel.sessions.budget import CHARACTERS_PER_TOKEN
+from agentic_flywheel.sessions.listing import Wanted
+from agentic_flywheel.sessions.results import ResumeResult
+from agentic_flywheel.sessions.store import SessionStore
 
 TOKENS = 20_000
 """The budget of a talk in a prompt: what resume_session gives by default."""

@@ -12,11 +12,11 @@ from mcp_types import Resource as MCPResource
 
 from agentic_flywheel.documents.codec import Document, public
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
-from agentic_flywheel.executions import ExecutionStore
 from agentic_flywheel.json_text import dumps
-from agentic_flywheel.listing import Wanted
 from agentic_flywheel.server.transcript import markdown
-from agentic_flywheel.store import SessionStore
+from agentic_flywheel.sessions.executions import ExecutionStore
+from agentic_flywheel.sessions.listing import Wanted
+from agentic_flywheel.sessions.store import SessionStore
 
 Answer = TypeVar("Answer")
 

@@ -1,7 +1,7 @@
 """The one human sentence of each answer."""
 
 from agentic_flywheel.replication.repository import Places
-from agentic_flywheel.results import (
+from agentic_flywheel.sessions.results import (
     CacheResult,
     DeleteResult,
     ExecutionResult,

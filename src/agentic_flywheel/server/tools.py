@@ -10,10 +10,16 @@ from mcp_types import CallToolResult, TextContent
 from pydantic import BeforeValidator, Field, Strict
 
 from agentic_flywheel.documents.append import Memory
-from agentic_flywheel.executions import ExecutionStore
 from agentic_flywheel.json_text import JSONObject, dumps
-from agentic_flywheel.listing import Wanted
-from agentic_flywheel.results import (
+from agentic_flywheel.server.asking import Consent, consent_to_delete
+from agentic_flywheel.server.sentences import Sentences
+from agentic_flywheel.server.transcript import transcript
+from agentic_flywheel.sessions.budget import CHARACTERS_PER_TOKEN
+from agentic_flywheel.sessions.executions import ExecutionStore
+from agentic_flywheel.sessions.history import Undo
+from agentic_flywheel.sessions.listing import Wanted
+from agentic_flywheel.sessions.redaction.policy import Credentials
+from agentic_flywheel.sessions.results import (
     CacheResult,
     DeleteResult,
     ExecutionResult,
@@ -28,18 +34,12 @@ from agentic_flywheel.results import (
     SaveResult,
     StatusResult,
 )
-from agentic_flywheel.server.asking import Consent, consent_to_delete
-from agentic_flywheel.server.credentials import Credentials
-from agentic_flywheel.server.sentences import Sentences
-from agentic_flywheel.server.transcript import transcript
+from agentic_flywheel.sessions.status import persistence_status
+from agentic_flywheel.sessions.store import Save, SessionStore
 from agentic_flywheel.settings import Settings
-from agentic_flywheel.status import persistence_status
-from agentic_flywheel.store import Save, SessionStore
-from agentic_flywheel.undo import Undo
-from agentic_flywheel.window import CHARACTERS_PER_TOKEN
 
 if TYPE_CHECKING:
-    from agentic_flywheel.redaction import Finding
+    from agentic_flywheel.sessions.redaction.values import Finding
 
 # Exactly `str`, never `str | None`: the SDK parses JSON-looking text for any other annotation. Null counts as absent.
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]

@@ -4,8 +4,8 @@ Programs read the structured content. Sending the same JSON in both would double
 """
 
 from agentic_flywheel.json_text import JSONObject, dumps
-from agentic_flywheel.results import ResumeResult
-from agentic_flywheel.window import LEAST, shortened
+from agentic_flywheel.sessions.budget import LEAST, shortened
+from agentic_flywheel.sessions.results import ResumeResult
 
 LONGEST_TEXT = 256_000
 """Characters of a transcript, whatever was asked for: beyond that only programs read on, in the structured content."""

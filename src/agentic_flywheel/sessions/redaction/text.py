@@ -1,8 +1,15 @@
 """One text: the credentials in it, and the text without them."""
 
-from .assignments import assignments_in
-from .names import MAX_NAME, credential_named, is_random, is_stand_in
-from .shapes import Span, addresses_in, blocks_in, curl_users_in, long_words, shapes_in
+from agentic_flywheel.sessions.redaction.assignments import assignments_in
+from agentic_flywheel.sessions.redaction.formats import (
+    Span,
+    addresses_in,
+    blocks_in,
+    curl_users_in,
+    long_words,
+    shapes_in,
+)
+from agentic_flywheel.sessions.redaction.names import MAX_NAME, credential_named, is_random, is_stand_in
 
 _SHORTEST = 8
 """Characters of a text in which anything could be found: a name, a sign and a value."""

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from agentic_flywheel.json_text import JSONObject
-
-from .names import MAX_NAME, credential_named
-from .texts import kind_under, mark, spans, without_credentials
+from agentic_flywheel.sessions.redaction.names import MAX_NAME, credential_named
+from agentic_flywheel.sessions.redaction.text import kind_under, mark, spans, without_credentials
 
 __all__ = ["Finding", "redacted"]
 

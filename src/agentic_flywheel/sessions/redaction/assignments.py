@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from .names import Credential, credential_named, is_random, is_stand_in
-from .shapes import Span
+from agentic_flywheel.sessions.redaction.formats import Span
+from agentic_flywheel.sessions.redaction.names import Credential, credential_named, is_random, is_stand_in
 
 ANCHORS = (b"pass", b"pwd", b"secret", b"token", b"key", b"authoriz")
 """Every name that is looked for in a text has one of these in it."""

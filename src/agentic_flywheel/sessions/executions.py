@@ -14,8 +14,8 @@ from agentic_flywheel.journal.records import in_thread
 from agentic_flywheel.json_text import JSONObject, check_json, dumps, size_of
 from agentic_flywheel.keys import Keys, check_id
 from agentic_flywheel.replication.repository import Found, Places, StoredIn
-from agentic_flywheel.request import check_ttl
-from agentic_flywheel.results import CacheResult, ExecutionResult, FlowHistoryResult, reason_of
+from agentic_flywheel.sessions.requests import check_ttl
+from agentic_flywheel.sessions.results import CacheResult, ExecutionResult, FlowHistoryResult, reason_of
 
 _BOOKKEEPING = ("schema_version", "operation", "operations")
 """Fields of a stored execution that are the store's own affair."""

@@ -37,21 +37,21 @@ from agentic_flywheel.errors import (
     TooLarge,
     Unavailable,
 )
-from agentic_flywheel.executions import ExecutionStore
-from agentic_flywheel.finding import find
 from agentic_flywheel.journal import NoJournal
 from agentic_flywheel.journal.records import in_thread
 from agentic_flywheel.json_text import JSONObject, is_larger
 from agentic_flywheel.keys import Keys, check_id, other_spellings
-from agentic_flywheel.listing import UNFINISHED, Row, Wanted, living_rows, read_cursor, write_cursor
-from agentic_flywheel.opening import open_journal
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.repository import Found, Places
 from agentic_flywheel.replication.session_list import place_of
-from agentic_flywheel.request import Save, check_one_of
-from agentic_flywheel.results import DeleteResult, ListResult, ResumeResult, SaveResult, reason_of
+from agentic_flywheel.sessions.budget import window
+from agentic_flywheel.sessions.executions import ExecutionStore
+from agentic_flywheel.sessions.listing import UNFINISHED, Row, Wanted, living_rows, read_cursor, write_cursor
+from agentic_flywheel.sessions.opening import open_journal
+from agentic_flywheel.sessions.requests import Save, check_one_of
+from agentic_flywheel.sessions.results import DeleteResult, ListResult, ResumeResult, SaveResult, reason_of
+from agentic_flywheel.sessions.search import find
 from agentic_flywheel.settings import Settings
-from agentic_flywheel.window import window
 
 logger = logging.getLogger(__name__)
 

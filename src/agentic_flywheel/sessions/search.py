@@ -15,7 +15,8 @@ from agentic_flywheel.errors import JournalUnavailable, Unavailable
 from agentic_flywheel.journal.records import Match, Matches, in_thread
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.listing import (
+from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.sessions.listing import (
     UNFINISHED,
     FoundPlace,
     Row,
@@ -25,8 +26,7 @@ from agentic_flywheel.listing import (
     shown_text,
     write_place,
 )
-from agentic_flywheel.replication.repository import Places
-from agentic_flywheel.results import ListResult
+from agentic_flywheel.sessions.results import ListResult
 
 READ_AT_ONCE = 1_000
 """Entries of the list asked for at once."""

@@ -13,7 +13,7 @@ from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import HeldUp, JournalState, Waiting, in_thread
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.replication.repository import Places
-from agentic_flywheel.results import StatusResult
+from agentic_flywheel.sessions.results import StatusResult
 from agentic_flywheel.settings import Settings
 
 REPORTED_PACKAGES = ("mcp", "coaiapy-mcp")

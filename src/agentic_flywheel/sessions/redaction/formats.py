@@ -5,7 +5,7 @@ import binascii
 import re
 from collections.abc import Iterator
 
-from .names import is_random, is_stand_in
+from agentic_flywheel.sessions.redaction.names import is_random, is_stand_in
 
 Span = tuple[int, int, str]
 """Where in a text a secret begins and ends, and its kind."""

@@ -7,9 +7,9 @@ from agentic_flywheel.documents.save import life
 from agentic_flywheel.errors import DocumentError, Reason, Unavailable
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.replication.repository import Found
-from agentic_flywheel.request import Save
-from agentic_flywheel.results import ForkResult, RestoreResult, RevisionsResult, reason_of
-from agentic_flywheel.store import SessionStore
+from agentic_flywheel.sessions.requests import Save
+from agentic_flywheel.sessions.results import ForkResult, RestoreResult, RevisionsResult, reason_of
+from agentic_flywheel.sessions.store import SessionStore
 
 
 class Undo:

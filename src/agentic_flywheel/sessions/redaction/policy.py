@@ -8,7 +8,7 @@ import anyio
 from agentic_flywheel.json_text import JSONObject
 
 if TYPE_CHECKING:
-    from agentic_flywheel.redaction import Finding
+    from agentic_flywheel.sessions.redaction.values import Finding
 
 NAMED = 20
 """Places named in one answer: a talk full of keys must not fill it."""
@@ -42,7 +42,9 @@ class Credentials:
         kept, found = dict(sent), list["Finding"]()
         if self._setting == "off":
             return kept, found
-        from agentic_flywheel.redaction import redacted  # its patterns take as long to compile as a save does
+        from agentic_flywheel.sessions.redaction.values import (
+            redacted,  # its patterns take as long to compile as a save does
+        )
 
         for name, value in sent.items():
             if value:

@@ -1,0 +1,1 @@
+"""Sessions: the rules of saving, resuming, listing, searching and expiring, whichever place keeps the documents."""
