@@ -449,7 +449,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F6 the doctor asks too early",
-        "doctor.py",
+        "cli/doctor.py",
         "        tried = await _try(executions, execution_id)\n        try:\n"
         "            return await _status_with_cause(places, settings, tried), tried\n",
         "        status = await persistence_status(places, settings)\n"
@@ -458,7 +458,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F6 the doctor ends 1",
-        "doctor.py",
+        "cli/doctor.py",
         "        return int(failed)\n",
         "        return 0\n",
         "tests/test_doctor.py::test_a_redis_that_takes_no_save_ends_it_with_1_and_what_to_do",
@@ -596,14 +596,14 @@ MUTATIONS = [
     ),
     Mutation(
         "(a) retried",
-        "dead_letters.py",
+        "cli/dead_letters_command.py",
         "        if journal.retry(number):",
         "        if number in letters:",
         "tests/tutorial/test_dead_letters.py::test_one_that_is_retried_is_sent_within_seconds_by_the_server_that_runs",
     ),
     Mutation(
         "(a) dropped",
-        "dead_letters.py",
+        "cli/dead_letters_command.py",
         "    journal.discard(options.number)\n",
         "",
         "tests/tutorial/test_dead_letters.py::test_one_is_exported_with_its_turns_and_stays_until_it_is_dropped",

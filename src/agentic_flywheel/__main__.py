@@ -2,7 +2,7 @@
 
 import sys
 
-from agentic_flywheel.cli import main
+from agentic_flywheel.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

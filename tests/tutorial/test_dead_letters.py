@@ -104,7 +104,7 @@ def test_it_needs_neither_a_redis_nor_mcp(disabled_env: dict[str, str]):
     done = run(disabled_env, "dead-letters")
     assert (done.returncode, done.stdout) == (0, "There are no dead letters.\n")
     code = (
-        "import sys; from agentic_flywheel.cli import main; main(['dead-letters']);"
+        "import sys; from agentic_flywheel.cli.main import main; main(['dead-letters']);"
         "sys.exit('mcp' in sys.modules)"
     )  # fmt: skip
     assert run(disabled_env, command=(sys.executable, "-c", code)).returncode == 0

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agentic_flywheel.talks import since
-from agentic_flywheel.terminal import shown
+from agentic_flywheel.cli.sessions_command import since
+from agentic_flywheel.cli.terminal import shown
 
 from ..support.conversations import TALK, turns
 from ..support.wire import WireServer

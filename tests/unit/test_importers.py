@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agentic_flywheel.cli.importers import BadEntry, Imported, Source, read
+from agentic_flywheel.cli.importers.conversation import title
 from agentic_flywheel.documents.append import new_turns
-from agentic_flywheel.importers import BadEntry, Imported, Source, read
-from agentic_flywheel.importers.turns import title
 from agentic_flywheel.keys import MAX_ID_LENGTH
 from agentic_flywheel.sessions.requests import MAX_TEXT, Save
 

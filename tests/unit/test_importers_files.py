@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentic_flywheel.cli.importers import BadEntry, Imported, Member, read, recognise, sources
+from agentic_flywheel.cli.importers.json_entries import Entry, array, lines
 from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.importers import BadEntry, Imported, Member, read, recognise, sources
-from agentic_flywheel.importers.entries import Entry, array, lines
 
 from .test_importers import CHATGPT, CLAUDE, CLAUDE_CODE, JSON, OURS, bad, claude, conversations, written
 

@@ -11,9 +11,7 @@ A `summary` line may be another session's: it counts if its `leafUuid` is a line
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.importers.entries import BadEntry, Entry
-from agentic_flywheel.importers.turns import (
+from agentic_flywheel.cli.importers.conversation import (
     Imported,
     as_object,
     content,
@@ -24,6 +22,8 @@ from agentic_flywheel.importers.turns import (
     title,
     turn,
 )
+from agentic_flywheel.cli.importers.json_entries import BadEntry, Entry
+from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
 _SYNTHETIC = "<synthetic>"

@@ -38,31 +38,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     # Imported late: each command pays for what it uses.
     if options.command == "demo":
-        from agentic_flywheel.demo import demo as run_demo
+        from agentic_flywheel.cli.demo import demo as run_demo
 
         return run_demo(settings, options.transcript)
     if options.command == "doctor":
-        from agentic_flywheel.doctor import doctor as run_doctor
+        from agentic_flywheel.cli.doctor import doctor as run_doctor
 
         return run_doctor(settings)
     if options.command == "purge":
-        from agentic_flywheel.purge import purge as run_purge
+        from agentic_flywheel.cli.purge_command import purge as run_purge
 
         return run_purge(settings)
     if options.command == "dead-letters":
-        from agentic_flywheel.dead_letters import dead_letters as run_dead_letters
+        from agentic_flywheel.cli.dead_letters_command import dead_letters as run_dead_letters
 
         return run_dead_letters(settings, options)
     if options.command == "sessions":
-        from agentic_flywheel.talks import sessions as run_sessions
+        from agentic_flywheel.cli.sessions_command import sessions as run_sessions
 
         return run_sessions(settings, options)
     if options.command == "export":
-        from agentic_flywheel.exporting import export as run_export
+        from agentic_flywheel.cli.export_command import export as run_export
 
         return run_export(settings, options.file)
     if options.command == "import":
-        from agentic_flywheel.taking_in import take_in as run_import
+        from agentic_flywheel.cli.import_command import take_in as run_import
 
         return run_import(settings, options.source)
     from agentic_flywheel.server.app import serve

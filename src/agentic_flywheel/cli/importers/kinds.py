@@ -3,7 +3,7 @@
 from itertools import islice
 from typing import IO, Literal
 
-from agentic_flywheel.importers.entries import BLANK, BOM, BadEntry, array, lines
+from agentic_flywheel.cli.importers.json_entries import BLANK, BOM, BadEntry, array, lines
 from agentic_flywheel.json_text import JSONObject
 
 Kind = Literal["claude", "chatgpt", "claude-code", "flywheel"]

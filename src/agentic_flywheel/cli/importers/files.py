@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, get_args
 
+from agentic_flywheel.cli.importers import chatgpt, claude, claude_code
+from agentic_flywheel.cli.importers.conversation import Imported
+from agentic_flywheel.cli.importers.json_entries import BadEntry, Entry, array, lines
+from agentic_flywheel.cli.importers.kinds import Kind, kind_of
 from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.importers import chatgpt, claude, claude_code
-from agentic_flywheel.importers.entries import BadEntry, Entry, array, lines
-from agentic_flywheel.importers.kinds import Kind, kind_of
-from agentic_flywheel.importers.turns import Imported
 
 _CONVERSATIONS = re.compile(r"conversations(?:[-_]?\d+)?\.json|[^.].*\.jsonl")
 """Names of files with conversations. ChatGPT's larger exports have `conversations-000.json` and so on."""

@@ -8,12 +8,12 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import IO
 
+from agentic_flywheel.cli.terminal import PRIVATE, counted, progress, reach, run, tell
 from agentic_flywheel.documents.codec import Document, encode
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.sessions.listing import Wanted
 from agentic_flywheel.sessions.store import MAX_PAGE, SessionStore, open_store
 from agentic_flywheel.settings import Settings
-from agentic_flywheel.terminal import PRIVATE, counted, progress, reach, run, tell
 
 State = tuple[object, object]
 """Revision and time of the last save: what tells whether a line is still what is stored."""

@@ -5,6 +5,7 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
+from agentic_flywheel.cli.terminal import PRIVATE, ask, say, say_json, say_table, tell
 from agentic_flywheel.documents.codec import iso
 from agentic_flywheel.errors import Damaged
 from agentic_flywheel.journal import Journal
@@ -12,7 +13,6 @@ from agentic_flywheel.journal.records import DeadLetter
 from agentic_flywheel.json_text import JSONObject, load_object
 from agentic_flywheel.sessions.opening import open_journal
 from agentic_flywheel.settings import Settings
-from agentic_flywheel.terminal import PRIVATE, ask, say, say_json, say_table, tell
 
 CAUSE_WIDTH = 80
 """Characters of a cause in the table; `export` writes all of it."""

@@ -13,8 +13,9 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from agentic_flywheel.cli.hints import hint
+from agentic_flywheel.cli.terminal import shown
 from agentic_flywheel.errors import Unavailable
-from agentic_flywheel.hints import hint
 from agentic_flywheel.journal.records import Waiting, in_thread
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
@@ -24,7 +25,6 @@ from agentic_flywheel.sessions.results import CacheResult, StatusResult
 from agentic_flywheel.sessions.status import persistence_status, waits
 from agentic_flywheel.sessions.store import open_store
 from agentic_flywheel.settings import Settings, without_password
-from agentic_flywheel.terminal import shown
 
 START_SECONDS = 15.0
 """How long the child may take to start before it counts as broken."""

@@ -16,10 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from agentic_flywheel.backends.base import UniversalSession
-from agentic_flywheel.documents.append import Memory
-from agentic_flywheel.documents.codec import Document, Tombstone, decode, iso
-from agentic_flywheel.errors import FlywheelError, InvalidArgument, Unavailable
-from agentic_flywheel.importers import (
+from agentic_flywheel.cli.importers import (
     BadEntry,
     Entry,
     Imported,
@@ -29,12 +26,15 @@ from agentic_flywheel.importers import (
     recognise,
     sources,
 )
+from agentic_flywheel.cli.terminal import counted, progress, reach, run, tell
+from agentic_flywheel.documents.append import Memory
+from agentic_flywheel.documents.codec import Document, Tombstone, decode, iso
+from agentic_flywheel.errors import FlywheelError, InvalidArgument, Unavailable
 from agentic_flywheel.json_text import JSONObject, canonical, check_json, dumps
 from agentic_flywheel.sessions.redaction.policy import Credentials
 from agentic_flywheel.sessions.requests import Save
 from agentic_flywheel.sessions.store import SessionStore, open_store
 from agentic_flywheel.settings import Settings
-from agentic_flywheel.terminal import counted, progress, reach, run, tell
 
 Outcome = Literal["new", "more", "same", "bad"]
 

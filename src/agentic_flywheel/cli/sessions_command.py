@@ -5,6 +5,7 @@ from argparse import Namespace
 from datetime import UTC, datetime
 from typing import cast
 
+from agentic_flywheel.cli.terminal import ask, reach, run, say, say_json, say_table, shown
 from agentic_flywheel.documents.append import Memory
 from agentic_flywheel.documents.codec import Document, public
 from agentic_flywheel.server.transcript import markdown
@@ -12,7 +13,6 @@ from agentic_flywheel.sessions.history import Undo
 from agentic_flywheel.sessions.listing import Wanted
 from agentic_flywheel.sessions.store import SessionStore, open_store
 from agentic_flywheel.settings import Settings
-from agentic_flywheel.terminal import ask, reach, run, say, say_json, say_table, shown
 
 TITLE_WIDTH = 44
 """Characters of a title in the table: it then fits most terminals beside an id."""

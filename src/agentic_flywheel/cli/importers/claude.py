@@ -9,10 +9,20 @@ ones have the messages of all branches in one list, which cannot be told apart a
 from collections.abc import Iterator
 from typing import cast
 
+from agentic_flywheel.cli.importers.branches import branch, newest
+from agentic_flywheel.cli.importers.conversation import (
+    Imported,
+    content,
+    context,
+    instant,
+    session_id,
+    text,
+    title,
+    turn,
+    turns,
+)
+from agentic_flywheel.cli.importers.json_entries import BadEntry, Entry
 from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.importers.branches import branch, newest
-from agentic_flywheel.importers.entries import BadEntry, Entry
-from agentic_flywheel.importers.turns import Imported, content, context, instant, session_id, text, title, turn, turns
 from agentic_flywheel.json_text import JSONObject
 
 _ROLES = {"human": "user", "assistant": "assistant"}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
 
+from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.importers.entries import BadEntry
 from agentic_flywheel.json_text import MAX_DEPTH, JSONObject, check_json
 from agentic_flywheel.keys import check_id
 from agentic_flywheel.sessions.requests import MAX_TEXT

@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import cast
 
-from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.importers.branches import branch, newest
-from agentic_flywheel.importers.entries import BadEntry, Entry
-from agentic_flywheel.importers.turns import (
+from agentic_flywheel.cli.importers.branches import branch, newest
+from agentic_flywheel.cli.importers.conversation import (
     Imported,
     as_object,
     content,
@@ -24,6 +22,8 @@ from agentic_flywheel.importers.turns import (
     turn,
     turns,
 )
+from agentic_flywheel.cli.importers.json_entries import BadEntry, Entry
+from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
 _ROLES = ("user", "assistant", "tool", "system")

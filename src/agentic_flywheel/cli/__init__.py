@@ -1,0 +1,1 @@
+"""The console script: `main` reads the command line, one file does each command."""

@@ -1,0 +1,8 @@
+"""Conversations people have elsewhere, read from the files that other programs export or leave on the disk."""
+
+from agentic_flywheel.cli.importers.conversation import Imported
+from agentic_flywheel.cli.importers.files import Member, Source, exported, read, recognise, sources
+from agentic_flywheel.cli.importers.json_entries import BadEntry, Entry
+from agentic_flywheel.cli.importers.kinds import Kind
+
+__all__ = ["BadEntry", "Entry", "Imported", "Kind", "Member", "Source", "exported", "read", "recognise", "sources"]
