@@ -244,7 +244,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G6 the sentence",
-        "server/sentences.py",
+        "server/messages.py",
         "else self._places.journal.path",
         "else self._places.journal.state().path",
         "tests/unit/test_refusals.py::test_the_sentence_of_a_save_asks_the_journal_nothing",
@@ -517,7 +517,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F10 in words",
-        "server/sentences.py",
+        "server/messages.py",
         "        if result.dropped:\n            full =",
         "        if False:\n            full =",
         "tests/tutorial/test_flow_histories.py::"

@@ -14,7 +14,7 @@ from agentic_flywheel.errors import StashRefused
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Places
-from agentic_flywheel.server.sentences import Sentences
+from agentic_flywheel.server.messages import Sentences
 from agentic_flywheel.sessions.results import SaveResult
 from agentic_flywheel.sessions.status import OVERDUE_SECONDS, persistence_status
 from agentic_flywheel.settings import Settings

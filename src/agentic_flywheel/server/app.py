@@ -22,11 +22,11 @@ from pydantic import ValidationError
 from agentic_flywheel import __version__
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
-from agentic_flywheel.server.envelope import hold_back, put_in
-from agentic_flywheel.server.news import News
+from agentic_flywheel.server.passthrough import hold_back, put_in
 from agentic_flywheel.server.prompts import Prompts
 from agentic_flywheel.server.resources import Resources
 from agentic_flywheel.server.stdio import stdio
+from agentic_flywheel.server.subscriptions import News
 from agentic_flywheel.server.tools import INSTRUCTIONS, Tools
 from agentic_flywheel.sessions.store import SessionStore, open_store
 from agentic_flywheel.settings import Settings
