@@ -1,6 +1,6 @@
 """The environment, read once: every variable of the contract, validated, with a one-line error for a wrong one.
 
-Nothing below `store.open_store` sees this object: lower layers take plain values.
+Nothing below `sessions.wiring` sees this object: lower layers take plain values.
 """
 
 import contextlib

@@ -19,7 +19,8 @@ from agentic_flywheel.replication.repository import Places
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.history import Undo
 from agentic_flywheel.sessions.listing import Wanted
-from agentic_flywheel.sessions.store import LARGE, Save, SessionStore, open_store
+from agentic_flywheel.sessions.store import LARGE, Save, SessionStore
+from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
 from ..support.conversations import turns, words

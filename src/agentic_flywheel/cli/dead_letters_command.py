@@ -11,7 +11,7 @@ from agentic_flywheel.errors import Damaged
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import DeadLetter
 from agentic_flywheel.json_text import JSONObject, load_object
-from agentic_flywheel.sessions.opening import open_journal
+from agentic_flywheel.sessions.wiring import open_journal
 from agentic_flywheel.settings import Settings
 
 CAUSE_WIDTH = 80

@@ -23,7 +23,7 @@ from agentic_flywheel.replication.repository import Places
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.results import CacheResult, StatusResult
 from agentic_flywheel.sessions.status import persistence_status, waits
-from agentic_flywheel.sessions.store import open_store
+from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings, without_password
 
 START_SECONDS = 15.0

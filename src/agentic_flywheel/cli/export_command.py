@@ -12,7 +12,8 @@ from agentic_flywheel.cli.terminal import PRIVATE, counted, progress, reach, run
 from agentic_flywheel.documents.codec import Document, encode
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.sessions.listing import Wanted
-from agentic_flywheel.sessions.store import MAX_PAGE, SessionStore, open_store
+from agentic_flywheel.sessions.store import MAX_PAGE, SessionStore
+from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
 State = tuple[object, object]

@@ -33,7 +33,8 @@ from agentic_flywheel.errors import FlywheelError, InvalidArgument, Unavailable
 from agentic_flywheel.json_text import JSONObject, canonical, check_json, dumps
 from agentic_flywheel.sessions.redaction.policy import Credentials
 from agentic_flywheel.sessions.requests import Save
-from agentic_flywheel.sessions.store import SessionStore, open_store
+from agentic_flywheel.sessions.store import SessionStore
+from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
 Outcome = Literal["new", "more", "same", "bad"]

@@ -3,7 +3,7 @@
 import sys
 
 from agentic_flywheel.errors import JournalUnavailable
-from agentic_flywheel.sessions.opening import open_journal
+from agentic_flywheel.sessions.wiring import open_journal
 from agentic_flywheel.settings import Settings
 
 

@@ -44,7 +44,8 @@ from agentic_flywheel.integrations.known_objects import KnownObjects
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.listing import Wanted
-from agentic_flywheel.sessions.store import Save, SessionStore, open_client, open_store
+from agentic_flywheel.sessions.store import Save, SessionStore
+from agentic_flywheel.sessions.wiring import open_client, open_store
 from agentic_flywheel.settings import MAX_TTL_SECONDS, Environment, Settings
 
 logger = logging.getLogger(__name__)

@@ -28,7 +28,8 @@ from agentic_flywheel.server.resources import Resources
 from agentic_flywheel.server.stdio import stdio
 from agentic_flywheel.server.subscriptions import News
 from agentic_flywheel.server.tools import INSTRUCTIONS, Tools
-from agentic_flywheel.sessions.store import SessionStore, open_store
+from agentic_flywheel.sessions.store import SessionStore
+from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
 logger = logging.getLogger(__name__)

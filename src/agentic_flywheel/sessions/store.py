@@ -7,18 +7,14 @@ import asyncio
 import contextlib
 import difflib
 import logging
-import os
 import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 from agentic_flywheel.backends.base import FlowStatus
-from agentic_flywheel.coaia.launch import ChildFolder, child_command, child_environment
-from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.coaia.supervisor import CoaiaClient
 from agentic_flywheel.documents.append import Memory, Seen
 from agentic_flywheel.documents.codec import Document, Tombstone, decode, encode, iso
 from agentic_flywheel.documents.command import expired
@@ -37,7 +33,6 @@ from agentic_flywheel.errors import (
     TooLarge,
     Unavailable,
 )
-from agentic_flywheel.journal import NoJournal
 from agentic_flywheel.journal.records import in_thread
 from agentic_flywheel.json_text import JSONObject, is_larger
 from agentic_flywheel.keys import Keys, check_id, other_spellings
@@ -45,13 +40,10 @@ from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.repository import Found, Places
 from agentic_flywheel.replication.session_list import place_of
 from agentic_flywheel.sessions.budget import window
-from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.listing import UNFINISHED, Row, Wanted, living_rows, read_cursor, write_cursor
-from agentic_flywheel.sessions.opening import open_journal
 from agentic_flywheel.sessions.requests import Save, check_one_of
 from agentic_flywheel.sessions.results import DeleteResult, ListResult, ResumeResult, SaveResult, reason_of
 from agentic_flywheel.sessions.search import find
-from agentic_flywheel.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -497,54 +489,6 @@ class SessionStore:
 def _document_in(found: Found, session_id: str) -> Document | None:
     document = decode(found.text, session_id) if found.text is not None else None
     return document if isinstance(document, Document) else None
-
-
-def open_store(
-    settings: Settings, clock: Callable[[], datetime] | None = None, client: CoaiaClient | None = None
-) -> tuple[SessionStore, ExecutionStore]:
-    """The store that the settings describe, and its twin for executions; nothing is started until it is entered.
-
-    A `client` that was given is used, and not closed.
-    """
-    clock = clock or _utc_now
-    keys = Keys(settings.key_prefix)
-    journal = open_journal(settings, clock) if settings.journal else NoJournal()
-    stash = None
-    if settings.redis_enabled:
-        stash = Stash(client or open_client(settings), keys, settings.timeout_seconds, clock)
-    places = Places(journal, stash, keys, clock, closes_client=client is None)
-    sessions = SessionStore(
-        places,
-        keys,
-        session_ttl_seconds=settings.session_ttl_seconds,
-        max_bytes=settings.max_session_bytes,
-        revisions=settings.revisions,
-        user=settings.user,
-        clock=clock,
-    )
-    executions = ExecutionStore(
-        places, keys, ttl_seconds=settings.execution_ttl_seconds, max_bytes=settings.max_session_bytes, clock=clock
-    )
-    return sessions, executions
-
-
-def open_client(settings: Settings) -> CoaiaClient:
-    """The keeper of the child that the settings describe; it starts it when it is first needed."""
-    folder = ChildFolder(settings.data_dir if settings.journal else None)
-    env = child_environment(
-        os.environ,
-        folder.path,
-        redis_url=settings.redis_url,
-        cluster=settings.redis_cluster,
-        # Shorter than our own wait, so that a frozen Redis is the child's answer and not the child's end.
-        socket_timeout=settings.timeout_seconds * 0.75,
-    )
-    command = child_command(settings.coaia_command, settings.coaia_python)
-    return CoaiaClient(command, env, folder, fair_seconds=settings.timeout_seconds / 2)
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _not_saved(session_id: str, exc: FlywheelError) -> SaveResult:

@@ -1,0 +1,89 @@
+"""Opens the store, the journal and the child's client that the settings describe: only this file sees `Settings` here.
+
+A command that needs the journal alone must start quickly, so what speaks MCP is imported where it is used.
+"""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from agentic_flywheel.journal import Journal, NoJournal
+from agentic_flywheel.keys import Keys
+from agentic_flywheel.settings import Settings
+
+if TYPE_CHECKING:
+    from agentic_flywheel.coaia.supervisor import CoaiaClient
+    from agentic_flywheel.sessions.executions import ExecutionStore
+    from agentic_flywheel.sessions.store import SessionStore
+
+
+def open_store(
+    settings: Settings, clock: Callable[[], datetime] | None = None, client: "CoaiaClient | None" = None
+) -> "tuple[SessionStore, ExecutionStore]":
+    """The store that the settings describe, and its twin for executions; nothing is started until it is entered.
+
+    A `client` that was given is used, and not closed.
+    """
+    from agentic_flywheel.coaia.stash import Stash
+    from agentic_flywheel.replication.repository import Places
+    from agentic_flywheel.sessions.executions import ExecutionStore
+    from agentic_flywheel.sessions.store import SessionStore
+
+    clock = clock or _utc_now
+    keys = Keys(settings.key_prefix)
+    journal = open_journal(settings, clock) if settings.journal else NoJournal()
+    stash = None
+    if settings.redis_enabled:
+        stash = Stash(client or open_client(settings), keys, settings.timeout_seconds, clock)
+    places = Places(journal, stash, keys, clock, closes_client=client is None)
+    sessions = SessionStore(
+        places,
+        keys,
+        session_ttl_seconds=settings.session_ttl_seconds,
+        max_bytes=settings.max_session_bytes,
+        revisions=settings.revisions,
+        user=settings.user,
+        clock=clock,
+    )
+    executions = ExecutionStore(
+        places, keys, ttl_seconds=settings.execution_ttl_seconds, max_bytes=settings.max_session_bytes, clock=clock
+    )
+    return sessions, executions
+
+
+def open_client(settings: Settings) -> "CoaiaClient":
+    """The keeper of the child that the settings describe; it starts it when it is first needed."""
+    from agentic_flywheel.coaia.launch import ChildFolder, child_command, child_environment
+    from agentic_flywheel.coaia.supervisor import CoaiaClient
+
+    folder = ChildFolder(settings.data_dir if settings.journal else None)
+    env = child_environment(
+        os.environ,
+        folder.path,
+        redis_url=settings.redis_url,
+        cluster=settings.redis_cluster,
+        # Shorter than our own wait, so that a frozen Redis is the child's answer and not the child's end.
+        socket_timeout=settings.timeout_seconds * 0.75,
+    )
+    command = child_command(settings.coaia_command, settings.coaia_python)
+    return CoaiaClient(command, env, folder, fair_seconds=settings.timeout_seconds / 2)
+
+
+def open_journal(settings: Settings, clock: Callable[[], datetime] | None = None) -> Journal:
+    """The journal that the settings describe."""
+    named = settings.redis_enabled or settings.redis_named  # switched off, a Redis is still where sessions belong
+    addresses = (settings.redis_place, settings.redis_place_before) if named else ()
+    shown = settings.redis_target if named else ""
+    return Journal(
+        settings.data_dir,
+        clock or _utc_now,
+        addresses,
+        shown,
+        settings.replica_bytes,
+        switched_off=not settings.redis_enabled,
+    )
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
