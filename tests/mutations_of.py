@@ -293,7 +293,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G10",
-        "sessions/store.py",
+        "sessions/listing.py",
         "if len(rows) > limit or before is None or not self.places.has_time(bound):",
         "if len(rows) > limit or before is None:",
         "tests/tutorial/test_lists_in_time.py::test_behind_a_slow_network_a_list_is_cut_in_time_and_goes_on[tags]",
@@ -539,7 +539,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F14 our clock",
-        "sessions/listing.py",
+        "sessions/session_filter.py",
         "if not row.over or row.entry.member in alive]",
         "if not row.over]",
         "tests/unit/test_listing.py::test_the_expired_are_hidden_from_the_moment_on_unless_redis_holds_them",
@@ -568,7 +568,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F17 what looks the same",
-        "sessions/store.py",
+        "sessions/resume.py",
         "near = await self._spelt_otherwise(session_id, ids, bound)",
         "near = list[str]()",
         "tests/unit/test_store.py::test_an_id_that_looks_the_same_is_suggested_however_long_ago_it_was_saved",
@@ -669,7 +669,7 @@ MUTATIONS = [
     ),
     Mutation(
         "(h)",
-        "sessions/store.py",
+        "sessions/resume.py",
         "pause = (ttl or 0) * RENEWED_AFTER if size >= LARGE else RENEWED_WITHIN_SECONDS",
         "pause = RENEWED_WITHIN_SECONDS",
         "tests/unit/test_store.py::test_a_large_session_that_is_resumed_again_and_again_is_not_written_anew_each_time",

@@ -14,16 +14,8 @@ from hypothesis import strategies as st
 from agentic_flywheel.documents.codec import iso
 from agentic_flywheel.documents.writes import Entry
 from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.sessions.listing import (
-    READ_AT_ONCE,
-    FoundPlace,
-    Wanted,
-    living_rows,
-    read_cursor,
-    read_place,
-    write_cursor,
-    write_place,
-)
+from agentic_flywheel.sessions.cursors import FoundPlace, read_cursor, read_place, write_cursor, write_place
+from agentic_flywheel.sessions.session_filter import READ_AT_ONCE, Wanted, living_rows
 
 from .conftest import Clock
 

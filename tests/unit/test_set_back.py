@@ -13,7 +13,8 @@ from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Places
-from agentic_flywheel.sessions.store import Save, SessionStore
+from agentic_flywheel.sessions.requests import Save
+from agentic_flywheel.sessions.store import SessionStore
 
 from ..support.conversations import turns, words
 from ..support.shelf import Shelf

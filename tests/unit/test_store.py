@@ -18,8 +18,10 @@ from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Places
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.history import Undo
-from agentic_flywheel.sessions.listing import Wanted
-from agentic_flywheel.sessions.store import LARGE, Save, SessionStore
+from agentic_flywheel.sessions.session_filter import Wanted
+from agentic_flywheel.sessions.requests import Save
+from agentic_flywheel.sessions.resume import LARGE
+from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
@@ -184,7 +186,7 @@ async def test_a_branch_and_a_restored_session_are_what_they_were(opened: OpenSt
 async def test_an_id_that_looks_the_same_is_suggested_however_long_ago_it_was_saved(
     opened: OpenStore, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("agentic_flywheel.sessions.store.NEAR", 2)
+    monkeypatch.setattr("agentic_flywheel.sessions.resume.NEAR", 2)
     async with opened() as store:
         await store.save(Save("cafe\u0301", turns("a")), Memory())
         for name in "xyz":

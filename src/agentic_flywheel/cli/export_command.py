@@ -11,8 +11,9 @@ from typing import IO
 from agentic_flywheel.cli.terminal import PRIVATE, counted, progress, reach, run, tell
 from agentic_flywheel.documents.codec import Document, encode
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
-from agentic_flywheel.sessions.listing import Wanted
-from agentic_flywheel.sessions.store import MAX_PAGE, SessionStore
+from agentic_flywheel.sessions.listing import MAX_PAGE
+from agentic_flywheel.sessions.session_filter import Wanted
+from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 

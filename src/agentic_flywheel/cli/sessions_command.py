@@ -10,7 +10,7 @@ from agentic_flywheel.documents.append import Memory
 from agentic_flywheel.documents.codec import Document, public
 from agentic_flywheel.server.transcript import markdown
 from agentic_flywheel.sessions.history import Undo
-from agentic_flywheel.sessions.listing import Wanted
+from agentic_flywheel.sessions.session_filter import Wanted
 from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings

@@ -105,7 +105,7 @@ async def reach(sessions: "SessionStore") -> bool:
         Unavailable: there is neither Redis nor a journal.
 
     """
-    from agentic_flywheel.sessions.listing import Wanted
+    from agentic_flywheel.sessions.session_filter import Wanted
 
     sessions.places.check_enabled()
     stash = sessions.places.stash

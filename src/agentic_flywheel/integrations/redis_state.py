@@ -43,8 +43,9 @@ from agentic_flywheel.integrations.checks import check_fields, check_kind, check
 from agentic_flywheel.integrations.known_objects import KnownObjects
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.sessions.executions import ExecutionStore
-from agentic_flywheel.sessions.listing import Wanted
-from agentic_flywheel.sessions.store import Save, SessionStore
+from agentic_flywheel.sessions.session_filter import Wanted
+from agentic_flywheel.sessions.requests import Save
+from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import open_client, open_store
 from agentic_flywheel.settings import MAX_TTL_SECONDS, Environment, Settings
 

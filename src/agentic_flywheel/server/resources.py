@@ -15,7 +15,7 @@ from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.json_text import dumps
 from agentic_flywheel.server.transcript import markdown
 from agentic_flywheel.sessions.executions import ExecutionStore
-from agentic_flywheel.sessions.listing import Wanted
+from agentic_flywheel.sessions.session_filter import Wanted
 from agentic_flywheel.sessions.store import SessionStore
 
 Answer = TypeVar("Answer")

@@ -29,7 +29,7 @@ from pydantic import ValidationError
 
 from agentic_flywheel.documents.codec import iso
 from agentic_flywheel.server.resources import LISTED, execution_uri, member_of, uri_of
-from agentic_flywheel.sessions.listing import Wanted
+from agentic_flywheel.sessions.session_filter import Wanted
 from agentic_flywheel.sessions.results import ListResult
 from agentic_flywheel.sessions.store import SessionStore
 

@@ -17,7 +17,7 @@ from agentic_flywheel.server.transcript import transcript
 from agentic_flywheel.sessions.budget import CHARACTERS_PER_TOKEN
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.history import Undo
-from agentic_flywheel.sessions.listing import Wanted
+from agentic_flywheel.sessions.session_filter import Wanted
 from agentic_flywheel.sessions.redaction.policy import Credentials
 from agentic_flywheel.sessions.results import (
     CacheResult,
@@ -35,7 +35,8 @@ from agentic_flywheel.sessions.results import (
     StatusResult,
 )
 from agentic_flywheel.sessions.status import persistence_status
-from agentic_flywheel.sessions.store import Save, SessionStore
+from agentic_flywheel.sessions.requests import Save
+from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.settings import Settings
 
 if TYPE_CHECKING:

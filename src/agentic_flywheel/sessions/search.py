@@ -16,17 +16,9 @@ from agentic_flywheel.journal.records import Match, Matches, in_thread
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Places
-from agentic_flywheel.sessions.listing import (
-    UNFINISHED,
-    FoundPlace,
-    Row,
-    Wanted,
-    living_rows,
-    read_place,
-    shown_text,
-    write_place,
-)
+from agentic_flywheel.sessions.cursors import UNFINISHED, FoundPlace, read_place, write_place
 from agentic_flywheel.sessions.results import ListResult
+from agentic_flywheel.sessions.session_filter import Row, Wanted, living_rows, shown_text
 
 READ_AT_ONCE = 1_000
 """Entries of the list asked for at once."""
