@@ -279,7 +279,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G9 locks of a loop",
-        "integrations/redis_state.py",
+        "integrations/shared_stores.py",
         "turns: KeyLocks = field(default_factory=KeyLocks)",
         "turns: KeyLocks = KeyLocks()",
         "tests/test_event_loops.py::test_whatever_objects_the_threads_hold_no_save_is_lost",
@@ -287,7 +287,7 @@ MUTATIONS = [
     Mutation(
         "G9 threads",
         "integrations/redis_state.py",
-        "async with stores.turns.of(session.id), self._alone_with(session.id):",
+        "async with stores.turns.of(session.id), self._other_loops.of(session.id):",
         "async with stores.turns.of(session.id):",
         "tests/test_event_loops.py::test_an_object_that_several_threads_share_is_saved_with_every_turn_once",
     ),

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from agentic_flywheel.backends.base import BackendType, UniversalSession
-from agentic_flywheel.integrations import redis_state
+from agentic_flywheel.integrations import shared_stores
 from agentic_flywheel.integrations.redis_state import RedisExecutionCache, RedisSessionManager
 
 from .support.conversations import turns, words
@@ -226,4 +226,4 @@ def test_caches_of_many_threads_open_and_close_without_getting_into_each_others_
         await cache.aclose()
 
     at_once(lambda name: asyncio.run(work(name)))
-    assert not any(stores for stores in redis_state._opened.values())
+    assert not any(stores for stores in shared_stores._opened.values())

@@ -3,8 +3,10 @@
 The fake answers the child's tool calls from a file; everything on our side of the process boundary is the real thing.
 """
 
+import asyncio
 import json
 import logging
+import os
 import shlex
 import sys
 import time
@@ -200,7 +202,7 @@ def environ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Environ:
     """Set this process's environment: its own HOME and data folder, and of ours only what is passed."""
 
     def use(**variables: str) -> None:
-        for name in redis_state.os.environ:
+        for name in os.environ:
             if name.startswith(("REDIS_", "FLYWHEEL_")):
                 monkeypatch.delenv(name)
         home = tmp_path / "home"
@@ -516,7 +518,7 @@ async def test_a_list_has_every_session_however_many(far: FakeFar | RealFar, tmp
 async def test_disabled_keeps_nothing_starts_nothing_and_answers_all_the_same(
     far: FakeFar | RealFar, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    before = set(children(redis_state.os.getpid()))
+    before = set(children(os.getpid()))
     caplog.set_level(logging.DEBUG, "agentic_flywheel.integrations")
     async with RedisSessionManager(enabled=False) as manager, RedisExecutionCache(enabled=False) as cache:
         assert await manager.save_session(session("s", "a")) is False
@@ -527,7 +529,7 @@ async def test_disabled_keeps_nothing_starts_nothing_and_answers_all_the_same(
         assert await cache.get_result("e") is None
         assert await cache.cache_flow_history("s", "f", []) is False
         assert await cache.get_flow_history("s", "f") == []
-    assert set(children(redis_state.os.getpid())) <= before
+    assert set(children(os.getpid())) <= before
     assert far.all_keys() == set()
     assert not (tmp_path / "data").exists()
     assert len(caplog.messages) == 8
@@ -623,7 +625,7 @@ async def test_closing_right_after_a_save_that_went_to_the_journal_ends():
     for number in range(5):
         manager = RedisSessionManager()
         await manager.save_session(session(f"s{number}", "a"))
-        async with redis_state.asyncio.timeout(10):
+        async with asyncio.timeout(10):
             await manager.aclose()
 
 

@@ -13,48 +13,22 @@ same time too. Documents and keys are those of the MCP server.
 tell absent from unreachable passes `strict=True`: then `Unavailable` and `DocumentError` are raised.
 """
 
-import asyncio
-import contextlib
-import logging
 import os
-import threading
-from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field, replace
-from types import TracebackType
-from typing import Any, Self, TypeVar, cast
-from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
+from collections.abc import Mapping
+from typing import Any, cast
 
 from agentic_flywheel.backends.base import UniversalSession
-from agentic_flywheel.coaia.supervisor import CoaiaClient
 from agentic_flywheel.documents.append import Memory
 from agentic_flywheel.documents.codec import Document
-from agentic_flywheel.documents.write_ids import told
-from agentic_flywheel.errors import (
-    Damaged,
-    DeletedMeanwhile,
-    Disabled,
-    DocumentError,
-    FlywheelError,
-    NewerSchema,
-    TooLarge,
-    Unavailable,
-)
-from agentic_flywheel.integrations.checks import check_fields, check_kind, check_text, values_of
-from agentic_flywheel.integrations.known_objects import KnownObjects
-from agentic_flywheel.replication.key_locks import KeyLocks
-from agentic_flywheel.sessions.executions import ExecutionStore
+from agentic_flywheel.errors import Damaged, DocumentError, FlywheelError, Unavailable
+from agentic_flywheel.integrations.checks import check_fields, check_kind, check_text
+from agentic_flywheel.integrations.fail_safe import FailSafe, error_of, logger
+from agentic_flywheel.integrations.session_objects import SessionObjects
+from agentic_flywheel.integrations.shared_stores import LoopLocks
 from agentic_flywheel.sessions.session_filter import Wanted
-from agentic_flywheel.sessions.requests import Save
-from agentic_flywheel.sessions.store import SessionStore
-from agentic_flywheel.sessions.wiring import open_client, open_store
-from agentic_flywheel.settings import MAX_TTL_SECONDS, Environment, Settings
+from agentic_flywheel.settings import MAX_TTL_SECONDS, Environment
 
-logger = logging.getLogger(__name__)
-
-OTHER_LOOPS_SECONDS, OTHER_LOOPS_STEP_SECONDS = 30.0, 0.002
-"""How long a save waits for those of other event loops: one that was ended in the middle holds up nobody for ever."""
-
-_Answer = TypeVar("_Answer")
+__all__ = ["RedisConfig", "RedisExecutionCache", "RedisSessionManager"]
 
 
 class RedisConfig:
@@ -87,132 +61,7 @@ class RedisConfig:
         }
 
 
-@dataclass(slots=True)
-class _Opened:
-    """The stores that objects of one event loop share, and how many of them are still open."""
-
-    sessions: SessionStore
-    executions: ExecutionStore
-    client: CoaiaClient
-    turns: KeyLocks = field(default_factory=KeyLocks)
-    """One save of a session after another, in the order in which they began."""
-    users: int = 0
-
-
-_shared = threading.Lock()
-"""Held over each look at the stores of all event loops, and each change of them; nothing is waited for meanwhile."""
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, CoaiaClient]] = WeakKeyDictionary()
-_opened: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, _Opened]] = WeakKeyDictionary()
-
-
-class _RedisState:
-    """What both classes share: settings, the stores of the running event loop, and failing safely."""
-
-    def __init__(
-        self,
-        *,
-        enabled: bool,
-        ttl_seconds: int,
-        key_prefix: str,
-        redis_url: str | None,
-        host: str | None,
-        port: int | None,
-        strict: bool,
-    ) -> None:
-        if isinstance(ttl_seconds, bool) or not isinstance(ttl_seconds, int):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"ttl_seconds must be a whole number of seconds, not {type(ttl_seconds).__name__}")
-        if not 0 <= ttl_seconds <= MAX_TTL_SECONDS:
-            raise ValueError(f"ttl_seconds must be from 0 (never expires) to {MAX_TTL_SECONDS}")
-        overrides = {"FLYWHEEL_KEY_PREFIX": key_prefix, "REDIS_ENABLED": "true", "REDIS_TTL_SECONDS": ""}
-        if redis_url is not None:
-            overrides["REDIS_URL"] = redis_url
-        elif host is not None or port is not None:
-            overrides["REDIS_URL"] = ""
-            overrides |= {"REDIS_HOST": host} if host else {}
-            overrides |= {"REDIS_PORT": str(port)} if port is not None else {}
-        if not key_prefix.strip():
-            raise ValueError("key_prefix must not be empty")
-        settings = Settings.from_env({**os.environ, **overrides} if enabled else {})
-        self.enabled = enabled
-        self.ttl_seconds = ttl_seconds
-        self.key_prefix = key_prefix
-        self._strict = strict
-        # What the MCP server adds by default (a user, its own times to live) is no affair of a library.
-        self._settings = replace(settings, user="", session_ttl_seconds=0, execution_ttl_seconds=0)
-        self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
-
-    def __repr__(self) -> str:
-        state = f"Redis {self._settings.redis_target}" if self.enabled else "disabled"
-        return f"{type(self).__name__}({state}, {self.key_prefix}:, {self.ttl_seconds} s)"
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Let go of the stores; the last object of an event loop to do so ends the child. Using it opens anew."""
-        loop = asyncio.get_running_loop()
-        with _shared:
-            if loop not in self._loops:
-                return
-            self._loops.discard(loop)
-            stores = _opened[loop][self._settings]
-            stores.users -= 1
-            if stores.users:
-                return
-            del _opened[loop][self._settings]
-        await stores.sessions.__aexit__()
-        with _shared:
-            if any(other.client is stores.client for other in _opened[loop].values()):
-                return
-            _clients[loop].pop(replace(self._settings, key_prefix=""), None)
-        await stores.client.aclose()
-
-    async def _stores(self) -> _Opened:
-        """The stores of the running event loop, opened by whoever needs them first.
-
-        Raises:
-            Disabled: this object was made with `enabled=False`.
-
-        """
-        if not self.enabled:
-            raise Disabled("Persistence is disabled.")
-        loop = asyncio.get_running_loop()
-        with _shared:
-            for ended in [other for other in _opened if other.is_closed()]:
-                _opened.pop(ended, None)  # its children ended with it
-                _clients.pop(ended, None)
-            mine = _opened.setdefault(loop, {})
-            stores = mine.get(self._settings)
-            is_new = stores is None
-            if stores is None:
-                clients = _clients.setdefault(loop, {})
-                connection = replace(self._settings, key_prefix="")
-                client = clients.setdefault(connection, clients.get(connection) or open_client(self._settings))
-                stores = mine[self._settings] = _Opened(*open_store(self._settings, client=client), client)
-            if loop not in self._loops:
-                self._loops.add(loop)
-                stores.users += 1
-        if is_new:
-            await stores.sessions.__aenter__()
-        return stores
-
-    def _failed(self, what: str, exc: FlywheelError, answer: _Answer) -> _Answer:
-        """The safe answer, with one log line that says which kind of failure it was; in strict mode the failure."""
-        if self._strict and not isinstance(exc, Disabled):
-            raise exc
-        kind = (
-            "disabled" if isinstance(exc, Disabled) else "refused" if isinstance(exc, DocumentError) else "unreachable"
-        )
-        logger.log(logging.DEBUG if kind == "disabled" else logging.WARNING, "%s: %s (%s)", what, kind, exc)
-        return answer
-
-
-class RedisSessionManager(_RedisState):
+class RedisSessionManager(FailSafe):
     """Keeps `UniversalSession`s.
 
     A save replaces what is stored if the session object that is saved was loaded or saved by this manager at the
@@ -251,8 +100,8 @@ class RedisSessionManager(_RedisState):
             port=port,
             strict=strict,
         )
-        self._known = KnownObjects()
-        self._alone: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+        self._objects = SessionObjects()
+        self._other_loops = LoopLocks()
 
     async def save_session(self, session: UniversalSession, *, ttl_seconds: int | None = None) -> bool:
         """Keep a session; `True` once it is in Redis, or in this machine's journal on its way there.
@@ -270,58 +119,13 @@ class RedisSessionManager(_RedisState):
         check_fields(session)
         try:
             stores = await self._stores()
-            async with stores.turns.of(session.id), self._alone_with(session.id):
-                return await self._saved(stores.sessions, session, ttl_seconds)
+            async with stores.turns.of(session.id), self._other_loops.of(session.id):
+                await self._objects.save(stores.sessions, session, ttl_seconds, self.ttl_seconds)
         except FlywheelError as exc:
             if not isinstance(exc, DocumentError | Unavailable):
                 raise
             return self._failed("save_session", exc, answer=False)
-
-    async def _saved(self, store: SessionStore, session: UniversalSession, ttl_seconds: int | None) -> bool:
-        known = self._known.of(session)
-        revision = known.revision
-        result = await store.save(self._save(session, revision, ttl_seconds), known.memory)
-        merged = revision is None or result.reason == "conflict"
-        if revision is not None and merged and result.deleted_revision is None:
-            result = await store.save(self._save(session, None, ttl_seconds), known.memory)
-        if not result.saved:
-            known.revision = None
-            if result.deleted_revision is None:
-                raise _error(result.reason, result.message)
-            self._known.forget(session.id)
-            raise DeletedMeanwhile(result.message, result.revision, result.deleted_revision)
-        known.revision = result.revision
-        if merged and result.revision > 1 and not await self._is_all(store, session):
-            known.revision = None  # what others wrote is in it as well, so the next save merges again
-        self._known.keep(session, known)
         return True
-
-    @contextlib.asynccontextmanager
-    async def _alone_with(self, session_id: str) -> AsyncGenerator[None]:
-        """Let no other event loop save the session with this manager meanwhile; what another process does is merged."""
-        with _shared:
-            lock = self._alone.setdefault(session_id, threading.Lock())
-        waited = 0
-        while not (alone := lock.acquire(blocking=False)) and waited < OTHER_LOOPS_SECONDS / OTHER_LOOPS_STEP_SECONDS:
-            waited += 1
-            await asyncio.sleep(OTHER_LOOPS_STEP_SECONDS)
-        try:
-            yield
-        finally:
-            if alone:
-                lock.release()
-
-    async def _is_all(self, store: SessionStore, session: UniversalSession) -> bool:
-        """Whether what is stored is this session and nothing else."""
-        try:
-            document, _ = await store.load(session.id)
-        except (DocumentError, Unavailable):
-            return False
-        if not isinstance(document, Document):
-            return False
-        return values_of(document.session) == values_of(session) and (
-            (document.session.history, document.session.context) == (session.history, session.context)
-        )
 
     async def load_session(self, session_id: str) -> UniversalSession | None:
         """The session; `None` if there is none or (unless strict) it cannot be told."""
@@ -333,26 +137,20 @@ class RedisSessionManager(_RedisState):
         if not isinstance(document, Document):
             logger.info("load_session: absent")
             return None
-        known = self._known.new(session_id)
-        known.revision = document.revision
-        seen = known.memory.of(session_id)
-        seen.resumed(document.session.history)
-        seen.told, seen.newest = told(seen.told, document.operations), document.revision
-        self._known.keep(document.session, known)
-        return document.session
+        return self._objects.loaded(document)
 
     async def delete_session(self, session_id: str) -> bool:
         """Delete a session with its flow histories; `True` if there was one and it is gone now."""
         check_text(session_id, "session_id")
         try:
             stores = await self._stores()
-            async with stores.turns.of(session_id), self._alone_with(session_id):
+            async with stores.turns.of(session_id), self._other_loops.of(session_id):
                 result = await stores.sessions.delete(session_id, Memory())
-                self._known.forget(session_id)
+                self._objects.forget(session_id)
         except Unavailable as exc:
             return self._failed("delete_session", exc, answer=False)
         if not result.deleted and result.reason in ("unavailable", "damaged", "newer_schema"):
-            return self._failed("delete_session", _error(result.reason, result.message), answer=False)
+            return self._failed("delete_session", error_of(result.reason, result.message), answer=False)
         return result.deleted
 
     async def list_sessions(self, pattern: str = "*") -> list[str]:
@@ -375,21 +173,7 @@ class RedisSessionManager(_RedisState):
         except (DocumentError, Unavailable) as exc:
             return self._failed("list_sessions", exc, answer=[])
 
-    def _save(self, session: UniversalSession, known: int | None, ttl_seconds: int | None) -> Save:
-        return Save(
-            session_id=session.id,
-            history=session.history,
-            context=session.context,
-            values=values_of(session),
-            ttl_seconds=ttl_seconds,
-            default_ttl_seconds=self.ttl_seconds,
-            mode="append" if known is None else "replace",
-            expected_revision=known,
-            session_only=True,
-        )
-
-
-class RedisExecutionCache(_RedisState):
+class RedisExecutionCache(FailSafe):
     """Keeps execution results and flow histories; its arguments are those of `RedisSessionManager`."""
 
     def __init__(
@@ -423,7 +207,7 @@ class RedisExecutionCache(_RedisState):
         except Unavailable as exc:
             return self._failed("cache_result", exc, answer=False)
         if not kept.cached:
-            return self._failed("cache_result", _error(kept.reason, kept.message), answer=False)
+            return self._failed("cache_result", error_of(kept.reason, kept.message), answer=False)
         return True
 
     async def get_result(self, execution_id: str) -> dict[str, Any] | None:
@@ -441,7 +225,7 @@ class RedisExecutionCache(_RedisState):
         if found.reason in ("not_found", "expired", "deleted"):
             logger.info("get_result: absent")
             return None
-        return self._failed("get_result", _error(found.reason, found.message), answer=None)
+        return self._failed("get_result", error_of(found.reason, found.message), answer=None)
 
     async def cache_flow_history(self, session_id: str, flow_id: str, executions: list[dict[str, Any]]) -> bool:
         """Make these, oldest first, the executions of a flow in a session."""
@@ -466,19 +250,5 @@ class RedisExecutionCache(_RedisState):
         except Unavailable as exc:
             return self._failed("get_flow_history", exc, answer=[])
         if not found.found and found.reason not in ("not_found", "expired", "deleted"):
-            return self._failed("get_flow_history", _error(found.reason, found.message), answer=[])
+            return self._failed("get_flow_history", error_of(found.reason, found.message), answer=[])
         return found.executions
-
-
-_ERRORS: dict[str, type[FlywheelError]] = {
-    "unavailable": Unavailable,
-    "disabled": Disabled,
-    "damaged": Damaged,
-    "newer_schema": NewerSchema,
-    "too_large": TooLarge,
-}
-
-
-def _error(reason: str | None, message: str) -> FlywheelError:
-    """The exception that an answer of the store stands for."""
-    return _ERRORS.get(reason or "", Unavailable)(message or f"The store answered {reason}.")

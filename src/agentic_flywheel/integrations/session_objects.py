@@ -1,0 +1,84 @@
+"""Saves session objects: one replaces the stored revision that it is, any other one adds what is new in it."""
+
+from dataclasses import replace
+
+from agentic_flywheel.backends.base import UniversalSession
+from agentic_flywheel.documents.codec import Document
+from agentic_flywheel.documents.write_ids import told
+from agentic_flywheel.errors import DeletedMeanwhile, DocumentError, Unavailable
+from agentic_flywheel.integrations.checks import values_of
+from agentic_flywheel.integrations.fail_safe import error_of
+from agentic_flywheel.integrations.known_objects import KnownObjects
+from agentic_flywheel.sessions.requests import Save
+from agentic_flywheel.sessions.store import SessionStore
+
+
+class SessionObjects:
+    """The session objects that one manager has given or taken."""
+
+    def __init__(self) -> None:
+        self._known = KnownObjects()
+
+    async def save(
+        self, store: SessionStore, session: UniversalSession, ttl_seconds: int | None, default_ttl_seconds: int
+    ) -> None:
+        """Save an object; `default_ttl_seconds` is the life of a new session where `ttl_seconds` sets none.
+
+        Raises:
+            FlywheelError: it is not kept; `DeletedMeanwhile` if somebody deleted what it had loaded.
+
+        """
+        known = self._known.of(session)
+        revision = known.revision
+        merge = Save(
+            session_id=session.id,
+            history=session.history,
+            context=session.context,
+            values=values_of(session),
+            ttl_seconds=ttl_seconds,
+            default_ttl_seconds=default_ttl_seconds,
+            session_only=True,
+        )
+        as_it_is = merge if revision is None else replace(merge, mode="replace", expected_revision=revision)
+        result = await store.save(as_it_is, known.memory)
+        merged = revision is None or result.reason == "conflict"
+        if revision is not None and merged and result.deleted_revision is None:
+            result = await store.save(merge, known.memory)
+        if not result.saved:
+            known.revision = None
+            if result.deleted_revision is None:
+                raise error_of(result.reason, result.message)
+            self._known.forget(session.id)
+            raise DeletedMeanwhile(result.message, result.revision, result.deleted_revision)
+        known.revision = result.revision
+        if merged and result.revision > 1 and not await _is_all(store, session):
+            known.revision = None  # what others wrote is in it as well, so the next save merges again
+        self._known.keep(session, known)
+
+    def loaded(self, document: Document) -> UniversalSession:
+        """The object of a stored session, known from now on."""
+        session = document.session
+        known = self._known.new(session.id)
+        known.revision = document.revision
+        seen = known.memory.of(session.id)
+        seen.resumed(session.history)
+        seen.told, seen.newest = told(seen.told, document.operations), document.revision
+        self._known.keep(session, known)
+        return session
+
+    def forget(self, session_id: str) -> None:
+        """The session is gone."""
+        self._known.forget(session_id)
+
+
+async def _is_all(store: SessionStore, session: UniversalSession) -> bool:
+    """Whether what is stored is this session and nothing else."""
+    try:
+        document, _ = await store.load(session.id)
+    except (DocumentError, Unavailable):
+        return False
+    if not isinstance(document, Document):
+        return False
+    return values_of(document.session) == values_of(session) and (
+        (document.session.history, document.session.context) == (session.history, session.context)
+    )

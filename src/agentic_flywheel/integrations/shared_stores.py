@@ -1,0 +1,107 @@
+"""Opens the stores that the objects of one event loop share, once for each Redis, and closes them with the last object."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field, replace
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
+
+from agentic_flywheel.coaia.supervisor import CoaiaClient
+from agentic_flywheel.replication.key_locks import KeyLocks
+from agentic_flywheel.sessions.executions import ExecutionStore
+from agentic_flywheel.sessions.store import SessionStore
+from agentic_flywheel.sessions.wiring import open_client, open_store
+from agentic_flywheel.settings import Settings
+
+OTHER_LOOPS_SECONDS, OTHER_LOOPS_STEP_SECONDS = 30.0, 0.002
+"""How long a save waits for those of other event loops: one that was ended in the middle holds up nobody for ever."""
+
+
+@dataclass(slots=True)
+class Stores:
+    """The stores that objects of one event loop share, and how many of those objects are still open."""
+
+    sessions: SessionStore
+    executions: ExecutionStore
+    client: CoaiaClient
+    turns: KeyLocks = field(default_factory=KeyLocks)
+    """One save of a session after another, in the order in which they began."""
+    users: int = 0
+
+
+_shared = threading.Lock()
+"""Held over each look at the stores of all event loops, and each change of them; nothing is waited for meanwhile."""
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, CoaiaClient]] = WeakKeyDictionary()
+_opened: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, Stores]] = WeakKeyDictionary()
+
+
+class SharedStores:
+    """One object's share in the stores of each event loop that uses it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+
+    async def open(self) -> Stores:
+        """The stores of the running event loop, opened by whoever needs them first."""
+        loop = asyncio.get_running_loop()
+        with _shared:
+            for ended in [other for other in _opened if other.is_closed()]:
+                _opened.pop(ended, None)  # its children ended with it
+                _clients.pop(ended, None)
+            mine = _opened.setdefault(loop, {})
+            stores = mine.get(self._settings)
+            is_new = stores is None
+            if stores is None:
+                clients = _clients.setdefault(loop, {})
+                connection = replace(self._settings, key_prefix="")
+                client = clients.setdefault(connection, clients.get(connection) or open_client(self._settings))
+                stores = mine[self._settings] = Stores(*open_store(self._settings, client=client), client)
+            if loop not in self._loops:
+                self._loops.add(loop)
+                stores.users += 1
+        if is_new:
+            await stores.sessions.__aenter__()
+        return stores
+
+    async def aclose(self) -> None:
+        """Let go of the stores; the last object of an event loop to do so ends the child."""
+        loop = asyncio.get_running_loop()
+        with _shared:
+            if loop not in self._loops:
+                return
+            self._loops.discard(loop)
+            stores = _opened[loop][self._settings]
+            stores.users -= 1
+            if stores.users:
+                return
+            del _opened[loop][self._settings]
+        await stores.sessions.__aexit__()
+        with _shared:
+            if any(other.client is stores.client for other in _opened[loop].values()):
+                return
+            _clients[loop].pop(replace(self._settings, key_prefix=""), None)
+        await stores.client.aclose()
+
+
+class LoopLocks:
+    """One save of a session at a time among the event loops that share an object."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+
+    @contextlib.asynccontextmanager
+    async def of(self, session_id: str) -> AsyncGenerator[None]:
+        """Hold off the other event loops; what another process saves meanwhile is merged."""
+        with _shared:
+            lock = self._locks.setdefault(session_id, threading.Lock())
+        waited = 0
+        while not (acquired := lock.acquire(blocking=False)) and waited < OTHER_LOOPS_SECONDS / OTHER_LOOPS_STEP_SECONDS:
+            waited += 1
+            await asyncio.sleep(OTHER_LOOPS_STEP_SECONDS)
+        try:
+            yield
+        finally:
+            if acquired:
+                lock.release()
