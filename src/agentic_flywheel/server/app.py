@@ -11,7 +11,6 @@ from typing import Any
 
 import anyio
 from mcp import MCPError
-from mcp.server.lowlevel import NotificationOptions
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
@@ -25,6 +24,7 @@ from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.server.passthrough import hold_back, put_in
 from agentic_flywheel.server.prompts import Prompts
 from agentic_flywheel.server.resources import Resources
+from agentic_flywheel.server.sdk_internals import add_middleware, run_over, schemas_of, set_schemas
 from agentic_flywheel.server.stdio import stdio
 from agentic_flywheel.server.subscriptions import News
 from agentic_flywheel.server.tools import INSTRUCTIONS, Tools
@@ -124,7 +124,6 @@ def build_server(settings: Settings) -> tuple[FlywheelServer, SessionStore]:
         instructions=INSTRUCTIONS,
         lifespan=lifespan,
         subscriptions=news.bus,
-        middleware=[put_in],
         log_level=settings.log_level,  # type: ignore[arg-type]  checked against the same five names
         tools=[
             _tool(tools.save_session, "Save a conversation", _ADDS),
@@ -140,6 +139,7 @@ def build_server(settings: Settings) -> tuple[FlywheelServer, SessionStore]:
             _tool(tools.persistence_status, "Where conversations are kept", _READS),
         ],
     )
+    add_middleware(server, put_in)
     resources = Resources(sessions, executions)
     resources.register(server)
     server.newest = resources.newest
@@ -156,11 +156,9 @@ def serve(settings: Settings) -> int:
 
 
 async def _serve(server: FlywheelServer, sessions: SessionStore) -> int:
-    lowlevel = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001  no public way takes streams
-    options = lowlevel.create_initialization_options(NotificationOptions(resources_changed=True))
     if sys.platform == "win32":  # asyncio has no pipes for standard input there
         async with stdio_server() as (incoming, outgoing):
-            await lowlevel.run(incoming, outgoing, options)
+            await run_over(server, incoming, outgoing)
         return 0
     stop, received = asyncio.Event(), 0
 
@@ -174,15 +172,18 @@ async def _serve(server: FlywheelServer, sessions: SessionStore) -> int:
         with suppress(ValueError):
             loop.add_signal_handler(number, on_signal, number)
     async with stdio(stop, hurry=sessions.places.let_go) as (incoming, outgoing):
-        await lowlevel.run(incoming, outgoing, options)
+        await run_over(server, incoming, outgoing)
     return 128 + received if received else 0
 
 
 def _tool(function: Any, title: str, annotations: ToolAnnotations) -> Tool:  # noqa: ANN401  any tool's signature
     tool = Tool.from_function(function, title=title, annotations=annotations)
-    tool.parameters = {**_compact(tool.parameters), "additionalProperties": False}
-    if shape := tool.fn_metadata.output_schema:  # which clients check every answer against
-        tool.fn_metadata.output_schema = _compact(shape, null_where_required=True)
+    parameters, output = schemas_of(tool)
+    set_schemas(
+        tool,
+        {**_compact(parameters), "additionalProperties": False},
+        _compact(output, null_where_required=True) if output else None,  # which clients check every answer against
+    )
     return tool
 
 

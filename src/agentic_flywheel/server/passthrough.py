@@ -6,10 +6,10 @@ It was made of JSON and checked against the tool's schema by then. A middleware 
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp_types import CallToolResult
 
 from agentic_flywheel.json_text import JSONObject
+from agentic_flywheel.server.sdk_internals import CallNext, HandlerResult, ServerRequestContext
 
 ResultType = TypeVar("ResultType")
 

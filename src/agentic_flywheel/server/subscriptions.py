@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus
@@ -29,6 +28,13 @@ from pydantic import ValidationError
 
 from agentic_flywheel.documents.codec import iso
 from agentic_flywheel.server.resources import LISTED, execution_uri, member_of, uri_of
+from agentic_flywheel.server.sdk_internals import (
+    CallNext,
+    HandlerResult,
+    ServerRequestContext,
+    add_middleware,
+    add_request_handler,
+)
 from agentic_flywheel.sessions.session_filter import Wanted
 from agentic_flywheel.sessions.results import ListResult
 from agentic_flywheel.sessions.store import SessionStore
@@ -59,10 +65,9 @@ class News:
     def register(self, server: MCPServer[SessionStore]) -> None:
         """Serve the subscriptions of clients before 2026-07-28; those of others the server serves by itself."""
         early = _EarlyClients(self.bus, self._subscribed)
-        server.middleware.append(early.notice)
-        lowlevel = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001  no public way
-        lowlevel.add_request_handler("resources/subscribe", SubscribeRequestParams, early.subscribe)
-        lowlevel.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, early.unsubscribe)
+        add_middleware(server, early.notice)
+        add_request_handler(server, "resources/subscribe", SubscribeRequestParams, early.subscribe)
+        add_request_handler(server, "resources/unsubscribe", UnsubscribeRequestParams, early.unsubscribe)
 
     async def watch(self) -> None:
         """Look again and again, while anybody wants to know."""
