@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentic_flywheel.cli.importers import BadEntry, Imported, Member, read, recognise, sources
-from agentic_flywheel.cli.importers.json_entries import Entry, array, lines
+from agentic_flywheel.cli.importers.json_entries import JsonEntry, array, lines
 from agentic_flywheel.errors import InvalidArgument
 
 from .test_importers import CHATGPT, CLAUDE, CLAUDE_CODE, JSON, OURS, bad, claude, conversations, written
@@ -19,7 +19,7 @@ from .test_importers import CHATGPT, CLAUDE, CLAUDE_CODE, JSON, OURS, bad, claud
 # --- Entries, one at a time
 
 
-def cut(data: bytes, limit: int = 1000) -> list[Entry | BadEntry]:
+def cut(data: bytes, limit: int = 1000) -> list[JsonEntry | BadEntry]:
     return list(array(io.BytesIO(data), limit))
 
 
@@ -48,9 +48,9 @@ def test_an_array_is_cut_into_its_objects_wherever_its_chunks_end(values: list[A
 def test_entries_of_an_array_have_the_lines_on_which_they_begin():
     data = b'\xef\xbb\xbf\n[\n\n {"a":\n1},\n{"b": "[,{\\"\\\\"}, {"c": 1}\n, 7 \n]\n\n'
     assert cut(data) == [
-        Entry(4, {"a": 1}),
-        Entry(6, {"b": '[,{"\\'}),
-        Entry(6, {"c": 1}),
+        JsonEntry(4, {"a": 1}),
+        JsonEntry(6, {"b": '[,{"\\'}),
+        JsonEntry(6, {"c": 1}),
         BadEntry(7, "is not a JSON object"),
     ]
 
@@ -61,7 +61,7 @@ def test_of_an_array_that_was_cut_anywhere_all_before_the_cut_comes_in():
     for length in range(1, len(whole)):
         got = cut(whole[:length])
         complete = sum(end <= length for end in ends)
-        assert [each for each in got if isinstance(each, Entry)] == cut(whole)[:complete]
+        assert [each for each in got if isinstance(each, JsonEntry)] == cut(whole)[:complete]
         assert isinstance(got[-1], BadEntry)
 
 
@@ -83,9 +83,9 @@ def test_what_is_wrong_with_an_array_is_told_with_its_line(data: bytes, told: Ba
 def test_a_line_that_is_too_long_costs_only_itself():
     data = b'{"a":1}\n{"b":"' + b"x" * 3000 + b'"}\n\n{"c":3}'
     assert list(lines(io.BytesIO(data), 1000)) == [
-        Entry(1, {"a": 1}),
+        JsonEntry(1, {"a": 1}),
         BadEntry(2, "is longer than 1,000 bytes"),
-        Entry(4, {"c": 3}),
+        JsonEntry(4, {"c": 3}),
     ]
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from agentic_flywheel.documents.codec import iso
 from agentic_flywheel.documents.writes import Entry
 from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.sessions.cursors import FoundPlace, read_cursor, read_place, write_cursor, write_place
-from agentic_flywheel.sessions.session_filter import READ_AT_ONCE, Wanted, living_rows
+from agentic_flywheel.sessions.cursors import SearchPosition, read_cursor, read_search_cursor, write_cursor, write_search_cursor
+from agentic_flywheel.sessions.session_filter import READ_AT_ONCE, SessionFilter, unexpired_rows
 
 from .conftest import Clock
 
@@ -37,24 +37,24 @@ ROWS = [
 @pytest.mark.parametrize(
     ("wanted", "shown"),
     [
-        (Wanted(), ["alpha", "beta", "Gamma", "a*b"]),
-        (Wanted(pattern="a*"), ["alpha", "a*b"]),
-        (Wanted(pattern="a\\*b"), ["a*b"]),
-        (Wanted(pattern="[ab]*a"), ["alpha", "beta"]),
-        (Wanted(pattern="gamma"), []),
-        (Wanted(pattern="alph"), []),
-        (Wanted(tags=["farm"]), ["alpha", "beta"]),
-        (Wanted(tags=["farm", "2026"]), ["alpha"]),
-        (Wanted(tags=["far"]), []),
-        (Wanted(status="running"), ["beta"]),
-        (Wanted(user_id="ana"), ["alpha", "a*b"]),
-        (Wanted(user_id="an"), []),
-        (Wanted(pattern="a*", tags=["farm"], status="pending", user_id="ana"), ["alpha"]),
+        (SessionFilter(), ["alpha", "beta", "Gamma", "a*b"]),
+        (SessionFilter(pattern="a*"), ["alpha", "a*b"]),
+        (SessionFilter(pattern="a\\*b"), ["a*b"]),
+        (SessionFilter(pattern="[ab]*a"), ["alpha", "beta"]),
+        (SessionFilter(pattern="gamma"), []),
+        (SessionFilter(pattern="alph"), []),
+        (SessionFilter(tags=["farm"]), ["alpha", "beta"]),
+        (SessionFilter(tags=["farm", "2026"]), ["alpha"]),
+        (SessionFilter(tags=["far"]), []),
+        (SessionFilter(status="running"), ["beta"]),
+        (SessionFilter(user_id="ana"), ["alpha", "a*b"]),
+        (SessionFilter(user_id="an"), []),
+        (SessionFilter(pattern="a*", tags=["farm"], status="pending", user_id="ana"), ["alpha"]),
     ],
     ids=repr,
 )
-def test_a_list_shows_what_was_asked_for_in_the_order_of_the_entries(clock: Clock, wanted: Wanted, shown: list[str]):
-    rows = wanted.fitting(ROWS, clock())
+def test_a_list_shows_what_was_asked_for_in_the_order_of_the_entries(clock: Clock, wanted: SessionFilter, shown: list[str]):
+    rows = wanted.matching(ROWS, clock())
     assert [row.entry.member for row in rows] == shown
     assert [row.shown["id"] for row in rows] == shown
 
@@ -73,7 +73,7 @@ class Holding:
 
 async def test_the_expired_are_hidden_from_the_moment_on_unless_redis_holds_them(clock: Clock):
     async def living(places: Any) -> list[str]:
-        return [row.entry.member for row in await living_rows(places, Wanted(), [brief, *ROWS], clock(), 1.0)]
+        return [row.entry.member for row in await unexpired_rows(places, SessionFilter(), [brief, *ROWS], clock(), 1.0)]
 
     brief = entry("brief", expires_at=iso(clock() + timedelta(seconds=1)))
     everybody = ["brief", *(each.member for each in ROWS)]
@@ -95,7 +95,7 @@ async def test_others_are_served_while_the_rows_of_a_large_page_are_read(clock: 
             await asyncio.sleep(0)
 
     other = asyncio.create_task(serve())
-    rows = await living_rows(cast("Any", Holding()), Wanted(), [entry(f"s{n}") for n in range(1_000)], clock(), 1.0)
+    rows = await unexpired_rows(cast("Any", Holding()), SessionFilter(), [entry(f"s{n}") for n in range(1_000)], clock(), 1.0)
     other.cancel()
     assert len(rows) == 1_000
     assert served >= 1_000 // READ_AT_ONCE
@@ -104,22 +104,22 @@ async def test_others_are_served_while_the_rows_of_a_large_page_are_read(clock: 
 def test_what_expires_within_a_day_says_so(clock: Clock):
     entries = [entry("brief", expires_at=iso(clock() + timedelta(hours=23))), *ROWS,
                entry("long", expires_at=iso(clock() + timedelta(hours=25)))]  # fmt: skip
-    rows = [row.shown for row in Wanted().fitting(entries, clock())]
+    rows = [row.shown for row in SessionFilter().matching(entries, clock())]
     assert [row["id"] for row in rows if row.get("expires_soon")] == ["brief"]
 
 
 @pytest.mark.parametrize("note", ["", "not ours", "[]", "null", '{"a": NaN}'])
 def test_a_row_that_cannot_be_read_is_left_out(clock: Clock, note: str):
-    rows = Wanted().fitting([Entry("p:index", "x", 1, note), ROWS[0]], clock())
+    rows = SessionFilter().matching([Entry("p:index", "x", 1, note), ROWS[0]], clock())
     assert [row.entry.member for row in rows] == ["alpha"]
 
 
 @pytest.mark.parametrize(
     "note", ['{"id": "x"}', '{"tags": null}', '{"tags": [1, []]}', '{"tags": "a", "title": 5}', '{"title": null}']
 )
-@pytest.mark.parametrize("wanted", [Wanted(), Wanted(tags=["a"])], ids=repr)
-def test_a_row_of_another_shape_does_not_break_the_list(clock: Clock, wanted: Wanted, note: str):
-    rows = wanted.fitting([Entry("p:index", "x", 1, note), entry("x y", tags=["a"])], clock())
+@pytest.mark.parametrize("wanted", [SessionFilter(), SessionFilter(tags=["a"])], ids=repr)
+def test_a_row_of_another_shape_does_not_break_the_list(clock: Clock, wanted: SessionFilter, note: str):
+    rows = wanted.matching([Entry("p:index", "x", 1, note), entry("x y", tags=["a"])], clock())
     assert "x y" in [row.entry.member for row in rows]
 
 
@@ -129,7 +129,7 @@ def test_a_cursor_names_the_place_that_it_was_made_for(saved_at: int, member: st
 
 
 PLACES = st.builds(
-    FoundPlace,
+    SearchPosition,
     st.integers(0, 2**31 - 1),
     st.text(max_size=20),
     st.none() | st.tuples(st.integers(0, 2**53), st.text(min_size=1, max_size=20)),
@@ -137,11 +137,11 @@ PLACES = st.builds(
 
 
 @given(PLACES)
-def test_a_cursor_of_a_search_names_its_place_to_the_same_search_alone(place: FoundPlace):
-    cursor = write_place(place, Wanted(query="a b"))
-    assert read_place(cursor, Wanted(query="a b")) == place
+def test_a_cursor_of_a_search_names_its_place_to_the_same_search_alone(place: SearchPosition):
+    cursor = write_search_cursor(place, SessionFilter(query="a b"))
+    assert read_search_cursor(cursor, SessionFilter(query="a b")) == place
     with pytest.raises(InvalidArgument, match="next_cursor"):
-        read_place(cursor, Wanted(query="b"))
+        read_search_cursor(cursor, SessionFilter(query="b"))
     with pytest.raises(InvalidArgument, match="next_cursor"):
         read_cursor(cursor)
 
@@ -159,7 +159,7 @@ def test_a_foreign_cursor_is_refused_with_what_to_pass(cursor: str):
     with pytest.raises(InvalidArgument, match="next_cursor"):
         read_cursor(cursor)
     with pytest.raises(InvalidArgument, match="next_cursor"):
-        read_place(cursor, Wanted(query="a"))
+        read_search_cursor(cursor, SessionFilter(query="a"))
 
 
 @given(st.text(max_size=30))

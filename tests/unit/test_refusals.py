@@ -14,7 +14,7 @@ from agentic_flywheel.errors import StashRefused
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Places
-from agentic_flywheel.server.messages import Sentences
+from agentic_flywheel.server.messages import Messages
 from agentic_flywheel.sessions.results import SaveResult
 from agentic_flywheel.sessions.status import OVERDUE_SECONDS, persistence_status
 from agentic_flywheel.settings import Settings
@@ -143,7 +143,7 @@ async def test_the_sentence_of_a_save_asks_the_journal_nothing(journal: Journal,
         raise AssertionError("the journal was looked through on the event loop")
 
     journal.state = walk  # type: ignore[method-assign,assignment]
-    sentences = Sentences(Places(journal, None, KEYS, clock), settings)
+    sentences = Messages(Places(journal, None, KEYS, clock), settings)
     result = SaveResult(
         saved=True,
         session_id="s",
@@ -154,4 +154,4 @@ async def test_the_sentence_of_a_save_asks_the_journal_nothing(journal: Journal,
         stored_in="journal",
         expires_at=None,
     )
-    assert str(journal.path) in sentences.saved(result)
+    assert str(journal.path) in messages.saved(result)

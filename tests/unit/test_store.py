@@ -17,10 +17,10 @@ from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Places
 from agentic_flywheel.sessions.executions import ExecutionStore
-from agentic_flywheel.sessions.history import Undo
-from agentic_flywheel.sessions.session_filter import Wanted
+from agentic_flywheel.sessions.history import RevisionHistory
 from agentic_flywheel.sessions.requests import Save
 from agentic_flywheel.sessions.resume import LARGE
+from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
@@ -98,7 +98,7 @@ async def test_what_expired_is_purged_within_a_day(opened: OpenStore, tmp_path: 
         return [key.rpartition(":")[2] for (key,) in rows]
 
     async with opened() as store:
-        await store.list_sessions(Wanted())
+        await store.list_sessions(SessionFilter())
         await eventually(lambda: keys("expired_seen_at NOT NULL") == ["brief"], within=3, what="the purge to notice")
     clock.move(hours=1)
     async with opened() as store:
@@ -119,7 +119,7 @@ async def test_a_session_lives_as_long_after_a_resume_as_after_a_save(opened: Op
             assert (await store.resume(Memory(), "s")).found
 
             async def renewed() -> bool:
-                (row,) = (await store.list_sessions(Wanted())).sessions
+                (row,) = (await store.list_sessions(SessionFilter())).sessions
                 return row["expires_at"] == iso(clock() + timedelta(seconds=100))
 
             await eventually(renewed, within=3, what="the renewal")
@@ -136,7 +136,7 @@ async def test_a_large_session_that_is_resumed_again_and_again_is_not_written_an
         async def ends_after_a_resume() -> str:
             assert (await store.resume(Memory(), "s")).found
             await eventually(lambda: not store._rests, within=3, what="what is done behind the answer's back")
-            (row,) = (await store.list_sessions(Wanted())).sessions
+            (row,) = (await store.list_sessions(SessionFilter())).sessions
             return row["expires_at"]
 
         for _ in range(9):
@@ -170,7 +170,7 @@ async def test_a_session_is_deleted_though_a_flow_history_of_it_could_not_be(clo
 
 async def test_a_branch_and_a_restored_session_are_what_they_were(opened: OpenStore, clock: Clock):
     async with opened() as store:
-        undo = Undo(store)
+        undo = RevisionHistory(store)
         first = await store.save(Save("s", turns("a"), ttl_seconds=0, extra={"x-theirs": [1]}), Memory())
         await store.save(Save("s", turns("b"), mode="replace", ttl_seconds=60), Memory())
         assert (await undo.fork(Memory(), "s", first.revision, "branch")).forked

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agentic_flywheel.backends.base import BackendType, UniversalSession
 from agentic_flywheel.documents.codec import Document, encode, public
 from agentic_flywheel.json_text import dumps
-from agentic_flywheel.sessions.budget import BESIDE_THE_SESSION, CHARACTERS_PER_TOKEN, window
+from agentic_flywheel.sessions.budget import ANSWER_OVERHEAD, CHARACTERS_PER_TOKEN, token_window
 
 LEAST_TOKENS = 600
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
@@ -37,10 +37,10 @@ def test_paging_shows_every_turn_once_and_each_page_is_within_the_budget(
     whole = document(history, context=context, summary=summary)
     length, before, shown = len(encode(whole)), None, list[dict[str, Any]]()
     while True:
-        part = window(whole, length, tokens, before)
+        part = token_window(whole, length, tokens, before)
         page = part.session["history"]
         if part.session != public(whole):
-            assert len(dumps(part.session)) <= tokens * CHARACTERS_PER_TOKEN - BESIDE_THE_SESSION
+            assert len(dumps(part.session)) <= tokens * CHARACTERS_PER_TOKEN - ANSWER_OVERHEAD
         assert len(page) == part.end - part.start
         assert page or not history
         if part.cut is not None:
@@ -59,14 +59,14 @@ def test_a_session_within_its_budget_comes_back_whole(history: list[dict[str, An
     whole = document(history, context=context)
     tokens = -(-len(dumps(public(whole))) // CHARACTERS_PER_TOKEN)
     for length in (len(encode(whole)), len(dumps(public(whole)))):
-        part = window(whole, length, tokens)
+        part = token_window(whole, length, tokens)
         assert (part.start, part.cut, part.left_out) == (0, None, []) or length > 1.3 * tokens * CHARACTERS_PER_TOKEN
         assert part.session == public(whole) or part.start
 
 
 def test_a_turn_that_is_larger_than_the_budget_is_cut_and_says_so():
     history = [{"role": "user", "content": "first"}, {"role": "assistant", "id": "t2", "content": "word " * 10_000}]
-    part = window(document(history), 10**6, 1000)
+    part = token_window(document(history), 10**6, 1000)
     assert (part.start, part.cut) == (1, 1)
     (turn,) = part.session["history"]
     assert (turn["role"], turn["id"]) == ("assistant", "t2")
@@ -78,7 +78,7 @@ def test_a_turn_that_is_larger_than_the_budget_is_cut_and_says_so():
 def test_a_state_that_is_larger_than_half_the_budget_leaves_room_for_turns():
     talk = [{"role": "user", "content": f"turn {number}"} for number in range(100)]
     whole = document(talk, context={"state": "x" * 50_000}, summary="what matters " * 500, title="Harvest")
-    part = window(whole, 10**6, 2000)
+    part = token_window(whole, 10**6, 2000)
     assert part.left_out == ["context", "summary"]
     assert part.session["context"] == {}
     assert part.session["summary"].startswith("what matters")
@@ -91,5 +91,5 @@ def test_a_state_that_is_larger_than_half_the_budget_leaves_room_for_turns():
 def test_what_was_shown_can_be_changed_without_harm():
     whole = document([{"role": "user", "content": "x"}])
     before = public(replace(whole))
-    window(whole, None, 1000).session["history"].append({"role": "user", "content": "mine"})
+    token_window(whole, None, 1000).session["history"].append({"role": "user", "content": "mine"})
     assert public(whole) == before

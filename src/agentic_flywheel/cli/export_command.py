@@ -12,7 +12,7 @@ from agentic_flywheel.cli.terminal import PRIVATE, counted, progress, reach, run
 from agentic_flywheel.documents.codec import Document, encode
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.sessions.listing import MAX_PAGE
-from agentic_flywheel.sessions.session_filter import Wanted
+from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
@@ -113,7 +113,7 @@ class _Export:
         found: dict[str, State] = {}
         cursor: str | None = ""
         while cursor is not None:
-            page = await self._sessions.list_sessions(Wanted(), MAX_PAGE, cursor)
+            page = await self._sessions.list_sessions(SessionFilter(), MAX_PAGE, cursor)
             if self._shared and page.scope != "shared":
                 raise Unavailable("Redis stopped answering before all sessions were written.")
             if page.message and self._sessions.places.stash is None:

@@ -18,7 +18,7 @@ from typing import Literal
 from agentic_flywheel.backends.base import UniversalSession
 from agentic_flywheel.cli.importers import (
     BadEntry,
-    Entry,
+    JsonEntry,
     Imported,
     Source,
     exported,
@@ -74,12 +74,12 @@ async def _take_in(settings: Settings, path: Path, shown_as: str = "") -> int:
     outcomes = Counter[Outcome]()
     sessions, _ = open_store(settings)
     async with sessions:
-        desk = _Desk(sessions, Credentials(settings.secrets), shared=await reach(sessions))
+        importer = _Importer(sessions, Credentials(settings.secrets), shared=await reach(sessions))
         for source in found:
             name = str(source).replace(str(path), shown_as, 1) if shown_as else str(source)
             for each in _entries(source):
                 try:
-                    outcome, message = await desk.take(each)
+                    outcome, message = await importer.take(each)
                 except FlywheelError as exc:
                     outcome, message = "bad", f"is not taken in: {exc}"
                 outcomes[outcome] += 1
@@ -97,10 +97,10 @@ def _entries(source: Source) -> Iterator[_Ours | Imported | BadEntry]:
         yield from read(source)
         return
     for entry in exported(source):
-        yield _ours(entry) if isinstance(entry, Entry) else entry
+        yield _ours(entry) if isinstance(entry, JsonEntry) else entry
 
 
-def _ours(entry: Entry) -> _Ours | BadEntry:
+def _ours(entry: JsonEntry) -> _Ours | BadEntry:
     try:
         check_json(entry.value, "the document")
         document = decode(dumps(entry.value), str(entry.value.get("id") or ""))
@@ -116,7 +116,7 @@ _WHY_NOT = {
 }
 
 
-class _Desk:
+class _Importer:
     """Where conversations are taken in, one at a time; says what became of each, and what there is to tell of it."""
 
     def __init__(self, sessions: SessionStore, credentials: Credentials, *, shared: bool) -> None:

@@ -9,8 +9,8 @@ from agentic_flywheel.cli.terminal import ask, reach, run, say, say_json, say_ta
 from agentic_flywheel.documents.append import Memory
 from agentic_flywheel.documents.codec import Document, public
 from agentic_flywheel.server.transcript import markdown
-from agentic_flywheel.sessions.history import Undo
-from agentic_flywheel.sessions.session_filter import Wanted
+from agentic_flywheel.sessions.history import RevisionHistory
+from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
@@ -35,7 +35,7 @@ async def _run(settings: Settings, options: Namespace) -> int:
 
 
 async def _list(store: SessionStore, options: Namespace) -> int:
-    wanted = Wanted(query=options.query, tags=options.tag, user_id=options.user)
+    wanted = SessionFilter(query=options.query, tags=options.tag, user_id=options.user)
     page = await store.list_sessions(wanted, options.limit)
     if options.json:
         return say_json(page.sessions)
@@ -80,7 +80,7 @@ async def _delete(store: SessionStore, options: Namespace) -> int:
 
 
 async def _restore(store: SessionStore, options: Namespace) -> int:
-    restored = await Undo(store).restore(Memory(), options.id, options.revision)
+    restored = await RevisionHistory(store).restore(Memory(), options.id, options.revision)
     if not restored.restored:
         return _none(options.id, restored.message or _words(restored.reason))
     say(f"Restored {options.id!r} from revision {options.revision}; it is revision {restored.revision} now.")

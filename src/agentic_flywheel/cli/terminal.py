@@ -105,14 +105,14 @@ async def reach(sessions: "SessionStore") -> bool:
         Unavailable: there is neither Redis nor a journal.
 
     """
-    from agentic_flywheel.sessions.session_filter import Wanted
+    from agentic_flywheel.sessions.session_filter import SessionFilter
 
     sessions.places.check_enabled()
     stash = sessions.places.stash
     if stash is None:
         return False
     await sessions.places.wait_for_child(START_SECONDS)
-    shared = (await sessions.list_sessions(Wanted(), 1)).scope == "shared"
+    shared = (await sessions.list_sessions(SessionFilter(), 1)).scope == "shared"
     if not shared and not stash.mirror:
         if isinstance(sessions.places.journal, NoJournal):
             raise StashUnavailable("Redis cannot be reached, and nothing is kept on this machine.")

@@ -25,7 +25,7 @@ from agentic_flywheel.integrations.checks import check_fields, check_kind, check
 from agentic_flywheel.integrations.fail_safe import FailSafe, error_of, logger
 from agentic_flywheel.integrations.session_objects import SessionObjects
 from agentic_flywheel.integrations.shared_stores import LoopLocks
-from agentic_flywheel.sessions.session_filter import Wanted
+from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.settings import MAX_TTL_SECONDS, Environment
 
 __all__ = ["RedisConfig", "RedisExecutionCache", "RedisSessionManager"]
@@ -161,7 +161,7 @@ class RedisSessionManager(FailSafe):
         try:
             store = (await self._stores()).sessions
             while True:
-                page = await store.list_sessions(Wanted(pattern=pattern), limit=1000, cursor=cursor)
+                page = await store.list_sessions(SessionFilter(pattern=pattern), limit=1000, cursor=cursor)
                 ids += [row["id"] for row in page.sessions]
                 stash = store.places.stash
                 if page.scope == "this machine" and stash and not stash.mirror:
@@ -172,6 +172,7 @@ class RedisSessionManager(FailSafe):
                 cursor = page.next_cursor
         except (DocumentError, Unavailable) as exc:
             return self._failed("list_sessions", exc, answer=[])
+
 
 class RedisExecutionCache(FailSafe):
     """Keeps execution results and flow histories; its arguments are those of `RedisSessionManager`."""

@@ -97,7 +97,9 @@ class LoopLocks:
         with _shared:
             lock = self._locks.setdefault(session_id, threading.Lock())
         waited = 0
-        while not (acquired := lock.acquire(blocking=False)) and waited < OTHER_LOOPS_SECONDS / OTHER_LOOPS_STEP_SECONDS:
+        while (
+            not (acquired := lock.acquire(blocking=False)) and waited < OTHER_LOOPS_SECONDS / OTHER_LOOPS_STEP_SECONDS
+        ):
             waited += 1
             await asyncio.sleep(OTHER_LOOPS_STEP_SECONDS)
         try:

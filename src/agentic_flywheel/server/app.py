@@ -21,12 +21,12 @@ from pydantic import ValidationError
 from agentic_flywheel import __version__
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
-from agentic_flywheel.server.passthrough import hold_back, put_in
+from agentic_flywheel.server.passthrough import detach_content, attach_content
 from agentic_flywheel.server.prompts import Prompts
 from agentic_flywheel.server.resources import Resources
 from agentic_flywheel.server.sdk_internals import add_middleware, run_over, schemas_of, set_schemas
 from agentic_flywheel.server.stdio import stdio
-from agentic_flywheel.server.subscriptions import News
+from agentic_flywheel.server.subscriptions import ChangeNotifier
 from agentic_flywheel.server.tools import INSTRUCTIONS, Tools
 from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import open_store
@@ -78,7 +78,7 @@ class FlywheelServer(MCPServer[SessionStore]):
                 result = await super().call_tool(name, arguments, context)
                 if self.after:
                     await self.after(name, arguments, result)
-                return hold_back(result)
+                return detach_content(result)
         except MCPError as exc:
             raise ToolError(f"{name}: the person could not be asked ({exc}); nothing was done. Try again.") from exc
         except ToolError as exc:
@@ -104,12 +104,12 @@ def build_server(settings: Settings) -> tuple[FlywheelServer, SessionStore]:
     """The server for these settings, and its store, which the server's lifespan opens and closes."""
     sessions, executions = open_store(settings)
     tools = Tools(sessions, executions, settings)
-    news = News(sessions)
+    notifier = ChangeNotifier(sessions)
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[SessionStore]) -> AsyncGenerator[SessionStore]:
         async with sessions:
-            watching = asyncio.create_task(news.watch(), name="news")
+            watching = asyncio.create_task(notifier.watch(), name="notifier")
             preparing = asyncio.create_task(asyncio.to_thread(tools.prepare), name="preparing")
             try:
                 yield sessions
@@ -123,7 +123,7 @@ def build_server(settings: Settings) -> tuple[FlywheelServer, SessionStore]:
         version=__version__,
         instructions=INSTRUCTIONS,
         lifespan=lifespan,
-        subscriptions=news.bus,
+        subscriptions=notifier.bus,
         log_level=settings.log_level,  # type: ignore[arg-type]  checked against the same five names
         tools=[
             _tool(tools.save_session, "Save a conversation", _ADDS),
@@ -139,12 +139,12 @@ def build_server(settings: Settings) -> tuple[FlywheelServer, SessionStore]:
             _tool(tools.persistence_status, "Where conversations are kept", _READS),
         ],
     )
-    add_middleware(server, put_in)
+    add_middleware(server, attach_content)
     resources = Resources(sessions, executions)
     resources.register(server)
     server.newest = resources.newest
-    server.after = news.after
-    news.register(server)
+    server.after = notifier.after
+    notifier.register(server)
     Prompts(sessions).register(server)
     return server, sessions
 

@@ -30,8 +30,8 @@ _WHY: dict[Reason, str] = {
 }
 
 
-class Sentences:
-    """Sentences that know where the data goes; the first save names the place."""
+class Messages:
+    """Messages that know where the data goes; the first save names the place."""
 
     def __init__(self, places: Places, settings: Settings) -> None:
         self._places = places

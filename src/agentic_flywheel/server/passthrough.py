@@ -16,8 +16,8 @@ ResultType = TypeVar("ResultType")
 _held: ContextVar[list[JSONObject] | None] = ContextVar("held", default=None)
 
 
-def hold_back(result: ResultType) -> ResultType:
-    """The result without its structured content, if `put_in` awaits that; else as it is."""
+def detach_content(result: ResultType) -> ResultType:
+    """The result without its structured content, if `attach_content` awaits that; else as it is."""
     held = _held.get()
     if held is None or not isinstance(result, CallToolResult) or not result.structured_content:
         return result
@@ -25,7 +25,7 @@ def hold_back(result: ResultType) -> ResultType:
     return result.model_copy(update={"structured_content": {}})
 
 
-async def put_in(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+async def attach_content(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
     """The middleware: what was held back for this request comes into its answer."""
     if ctx.method != "tools/call":
         return await call_next(ctx)

@@ -9,8 +9,8 @@ from agentic_flywheel.documents.append import Memory
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.server.transcript import transcript
 from agentic_flywheel.sessions.budget import CHARACTERS_PER_TOKEN
-from agentic_flywheel.sessions.session_filter import Wanted
 from agentic_flywheel.sessions.results import ResumeResult
+from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
 
 TOKENS = 20_000
@@ -76,7 +76,7 @@ class Prompts:
         except InvalidArgument as exc:  # no id, but perhaps words
             found = ResumeResult(found=False, reason="not_found", message=str(exc))
         if found.reason == "not_found" and session.strip():
-            named = await self._sessions.list_sessions(Wanted(query=session), limit=1)
+            named = await self._sessions.list_sessions(SessionFilter(query=session), limit=1)
             if named.sessions:
                 found = await self._sessions.resume(Memory(), named.sessions[0]["id"], max_tokens=TOKENS)
         if not found.found or found.session is None:

@@ -15,7 +15,7 @@ from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.json_text import dumps
 from agentic_flywheel.server.transcript import markdown
 from agentic_flywheel.sessions.executions import ExecutionStore
-from agentic_flywheel.sessions.session_filter import Wanted
+from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
 
 Answer = TypeVar("Answer")
@@ -89,7 +89,7 @@ class Resources:
 
     async def newest(self) -> list[MCPResource]:
         """The newest sessions; none while they cannot be listed."""
-        page = await self._sessions.list_sessions(Wanted(), LISTED)
+        page = await self._sessions.list_sessions(SessionFilter(), LISTED)
         return [
             MCPResource(
                 uri=uri_of(row["id"]),
@@ -110,7 +110,7 @@ class Resources:
         """Ids of sessions that begin with what was typed, then those that have it in their id or title."""
         if argument.name not in ("session", "session_id"):
             return None
-        page = await self._sessions.list_sessions(Wanted(), LOOKED_THROUGH)
+        page = await self._sessions.list_sessions(SessionFilter(), LOOKED_THROUGH)
         typed = argument.value.casefold()
         rows = [(row["id"], f"{row['id']} {row.get('title') or ''}".casefold()) for row in page.sessions]
         ids = [identity for identity, text in rows if text.startswith(typed)]

@@ -24,8 +24,8 @@ __all__ = [
     "add_middleware",
     "add_request_handler",
     "run_over",
-    "set_schemas",
     "schemas_of",
+    "set_schemas",
 ]
 
 Params = TypeVar("Params", bound=RequestParams)

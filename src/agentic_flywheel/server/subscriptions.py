@@ -35,8 +35,8 @@ from agentic_flywheel.server.sdk_internals import (
     add_middleware,
     add_request_handler,
 )
-from agentic_flywheel.sessions.session_filter import Wanted
 from agentic_flywheel.sessions.results import ListResult
+from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ CHANGING = frozenset({"save_session", "restore_session", "fork_session", "delete
 """Tools after which something may be another than before."""
 
 
-class News:
+class ChangeNotifier:
     """What subscribers are told: the newest of `sessions`, and those they named, are compared with the last look."""
 
     def __init__(self, sessions: SessionStore) -> None:
@@ -105,7 +105,7 @@ class News:
             self._somebody.set()
 
     async def _look(self) -> None:
-        page = await self._sessions.list_sessions(Wanted(), LISTED)
+        page = await self._sessions.list_sessions(SessionFilter(), LISTED)
         wanted = {member for uri in +self._subscribed if (member := member_of(uri))}
         more = await self._sessions.rows_of(wanted - {row["id"] for row in page.sessions})
         now = {str(row["id"]): str(row.get("updated_at")) for row in (*page.sessions, *more)}

@@ -12,13 +12,13 @@ from pydantic import BeforeValidator, Field, Strict
 from agentic_flywheel.documents.append import Memory
 from agentic_flywheel.json_text import JSONObject, dumps
 from agentic_flywheel.server.elicitation import Consent, consent_to_delete
-from agentic_flywheel.server.messages import Sentences
+from agentic_flywheel.server.messages import Messages
 from agentic_flywheel.server.transcript import transcript
 from agentic_flywheel.sessions.budget import CHARACTERS_PER_TOKEN
 from agentic_flywheel.sessions.executions import ExecutionStore
-from agentic_flywheel.sessions.history import Undo
-from agentic_flywheel.sessions.session_filter import Wanted
+from agentic_flywheel.sessions.history import RevisionHistory
 from agentic_flywheel.sessions.redaction.policy import Credentials
+from agentic_flywheel.sessions.requests import Save
 from agentic_flywheel.sessions.results import (
     CacheResult,
     DeleteResult,
@@ -34,8 +34,8 @@ from agentic_flywheel.sessions.results import (
     SaveResult,
     StatusResult,
 )
+from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.status import persistence_status
-from agentic_flywheel.sessions.requests import Save
 from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.settings import Settings
 
@@ -68,11 +68,11 @@ class Tools:
 
     def __init__(self, sessions: SessionStore, executions: ExecutionStore, settings: Settings) -> None:
         self._sessions = sessions
-        self._undo = Undo(sessions)
+        self._revisions = RevisionHistory(sessions)
         self._executions = executions
         self._settings = settings
         self._memory = Memory()
-        self._say = Sentences(sessions.places, settings)
+        self._messages = Messages(sessions.places, settings)
         self._credentials = Credentials(settings.secrets)
 
     def prepare(self) -> None:
@@ -129,7 +129,7 @@ class Tools:
             ),
             self._memory,
         )
-        return self._told(result, [*found, *more], self._say.saved)
+        return self._told(result, [*found, *more], self._messages.saved)
 
     async def resume_session(
         self,
@@ -145,7 +145,7 @@ class Tools:
     ) -> Annotated[CallToolResult, ResumeResult]:
         """Bring back a saved conversation: its context, summary and newest turns."""
         result = await self._sessions.resume(self._memory, session_id, user_id, max_tokens, before_turn, revision)
-        return _answer(result, self._say.resumed, partial(transcript, limit=max_tokens * CHARACTERS_PER_TOKEN))
+        return _answer(result, self._messages.resumed, partial(transcript, limit=max_tokens * CHARACTERS_PER_TOKEN))
 
     async def list_sessions(
         self,
@@ -160,8 +160,8 @@ class Tools:
         cursor: Annotated[Text, Field(description="next_cursor of the page before")] = "",
     ) -> Annotated[CallToolResult, ListResult]:
         """List saved sessions, newest first."""
-        wanted = Wanted(pattern=pattern or "*", query=query, tags=tags or (), status=status, user_id=user_id)
-        return _answer(await self._sessions.list_sessions(wanted, limit, cursor), self._say.listed)
+        wanted = SessionFilter(pattern=pattern or "*", query=query, tags=tags or (), status=status, user_id=user_id)
+        return _answer(await self._sessions.list_sessions(wanted, limit, cursor), self._messages.listed)
 
     async def delete_session(
         self, session_id: SessionId, consent: Annotated[ElicitationResult[Consent], Resolve(consent_to_delete)]
@@ -171,17 +171,17 @@ class Tools:
         if isinstance(consent, AcceptedElicitation) and consent.data.delete:
             with anyio.CancelScope(shield=True):  # once begun, it is finished; only the question may be abandoned
                 result = await self._sessions.delete(session_id, self._memory)
-        return _answer(result, self._say.deleted)
+        return _answer(result, self._messages.deleted)
 
     async def list_revisions(self, session_id: SessionId) -> Annotated[CallToolResult, RevisionsResult]:
         """List the revisions of a session that restore_session and fork_session can go back to."""
-        return _answer(await self._undo.list_revisions(session_id), self._say.revisions)
+        return _answer(await self._revisions.list_revisions(session_id), self._messages.revisions)
 
     async def restore_session(
         self, session_id: SessionId, revision: Annotated[Number, Field(description="From list_revisions")]
     ) -> Annotated[CallToolResult, RestoreResult]:
         """Undo: make an earlier revision the current one again. Nothing is lost: it becomes a new revision."""
-        return _answer(await self._undo.restore(self._memory, session_id, revision), self._say.restored)
+        return _answer(await self._revisions.restore(self._memory, session_id, revision), self._messages.restored)
 
     async def fork_session(
         self,
@@ -190,8 +190,8 @@ class Tools:
         new_session_id: Annotated[Text, Field(description="Absent: generated")] = "",
     ) -> Annotated[CallToolResult, ForkResult]:
         """Begin a new session as a branch of another."""
-        forked = await self._undo.fork(self._memory, session_id, revision, new_session_id)
-        return _answer(forked, self._say.forked)
+        forked = await self._revisions.fork(self._memory, session_id, revision, new_session_id)
+        return _answer(forked, self._messages.forked)
 
     async def cache_result(
         self,
@@ -210,13 +210,13 @@ class Tools:
         answer = await self._executions.cache_result(
             kept.pop("result"), execution_id, session_id, flow_id, ttl_seconds, **kept
         )
-        return self._told(answer, found, self._say.cached)
+        return self._told(answer, found, self._messages.cached)
 
     async def get_result(
         self, execution_id: Annotated[Text, Field(description="Id of the execution")]
     ) -> Annotated[CallToolResult, ExecutionResult]:
         """Get a kept flow execution."""
-        return _answer(await self._executions.get_result(execution_id), self._say.execution)
+        return _answer(await self._executions.get_result(execution_id), self._messages.execution)
 
     async def get_flow_history(
         self,
@@ -225,7 +225,7 @@ class Tools:
         limit: Annotated[Number | None, Field(description="Only the newest so many")] = None,
     ) -> Annotated[CallToolResult, FlowHistoryResult]:
         """Get the kept executions of a flow in a session, oldest first."""
-        return _answer(await self._executions.get_flow_history(session_id, flow_id, limit), self._say.flow)
+        return _answer(await self._executions.get_flow_history(session_id, flow_id, limit), self._messages.flow)
 
     async def persistence_status(self) -> Annotated[CallToolResult, StatusResult]:
         """Tell where sessions are kept right now, and why there."""

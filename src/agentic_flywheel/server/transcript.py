@@ -4,7 +4,7 @@ Programs read the structured content. Sending the same JSON in both would double
 """
 
 from agentic_flywheel.json_text import JSONObject, dumps
-from agentic_flywheel.sessions.budget import LEAST, shortened
+from agentic_flywheel.sessions.budget import MIN_TEXT, shortened
 from agentic_flywheel.sessions.results import ResumeResult
 
 LONGEST_TEXT = 256_000
@@ -26,7 +26,7 @@ def transcript(result: ResumeResult, limit: int) -> str:
     limit = min(limit, LONGEST_TEXT) - BESIDE_THE_TURNS
     for name, value in fields.items():
         line = f"{name}: {value if isinstance(value, str) else dumps(value)}"
-        lines.append(shortened(line, max(LEAST, limit // 2 - sum(map(len, lines)))))
+        lines.append(shortened(line, max(MIN_TEXT, limit // 2 - sum(map(len, lines)))))
     room = limit - sum(len(line) + 1 for line in lines)
     history: list[JSONObject] = result.session["history"]
     first = result.next_before_turn or 0
@@ -34,7 +34,7 @@ def transcript(result: ResumeResult, limit: int) -> str:
     for number in range(len(history) - 1, -1, -1):
         line = f"[{first + number}] {_said(history[number])}"
         if not turns:
-            line = shortened(line, max(LEAST, room))
+            line = shortened(line, max(MIN_TEXT, room))
         room -= len(line) + 1
         if room < 0 and turns:
             lines.append(

@@ -11,20 +11,20 @@ from agentic_flywheel.json_text import JSONObject, dumps
 CHARACTERS_PER_TOKEN = 4
 """Of compact JSON. Near enough for every model, and the same in budgets and tests."""
 
-BESIDE_THE_SESSION = 700
+ANSWER_OVERHEAD = 700
 """Characters of an answer beside the session itself: its sentence, the counts; the id stands there twice more."""
 
 ESCAPED = 1.3
 """How many times its compact JSON a stored text can be: large ones have emoji escaped."""
 
-LEAST = 200
+MIN_TEXT = 200
 """Characters of a text that is cut, at least: less says nothing."""
 
 _NEVER_LEFT_OUT = {"id", "revision", "history", "backend", "status", "created_at", "updated_at", "saved_at"}
 
 
 @dataclass(slots=True)
-class Window:
+class TokenWindow:
     """A part of a session. Its history begins with the turn at `start` and ends before `end`.
 
     `cut`: the position of a turn that was too large alone; `left_out`: fields that are shortened or missing.
@@ -37,7 +37,7 @@ class Window:
     left_out: list[str] = field(default_factory=list[str])
 
 
-def window(document: Document, length: int | None, max_tokens: int, before_turn: int | None = None) -> Window:
+def token_window(document: Document, length: int | None, max_tokens: int, before_turn: int | None = None) -> TokenWindow:
     """The newest turns before `before_turn` that fit the budget, one at least; `length` is that of the stored text.
 
     A session that fits comes back whole. Else the budget holds for all of the answer, from some 300 tokens on.
@@ -46,8 +46,8 @@ def window(document: Document, length: int | None, max_tokens: int, before_turn:
     end = len(history) if before_turn is None else min(before_turn, len(history))
     room = max_tokens * CHARACTERS_PER_TOKEN
     if length is not None and (length <= room or (length <= ESCAPED * room and len(dumps(shown)) <= room)):
-        return Window(shown | {"history": history[:end]}, 0, end)
-    room -= BESIDE_THE_SESSION + 2 * len(document.session.id)
+        return TokenWindow(shown | {"history": history[:end]}, 0, end)
+    room -= ANSWER_OVERHEAD + 2 * len(document.session.id)
     shown["history"] = []
     left_out = _leave_out(shown, room // 2)
     room -= len(dumps(shown))
@@ -64,7 +64,7 @@ def window(document: Document, length: int | None, max_tokens: int, before_turn:
         start -= 1
         turns.append(turn)
     shown["history"] = turns[::-1]
-    return Window(shown, start, end, cut, left_out)
+    return TokenWindow(shown, start, end, cut, left_out)
 
 
 def _leave_out(shown: JSONObject, room: int) -> list[str]:
@@ -73,11 +73,11 @@ def _leave_out(shown: JSONObject, room: int) -> list[str]:
     sizes = {name: len(dumps(value)) for name, value in shown.items() if name not in _NEVER_LEFT_OUT}
     excess = len(dumps(shown)) - room
     for name in sorted(sizes, key=lambda each: -sizes[each]):
-        if excess <= 0 or sizes[name] <= LEAST:
+        if excess <= 0 or sizes[name] <= MIN_TEXT:
             break
         value = shown[name]
         if isinstance(value, str):
-            shown[name] = shortened(value, max(LEAST, sizes[name] - excess))
+            shown[name] = shortened(value, max(MIN_TEXT, sizes[name] - excess))
         else:
             shown[name] = {} if isinstance(value, dict) else [] if isinstance(value, list) else None
         excess -= sizes[name] - len(dumps(shown[name]))
@@ -89,15 +89,15 @@ def _cut(turn: JSONObject, room: int) -> JSONObject:
     """The turn in so much room: what is short in it, and the beginning of its content, or of all of it."""
     content = turn.get("content")
     text = content if isinstance(content, str) else dumps(turn)
-    made = {name: turn[name] for name in ("id", "role") if len(dumps(turn.get(name))) < LEAST and name in turn}
-    limit = max(LEAST, room - len(dumps(made)))
+    made = {name: turn[name] for name in ("id", "role") if len(dumps(turn.get(name))) < MIN_TEXT and name in turn}
+    limit = max(MIN_TEXT, room - len(dumps(made)))
     while True:
         made["content"] = shortened(text, limit)
         size = len(dumps(made))
-        if size <= room or limit <= LEAST:
+        if size <= room or limit <= MIN_TEXT:
             return made
         # What JSON escapes takes more room: so many times as much as it did just now, or at least less than before.
-        limit = max(LEAST, min(limit * room // size, limit - limit // 20))
+        limit = max(MIN_TEXT, min(limit * room // size, limit - limit // 20))
 
 
 def shortened(text: str, limit: int) -> str:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.sessions.session_filter import Wanted
+from agentic_flywheel.sessions.session_filter import SessionFilter
 
 UNFINISHED = "Not all of the list could be looked through in time: next_cursor goes on there."
 
@@ -31,7 +31,7 @@ def read_cursor(cursor: str) -> tuple[int, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundPlace:
+class SearchPosition:
     """Where a page of what was found begins: behind so many, the `last` of which had this id.
 
     `start` is the place in the list from which on it was looked through for them (`None`: its beginning).
@@ -42,12 +42,12 @@ class FoundPlace:
     start: tuple[int, str] | None = None
 
 
-def write_place(place: FoundPlace, wanted: Wanted) -> str:
+def write_search_cursor(place: SearchPosition, wanted: SessionFilter) -> str:
     """The cursor to that place."""
     return _written([place.offset, place.last, _question(wanted), *(place.start or ())])
 
 
-def read_place(cursor: str, wanted: Wanted) -> FoundPlace:
+def read_search_cursor(cursor: str, wanted: SessionFilter) -> SearchPosition:
     """The place that a cursor names.
 
     Raises:
@@ -56,9 +56,9 @@ def read_place(cursor: str, wanted: Wanted) -> FoundPlace:
     """
     match _read(cursor):
         case [int(offset), str(last), str(question)]:
-            place = FoundPlace(offset, last)
+            place = SearchPosition(offset, last)
         case [int(offset), str(last), str(question), int(saved_at), str(member)] if _is_time(saved_at):
-            place = FoundPlace(offset, last, (saved_at, member))
+            place = SearchPosition(offset, last, (saved_at, member))
         case _:
             raise InvalidArgument(_FOREIGN)
     if question != _question(wanted) or not 0 <= offset < 2**31:
@@ -70,7 +70,7 @@ def _is_time(value: int) -> bool:
     return not isinstance(value, bool) and 0 <= value < 2**63
 
 
-def _question(wanted: Wanted) -> str:
+def _question(wanted: SessionFilter) -> str:
     return hashlib.blake2b(repr(wanted).encode("utf-8", "replace"), digest_size=6).hexdigest()
 
 

@@ -12,7 +12,7 @@ from agentic_flywheel.sessions.results import ForkResult, RestoreResult, Revisio
 from agentic_flywheel.sessions.store import SessionStore
 
 
-class Undo:
+class RevisionHistory:
     """The revisions of the sessions in a store. Storage that is down is an answer here, as it is there."""
 
     def __init__(self, sessions: SessionStore) -> None:

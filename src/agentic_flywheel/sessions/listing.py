@@ -14,7 +14,7 @@ from agentic_flywheel.sessions.cursors import UNFINISHED, read_cursor, write_cur
 from agentic_flywheel.sessions.requests import check_one_of
 from agentic_flywheel.sessions.results import ListResult
 from agentic_flywheel.sessions.search import find
-from agentic_flywheel.sessions.session_filter import Row, Wanted, living_rows
+from agentic_flywheel.sessions.session_filter import Row, SessionFilter, unexpired_rows
 
 MAX_PAGE = 1000
 """The most sessions that one list shows."""
@@ -33,7 +33,7 @@ class SessionList:
         self._clock = clock
 
     async def list_sessions(
-        self, wanted: Wanted, limit: int = 20, cursor: str = "", bound: float | None = None
+        self, wanted: SessionFilter, limit: int = 20, cursor: str = "", bound: float | None = None
     ) -> ListResult:
         """Listing rows, newest first, or the best first where words are looked for.
 
@@ -58,7 +58,7 @@ class SessionList:
                 page = await self.places.recent(self._keys.index, before, limit + EXPIRED_AMONG, bound, wanted.filter)
             except Unavailable as exc:
                 return ListResult(sessions=[row.shown for row in rows], scope="this machine", message=str(exc))
-            rows += await living_rows(self.places, wanted, page.entries, self._clock(), bound)
+            rows += await unexpired_rows(self.places, wanted, page.entries, self._clock(), bound)
             before = page.older
             if len(rows) > limit or before is None or not self.places.has_time(bound):
                 break
@@ -78,4 +78,4 @@ class SessionList:
             entries = await self.places.entries(self._keys.index, [*session_ids], bound)
         except Unavailable:
             return []
-        return [row.shown for row in await living_rows(self.places, Wanted(), entries, self._clock(), bound)]
+        return [row.shown for row in await unexpired_rows(self.places, SessionFilter(), entries, self._clock(), bound)]

@@ -20,10 +20,10 @@ from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.journal.records import in_thread
 from agentic_flywheel.keys import Keys, check_id, other_spellings
 from agentic_flywheel.replication.repository import Found, Places
-from agentic_flywheel.sessions.budget import window
+from agentic_flywheel.sessions.budget import token_window
 from agentic_flywheel.sessions.listing import SessionList
 from agentic_flywheel.sessions.results import ResumeResult, reason_of
-from agentic_flywheel.sessions.session_filter import Wanted
+from agentic_flywheel.sessions.session_filter import SessionFilter
 
 NEAR = 200
 """Sessions whose ids may be meant by one that is not found."""
@@ -157,7 +157,7 @@ class SessionReader(SessionList):
     async def _resume_latest(
         self, memory: Memory, user_id: str, max_tokens: int, before_turn: int | None, bound: float
     ) -> ResumeResult:
-        page = await self.list_sessions(Wanted(user_id=user_id), limit=SUGGESTIONS, bound=bound)
+        page = await self.list_sessions(SessionFilter(user_id=user_id), limit=SUGGESTIONS, bound=bound)
         for row in page.sessions:
             document, found = await self.load(row["id"], bound, RECALL.decode)
             if isinstance(document, Document):  # a listed session may be gone by now
@@ -171,7 +171,7 @@ class SessionReader(SessionList):
     async def _not_found(
         self, session_id: str, user_id: str, tombstone: Tombstone | None, bound: float
     ) -> ResumeResult:
-        page = await self.list_sessions(Wanted(user_id=user_id), limit=NEAR, bound=bound)
+        page = await self.list_sessions(SessionFilter(user_id=user_id), limit=NEAR, bound=bound)
         ids = [row["id"] for row in page.sessions]
         near = await self._spelt_otherwise(session_id, ids, bound)
         near += [i for i in difflib.get_close_matches(session_id, ids, SUGGESTIONS) if i not in near]
@@ -227,7 +227,7 @@ class SessionReader(SessionList):
         return result
 
     def _window(self, document: Document, found: Found, max_tokens: int, before_turn: int | None) -> ResumeResult:
-        part = window(document, None if found.text is None else len(found.text), max_tokens, before_turn)
+        part = token_window(document, None if found.text is None else len(found.text), max_tokens, before_turn)
         result = ResumeResult(
             found=True,
             session=part.session,

@@ -16,9 +16,9 @@ from agentic_flywheel.journal.records import Match, Matches, in_thread
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Places
-from agentic_flywheel.sessions.cursors import UNFINISHED, FoundPlace, read_place, write_place
+from agentic_flywheel.sessions.cursors import UNFINISHED, SearchPosition, read_search_cursor, write_search_cursor
 from agentic_flywheel.sessions.results import ListResult
-from agentic_flywheel.sessions.session_filter import Row, Wanted, living_rows, shown_text
+from agentic_flywheel.sessions.session_filter import Row, SessionFilter, unexpired_rows, shown_text
 
 READ_AT_ONCE = 1_000
 """Entries of the list asked for at once."""
@@ -41,7 +41,7 @@ class _Hit:
 
 
 async def find(
-    places: Places, keys: Keys, wanted: Wanted, now: datetime, limit: int, cursor: str, bound: float | None
+    places: Places, keys: Keys, wanted: SessionFilter, now: datetime, limit: int, cursor: str, bound: float | None
 ) -> ListResult:
     """Rows of the sessions that are found, each with an `excerpt` where its turns have the words.
 
@@ -51,7 +51,7 @@ async def find(
         InvalidArgument: the cursor is none that an answer to the same question gave.
 
     """
-    place = read_place(cursor, wanted) if cursor else FoundPlace()
+    place = read_search_cursor(cursor, wanted) if cursor else SearchPosition()
     words, needed = wanted.words, wanted.filter.needed
     why: list[str] = []
     matches = Matches()
@@ -74,7 +74,7 @@ async def find(
                     entries[entry.member] = entry
         except Unavailable as exc:
             why.append(str(exc))
-    rows = await living_rows(places, replace(wanted, query=""), [*entries.values()], now, listed.bound)
+    rows = await unexpired_rows(places, replace(wanted, query=""), [*entries.values()], now, listed.bound)
     rarity = matches.rarity or [1.0] * len(words)
     found = await in_thread(
         _best, rows, words, needed, rarity, {key.removeprefix(keys.sessions): here[key] for key in here}
@@ -89,9 +89,9 @@ async def find(
         message=" ".join(dict.fromkeys([*([listed.why] if listed.why else []), *why])),
     )
     if offset + limit < len(found):
-        result.next_cursor = write_place(FoundPlace(offset + limit, page[-1].entry.member, place.start), wanted)
+        result.next_cursor = write_search_cursor(SearchPosition(offset + limit, page[-1].entry.member, place.start), wanted)
     elif listed.older:
-        result.next_cursor = write_place(FoundPlace(start=listed.older), wanted)
+        result.next_cursor = write_search_cursor(SearchPosition(start=listed.older), wanted)
     return result
 
 
@@ -109,7 +109,7 @@ class _Listed:
     bound: float
 
 
-async def _listed(places: Places, index: str, wanted: Wanted, before: tuple[int, str] | None, bound: float) -> _Listed:
+async def _listed(places: Places, index: str, wanted: SessionFilter, before: tuple[int, str] | None, bound: float) -> _Listed:
     """The entries that may be found by what lists show."""
     entries: list[Entry] = []
     shared = False

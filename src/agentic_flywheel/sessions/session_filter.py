@@ -26,7 +26,7 @@ SOON = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SessionFilter:
     """The sessions a list is to show. `pattern` is a Redis glob on ids; `query` is looked for by `finding`."""
 
     pattern: str = "*"
@@ -84,8 +84,8 @@ class Row:
     over: bool
 
 
-async def living_rows(
-    places: Places, wanted: Wanted, entries: Sequence[Entry], now: datetime, bound: float
+async def unexpired_rows(
+    places: Places, wanted: SessionFilter, entries: Sequence[Entry], now: datetime, bound: float
 ) -> list[Row]:
     """The rows of those entries that are wanted, whatever the query, and have not expired: where Redis is, it knows.
 
@@ -93,7 +93,7 @@ async def living_rows(
     """
     rows: list[Row] = []
     for first in range(0, len(entries), READ_AT_ONCE):
-        rows += wanted.fitting(entries[first : first + READ_AT_ONCE], now)
+        rows += wanted.matching(entries[first : first + READ_AT_ONCE], now)
         await asyncio.sleep(0)
     alive = await places.still_stored([row.entry.member for row in rows if row.over], bound)
     return [row for row in rows if not row.over or row.entry.member in alive]

@@ -194,6 +194,7 @@ class SessionStore(SessionReader):
         key, index = self._keys.session(session_id), self._keys.index
         return (await self.places.write(Arrival(key=key, member=session_id, index=index, text=text))).answer
 
+
 def _not_saved(session_id: str, exc: FlywheelError) -> SaveResult:
     known = exc if isinstance(exc, DocumentError) else None
     return SaveResult(

@@ -2,7 +2,7 @@
 
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.files import Member, Source, exported, read, recognise, sources
-from agentic_flywheel.cli.importers.json_entries import BadEntry, Entry
+from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.kinds import Kind
 
-__all__ = ["BadEntry", "Entry", "Imported", "Kind", "Member", "Source", "exported", "read", "recognise", "sources"]
+__all__ = ["BadEntry", "JsonEntry", "Imported", "Kind", "Member", "Source", "exported", "read", "recognise", "sources"]

@@ -22,7 +22,7 @@ from agentic_flywheel.cli.importers.conversation import (
     turn,
     turns,
 )
-from agentic_flywheel.cli.importers.json_entries import BadEntry, Entry
+from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
@@ -38,7 +38,7 @@ _MAX_LABEL = 500
 """Characters of a text in a placeholder; pointers and names are shorter."""
 
 
-def conversation(entry: Entry) -> Iterator[Imported | BadEntry]:
+def conversation(entry: JsonEntry) -> Iterator[Imported | BadEntry]:
     """The conversation, and before it what of it cannot be read; nothing if nothing was said in it."""
     value = entry.value
     own = value.get("conversation_id") or value.get("id")

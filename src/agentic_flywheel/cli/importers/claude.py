@@ -21,7 +21,7 @@ from agentic_flywheel.cli.importers.conversation import (
     turn,
     turns,
 )
-from agentic_flywheel.cli.importers.json_entries import BadEntry, Entry
+from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
@@ -32,7 +32,7 @@ BEFORE_THE_FIRST = "00000000-0000-4000-8000-000000000000"
 """What the first message of a conversation names as the one before it."""
 
 
-def conversation(entry: Entry) -> Iterator[Imported | BadEntry]:
+def conversation(entry: JsonEntry) -> Iterator[Imported | BadEntry]:
     """The conversation, and before it what of it cannot be read; nothing if nothing was said in it."""
     value = entry.value
     uuid, messages = value.get("uuid"), value.get("chat_messages")

@@ -22,7 +22,7 @@ from agentic_flywheel.cli.importers.conversation import (
     title,
     turn,
 )
-from agentic_flywheel.cli.importers.json_entries import BadEntry, Entry
+from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
@@ -30,7 +30,7 @@ _SYNTHETIC = "<synthetic>"
 """The model of a message that no model wrote: the program's own, on an error."""
 
 
-def session(entries: Iterable[Entry | BadEntry], name: str) -> Iterator[Imported | BadEntry]:
+def session(entries: Iterable[JsonEntry | BadEntry], name: str) -> Iterator[Imported | BadEntry]:
     """What cannot be read, line by line, and then the session; no session if nothing was said in it.
 
     `name` is the file's without its ending. A file that continues another has the lines of both sessions: it is the
@@ -64,7 +64,7 @@ class _Transcript:
         self._times: list[datetime] = []
         self._known: dict[str, object] = {}
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: JsonEntry) -> None:
         """Take in the next line.
 
         Raises:
@@ -106,7 +106,7 @@ class _Transcript:
             context=context("claude-code", **self._known),
         )
 
-    def _say(self, entry: Entry, kind: str) -> None:
+    def _say(self, entry: JsonEntry, kind: str) -> None:
         value = entry.value
         message = _waiting(value) if kind == "attachment" else as_object(value.get("message"), "its message")
         if message is None:

@@ -14,7 +14,7 @@ from typing import IO, get_args
 
 from agentic_flywheel.cli.importers import chatgpt, claude, claude_code
 from agentic_flywheel.cli.importers.conversation import Imported
-from agentic_flywheel.cli.importers.json_entries import BadEntry, Entry, array, lines
+from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry, array, lines
 from agentic_flywheel.cli.importers.kinds import Kind, kind_of
 from agentic_flywheel.errors import InvalidArgument
 
@@ -115,7 +115,7 @@ def read(source: Source, kind: str = "") -> Iterator[Imported | BadEntry]:
         yield BadEntry(line, _DAMAGED_BEHIND)
 
 
-def exported(source: Source) -> Iterator[Entry | BadEntry]:
+def exported(source: Source) -> Iterator[JsonEntry | BadEntry]:
     """The lines of an export of this program, as they are, and those that cannot be read, in the order of the file.
 
     Raises:
@@ -138,7 +138,7 @@ def _read(file: IO[bytes], kind: str | None, name: str) -> Iterator[Imported | B
     elif kind in ("claude", "chatgpt"):
         conversation = claude.conversation if kind == "claude" else chatgpt.conversation
         for entry in array(file):
-            if isinstance(entry, Entry):
+            if isinstance(entry, JsonEntry):
                 yield from conversation(entry)
             else:
                 yield entry

@@ -28,7 +28,7 @@ _TO_THE_END_OF_THE_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JsonEntry:
     """One object of a file; `line` is the 1-based line on which it begins."""
 
     line: int
@@ -46,7 +46,7 @@ class BadEntry:
     reason: str
 
 
-def lines(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Iterator[Entry | BadEntry]:
+def lines(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry | BadEntry]:
     """The objects of a JSON Lines file, in order; blank lines are nothing. A line may have `limit` bytes."""
     line = 0
     while raw := file.readline(limit + 1):
@@ -64,7 +64,7 @@ def lines(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Iterator[Entry | Bad
             yield entry
 
 
-def array(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Iterator[Entry | BadEntry]:
+def array(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry | BadEntry]:
     """The objects of a file that is one JSON array, in order; of a file that was cut, those before the cut.
 
     An entry may have `limit` bytes. What is wrong with the array itself is told as a bad entry as well.
@@ -142,7 +142,7 @@ class _Piece:
         if len(self._bytes) <= self._limit:
             self._bytes += part
 
-    def entry(self) -> Entry | BadEntry:
+    def entry(self) -> JsonEntry | BadEntry:
         """What was gathered; the next entry begins."""
         line, raw = self.first_line, bytes(self._bytes.strip(BLANK))
         self._begin = self.line
@@ -169,7 +169,7 @@ def _too_long(limit: int) -> str:
     return f"is longer than {limit:,} bytes"
 
 
-def _entry(line: int, raw: bytes) -> Entry | BadEntry:
+def _entry(line: int, raw: bytes) -> JsonEntry | BadEntry:
     try:
         value: Any = json.loads(raw.decode())
     except UnicodeDecodeError:
@@ -182,4 +182,4 @@ def _entry(line: int, raw: bytes) -> Entry | BadEntry:
         return BadEntry(line, "has a whole number of more than 4,300 digits")
     if not isinstance(value, dict):
         return BadEntry(line, "is not a JSON object")
-    return Entry(line, cast("JSONObject", value))
+    return JsonEntry(line, cast("JSONObject", value))

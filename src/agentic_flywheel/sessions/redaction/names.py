@@ -161,7 +161,7 @@ _SMALL_WORDS = _words(
     not of on or short should that the this to too un une was with your
     """
 )
-"""Sentences have them, passphrases do not."""
+"""Messages have them, passphrases do not."""
 
 _PUBLISHED = frozenset(
     {
