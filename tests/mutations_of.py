@@ -187,7 +187,7 @@ MUTATIONS = [
     Mutation(
         "F7 waiting for one's own",
         "sessions/store.py",
-        "self._change(session_id, save, seen), bound)",
+        "self._change(session_id, save, seen), deadline)",
         "self._change(session_id, save, seen), self.places.bound())",
         "tests/unit/test_store.py::"
         "test_the_time_that_an_answer_may_take_runs_while_others_of_its_caller_are_waited_for",
@@ -294,7 +294,7 @@ MUTATIONS = [
     Mutation(
         "G10",
         "sessions/listing.py",
-        "if len(rows) > limit or before is None or not self.places.has_time(bound):",
+        "if len(rows) > limit or before is None or not self.places.has_time(deadline):",
         "if len(rows) > limit or before is None:",
         "tests/tutorial/test_lists_in_time.py::test_behind_a_slow_network_a_list_is_cut_in_time_and_goes_on[tags]",
     ),
@@ -429,8 +429,8 @@ MUTATIONS = [
     Mutation(
         "F6 a cause",
         "sessions/status.py",
-        "    elif here.overdue and not here.held_up:",
-        "    elif False:",
+        "    if local.overdue and not local.held_up:",
+        "    if False:",
         "tests/unit/test_refusals.py::test_what_is_pending_for_long_never_lacks_a_cause",
     ),
     Mutation(
@@ -452,7 +452,7 @@ MUTATIONS = [
         "cli/doctor.py",
         "        tried = await _try(executions, execution_id)\n        try:\n"
         "            return await _status_with_cause(places, settings, tried), tried\n",
-        "        status = await persistence_status(places, settings)\n"
+        "        status = await persistence_status(places, settings.redis_target, settings.replica_bytes)\n"
         "        tried = await _try(executions, execution_id)\n        try:\n            return status, tried\n",
         "tests/test_doctor.py::test_a_redis_that_takes_no_save_ends_it_with_1_and_what_to_do",
     ),
@@ -540,8 +540,8 @@ MUTATIONS = [
     Mutation(
         "F14 our clock",
         "sessions/session_filter.py",
-        "if not row.over or row.entry.member in alive]",
-        "if not row.over]",
+        "if not row.expired or row.entry.member in alive]",
+        "if not row.expired]",
         "tests/unit/test_listing.py::test_the_expired_are_hidden_from_the_moment_on_unless_redis_holds_them",
     ),
     Mutation(
@@ -569,7 +569,7 @@ MUTATIONS = [
     Mutation(
         "F17 what looks the same",
         "sessions/resume.py",
-        "near = await self._spelt_otherwise(session_id, ids, bound)",
+        "near = await self._spelt_otherwise(session_id, ids, deadline)",
         "near = list[str]()",
         "tests/unit/test_store.py::test_an_id_that_looks_the_same_is_suggested_however_long_ago_it_was_saved",
     ),

@@ -211,7 +211,7 @@ async def test_what_is_remembered_of_an_object_goes_with_it():
         for n in range(30):
             await manager.save_session(UniversalSession(id=f"s{n}", backend=BackendType.CUSTOM, history=turns("a")))
         gc.collect()
-        assert len(manager._known._objects) <= 1
+        assert len(manager._objects._known._objects) <= 1
 
 
 @pytest.mark.usefixtures("in_journal")

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 from agentic_flywheel.documents.codec import iso
 from agentic_flywheel.documents.writes import Entry
 from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.sessions.cursors import SearchPosition, read_cursor, read_search_cursor, write_cursor, write_search_cursor
+from agentic_flywheel.sessions.cursors import (
+    SearchPosition,
+    read_cursor,
+    read_search_cursor,
+    write_cursor,
+    write_search_cursor,
+)
 from agentic_flywheel.sessions.session_filter import READ_AT_ONCE, SessionFilter, unexpired_rows
 
 from .conftest import Clock
@@ -53,7 +59,9 @@ ROWS = [
     ],
     ids=repr,
 )
-def test_a_list_shows_what_was_asked_for_in_the_order_of_the_entries(clock: Clock, wanted: SessionFilter, shown: list[str]):
+def test_a_list_shows_what_was_asked_for_in_the_order_of_the_entries(
+    clock: Clock, wanted: SessionFilter, shown: list[str]
+):
     rows = wanted.matching(ROWS, clock())
     assert [row.entry.member for row in rows] == shown
     assert [row.shown["id"] for row in rows] == shown
@@ -95,7 +103,8 @@ async def test_others_are_served_while_the_rows_of_a_large_page_are_read(clock: 
             await asyncio.sleep(0)
 
     other = asyncio.create_task(serve())
-    rows = await unexpired_rows(cast("Any", Holding()), SessionFilter(), [entry(f"s{n}") for n in range(1_000)], clock(), 1.0)
+    entries = [entry(f"s{n}") for n in range(1_000)]
+    rows = await unexpired_rows(cast("Any", Holding()), SessionFilter(), entries, clock(), 1.0)
     other.cancel()
     assert len(rows) == 1_000
     assert served >= 1_000 // READ_AT_ONCE

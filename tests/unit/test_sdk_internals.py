@@ -1,4 +1,4 @@
-"""The private and provisional parts of the MCP SDK that the server uses: where a release moves one, a test here says so."""
+"""The private and provisional parts of the MCP SDK that the server uses: a release that moves one fails here."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

@@ -135,7 +135,7 @@ async def test_a_large_session_that_is_resumed_again_and_again_is_not_written_an
 
         async def ends_after_a_resume() -> str:
             assert (await store.resume(Memory(), "s")).found
-            await eventually(lambda: not store._rests, within=3, what="what is done behind the answer's back")
+            await eventually(lambda: not store._background, within=3, what="what is done behind the answer's back")
             (row,) = (await store.list_sessions(SessionFilter())).sessions
             return row["expires_at"]
 

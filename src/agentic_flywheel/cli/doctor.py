@@ -99,13 +99,13 @@ async def _try(executions: ExecutionStore, execution_id: str) -> _Tried:
 
 async def _status_with_cause(places: Places, settings: Settings, tried: _Tried) -> StatusResult:
     """The status, once it names why Redis did not take the save, if it did not."""
-    status = await persistence_status(places, settings)
+    status = await persistence_status(places, settings.redis_target, settings.replica_bytes)
     if places.stash and tried.stored_in != "redis":
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(NAMED_SECONDS):
                 while not status.redis["last_error"]:
                     await asyncio.sleep(ASKED_AGAIN_SECONDS)
-                    status = await persistence_status(places, settings)
+                    status = await persistence_status(places, settings.redis_target, settings.replica_bytes)
     return status
 
 

@@ -18,8 +18,8 @@ from typing import Literal
 from agentic_flywheel.backends.base import UniversalSession
 from agentic_flywheel.cli.importers import (
     BadEntry,
-    JsonEntry,
     Imported,
+    JsonEntry,
     Source,
     exported,
     read,

@@ -1,4 +1,4 @@
-"""Opens the stores that the objects of one event loop share, once for each Redis, and closes them with the last object."""
+"""Opens the stores that the objects of one event loop share, and closes them with the last of these objects."""
 
 import asyncio
 import contextlib
@@ -14,8 +14,11 @@ from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import open_client, open_store
 from agentic_flywheel.settings import Settings
 
-OTHER_LOOPS_SECONDS, OTHER_LOOPS_STEP_SECONDS = 30.0, 0.002
-"""How long a save waits for those of other event loops: one that was ended in the middle holds up nobody for ever."""
+STEP_SECONDS = 0.002
+"""From one look at another event loop's save to the next."""
+
+STEPS = 15_000
+"""Looks before a save goes on all the same, after half a minute: one that was ended in the middle blocks nobody."""
 
 
 @dataclass(slots=True)
@@ -44,7 +47,7 @@ class SharedStores:
         self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
     async def open(self) -> Stores:
-        """The stores of the running event loop, opened by whoever needs them first."""
+        """The stores of the running event loop, opened by the object that needs them first."""
         loop = asyncio.get_running_loop()
         with _shared:
             for ended in [other for other in _opened if other.is_closed()]:
@@ -96,12 +99,10 @@ class LoopLocks:
         """Hold off the other event loops; what another process saves meanwhile is merged."""
         with _shared:
             lock = self._locks.setdefault(session_id, threading.Lock())
-        waited = 0
-        while (
-            not (acquired := lock.acquire(blocking=False)) and waited < OTHER_LOOPS_SECONDS / OTHER_LOOPS_STEP_SECONDS
-        ):
-            waited += 1
-            await asyncio.sleep(OTHER_LOOPS_STEP_SECONDS)
+        steps = 0
+        while not (acquired := lock.acquire(blocking=False)) and steps < STEPS:
+            steps += 1
+            await asyncio.sleep(STEP_SECONDS)
         try:
             yield
         finally:

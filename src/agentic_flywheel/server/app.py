@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from agentic_flywheel import __version__
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
-from agentic_flywheel.server.passthrough import detach_content, attach_content
+from agentic_flywheel.server.passthrough import attach_content, detach_content
 from agentic_flywheel.server.prompts import Prompts
 from agentic_flywheel.server.resources import Resources
 from agentic_flywheel.server.sdk_internals import add_middleware, run_over, schemas_of, set_schemas

@@ -59,7 +59,7 @@ def add_request_handler(
 
 
 def add_middleware(server: MCPServer[Any], middleware: ServerMiddleware[Any]) -> None:
-    """Put a middleware inside of those that are there: the only way to see what a client sends, and what it is answered.
+    """Put a middleware inside of those that are there: only these see each request and its finished answer.
 
     Reaches for `MCPServer.middleware`, whose signature the SDK calls provisional.
     """

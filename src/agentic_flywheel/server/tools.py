@@ -229,7 +229,9 @@ class Tools:
 
     async def persistence_status(self) -> Annotated[CallToolResult, StatusResult]:
         """Tell where sessions are kept right now, and why there."""
-        return _answer(await persistence_status(self._sessions.places, self._settings), lambda status: status.message)
+        places, settings = self._sessions.places, self._settings
+        status = await persistence_status(places, settings.redis_target, settings.replica_bytes)
+        return _answer(status, lambda answer: answer.message)
 
     def _told(self, result: KeptType, found: "list[Finding]", sentence: Callable[[KeptType], str]) -> CallToolResult:
         """The answer to who sent something to keep, with where credentials were in it."""

@@ -1,4 +1,4 @@
-"""What of a session is shown within a budget: its fields, and the newest turns that fit beside them.
+"""Shows what of a session fits a budget: its fields, and the newest turns beside them.
 
 A token is four characters of compact JSON. Nothing is cut that need not be, and what is cut or left out is named.
 """
@@ -37,7 +37,9 @@ class TokenWindow:
     left_out: list[str] = field(default_factory=list[str])
 
 
-def token_window(document: Document, length: int | None, max_tokens: int, before_turn: int | None = None) -> TokenWindow:
+def token_window(
+    document: Document, length: int | None, max_tokens: int, before_turn: int | None = None
+) -> TokenWindow:
     """The newest turns before `before_turn` that fit the budget, one at least; `length` is that of the stored text.
 
     A session that fits comes back whole. Else the budget holds for all of the answer, from some 300 tokens on.
@@ -55,13 +57,14 @@ def token_window(document: Document, length: int | None, max_tokens: int, before
     turns: list[JSONObject] = []
     while start:
         turn = history[start - 1]
-        room -= len(dumps(turn)) + (start < end)  # and a comma between two turns
-        if room < 0:
-            if start == end:
-                start, cut = start - 1, start - 1
-                turns = [_cut(turn, room + len(dumps(turn)))]
+        size = len(dumps(turn)) + (start < end)  # and a comma between two turns
+        if size > room and start < end:
             break
         start -= 1
+        if size > room:
+            cut = start
+            turn = _cut(turn, room)
+        room -= size
         turns.append(turn)
     shown["history"] = turns[::-1]
     return TokenWindow(shown, start, end, cut, left_out)

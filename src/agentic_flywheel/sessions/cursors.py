@@ -10,31 +10,14 @@ from agentic_flywheel.sessions.session_filter import SessionFilter
 
 UNFINISHED = "Not all of the list could be looked through in time: next_cursor goes on there."
 
-
-def write_cursor(place: tuple[int, str]) -> str:
-    """The cursor to what comes behind this place in the list."""
-    return _written([*place])
-
-
-def read_cursor(cursor: str) -> tuple[int, str]:
-    """The place in the list that a cursor names.
-
-    Raises:
-        InvalidArgument: it is none of ours.
-
-    """
-    match _read(cursor):
-        case [int(saved_at), str(member)] if _is_time(saved_at):
-            return saved_at, member
-        case _:
-            raise InvalidArgument(_FOREIGN)
+_FOREIGN = "cursor must be the next_cursor of an earlier answer to the same question, unchanged."
 
 
 @dataclass(frozen=True, slots=True)
 class SearchPosition:
-    """Where a page of what was found begins: behind so many, the `last` of which had this id.
+    """Where a page of a search begins: after `offset` results, the `last` of which had this id.
 
-    `start` is the place in the list from which on it was looked through for them (`None`: its beginning).
+    `start` is the position in the list from which on it was searched for them (`None`: its beginning).
     """
 
     offset: int = 0
@@ -42,49 +25,65 @@ class SearchPosition:
     start: tuple[int, str] | None = None
 
 
-def write_search_cursor(place: SearchPosition, wanted: SessionFilter) -> str:
-    """The cursor to that place."""
-    return _written([place.offset, place.last, _question(wanted), *(place.start or ())])
+def write_cursor(position: tuple[int, str]) -> str:
+    """The cursor to what follows this position in the list."""
+    return _encoded([*position])
 
 
-def read_search_cursor(cursor: str, wanted: SessionFilter) -> SearchPosition:
-    """The place that a cursor names.
+def read_cursor(cursor: str) -> tuple[int, str]:
+    """The position in the list that a cursor names.
 
     Raises:
-        InvalidArgument: it is no cursor of a search for the same.
+        InvalidArgument: it is none of ours.
 
     """
-    match _read(cursor):
-        case [int(offset), str(last), str(question)]:
-            place = SearchPosition(offset, last)
-        case [int(offset), str(last), str(question), int(saved_at), str(member)] if _is_time(saved_at):
-            place = SearchPosition(offset, last, (saved_at, member))
+    match _decoded(cursor):
+        case [int(saved_at), str(member)] if _is_time(saved_at):
+            return saved_at, member
         case _:
             raise InvalidArgument(_FOREIGN)
-    if question != _question(wanted) or not 0 <= offset < 2**31:
+
+
+def write_search_cursor(position: SearchPosition, session_filter: SessionFilter) -> str:
+    """The cursor to that position among the results for this filter."""
+    return _encoded([position.offset, position.last, _digest(session_filter), *(position.start or ())])
+
+
+def read_search_cursor(cursor: str, session_filter: SessionFilter) -> SearchPosition:
+    """The position that a cursor names.
+
+    Raises:
+        InvalidArgument: it is no cursor of a search with the same filter.
+
+    """
+    match _decoded(cursor):
+        case [int(offset), str(last), str(digest)]:
+            position = SearchPosition(offset, last)
+        case [int(offset), str(last), str(digest), int(saved_at), str(member)] if _is_time(saved_at):
+            position = SearchPosition(offset, last, (saved_at, member))
+        case _:
+            raise InvalidArgument(_FOREIGN)
+    if digest != _digest(session_filter) or not 0 <= offset < 2**31:
         raise InvalidArgument(_FOREIGN)
-    return place
+    return position
 
 
 def _is_time(value: int) -> bool:
     return not isinstance(value, bool) and 0 <= value < 2**63
 
 
-def _question(wanted: SessionFilter) -> str:
-    return hashlib.blake2b(repr(wanted).encode("utf-8", "replace"), digest_size=6).hexdigest()
+def _digest(session_filter: SessionFilter) -> str:
+    return hashlib.blake2b(repr(session_filter).encode("utf-8", "replace"), digest_size=6).hexdigest()
 
 
-_FOREIGN = "cursor must be the next_cursor of an earlier answer to the same question, unchanged."
+def _encoded(parts: list[object]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
 
 
-def _written(place: list[object]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
-
-
-def _read(cursor: str) -> object:
+def _decoded(cursor: str) -> object:
     try:
-        place = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        json.dumps(place, ensure_ascii=False).encode()  # no half of a surrogate pair
+        parts = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        json.dumps(parts, ensure_ascii=False).encode()  # no half of a surrogate pair
     except (ValueError, TypeError, RecursionError):
         return None
-    return place
+    return parts

@@ -1,6 +1,6 @@
-"""The rules of keeping execution results and flow histories."""
+"""Keeps the results of executions, and the executions of each flow in a session."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -9,7 +9,7 @@ from agentic_flywheel.documents.command import expired
 from agentic_flywheel.documents.commands import ExecutionChange, load_execution
 from agentic_flywheel.documents.flow_document import flow_history
 from agentic_flywheel.documents.flow_history import FlowChange
-from agentic_flywheel.errors import DocumentError, FlywheelError, InvalidArgument, TooLarge, Unavailable
+from agentic_flywheel.errors import DocumentError, InvalidArgument, TooLarge, Unavailable
 from agentic_flywheel.journal.records import in_thread
 from agentic_flywheel.json_text import JSONObject, check_json, dumps, size_of
 from agentic_flywheel.keys import Keys, check_id
@@ -46,16 +46,11 @@ class ExecutionStore:
 
         `details` are `input`, `parameters` and `metrics`.
         """
-        fresh = not execution_id
-        execution_id = check_id(execution_id, "execution_id") if execution_id else f"execution_{uuid4().hex}"
-        for name, value in (("session_id", session_id), ("flow_id", flow_id)):
-            if value:
-                check_id(value, name)
         given = {name: value for name, value in details.items() if value is not None}
-        for name, value in (("result", result), *given.items()):
-            check_json(value, name)
+        _check({"execution_id": execution_id, "session_id": session_id, "flow_id": flow_id}, {"result": result, **given})
         ttl = self._ttl_seconds if ttl_seconds is None else check_ttl(ttl_seconds)
-        now = self._clock()
+        now, fresh = self._clock(), not execution_id
+        execution_id = execution_id or f"execution_{uuid4().hex}"
         record: JSONObject = {
             "id": execution_id,
             "session_id": session_id or None,
@@ -65,34 +60,48 @@ class ExecutionStore:
             "result": result,
             **given,
         }
-        if (size := size_of(dumps(record))) > self._max_bytes:
-            limit = f"the limit is {self._max_bytes:,} (FLYWHEEL_MAX_SESSION_BYTES)"
-            return _not_cached(execution_id, TooLarge(f"The result has {size:,} bytes; {limit}."))
-        change = ExecutionChange(key=self._keys.execution(execution_id), record=record, ttl_seconds=ttl)
-        bound = self._places.bound()
-        try:
-            placed = await self._places.write(change, bound)
-        except (DocumentError, Unavailable) as exc:
-            return _not_cached(execution_id, exc)
-        expires_at = iso(placed.answer.kept_until)
-        kept = CacheResult(cached=True, execution_id=execution_id, stored_in=placed.stored_in, expires_at=expires_at)
-        if session_id and flow_id:
-            append = FlowChange(
-                key=self._keys.history(session_id, flow_id),
-                session_id=session_id,
-                flow_id=flow_id,
-                records=[record],
-                ttl_seconds=ttl,
-                max_bytes=self._max_bytes,
-                fresh=fresh,
-            )
+        deadline = self._places.bound()
+        kept = await self._keep(record, ttl, deadline)
+        if kept.cached and session_id and flow_id:
+            change = self._flow_change(session_id, flow_id, [record], ttl, fresh=fresh)
             try:
-                dropped = (await self._places.write(append, bound)).answer.dropped
+                kept.dropped = (await self._places.write(change, deadline)).answer.dropped or None
             except (DocumentError, Unavailable) as exc:
                 kept.message = f"It could not be added to its flow's history: {exc}"
-            else:
-                kept.dropped = dropped or None
         return kept
+
+    async def _keep(self, record: JSONObject, ttl_seconds: int, deadline: float) -> CacheResult:
+        execution_id: str = record["id"]
+        try:
+            if (size := size_of(dumps(record))) > self._max_bytes:
+                limit = f"the limit is {self._max_bytes:,} (FLYWHEEL_MAX_SESSION_BYTES)"
+                raise TooLarge(f"The result has {size:,} bytes; {limit}.")
+            change = ExecutionChange(key=self._keys.execution(execution_id), record=record, ttl_seconds=ttl_seconds)
+            placed = await self._places.write(change, deadline)
+        except (DocumentError, Unavailable) as exc:
+            return CacheResult(
+                cached=False,
+                execution_id=execution_id,
+                stored_in="none",
+                expires_at=None,
+                reason=reason_of(exc),
+                message=str(exc),
+            )
+        expires_at = iso(placed.answer.kept_until)
+        return CacheResult(cached=True, execution_id=execution_id, stored_in=placed.stored_in, expires_at=expires_at)
+
+    def _flow_change(
+        self, session_id: str, flow_id: str, records: list[JSONObject], ttl_seconds: int, **how: bool
+    ) -> FlowChange:
+        return FlowChange(
+            key=self._keys.history(session_id, flow_id),
+            session_id=session_id,
+            flow_id=flow_id,
+            records=records,
+            ttl_seconds=ttl_seconds,
+            max_bytes=self._max_bytes,
+            **how,
+        )
 
     async def replace_flow_history(
         self, session_id: str, flow_id: str, executions: list[JSONObject], ttl_seconds: int
@@ -106,15 +115,7 @@ class ExecutionStore:
         check_id(session_id, "session_id")
         check_id(flow_id, "flow_id")
         check_json(executions, "executions")
-        change = FlowChange(
-            key=self._keys.history(session_id, flow_id),
-            session_id=session_id,
-            flow_id=flow_id,
-            records=executions,
-            replaces=True,
-            ttl_seconds=check_ttl(ttl_seconds),
-            max_bytes=self._max_bytes,
-        )
+        change = self._flow_change(session_id, flow_id, executions, check_ttl(ttl_seconds), replaces=True)
         return (await self._places.write(change)).stored_in
 
     async def get_result(self, execution_id: str) -> ExecutionResult:
@@ -129,7 +130,7 @@ class ExecutionStore:
             return ExecutionResult(found=False, reason=reason_of(exc), message=str(exc))
         if tombstone := tombstone_in(execution, "the execution"):
             return ExecutionResult(found=False, reason=tombstone.because)
-        if expired(kept_until_in(execution), self._clock()) and not self._held(found):
+        if expired(kept_until_in(execution), self._clock()) and not self._redis_expires(found):
             return ExecutionResult(found=False, reason="expired")
         return ExecutionResult(found=True, execution={k: v for k, v in execution.items() if k not in _BOOKKEEPING})
 
@@ -141,26 +142,24 @@ class ExecutionStore:
             raise InvalidArgument("limit must be at least 1.")
         try:
             found = await self._places.read(self._keys.history(session_id, flow_id))
-            now, held = self._clock(), self._held(found)
-            history = await in_thread(flow_history, found.text, now, held=held, limit=limit)
+            held = self._redis_expires(found)
+            history = await in_thread(flow_history, found.text, self._clock(), held=held, limit=limit)
         except (DocumentError, Unavailable) as exc:
             return FlowHistoryResult(found=False, executions=[], reason=reason_of(exc), message=str(exc))
         if not history.executions:
             return FlowHistoryResult(found=False, executions=[], reason="not_found")
         return FlowHistoryResult(found=True, executions=history.executions, dropped=history.dropped or None)
 
-    def _held(self, found: Found) -> bool:
-        """Whether it comes from a Redis that expires documents by itself, whatever this machine's clock says."""
+    def _redis_expires(self, found: Found) -> bool:
+        """Whether it was read from a Redis that expires documents by itself: this machine's clock is not asked then."""
         stash = self._places.stash
         return found.source == "redis" and stash is not None and stash.atomic
 
 
-def _not_cached(execution_id: str, exc: FlywheelError) -> CacheResult:
-    return CacheResult(
-        cached=False,
-        execution_id=execution_id,
-        stored_in="none",
-        expires_at=None,
-        reason=reason_of(exc),
-        message=str(exc),
-    )
+def _check(ids: Mapping[str, str], values: Mapping[str, JSONObject]) -> None:
+    """Raise `InvalidArgument` for an id that is not allowed, or a value that JSON cannot carry."""
+    for name, identity in ids.items():
+        if identity:
+            check_id(identity, name)
+    for name, value in values.items():
+        check_json(value, name)

@@ -13,7 +13,7 @@ from agentic_flywheel.replication.session_list import place_of
 from agentic_flywheel.sessions.cursors import UNFINISHED, read_cursor, write_cursor
 from agentic_flywheel.sessions.requests import check_one_of
 from agentic_flywheel.sessions.results import ListResult
-from agentic_flywheel.sessions.search import find
+from agentic_flywheel.sessions.search import search
 from agentic_flywheel.sessions.session_filter import Row, SessionFilter, unexpired_rows
 
 MAX_PAGE = 1000
@@ -33,34 +33,45 @@ class SessionList:
         self._clock = clock
 
     async def list_sessions(
-        self, wanted: SessionFilter, limit: int = 20, cursor: str = "", bound: float | None = None
+        self, session_filter: SessionFilter, limit: int = 20, cursor: str = "", deadline: float | None = None
     ) -> ListResult:
-        """Listing rows, newest first, or the best first where words are looked for.
+        """Listing rows, newest first, or the best first where the filter has a query.
 
-        `bound` is that of the answer that they are a part of.
+        Args:
+            session_filter: which sessions; without a user, those of the server's own.
+            limit: rows of a page, 1 to `MAX_PAGE`.
+            cursor: the `next_cursor` of the page before.
+            deadline: that of the answer that the list is a part of.
+
         """
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidArgument(f"limit must be from 1 to {MAX_PAGE}.")
-        if wanted.status:
-            check_one_of(FlowStatus, wanted.status, "status")
-        wanted = replace(wanted, user_id=wanted.user_id or self._user)
-        if wanted.words:
-            try:
-                self.places.check_enabled()
-            except Disabled as exc:
-                return ListResult(sessions=[], scope="this machine", message=str(exc))
-            return await find(self.places, self._keys, wanted, self._clock(), limit, cursor, bound)
+        if session_filter.status:
+            check_one_of(FlowStatus, session_filter.status, "status")
+        session_filter = replace(session_filter, user_id=session_filter.user_id or self._user)
+        if not session_filter.words:
+            return await self._newest(session_filter, limit, cursor, deadline)
+        try:
+            self.places.check_enabled()
+        except Disabled as exc:
+            return ListResult(sessions=[], scope="this machine", message=str(exc))
+        return await search(self.places, self._keys, session_filter, self._clock(), limit, cursor, deadline)
+
+    async def _newest(
+        self, session_filter: SessionFilter, limit: int, cursor: str, deadline: float | None
+    ) -> ListResult:
         before = read_cursor(cursor) if cursor else None
-        bound = await self.places.bound_once_ready(bound)
+        deadline = await self.places.bound_once_ready(deadline)
+        row_filter = session_filter.row_filter
         rows: list[Row] = []
         while True:
             try:
-                page = await self.places.recent(self._keys.index, before, limit + EXPIRED_AMONG, bound, wanted.filter)
+                page = await self.places.recent(self._keys.index, before, limit + EXPIRED_AMONG, deadline, row_filter)
             except Unavailable as exc:
                 return ListResult(sessions=[row.shown for row in rows], scope="this machine", message=str(exc))
-            rows += await unexpired_rows(self.places, wanted, page.entries, self._clock(), bound)
+            rows += await unexpired_rows(self.places, session_filter, page.entries, self._clock(), deadline)
             before = page.older
-            if len(rows) > limit or before is None or not self.places.has_time(bound):
+            if len(rows) > limit or before is None or not self.places.has_time(deadline):
                 break
         scope = "shared" if page.shared else "this machine"
         result = ListResult(sessions=[row.shown for row in rows[:limit]], scope=scope, message=page.why)
@@ -72,10 +83,11 @@ class SessionList:
         return result
 
     async def rows_of(self, session_ids: Collection[str]) -> list[JSONObject]:
-        """The listing rows of these sessions, whoever they are of; none while they cannot be known."""
-        bound = self.places.bound()
+        """The listing rows of these sessions, of any user; none while the list cannot be read."""
+        deadline = self.places.bound()
         try:
-            entries = await self.places.entries(self._keys.index, [*session_ids], bound)
+            entries = await self.places.entries(self._keys.index, [*session_ids], deadline)
         except Unavailable:
             return []
-        return [row.shown for row in await unexpired_rows(self.places, SessionFilter(), entries, self._clock(), bound)]
+        rows = await unexpired_rows(self.places, SessionFilter(), entries, self._clock(), deadline)
+        return [row.shown for row in rows]

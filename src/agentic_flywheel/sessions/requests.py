@@ -48,18 +48,22 @@ class Save:
             check_json(value, name)
             if isinstance(value, str) and len(value) > MAX_TEXT:
                 raise InvalidArgument(f"{name} must be at most {MAX_TEXT:,} characters; it has {len(value):,}.")
-        if "backend" in self.values:
-            check_one_of(BackendType, self.values["backend"], "backend")
-        if "status" in self.values:
-            check_one_of(FlowStatus, self.values["status"], "status")
-        if len(self.tags or ()) > MAX_TAGS or any(len(tag) > MAX_ID_LENGTH for tag in self.tags or ()):
-            raise InvalidArgument(f"tags must be at most {MAX_TAGS}, each of at most {MAX_ID_LENGTH} characters.")
+        for name, kind in (("backend", BackendType), ("status", FlowStatus)):
+            if name in self.values:
+                check_one_of(kind, self.values[name], name)
+        if self.tags is not None:
+            _check_tags(self.tags)
         if self.ttl_seconds is not None:
             check_ttl(self.ttl_seconds)
         if self.expected_revision is not None and self.expected_revision < 0:
             raise InvalidArgument(
                 "expected_revision must be the revision of an earlier answer, or 0 for a new session."
             )
+
+
+def _check_tags(tags: list[str]) -> None:
+    if len(tags) > MAX_TAGS or any(len(tag) > MAX_ID_LENGTH for tag in tags):
+        raise InvalidArgument(f"tags must be at most {MAX_TAGS}, each of at most {MAX_ID_LENGTH} characters.")
 
 
 def check_one_of(kind: type[BackendType] | type[FlowStatus], value: object, name: str) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import difflib
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from agentic_flywheel.documents.append import Memory
@@ -49,7 +49,7 @@ class SessionReader(SessionList):
 
     def __init__(self, places: Places, keys: Keys, *, user: str, clock: Callable[[], datetime]) -> None:
         super().__init__(places, keys, user=user, clock=clock)
-        self._rests: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
         self._began, self._began_monotonic = clock(), time.monotonic()
 
     async def resume(
@@ -61,43 +61,48 @@ class SessionReader(SessionList):
         before_turn: int | None = None,
         revision: int | None = None,
     ) -> ResumeResult:
-        """A session with the newest turns that fit; without an id, the one saved last."""
-        if max_tokens < 1:
-            raise InvalidArgument("max_tokens must be at least 1.")
-        if before_turn is not None and before_turn < 0:
-            raise InvalidArgument("before_turn must be 0 or more: it is the position before which turns are wanted.")
-        if revision is not None and not session_id:
-            raise InvalidArgument("revision needs session_id: whose revision is wanted?")
-        bound = self.places.bound(reading=True)
+        """A session with the newest turns that fit.
+
+        Args:
+            memory: what the caller has seen of its sessions.
+            session_id: absent, the session saved last.
+            user_id: whose session is the last one.
+            max_tokens: the budget of the answer.
+            before_turn: show only turns before this position.
+            revision: an older revision that is kept.
+
+        """
+        _check(session_id, max_tokens, before_turn, revision)
+        page = _Page(max_tokens, before_turn)
+        deadline = self.places.bound(reading=True)
         try:
             self.places.check_enabled()
             if not session_id:
-                return await self._resume_latest(memory, user_id, max_tokens, before_turn, bound)
-            document, found = await self.load(session_id, bound, RECALL.decode)
+                return await self._resume_latest(memory, user_id, page, deadline)
+            document, found = await self.load(session_id, deadline, RECALL.decode)
             if revision is not None and not (isinstance(document, Document) and document.revision == revision):
-                return await self._resume_older(session_id, revision, document, found, max_tokens, before_turn)
+                return await self._resume_older(session_id, revision, document, found, page)
         except DocumentError as exc:
             return ResumeResult(found=False, reason=exc.reason, message=str(exc))
         except Unavailable as exc:
             return ResumeResult(found=False, reason=reason_of(exc), message=str(exc))
         if not isinstance(document, Document):
             memory.forget(session_id)  # it is told that there is none
-            return await self._not_found(session_id, user_id, document, bound)
-        return self._resumed(memory, document, found, max_tokens, before_turn)
+            return await self._not_found(session_id, user_id, document, deadline)
+        return self._resumed(memory, document, found, page)
 
     async def _resume_older(
         self,
         session_id: str,
         revision: int,
         current: Document | Tombstone | None,
-        there: Found,
-        max_tokens: int,
-        before_turn: int | None,
+        found: Found,
+        page: "_Page",
     ) -> ResumeResult:
-        """A revision that is not the current one, if it is kept; of a deleted session, only what is here alone."""
-        older, found = await self.older(session_id, revision, current, there)
+        """A revision that is not the current one, if it is kept; of a deleted session, only what this machine has."""
+        older, found = await self.older(session_id, revision, current, found)
         if older:
-            return self._window(older, replace(found, text=None), max_tokens, before_turn)
+            return _answer(older, replace(found, text=None), page)
         text = f"Revision {revision} of session {session_id!r} is not kept"
         text += f"; the current one is {current.revision}." if isinstance(current, Document) else "."
         number = current.revision if isinstance(current, Document) else None
@@ -120,7 +125,7 @@ class SessionReader(SessionList):
     async def load(
         self,
         session_id: str,
-        bound: float | None = None,
+        deadline: float | None = None,
         decode: Callable[[str, str], Document | Tombstone] = decode,
     ) -> tuple[Document | Tombstone | None, Found]:
         """What is stored of a session; an expired document on a child that cannot expire keys is overwritten.
@@ -131,17 +136,17 @@ class SessionReader(SessionList):
         """
         check_id(session_id, "session_id")
         key = self._keys.session(session_id)
-        found = await self.places.read(key, session_id, self._keys.index, bound)
+        found = await self.places.read(key, session_id, self._keys.index, deadline)
         document = decode(found.text, session_id) if found.text is not None else None
         stash = self.places.stash
         if isinstance(document, Document) and stash and stash.atomic and found.source == "redis":
             return document, found  # it expires documents by itself, whatever the clock of this machine says
         if isinstance(document, Document) and expired(document.kept_until, self._clock()):
-            buried = Tombstone(session_id, document.revision, self._clock(), None, "expired")
+            tombstone = Tombstone(session_id, document.revision, self._clock(), None, "expired")
             if stash and stash.mirror and found.source == "redis" and self._has_surely_expired(document):
                 deletion = Deletion(key=key, member=session_id, because="expired")
                 await self.places.write(deletion)
-            return buried, found
+            return tombstone, found
         return document, found
 
     def _has_surely_expired(self, document: Document) -> bool:
@@ -154,96 +159,114 @@ class SessionReader(SessionList):
         until = document.kept_until
         return until is not None and ((steady and until >= self._began) or self._clock() - until < BY_THE_CLOCK)
 
-    async def _resume_latest(
-        self, memory: Memory, user_id: str, max_tokens: int, before_turn: int | None, bound: float
-    ) -> ResumeResult:
-        page = await self.list_sessions(SessionFilter(user_id=user_id), limit=SUGGESTIONS, bound=bound)
-        for row in page.sessions:
-            document, found = await self.load(row["id"], bound, RECALL.decode)
+    async def _resume_latest(self, memory: Memory, user_id: str, page: "_Page", deadline: float) -> ResumeResult:
+        latest = await self.list_sessions(SessionFilter(user_id=user_id), limit=SUGGESTIONS, deadline=deadline)
+        for row in latest.sessions:
+            document, found = await self.load(row["id"], deadline, RECALL.decode)
             if isinstance(document, Document):  # a listed session may be gone by now
-                return self._resumed(memory, document, found, max_tokens, before_turn)
+                return self._resumed(memory, document, found, page)
         stash = self.places.stash
-        if stash and page.scope == "this machine" and not stash.mirror:
+        if stash and latest.scope == "this machine" and not stash.mirror:
             return ResumeResult(found=False, reason="unavailable")
         whose = f" of {user_id or self._user!r}" if user_id or self._user else ""
         return ResumeResult(found=False, reason="not_found", message=f"There is no saved session{whose} yet.")
 
     async def _not_found(
-        self, session_id: str, user_id: str, tombstone: Tombstone | None, bound: float
+        self, session_id: str, user_id: str, tombstone: Tombstone | None, deadline: float
     ) -> ResumeResult:
-        page = await self.list_sessions(SessionFilter(user_id=user_id), limit=NEAR, bound=bound)
-        ids = [row["id"] for row in page.sessions]
-        near = await self._spelt_otherwise(session_id, ids, bound)
-        near += [i for i in difflib.get_close_matches(session_id, ids, SUGGESTIONS) if i not in near]
-        near += [i for i in ids if i not in near and session_id.casefold() in i.casefold()]
+        listed = await self.list_sessions(SessionFilter(user_id=user_id), limit=NEAR, deadline=deadline)
+        ids = [row["id"] for row in listed.sessions]
+        near = await self._spelt_otherwise(session_id, ids, deadline)
+        near += difflib.get_close_matches(session_id, ids, SUGGESTIONS)
+        near += [i for i in ids if session_id.casefold() in i.casefold()]
         result = ResumeResult(found=False, reason=tombstone.because if tombstone else "not_found")
-        result.suggestions = near[:SUGGESTIONS]
+        result.suggestions = list(dict.fromkeys(near))[:SUGGESTIONS]
         if self.places.stash is None and (damaged := (await in_thread(self.places.journal.state)).damaged):
             result.message = f"there is none with this id; it may have been in a damaged journal ({damaged[-1]})."
         return result
 
-    async def _spelt_otherwise(self, session_id: str, ids: Sequence[str], bound: float) -> list[str]:
+    async def _spelt_otherwise(self, session_id: str, ids: Sequence[str], deadline: float) -> list[str]:
         """The sessions whose ids look the same, among `ids` or not."""
         same = {session_id, *other_spellings(session_id)}
         found = [i for i in ids if not same.isdisjoint({i, *other_spellings(i)})]
         for other in other_spellings(session_id):
             with contextlib.suppress(DocumentError, Unavailable):
-                if other not in found and isinstance((await self.load(other, bound))[0], Document):
+                if other not in found and isinstance((await self.load(other, deadline))[0], Document):
                     found.append(other)
         return found
 
-    def _renew(self, document: Document, size: int) -> None:
-        """Start the clock of a session of that `size` again, behind the answer's back."""
-        ttl, until = life(document), document.kept_until
-        pause = (ttl or 0) * RENEWED_AFTER if size >= LARGE else RENEWED_WITHIN_SECONDS
-        if ttl and until and until - self._clock() <= timedelta(seconds=ttl - pause):
-            key = self._keys.session(document.session.id)
-            session_id = document.session.id
-            renewal = Renewal(
-                key=key, session_id=session_id, index=self._keys.index, revisions=self._keys.revisions(session_id)
-            )
-            self._later(self.places.renew(renewal))
-
-    def _later(self, rest: Coroutine[None, None, None]) -> None:
-        """Do what nobody waits for behind the answer's back."""
-        task = asyncio.create_task(rest)
-        self._rests.add(task)
-        task.add_done_callback(self._rests.discard)
-
-    def _resumed(
-        self, memory: Memory, document: Document, found: Found, max_tokens: int, before_turn: int | None
-    ) -> ResumeResult:
-        result = self._window(document, found, max_tokens, before_turn)
+    def _resumed(self, memory: Memory, document: Document, found: Found, page: "_Page") -> ResumeResult:
+        result = _answer(document, found, page)
         history, cut = document.session.history, None
         if result.cut_turn is not None and result.session:  # as it was shown it may be sent again
             cut = (result.session["history"][0], history[result.cut_turn])
         seen = memory.of(document.session.id)
         seen.resumed(history, cut)
         seen.told, seen.newest = told(seen.told, document.operations), document.revision
-        self._later(seen.look_closer())
+        self._in_background(seen.look_closer())
         if found.source == "redis" or self.places.stash is None:
             seen.revision = document.revision
         self._renew(document, len(found.text or ""))
         return result
 
-    def _window(self, document: Document, found: Found, max_tokens: int, before_turn: int | None) -> ResumeResult:
-        part = token_window(document, None if found.text is None else len(found.text), max_tokens, before_turn)
-        result = ResumeResult(
-            found=True,
-            session=part.session,
-            revision=document.revision,
-            total_turns=len(document.session.history),
-            omitted_turns=len(document.session.history) - (part.end - part.start),
-            source=found.source,
-            stale=found.stale,
-        )
-        if part.start:
-            result.next_before_turn = part.start
-        if part.cut is not None:
-            result.cut_turn = part.cut
-        if part.left_out:
-            result.left_out_fields = part.left_out
-        return result
+    def _renew(self, document: Document, size: int) -> None:
+        """Start the clock of a session of that `size` again, in the background."""
+        ttl, until = life(document), document.kept_until
+        pause = (ttl or 0) * RENEWED_AFTER if size >= LARGE else RENEWED_WITHIN_SECONDS
+        if ttl and until and until - self._clock() <= timedelta(seconds=ttl - pause):
+            session_id, keys = document.session.id, self._keys
+            renewal = Renewal(
+                key=keys.session(session_id),
+                session_id=session_id,
+                index=keys.index,
+                revisions=keys.revisions(session_id),
+            )
+            self._in_background(self.places.renew(renewal))
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        """Do what no answer waits for."""
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Which turns of a session an answer is to show."""
+
+    max_tokens: int
+    before_turn: int | None
+
+
+def _check(session_id: str, max_tokens: int, before_turn: int | None, revision: int | None) -> None:
+    if max_tokens < 1:
+        raise InvalidArgument("max_tokens must be at least 1.")
+    if before_turn is not None and before_turn < 0:
+        raise InvalidArgument("before_turn must be 0 or more: it is the position before which turns are wanted.")
+    if revision is not None and not session_id:
+        raise InvalidArgument("revision needs session_id: whose revision is wanted?")
+
+
+def _answer(document: Document, found: Found, page: _Page) -> ResumeResult:
+    length = None if found.text is None else len(found.text)
+    window = token_window(document, length, page.max_tokens, page.before_turn)
+    total = len(document.session.history)
+    result = ResumeResult(
+        found=True,
+        session=window.session,
+        revision=document.revision,
+        total_turns=total,
+        omitted_turns=total - (window.end - window.start),
+        source=found.source,
+        stale=found.stale,
+    )
+    if window.start:
+        result.next_before_turn = window.start
+    if window.cut is not None:
+        result.cut_turn = window.cut
+    if window.left_out:
+        result.left_out_fields = window.left_out
+    return result
 
 
 def _document_in(found: Found, session_id: str) -> Document | None:

@@ -1,7 +1,7 @@
-"""Finding sessions by words: in what lists show of all of them, and in the turns of those that this machine has.
+"""Searches sessions by words: in what lists show of all of them, and in the turns of those that this machine has.
 
-A session is found that has all of the words, or of three and more all but one; the best first. In turns words are
-looked for by their beginnings, endings and accents left aside; in what lists show, for any part, as they are typed.
+A session matches that has all of the words, or of three and more all but one; the best first. In turns a word is matched
+by its beginning, without endings and accents; in what lists show, any part matches, as it is typed.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Places
 from agentic_flywheel.sessions.cursors import UNFINISHED, SearchPosition, read_search_cursor, write_search_cursor
 from agentic_flywheel.sessions.results import ListResult
-from agentic_flywheel.sessions.session_filter import Row, SessionFilter, unexpired_rows, shown_text
+from agentic_flywheel.sessions.session_filter import Row, SessionFilter, searchable_text, unexpired_rows
 
 READ_AT_ONCE = 1_000
 """Entries of the list asked for at once."""
 
-MOST_FOUND = 10_000
-"""Sessions found in the shared list, the newest, before it is looked at no further."""
+MAX_LISTED = 10_000
+"""Matches in the shared list, the newest, after which it is read no further."""
 
-IN_A_TITLE = 2.0
+WEIGHT_IN_LIST = 2.0
 """What a rare word counts in what lists show, of a session whose turns are not here: as much as it does beside them."""
 
 
@@ -40,124 +40,139 @@ class _Hit:
     score: float
 
 
-async def find(
-    places: Places, keys: Keys, wanted: SessionFilter, now: datetime, limit: int, cursor: str, bound: float | None
+async def search(
+    places: Places,
+    keys: Keys,
+    session_filter: SessionFilter,
+    now: datetime,
+    limit: int,
+    cursor: str,
+    deadline: float | None,
 ) -> ListResult:
-    """Rows of the sessions that are found, each with an `excerpt` where its turns have the words.
+    """Rows of the sessions that match, each with an `excerpt` where its turns have the words.
 
-    Where the time was too short for all of the list, the pages behind those found so far are of what follows.
+    Where the time was too short for all of the list, the pages after those matched so far go on with the rest.
 
     Raises:
         InvalidArgument: the cursor is none that an answer to the same question gave.
 
     """
-    place = read_search_cursor(cursor, wanted) if cursor else SearchPosition()
-    words, needed = wanted.words, wanted.filter.needed
-    why: list[str] = []
-    matches = Matches()
-    bound = places.bound(reading=True) if bound is None else bound
+    position = read_search_cursor(cursor, session_filter) if cursor else SearchPosition()
+    words, needed = session_filter.words, session_filter.row_filter.needed
+    deadline = places.bound(reading=True) if deadline is None else deadline
     searching = asyncio.create_task(places.search(keys.index, words, needed))  # while Redis looks through the list
-    listed = await _listed(places, keys.index, wanted, place.start, bound)
+    listed = await _listed(places, keys.index, session_filter, position.start, deadline)
+    matches, problems = Matches(), [listed.why] if listed.why else []
     try:
         matches = await searching
     except JournalUnavailable as exc:
-        why.append(str(exc))
-    here = {match.key: match for match in matches.found}
-    entries = {entry.member: entry for entry in listed.entries}
-    if place.start:  # what is here was found with the first part of the list
-        entries = {member: entry for member, entry in entries.items() if keys.session(member) not in here}
-    else:
-        missing = [member for key in here if (member := key.removeprefix(keys.sessions)) not in entries]
-        try:
-            for first in range(0, len(missing), READ_AT_ONCE):
-                for entry in await places.entries(keys.index, missing[first : first + READ_AT_ONCE], listed.bound):
-                    entries[entry.member] = entry
-        except Unavailable as exc:
-            why.append(str(exc))
-    rows = await unexpired_rows(places, replace(wanted, query=""), [*entries.values()], now, listed.bound)
+        problems.append(str(exc))
+    by_member = {match.key.removeprefix(keys.sessions): match for match in matches.found}
+    entries, problem = await _candidates(places, keys.index, listed, by_member, first=position.start is None)
+    if problem:
+        problems.append(problem)
+    rows = await unexpired_rows(places, replace(session_filter, query=""), entries, now, listed.deadline)
     rarity = matches.rarity or [1.0] * len(words)
-    found = await in_thread(
-        _best, rows, words, needed, rarity, {key.removeprefix(keys.sessions): here[key] for key in here}
-    )
+    hits = await in_thread(_ranked, rows, words, needed, rarity, by_member)
     # What was saved since the page before moves it on: it ended with `last`, wherever that is now.
-    offset = next((number for number, hit in enumerate(found, 1) if hit.entry.member == place.last), place.offset)
-    page = found[offset : offset + limit]
+    offset = next((number for number, hit in enumerate(hits, 1) if hit.entry.member == position.last), position.offset)
+    page = hits[offset : offset + limit]
     result = ListResult(
-        sessions=await _with_excerpts(places, keys, page, here, words),
+        sessions=await _with_excerpts(places, keys, page, by_member, words),
         scope="shared" if listed.shared else "this machine",
         searched=_searched(matches, shared=listed.shared),
-        message=" ".join(dict.fromkeys([*([listed.why] if listed.why else []), *why])),
+        message=" ".join(dict.fromkeys(problems)),
     )
-    if offset + limit < len(found):
-        result.next_cursor = write_search_cursor(SearchPosition(offset + limit, page[-1].entry.member, place.start), wanted)
+    if offset + limit < len(hits):
+        next_page = SearchPosition(offset + limit, page[-1].entry.member, position.start)
+        result.next_cursor = write_search_cursor(next_page, session_filter)
     elif listed.older:
-        result.next_cursor = write_search_cursor(SearchPosition(start=listed.older), wanted)
+        result.next_cursor = write_search_cursor(SearchPosition(start=listed.older), session_filter)
     return result
 
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """What was found in the shared list, or in this machine's; `older`: where to go on, if the time was too short.
-
-    `bound` is the time by which the rest must be done.
-    """
+    """Entries of the shared list, or of this machine's; `older`: where to go on, if the time was too short."""
 
     entries: list[Entry]
     shared: bool
     older: tuple[int, str] | None
     why: str
-    bound: float
+    deadline: float
 
 
-async def _listed(places: Places, index: str, wanted: SessionFilter, before: tuple[int, str] | None, bound: float) -> _Listed:
-    """The entries that may be found by what lists show."""
+async def _listed(
+    places: Places, index: str, session_filter: SessionFilter, before: tuple[int, str] | None, deadline: float
+) -> _Listed:
+    """The entries that may match by what lists show."""
     entries: list[Entry] = []
     shared = False
-    bound = await places.bound_once_ready(bound)
+    deadline = await places.bound_once_ready(deadline)
     while True:
         try:
-            page = await places.recent(index, before, READ_AT_ONCE, bound, wanted.filter)
+            page = await places.recent(index, before, READ_AT_ONCE, deadline, session_filter.row_filter)
         except Unavailable as exc:
-            return _Listed(entries, shared, None, str(exc), bound)
+            return _Listed(entries, shared, None, str(exc), deadline)
         entries += page.entries
         shared, before = page.shared, page.older
-        if before is None or (shared and len(entries) > MOST_FOUND):
-            return _Listed(entries, shared, None, page.why, bound)
-        if not places.has_time(bound):
-            return _Listed(entries, shared, before, UNFINISHED, bound)
+        if before is None or (shared and len(entries) > MAX_LISTED):
+            return _Listed(entries, shared, None, page.why, deadline)
+        if not places.has_time(deadline):
+            return _Listed(entries, shared, before, UNFINISHED, deadline)
 
 
-def _best(
+async def _candidates(
+    places: Places, index: str, listed: _Listed, matches: Mapping[str, Match], *, first: bool
+) -> tuple[list[Entry], str]:
+    """The entries of all that may match, by what lists show or by turns, and why some of them are missing.
+
+    Matches by turns belong to the `first` part of the list, and to no later one.
+    """
+    entries = {entry.member: entry for entry in listed.entries}
+    if not first:
+        return [entry for member, entry in entries.items() if member not in matches], ""
+    missing = [member for member in matches if member not in entries]
+    try:
+        for start in range(0, len(missing), READ_AT_ONCE):
+            for entry in await places.entries(index, missing[start : start + READ_AT_ONCE], listed.deadline):
+                entries[entry.member] = entry
+    except Unavailable as exc:
+        return [*entries.values()], str(exc)
+    return [*entries.values()], ""
+
+
+def _ranked(
     rows: Sequence[Row], words: Sequence[str], needed: int, rarity: Sequence[float], matches: Mapping[str, Match]
 ) -> list[_Hit]:
     """Those that have enough of the words, the best first."""
     hits = [_hit(row, words, rarity, matches.get(row.entry.member)) for row in rows]
-    found = [hit for hit in hits if hit.words >= needed]
-    return sorted(found, key=lambda hit: (hit.words, -hit.score, hit.entry.saved_at, hit.entry.member), reverse=True)
-
-
-async def _with_excerpts(
-    places: Places, keys: Keys, page: Sequence[_Hit], here: Mapping[str, Match], words: Sequence[str]
-) -> list[JSONObject]:
-    """The rows of a page, with a piece of the turns where these are here and have one of the words."""
-    excerpts: dict[str, str] = {}
-    of_turns = [key for hit in page if (key := keys.session(hit.entry.member)) in here]
-    with contextlib.suppress(JournalUnavailable):
-        excerpts = await in_thread(places.journal.excerpts, of_turns, words) if of_turns else {}
-    for hit in page:
-        hit.row.pop("excerpt", None)  # whoever shares the Redis may have written anything
-        if excerpt := excerpts.get(keys.session(hit.entry.member)):
-            hit.row["excerpt"] = excerpt
-    return [hit.row for hit in page]
+    enough = [hit for hit in hits if hit.words >= needed]
+    return sorted(enough, key=lambda hit: (hit.words, -hit.score, hit.entry.saved_at, hit.entry.member), reverse=True)
 
 
 def _hit(row: Row, words: Sequence[str], rarity: Sequence[float], match: Match | None) -> _Hit:
-    text = shown_text(row.shown)
+    text = searchable_text(row.shown)
     in_list = {place for place, word in enumerate(words) if word.casefold() in text}
-    score = -IN_A_TITLE * sum(rarity[place] for place in in_list)
+    score = -WEIGHT_IN_LIST * sum(rarity[place] for place in in_list)
     if match is None:
         return _Hit(row.entry, row.shown, len(in_list), score)
     return _Hit(row.entry, row.shown, len(in_list | match.words), min(score, match.score))
+
+
+async def _with_excerpts(
+    places: Places, keys: Keys, page: Sequence[_Hit], matches: Mapping[str, Match], words: Sequence[str]
+) -> list[JSONObject]:
+    """The rows of a page, with a piece of the turns where these are here and have one of the words."""
+    excerpts: dict[str, str] = {}
+    of_turns = [keys.session(hit.entry.member) for hit in page if hit.entry.member in matches]
+    with contextlib.suppress(JournalUnavailable):
+        excerpts = await in_thread(places.journal.excerpts, of_turns, words) if of_turns else {}
+    for hit in page:
+        hit.row.pop("excerpt", None)  # others who share the Redis may have written anything
+        if excerpt := excerpts.get(keys.session(hit.entry.member)):
+            hit.row["excerpt"] = excerpt
+    return [hit.row for hit in page]
 
 
 def _searched(matches: Matches, *, shared: bool) -> str:

@@ -16,18 +16,18 @@ from agentic_flywheel.keys import glob
 from agentic_flywheel.replication.repository import Places
 
 MANY_WORDS = 3
-"""From so many words on one may be missing: it was misspelt, or is remembered from elsewhere."""
+"""From this many words on, one may be missing: it was misspelt, or is remembered from elsewhere."""
 
 READ_AT_ONCE = 200
 """Rows that are read in one go: some 2 ms."""
 
 SOON = timedelta(days=1)
-"""Sessions that expire within this are named so: resuming one lets it live on."""
+"""Sessions that expire within this are marked: resuming one renews it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionFilter:
-    """The sessions a list is to show. `pattern` is a Redis glob on ids; `query` is looked for by `finding`."""
+    """The sessions a list is to show. `pattern` is a Redis glob on ids; a `query` is searched for in the words said."""
 
     pattern: str = "*"
     query: str = ""
@@ -37,42 +37,38 @@ class SessionFilter:
 
     @property
     def words(self) -> list[str]:
-        """The words of the query, each once; what lists show is searched for them whatever their case."""
+        """The words of the query, each once."""
         return words_in(self.query)
 
     @property
-    def filter(self) -> Filter:
-        """What of this a place can tell for itself, so that it need not give every row."""
+    def row_filter(self) -> Filter:
+        """What of this the keeper of the list can test by itself, so that it need not give every row."""
         words = self.words
         texts = [text for text in (self.status, self.user_id, *self.tags) if text]
         return Filter(words, len(words) - (len(words) >= MANY_WORDS), texts, self.pattern)
 
-    def fitting(self, entries: Sequence[Entry], now: datetime) -> list["Row"]:
-        """The rows of those entries that are wanted, whatever the query; those too that have expired by our clock.
+    def matching(self, entries: Sequence[Entry], now: datetime) -> list["Row"]:
+        """The rows of the entries that match all but the query, those included that have expired by our clock.
 
-        One that will have within `SOON` says so: `expires_soon`.
+        A row that expires within `SOON` says so: `expires_soon`.
         """
-        fits = glob(self.pattern)
+        matches_id = glob(self.pattern)
         rows: list[Row] = []
         for entry in entries:
             try:
-                row = load_object(entry.note, "a listing row")
+                shown = load_object(entry.note, "a listing row")
             except Damaged:
                 continue
-            if (
-                fits(entry.member)
-                and (not self.user_id or row.get("user_id") == self.user_id)
-                and (not self.status or row.get("status") == self.status)
-                and set(self.tags) <= set(_tags(row))
-            ):
-                kept_until = kept_until_in({"kept_until": row.get("expires_at")})
-                row["id"] = entry.member  # whoever shares the Redis may have written anything there
-                if entry.here_alone:
-                    row["scope"] = "this machine"
-                if expired(kept_until, now + SOON):
-                    row["expires_soon"] = True
-                rows.append(Row(entry, row, expired(kept_until, now)))
+            if matches_id(entry.member) and self._matches(shown):
+                rows.append(_row(entry, shown, now))
         return rows
+
+    def _matches(self, shown: JSONObject) -> bool:
+        return (
+            (not self.user_id or shown.get("user_id") == self.user_id)
+            and (not self.status or shown.get("status") == self.status)
+            and set(self.tags) <= set(_tags(shown))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,30 +77,40 @@ class Row:
 
     entry: Entry
     shown: JSONObject
-    over: bool
+    expired: bool
+
+
+def _row(entry: Entry, shown: JSONObject, now: datetime) -> Row:
+    kept_until = kept_until_in({"kept_until": shown.get("expires_at")})
+    shown["id"] = entry.member  # others who share the Redis may have written anything there
+    if entry.here_alone:
+        shown["scope"] = "this machine"
+    if expired(kept_until, now + SOON):
+        shown["expires_soon"] = True
+    return Row(entry, shown, expired(kept_until, now))
 
 
 async def unexpired_rows(
-    places: Places, wanted: SessionFilter, entries: Sequence[Entry], now: datetime, bound: float
+    places: Places, session_filter: SessionFilter, entries: Sequence[Entry], now: datetime, deadline: float
 ) -> list[Row]:
-    """The rows of those entries that are wanted, whatever the query, and have not expired: where Redis is, it knows.
+    """The rows that match all but the query and have not expired; Redis decides where it holds them.
 
-    They are read a part at a time, so that others are served in between.
+    Reads them a part at a time, so that others are served in between.
     """
     rows: list[Row] = []
     for first in range(0, len(entries), READ_AT_ONCE):
-        rows += wanted.matching(entries[first : first + READ_AT_ONCE], now)
+        rows += session_filter.matching(entries[first : first + READ_AT_ONCE], now)
         await asyncio.sleep(0)
-    alive = await places.still_stored([row.entry.member for row in rows if row.over], bound)
-    return [row for row in rows if not row.over or row.entry.member in alive]
+    alive = await places.still_stored([row.entry.member for row in rows if row.expired], deadline)
+    return [row for row in rows if not row.expired or row.entry.member in alive]
 
 
-def shown_text(row: JSONObject) -> str:
-    """What of a row words are looked for in, whatever their case."""
-    return " ".join([*(str(row.get(name) or "") for name in ("id", "title", "summary")), *_tags(row)]).casefold()
+def searchable_text(shown: JSONObject) -> str:
+    """The text of a row in which words are searched, case-folded."""
+    return " ".join([*(str(shown.get(name) or "") for name in ("id", "title", "summary")), *_tags(shown)]).casefold()
 
 
-def _tags(row: JSONObject) -> list[str]:
-    """The tags of a row; whoever shares the Redis may have written anything there."""
-    tags = row.get("tags")
+def _tags(shown: JSONObject) -> list[str]:
+    """The tags of a row, which others who share the Redis may have written in any shape."""
+    tags = shown.get("tags")
     return [tag for tag in cast("list[object]", tags) if isinstance(tag, str)] if isinstance(tags, list) else []

@@ -1,4 +1,4 @@
-"""What persistence says of itself: the one account that `persistence_status` and `doctor` both give."""
+"""Reports where sessions are kept and why: the one account that `persistence_status` and `doctor` both give."""
 
 import platform
 from collections import Counter
@@ -14,7 +14,6 @@ from agentic_flywheel.journal.records import HeldUp, JournalState, Waiting, in_t
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.replication.repository import Places
 from agentic_flywheel.sessions.results import StatusResult
-from agentic_flywheel.settings import Settings
 
 REPORTED_PACKAGES = ("mcp", "coaiapy-mcp")
 
@@ -47,8 +46,8 @@ Mode = Literal["redis", "mirror", "journal", "none"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Here:
-    """What the journal says: of itself, of what is held up, whether it puts something back, and what stays here."""
+class _LocalState:
+    """The state of the journal: what is held up in it, whether it puts something back, what belongs to this machine."""
 
     state: JournalState
     held_up: list[HeldUp] = field(default_factory=list[HeldUp])
@@ -61,35 +60,21 @@ class _Here:
         return self.state.pending > 0 and self.state.pending_seconds > OVERDUE_SECONDS
 
 
-async def persistence_status(places: Places, settings: Settings) -> StatusResult:
-    """Where documents are kept right now, and why there; asks Redis, within the bound of an operation."""
-    stash = places.stash
-    redis: JSONObject = {"state": "not used", "target": settings.redis_target}
+async def persistence_status(places: Places, redis_target: str, replica_bytes: int) -> StatusResult:
+    """Where documents are kept right now, and why there; asks Redis, within the deadline of an operation.
+
+    `redis_target` is the address to show, `replica_bytes` the most that the replica may hold.
+    """
+    redis: JSONObject = {"state": "not used", "target": redis_target}
     child: JSONObject = {"state": "not used", "generation": 0, "verbs": []}
-    if stash is None:
-        here = await in_thread(_look, places.journal)
-        mode, reasons = _without_redis(here.state)
+    if places.stash is None:
+        local = await in_thread(_look, places.journal)
+        mode, reasons = _without_redis(local.state)
     else:
-        error = stash.last_error  # the question after it may be answered all the same
-        try:
-            info = await stash.status()
-        except Unavailable as exc:
-            here = await in_thread(_look, places.journal)
-            redis |= {"state": "unreachable", "durability": "unknown", "last_error": str(exc)}
-            kept = "." if here.state.path is None else "; what is saved meanwhile goes to the journal."
-            mode, reasons = "journal", [f"Redis cannot be used now ({exc}){kept}"]
-        else:
-            here = await in_thread(_look, places.journal)  # afterwards: a slow answer was time to send something
-            redis |= {"state": "answering", "durability": _durability(info), "last_error": None}
-            redis |= {name: info[name] for name in TOLD if info.get(name) is not None}
-            mode, reasons = _with_redis(stash, here, redis, error)
-        state = stash.client.state
-        child = {"state": state.state, "generation": state.generation, "pid": state.pid, "verbs": list(state.verbs)}
-        child["last_error"] = state.last_error
-        if here.state.path is None:
-            reasons.append("On this machine nothing is kept: the journal is switched off (FLYWHEEL_JOURNAL=false).")
-    reasons += _of_the_journal(here)
-    if here.state.error or here.state.path is None:
+        local, mode, reasons = await _ask(places.stash, places.journal, redis)
+        child = _child(places.stash)
+    reasons += _of_the_journal(local)
+    if local.state.error or local.state.path is None:
         mode = "none" if mode == "journal" else mode
     reason = " ".join(reasons)
     return StatusResult(
@@ -97,7 +82,7 @@ async def persistence_status(places: Places, settings: Settings) -> StatusResult
         reason=reason,
         child=child,
         redis=redis,
-        journal=_journal(here, settings),
+        journal=_journal(local, replica_bytes),
         versions={
             "agentic-flywheel-state": __version__,
             "python": platform.python_version(),
@@ -107,13 +92,49 @@ async def persistence_status(places: Places, settings: Settings) -> StatusResult
     )
 
 
-def _look(journal: Journal) -> _Here:
+async def _ask(stash: Stash, journal: Journal, redis: JSONObject) -> tuple[_LocalState, Mode, list[str]]:
+    """The journal's state, the mode and its reasons; what Redis says of itself is put into `redis`."""
+    error = stash.last_error  # the question after it may be answered all the same
+    try:
+        info = await stash.status()
+    except Unavailable as exc:
+        local = await in_thread(_look, journal)
+        redis |= {"state": "unreachable", "durability": "unknown", "last_error": str(exc)}
+        meanwhile = _elsewhere(local, "what is saved meanwhile goes")
+        mode, reasons = "journal", [f"Redis cannot be used now ({exc}){meanwhile}"]
+    else:
+        local = await in_thread(_look, journal)  # afterwards: a slow answer was time to send something
+        redis |= {"state": "answering", "durability": _durability(info), "last_error": None}
+        redis |= {name: info[name] for name in TOLD if info.get(name) is not None}
+        mode, reasons = _with_redis(stash, local, redis, error)
+    if local.state.path is None:
+        reasons.append("On this machine nothing is kept: the journal is switched off (FLYWHEEL_JOURNAL=false).")
+    return local, mode, reasons
+
+
+def _child(stash: Stash) -> JSONObject:
+    state = stash.client.state
+    return {
+        "state": state.state,
+        "generation": state.generation,
+        "pid": state.pid,
+        "verbs": list(state.verbs),
+        "last_error": state.last_error,
+    }
+
+
+def _elsewhere(local: _LocalState, what: str) -> str:
+    """The end of a sentence that says where `what` goes while Redis takes nothing."""
+    return "." if local.state.path is None else f"; {what} to the journal."
+
+
+def _look(journal: Journal) -> _LocalState:
     state = journal.state()
     try:
         held_up = journal.held_up(HELD_UP_READ)
-        return _Here(state, held_up, bool(journal.unverified(1)), journal.of_this_machine())
+        return _LocalState(state, held_up, bool(journal.unverified(1)), journal.of_this_machine())
     except JournalUnavailable:
-        return _Here(state)
+        return _LocalState(state)
 
 
 def _without_redis(state: JournalState) -> tuple[Mode, list[str]]:
@@ -123,44 +144,47 @@ def _without_redis(state: JournalState) -> tuple[Mode, list[str]]:
     return "journal", ["REDIS_ENABLED is false: this machine's journal is the store."]
 
 
-def _with_redis(stash: Stash, here: _Here, redis: JSONObject, error: str | None) -> tuple[Mode, list[str]]:
+def _with_redis(stash: Stash, local: _LocalState, redis: JSONObject, error: str | None) -> tuple[Mode, list[str]]:
     """Mode and reasons where Redis answers; what is the matter is put into `redis`. `error`: the last one before."""
-    mode: Mode = "redis"
-    # With nothing to write, what was refused once is over: it was found to be there, or nobody wants it any more.
-    wanted = here.state.pending or here.putting_back or here.state.path is None
-    refusal = (stash.refuses_all or stash.unread) if wanted else None
-    if refusal:
-        redis |= {"state": "refusing writes", "last_error": refusal}
-        kept = "." if here.state.path is None else "; they go to the journal."
-        mode, reasons = "journal", [f"Redis takes no writes now ({refusal}){kept}"]
-    elif stash.mirror:
-        mode, reasons = "mirror", [
-            "The coaia child has only coaia_tash and coaia_fetch: the journal rules (revisions, lists, "
-            f"expiry) and Redis at {redis['target']} gets a copy of each document up to 4 MiB."
-        ]  # fmt: skip
-    elif stash.unread:
-        redis["last_error"] = stash.unread
-        reasons = [f"Redis at {redis['target']} refuses to be read ({stash.unread})."]
-    elif here.overdue and not here.held_up:
-        why = (error or stash.client.state.last_error or "no attempt to send it has been answered").rstrip(".")
-        redis["last_error"] = why
-        reasons = [f"Redis at {redis['target']} answers, but {_changes(here.state.pending)} in the journal: {why}."]
-    else:
-        reasons = [f"Redis at {redis['target']} keeps the shared copy."]
-    if here.held_up:
-        redis["last_error"] = redis["last_error"] or here.held_up[0].cause
-        reasons.append(f"{_changes(here.state.pending).capitalize()} in the journal: {_causes(here.held_up)}.")
-    elif here.state.pending and stash.refused and not refusal:  # and not tried again yet
+    # With nothing to write, an earlier refusal is over: what was refused is there by now, or no longer needed.
+    writes = local.state.pending or local.putting_back or local.state.path is None
+    refusal = (stash.refuses_all or stash.unread) if writes else None
+    mode, reason = _main_reason(stash, local, redis, refusal=refusal, error=error)
+    reasons = [reason]
+    waiting = f"{_changes(local.state.pending).capitalize()} in the journal"
+    if local.held_up:
+        redis["last_error"] = redis["last_error"] or local.held_up[0].cause
+        reasons.append(f"{waiting}: {_causes(local.held_up)}.")
+    elif local.state.pending and stash.refused and not refusal:  # and not tried again yet
         redis["last_error"] = redis["last_error"] or next(reversed(stash.refused.values())).why
-        reasons.append(
-            f"{_changes(here.state.pending).capitalize()} in the journal: {redis['last_error'].rstrip('.')}."
-        )
-    if here.putting_back:
+        reasons.append(f"{waiting}: {redis['last_error'].rstrip('.')}.")
+    if local.putting_back:
         reasons.append("What Redis may have lost is being compared with this machine's copies and put back.")
     if warning := _eviction(redis):
         redis["warning"] = warning
         reasons.append(warning)
     return mode, reasons
+
+
+def _main_reason(
+    stash: Stash, local: _LocalState, redis: JSONObject, *, refusal: str | None, error: str | None
+) -> tuple[Mode, str]:
+    if refusal:
+        redis |= {"state": "refusing writes", "last_error": refusal}
+        return "journal", f"Redis takes no writes now ({refusal}){_elsewhere(local, 'they go')}"
+    if stash.mirror:
+        return "mirror", (
+            "The coaia child has only coaia_tash and coaia_fetch: the journal rules (revisions, lists, "
+            f"expiry) and Redis at {redis['target']} gets a copy of each document up to 4 MiB."
+        )
+    if stash.unread:
+        redis["last_error"] = stash.unread
+        return "redis", f"Redis at {redis['target']} refuses to be read ({stash.unread})."
+    if local.overdue and not local.held_up:
+        why = (error or stash.client.state.last_error or "no attempt to send it has been answered").rstrip(".")
+        redis["last_error"] = why
+        return "redis", f"Redis at {redis['target']} answers, but {_changes(local.state.pending)} in the journal: {why}."
+    return "redis", f"Redis at {redis['target']} keeps the shared copy."
 
 
 def _changes(number: int) -> str:
@@ -195,13 +219,13 @@ def _eviction(redis: JSONObject) -> str | None:
     return " ".join(warnings) or None
 
 
-def _of_the_journal(here: _Here) -> list[str]:
+def _of_the_journal(local: _LocalState) -> list[str]:
     """What is to be said of the journal, whatever Redis does."""
-    state, reasons = here.state, list[str]()
+    state, reasons = local.state, list[str]()
     if state.error:
         reasons.append(state.error)
-    if here.of_this_machine:
-        number = here.of_this_machine
+    if local.of_this_machine:
+        number = local.of_this_machine
         sessions = "1 session belongs" if number == 1 else f"{number:,} sessions belong"
         reasons.append(f"{sessions} to this machine; what is saved again moves to Redis.")
     reasons += [waits(each) for each in state.waiting]
@@ -220,19 +244,19 @@ def waits(waiting: Waiting) -> str:
     return f"{waits} for {where} ({documents}): start once with REDIS_URL set to it, and they are sent."
 
 
-def _journal(here: _Here, settings: Settings) -> JSONObject:
-    state = here.state
+def _journal(local: _LocalState, replica_bytes: int) -> JSONObject:
+    state = local.state
     return {
         "path": state.path,
         "pending": state.pending,
         "pending_seconds": round(state.pending_seconds, 1),
-        "pending_cause": here.held_up[0].cause if here.held_up else state.pending_cause,
+        "pending_cause": local.held_up[0].cause if local.held_up else state.pending_cause,
         "set_aside": [{"key": key, "reason": why} for key, why in state.set_aside],
         "bytes": state.bytes,
-        "replica": {"documents": state.copies, "bytes": state.replica_bytes, "cap": settings.replica_bytes},
-        "putting_back": here.putting_back,
+        "replica": {"documents": state.copies, "bytes": state.replica_bytes, "cap": replica_bytes},
+        "putting_back": local.putting_back,
         "waiting": [{"destination": each.shown, "changes": each.changes, "keys": each.keys} for each in state.waiting],
-        "this_machine": here.of_this_machine,
+        "this_machine": local.of_this_machine,
         "moved_aside": list(state.damaged),
         "error": state.error,
     }

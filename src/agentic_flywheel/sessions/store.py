@@ -58,33 +58,26 @@ class SessionStore(SessionReader):
         """Merge a save into its session, or begin one."""
         session_id = check_id(save.session_id, "session_id") if save.session_id else f"session_{uuid4().hex}"
         save.check()
-        bound = self.places.bound()  # it has to wait for others of the same caller as well
+        deadline = self.places.bound()  # it has to wait for others of the same caller as well
         async with self._one_at_a_time(memory, session_id):
             with memory.used(session_id) as seen:
-                return await self._save(session_id, save, seen, memory, bound)
+                return await self._save(session_id, save, seen, memory, deadline)
 
-    async def _save(self, session_id: str, save: Save, seen: Seen, memory: Memory, bound: float) -> SaveResult:
+    async def _save(self, session_id: str, save: Save, seen: Seen, memory: Memory, deadline: float) -> SaveResult:
         try:
-            placed = await self.places.write(self._change(session_id, save, seen), bound)
+            placed = await self.places.write(self._change(session_id, save, seen), deadline)
         except DeletedMeanwhile as exc:
             memory.forget(session_id)  # it is told now, and what it saves next begins the session anew
-            answer = _not_saved(session_id, exc)
-            answer.deleted_revision = exc.buried
-            if exc.kept:
-                answer.message += (
-                    " What it would have come to is kept on this machine: resume_session(session_id="
-                    f"{session_id!r}, revision={exc.buried}) shows it. Save again to begin the session anew."
-                )
-            return answer
+            return _deleted_meanwhile(session_id, exc)
         except (DocumentError, Unavailable) as exc:
             return _not_saved(session_id, exc)
         saved = placed.answer
-        there = holds(saved.operations, seen.told)
-        afresh = save.mode == "replace" or (saved.turns == saved.added and there)
+        knew_all = holds(saved.operations, seen.told)
+        afresh = save.mode == "replace" or (saved.turns == saved.added and knew_all)
         exactly = save.expected_revision is not None
         seen.saved(save.history or [], saved.history, afresh=afresh, exactly=exactly)
         seen.told, seen.newest = told(() if afresh else seen.told, saved.operations), saved.revision
-        self._later(seen.look_closer())
+        self._in_background(seen.look_closer())
         provisional = placed.stored_in == "journal" and self.places.stash is not None
         if not provisional:
             seen.revision = saved.revision
@@ -149,14 +142,14 @@ class SessionStore(SessionReader):
             revisions=revisions,
             histories=self._keys.histories(session_id),
         )
-        bound = self.places.bound()
+        deadline = self.places.bound()
         async with self._one_at_a_time(memory, session_id):
             memory.forget(session_id)
             try:
-                placed = await self.places.write(deletion, bound)
+                placed = await self.places.write(deletion, deadline)
             except (DocumentError, Unavailable) as exc:
                 return DeleteResult(deleted=False, reason=reason_of(exc), message=str(exc))
-            histories, left = await self._delete_histories(session_id, bound)
+            histories, left = await self._delete_histories(session_id, deadline)
             await self.places.forget(revisions)
         deleted = placed.answer
         if deleted.deleted or histories:
@@ -166,12 +159,12 @@ class SessionStore(SessionReader):
         unasked = deleted.reason == "not_found" and placed.stored_in == "journal" and self.places.stash is not None
         return DeleteResult(deleted=False, reason="unavailable" if unasked else deleted.reason)
 
-    async def _delete_histories(self, session_id: str, bound: float) -> tuple[int, str]:
+    async def _delete_histories(self, session_id: str, deadline: float) -> tuple[int, str]:
         """How many flow histories went, and what to say of those that did not."""
         gone, left = 0, 0
-        for key in await self.places.keys(self._keys.histories(session_id), bound):
+        for key in await self.places.keys(self._keys.histories(session_id), deadline):
             try:
-                gone += (await self.places.write(Deletion(key=key, member=""), bound)).answer.deleted
+                gone += (await self.places.write(Deletion(key=key, member=""), deadline)).answer.deleted
             except (DocumentError, Unavailable) as exc:
                 logger.warning("A flow history was not deleted: %s", exc)
                 left += 1
@@ -193,6 +186,17 @@ class SessionStore(SessionReader):
             raise TooLarge(f"Session {session_id!r} has more bytes than FLYWHEEL_MAX_SESSION_BYTES allows.")
         key, index = self._keys.session(session_id), self._keys.index
         return (await self.places.write(Arrival(key=key, member=session_id, index=index, text=text))).answer
+
+
+def _deleted_meanwhile(session_id: str, exc: DeletedMeanwhile) -> SaveResult:
+    answer = _not_saved(session_id, exc)
+    answer.deleted_revision = exc.buried
+    if exc.kept:
+        answer.message += (
+            " What it would have come to is kept on this machine: resume_session(session_id="
+            f"{session_id!r}, revision={exc.buried}) shows it. Save again to begin the session anew."
+        )
+    return answer
 
 
 def _not_saved(session_id: str, exc: FlywheelError) -> SaveResult:

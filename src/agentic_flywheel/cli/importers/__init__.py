@@ -5,4 +5,4 @@ from agentic_flywheel.cli.importers.files import Member, Source, exported, read,
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.kinds import Kind
 
-__all__ = ["BadEntry", "JsonEntry", "Imported", "Kind", "Member", "Source", "exported", "read", "recognise", "sources"]
+__all__ = ["BadEntry", "Imported", "JsonEntry", "Kind", "Member", "Source", "exported", "read", "recognise", "sources"]
