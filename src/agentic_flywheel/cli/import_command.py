@@ -149,7 +149,7 @@ class _Importer:
 
     async def _add(self, talk: Imported) -> tuple[Outcome, str]:
         sent = {"title": talk.title, "summary": talk.summary, "history": talk.history, "context": talk.context}
-        clean, found = self._credentials.without(sent)
+        clean, findings = self._credentials.redact(sent)
         history: list[JSONObject] = clean["history"]
         there = await self._there(talk.session_id)
         if isinstance(there, Tombstone) and there.because == "deleted":
@@ -172,7 +172,7 @@ class _Importer:
         after, _ = await self._sessions.load(talk.session_id)
         if not isinstance(after, Document) or _missing(after.session, clean["history"]):
             raise InvalidArgument(_otherwise(talk.session_id))
-        return "more" if isinstance(there, Document) else "new", self._credentials.told(found)[1]
+        return "more" if isinstance(there, Document) else "new", self._credentials.report(findings)[1]
 
     async def _there(self, session_id: str) -> Document | Tombstone | None:
         """What is stored, as far as can be known without Redis: what is saved then is merged when it answers."""

@@ -1,4 +1,4 @@
-"""The MCP server object: tool definitions, errors a model can act on, and the process that serves them."""
+"""Builds the MCP server and serves it: which tools there are, and what a model is told of an error."""
 
 import asyncio
 import logging
@@ -6,7 +6,7 @@ import signal
 import sys
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -40,23 +40,23 @@ _REPLACES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempot
 _BRANCHES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
 
 
-ASKING = frozenset({"delete_session"})
+ASKS_FIRST = frozenset({"delete_session"})
 """Tools that ask the person first, who may take their time or never answer."""
 
 
 class FlywheelServer(MCPServer[SessionStore]):
     """`MCPServer` whose tool errors say what to do, and whose tools, once begun, finish."""
 
-    _takes: Mapping[str, tuple[str, ...]] = {}
-    """The arguments of each tool; all tools are there from the beginning."""
-    newest: Callable[[], Awaitable[list[Resource]]] | None = None
+    _parameters: Mapping[str, tuple[str, ...]] = {}
+    """The parameters of each tool; all tools are there from the beginning."""
+    list_newest: Callable[[], Awaitable[list[Resource]]] | None = None
     """What `resources/list` shows; the templates are listed by themselves."""
-    after: Callable[[str, Mapping[str, Any], object], Awaitable[None]] | None = None
+    after_call: Callable[[str, Mapping[str, Any], object], Awaitable[None]] | None = None
     """What is done after each call of a tool."""
 
     async def list_resources(self) -> list[Resource]:
         """The newest sessions."""
-        return await self.newest() if self.newest else []
+        return await self.list_newest() if self.list_newest else []
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[SessionStore, Any] | None = None
@@ -67,37 +67,43 @@ class FlywheelServer(MCPServer[SessionStore]):
             ToolError: wrong arguments, named with what is allowed.
 
         """
-        if not self._takes:
-            self._takes = {tool.name: tuple(tool.input_schema["properties"]) for tool in await self.list_tools()}
-        takes = self._takes.get(name)
-        if takes is not None and (unknown := sorted(arguments.keys() - set(takes))):
-            named = ", ".join(repr(argument[:80]) for argument in unknown)
-            raise ToolError(f"{name} takes no argument {named}. It takes: {', '.join(takes) or 'none'}.")
+        await self._check_names(name, arguments)
         try:
-            with anyio.CancelScope(shield=name not in ASKING):
+            with anyio.CancelScope(shield=name not in ASKS_FIRST):
                 result = await super().call_tool(name, arguments, context)
-                if self.after:
-                    await self.after(name, arguments, result)
+                if self.after_call:
+                    await self.after_call(name, arguments, result)
                 return detach_content(result)
         except MCPError as exc:
             raise ToolError(f"{name}: the person could not be asked ({exc}); nothing was done. Try again.") from exc
         except ToolError as exc:
-            cause = exc.__cause__
-            if name in ASKING and isinstance(cause, ToolError):  # the SDK's word for an answer that makes no sense
-                raise ToolError(
-                    f"{name}: what the client answered for the person makes no sense; nothing was done."
-                ) from None
-            if isinstance(cause, ValidationError):
-                raise ToolError(_explain(name, cause)) from None
-            if isinstance(cause, InvalidArgument):
-                raise ToolError(str(cause)) from None
-            if cause is None:
+            if exc.__cause__ is None:
                 raise
-            # Where it happened, without the exception's own text: that may quote a conversation.
-            where = "".join(traceback.format_tb(cause.__traceback__))
-            logger.error("Tool %s failed with %s:\n%s", name, type(cause).__name__, where)
-            raise ToolError(f"{name} failed inside the server ({type(cause).__name__}); its log says where.") from None
+            raise ToolError(_explain(name, exc.__cause__)) from None
         raise ToolError(f"{name} was cancelled.")  # a shielded scope never is, which no type checker can know
+
+    async def _check_names(self, name: str, arguments: Mapping[str, Any]) -> None:
+        if not self._parameters:
+            self._parameters = {tool.name: tuple(tool.input_schema["properties"]) for tool in await self.list_tools()}
+        parameters = self._parameters.get(name)
+        if parameters is not None and (unknown := sorted(arguments.keys() - set(parameters))):
+            named = ", ".join(repr(argument[:80]) for argument in unknown)
+            raise ToolError(f"{name} takes no argument {named}. It takes: {', '.join(parameters) or 'none'}.")
+
+
+def _explain(name: str, cause: BaseException) -> str:
+    """What a caller can do about it; never values, which are the caller's conversation."""
+    if name in ASKS_FIRST and isinstance(cause, ToolError):  # the SDK's word for an answer that makes no sense
+        return f"{name}: what the client answered for the person makes no sense; nothing was done."
+    if isinstance(cause, ValidationError):
+        lines = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in cause.errors()[:5]]
+        return f"Wrong arguments for {name}. {'; '.join(lines)}."
+    if isinstance(cause, InvalidArgument):
+        return str(cause)
+    # Where it happened, without the exception's own text: that may quote a conversation.
+    where = "".join(traceback.format_tb(cause.__traceback__))
+    logger.error("Tool %s failed with %s:\n%s", name, type(cause).__name__, where)
+    return f"{name} failed inside the server ({type(cause).__name__}); its log says where."
 
 
 def build_server(settings: Settings) -> tuple[FlywheelServer, SessionStore]:
@@ -105,7 +111,29 @@ def build_server(settings: Settings) -> tuple[FlywheelServer, SessionStore]:
     sessions, executions = open_store(settings)
     tools = Tools(sessions, executions, settings)
     notifier = ChangeNotifier(sessions)
+    server = FlywheelServer(
+        name="agentic-flywheel-state",
+        title="Agentic Flywheel State",
+        version=__version__,
+        instructions=INSTRUCTIONS,
+        lifespan=_lifespan(sessions, tools, notifier),
+        subscriptions=notifier.bus,
+        log_level=settings.log_level,  # type: ignore[arg-type]  checked against the same five names
+        tools=_published(tools),
+    )
+    add_middleware(server, attach_content)
+    resources = Resources(sessions, executions)
+    resources.register(server)
+    server.list_newest = resources.newest
+    server.after_call = notifier.tool_called
+    notifier.register(server)
+    Prompts(sessions).register(server)
+    return server, sessions
 
+
+def _lifespan(
+    sessions: SessionStore, tools: Tools, notifier: ChangeNotifier
+) -> Callable[[MCPServer[SessionStore]], AbstractAsyncContextManager[SessionStore]]:
     @asynccontextmanager
     async def lifespan(_: MCPServer[SessionStore]) -> AsyncGenerator[SessionStore]:
         async with sessions:
@@ -117,36 +145,23 @@ def build_server(settings: Settings) -> tuple[FlywheelServer, SessionStore]:
                 watching.cancel()
                 await asyncio.wait({watching, preparing})
 
-    server = FlywheelServer(
-        name="agentic-flywheel-state",
-        title="Agentic Flywheel State",
-        version=__version__,
-        instructions=INSTRUCTIONS,
-        lifespan=lifespan,
-        subscriptions=notifier.bus,
-        log_level=settings.log_level,  # type: ignore[arg-type]  checked against the same five names
-        tools=[
-            _tool(tools.save_session, "Save a conversation", _ADDS),
-            _tool(tools.resume_session, "Resume a conversation", _READS),
-            _tool(tools.list_sessions, "List conversations", _READS),
-            _tool(tools.delete_session, "Delete a conversation", _REPLACES),
-            _tool(tools.list_revisions, "List a conversation's revisions", _READS),
-            _tool(tools.restore_session, "Restore a revision", _ADDS),
-            _tool(tools.fork_session, "Fork a conversation", _BRANCHES),
-            _tool(tools.cache_result, "Keep a flow result", _ADDS),
-            _tool(tools.get_result, "Get a flow result", _READS),
-            _tool(tools.get_flow_history, "Get a flow's results", _READS),
-            _tool(tools.persistence_status, "Where conversations are kept", _READS),
-        ],
-    )
-    add_middleware(server, attach_content)
-    resources = Resources(sessions, executions)
-    resources.register(server)
-    server.newest = resources.newest
-    server.after = notifier.after
-    notifier.register(server)
-    Prompts(sessions).register(server)
-    return server, sessions
+    return lifespan
+
+
+def _published(tools: Tools) -> list[Tool]:
+    return [
+        _tool(tools.save_session, "Save a conversation", _ADDS),
+        _tool(tools.resume_session, "Resume a conversation", _READS),
+        _tool(tools.list_sessions, "List conversations", _READS),
+        _tool(tools.delete_session, "Delete a conversation", _REPLACES),
+        _tool(tools.list_revisions, "List a conversation's revisions", _READS),
+        _tool(tools.restore_session, "Restore a revision", _ADDS),
+        _tool(tools.fork_session, "Fork a conversation", _BRANCHES),
+        _tool(tools.cache_result, "Keep a flow result", _ADDS),
+        _tool(tools.get_result, "Get a flow result", _READS),
+        _tool(tools.get_flow_history, "Get a flow's results", _READS),
+        _tool(tools.persistence_status, "Where conversations are kept", _READS),
+    ]
 
 
 def serve(settings: Settings) -> int:
@@ -202,9 +217,3 @@ def _compact(schema: JSONObject, *, null_where_required: bool = False) -> JSONOb
     if short.get("default", 0) in (None, ""):
         del short["default"]
     return short
-
-
-def _explain(name: str, error: ValidationError) -> str:
-    """What is wrong with the arguments, by field; never the values, which are the caller's conversation."""
-    lines = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()[:5]]
-    return f"Wrong arguments for {name}. {'; '.join(lines)}."

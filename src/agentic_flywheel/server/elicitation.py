@@ -1,4 +1,4 @@
-"""Asking the person before something is deleted, where the client can: elicitation, in both eras of the protocol."""
+"""Asks the person before something is deleted, where the client can: elicitation, in both eras of the protocol."""
 
 import contextlib
 
@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from agentic_flywheel.documents.codec import Document
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.keys import check_id
+from agentic_flywheel.sessions.budget import ellipsis
 from agentic_flywheel.sessions.store import SessionStore
 
 SHOWN = 200
@@ -36,7 +37,7 @@ async def consent_to_delete(context: Context[SessionStore], session_id: str) -> 
         document, _ = await context.request_context.lifespan_context.load(session_id)
         if not isinstance(document, Document):
             return Consent()
-    shown = session_id if len(session_id) <= SHOWN else session_id[: SHOWN - 1] + "…"
+    shown = ellipsis(session_id, SHOWN)
     return Elicit(
         f"Delete the saved conversation {shown!r} for everybody, with its revisions and flow histories?", Consent
     )

@@ -1,4 +1,4 @@
-"""The one human sentence of each answer."""
+"""Writes the message of each answer: one sentence for a person."""
 
 from agentic_flywheel.replication.repository import Places
 from agentic_flywheel.sessions.results import (
@@ -31,7 +31,7 @@ _WHY: dict[Reason, str] = {
 
 
 class Messages:
-    """Messages that know where the data goes; the first save names the place."""
+    """The messages of one process; that of its first save names the place where the data goes."""
 
     def __init__(self, places: Places, settings: Settings) -> None:
         self._places = places

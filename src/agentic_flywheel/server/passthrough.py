@@ -1,6 +1,6 @@
-"""An answer's structured content goes around the SDK's last models, which would walk through a session three times.
+"""Passes an answer's structured content around the SDK's last models, which would walk through a session three times.
 
-It was made of JSON and checked against the tool's schema by then. A middleware puts it into the finished answer.
+It was made of JSON and checked against the tool's schema by then. A middleware attaches it to the finished answer.
 """
 
 from contextvars import ContextVar
@@ -13,28 +13,28 @@ from agentic_flywheel.server.sdk_internals import CallNext, HandlerResult, Serve
 
 ResultType = TypeVar("ResultType")
 
-_held: ContextVar[list[JSONObject] | None] = ContextVar("held", default=None)
+_detached: ContextVar[list[JSONObject] | None] = ContextVar("detached", default=None)
 
 
 def detach_content(result: ResultType) -> ResultType:
-    """The result without its structured content, if `attach_content` awaits that; else as it is."""
-    held = _held.get()
-    if held is None or not isinstance(result, CallToolResult) or not result.structured_content:
+    """The result without its structured content, if `attach_content` waits for that; else as it is."""
+    detached = _detached.get()
+    if detached is None or not isinstance(result, CallToolResult) or not result.structured_content:
         return result
-    held.append(result.structured_content)
+    detached.append(result.structured_content)
     return result.model_copy(update={"structured_content": {}})
 
 
 async def attach_content(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """The middleware: what was held back for this request comes into its answer."""
+    """The middleware: attaches to the answer what was detached for its request."""
     if ctx.method != "tools/call":
         return await call_next(ctx)
-    held: list[JSONObject] = []
-    token = _held.set(held)
+    detached: list[JSONObject] = []
+    token = _detached.set(detached)
     try:
         answer = await call_next(ctx)
     finally:
-        _held.reset(token)
-    if not held or not isinstance(answer, dict):
+        _detached.reset(token)
+    if not detached or not isinstance(answer, dict):
         return answer
-    return {**answer, "structuredContent": held.pop()}  # and nobody else who has this context keeps it alive
+    return {**answer, "structuredContent": detached.pop()}  # and nobody else who has this context keeps it alive

@@ -1,4 +1,4 @@
-"""The prompts that a person picks from a menu: save this talk, go on with one, hand one over."""
+"""Offers the prompts that a person picks from a menu: save this conversation, resume one, hand one over."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
 
 TOKENS = 20_000
-"""The budget of a talk in a prompt: what resume_session gives by default."""
+"""The budget of a conversation in a prompt: what resume_session gives by default."""
 
 SAVE = """\
 Save this conversation so that it can be resumed later, here or elsewhere: call save_session with
@@ -63,14 +63,14 @@ class Prompts:
         return SAVE
 
     async def resume_conversation(self, session: Session = "") -> str:
-        """The saved talk, and to go on with it."""
-        return await self._with_talk(RESUME, session)
+        """The saved conversation, and a request to go on with it."""
+        return await self._with_conversation(RESUME, session)
 
     async def handoff(self, session: Session = "") -> str:
-        """The saved talk, and to write down what another needs."""
-        return await self._with_talk(HANDOFF, session)
+        """The saved conversation, and a request to write down what another assistant needs."""
+        return await self._with_conversation(HANDOFF, session)
 
-    async def _with_talk(self, asked: str, session: str) -> str:
+    async def _with_conversation(self, asked: str, session: str) -> str:
         try:
             found = await self._sessions.resume(Memory(), session, max_tokens=TOKENS)
         except InvalidArgument as exc:  # no id, but perhaps words
@@ -81,8 +81,8 @@ class Prompts:
                 found = await self._sessions.resume(Memory(), named.sessions[0]["id"], max_tokens=TOKENS)
         if not found.found or found.session is None:
             return _nothing(session, found)
-        talk = transcript(found, TOKENS * CHARACTERS_PER_TOKEN)
-        return f"{asked}\n\nsession_id: {found.session['id']}\nrevision: {found.revision}\n{talk}"
+        text = transcript(found, TOKENS * CHARACTERS_PER_TOKEN)
+        return f"{asked}\n\nsession_id: {found.session['id']}\nrevision: {found.revision}\n{text}"
 
 
 def _nothing(session: str, found: ResumeResult) -> str:

@@ -1,4 +1,4 @@
-"""Sessions and executions as resources: by URI, the newest in a list, their ids completed while a person types."""
+"""Serves sessions and executions as resources: by URI, the newest in a list, with ids completed as a person types."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -23,7 +23,7 @@ Answer = TypeVar("Answer")
 LISTED = 20
 """The newest sessions that `resources/list` shows; list_sessions pages through all of them."""
 
-LOOKED_THROUGH = 500
+COMPLETED_FROM = 500
 """The newest sessions whose ids and titles are offered to complete an argument."""
 
 COMPLETIONS = 100
@@ -110,7 +110,7 @@ class Resources:
         """Ids of sessions that begin with what was typed, then those that have it in their id or title."""
         if argument.name not in ("session", "session_id"):
             return None
-        page = await self._sessions.list_sessions(SessionFilter(), LOOKED_THROUGH)
+        page = await self._sessions.list_sessions(SessionFilter(), COMPLETED_FROM)
         typed = argument.value.casefold()
         rows = [(row["id"], f"{row['id']} {row.get('title') or ''}".casefold()) for row in page.sessions]
         ids = [identity for identity, text in rows if text.startswith(typed)]

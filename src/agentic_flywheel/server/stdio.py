@@ -1,4 +1,4 @@
-"""Standard input and output as an MCP transport that ends well: what was asked before the end is still answered.
+"""Serves MCP over standard input and output, and answers before it ends what was asked before the end.
 
 The SDK's own drops the answers in flight when input ends, gives no answer at all to a line that it cannot parse,
 and its reading thread hangs a process that was asked to stop. This one yields the same streams, over asyncio's

@@ -1,7 +1,7 @@
-"""Telling clients that sessions have changed, whoever changed them, as long as any client wants to know.
+"""Notifies clients that sessions have changed, here or elsewhere, as long as a client is subscribed.
 
-Clients of 2026-07-28 listen on streams that the SDK serves from its bus; those before subscribe to URIs, and are told
-that the list is another once they have asked for it.
+Clients of 2026-07-28 listen on streams that the SDK serves from its bus; older ones subscribe to URIs, and are notified
+of changes of the list once they have asked for it.
 """
 
 import asyncio
@@ -41,103 +41,103 @@ from agentic_flywheel.sessions.store import SessionStore
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.5
-"""From one look at the list to the next, for what others change; what changed here is looked for at once."""
+POLL_SECONDS = 1.5
+"""From one read of the list to the next, for what others change; what changed here is read at once."""
 
-CHANGING = frozenset({"save_session", "restore_session", "fork_session", "delete_session", "cache_result"})
-"""Tools after which something may be another than before."""
+CHANGING_TOOLS = frozenset({"save_session", "restore_session", "fork_session", "delete_session", "cache_result"})
+"""Tools that may change something."""
 
 
 class ChangeNotifier:
-    """What subscribers are told: the newest of `sessions`, and those they named, are compared with the last look."""
+    """Compares the newest of `sessions`, and those subscribed to, with the last poll, and notifies of what differs."""
 
     def __init__(self, sessions: SessionStore) -> None:
         self._sessions = sessions
         self.bus = _Bus(self._begin)
         self._wake = asyncio.Event()
-        self._somebody = asyncio.Event()
+        self._has_subscribers = asyncio.Event()
         self._subscribed: Counter[str] = Counter()
-        """The URIs that somebody wants to know of, whatever else is in the list."""
+        """The URIs of resources that clients subscribed to by name."""
         self._last: dict[str, dict[str, str]] = {}
-        """When each of them was saved, by the scope of the list that showed it."""
+        """When each session was saved, by the scope of the list that showed it."""
         self._since = ""
 
     def register(self, server: MCPServer[SessionStore]) -> None:
-        """Serve the subscriptions of clients before 2026-07-28; those of others the server serves by itself."""
-        early = _EarlyClients(self.bus, self._subscribed)
-        add_middleware(server, early.notice)
-        add_request_handler(server, "resources/subscribe", SubscribeRequestParams, early.subscribe)
-        add_request_handler(server, "resources/unsubscribe", UnsubscribeRequestParams, early.unsubscribe)
+        """Serve the subscriptions of clients before 2026-07-28; the SDK serves those of newer ones."""
+        handshake_clients = _HandshakeClients(self.bus, self._subscribed)
+        add_middleware(server, handshake_clients.watch_requests)
+        add_request_handler(server, "resources/subscribe", SubscribeRequestParams, handshake_clients.subscribe)
+        add_request_handler(server, "resources/unsubscribe", UnsubscribeRequestParams, handshake_clients.unsubscribe)
 
     async def watch(self) -> None:
-        """Look again and again, while anybody wants to know."""
+        """Poll for as long as it runs, while there are subscribers."""
         while True:
-            await self._somebody.wait()
+            await self._has_subscribers.wait()
             if self.bus.has_listeners:
                 try:
-                    await self._look()
-                except Exception as exc:  # noqa: BLE001  whatever it is, subscribers must be told some day
+                    await self._poll()
+                except Exception as exc:  # noqa: BLE001  whatever it is, subscribers must be notified some day
                     logger.error("Looking for news failed with %s; it goes on.", type(exc).__name__)
             else:
-                self._somebody.clear()
+                self._has_subscribers.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(POLL_SECONDS):
                     await self._wake.wait()
             self._wake.clear()
 
-    async def after(self, tool: str, arguments: Mapping[str, Any], result: object) -> None:
-        """A tool was called: look whether that changed something."""
-        if tool not in CHANGING or not self.bus.has_listeners or not isinstance(result, CallToolResult):
+    async def tool_called(self, tool: str, arguments: Mapping[str, Any], result: object) -> None:
+        """Notify of what this call of a tool changed."""
+        if tool not in CHANGING_TOOLS or not self.bus.has_listeners or not isinstance(result, CallToolResult):
             return
         answer: dict[str, Any] = result.structured_content or {}
-        if answer.get("deleted"):  # one that was saved and deleted between two looks was in no list
-            for known in self._last.values():
-                known.pop(arguments["session_id"], None)
-            await self._tell({arguments["session_id"]})
+        if answer.get("deleted"):  # one that was saved and deleted between two polls was in no list
+            for saved_times in self._last.values():
+                saved_times.pop(arguments["session_id"], None)
+            await self._notify({arguments["session_id"]})
         elif answer.get("cached"):
             await self.bus.publish(ResourceUpdated(execution_uri(answer["execution_id"])))
         self._wake.set()
 
     def _begin(self) -> None:
-        """Somebody wants to know of what changes from now on."""
-        if not self._somebody.is_set():
+        """Notify of what changes from now on: there is a first subscriber."""
+        if not self._has_subscribers.is_set():
             self._since, self._last = iso(datetime.now(UTC)) or "", {}
-            self._somebody.set()
+            self._has_subscribers.set()
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         page = await self._sessions.list_sessions(SessionFilter(), LISTED)
-        wanted = {member for uri in +self._subscribed if (member := member_of(uri))}
-        more = await self._sessions.rows_of(wanted - {row["id"] for row in page.sessions})
-        now = {str(row["id"]): str(row.get("updated_at")) for row in (*page.sessions, *more)}
-        changed = self._changed(page, now, wanted)
+        subscribed = {member for uri in +self._subscribed if (member := member_of(uri))}
+        unlisted = await self._sessions.rows_of(subscribed - {row["id"] for row in page.sessions})
+        now = {str(row["id"]): str(row.get("updated_at")) for row in (*page.sessions, *unlisted)}
+        changed = self._changed(page, now, subscribed)
         # While Redis is away, what it held is still known, and compared when it is back.
         self._last = {**({} if page.scope == "shared" else self._last), page.scope: now}
         if changed:
-            await self._tell(changed)
+            await self._notify(changed)
 
-    def _changed(self, page: ListResult, now: dict[str, str], wanted: set[str]) -> set[str]:
+    def _changed(self, page: ListResult, now: dict[str, str], subscribed: set[str]) -> set[str]:
         if not self._last:
             return {member for member, saved_at in now.items() if saved_at > self._since}
         before = self._last.get(page.scope)
-        if before is None:  # what is not in both places may be in the other one
+        if before is None:  # what is missing in one list may be in the other
             before = next(iter(self._last.values()))
             return {member for member in now.keys() & before if now[member] != before[member]}
         listed = [str(row.get("updated_at")) for row in page.sessions]
         oldest = min(listed, default="") if page.next_cursor or len(listed) == LISTED else ""
-        gone = {each for each, saved_at in before.items() if saved_at > oldest or each in wanted} - now.keys()
+        gone = {member for member, saved_at in before.items() if saved_at > oldest or member in subscribed} - now.keys()
         return gone | {member for member, saved_at in now.items() if before.get(member) != saved_at}
 
-    async def _tell(self, members: set[str]) -> None:
-        spelled = {uri for uri in +self._subscribed if member_of(uri) in members}  # in whatever way a URI may be
+    async def _notify(self, members: set[str]) -> None:
+        uris = {uri for uri in +self._subscribed if member_of(uri) in members}  # as the client spelled them
         for member in members:
-            spelled |= {uri_of(member), f"{uri_of(member)}/transcript"}
-        for uri in sorted(spelled):
+            uris |= {uri_of(member), f"{uri_of(member)}/transcript"}
+        for uri in sorted(uris):
             await self.bus.publish(ResourceUpdated(uri))
         await self.bus.publish(ResourcesListChanged())
 
 
 class _Bus(InMemorySubscriptionBus):
-    """The SDK's bus, which knows whether anybody listens; `begin` is called before somebody does."""
+    """The SDK's bus, which knows whether it has listeners; `begin` is called before each new one."""
 
     def __init__(self, begin: Callable[[], None]) -> None:
         super().__init__()
@@ -146,11 +146,11 @@ class _Bus(InMemorySubscriptionBus):
 
     @property
     def has_listeners(self) -> bool:
-        """Whether anybody does."""
+        """Whether there are listeners."""
         return bool(self._listening)
 
     def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
-        """Listen; the function that is given ends it."""
+        """Add a listener; the function that is returned removes it."""
         self._begin()
         token, end = object(), super().subscribe(listener)
         self._listening.add(token)
@@ -162,8 +162,8 @@ class _Bus(InMemorySubscriptionBus):
         return unsubscribe
 
 
-class _EarlyClients:
-    """Clients before 2026-07-28: of each process that serves pipes there is one."""
+class _HandshakeClients:
+    """The clients before 2026-07-28: a process that serves pipes has one."""
 
     def __init__(self, bus: _Bus, subscribed: Counter[str]) -> None:
         self._bus = bus
@@ -171,15 +171,15 @@ class _EarlyClients:
         self._uris: set[str] = set()
         self._client: ServerSession | None = None
         self._end: Callable[[], None] | None = None
-        self._knows_the_list = False
+        self._has_list = False
         self._due: dict[str | None, None] = {}
-        self._telling: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[None] | None = None
 
-    async def notice(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        """A client that has asked for the list is told when it is another; a newer one says what it listens for."""
+    async def watch_requests(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        """Middleware: notes that a client asked for the list, and which URIs a newer client listens for."""
         if ctx.method == "resources/list" and ctx.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS:
             self._listen(ctx.session)
-            self._knows_the_list = True
+            self._has_list = True
         if ctx.method != "subscriptions/listen":
             return await call_next(ctx)
         try:
@@ -193,7 +193,7 @@ class _EarlyClients:
             self._subscribed.subtract(uris or ())
 
     async def subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
-        """Tell of this resource."""
+        """Notify of this resource."""
         self._listen(ctx.session)
         if str(params.uri) not in self._uris:
             self._uris.add(str(params.uri))
@@ -201,29 +201,29 @@ class _EarlyClients:
         return EmptyResult()
 
     async def unsubscribe(self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams) -> EmptyResult:  # noqa: ARG002
-        """Tell no more of it."""
+        """Stop notifying of this resource."""
         if str(params.uri) in self._uris:
             self._uris.remove(str(params.uri))
             self._subscribed[str(params.uri)] -= 1
-        if self._end and not self._uris and not self._knows_the_list:
+        if self._end and not self._uris and not self._has_list:
             self._end()
             self._end = self._client = None
         return EmptyResult()
 
     def _listen(self, client: ServerSession) -> None:
         if self._end is None:
-            self._end = self._bus.subscribe(self._heard)
+            self._end = self._bus.subscribe(self._on_event)
         self._client = client
 
-    def _heard(self, event: ServerEvent) -> None:
+    def _on_event(self, event: ServerEvent) -> None:
         if isinstance(event, ResourceUpdated) and event.uri in self._uris:
             self._due[event.uri] = None
-        elif isinstance(event, ResourcesListChanged) and self._knows_the_list:
+        elif isinstance(event, ResourcesListChanged) and self._has_list:
             self._due[None] = None
-        if self._due and (self._telling is None or self._telling.done()):  # a client that reads nothing is told once
-            self._telling = asyncio.create_task(self._tell())
+        if self._due and (self._sending is None or self._sending.done()):  # a client that reads nothing is notified once
+            self._sending = asyncio.create_task(self._send())
 
-    async def _tell(self) -> None:
+    async def _send(self) -> None:
         while self._due and self._client:
             uri = next(iter(self._due))
             del self._due[uri]

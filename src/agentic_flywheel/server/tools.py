@@ -1,4 +1,7 @@
-"""The tools: each turns its arguments into one call of the store, and the answer into a result with a sentence."""
+"""Turns the arguments of each tool into one call of the store, and the answer into a result with a sentence.
+
+A tool's signature is its published schema, so a tool with many parameters is a long function.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -64,7 +67,7 @@ why."""
 
 
 class Tools:
-    """The contract's tools for one server process, whose one caller has one memory."""
+    """The tools of the contract, for the one caller of a server process."""
 
     def __init__(self, sessions: SessionStore, executions: ExecutionStore, settings: Settings) -> None:
         self._sessions = sessions
@@ -76,7 +79,7 @@ class Tools:
         self._credentials = Credentials(settings.secrets)
 
     def prepare(self) -> None:
-        """Do what the first save would wait for; it blocks."""
+        """Do in advance, blocking, what the first save would wait for."""
         self._credentials.prepare()
 
     async def save_session(
@@ -114,14 +117,14 @@ class Tools:
             "user_id": user_id,
         }
         sent = {"history": history, "context": context, "title": title, "summary": summary, "tags": tags}
-        kept, found = await self._credentials.without_holding_up(sent)
-        values, more = await self._credentials.without_holding_up(
+        clean, findings = await self._credentials.redact_in_time(sent)
+        values, more_findings = await self._credentials.redact_in_time(
             {name: value for name, value in values.items() if value}
         )
         result = await self._sessions.save(
             Save(
                 session_id=session_id,
-                **kept,
+                **clean,
                 values=values,
                 ttl_seconds=ttl_seconds,
                 mode=mode,
@@ -129,7 +132,7 @@ class Tools:
             ),
             self._memory,
         )
-        return self._told(result, [*found, *more], self._messages.saved)
+        return self._kept(result, [*findings, *more_findings], self._messages.saved)
 
     async def resume_session(
         self,
@@ -160,8 +163,8 @@ class Tools:
         cursor: Annotated[Text, Field(description="next_cursor of the page before")] = "",
     ) -> Annotated[CallToolResult, ListResult]:
         """List saved sessions, newest first."""
-        wanted = SessionFilter(pattern=pattern or "*", query=query, tags=tags or (), status=status, user_id=user_id)
-        return _answer(await self._sessions.list_sessions(wanted, limit, cursor), self._messages.listed)
+        session_filter = SessionFilter(pattern=pattern or "*", query=query, tags=tags or (), status=status, user_id=user_id)
+        return _answer(await self._sessions.list_sessions(session_filter, limit, cursor), self._messages.listed)
 
     async def delete_session(
         self, session_id: SessionId, consent: Annotated[ElicitationResult[Consent], Resolve(consent_to_delete)]
@@ -206,11 +209,11 @@ class Tools:
     ) -> Annotated[CallToolResult, CacheResult]:
         """Keep the result of one flow execution."""
         sent = {"result": result, "input": input, "parameters": parameters, "metrics": metrics}
-        kept, found = await self._credentials.without_holding_up(sent)
+        clean, findings = await self._credentials.redact_in_time(sent)
         answer = await self._executions.cache_result(
-            kept.pop("result"), execution_id, session_id, flow_id, ttl_seconds, **kept
+            clean.pop("result"), execution_id, session_id, flow_id, ttl_seconds, **clean
         )
-        return self._told(answer, found, self._messages.cached)
+        return self._kept(answer, findings, self._messages.cached)
 
     async def get_result(
         self, execution_id: Annotated[Text, Field(description="Id of the execution")]
@@ -233,17 +236,17 @@ class Tools:
         status = await persistence_status(places, settings.redis_target, settings.replica_bytes)
         return _answer(status, lambda answer: answer.message)
 
-    def _told(self, result: KeptType, found: "list[Finding]", sentence: Callable[[KeptType], str]) -> CallToolResult:
-        """The answer to who sent something to keep, with where credentials were in it."""
-        result.secrets, more = self._credentials.told(found)
-        return _answer(result, lambda kept: f"{sentence(kept)} {more}".rstrip())
+    def _kept(self, result: KeptType, findings: "list[Finding]", message: Callable[[KeptType], str]) -> CallToolResult:
+        """The answer of a tool that keeps what was sent, with where credentials were in it."""
+        result.secrets, credentials = self._credentials.report(findings)
+        return _answer(result, lambda kept: f"{message(kept)} {credentials}".rstrip())
 
 
 def _answer(
-    result: ResultType, sentence: Callable[[ResultType], str], text: Callable[[ResultType], str] | None = None
+    result: ResultType, message: Callable[[ResultType], str], text: Callable[[ResultType], str] | None = None
 ) -> CallToolResult:
     """A result as structured content, and as `text`, by default the same JSON, for clients that show only that."""
-    result.message = sentence(result)
+    result.message = message(result)
     content: JSONObject = {
         name: value
         for name, value in result

@@ -1,4 +1,4 @@
-"""A resumed session as text for a model or a person to read: what is known of it, then its turns, each with its number.
+"""Writes a resumed session as text for a model or a person: what is known of it, then its numbered turns.
 
 Programs read the structured content. Sending the same JSON in both would double every answer.
 """

@@ -103,6 +103,11 @@ def _cut(turn: JSONObject, room: int) -> JSONObject:
         limit = max(MIN_TEXT, min(limit * room // size, limit - limit // 20))
 
 
+def ellipsis(text: str, limit: int) -> str:
+    """The text, or its beginning with an ellipsis, in at most `limit` characters."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 def shortened(text: str, limit: int) -> str:
     """The beginning of a text, and how much of it is missing, in about `limit` characters."""
     if len(text) <= limit:

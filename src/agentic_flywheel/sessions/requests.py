@@ -1,4 +1,4 @@
-"""What a caller asks to save, checked before anything is touched."""
+"""Checks what a caller asks to save, before anything is touched."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -41,10 +41,8 @@ class Save:
 
     def check(self) -> None:
         """Raise `InvalidArgument` for what cannot be kept as it is, naming what and where."""
-        for name, value in (("history", self.history), ("context", self.context), ("tags", self.tags)):
-            if value is not None:
-                check_json(value, name)
-        for name, value in {"title": self.title, "summary": self.summary, **self.values}.items():
+        merged = {"history": self.history, "context": self.context, "tags": self.tags}
+        for name, value in {**merged, "title": self.title, "summary": self.summary, **self.values}.items():
             check_json(value, name)
             if isinstance(value, str) and len(value) > MAX_TEXT:
                 raise InvalidArgument(f"{name} must be at most {MAX_TEXT:,} characters; it has {len(value):,}.")

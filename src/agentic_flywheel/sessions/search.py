@@ -69,26 +69,18 @@ async def search(
         problems.append(str(exc))
     by_member = {match.key.removeprefix(keys.sessions): match for match in matches.found}
     entries, problem = await _candidates(places, keys.index, listed, by_member, first=position.start is None)
-    if problem:
-        problems.append(problem)
+    problems += [problem] if problem else []
     rows = await unexpired_rows(places, replace(session_filter, query=""), entries, now, listed.deadline)
     rarity = matches.rarity or [1.0] * len(words)
     hits = await in_thread(_ranked, rows, words, needed, rarity, by_member)
-    # What was saved since the page before moves it on: it ended with `last`, wherever that is now.
-    offset = next((number for number, hit in enumerate(hits, 1) if hit.entry.member == position.last), position.offset)
-    page = hits[offset : offset + limit]
-    result = ListResult(
+    page, next_page = _page(hits, position, limit, listed.older)
+    return ListResult(
         sessions=await _with_excerpts(places, keys, page, by_member, words),
+        next_cursor=write_search_cursor(next_page, session_filter) if next_page else None,
         scope="shared" if listed.shared else "this machine",
         searched=_searched(matches, shared=listed.shared),
         message=" ".join(dict.fromkeys(problems)),
     )
-    if offset + limit < len(hits):
-        next_page = SearchPosition(offset + limit, page[-1].entry.member, position.start)
-        result.next_cursor = write_search_cursor(next_page, session_filter)
-    elif listed.older:
-        result.next_cursor = write_search_cursor(SearchPosition(start=listed.older), session_filter)
-    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +150,18 @@ def _hit(row: Row, words: Sequence[str], rarity: Sequence[float], match: Match |
     if match is None:
         return _Hit(row.entry, row.shown, len(in_list), score)
     return _Hit(row.entry, row.shown, len(in_list | match.words), min(score, match.score))
+
+
+def _page(
+    hits: Sequence[_Hit], position: SearchPosition, limit: int, older: tuple[int, str] | None
+) -> tuple[Sequence[_Hit], SearchPosition | None]:
+    """The hits of a page, and where the next one begins, if there is one."""
+    # What was saved since the page before moves it on: it ended with `last`, wherever that is now.
+    offset = next((number for number, hit in enumerate(hits, 1) if hit.entry.member == position.last), position.offset)
+    page = hits[offset : offset + limit]
+    if offset + limit < len(hits):
+        return page, SearchPosition(offset + limit, page[-1].entry.member, position.start)
+    return page, SearchPosition(start=older) if older else None
 
 
 async def _with_excerpts(

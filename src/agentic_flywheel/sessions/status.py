@@ -146,17 +146,15 @@ def _without_redis(state: JournalState) -> tuple[Mode, list[str]]:
 
 def _with_redis(stash: Stash, local: _LocalState, redis: JSONObject, error: str | None) -> tuple[Mode, list[str]]:
     """Mode and reasons where Redis answers; what is the matter is put into `redis`. `error`: the last one before."""
-    # With nothing to write, an earlier refusal is over: what was refused is there by now, or no longer needed.
-    writes = local.state.pending or local.putting_back or local.state.path is None
-    refusal = (stash.refuses_all or stash.unread) if writes else None
+    refusal = _refusal(stash, local)
     mode, reason = _main_reason(stash, local, redis, refusal=refusal, error=error)
     reasons = [reason]
     waiting = f"{_changes(local.state.pending).capitalize()} in the journal"
     if local.held_up:
         redis["last_error"] = redis["last_error"] or local.held_up[0].cause
         reasons.append(f"{waiting}: {_causes(local.held_up)}.")
-    elif local.state.pending and stash.refused and not refusal:  # and not tried again yet
-        redis["last_error"] = redis["last_error"] or next(reversed(stash.refused.values())).why
+    elif not refusal and local.state.pending and (refused := [*stash.refused.values()]):  # and not tried again yet
+        redis["last_error"] = redis["last_error"] or refused[-1].why
         reasons.append(f"{waiting}: {redis['last_error'].rstrip('.')}.")
     if local.putting_back:
         reasons.append("What Redis may have lost is being compared with this machine's copies and put back.")
@@ -164,6 +162,13 @@ def _with_redis(stash: Stash, local: _LocalState, redis: JSONObject, error: str 
         redis["warning"] = warning
         reasons.append(warning)
     return mode, reasons
+
+
+def _refusal(stash: Stash, local: _LocalState) -> str | None:
+    """Why Redis takes no writes."""
+    # With nothing to write, an earlier refusal is over: what was refused is there by now, or no longer needed.
+    writes = local.state.pending or local.putting_back or local.state.path is None
+    return (stash.refuses_all or stash.unread) if writes else None
 
 
 def _main_reason(

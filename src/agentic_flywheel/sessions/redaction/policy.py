@@ -1,4 +1,4 @@
-"""What a caller sends, without the values that look like credentials: they are replaced or only named, as it is set."""
+"""Replaces, or only names, the values that look like credentials in what a caller sends, as `FLYWHEEL_SECRETS` says."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +15,7 @@ NAMED = 20
 
 
 AT_ONCE = 200
-"""Turns, or other items, up to which they are looked through while everybody else waits: some milliseconds."""
+"""Turns, or other items, up to which they are searched at once, while everybody else waits some milliseconds."""
 
 LONG_TEXT = 10_000
 """Characters that count as one item more."""
@@ -29,43 +29,42 @@ class Credentials:
 
     def prepare(self) -> None:
         """Compile the patterns, so that the first save need not."""
-        self.without({"nothing": "nothing"})
+        self.redact({"nothing": "nothing"})
 
-    async def without_holding_up(self, sent: Mapping[str, Any]) -> "tuple[dict[str, Any], list[Finding]]":
+    async def redact_in_time(self, sent: Mapping[str, Any]) -> "tuple[dict[str, Any], list[Finding]]":
         """The same arguments as they may be kept, and where in them there were values that look like credentials."""
         if self._setting != "off" and sum(map(_size, sent.values())) > AT_ONCE:
-            return await anyio.to_thread.run_sync(self.without, sent)
-        return self.without(sent)
+            return await anyio.to_thread.run_sync(self.redact, sent)
+        return self.redact(sent)
 
-    def without(self, sent: Mapping[str, Any]) -> "tuple[dict[str, Any], list[Finding]]":
-        """The same, at once."""
-        kept, found = dict(sent), list["Finding"]()
+    def redact(self, sent: Mapping[str, Any]) -> "tuple[dict[str, Any], list[Finding]]":
+        """The same, without a thread."""
+        kept, findings = dict(sent), list["Finding"]()
         if self._setting == "off":
-            return kept, found
-        from agentic_flywheel.sessions.redaction.values import (
-            redacted,  # its patterns take as long to compile as a save does
-        )
+            return kept, findings
+        # Imported late: its patterns take as long to compile as a save does.
+        from agentic_flywheel.sessions.redaction.values import redacted
 
         for name, value in sent.items():
             if value:
-                clean, here = redacted(value, name)
-                found += here
+                clean, found = redacted(value, name)
+                findings += found
                 if self._setting == "redact":
                     kept[name] = clean
-        return kept, found
+        return kept, findings
 
-    def told(self, found: "list[Finding]") -> tuple[list[JSONObject] | None, str]:
+    def report(self, findings: "list[Finding]") -> tuple[list[JSONObject] | None, str]:
         """Places and kinds for an answer, and a sentence; never the values."""
-        if not found:
+        if not findings:
             return None, ""
-        places = [{"path": finding.path, "kind": finding.kind} for finding in found[:NAMED]]
-        one = len(found) == 1
-        count = "1 value that looks like a credential was" if one else f"{len(found)} values like credentials were"
-        where = ", ".join(finding.path for finding in found[:3]) + (" …" if len(found) > 3 else "")
+        places = [{"path": finding.path, "kind": finding.kind} for finding in findings[:NAMED]]
+        one = len(findings) == 1
+        count = "1 value that looks like a credential was" if one else f"{len(findings)} values like credentials were"
+        where = ", ".join(finding.path for finding in findings[:3]) + (" …" if len(findings) > 3 else "")
         done = (
             f"replaced before {'it was' if one else 'they were'} kept" if self._setting == "redact" else "kept as sent"
         )
-        first = f"; the first {NAMED} are named" if len(found) > NAMED else ""
+        first = f"; the first {NAMED} are named" if len(findings) > NAMED else ""
         return places, f"{count} {done} ({where}{first}; see FLYWHEEL_SECRETS)."
 
 
