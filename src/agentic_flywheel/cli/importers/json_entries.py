@@ -1,4 +1,4 @@
-"""The objects of a JSON array or a JSON Lines file, one at a time, each with the line on which it begins.
+"""Reads the objects of a JSON array or a JSON Lines file, one at a time, each with the line on which it begins.
 
 Neither the file nor more than one entry of it is held in memory, and a damaged entry costs only itself.
 """
@@ -74,49 +74,64 @@ def array(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry |
     if head[begin : begin + 1] != b"[":
         yield BadEntry(1, "is not the beginning of a JSON array")
         return
-    piece = _Piece(1 + head.count(b"\n", 0, begin), limit)
-    depth, in_string = 1, False
+    piece, scanner = _Piece(1 + head.count(b"\n", 0, begin), limit), _Scanner()
     data = head[begin + 1 :]
     while True:
-        begin = at = 0
-        while at < len(data):
-            if in_string:
-                at = _end(_TO_THE_END_OF_THE_STRING, data, at)
-                if data[at : at + 1] != b'"':
-                    break
-                in_string = False
-                at += 1
-            at = _end(_TO_THE_NEXT_BRACKET if depth > 1 else _TO_THE_NEXT_COMMA, data, at)
-            mark = data[at : at + 1]
-            at += len(mark)
-            if mark == b'"':
-                in_string = True
-            elif mark == b",":
-                piece.add(data[begin : at - 1])
+        begin = 0
+        for at in scanner.separators(data):
+            piece.add(data[begin : at - 1])
+            if scanner.depth or not piece.blank:
                 yield piece.entry()
-                begin = at
-            elif mark in (b"{", b"["):
-                depth += 1
-            elif mark:
-                depth -= 1
-                if not depth:
-                    piece.add(data[begin : at - 1])
-                    if not piece.blank:
-                        yield piece.entry()
-                    yield from _behind(file, data[at:], piece.line)
-                    return
-        piece.add(data[begin:at])
+            begin = at
+        if not scanner.depth:
+            yield from _behind(file, data[begin:], piece.line)
+            return
+        piece.add(data[begin : scanner.at])
         chunk = file.read(CHUNK_BYTES)
         if not chunk:
             break
-        # What is left over is a backslash whose character comes with the next chunk.
-        data = data[at:] + chunk
-    if depth > 1 or in_string:
+        data = data[scanner.at :] + chunk
+    if scanner.depth > 1 or scanner.in_string:
         yield BadEntry(piece.first_line, "begins an entry that has no end in this file")
         return
     if not piece.blank:
         yield piece.entry()
     yield BadEntry(piece.line, "is where the file ends, before its array does")
+
+
+class _Scanner:
+    """Finds where the entries of an array end, chunk by chunk."""
+
+    def __init__(self) -> None:
+        self.depth = 1
+        self.in_string = False
+        self.at = 0
+        """Where it stopped in the last chunk: what is left over is a backslash whose character comes with the next."""
+
+    def separators(self, data: bytes) -> Iterator[int]:
+        """The positions behind each comma of the array, and behind its end, where `depth` is 0."""
+        at = 0
+        while at < len(data):
+            if self.in_string:
+                at = _end(_TO_THE_END_OF_THE_STRING, data, at)
+                if data[at : at + 1] != b'"':
+                    break
+                self.in_string = False
+                at += 1
+            at = _end(_TO_THE_NEXT_BRACKET if self.depth > 1 else _TO_THE_NEXT_COMMA, data, at)
+            mark = data[at : at + 1]
+            at += len(mark)
+            if mark == b'"':
+                self.in_string = True
+            elif mark in (b"{", b"["):
+                self.depth += 1
+            elif mark:
+                self.depth -= mark != b","
+                if mark == b"," or not self.depth:
+                    yield at
+                if not self.depth:
+                    return
+        self.at = at
 
 
 class _Piece:

@@ -1,1 +1,1 @@
-"""Credentials in what is kept: found by format or by name, replaced or only named. `policy` decides, the rest finds."""
+"""Finds credentials in what is kept, by format or by name; `policy` decides whether they are replaced or only named."""

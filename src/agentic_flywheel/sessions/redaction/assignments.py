@@ -1,7 +1,8 @@
-"""Credentials known by what stands before them: `password = …`, `"api_key": "…"`, `Authorization: Bearer …`."""
+"""Finds credentials by what stands before them: `password = …`, `"api_key": "…"`, `Authorization: Bearer …`."""
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from agentic_flywheel.sessions.redaction.formats import Span
 from agentic_flywheel.sessions.redaction.names import Credential, credential_named, is_random, is_stand_in
@@ -60,8 +61,23 @@ def assignments_in(text: str, folded: bytes) -> Iterator[Span]:
             at = folded.find(anchor, span[1] if span else at + len(anchor))
 
 
-def _assigned(text: str, at: int) -> Span | None:
-    """The value after the name that has its anchor at `at`, if it is a credential."""
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """A name that announces a credential: its last word, the character before it, and the sign that follows it."""
+
+    own: str
+    lead: str
+    sign: re.Match[str]
+    credential: Credential
+
+    @property
+    def is_loose(self) -> bool:
+        """Whether what follows is not surely its value."""
+        return bool(self.sign["loose"] or (self.sign["gap"] and not self.own.startswith("--")))
+
+
+def _name_at(text: str, at: int) -> _Name | None:
+    """The name that has its anchor at `at`, if what follows may give it a value."""
     sign = _OPERATOR.match(text, at)
     if not sign:
         return None
@@ -70,8 +86,7 @@ def _assigned(text: str, at: int) -> Span | None:
     before = before[begins.end() :] if begins else before
     name = before + sign["rest"]
     own = name.rpartition(" ")[2]
-    flag = sign["gap"] and own.startswith("--")
-    if sign["gap"] and not flag and own.lower() != "password":
+    if sign["gap"] and not own.startswith("--") and own.lower() != "password":
         return None
     credential = credential_named(name)
     lead = text[max(0, at - len(before) - 1) : at - len(before)]
@@ -79,24 +94,43 @@ def _assigned(text: str, at: int) -> Span | None:
         return None
     if sign["given"] == ":" == lead:  # a part of an address: `arn:…:secret:…`
         return None
-    start, end, quoted = _value(text, sign.end(), in_query=lead in {"?", "&"})
+    return _Name(own, lead, sign, credential)
+
+
+def _assigned(text: str, at: int) -> Span | None:
+    """The value after the name that has its anchor at `at`, if it is a credential."""
+    name = _name_at(text, at)
+    if not name:
+        return None
+    start, end, quoted = _value(text, name.sign.end(), in_query=name.lead in {"?", "&"})
     value = text[start : min(end, start + _JUDGED)]
-    literal = bool(quoted or sign["tag"] or (sign["given"] == "=" and _is_setting(text, own, lead, end)))
-    loose = bool(sign["loose"] or (sign["gap"] and not flag))
-    if not _is_like(credential, value, literal=literal, loose=loose) or is_stand_in(value):
+    literal = quoted or bool(name.sign["tag"]) or (name.sign["given"] == "=" and _is_setting(text, name, end))
+    if not _is_secret(name, value, quoted=quoted, literal=literal):
         return None
-    if not quoted and (_CODE.search(value) or _ATTRIBUTE.fullmatch(value)):
-        return None
-    if not literal and _IDENTIFIER.fullmatch(value) and credential.kind in value.lower():
-        return None  # `password = password2`
-    if end - start == _LONGEST and (more := _BARE.match(text, end)):
-        end = more.end()
-    return start, end, credential.kind
+    if end - start == _LONGEST and (rest := _BARE.match(text, end)):
+        end = rest.end()
+    return start, end, name.credential.kind
 
 
-def _is_setting(text: str, own: str, lead: str, end: int) -> bool:
+def _is_secret(name: _Name, value: str, *, quoted: bool, literal: bool) -> bool:
+    if not _is_like(name.credential, value, literal=literal, loose=name.is_loose) or is_stand_in(value):
+        return False
+    if not quoted and _is_code(value):
+        return False
+    return literal or not _is_variable(value, name.credential.kind)
+
+
+def _is_code(value: str) -> bool:
+    return bool(_CODE.search(value) or _ATTRIBUTE.fullmatch(value))
+
+
+def _is_variable(value: str, kind: str) -> bool:
+    return bool(_IDENTIFIER.fullmatch(value)) and kind in value.lower()  # `password = password2`
+
+
+def _is_setting(text: str, name: _Name, end: int) -> bool:
     """Whether `name=value` is of an environment or a file of properties, where no value is a variable."""
-    return own.isupper() or (lead in {"", "\n"} and text[end : end + 1] in {"", "\n"})
+    return name.own.isupper() or (name.lead in {"", "\n"} and text[end : end + 1] in {"", "\n"})
 
 
 def _is_like(credential: Credential, value: str, *, literal: bool, loose: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Credentials known by their shape: the formats of services, tokens, private keys, addresses with a password."""
+"""Finds credentials by their shape: the formats of services, tokens, private keys, addresses with a password."""
 
 import base64
 import binascii
@@ -82,19 +82,30 @@ def shapes_in(text: str, words: bytes) -> Iterator[Span]:
     while (start := words.find(_LONG, end)) >= 0:
         end = words.find(b" ", start)
         end = len(words) if end < 0 else end
-        glued = _GLUED.match(text, start, end)
-        match = _FORMAT.match(text, glued.end() if glued else start)
-        if match and match.lastindex and _is_genuine(kind := _KINDS[match.lastindex - 1], match[0]):
-            yield match.start(), match.end(), kind
-            end = match.end()
+        if known := _format_at(text, start, end):
+            yield known
+            _, end, kind = known
             if kind == "AWS access key id" and (secret := _AWS_SECRET.search(text, end, end + _AWS_NEAR)):
                 yield secret.start(), secret.end(), "AWS secret access key"
         elif text[start - 1 : start] == "/" and _WEBHOOK.search(text, max(0, start - _WEBHOOK_LENGTH), start):
             yield start, end - text[start:end].endswith("."), "webhook"
         elif text[start - 7 : start].lower() == "bearer " and (token := _BEARER.match(text, start)):
-            if is_random(token[0], piece=8) and not is_stand_in(token[0]):
-                yield token.start(), token.end(), "authorization"
             end = token.end()
+            if _is_secret(token[0]):
+                yield token.start(), end, "authorization"
+
+
+def _format_at(text: str, start: int, end: int) -> Span | None:
+    """The secret of a published format with which the word at `start` begins."""
+    glued = _GLUED.match(text, start, end)
+    match = _FORMAT.match(text, glued.end() if glued else start)
+    if match and match.lastindex and _is_genuine(kind := _KINDS[match.lastindex - 1], match[0]):
+        return match.start(), match.end(), kind
+    return None
+
+
+def _is_secret(token: str) -> bool:
+    return is_random(token, piece=8) and not is_stand_in(token)
 
 
 def _is_genuine(kind: str, value: str) -> bool:

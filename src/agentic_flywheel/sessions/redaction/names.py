@@ -1,4 +1,4 @@
-"""Words about credentials: which names announce one, and which values only stand in for one."""
+"""Judges words about credentials: which names announce one, and which values only stand in for one."""
 
 import hashlib
 import re
@@ -95,7 +95,8 @@ _GLUED = ("password", "passwd", "passphrase", "secret", "apikey", "accesstoken",
 def credential_named(name: str) -> Credential | None:
     """What a name announces, whatever its case and whether its words are joined by `-`, `_`, space or camelCase.
 
-    Of several words with spaces between, all but the last may be those of a sentence.
+    Of several words with spaces between, all but the last may be those of a sentence. It is one table of rules, in the
+    order in which they count, so it is not cut.
     """
     words = [word.lower() for word in _WORD.findall(name)]
     if words[-2:] == ["connection", "string"]:

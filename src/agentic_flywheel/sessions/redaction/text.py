@@ -1,4 +1,4 @@
-"""One text: the credentials in it, and the text without them."""
+"""Finds the credentials in one text, and takes them out of it."""
 
 from agentic_flywheel.sessions.redaction.assignments import assignments_in
 from agentic_flywheel.sessions.redaction.formats import (

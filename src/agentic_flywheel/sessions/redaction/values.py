@@ -1,4 +1,4 @@
-"""Credentials in JSON values: found, named by place and kind, and replaced before they are kept."""
+"""Finds credentials in JSON values, names them by place and kind, and replaces them."""
 
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -82,25 +82,29 @@ def _has_any(value: object) -> bool:
     while stack:
         node = stack.pop()
         if isinstance(node, dict):
-            if _VALUE in node and _has_under(_given_name(cast("JSONObject", node)), cast("JSONObject", node)[_VALUE]):
+            items = cast("JSONObject", node)
+            if _has_named(items, harmless):
                 return True
-            for key, item in cast("JSONObject", node).items():
-                if key not in harmless:
-                    if len(key) >= _SHORTEST_KEY:
-                        texts.append(key)
-                    if not credential_named(key[-MAX_NAME:]):
-                        harmless.add(key)
-                    elif _has_under(key, item):
-                        return True
-                if isinstance(item, str):
-                    texts.append(item)
-                else:
-                    stack.append(item)
+            texts += [key for key in items if len(key) >= _SHORTEST_KEY]
+            stack += items.values()
         elif isinstance(node, list):
-            stack.extend(cast("list[object]", node))
+            stack += cast("list[object]", node)
         elif isinstance(node, str):
             texts.append(node)
     return bool(spans("\n".join(texts)))
+
+
+def _has_named(node: JSONObject, harmless: set[str]) -> bool:
+    """Whether a value of the object is a credential because of its name; `harmless` names are remembered."""
+    if _VALUE in node and _has_under(_given_name(node), node[_VALUE]):
+        return True
+    for key, item in node.items():
+        if key not in harmless:
+            if not credential_named(key[-MAX_NAME:]):
+                harmless.add(key)
+            elif _has_under(key, item):
+                return True
+    return False
 
 
 def _given_name(node: JSONObject) -> str:
