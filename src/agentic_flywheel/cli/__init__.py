@@ -1,1 +1,1 @@
-"""The console script: `main` reads the command line, one file does each command."""
+"""The console script: `main` reads the command line, and one file does each command."""

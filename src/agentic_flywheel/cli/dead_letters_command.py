@@ -1,4 +1,4 @@
-"""`dead-letters`: the saves that a destination refused for good, or that cannot be read: seen, retried, taken out."""
+"""`dead-letters`: lists, retries, exports or drops the saves that a destination refused for good or cannot be read."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from agentic_flywheel.errors import Damaged
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import DeadLetter
 from agentic_flywheel.json_text import JSONObject, load_object
+from agentic_flywheel.sessions.budget import ellipsis
 from agentic_flywheel.sessions.wiring import open_journal
 from agentic_flywheel.settings import Settings
 
@@ -40,8 +41,7 @@ def _list(journal: Journal, options: Namespace) -> int:
         return 0
     rows = [("NUMBER", "WHAT", "DESTINATION", "ATTEMPTS", "CAUSE")]
     for letter in letters:
-        cause = letter.cause if len(letter.cause) <= CAUSE_WIDTH else letter.cause[: CAUSE_WIDTH - 1] + "…"
-        where = letter.shown or "this machine"
+        where, cause = letter.shown or "this machine", ellipsis(letter.cause, CAUSE_WIDTH)
         rows.append((str(letter.position), _what(letter), where, str(letter.attempts), cause))
     say_table(rows)
     say("Send one again with: dead-letters retry N. See it with: export N. Throw it away with: drop N.")

@@ -1,4 +1,4 @@
-"""The main job, shown: a conversation is saved, its server killed, and a new server resumes it to the last turn."""
+"""`demo`: saves a conversation, kills its server, and resumes it to the last turn in a new server."""
 
 import asyncio
 import contextlib
@@ -14,6 +14,7 @@ from uuid import uuid4
 from mcp import MCPError
 from mcp.client.client import Client
 
+from agentic_flywheel.cli.terminal import say
 from agentic_flywheel.coaia.process import ChildTransport
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
@@ -23,7 +24,7 @@ KEEP_SECONDS = 3600
 """The demo's session is there to be looked at for an hour."""
 
 CALL_SECONDS = 30.0
-"""Far above any bound of the server; only a broken installation meets it."""
+"""Far above any timeout of the server; only a broken installation meets it."""
 
 TRANSCRIPT: list[JSONObject] = [
     {"role": "user", "content": "I'm moving our café's orders from paper to a small database. Where do I start?"},
@@ -47,9 +48,9 @@ def demo(settings: Settings, transcript: str | None) -> int:
         turns = _read(transcript) if transcript else TRANSCRIPT
         asyncio.run(_demo(settings, turns))
     except* Difference as group:
-        _say("✗", str(_first(group)), colour=31)
+        _step("✗", str(_first(group)), colour=31)
     except* (OSError, ValueError, MCPError, TimeoutError) as group:
-        _say("✗", f"The demo could not be run: {_first(group) or type(_first(group)).__name__}", colour=31)
+        _step("✗", f"The demo could not be run: {_first(group) or type(_first(group)).__name__}", colour=31)
     else:
         return 0
     return 1
@@ -63,35 +64,35 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 async def _demo(settings: Settings, turns: list[JSONObject]) -> None:
     session_id = f"demo_{uuid4().hex[:8]}"
     async with _server() as (server, client):
-        _say("1", f"A server is running (process {server.pid}).")
+        _step("1", f"A server is running (process {server.pid}).")
         saved = await _call(
             client, "save_session", session_id=session_id, history=turns, title="Demo", ttl_seconds=KEEP_SECONDS
         )
         if not saved["saved"]:
             raise Difference(f"It could not be saved: {saved['message']}")
-        _say("2", f"Saved {saved['turns']} turns as {session_id}. The server says: {saved['message']}")
+        _step("2", f"Saved {saved['turns']} turns as {session_id}. The server says: {saved['message']}")
         server.kill()
-        _say("3", f"Process {server.pid} was killed (SIGKILL): nothing of it is left.")
+        _step("3", f"Process {server.pid} was killed (SIGKILL): nothing of it is left.")
     async with _server() as (server, client):
-        _say("4", f"A new server is running (process {server.pid}).")
+        _step("4", f"A new server is running (process {server.pid}).")
         resumed = await _call(client, "resume_session", session_id=session_id, max_tokens=10**9)
         if not resumed["found"]:
             raise Difference(f"It did not come back: {resumed['message']}")
         status = await _call(client, "persistence_status")
     history = cast("list[JSONObject]", resumed["session"]["history"])
-    _say("5", f"Resumed {len(history)} turns, revision {resumed['revision']}, from {resumed['source']}:")
+    _step("5", f"Resumed {len(history)} turns, revision {resumed['revision']}, from {resumed['source']}:")
     for turn in history[-4:]:
-        _say(" ", f"{turn.get('role', '?'):>9}: {str(turn.get('content', turn))[:100]}", colour=2)
+        _step(" ", f"{turn.get('role', '?'):>9}: {str(turn.get('content', turn))[:100]}", colour=2)
     if resumed["source"] == "redis":
         key = Keys(settings.key_prefix).session(session_id)
-        _say("6", f"Kept in Redis ({status['redis']['target']}) under the key {key}")
-        _say(" ", f"with a TTL of {_seconds_until(saved['expires_at'])} s.")
+        _step("6", f"Kept in Redis ({status['redis']['target']}) under the key {key}")
+        _step(" ", f"with a TTL of {_seconds_until(saved['expires_at'])} s.")
     else:
-        _say("6", f"Kept in the journal: {status['journal']['path']}")
-        _say(" ", f"({status['reason']})", colour=2)
+        _step("6", f"Kept in the journal: {status['journal']['path']}")
+        _step(" ", f"({status['reason']})", colour=2)
     if history != turns:
         raise Difference("What came back differs from what was saved.")
-    _say("✓", "What came back is equal to what was saved, turn by turn.", colour=32)
+    _step("✓", "What came back is equal to what was saved, turn by turn.", colour=32)
 
 
 def _read(path: str) -> list[JSONObject]:
@@ -125,11 +126,6 @@ def _seconds_until(expires_at: str) -> int:
     return round((datetime.fromisoformat(expires_at) - datetime.now(UTC)).total_seconds())
 
 
-def _say(mark: str, text: str, colour: int = 0) -> None:
-    line = f"{mark} {text}"
-    if colour and sys.stdout.isatty() and "NO_COLOR" not in os.environ:
-        line = f"\x1b[{colour}m{line}\x1b[0m"
-    sys.stdout.write(
-        line.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8") + "\n"
-    )
+def _step(mark: str, text: str, colour: int = 0) -> None:
+    say(f"{mark} {text}", colour)
     sys.stdout.flush()

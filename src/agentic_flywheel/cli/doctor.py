@@ -1,10 +1,9 @@
-"""What a person runs when it does not work: one line for each thing that must, with what to do about it."""
+"""`doctor`: says in one line each what must work, and what to do where it does not."""
 
 import asyncio
 import contextlib
 import json
 import os
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from agentic_flywheel.cli.hints import hint
-from agentic_flywheel.cli.terminal import shown
+from agentic_flywheel.cli.terminal import say
 from agentic_flywheel.errors import Unavailable
 from agentic_flywheel.journal.records import Waiting, in_thread
 from agentic_flywheel.json_text import JSONObject
@@ -24,7 +23,8 @@ from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.results import CacheResult, StatusResult
 from agentic_flywheel.sessions.status import persistence_status, waits
 from agentic_flywheel.sessions.wiring import open_store
-from agentic_flywheel.settings import Settings, without_password
+from agentic_flywheel.redis_url import without_password
+from agentic_flywheel.settings import Settings
 
 START_SECONDS = 15.0
 """How long the child may take to start before it counts as broken."""
@@ -56,14 +56,16 @@ class _Tried:
 
 def doctor(settings: Settings) -> int:
     """Print the findings; 0 if saves are kept where they belong, else 1."""
-    _say("·", "Redis", f"{settings.redis_target}{'' if settings.redis_enabled else ' (REDIS_ENABLED=false: not used)'}")
+    _report(
+        "·", "Redis", f"{settings.redis_target}{'' if settings.redis_enabled else ' (REDIS_ENABLED=false: not used)'}"
+    )
     for name in settings.overridden:
-        _say("!", name, "is set but overridden by REDIS_URL, which wins whole. Unset one of them.")
-    _say("·", "Keys", f"begin with {settings.key_prefix}: (FLYWHEEL_KEY_PREFIX)")
+        _report("!", name, "is set but overridden by REDIS_URL, which wins whole. Unset one of them.")
+    _report("·", "Keys", f"begin with {settings.key_prefix}: (FLYWHEEL_KEY_PREFIX)")
     life = f"{settings.session_ttl_seconds} s" if settings.session_ttl_seconds else "for ever"
-    _say("·", "Sessions live", f"{life} after their last save or resume (REDIS_TTL_SECONDS)")
+    _report("·", "Sessions live", f"{life} after their last save or resume (REDIS_TTL_SECONDS)")
     for place, url in _found_elsewhere(os.environ, Path.home()):
-        _say("!", place, f"names a Redis, but is never read. To use it set REDIS_URL={url}")
+        _report("!", place, f"names a Redis, but is never read. To use it set REDIS_URL={url}")
     status, tried = asyncio.run(_examine(settings))
     if settings.redis_enabled:
         _report_redis(settings, status)
@@ -123,61 +125,62 @@ async def _clean_up(places: Places, executions: ExecutionStore, keys: Keys, exec
 def _report_redis(settings: Settings, status: StatusResult) -> None:
     child, redis = status.child, status.redis
     if child["state"] == "ready":
-        _say("✓", "Child", f"runs, with {', '.join(child['verbs'][:12])}")
+        _report("✓", "Child", f"runs, with {', '.join(child['verbs'][:12])}")
     else:
-        _say("✗", "Child", f"{child['state']}. {child['last_error'] or ''}")
+        _report("✗", "Child", f"{child['state']}. {child['last_error'] or ''}")
         _try_this("pip install coaiapy-mcp; or check FLYWHEEL_COAIA_PYTHON and FLYWHEEL_COAIA_COMMAND.")
     role = ", a replica" if redis.get("role") == REPLICA else f", {redis['role']}" if redis.get("role") else ""
     server = f"{redis['server']}{role}: " if redis.get("server") else ""
     error = redis.get("last_error")
     if redis["state"] == "unreachable":
-        _say("✗", "Redis", f"does not answer: {error}")
+        _report("✗", "Redis", f"does not answer: {error}")
     elif redis["state"] != "answering":
-        _say("✗", "Redis", f"{server}takes no writes: {error}")
+        _report("✗", "Redis", f"{server}takes no writes: {error}")
     elif error:
-        _say("!", "Redis", f"{server}answers, but not all that is sent is taken: {error}")
+        _report("!", "Redis", f"{server}answers, but not all that is sent is taken: {error}")
     else:
-        _say("✓", "Redis", f"{server}answers. Durability: {redis['durability']}.")
+        _report("✓", "Redis", f"{server}answers. Durability: {redis['durability']}.")
     if error and child["state"] == "ready":
         _try_this(hint(error, settings))
     elif redis.get("role") == REPLICA:
-        _say("!", "Role", "replica. REDIS_URL must name the primary: what a replica is told is lost.")
+        _report("!", "Role", "replica. REDIS_URL must name the primary: what a replica is told is lost.")
     if redis.get("warning"):
-        _say("!", "Eviction", redis["warning"])
+        _report("!", "Eviction", redis["warning"])
 
 
 def _report_journal(status: StatusResult) -> None:
     journal = status.journal
     if journal["path"] is None:
-        _say("!", "Journal", "is switched off (FLYWHEEL_JOURNAL=false): with Redis away, nothing can be saved.")
+        _report("!", "Journal", "is switched off (FLYWHEEL_JOURNAL=false): with Redis away, nothing can be saved.")
     elif journal["error"]:
-        _say("✗", "Journal", journal["error"])
+        _report("✗", "Journal", journal["error"])
         _try_this("make the folder writable, or set FLYWHEEL_DATA_DIR to another one.")
     else:
-        _say("✓", "Journal", f"{journal['path']} ({journal['bytes']:,} bytes, {journal['pending']} pending)")
+        _report("✓", "Journal", f"{journal['path']} ({journal['bytes']:,} bytes, {journal['pending']} pending)")
     if journal["putting_back"]:
-        _say("·", "Putting back", "what Redis may have lost is compared with this machine's copies and put back.")
+        _report("·", "Putting back", "what Redis may have lost is compared with this machine's copies and put back.")
     if number := journal["this_machine"]:
-        _say("·", "This machine", f"{number:,} of the sessions here belong to no Redis; each moves when next saved.")
+        text = f"{number:,} of the sessions here belong to no Redis; each moves when next saved."
+        _report("·", "This machine", text)
     for item in cast("list[JSONObject]", journal["waiting"]):
-        _say("!", "Waiting", waits(Waiting(item["destination"], item["changes"], item["keys"])))
+        _report("!", "Waiting", waits(Waiting(item["destination"], item["changes"], item["keys"])))
     for item in cast("list[JSONObject]", journal["set_aside"]):
-        _say("!", "Dead letter", f"{item['key']}: {item['reason']}")
+        _report("!", "Dead letter", f"{item['key']}: {item['reason']}")
     if journal["set_aside"]:
         _try_this("agentic-flywheel-state dead-letters, which lists, retries, exports and drops them.")
 
 
 def _report_saves(settings: Settings, tried: _Tried) -> int:
     if tried.stored_in == "none":
-        _say("✗", "A save", f"is kept nowhere. {tried.message}".rstrip())
+        _report("✗", "A save", f"is kept nowhere. {tried.message}".rstrip())
         return 1
     count = len(tried.seconds)
     milliseconds = sorted(tried.seconds)[count // 2] * 1000
     if settings.redis_enabled and tried.stored_in != "redis":
         failed = settings.redis_named
-        _say("✗" if failed else "!", "A save", "did not get to Redis. It is kept in the journal, and sent later.")
+        _report("✗" if failed else "!", "A save", "did not get to Redis. It is kept in the journal, and sent later.")
         return int(failed)
-    _say("✓", "A save", f"takes {milliseconds:.1f} ms (median of {count}) and is kept in {tried.stored_in}.")
+    _report("✓", "A save", f"takes {milliseconds:.1f} ms (median of {count}) and is kept in {tried.stored_in}.")
     return 0
 
 
@@ -204,13 +207,8 @@ def _found_elsewhere(environ: Mapping[str, str], home: Path) -> list[tuple[str, 
 
 
 def _try_this(text: str) -> None:
-    _say(" ", "", f"Try: {text}")
+    _report(" ", "", f"Try: {text}")
 
 
-def _say(mark: str, what: str, text: str) -> None:
-    text = shown(text)
-    colour = {"✓": 32, "✗": 31, "!": 33}.get(mark)
-    if colour and sys.stdout.isatty() and "NO_COLOR" not in os.environ:
-        mark = f"\x1b[{colour}m{mark}\x1b[0m"
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(f"{mark} {what:<13} {text}\n".encode(encoding, "replace").decode(encoding))
+def _report(mark: str, what: str, text: str) -> None:
+    say(f"{mark} {what:<13} {text}", {"✓": 32, "✗": 31, "!": 33}.get(mark, 0), coloured=len(mark))

@@ -1,4 +1,4 @@
-"""`export`: every session of a store as a line of JSON, the document as it is stored."""
+"""`export`: writes every session of a store as a line of JSON, the document as it is stored."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""`import`: what this program, Claude, ChatGPT or Claude Code exported, into a store that keeps all it has.
+"""`import`: adds what this program, Claude, ChatGPT or Claude Code exported to a store that keeps all it has.
 
 Where a session of our own export is not there yet, it becomes exactly what it was; where something else is there, that
 is reported. Of a conversation from elsewhere that is there, only new turns are added, at the end. What was written is
@@ -48,12 +48,12 @@ class _Ours:
     document: Document
 
 
-def take_in(settings: Settings, source: str) -> int:
+def import_from(settings: Settings, source: str) -> int:
     """Take in every conversation of a file, a folder or an archive, or of standard input for `-`.
 
     0 if all came in or was there, 1 if not all, 2 if nothing could be read at all.
     """
-    return run(_from_standard_input(settings) if source == "-" else _take_in(settings, Path(source)))
+    return run(_from_standard_input(settings) if source == "-" else _import(settings, Path(source)))
 
 
 async def _from_standard_input(settings: Settings) -> int:
@@ -62,10 +62,10 @@ async def _from_standard_input(settings: Settings) -> int:
         path = Path(folder) / "standard input"
         with path.open("wb") as file:
             await asyncio.to_thread(shutil.copyfileobj, sys.stdin.buffer, file)
-        return await _take_in(settings, path, shown_as=path.name)
+        return await _import(settings, path, shown_as=path.name)
 
 
-async def _take_in(settings: Settings, path: Path, shown_as: str = "") -> int:
+async def _import(settings: Settings, path: Path, shown_as: str = "") -> int:
     found = list(sources(path))
     for source in found:
         recognise(source)  # what is not there or cannot be read ends the command before anything is written
@@ -79,7 +79,7 @@ async def _take_in(settings: Settings, path: Path, shown_as: str = "") -> int:
             name = str(source).replace(str(path), shown_as, 1) if shown_as else str(source)
             for each in _entries(source):
                 try:
-                    outcome, message = await importer.take(each)
+                    outcome, message = await importer.add(each)
                 except FlywheelError as exc:
                     outcome, message = "bad", f"is not taken in: {exc}"
                 outcomes[outcome] += 1
@@ -117,15 +117,15 @@ _WHY_NOT = {
 
 
 class _Importer:
-    """Where conversations are taken in, one at a time; says what became of each, and what there is to tell of it."""
+    """Adds conversations to a store, one at a time; says what became of each, and what there is to tell of it."""
 
     def __init__(self, sessions: SessionStore, credentials: Credentials, *, shared: bool) -> None:
         self._sessions = sessions
         self._credentials = credentials
         self._shared = shared
 
-    async def take(self, each: _Ours | Imported | BadEntry) -> tuple[Outcome, str]:
-        """Take one in.
+    async def add(self, each: _Ours | Imported | BadEntry) -> tuple[Outcome, str]:
+        """Add one.
 
         Raises:
             FlywheelError: it cannot be kept, or something else is there under its id.
@@ -133,7 +133,7 @@ class _Importer:
         """
         if isinstance(each, BadEntry):
             return "bad", each.reason
-        return await self._put(each.document) if isinstance(each, _Ours) else await self._add(each)
+        return await self._put(each.document) if isinstance(each, _Ours) else await self._merge(each)
 
     async def _put(self, document: Document) -> tuple[Outcome, str]:
         session_id = document.session.id
@@ -142,40 +142,45 @@ class _Importer:
             return "same", ""
         if outcome != "put":
             raise InvalidArgument(_WHY_NOT[outcome].format(session_id))
-        there, _ = await self._sessions.load(session_id)
-        if there != document:
-            raise InvalidArgument(_otherwise(session_id))
+        stored, _ = await self._sessions.load(session_id)
+        if stored != document:
+            raise InvalidArgument(_reads_otherwise(session_id))
         return "new", ""
 
-    async def _add(self, talk: Imported) -> tuple[Outcome, str]:
-        sent = {"title": talk.title, "summary": talk.summary, "history": talk.history, "context": talk.context}
+    async def _merge(self, conversation: Imported) -> tuple[Outcome, str]:
+        sent = {
+            "title": conversation.title,
+            "summary": conversation.summary,
+            "history": conversation.history,
+            "context": conversation.context,
+        }
         clean, findings = self._credentials.redact(sent)
         history: list[JSONObject] = clean["history"]
-        there = await self._there(talk.session_id)
-        if isinstance(there, Tombstone) and there.because == "deleted":
-            raise InvalidArgument(_WHY_NOT["deleted"].format(talk.session_id))
-        if isinstance(there, Document):
-            history = _missing(there.session, history)
+        stored = await self._stored(conversation.session_id)
+        if isinstance(stored, Tombstone) and stored.because == "deleted":
+            raise InvalidArgument(_WHY_NOT["deleted"].format(conversation.session_id))
+        if isinstance(stored, Document):
+            history = _missing(stored.session, history)
             if not history:
                 return "same", ""
             # Only turns: a title or a summary may have been changed here since.
-            save = Save(session_id=talk.session_id, history=history, expected_revision=there.revision)
+            save = Save(session_id=conversation.session_id, history=history, expected_revision=stored.revision)
         else:
-            times = {"created_at": iso(talk.created_at), "updated_at": iso(talk.updated_at)}
+            times = {"created_at": iso(conversation.created_at), "updated_at": iso(conversation.updated_at)}
             values = {name: time for name, time in times.items() if time}
-            tags = list(talk.tags)
-            save = Save(session_id=talk.session_id, history=history, tags=tags, values=values,
+            tags = list(conversation.tags)
+            save = Save(session_id=conversation.session_id, history=history, tags=tags, values=values,
                         title=clean["title"], summary=clean["summary"], context=clean["context"])  # fmt: skip
         saved = await self._sessions.save(save, Memory())
         if not saved.saved:
             raise InvalidArgument(saved.message or f"it was not saved: {saved.reason}")
-        after, _ = await self._sessions.load(talk.session_id)
+        after, _ = await self._sessions.load(conversation.session_id)
         if not isinstance(after, Document) or _missing(after.session, clean["history"]):
-            raise InvalidArgument(_otherwise(talk.session_id))
-        return "more" if isinstance(there, Document) else "new", self._credentials.report(findings)[1]
+            raise InvalidArgument(_reads_otherwise(conversation.session_id))
+        return "more" if isinstance(stored, Document) else "new", self._credentials.report(findings)[1]
 
-    async def _there(self, session_id: str) -> Document | Tombstone | None:
-        """What is stored, as far as can be known without Redis: what is saved then is merged when it answers."""
+    async def _stored(self, session_id: str) -> Document | Tombstone | None:
+        """What is stored, as far as is known; what is saved while Redis is away is merged when it answers."""
         try:
             return (await self._sessions.load(session_id))[0]
         except Unavailable:
@@ -186,12 +191,12 @@ class _Importer:
 
 def _missing(session: UniversalSession, history: list[JSONObject]) -> list[JSONObject]:
     """The turns that the session does not have, or not as often; those with an id are told by it."""
-    there = Counter(map(_identity, session.history))
+    stored = Counter(map(_identity, session.history))
     missing: list[JSONObject] = []
     for turn in history:
         identity = _identity(turn)
-        if there[identity]:
-            there[identity] -= 1
+        if stored[identity]:
+            stored[identity] -= 1
         else:
             missing.append(turn)
     return missing
@@ -201,5 +206,5 @@ def _identity(turn: JSONObject) -> str:
     return f"id {canonical(turn['id'])}" if turn.get("id") else canonical(turn)
 
 
-def _otherwise(session_id: str) -> str:
+def _reads_otherwise(session_id: str) -> str:
     return f"session {session_id!r} reads otherwise than it was written"

@@ -1,4 +1,4 @@
-"""The console script: no argument serves; the commands are for people."""
+"""Reads the command line and runs a command for a person; without one, serves."""
 
 import argparse
 import os
@@ -12,6 +12,53 @@ from agentic_flywheel.settings import Settings
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = Settings.from_env(os.environ)
+    except SettingError as exc:
+        sys.stderr.write(f"agentic-flywheel-state: {exc}\n")
+        return 2
+    return _run(settings, options)
+
+
+def _run(settings: Settings, options: argparse.Namespace) -> int:
+    # Imported late: each command pays for what it uses.
+    match options.command:
+        case "demo":
+            from agentic_flywheel.cli.demo import demo
+
+            return demo(settings, options.transcript)
+        case "doctor":
+            from agentic_flywheel.cli.doctor import doctor
+
+            return doctor(settings)
+        case "purge":
+            from agentic_flywheel.cli.purge_command import purge
+
+            return purge(settings)
+        case "dead-letters":
+            from agentic_flywheel.cli.dead_letters_command import dead_letters
+
+            return dead_letters(settings, options)
+        case "sessions":
+            from agentic_flywheel.cli.sessions_command import sessions
+
+            return sessions(settings, options)
+        case "export":
+            from agentic_flywheel.cli.export_command import export
+
+            return export(settings, options.file)
+        case "import":
+            from agentic_flywheel.cli.import_command import import_from
+
+            return import_from(settings, options.source)
+        case _:
+            from agentic_flywheel.server.app import serve
+
+            return serve(settings)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="agentic-flywheel-state",
         description="An MCP server that keeps conversations. Without a command it serves over standard input/output.",
@@ -23,51 +70,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("doctor", help="say what is configured, what works, and what to do about the rest")
     export = commands.add_parser("export", help="write every session as a line of JSON")
     export.add_argument("file", nargs="?", default="-", help="where to (default: standard output)")
-    take_in = commands.add_parser(
+    importing = commands.add_parser(
         "import", help="take in an export of this program, of Claude or ChatGPT, or transcripts of Claude Code"
     )
-    take_in.add_argument("source", help="a file, a folder, the zip archive as it was downloaded, or -")
+    importing.add_argument("source", help="a file, a folder, the zip archive as it was downloaded, or -")
     _add_sessions(commands.add_parser("sessions", help="list, show, delete or restore what is kept"))
     _add_dead_letters(commands.add_parser("dead-letters", help="list, retry, export or drop what Redis will not take"))
     commands.add_parser("purge", help="empty this machine's copies of what Redis holds; what is pending stays")
-    options = parser.parse_args(arguments)
-    try:
-        settings = Settings.from_env(os.environ)
-    except SettingError as exc:
-        sys.stderr.write(f"agentic-flywheel-state: {exc}\n")
-        return 2
-    # Imported late: each command pays for what it uses.
-    if options.command == "demo":
-        from agentic_flywheel.cli.demo import demo as run_demo
-
-        return run_demo(settings, options.transcript)
-    if options.command == "doctor":
-        from agentic_flywheel.cli.doctor import doctor as run_doctor
-
-        return run_doctor(settings)
-    if options.command == "purge":
-        from agentic_flywheel.cli.purge_command import purge as run_purge
-
-        return run_purge(settings)
-    if options.command == "dead-letters":
-        from agentic_flywheel.cli.dead_letters_command import dead_letters as run_dead_letters
-
-        return run_dead_letters(settings, options)
-    if options.command == "sessions":
-        from agentic_flywheel.cli.sessions_command import sessions as run_sessions
-
-        return run_sessions(settings, options)
-    if options.command == "export":
-        from agentic_flywheel.cli.export_command import export as run_export
-
-        return run_export(settings, options.file)
-    if options.command == "import":
-        from agentic_flywheel.cli.import_command import take_in as run_import
-
-        return run_import(settings, options.source)
-    from agentic_flywheel.server.app import serve
-
-    return serve(settings)
+    return parser
 
 
 def _add_dead_letters(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,6 @@
-"""`purge`: empties this machine's copies of what Redis holds. What is here alone stays."""
+"""`purge`: empties this machine's copies of what Redis holds. What this machine alone has stays."""
 
-import sys
-
+from agentic_flywheel.cli.terminal import say, tell
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.sessions.wiring import open_journal
 from agentic_flywheel.settings import Settings
@@ -14,13 +13,13 @@ def purge(settings: Settings) -> int:
         gone = journal.purge()
         state = journal.state()
     except JournalUnavailable as exc:
-        sys.stderr.write(f"agentic-flywheel-state: {exc}\n")
+        tell(f"agentic-flywheel-state: {exc}")
         return 1
     finally:
         journal.close()
-    sys.stdout.write(
+    say(
         f"Removed {gone} {'copy' if gone == 1 else 'copies'} of what Redis holds. {state.pending} pending "
         f"{'change' if state.pending == 1 else 'changes'} and all that is on this machine alone stay in {state.path} "
-        f"({state.bytes:,} bytes).\n"
+        f"({state.bytes:,} bytes)."
     )
     return 0

@@ -1,14 +1,14 @@
-"""`sessions`: what is kept, for a person at a terminal or, with `--json`, for a program."""
+"""`sessions`: lists, shows, deletes or restores sessions, for a person or, with `--json`, for a program."""
 
-import sys
 from argparse import Namespace
 from datetime import UTC, datetime
 from typing import cast
 
-from agentic_flywheel.cli.terminal import ask, reach, run, say, say_json, say_table, shown
+from agentic_flywheel.cli.terminal import ask, reach, run, say, say_json, say_table, shown, tell
 from agentic_flywheel.documents.append import Memory
 from agentic_flywheel.documents.codec import Document, public
 from agentic_flywheel.server.transcript import markdown
+from agentic_flywheel.sessions.budget import ellipsis
 from agentic_flywheel.sessions.history import RevisionHistory
 from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
@@ -35,8 +35,8 @@ async def _run(settings: Settings, options: Namespace) -> int:
 
 
 async def _list(store: SessionStore, options: Namespace) -> int:
-    wanted = SessionFilter(query=options.query, tags=options.tag, user_id=options.user)
-    page = await store.list_sessions(wanted, options.limit)
+    session_filter = SessionFilter(query=options.query, tags=options.tag, user_id=options.user)
+    page = await store.list_sessions(session_filter, options.limit)
     if options.json:
         return say_json(page.sessions)
     now = datetime.now(UTC)
@@ -46,7 +46,7 @@ async def _list(store: SessionStore, options: Namespace) -> int:
         title = " ".join(str(row.get("title") or row.get("summary") or "").split())
         rows.append((
             str(row["id"]),
-            title if len(title) <= TITLE_WIDTH else title[: TITLE_WIDTH - 1] + "…",
+            ellipsis(title, TITLE_WIDTH),
             str(row.get("turns", "")),
             since(row.get("updated_at"), now),
             since(row.get("expires_at"), now) or "never",
@@ -54,7 +54,7 @@ async def _list(store: SessionStore, options: Namespace) -> int:
         ))  # fmt: skip
     say_table(rows, ["", *(str(row.get("excerpt", "")) for row in page.sessions)])
     if page.next_cursor:
-        sys.stderr.write("There are more: --limit N shows so many.\n")
+        tell("There are more: --limit N shows so many.")
     return 0
 
 
@@ -108,5 +108,5 @@ def _words(reason: str | None) -> str:
 
 
 def _none(session_id: str, why: str) -> int:
-    sys.stderr.write(f"agentic-flywheel-state: session {shown(session_id)!r}: {shown(why).rstrip('.')}.\n")
+    tell(f"agentic-flywheel-state: session {shown(session_id)!r}: {why.rstrip('.')}.")
     return 1

@@ -1,4 +1,4 @@
-"""What commands show a person: harmless text, a bar of progress, errors in a line, and whether Redis was reached."""
+"""Writes what commands show a person: harmless text, tables, a progress bar, errors in a line, questions."""
 
 import asyncio
 import json
@@ -58,10 +58,17 @@ def tell(text: str) -> None:
     sys.stderr.write(("\r\x1b[K" if sys.stderr.isatty() else "") + shown(text) + "\n")
 
 
-def say(text: str) -> None:
-    """A line on standard output, in whatever characters it takes."""
+def say(text: str, colour: int = 0, coloured: int | None = None) -> None:
+    """A line on standard output, in the characters that it takes.
+
+    Where a person sees it, its first `coloured` characters (`None`: all) have that ANSI colour (0: none).
+    """
+    line = shown(text)
+    if colour and sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+        coloured = len(line) if coloured is None else coloured
+        line = f"\x1b[{colour}m{line[:coloured]}\x1b[0m{line[coloured:]}"
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(shown(text).encode(encoding, "replace").decode(encoding) + "\n")
+    sys.stdout.write(line.encode(encoding, "replace").decode(encoding) + "\n")
 
 
 def say_json(value: Any) -> int:  # noqa: ANN401
