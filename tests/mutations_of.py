@@ -321,14 +321,14 @@ MUTATIONS = [
     ),
     Mutation(
         "G13 F13 one spelling",
-        "settings.py",
+        "redis_url.py",
         'host = "localhost" if host in _THIS_MACHINE else host',
         'host = host or "localhost"',
         "tests/unit/test_settings.py::test_the_default_redis_is_the_same_however_it_is_named",
     ),
     Mutation(
         "G13 the options",
-        "settings.py",
+        "redis_url.py",
         "int(options.get('db') or parts.path.strip('/') or 0)}\"",
         "int(parts.path.strip('/') or 0)}?{parts.query}\"",
         "tests/unit/test_settings.py::"
@@ -589,7 +589,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F17 the allowed words",
-        "settings.py",
+        "redis_url.py",
         'return f"allowed for its option {name}: {words}"',
         "return shape",
         "tests/unit/test_settings.py::test_an_option_of_a_url_that_is_refused_is_named_with_what_it_may_be",

@@ -1,42 +1,25 @@
-"""The environment, read once: every variable of the contract, validated, with a one-line error for a wrong one.
+"""Reads the environment once: every variable of the contract, validated, with a one-line error for a wrong one.
 
 Nothing below `sessions.wiring` sees this object: lower layers take plain values.
 """
 
-import contextlib
 import hashlib
-import ipaddress
-import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import platformdirs
 
 from agentic_flywheel.errors import SettingError
 from agentic_flywheel.keys import PREFIX_RULE, RESERVED
+from agentic_flywheel.redis_url import address, is_ipv6, url_problem, without_password
 
 MAX_TTL_SECONDS = 100 * 365 * 86_400
 """A hundred years. Longer than any promise we can keep, and far from the year 9999 where datetimes end."""
 
-_SECONDS = r"\d{1,6}(\.\d{1,6})?", "seconds"
-_FILE = ".+", "a path"
-_URL_OPTIONS = {
-    "db": (r"\d{1,9}", "a number"),
-    "socket_timeout": _SECONDS,
-    "socket_connect_timeout": _SECONDS,
-    "ssl_cert_reqs": ("none|optional|required", "none, optional or required"),
-    "ssl_check_hostname": ("(?i:true|false|yes|no|0|1)", "true or false"),
-    "ssl_ca_certs": _FILE,
-    "ssl_ca_path": _FILE,
-    "ssl_certfile": _FILE,
-    "ssl_keyfile": _FILE,
-    "ssl_password": (".+", "the password of that key"),
-}
-"""The options of a Redis URL that redis-py 4.3 (coaiapy's) understands and that make sense here; what each may be."""
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -75,7 +58,7 @@ class Settings:
     @property
     def redis_place(self) -> str:
         """What tells this Redis, database and key prefix from others, in any spelling; nothing can be read from it."""
-        return _digest(f"{_address(self.redis_url)} {self.key_prefix}")
+        return _digest(f"{address(self.redis_url)} {self.key_prefix}")
 
     @property
     def redis_place_before(self) -> str:
@@ -93,12 +76,8 @@ class Settings:
 
         """
         env = Environment(environ)
-        log_level = env.text("FLYWHEEL_LOG_LEVEL", "WARNING").upper()
-        if log_level not in _LOG_LEVELS:
-            raise env.wrong("FLYWHEEL_LOG_LEVEL", f"allowed: {', '.join(_LOG_LEVELS)}")
-        secrets = env.text("FLYWHEEL_SECRETS", "redact").lower()
-        if secrets not in _SECRETS:
-            raise env.wrong("FLYWHEEL_SECRETS", f"allowed: {', '.join(_SECRETS)}")
+        log_level = env.one_of("FLYWHEEL_LOG_LEVEL", "WARNING", _LOG_LEVELS)
+        secrets = env.one_of("FLYWHEEL_SECRETS", "redact", _SECRETS)
         prefix = env.text("FLYWHEEL_KEY_PREFIX", "agentic_flywheel")
         if not PREFIX_RULE.fullmatch(prefix) or RESERVED & set(prefix.split(":")[1:]):
             allowed = f"allowed: 1 to 128 of A-Z a-z 0-9 _ . : - without {', '.join(sorted(RESERVED))} after a colon"
@@ -167,6 +146,14 @@ class Environment:
             raise self.wrong(name, f"allowed: a number from {low:g} to {high:g}")
         return float(text)
 
+    def one_of(self, name: str, default: str, allowed: Sequence[str]) -> str:
+        """One of the allowed texts, in whatever case it is written."""
+        text = self.text(name, default)
+        for each in allowed:
+            if text.casefold() == each.casefold():
+                return each
+        raise self.wrong(name, f"allowed: {', '.join(allowed)}")
+
     def command(self, name: str) -> tuple[str, ...]:
         """A command line, split as a shell does."""
         try:
@@ -197,25 +184,6 @@ def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-_THIS_MACHINE = frozenset({"", "localhost", "127.0.0.1", "::1"})
-
-
-def _address(url: str) -> str:
-    """Host, port and database of a Redis URL, or socket and database, as redis-py reads them, in one spelling.
-
-    Left out is what does not choose the data: the way there (TLS, time-outs) and who asks.
-    """
-    parts = urlsplit(url)
-    options = dict(reversed(parse_qsl(parts.query)))  # of several the first counts
-    if parts.scheme == "unix":
-        return f"unix:{os.path.realpath(unquote(parts.path))}/{int(options.get('db', 0))}"
-    host = unquote(parts.hostname or "").lower().rstrip(".")
-    with contextlib.suppress(ValueError):
-        host = str(ipaddress.ip_address(host))
-    host = "localhost" if host in _THIS_MACHINE else host
-    return f"{host}:{parts.port or 6379}/{int(options.get('db') or parts.path.strip('/') or 0)}"
-
-
 def _redis_url(env: Environment) -> str:
     """The one URL the child gets: `REDIS_URL` whole, or one made of the other variables.
 
@@ -223,12 +191,12 @@ def _redis_url(env: Environment) -> str:
     """
     url = env.text("REDIS_URL", "")
     if url:
-        problem = _url_problem(url)
+        problem = url_problem(url)
         if problem:
             raise env.wrong("REDIS_URL", problem, without_password(url))
         return url
     host = env.text("REDIS_HOST", "localhost")
-    if not re.fullmatch(r"[\w.-]{1,253}", host) and not _is_ipv6(re.sub(r"^\[(.*)\]$", r"\1", host)):
+    if not re.fullmatch(r"[\w.-]{1,253}", host) and not is_ipv6(re.sub(r"^\[(.*)\]$", r"\1", host)):
         # What is pasted here may be a URL with its password, so only plain text is repeated.
         shown = host if re.fullmatch(r"[\w.:\[\] -]*", host) else "…"
         raise env.wrong(
@@ -240,59 +208,5 @@ def _redis_url(env: Environment) -> str:
     database = env.integer("REDIS_DB", 0, 0, 2**31)
     username, password = env.text("REDIS_USERNAME", ""), env.variables.get("REDIS_PASSWORD", "")
     credentials = f"{quote(username, safe='')}:{quote(password, safe='')}@" if username or password else ""
-    host = f"[{host}]" if _is_ipv6(host) else host
+    host = f"[{host}]" if is_ipv6(host) else host
     return f"redis://{credentials}{host}:{port}/{database}"
-
-
-def _url_problem(url: str) -> str | None:
-    """What is wrong with a Redis URL; `None` for a good one."""
-    shape = "allowed: redis://[user:password@]host[:port][/db], rediss://… or unix:///path[?db=n]"
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return shape
-    if parts.scheme not in ("redis", "rediss", "unix") or parts.fragment or re.search(r"\s", url):
-        return shape
-    if parts.scheme == "unix":
-        if not parts.path.startswith("/") or parts.netloc.rpartition("@")[2]:
-            return shape
-    elif not parts.hostname or port == 0 or not re.fullmatch(r"(/\d{0,9})?", parts.path):
-        return shape
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        if name not in _URL_OPTIONS:
-            return "its options may be db=n, socket_timeout=seconds, and for rediss:// the ssl_ ones of redis-py"
-        allowed, words = _URL_OPTIONS[name]
-        if not re.fullmatch(allowed, value):
-            return f"allowed for its option {name}: {words}"
-        if name.startswith("ssl_") and parts.scheme != "rediss":
-            return "its ssl_ options go with rediss:// only"
-        if name == "socket_connect_timeout" and parts.scheme == "unix":
-            return "a unix socket takes no socket_connect_timeout"
-    return None
-
-
-def _is_ipv6(host: str) -> bool:
-    try:
-        ipaddress.IPv6Address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def without_password(url: str) -> str:
-    """The URL as it may be shown, whatever its shape: what could be part of a password is `***`."""
-    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url.removeprefix("//"))
-    shape = re.match(r"([^/?#]*)([^?#]*)(.*)", rest, re.DOTALL)
-    authority, path, options = shape.groups() if shape else ("", "", "")
-    if "@" in path + options:  # in a password with a slash, or in an option: no telling where the password ends
-        return f"{scheme}{separator}***"
-    credentials, at, host = authority.rpartition("@")
-    user, colon, _ = credentials.partition(":")
-    place = re.fullmatch(r"(\[[^\]]*\]|[^:\[]*)(?::(.*))?", host, re.DOTALL)
-    name, port = place.groups() if place else ("", "?")
-    if port and not (name and re.fullmatch(r"\d{1,5}", port)):  # a password whose host was forgotten
-        host = f"{name}:***"
-    hidden = f"{user if colon else ''}:***@" if at else ""
-    options = re.sub(r"(?i)(\w*(?:pass|token|secret)\w*=)[^&]*", r"\1***", options)
-    return f"{scheme}{separator}{hidden}{host}{path}{options}"

@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentic_flywheel.errors import SettingError
-from agentic_flywheel.settings import Settings, without_password
+from agentic_flywheel.redis_url import without_password
+from agentic_flywheel.settings import Settings
 
 SECRET = "hunter2"  # noqa: S105  nobody's
 
