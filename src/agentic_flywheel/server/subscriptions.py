@@ -220,7 +220,9 @@ class _HandshakeClients:
             self._due[event.uri] = None
         elif isinstance(event, ResourcesListChanged) and self._has_list:
             self._due[None] = None
-        if self._due and (self._sending is None or self._sending.done()):  # a client that reads nothing is notified once
+        if self._due and (
+            self._sending is None or self._sending.done()
+        ):  # a client that reads nothing is notified once
             self._sending = asyncio.create_task(self._send())
 
     async def _send(self) -> None:

@@ -163,7 +163,9 @@ class Tools:
         cursor: Annotated[Text, Field(description="next_cursor of the page before")] = "",
     ) -> Annotated[CallToolResult, ListResult]:
         """List saved sessions, newest first."""
-        session_filter = SessionFilter(pattern=pattern or "*", query=query, tags=tags or (), status=status, user_id=user_id)
+        session_filter = SessionFilter(
+            pattern=pattern or "*", query=query, tags=tags or (), status=status, user_id=user_id
+        )
         return _answer(await self._sessions.list_sessions(session_filter, limit, cursor), self._messages.listed)
 
     async def delete_session(

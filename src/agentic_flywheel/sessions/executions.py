@@ -1,6 +1,6 @@
 """Keeps the results of executions, and the executions of each flow in a session."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -47,7 +47,9 @@ class ExecutionStore:
         `details` are `input`, `parameters` and `metrics`.
         """
         given = {name: value for name, value in details.items() if value is not None}
-        _check({"execution_id": execution_id, "session_id": session_id, "flow_id": flow_id}, {"result": result, **given})
+        _check_ids(execution_id=execution_id, session_id=session_id, flow_id=flow_id)
+        for name, value in (("result", result), *given.items()):
+            check_json(value, name)
         ttl = self._ttl_seconds if ttl_seconds is None else check_ttl(ttl_seconds)
         now, fresh = self._clock(), not execution_id
         execution_id = execution_id or f"execution_{uuid4().hex}"
@@ -91,7 +93,14 @@ class ExecutionStore:
         return CacheResult(cached=True, execution_id=execution_id, stored_in=placed.stored_in, expires_at=expires_at)
 
     def _flow_change(
-        self, session_id: str, flow_id: str, records: list[JSONObject], ttl_seconds: int, **how: bool
+        self,
+        session_id: str,
+        flow_id: str,
+        records: list[JSONObject],
+        ttl_seconds: int,
+        *,
+        replaces: bool = False,
+        fresh: bool = False,
     ) -> FlowChange:
         return FlowChange(
             key=self._keys.history(session_id, flow_id),
@@ -100,7 +109,8 @@ class ExecutionStore:
             records=records,
             ttl_seconds=ttl_seconds,
             max_bytes=self._max_bytes,
-            **how,
+            replaces=replaces,
+            fresh=fresh,
         )
 
     async def replace_flow_history(
@@ -156,10 +166,8 @@ class ExecutionStore:
         return found.source == "redis" and stash is not None and stash.atomic
 
 
-def _check(ids: Mapping[str, str], values: Mapping[str, JSONObject]) -> None:
-    """Raise `InvalidArgument` for an id that is not allowed, or a value that JSON cannot carry."""
-    for name, identity in ids.items():
-        if identity:
-            check_id(identity, name)
-    for name, value in values.items():
-        check_json(value, name)
+def _check_ids(**ids: str) -> None:
+    """Raise `InvalidArgument` for one that is given and not allowed."""
+    for name, value in ids.items():
+        if value:
+            check_id(value, name)

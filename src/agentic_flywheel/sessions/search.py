@@ -1,6 +1,6 @@
 """Searches sessions by words: in what lists show of all of them, and in the turns of those that this machine has.
 
-A session matches that has all of the words, or of three and more all but one; the best first. In turns a word is matched
+A session matches that has all of the words, or of three and more all but one; the best first. A word in turns matches
 by its beginning, without endings and accents; in what lists show, any part matches, as it is typed.
 """
 
@@ -51,7 +51,7 @@ async def search(
 ) -> ListResult:
     """Rows of the sessions that match, each with an `excerpt` where its turns have the words.
 
-    Where the time was too short for all of the list, the pages after those matched so far go on with the rest.
+    Where the time was too short for all of the list, later pages go on with the rest.
 
     Raises:
         InvalidArgument: the cursor is none that an answer to the same question gave.
@@ -69,7 +69,6 @@ async def search(
         problems.append(str(exc))
     by_member = {match.key.removeprefix(keys.sessions): match for match in matches.found}
     entries, problem = await _candidates(places, keys.index, listed, by_member, first=position.start is None)
-    problems += [problem] if problem else []
     rows = await unexpired_rows(places, replace(session_filter, query=""), entries, now, listed.deadline)
     rarity = matches.rarity or [1.0] * len(words)
     hits = await in_thread(_ranked, rows, words, needed, rarity, by_member)
@@ -79,7 +78,7 @@ async def search(
         next_cursor=write_search_cursor(next_page, session_filter) if next_page else None,
         scope="shared" if listed.shared else "this machine",
         searched=_searched(matches, shared=listed.shared),
-        message=" ".join(dict.fromkeys(problems)),
+        message=" ".join(dict.fromkeys([*problems, problem])).rstrip(),
     )
 
 

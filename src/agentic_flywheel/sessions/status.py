@@ -188,7 +188,10 @@ def _main_reason(
     if local.overdue and not local.held_up:
         why = (error or stash.client.state.last_error or "no attempt to send it has been answered").rstrip(".")
         redis["last_error"] = why
-        return "redis", f"Redis at {redis['target']} answers, but {_changes(local.state.pending)} in the journal: {why}."
+        return (
+            "redis",
+            f"Redis at {redis['target']} answers, but {_changes(local.state.pending)} in the journal: {why}.",
+        )
     return "redis", f"Redis at {redis['target']} keeps the shared copy."
 
 
