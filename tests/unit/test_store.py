@@ -186,7 +186,7 @@ async def test_a_branch_and_a_restored_session_are_what_they_were(opened: OpenSt
 async def test_an_id_that_looks_the_same_is_suggested_however_long_ago_it_was_saved(
     opened: OpenStore, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("agentic_flywheel.sessions.resume.NEAR", 2)
+    monkeypatch.setattr("agentic_flywheel.sessions.resume.SIMILAR_AMONG", 2)
     async with opened() as store:
         await store.save(Save("cafe\u0301", turns("a")), Memory())
         for name in "xyz":

@@ -105,7 +105,7 @@ class _Export:
         if isinstance(document, Document):  # it may be gone since it was listed
             line = encode(document).encode() + b"\n"
             file.write(line)
-            file.flush()  # so that whoever goes on finds it
+            file.flush()  # so that an export that goes on finds it
             self.written[session_id] = _hash(line)
 
     async def _stored(self) -> dict[str, State]:

@@ -1,4 +1,4 @@
-"""What to do about what Redis, or the way to it, says: one hint for each kind of answer."""
+"""Says what to do about an error of Redis, or of the way to it: one hint for each kind."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Ways for other programs to use the store as a library."""
+"""The store as a library for other programs."""
 
 from agentic_flywheel.integrations.redis_state import RedisConfig, RedisExecutionCache, RedisSessionManager
 

@@ -1,4 +1,4 @@
-"""What a Python caller's arguments must be, and a session's fields as JSON."""
+"""Checks the arguments of a Python caller, and gives the fields of a session as JSON."""
 
 from datetime import datetime
 

@@ -1,7 +1,7 @@
-"""What a manager knows of the session objects that a program holds: each is a caller with a talk of its own.
+"""Remembers what a manager knows of the session objects that a program holds: each is a caller of its own.
 
 A program may hold several objects of one session, in several threads. The revision that one of them is may be replaced
-by that object alone: whoever holds another one has not seen it. A program that builds a new object for each save is
+by that object alone: the holder of another one has not seen it. A program that builds a new object for each save is
 remembered by its thread, so that its turns are told from those of others.
 """
 

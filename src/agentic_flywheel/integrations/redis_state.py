@@ -1,4 +1,4 @@
-"""The fail-safe face of the store for Python programs: answers instead of exceptions when storage is down.
+"""Keeps sessions and executions for Python programs, with answers instead of exceptions when storage is down.
 
     async def main() -> None:
         manager = RedisSessionManager()

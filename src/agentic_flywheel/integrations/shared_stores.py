@@ -18,7 +18,7 @@ STEP_SECONDS = 0.002
 """From one look at another event loop's save to the next."""
 
 STEPS = 15_000
-"""Looks before a save goes on all the same, after half a minute: one that was ended in the middle blocks nobody."""
+"""Looks before a save goes on without the lock, after half a minute: one that was ended in the middle blocks nobody."""
 
 
 @dataclass(slots=True)

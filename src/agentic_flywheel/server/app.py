@@ -203,7 +203,7 @@ def _tool(function: Any, title: str, annotations: ToolAnnotations) -> Tool:  # n
 
 
 def _compact(schema: JSONObject, *, null_where_required: bool = False) -> JSONObject:
-    """A schema without what nobody need read: generated titles, nulls that mean absent, "anything goes"."""
+    """A schema without what no client needs: generated titles, nulls that mean absent, "anything goes"."""
     short = {name: value for name, value in schema.items() if (name, value) != ("additionalProperties", True)}
     short.pop("title", None)
     if "properties" in short:

@@ -33,7 +33,7 @@ async def consent_to_delete(context: Context[SessionStore], session_id: str) -> 
         return Consent()
     if asks is None or by_url_only:
         return Consent()
-    with contextlib.suppress(DocumentError, Unavailable):  # damaged, or not known: asked all the same
+    with contextlib.suppress(DocumentError, Unavailable):  # damaged, or not known: ask
         document, _ = await context.request_context.lifespan_context.load(session_id)
         if not isinstance(document, Document):
             return Consent()

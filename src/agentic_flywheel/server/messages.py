@@ -142,7 +142,7 @@ def _oldest(count: int) -> str:
 
 
 def _because(reason: Reason | None, message: str) -> str:
-    """Why there is nothing, and of what could not be asked that it may be there all the same."""
+    """Why there is nothing; where Redis could not be asked, that it may exist."""
     if not message:
         return f"{_why(reason)}."
     return f"{message} It may well exist, so try again." if reason == "unavailable" else message

@@ -99,7 +99,7 @@ def _cut(turn: JSONObject, room: int) -> JSONObject:
         size = len(dumps(made))
         if size <= room or limit <= MIN_TEXT:
             return made
-        # What JSON escapes takes more room: so many times as much as it did just now, or at least less than before.
+        # JSON escapes some characters: assume the ratio of this try, and cut by a twentieth at least.
         limit = max(MIN_TEXT, min(limit * room // size, limit - limit // 20))
 
 

@@ -1,4 +1,4 @@
-"""Going back: which revisions of a session are kept, one of them made the current one again, a branch from one."""
+"""Lists, restores and forks the revisions of a session."""
 
 from agentic_flywheel.documents.append import Memory
 from agentic_flywheel.documents.codec import Document, Tombstone
@@ -13,20 +13,18 @@ from agentic_flywheel.sessions.store import SessionStore
 
 
 class RevisionHistory:
-    """The revisions of the sessions in a store. Storage that is down is an answer here, as it is there."""
+    """The revisions of the sessions in a store. Storage that is down is an answer, never an exception."""
 
     def __init__(self, sessions: SessionStore) -> None:
         self._sessions = sessions
 
     async def list_revisions(self, session_id: str) -> RevisionsResult:
-        """The revisions of a session that can be had back, newest first, the current one among them."""
+        """The revisions that can be restored, newest first, the current one among them."""
         try:
             document, found = await self._sessions.load(session_id)
             rows = listed(document) if isinstance(document, Document) else []
-            rows = [row for row in rows if await self._is_there(session_id, row["revision"], document, found)]
-        except DocumentError as exc:
-            return RevisionsResult(found=False, revisions=[], reason=exc.reason, message=str(exc))
-        except Unavailable as exc:
+            rows = [row for row in rows if await self._is_kept(session_id, row["revision"], document, found)]
+        except (DocumentError, Unavailable) as exc:
             return RevisionsResult(found=False, revisions=[], reason=reason_of(exc), message=str(exc))
         if not isinstance(document, Document):
             reason = document.because if document else "not_found"
@@ -44,11 +42,11 @@ class RevisionHistory:
                 session_id=session_id,
                 mode="replace",
                 note=f"restored from revision {revision}",
-                **_as_it_was(found),
+                **_save_fields(found),
             ),
             memory,
         )
-        memory.forget(session_id)  # the turns that it saw last are not those that are there now
+        memory.forget(session_id)  # the turns that it saw last are not the stored ones any more
         return RestoreResult(
             restored=saved.saved, session_id=session_id, revision=saved.revision, reason=saved.reason,
             message=saved.message,
@@ -57,7 +55,7 @@ class RevisionHistory:
     async def fork(
         self, memory: Memory, session_id: str, revision: int | None = None, new_session_id: str = ""
     ) -> ForkResult:
-        """Begin another session with what this one was at a revision; it remembers where it came from."""
+        """Begin another session with what this one was at a revision; it records its origin."""
         found = await self._revision(session_id, revision)
         if not isinstance(found, Document):
             reason, message = found
@@ -68,7 +66,7 @@ class RevisionHistory:
                 session_id=new_session_id,
                 expected_revision=0,
                 note=f"forked from {session_id} at revision {found.revision}",
-                **_as_it_was(found, forked_from=origin),
+                **_save_fields(found, forked_from=origin),
             ),
             memory,
         )
@@ -79,10 +77,10 @@ class RevisionHistory:
             reason=saved.reason, message=saved.message,
         )  # fmt: skip
 
-    async def _is_there(
+    async def _is_kept(
         self, session_id: str, revision: int, document: Document | Tombstone | None, found: Found
     ) -> bool:
-        """Whether a revision that a document names can be had back: one kept whole may have been lost since."""
+        """Whether a revision that a document names is still kept: one kept whole may have been lost since."""
         try:
             older, _ = await self._sessions.older(session_id, revision, document, found)
         except DocumentError:
@@ -92,7 +90,7 @@ class RevisionHistory:
         return older is not None
 
     async def _revision(self, session_id: str, revision: int | None) -> Document | tuple[Reason, str]:
-        """A revision (`None`: the current one) of a session that is there, or why it cannot be had."""
+        """A revision (`None`: the current one) of a stored session, or why there is none."""
         try:
             current, found = await self._sessions.load(session_id)
             if not isinstance(current, Document):
@@ -100,17 +98,15 @@ class RevisionHistory:
             if revision is None or revision == current.revision:
                 return current
             older, _ = await self._sessions.older(session_id, revision, current, found)
-        except DocumentError as exc:
-            return exc.reason, str(exc)
-        except Unavailable as exc:
+        except (DocumentError, Unavailable) as exc:
             return reason_of(exc), str(exc)
         if older:
             return older
         return "not_found", f"Revision {revision} of session {session_id!r} is not kept; see list_revisions."
 
 
-def _as_it_was(document: Document, **more: JSONObject) -> JSONObject:
-    """What a save must say to make a session what this document is, and `more` fields."""
+def _save_fields(document: Document, **more: JSONObject) -> JSONObject:
+    """The fields of a save that makes a session what this document is, with `more` fields of the document."""
     session = document.session
     return {
         "history": session.history,

@@ -1,16 +1,16 @@
-"""What each tool answers: the result fields of the public contract. Fields may be added, never renamed.
+"""Defines what each tool answers: the result fields of the public contract. Fields may be added, never renamed.
 
 A field with a default is left out of an answer in which it was not set.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
 from agentic_flywheel.errors import Disabled, DocumentError, FlywheelError, Reason
+from agentic_flywheel.json_text import JSONObject
 
 StoredIn = Literal["redis", "journal", "none"]
-JSONObject = dict[str, Any]
 
 
 class Result(BaseModel):

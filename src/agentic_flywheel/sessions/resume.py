@@ -25,27 +25,27 @@ from agentic_flywheel.sessions.listing import SessionList
 from agentic_flywheel.sessions.results import ResumeResult, reason_of
 from agentic_flywheel.sessions.session_filter import SessionFilter
 
-NEAR = 200
-"""Sessions whose ids may be meant by one that is not found."""
+SIMILAR_AMONG = 200
+"""The newest sessions, among whose ids a similar one is looked for."""
 
 RENEWED_WITHIN_SECONDS = 1
 """A session resumed again within this time is not renewed again."""
 
 LARGE, RENEWED_AFTER = 64 * 1024, 0.1
-"""A session of so many characters is renewed only after this part of its life: renewing writes it anew."""
+"""A session of this many characters is renewed only after this part of its life: renewing writes it anew."""
 
 BY_THE_CLOCK = timedelta(hours=1)
-"""What expired no longer ago did so by a clock that is right, or wrong by so little."""
+"""What expired within this did so by a clock that is right, or wrong by no more."""
 
 STEADY_SECONDS = 60
-"""How far the clock may be from the time that has passed without having been set."""
+"""How far a clock that nobody set may be from the time that has passed."""
 
 SUGGESTIONS = 3
 """Ids offered when one is not found."""
 
 
 class SessionReader(SessionList):
-    """Reads sessions, and remembers what each caller was shown of them."""
+    """The sessions that `places` keeps, to be read; a caller's memory notes what it was shown."""
 
     def __init__(self, places: Places, keys: Keys, *, user: str, clock: Callable[[], datetime]) -> None:
         super().__init__(places, keys, user=user, clock=clock)
@@ -82,9 +82,7 @@ class SessionReader(SessionList):
             document, found = await self.load(session_id, deadline, RECALL.decode)
             if revision is not None and not (isinstance(document, Document) and document.revision == revision):
                 return await self._resume_older(session_id, revision, document, found, page)
-        except DocumentError as exc:
-            return ResumeResult(found=False, reason=exc.reason, message=str(exc))
-        except Unavailable as exc:
+        except (DocumentError, Unavailable) as exc:
             return ResumeResult(found=False, reason=reason_of(exc), message=str(exc))
         if not isinstance(document, Document):
             memory.forget(session_id)  # it is told that there is none
@@ -174,7 +172,7 @@ class SessionReader(SessionList):
     async def _not_found(
         self, session_id: str, user_id: str, tombstone: Tombstone | None, deadline: float
     ) -> ResumeResult:
-        listed = await self.list_sessions(SessionFilter(user_id=user_id), limit=NEAR, deadline=deadline)
+        listed = await self.list_sessions(SessionFilter(user_id=user_id), limit=SIMILAR_AMONG, deadline=deadline)
         ids = [row["id"] for row in listed.sessions]
         near = await self._spelt_otherwise(session_id, ids, deadline)
         near += difflib.get_close_matches(session_id, ids, SUGGESTIONS)

@@ -1,4 +1,4 @@
-"""Conversations people have elsewhere, read from the files that other programs export or leave on the disk."""
+"""Reads conversations from the files that other programs export or leave on the disk."""
 
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.files import Member, Source, exported, read, recognise, sources

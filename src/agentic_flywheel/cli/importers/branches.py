@@ -1,4 +1,4 @@
-"""Of a conversation with edited and repeated messages, the branch that the person saw last."""
+"""Finds the branch that the person saw last in a conversation with edited and repeated messages."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Conversations of ChatGPT's data export: `conversations.json`, an array of conversations with a `mapping`.
+"""Reads the conversations of ChatGPT's data export: `conversations.json`, an array of conversations with a `mapping`.
 
 The vendor documents no format; this is what exports hold. `mapping` is a tree of nodes (`message`, `parent`,
 `children`) with all edited and repeated messages; `current_node` is the leaf that the person saw last, and may be

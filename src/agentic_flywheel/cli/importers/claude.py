@@ -1,4 +1,4 @@
-"""Conversations of Claude's data export: `conversations.json`, an array of conversations with `chat_messages`.
+"""Reads the conversations of Claude's data export: `conversations.json`, an array of objects with `chat_messages`.
 
 The vendor documents no format; this is what exports hold. A message has `uuid`, `sender` (human or assistant), `text`
 and, since 2024, the blocks of `content`, where `text` has only a placeholder for what is not text. Long text that was

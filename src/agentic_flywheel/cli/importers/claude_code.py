@@ -1,4 +1,4 @@
-"""The session of a Claude Code transcript: `<session>.jsonl` below `~/.claude/projects`, a line for each event.
+"""Reads the session of a Claude Code transcript: `<session>.jsonl` below `~/.claude/projects`, a line for each event.
 
 The vendor calls the format its own affair and may change it; this is what transcripts hold. `user` and `assistant`
 lines have a `message` of the Messages API, an answer one line for each of its blocks; results of tools come as `user`

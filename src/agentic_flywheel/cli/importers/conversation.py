@@ -1,4 +1,4 @@
-"""What the vendors' conversations become: sessions and turns that the store can keep as they are."""
+"""Makes vendors' conversations into sessions and turns that the store can keep as they are."""
 
 import hashlib
 from collections.abc import Callable, Iterable

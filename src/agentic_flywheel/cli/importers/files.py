@@ -1,4 +1,4 @@
-"""The files with conversations in a folder or an archive, and the reading of one of them from its beginning to its end.
+"""Finds the files with conversations in a folder or an archive, and reads each from its beginning to its end.
 
 Nothing is written anywhere, and no name of a file in an archive becomes a path.
 """

@@ -1,4 +1,4 @@
-"""Which kind of export a file is, told by its first entries and never by its name."""
+"""Tells which kind of export a file is, by its first entries and never by its name."""
 
 from itertools import islice
 from typing import IO, Literal
