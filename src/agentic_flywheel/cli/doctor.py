@@ -18,12 +18,12 @@ from agentic_flywheel.errors import Unavailable
 from agentic_flywheel.journal.records import Waiting, in_thread
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
+from agentic_flywheel.redis_url import without_password
 from agentic_flywheel.replication.repository import Places
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.results import CacheResult, StatusResult
 from agentic_flywheel.sessions.status import persistence_status, waits
 from agentic_flywheel.sessions.wiring import open_store
-from agentic_flywheel.redis_url import without_password
 from agentic_flywheel.settings import Settings
 
 START_SECONDS = 15.0
