@@ -24,8 +24,8 @@ MUTATIONS = [
     ),
     Mutation(
         "G1 copies",
-        "journal/connection.py",
-        "        return THIS_MACHINE if self._switched_off else UNKNOWN",
+        "journal/address.py",
+        "        return THIS_MACHINE if self.switched_off else UNKNOWN",
         "        return 1",
         "tests/tutorial/test_destinations.py::test_two_redis_with_sessions_of_one_name_never_mix",
     ),
@@ -337,7 +337,8 @@ MUTATIONS = [
     Mutation(
         "F13 the epoch",
         "journal/replica_rows.py",
-        '                db.execute("INSERT OR REPLACE INTO addresses VALUES (?, ?)", (self._addresses[0], row[0]))\n',
+        '                db.execute("INSERT OR REPLACE INTO addresses VALUES (?, ?)",'
+        " (self._address.spellings[0], row[0]))\n",
         "",
         "tests/unit/test_destinations.py::test_an_address_that_leads_to_another_redis_now_leaves_what_was_for_the_first",
     ),

@@ -16,7 +16,8 @@ from uuid import uuid4
 from agentic_flywheel.cli.hints import hint
 from agentic_flywheel.cli.terminal import shown
 from agentic_flywheel.errors import Unavailable
-from agentic_flywheel.journal.records import Waiting, in_thread
+from agentic_flywheel.journal.records import Waiting
+from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Places

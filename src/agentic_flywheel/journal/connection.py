@@ -4,20 +4,21 @@ One connection writes and another reads, so that reading never waits for a write
 """
 
 import contextlib
-import functools
 import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
 
+from agentic_flywheel.documents.codec import micros
 from agentic_flywheel.errors import JournalUnavailable
+from agentic_flywheel.journal.address import Address
 from agentic_flywheel.journal.migrations import SCHEMA, THIS_MACHINE
 from agentic_flywheel.journal.recovery import cause, is_damage, moved_aside, rescue
+from agentic_flywheel.journal.retry import Replaced
 from agentic_flywheel.journal.salvage import salvage
 from agentic_flywheel.journal.schema import (
     BUSY_SECONDS,
@@ -36,10 +37,6 @@ from agentic_flywheel.journal.schema import (
 )
 from agentic_flywheel.journal.takeover import take_over
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-_File = TypeVar("_File", bound="JournalFile")
-
 logger = logging.getLogger(__name__)
 
 BROUGHT_OVER_SECONDS = 1.0
@@ -48,36 +45,9 @@ BROUGHT_OVER_SECONDS = 1.0
 RECOVERIES_TOLD = 5
 """How many of the files that vanished the journal tells of: the newest."""
 
-UNKNOWN = -1
-"""The destination while there is none: the file cannot be written."""
-
-
-_DESTINATION = "SELECT id, epoch FROM destinations WHERE id = (SELECT destination FROM addresses WHERE address = ?)"
-"""The destination that an address leads to, and its epoch."""
-
-_HAS_COPIES = "SELECT 1 FROM documents WHERE destination = ? AND replica LIMIT 1"
-"""Whether a destination was met, though nobody had the time to note its epoch."""
-
-
-class _Replaced(JournalUnavailable):
-    """The file that was open is not the journal any more: it was deleted, or damaged and moved aside."""
-
 
 class _NoRoom(JournalUnavailable):
     """There is a journal, nobody has it open, and it cannot be opened to be written: the disk is full or read-only."""
-
-
-def again_if_replaced(verb: Callable[Concatenate[_File, _P], _R]) -> Callable[Concatenate[_File, _P], _R]:
-    """A verb of the journal that is tried once more with the file that has taken the place of the one it met."""
-
-    @functools.wraps(verb)
-    def twice(self: _File, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        try:
-            return verb(self, *args, **kwargs)
-        except _Replaced:
-            return verb(self, *args, **kwargs)
-
-    return twice
 
 
 @dataclass
@@ -105,26 +75,12 @@ class _Use(threading.local):
 
 
 class JournalFile:
-    """The file in `folder`, opened on first use; `clock` names what is moved aside.
+    """The file in `folder`, opened on first use; `clock` names what is moved aside, `address` is the Redis in use."""
 
-    `addresses` name the Redis in use, the newest spelling first; without one the destination is this machine. `shown`
-    is what people call it. `switched_off`: it is not asked, so only one that was met before is the destination.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        clock: Callable[[], datetime],
-        addresses: Sequence[str] = (),
-        shown: str = "",
-        *,
-        switched_off: bool = False,
-    ) -> None:
+    def __init__(self, folder: Path, clock: Callable[[], datetime], address: Address) -> None:
         self.path = folder / FILE_NAME
         self._clock = clock
-        self._addresses = tuple(addresses)
-        self._shown = shown
-        self._switched_off = switched_off
+        self._address = address
         self._here = _Use()
         self._lock = threading.RLock()  # of those who write, and of those who open the file
         self._open: _Open | None = None
@@ -153,6 +109,9 @@ class JournalFile:
         with contextlib.suppress(sqlite3.Error, OSError):
             return not self._is_current(opened) and opened.writer.execute(alone).fetchone() == (1,)
         return False
+
+    def _now(self) -> int:
+        return micros(self._clock())
 
     @property
     def _destination(self) -> int:
@@ -189,7 +148,7 @@ class JournalFile:
         """
         try:
             with contextlib.closing(open_as_it_lies(self.path)) as db:
-                self._here.destination = self._find(db)
+                self._here.destination = self._address.find(db)
                 yield db
         except sqlite3.Error as exc:
             raise JournalUnavailable(f"The journal {self.path} cannot be used: {cause(exc)}") from exc
@@ -197,11 +156,11 @@ class JournalFile:
     @contextlib.contextmanager
     def _moment(self, opened: _Open) -> Generator[sqlite3.Connection]:
         if opened.closed:
-            raise _Replaced(f"The journal {self.path} was closed.")
+            raise Replaced(f"The journal {self.path} was closed.")
         db = opened.reader
         db.execute("BEGIN")
         try:
-            self._here.destination = self._find(db)
+            self._here.destination = self._address.find(db)
             yield db
         finally:
             if db.in_transaction:
@@ -232,8 +191,8 @@ class JournalFile:
         db.execute("BEGIN IMMEDIATE")
         try:
             if not self._is_current(opened):  # another process moved it aside while this one waited for its turn
-                raise _Replaced(f"The journal {self.path} was replaced.")
-            self._here.destination = self._registered(db)
+                raise Replaced(f"The journal {self.path} was replaced.")
+            self._here.destination = self._address.register(db)
             yield db
             db.execute("COMMIT")
         finally:
@@ -249,8 +208,8 @@ class JournalFile:
         if is_damage(exc):
             with _held(self._lock, BUSY_SECONDS, self.path), contextlib.suppress(sqlite3.Error, OSError):
                 self._let_go()
-                rescue(self.path, file, self._clock(), self._addresses)
-                return _Replaced(f"The journal {self.path} was damaged.")
+                rescue(self.path, file, self._clock(), self._address.spellings)
+                return Replaced(f"The journal {self.path} was damaged.")
         no_room = getattr(exc, "sqlite_errorcode", 0) & 0xFF in NO_ROOM and is_at_rest(self.path)
         error = _NoRoom if no_room else JournalUnavailable
         return error(f"The journal {self.path} cannot be used: {cause(exc)}")
@@ -280,7 +239,7 @@ class JournalFile:
             with alone(self.path):  # the log of a file that was there before is none of the one that is there now
                 if log.exists() and identity(log) == before.log and not self._is_current(before):
                     forget_log(self.path)
-        writer = open_file(self.path, self._addresses, seconds)
+        writer = open_file(self.path, self._address.spellings, seconds)
         try:
             if before:
                 self._bring_over(before, writer)
@@ -292,7 +251,7 @@ class JournalFile:
     def _bring_over(self, before: _Open, writer: sqlite3.Connection) -> None:
         if before.identity in (identity(self.path.with_name(name)) for name in moved_aside(self.path)):
             return  # it was damaged, and what can be read of it is here
-        saved = salvage(before.writer, SCHEMA, self._addresses)
+        saved = salvage(before.writer, SCHEMA, self._address.spellings)
         documents, changes = take_over(writer, saved, self._clock(), BROUGHT_OVER_SECONDS)
         if documents or changes:
             told = (
@@ -301,26 +260,6 @@ class JournalFile:
             )
             self._recovered = [*self._recovered, told][-RECOVERIES_TOLD:]
             logger.error("%s (%s)", told, self.path)
-
-    def _find(self, db: sqlite3.Connection) -> int:
-        """The destination of the Redis in use, as it is now: another process may have found out which it is."""
-        if not self._addresses:
-            return THIS_MACHINE
-        for address in self._addresses:
-            found = db.execute(_DESTINATION, (address,)).fetchone()
-            if found and (not self._switched_off or found[1] or db.execute(_HAS_COPIES, (found[0],)).fetchone()):
-                return found[0]
-        return THIS_MACHINE if self._switched_off else UNKNOWN
-
-    def _registered(self, db: sqlite3.Connection) -> int:
-        """The same; a Redis that no spelling of its address leads to is a new one from now on."""
-        number = self._find(db)
-        if number == UNKNOWN:
-            number = db.execute("INSERT INTO destinations DEFAULT VALUES").lastrowid or UNKNOWN
-            db.execute("INSERT INTO addresses VALUES (?, ?)", (self._addresses[0], number))
-        if number != THIS_MACHINE:
-            db.execute("UPDATE destinations SET shown = ?1 WHERE id = ?2 AND shown != ?1", (self._shown, number))
-        return number
 
 
 @contextlib.contextmanager

@@ -1,11 +1,8 @@
 """What the journal tells of itself, as data; and how its verbs, which block, are run."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ParamSpec, TypeVar
-
-import anyio.to_thread
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -148,8 +145,3 @@ class Matches:
     searched: int = 0
     unread: int = 0
     rarity: list[float] = field(default_factory=list[float])
-
-
-async def in_thread(verb: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-    """Run a verb of the place on this machine, which blocks, in a worker thread."""
-    return await anyio.to_thread.run_sync(lambda: verb(*args, **kwargs))

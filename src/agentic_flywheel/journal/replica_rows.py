@@ -2,84 +2,72 @@
 
 import json
 import sqlite3
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
 
-from agentic_flywheel.documents.codec import micros
 from agentic_flywheel.documents.lineage import buries, covers
-from agentic_flywheel.documents.writes import Append, Entry, Write
-from agentic_flywheel.journal.connection import again_if_replaced
+from agentic_flywheel.documents.writes import Append, Write
+from agentic_flywheel.journal.address import Address
 from agentic_flywheel.journal.destinations import merge_destination
-from agentic_flywheel.journal.outbox_rows import OutboxRows
 from agentic_flywheel.journal.records import Copy, Known
-from agentic_flywheel.journal.rows import append, copy_of, holds, put
+from agentic_flywheel.journal.retry import retry_once_if_replaced
+from agentic_flywheel.journal.room import Room
+from agentic_flywheel.journal.rows import MISSING, append, copy_of, holds, is_pending, put
 from agentic_flywheel.journal.schema import BUSY_SECONDS
-
-LEFT_WHEN_FULL = 0.9
-"""The part of the cap to which the replica shrinks when it has grown beyond it."""
-
-MISSING = 2
-"""The value of `unverified` for a copy that the destination has certainly lost."""
+from agentic_flywheel.journal.search_rows import SearchRows
 
 _COPY = "id, key, revision, ending, tombstone, bytes, unverified"
 """The columns of a `Copy`."""
-
-ROOM_SECONDS = 0.01
-"""How long a copy that is put may take to make room for itself."""
-
-DROPPED_AT_ONCE = 50
-"""Copies looked at at once to be dropped."""
 
 REMEMBER_SECONDS = 0.2
 """How long copies wait for their turn to be written: without them nothing is lost."""
 
 
-class ReplicaRows(OutboxRows):
+class ReplicaRows(SearchRows):
     """The verbs of the replica, each about the destination in use. The replica has at most `cap` bytes."""
 
-    _cap = 500_000_000
-    _grown = 0
-    """Bytes of copies that were put since the replica was last measured."""
-    _excess = 0.0
-    """Bytes by which it must still shrink."""
+    def __init__(self, folder: Path, clock: Callable[[], datetime], address: Address, cap: int) -> None:
+        super().__init__(folder, clock, address)
+        self._room = Room(cap)
 
-    @again_if_replaced
+    @retry_once_if_replaced
     def remember(self, *writes: Write | Append, timeout: float = REMEMBER_SECONDS) -> set[str]:
         """Keep copies of what the destination holds; the keys with a pending change, which are left as they are."""
         with self._transaction(timeout=timeout) as db:
-            pending = {write.key for write in writes if self._is_pending(db, write.key)}
+            pending = {write.key for write in writes if is_pending(db, self._destination, write.key)}
             for write in writes:
                 if write.key not in pending:
                     self._put_copy(db, write)
         self._forget_words(*(write.key for write in writes if isinstance(write, Write) and write.tombstone))
         return pending
 
-    @again_if_replaced
+    @retry_once_if_replaced
     def adopt(self, write: Write, *, timeout: float = REMEMBER_SECONDS) -> None:
         """Keep a copy of what the destination holds, whatever is here, unless a change is pending."""
         with self._transaction(timeout=timeout) as db:
-            if not self._is_pending(db, write.key):
+            if not is_pending(db, self._destination, write.key):
                 self._put(db, write, replica=True)
 
-    @again_if_replaced
+    @retry_once_if_replaced
     def settle(self, positions: Sequence[int], write: Write | None, *, timeout: float = BUSY_SECONDS) -> None:
         """Take changes out of the outbox; the last one of its key leaves behind what the destination holds now."""
         with self._transaction(timeout=timeout) as db:
             db.executemany("DELETE FROM outbox WHERE position = ?", [(position,) for position in positions])
-            if write and not self._is_pending(db, write.key):
+            if write and not is_pending(db, self._destination, write.key):
                 self._put_copy(db, write)
 
-    @again_if_replaced
+    @retry_once_if_replaced
     def bury(self, tombstones: Sequence[Write]) -> None:
         """Learn of deletions made elsewhere; each beats what is here of the same line, up to its own revision."""
         with self._transaction() as db:
             for write in tombstones:
                 here = copy_of(db, self._destination, write.key)
-                if (here is None or buries(write.text, here.text)) and not self._is_pending(db, write.key):
+                if (here is None or buries(write.text, here.text)) and not is_pending(db, self._destination, write.key):
                     self._put(db, write, replica=True)
         self._forget_words(*(write.key for write in tombstones))
 
-    @again_if_replaced
+    @retry_once_if_replaced
     def known(self) -> Known | None:
         """What the destination was like when it was last looked at; `None` if it never was."""
         with self._use() as db:
@@ -88,7 +76,7 @@ class ReplicaRows(OutboxRows):
             ).fetchone()
         return Known(*row) if row else None
 
-    @again_if_replaced
+    @retry_once_if_replaced
     def know(self, now: Known, *, lost: bool) -> None:
         """What the destination is like; `lost`: of everything that it held, it may have nothing any more."""
         with self._transaction(durable=lost) as db:
@@ -99,7 +87,7 @@ class ReplicaRows(OutboxRows):
             row = (now.epoch, now.run, now.after, self._destination)
             db.execute("UPDATE destinations SET epoch = ?, run = ?, after = ? WHERE id = ?", row)
 
-    @again_if_replaced
+    @retry_once_if_replaced
     def recognise(self, epoch: str) -> None:
         """Find out by its epoch which destination the Redis in use is.
 
@@ -115,10 +103,10 @@ class ReplicaRows(OutboxRows):
             row = db.execute(query, (epoch, mine)).fetchone()
             if row:  # and no other process was faster
                 if db.execute("SELECT epoch FROM destinations WHERE id = ?", (mine,)).fetchone() == ("",):
-                    merge_destination(db, mine, row[0], micros(self._clock()))
-                db.execute("INSERT OR REPLACE INTO addresses VALUES (?, ?)", (self._addresses[0], row[0]))
+                    merge_destination(db, mine, row[0], self._now())
+                db.execute("INSERT OR REPLACE INTO addresses VALUES (?, ?)", (self._address.spellings[0], row[0]))
 
-    @again_if_replaced
+    @retry_once_if_replaced
     def unverified(self, limit: int, after: tuple[int, int] = (1, 0)) -> list[Copy]:
         """Copies that the destination may have lost, tombstones first, behind `after` (whether tombstone, id)."""
         tombstone, number = after
@@ -130,7 +118,7 @@ class ReplicaRows(OutboxRows):
             ).fetchall()
         return [Copy(*row) for row in rows]
 
-    @again_if_replaced
+    @retry_once_if_replaced
     def copies(self, limit: int, after: int) -> list[Copy]:
         """Copies of what the destination holds, behind the one with the id `after`."""
         with self._use() as db:
@@ -140,21 +128,7 @@ class ReplicaRows(OutboxRows):
             ).fetchall()
         return [Copy(*row) for row in rows]
 
-    @again_if_replaced
-    def putting_back(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
-        """A page of the list: sessions that the destination has lost, and that are still to be put back."""
-        saved_at, member = before or (2**62, "")
-        with self._use() as db:
-            rows = db.execute(
-                "SELECT list, member, saved_at, note FROM documents INDEXED BY missing WHERE destination = ?"  # noqa: S608
-                f" AND list = ? AND unverified = {MISSING}"
-                " AND (saved_at < ? OR (saved_at = ? AND member < ?)) AND (kept_until IS NULL OR kept_until > ?)"
-                " ORDER BY saved_at DESC, member DESC LIMIT ?",
-                (self._destination, index, saved_at, saved_at, member, micros(self._clock()), limit),
-            ).fetchall()
-        return [Entry(*row, here_alone=True) for row in rows]
-
-    @again_if_replaced
+    @retry_once_if_replaced
     def buried(self, keys: Sequence[str]) -> dict[str, int]:
         """Of these keys, those of which this machine knows the deletion, with the revision that was deleted."""
         with self._use() as db:
@@ -165,12 +139,12 @@ class ReplicaRows(OutboxRows):
             ).fetchall()
         return dict(rows)
 
-    @again_if_replaced
+    @retry_once_if_replaced
     def mark_verified(self, keys: Sequence[str]) -> None:
         """Note that the destination has these, or has something newer."""
         self._mark(keys, 0)
 
-    @again_if_replaced
+    @retry_once_if_replaced
     def mark_missing(self, keys: Sequence[str]) -> None:
         """Note that the destination has certainly lost these."""
         self._mark(keys, MISSING)
@@ -181,7 +155,7 @@ class ReplicaRows(OutboxRows):
                 query = "UPDATE documents SET unverified = ? WHERE destination = ? AND key = ? AND replica"
                 db.executemany(query, [(unverified, self._destination, key) for key in keys])
 
-    @again_if_replaced
+    @retry_once_if_replaced
     def doubt(self, key: str | None = None) -> None:
         """Have one copy verified again, or all of them."""
         with self._transaction() as db:
@@ -215,54 +189,18 @@ class ReplicaRows(OutboxRows):
         db.execute(query, (self._destination, key))
 
     def _put(self, db: sqlite3.Connection, write: Write | Append, *, replica: bool) -> None:
-        now = micros(self._clock())
+        now = self._now()
         if isinstance(write, Append):
             size = append(db, self._destination, write, now, replica=replica)
         else:
             size = put(db, self._destination, write, now, replica=replica)
-        if not replica:
-            return
-        self._grown += size
-        if self._grown > self._cap * (1 - LEFT_WHEN_FULL) / 2:
-            self._measure(db)
-        if self._excess > 0:  # a little with each: nobody shall wait until all of it is gone
-            self._make_room(db, min(self._excess, 2 * size), time.monotonic() + ROOM_SECONDS)
+        if replica:
+            self._room.take(db, size)
 
-    @again_if_replaced
+    @retry_once_if_replaced
     def _replica_state(self) -> tuple[int, int]:
         """How many copies there are, and their bytes."""
         with self._use() as db:
             return db.execute(
                 "SELECT count(*), ifnull(sum(bytes), 0) FROM documents INDEXED BY replica WHERE replica"
             ).fetchone()
-
-    def _measure(self, db: sqlite3.Connection) -> None:
-        """See by how much the replica must shrink: once it has passed its cap, to a part of it."""
-        self._grown = 0
-        (total,) = db.execute("SELECT ifnull(sum(bytes), 0) FROM documents INDEXED BY replica WHERE replica").fetchone()
-        too_much = total - self._cap * LEFT_WHEN_FULL
-        self._excess = too_much if total > self._cap else min(self._excess, max(too_much, 0.0))
-
-    def _make_room(self, db: sqlite3.Connection, needed: float, until: float) -> int:
-        """Drop copies that are in their Redis as well, those longest untouched first; how many."""
-        # Tombstones are small, and what was deleted must not come back.
-        rows = db.execute(
-            "SELECT id, bytes FROM documents INDEXED BY replica WHERE replica AND NOT tombstone AND NOT unverified AND"
-            " (destination, key) NOT IN (SELECT destination, key FROM outbox WHERE NOT dead) ORDER BY touched LIMIT ?",
-            (DROPPED_AT_ONCE,),
-        ).fetchall()
-        gone = 0
-        for number, size in rows:
-            if needed <= 0 or (gone and time.monotonic() > until):
-                return gone
-            db.execute("DELETE FROM documents WHERE id = ?", (number,))
-            needed -= size
-            self._excess -= size
-            gone += 1
-        if not rows:
-            self._excess = 0.0  # nothing more may go
-        return gone
-
-    def _forget_words(self, *keys: str) -> None:
-        """Take what was said in deleted sessions out of the search index."""
-        raise NotImplementedError

@@ -10,8 +10,8 @@ from datetime import timedelta
 
 from agentic_flywheel.documents.codec import instant, micros
 from agentic_flywheel.documents.writes import Entry, Write
-from agentic_flywheel.journal.connection import again_if_replaced
 from agentic_flywheel.journal.replica_rows import ReplicaRows
+from agentic_flywheel.journal.retry import retry_once_if_replaced
 
 PURGE_AFTER = timedelta(hours=1)
 """What expired is hidden at once and goes this long after that was noticed: a clock set wrong and right again costs
@@ -44,30 +44,30 @@ class Purged:
 class Retention(ReplicaRows):
     """The verbs that take away what need not be kept."""
 
-    @again_if_replaced
+    @retry_once_if_replaced
     def purge_expired(self) -> Purged:
         """Do a step of this: remove what was seen to have expired `PURGE_AFTER` ago, with what is pending of it."""
         with self._transaction() as db:
             until = time.monotonic() + STEP_SECONDS
             self._notice(db)
             gone, more = self._drop_expired(db, until)
-            self._measure(db)
-            while self._excess > 0 and not more:
-                self._make_room(db, self._excess, until)
+            self._room.measure(db)
+            while self._room.excess > 0 and not more:
+                self._room.make(db, self._room.excess, until)
                 more = time.monotonic() > until
             more = more or self._give_back(db, until)
         if not more:
             self._forget_words_of_what_is_gone()
         return Purged(gone, more)
 
-    @again_if_replaced
+    @retry_once_if_replaced
     def purge(self) -> int:
         """Empty the replica; how many copies went. What is here alone stays: pending changes, and all without Redis."""
         gone, more = 0, True
         while more:
             with self._transaction() as db:
                 until = time.monotonic() + STEP_SECONDS
-                dropped = self._make_room(db, float("inf"), until)
+                dropped = self._room.make(db, float("inf"), until)
                 more = dropped > 0 or self._give_back(db, until)
             gone += dropped
             time.sleep(PAUSE_SECONDS if more else 0)
@@ -75,9 +75,17 @@ class Retention(ReplicaRows):
         self._shorten_log()
         return gone
 
+    @retry_once_if_replaced
+    def is_over(self, key: str) -> bool:
+        """Whether a document expired so long ago that it may be forgotten."""
+        with self._use() as db:
+            query = "SELECT expired_seen_at FROM documents WHERE destination = ? AND key = ?"
+            row = db.execute(query, (self._destination, key)).fetchone()
+        return bool(row and row[0] is not None and row[0] <= micros(self._clock() - PURGE_AFTER))
+
     def _notice(self, db: sqlite3.Connection) -> None:
         """Note what has expired, and what is alive again."""
-        now = (micros(self._clock()),)
+        now = (self._now(),)
         db.execute(
             "UPDATE documents SET expired_seen_at = NULL WHERE expired_seen_at IS NOT NULL AND kept_until > ?", now
         )
@@ -121,9 +129,3 @@ class Retention(ReplicaRows):
             if time.monotonic() > until:
                 return True
         return False
-
-    def _forget_words_of_what_is_gone(self) -> None:
-        raise NotImplementedError
-
-    def _delete_words(self) -> None:
-        raise NotImplementedError

@@ -21,6 +21,9 @@ from agentic_flywheel.json_text import size_of
 _KIND = re.compile(rb'"kind":"(\w+)"')
 """The field of a command that names its kind."""
 
+MISSING = 2
+"""The value of `unverified` for a copy that the destination has certainly lost."""
+
 _PENDING_OF_KEY = "destination = ? AND key = ? AND NOT dead"
 
 

@@ -24,7 +24,8 @@ from agentic_flywheel.errors import (
     Unfinished,
 )
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.records import Pending, in_thread
+from agentic_flywheel.journal.records import Pending
+from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys
 
 logger = logging.getLogger(__name__)

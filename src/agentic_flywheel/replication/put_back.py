@@ -8,7 +8,8 @@ from agentic_flywheel.backoff import REFUSALS, delay
 from agentic_flywheel.coaia.stash import Mark
 from agentic_flywheel.errors import DocumentError, StashRefused, StashUnavailable
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.records import Copy, in_thread
+from agentic_flywheel.journal.records import Copy
+from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.outbox import Outbox
 

@@ -9,7 +9,7 @@ import logging
 from agentic_flywheel.documents.writes import Append, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.records import in_thread
+from agentic_flywheel.journal.threads import in_thread
 
 logger = logging.getLogger(__name__)
 

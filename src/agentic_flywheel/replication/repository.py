@@ -35,7 +35,8 @@ from agentic_flywheel.errors import (
     Unfinished,
 )
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.records import Matches, Pending, in_thread
+from agentic_flywheel.journal.records import Matches, Pending
+from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.key_locks import Held, KeyLocks
 from agentic_flywheel.replication.outbox import Outbox, is_buried, listed_as, went_back

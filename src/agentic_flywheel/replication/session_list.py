@@ -11,7 +11,7 @@ from agentic_flywheel.documents.commands import as_copy
 from agentic_flywheel.documents.writes import EVERY_ROW, Entry, Filter
 from agentic_flywheel.errors import Damaged, DocumentError, JournalUnavailable, StashUnavailable
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.records import in_thread
+from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import load_object
 
 logger = logging.getLogger(__name__)

@@ -21,7 +21,8 @@ from agentic_flywheel.documents.commands import Deletion, as_copy
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashRefused, StashUnavailable, Unavailable
 from agentic_flywheel.journal import PAUSE_SECONDS, Journal
-from agentic_flywheel.journal.records import Due, Known, in_thread
+from agentic_flywheel.journal.records import Due, Known
+from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.outbox import Outbox

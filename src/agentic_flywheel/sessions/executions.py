@@ -10,7 +10,7 @@ from agentic_flywheel.documents.commands import ExecutionChange, load_execution
 from agentic_flywheel.documents.flow_document import flow_history
 from agentic_flywheel.documents.flow_history import FlowChange
 from agentic_flywheel.errors import DocumentError, FlywheelError, InvalidArgument, TooLarge, Unavailable
-from agentic_flywheel.journal.records import in_thread
+from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject, check_json, dumps, size_of
 from agentic_flywheel.keys import Keys, check_id
 from agentic_flywheel.replication.repository import Found, Places, StoredIn

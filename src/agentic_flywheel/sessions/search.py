@@ -12,7 +12,8 @@ from datetime import datetime
 
 from agentic_flywheel.documents.writes import Entry
 from agentic_flywheel.errors import JournalUnavailable, Unavailable
-from agentic_flywheel.journal.records import Match, Matches, in_thread
+from agentic_flywheel.journal.records import Match, Matches
+from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Places

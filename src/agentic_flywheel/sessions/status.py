@@ -10,7 +10,8 @@ from agentic_flywheel import __version__
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.errors import JournalUnavailable, Unavailable
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.records import HeldUp, JournalState, Waiting, in_thread
+from agentic_flywheel.journal.records import HeldUp, JournalState, Waiting
+from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.replication.repository import Places
 from agentic_flywheel.sessions.results import StatusResult

@@ -38,7 +38,7 @@ from agentic_flywheel.errors import (
     Unavailable,
 )
 from agentic_flywheel.journal import NoJournal
-from agentic_flywheel.journal.records import in_thread
+from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject, is_larger
 from agentic_flywheel.keys import Keys, check_id, other_spellings
 from agentic_flywheel.replication.key_locks import KeyLocks
