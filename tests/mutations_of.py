@@ -31,23 +31,23 @@ MUTATIONS = [
     ),
     Mutation(
         "G1 this machine",
-        "replication/repository.py",
-        "return copy if copy and await outbox.stash.read(key, deadline) is None else None",
+        "replication/document_writer.py",
+        "return copy if copy and await stash.read(key, deadline) is None else None",
         "return None",
         "tests/tutorial/test_destinations.py::test_what_belongs_to_this_machine_stays_until_it_is_saved_again",
     ),
     Mutation(
         "G2 F2 on a save",
-        "replication/outbox.py",
+        "replication/remote_writer.py",
         "if copy and seen is not None and seen != merged and went_back(copy, seen):",
         "if False:",
         "tests/unit/test_rollback.py::test_a_save_over_an_older_state_brings_back_what_was_lost",
     ),
     Mutation(
         "G2 F2 on a resume",
-        "replication/repository.py",
-        "        if lost or older:",
-        "        if False:",
+        "replication/document_reader.py",
+        "if lost else Found(text",
+        "if False else Found(text",
         "tests/unit/test_rollback.py::test_a_deletion_that_redis_lost_stands",
     ),
     Mutation(
@@ -67,8 +67,8 @@ MUTATIONS = [
     Mutation(
         "G2 F2 the copy",
         "journal/replica_rows.py",
-        "            if here and not here.tombstone and not covers(write.text, here.text):",
-        "            if False:",
+        "        if covers(write.text, stored.text):",
+        "        if True:",
         "tests/unit/test_rollback.py::test_a_copy_that_redis_does_not_cover_is_not_overwritten",
     ),
     Mutation(
@@ -81,8 +81,8 @@ MUTATIONS = [
     Mutation(
         "G15",
         "journal/replica_rows.py",
-        "            if here and here.tombstone and buries(here.text, write.text):",
-        "            if False:",
+        "            return stored is None or not buries(stored.text, write.text)",
+        "            return True",
         "tests/unit/test_replica.py::test_a_late_copy_of_what_was_deleted_does_not_take_the_place_of_its_tombstone",
     ),
     Mutation(
@@ -116,7 +116,7 @@ MUTATIONS = [
     Mutation(
         "F5 R15 put back",
         "replication/put_back.py",
-        "            other += await self._restore_together(outbox, gone)\n",
+        "            other += await self._restore_together(remote, gone)\n",
         "",
         "tests/unit/test_eviction.py",
     ),
@@ -129,23 +129,23 @@ MUTATIONS = [
     ),
     Mutation(
         "G2 overtaken by an older state",
-        "replication/outbox.py",
-        "                if once:\n                    raise _Overtaken\n",
+        "replication/remote_writer.py",
+        "            if once and (step or seen != start):\n                raise Overtaken\n",
         "",
         "tests/unit/test_rollback.py::test_an_older_state_that_comes_while_what_is_pending_is_sent_leaves_no_hole",
     ),
     Mutation(
         "G2 twice",
-        "replication/outbox.py",
+        "replication/remote_writer.py",
         "seen != merged and went_back",
         "merged is None and went_back",
         "tests/unit/test_rollback.py::test_an_older_state_that_comes_twice_during_a_save_leaves_no_hole",
     ),
     Mutation(
         "F5 G2 refused",
-        "replication/repository.py",
-        "if older and text is not None:",
-        "if False:",
+        "replication/document_reader.py",
+        "            if text is not None:\n",
+        "            if False:\n",
         "tests/unit/test_rollback.py::test_where_an_older_state_takes_nothing_back_a_resume_shows_all_that_is_known",
     ),
     Mutation(
@@ -165,7 +165,7 @@ MUTATIONS = [
     Mutation(
         "F4 cut",
         "replication/put_back.py",
-        "            await self._blame(outbox, some[0], exc, alone=len(some) == 1)\n",
+        "            await self._blame(remote, some[0], exc, alone=len(some) == 1)\n",
         "            raise\n",
         "tests/unit/test_one_bad_thing.py::"
         "test_a_session_that_costs_the_connection_does_not_keep_the_others_from_being_put_back",
@@ -209,7 +209,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G5 a replace supersedes",
-        "replication/repository.py",
+        "replication/local_writer.py",
         'supersedes = bool(first) and base is not None and change.mode == "replace"',
         "supersedes = False",
         "tests/unit/test_places.py::test_a_replace_that_followed_an_append_while_redis_was_away_is_what_is_stored",
@@ -223,9 +223,9 @@ MUTATIONS = [
     ),
     Mutation(
         "G5 without a Redis",
-        "replication/repository.py",
-        "(self.stash is None and self.journal.has_destination())",
-        "self.stash is None",
+        "replication/local_writer.py",
+        "(self._offline and self._journal.has_destination())",
+        "self._offline",
         "tests/unit/test_store.py::test_what_is_saved_where_no_redis_was_ever_meant_waits_for_none",
     ),
     Mutation(
@@ -300,9 +300,9 @@ MUTATIONS = [
     ),
     Mutation(
         "G11 an older deletion",
-        "replication/outbox.py",
-        "in await self._found(change.histories, deadline) if change.histories else ():",
-        "in await self._found(change.histories, deadline):",
+        "replication/remote_writer.py",
+        "in await self._keys_below(change.histories, deadline) if change.histories else ():",
+        "in await self._keys_below(change.histories, deadline):",
         "tests/unit/test_places.py::test_a_deletion_kept_by_an_older_version_deletes_no_key_of_anybody_else",
     ),
     Mutation(
@@ -358,15 +358,15 @@ MUTATIONS = [
     ),
     Mutation(
         "G14 F10 an append in Redis",
-        "replication/repository.py",
-        "        if not change.appends or not outbox.stash.atomic:",
-        "        if change.appends or not outbox.stash.atomic:",
+        "replication/document_writer.py",
+        "        if not change.appends or not remote.stash.atomic:",
+        "        if change.appends or not remote.stash.atomic:",
         "tests/unit/test_places.py::test_what_is_added_to_a_large_history_is_added_without_reading_it",
     ),
     Mutation(
         "G14 an append here",
-        "replication/repository.py",
-        "        _, ends = self.journal.ends(change.key) if change.appends else (False, None)\n",
+        "replication/local_writer.py",
+        "        _, ends = self._journal.ends(change.key) if change.appends else (False, None)\n",
         "        ends = None\n",
         "tests/unit/test_places.py::test_what_is_added_to_a_large_history_is_added_without_reading_it",
     ),
@@ -534,7 +534,7 @@ MUTATIONS = [
     Mutation(
         "F11 the list says so",
         "replication/session_list.py",
-        'why=PUTTING_BACK if here.lost else ""',
+        'why=PUTTING_BACK if local.lost else ""',
         'why=""',
         "tests/unit/test_eviction.py::test_what_redis_evicted_is_listed_meanwhile_and_comes_back_once_there_is_room",
     ),
@@ -632,23 +632,22 @@ MUTATIONS = [
     ),
     Mutation(
         "(d) all kinds",
-        "replication/repository.py",
-        "await self._moving(self._outbox, change.key, deadline)",
-        "await self._moving(self._outbox, change.key, deadline) if isinstance(change, SessionChange) else None",
+        "replication/document_writer.py",
+        "await self._moving(outbox.remote.stash, key, deadline)",
+        "await self._moving(outbox.remote.stash, key, deadline) if isinstance(attempt.change, SessionChange) else None",
         "tests/unit/test_places.py::test_all_that_belongs_to_this_machine_moves_with_its_next_change",
     ),
     Mutation(
         "(d) while it is away",
-        "replication/repository.py",
-        "            if copy is None and self.journal.move_from_this_machine(change.key):",
-        "            if copy and self.journal.move_from_this_machine(change.key):",
+        "replication/local_writer.py",
+        "        if copy is None and self._journal.move_from_this_machine(key):",
+        "        if copy and self._journal.move_from_this_machine(key):",
         "tests/unit/test_places.py::test_all_that_belongs_to_this_machine_moves_with_its_next_change",
     ),
     Mutation(
         "(d) it leaves",
-        "replication/repository.py",
-        "                    if moved:\n"
-        "                        await in_thread(self.journal.leave_this_machine, change.key)\n",
+        "replication/document_writer.py",
+        "        if moved:\n            await in_thread(self._journal.leave_this_machine, key)\n",
         "",
         "tests/tutorial/test_status.py::"
         "test_words_of_the_contract_for_what_is_here_alone_and_for_what_redis_was_not_asked",
@@ -656,7 +655,7 @@ MUTATIONS = [
     Mutation(
         "(f) in time",
         "replication/session_list.py",
-        "return place if put and looked_at < len(unlisted) else following",
+        "return position if put and looked_at < len(unlisted) else following",
         "return following",
         "tests/contract/test_healing.py::TestHealing::"
         "test_where_there_was_no_time_for_all_it_goes_on_at_the_same_place",
@@ -684,8 +683,8 @@ MUTATIONS = [
     ),
     Mutation(
         "(k)",
-        "replication/repository.py",
-        "                    sent = sent and not isinstance(exc, StashUnreached)\n",
+        "replication/document_writer.py",
+        "                attempt.sent = attempt.sent and not isinstance(exc, StashUnreached)\n",
         "",
         "tests/tutorial/test_repeats.py::"
         "test_a_wrong_expected_revision_is_a_conflict_also_while_redis_refuses_connections",

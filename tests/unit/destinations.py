@@ -79,3 +79,8 @@ class Machine:
     def stored(self, session_id: str) -> dict[str, Any] | None:
         text = self.redis.get(self.keys.session(session_id))
         return json.loads(text) if text is not None else None
+
+
+async def drain(places: Places) -> None:
+    """Send what is pending now, as the worker does."""
+    await places._worker.drain()

@@ -15,7 +15,7 @@ from ..support.proxy import Proxy
 from ..support.redis_server import RedisServer
 from ..support.waiting import eventually
 from .conftest import Clock
-from .destinations import Machine
+from .destinations import Machine, drain
 
 LARGE = "x" * 1_500_000
 
@@ -118,8 +118,8 @@ async def test_what_was_saved_after_a_deletion_is_not_taken_away_by_it_though_th
         with monkeypatch.context() as patch:
             patch.setattr(machine.journal, "settle", full)
             for _ in range(3):
-                await places.drain()
-        await places.drain()
+                await drain(places)
+        await drain(places)
         stored = machine.stored("s")
         assert stored
         assert words(stored["history"]) == ["new"]
@@ -143,9 +143,9 @@ async def test_all_that_is_pending_is_sent_though_the_journal_cannot_be_told(
         with monkeypatch.context() as patch:
             patch.setattr(machine.journal, "settle", full)
             for _ in range(2):
-                await places.drain()
+                await drain(places)
                 assert history() == ["0", "1", "2", "3"]
-        await places.drain()
+        await drain(places)
         assert not machine.journal.state().pending
         assert history() == ["0", "1", "2", "3"]
 

@@ -21,7 +21,7 @@ from ..support.conversations import words
 from ..support.redis_server import RedisServer
 from ..support.waiting import eventually
 from .conftest import Clock
-from .destinations import Machine
+from .destinations import Machine, drain
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ async def test_what_expired_before_it_arrived_does_not_come_back(machine: Machin
         machine.clock.move(hours=1)
         machine.journal.purge_expired()
         assert machine.journal.state().pending == 0
-        await places.drain()
+        await drain(places)
         assert machine.stored("s") is None
 
 
@@ -140,7 +140,7 @@ async def test_what_seems_expired_by_a_wrong_clock_arrives_when_the_clock_is_rig
     machine.keep(machine.save("s", "a", ttl_seconds=60))
     machine.clock.move(days=40)
     async with machine.places(tmp_path / "child") as places:
-        await places.drain()
+        await drain(places)
         assert machine.stored("s") is None
         machine.clock.move(days=-40)
         await machine.drained()
@@ -321,7 +321,8 @@ async def test_keys_are_drained_side_by_side(machine: Machine):
             all_are.set()
         await asyncio.wait_for(all_are.wait(), 10)
 
-    outbox = cast("Any", SimpleNamespace(drain=drain, stash=SimpleNamespace(deadline=lambda: 0.0)))
+    stash = SimpleNamespace(deadline=lambda: 0.0)
+    outbox = cast("Any", SimpleNamespace(drain=drain, remote=SimpleNamespace(stash=stash)))
     await Upkeep(machine.journal, outbox, KeyLocks(), machine.keys, machine.clock).drain()
     assert all_are.is_set()
 

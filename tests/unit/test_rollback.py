@@ -18,7 +18,7 @@ from ..support.conversations import words
 from ..support.redis_server import RedisServer
 from ..support.waiting import eventually
 from .conftest import Clock
-from .destinations import Machine
+from .destinations import Machine, drain
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ async def test_an_older_state_that_comes_while_what_is_pending_is_sent_leaves_no
             client.delete(machine.keys.session("s"))
     async with machine.places(tmp_path / "child", upkeep=False) as places:
         monkeypatch.setattr(places.stash, "commit", goes_back_before(machine, places, older, "6", 1))
-        await places.drain()
+        await drain(places)
         assert said(machine) == ["1", "2", "3", "4", "5", "6"]
 
 

@@ -81,9 +81,7 @@ class ReplicaRows(SearchRows):
         """What the destination is like; `lost`: of everything that it held, it may have nothing any more."""
         with self._transaction(durable=lost) as db:
             if lost:
-                db.execute(
-                    "UPDATE documents SET unverified = 1 WHERE destination = ? AND replica", (self._destination,)
-                )
+                self._doubt(db)
             row = (now.epoch, now.run, now.after, self._destination)
             db.execute("UPDATE destinations SET epoch = ?, run = ?, after = ? WHERE id = ?", row)
 
@@ -159,34 +157,37 @@ class ReplicaRows(SearchRows):
     def doubt(self, key: str | None = None) -> None:
         """Have one copy verified again, or all of them."""
         with self._transaction() as db:
-            query = "UPDATE documents SET unverified = 1 WHERE destination = ? AND replica"
-            if key is None:
-                db.execute(query, (self._destination,))
-            else:
-                db.execute(f"{query} AND key = ?", (self._destination, key))
+            self._doubt(db, key)
+
+    def _doubt(self, db: sqlite3.Connection, key: str | None = None) -> None:
+        query = "UPDATE documents SET unverified = 1 WHERE destination = ? AND replica"
+        if key is None:
+            db.execute(query, (self._destination,))
+        else:
+            db.execute(f"{query} AND key = ?", (self._destination, key))
 
     def _put_copy(self, db: sqlite3.Connection, write: Write | Append) -> None:
         """Put what the destination held, unless what is here is newer, or was lost there and is still to go back."""
         if isinstance(write, Append):
             if holds(db, self._destination, write.key, write.seen):  # else somebody else put something newer
                 self._put(db, write, replica=True)
-            return
-        row = db.execute(
-            "SELECT replica FROM documents WHERE destination = ? AND key = ?", (self._destination, write.key)
-        ).fetchone()
-        if row and row[0] and not holds(db, self._destination, write.key, write.seen):
-            here = None if write.tombstone else copy_of(db, self._destination, write.key)
-            if here and here.tombstone and buries(here.text, write.text):
-                return
-            if here and not here.tombstone and not covers(write.text, here.text):
-                if not covers(here.text, write.text):
-                    self._doubt_row(db, write.key)
-                return
-        self._put(db, write, replica=True)
+        elif self._takes(db, write):
+            self._put(db, write, replica=True)
 
-    def _doubt_row(self, db: sqlite3.Connection, key: str) -> None:
-        query = "UPDATE documents SET unverified = 1 WHERE destination = ? AND key = ?"
-        db.execute(query, (self._destination, key))
+    def _takes(self, db: sqlite3.Connection, write: Write) -> bool:
+        """Whether a copy may take the place of what is here; where neither goes on from the other, that is verified."""
+        query = "SELECT replica FROM documents WHERE destination = ? AND key = ?"
+        row = db.execute(query, (self._destination, write.key)).fetchone()
+        if write.tombstone or row is None or not row[0] or holds(db, self._destination, write.key, write.seen):
+            return True
+        stored = copy_of(db, self._destination, write.key)
+        if stored is None or stored.tombstone:
+            return stored is None or not buries(stored.text, write.text)
+        if covers(write.text, stored.text):
+            return True
+        if not covers(stored.text, write.text):
+            self._doubt(db, write.key)
+        return False
 
     def _put(self, db: sqlite3.Connection, write: Write | Append, *, replica: bool) -> None:
         now = self._now()

@@ -5,6 +5,9 @@ import contextlib
 from collections.abc import AsyncGenerator, Coroutine
 from weakref import WeakValueDictionary
 
+AFTER_WAITING_SECONDS = 0.25
+"""What is left to an operation that used up its time waiting for others of the same key."""
+
 
 class Held:
     """A key that is held. `rest` is what remains to be done when its holder goes on: the next one waits for it."""

@@ -1,4 +1,4 @@
-"""Putting back: this machine's copies are compared with what the stash holds, and what it has lost goes back to it."""
+"""Puts back what the stash has lost: this machine's copies are compared with what it holds."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import Copy
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.replication.key_locks import KeyLocks
-from agentic_flywheel.replication.outbox import Outbox
+from agentic_flywheel.replication.remote_writer import RemoteWriter
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ EVICTION_SECONDS, LONGEST_EVICTION_SECONDS = 5.0, 60.0
 made it evict something else."""
 
 
-class PuttingBack:
-    """What is known of the copies that are to go back. Every call is one round of it."""
+class PutBack:
+    """Compares copies and puts back, a round at a time."""
 
     def __init__(self, journal: Journal, locks: KeyLocks) -> None:
         self.evictions = Evictions()
@@ -43,48 +43,52 @@ class PuttingBack:
         self._refusals = 0
         self._refused: dict[str, tuple[int, float]] = {}  # put back in vain: how often, and not before when
 
-    async def once(self, outbox: Outbox) -> None:
-        """Verify the copies that are in doubt, and a few more; put back what the stash has lost."""
+    async def run(self, remote: RemoteWriter) -> None:
+        """Do one round: verify the copies that are in doubt, and a few more; put back what the stash has lost."""
         after, self._refusals = (1, 0), 0
         while batch := await in_thread(self._journal.unverified, VERIFIED_AT_ONCE, after):
-            await self._verify(outbox, batch)
+            await self._verify(remote, batch)
             after = (int(batch[-1].tombstone), batch[-1].id)
         batch = await in_thread(self._journal.copies, VERIFIED_A_ROUND, self._verified)
         self._verified = batch[-1].id if batch else 0
         if batch:
-            await self._verify(outbox, batch)
+            await self._verify(remote, batch)
 
-    async def _verify(self, outbox: Outbox, copies: list[Copy]) -> None:
-        """Compare copies with what the stash holds."""
+    async def _verify(self, remote: RemoteWriter, copies: list[Copy]) -> None:
+        """Compare copies with what the stash holds, and put back what differs."""
         now = asyncio.get_running_loop().time()
-        copies = [copy for copy in copies if self._refused.get(copy.key, (0, 0.0))[1] <= now]
+        copies = [copy for copy in copies if self._refusals_of(copy)[1] <= now]
         if not copies:
             return
         try:
-            marks = await outbox.stash.marks([copy.key for copy in copies], outbox.stash.deadline())
+            marks = await remote.stash.marks([copy.key for copy in copies], remote.stash.deadline())
         except StashRefused as exc:
-            await self._verify_apart(outbox, copies, exc)
+            await self._verify_apart(remote, copies, exc)
             return
-        same = {copy.key for copy in copies if is_there(copy, marks.get(copy.key))}
-        await self._is_there(
-            copy.key for copy in copies if copy.key in same and (copy.unverified or copy.key in self._refused)
-        )
-        lost = [copy for copy in copies if copy.key not in same]
-        gone = [copy for copy in lost if marks.get(copy.key) is None and not copy.tombstone]
-        await in_thread(self._journal.mark_missing, [copy.key for copy in gone])
-        gone.sort(key=lambda copy: (self._refused.get(copy.key, (0, 0.0))[0], copy.bytes))  # what may fail comes last
+        held = {copy.key for copy in copies if is_held(copy, marks.get(copy.key))}
+        in_doubt = [copy.key for copy in copies if copy.unverified or copy.key in self._refused]
+        await self._mark_verified(key for key in in_doubt if key in held)
+        lost = [copy for copy in copies if copy.key not in held]
+        absent = [copy for copy in lost if marks.get(copy.key) is None]
         other = [copy for copy in lost if marks.get(copy.key) is not None]
+        await self._restore_lost(remote, absent, other)
+
+    async def _restore_lost(self, remote: RemoteWriter, absent: list[Copy], other: list[Copy]) -> None:
+        """Put back copies of which nothing is in the stash, or, where there is something `other`, merge it forward."""
+        gone = [copy for copy in absent if not copy.tombstone]
+        await in_thread(self._journal.mark_missing, [copy.key for copy in gone])
+        gone.sort(key=lambda copy: (self._refusals_of(copy)[0], copy.bytes))  # what may fail comes last
         if not self.evictions.going_on:
-            other += [copy for copy in lost if marks.get(copy.key) is None and copy.tombstone]
-            other += await self._restore_together(outbox, gone)
+            other += [copy for copy in absent if copy.tombstone]
+            other += await self._restore_together(remote, gone)
         limiter = asyncio.Semaphore(SIDE_BY_SIDE)
         for outcome in await asyncio.gather(
-            *(self._restore(outbox, copy, limiter) for copy in other), return_exceptions=True
+            *(self._restore(remote, copy, limiter) for copy in other), return_exceptions=True
         ):
             if isinstance(outcome, BaseException):
                 raise outcome
 
-    async def _verify_apart(self, outbox: Outbox, copies: list[Copy], refusal: StashRefused) -> None:
+    async def _verify_apart(self, remote: RemoteWriter, copies: list[Copy], refusal: StashRefused) -> None:
         """Find the copies of keys that may not be asked for, and verify the others.
 
         Raises:
@@ -92,31 +96,31 @@ class PuttingBack:
 
         """
         if len(copies) == 1:
-            await self._blame(outbox, copies[0], refusal, alone=True)
+            await self._blame(remote, copies[0], refusal, alone=True)
             return
         half = len(copies) // 2
-        await self._verify(outbox, copies[:half])
-        await self._verify(outbox, copies[half:])
+        await self._verify(remote, copies[:half])
+        await self._verify(remote, copies[half:])
 
-    async def _restore_together(self, outbox: Outbox, copies: list[Copy]) -> list[Copy]:
+    async def _restore_together(self, remote: RemoteWriter, copies: list[Copy]) -> list[Copy]:
         """Put back documents where nothing is; those in whose place something is by now."""
         other: list[Copy] = []
         for some in _batches(copies):
-            other += await self._restore_batch(outbox, some)
+            other += await self._restore_batch(remote, some)
         return other
 
-    async def _restore_batch(self, outbox: Outbox, some: list[Copy]) -> list[Copy]:
+    async def _restore_batch(self, remote: RemoteWriter, some: list[Copy]) -> list[Copy]:
         """The same of a few; by halves, till the one is found that costs the connection, where one does."""
         by_key = {copy.key: copy for copy in some}
         writes = [write for copy in some if (write := await in_thread(self._journal.copy, copy.key))]
         try:
-            done = await outbox.stash.restore(writes, outbox.stash.deadline())
+            done = await remote.stash.restore(writes, remote.stash.deadline())
         except StashUnavailable as exc:
-            await self._blame(outbox, some[0], exc, alone=len(some) == 1)
+            await self._blame(remote, some[0], exc, alone=len(some) == 1)
             if len(some) == 1:
                 return []
             half = len(some) // 2
-            return [*await self._restore_batch(outbox, some[:half]), *await self._restore_batch(outbox, some[half:])]
+            return [*await self._restore_batch(remote, some[:half]), *await self._restore_batch(remote, some[half:])]
         self.evictions.put_back_at = asyncio.get_running_loop().time()
         put: list[str] = []
         other: list[Copy] = []
@@ -127,10 +131,10 @@ class PuttingBack:
                 other.append(by_key[write.key])
             else:
                 self._note_refusal(by_key[write.key], answer)
-        await self._is_there(put)
+        await self._mark_verified(put)
         return other
 
-    async def _blame(self, outbox: Outbox, copy: Copy, failure: StashUnavailable, *, alone: bool) -> None:
+    async def _blame(self, remote: RemoteWriter, copy: Copy, failure: StashUnavailable, *, alone: bool) -> None:
         """Let a copy that was asked for `alone` wait, if it failed because of itself.
 
         Raises:
@@ -138,35 +142,38 @@ class PuttingBack:
 
         """
         if not isinstance(failure, StashRefused):
-            await outbox.stash.marks([copy.key], outbox.stash.deadline())
+            await remote.stash.marks([copy.key], remote.stash.deadline())
         if alone:
             self._note_refusal(copy, str(failure))
             self._refusals += 1
         if self._refusals >= REFUSALS:
             raise failure
 
-    async def _restore(self, outbox: Outbox, copy: Copy, limiter: asyncio.Semaphore) -> None:
+    async def _restore(self, remote: RemoteWriter, copy: Copy, limiter: asyncio.Semaphore) -> None:
         """Put one document back, or a tombstone, or merge it forward."""
         async with limiter, self._locks.of(copy.key):
             write = await in_thread(self._journal.copy, copy.key)
             try:
                 if write:
-                    await outbox.restore(write, outbox.stash.deadline(copy.bytes))
+                    await remote.restore(write, remote.stash.deadline(copy.bytes))
             except StashUnavailable as exc:
-                await self._blame(outbox, copy, exc, alone=True)
+                await self._blame(remote, copy, exc, alone=True)
                 return
             except DocumentError as exc:
                 logger.info("Not put back: %s", exc)
-            await self._is_there([copy.key])
+            await self._mark_verified([copy.key])
 
-    async def _is_there(self, keys: Iterable[str]) -> None:
-        there = [*keys]
-        for key in there:
+    async def _mark_verified(self, keys: Iterable[str]) -> None:
+        verified = [*keys]
+        for key in verified:
             self._refused.pop(key, None)
-        await in_thread(self._journal.mark_verified, there)
+        await in_thread(self._journal.mark_verified, verified)
+
+    def _refusals_of(self, copy: Copy) -> tuple[int, float]:
+        return self._refused.get(copy.key, (0, 0.0))
 
     def _note_refusal(self, copy: Copy, why: str) -> None:
-        attempts = self._refused.get(copy.key, (0, 0.0))[0] + 1
+        attempts = self._refusals_of(copy)[0] + 1
         self._refused[copy.key] = attempts, asyncio.get_running_loop().time() + delay(attempts, copy.bytes)
         logger.info("Redis refused to take something back: %s", why)
 
@@ -213,7 +220,7 @@ def _batches(copies: Sequence[Copy]) -> Iterator[list[Copy]]:
         yield some
 
 
-def is_there(copy: Copy, mark: Mark | None) -> bool:
+def is_held(copy: Copy, mark: Mark | None) -> bool:
     """Whether the stash holds what the copy is of, or a tombstone that beats it."""
     if mark is None:
         return False

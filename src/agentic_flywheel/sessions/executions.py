@@ -13,7 +13,8 @@ from agentic_flywheel.errors import DocumentError, FlywheelError, InvalidArgumen
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject, check_json, dumps, size_of
 from agentic_flywheel.keys import Keys, check_id
-from agentic_flywheel.replication.repository import Found, Places, StoredIn
+from agentic_flywheel.replication.answers import Found, StoredIn
+from agentic_flywheel.replication.repository import Places
 from agentic_flywheel.sessions.requests import check_ttl
 from agentic_flywheel.sessions.results import CacheResult, ExecutionResult, FlowHistoryResult, reason_of
 

@@ -41,9 +41,10 @@ from agentic_flywheel.journal import NoJournal
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject, is_larger
 from agentic_flywheel.keys import Keys, check_id, other_spellings
+from agentic_flywheel.replication.answers import Found
 from agentic_flywheel.replication.key_locks import KeyLocks
-from agentic_flywheel.replication.repository import Found, Places
-from agentic_flywheel.replication.session_list import place_of
+from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.session_list import position_of
 from agentic_flywheel.sessions.budget import window
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.listing import UNFINISHED, Row, Wanted, living_rows, read_cursor, write_cursor
@@ -294,7 +295,7 @@ class SessionStore:
         scope = "shared" if page.shared else "this machine"
         result = ListResult(sessions=[row.shown for row in rows[:limit]], scope=scope, message=page.why)
         if len(rows) > limit:
-            result.next_cursor = write_cursor(place_of(rows[limit - 1].entry))
+            result.next_cursor = write_cursor(position_of(rows[limit - 1].entry))
         elif before:
             result.next_cursor = write_cursor(before)
             result.message = f"{UNFINISHED} {page.why}".rstrip()
