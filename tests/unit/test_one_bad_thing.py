@@ -113,10 +113,10 @@ async def test_what_was_saved_after_a_deletion_is_not_taken_away_by_it_though_th
         machine.keep(machine.save("s", "1"))
         item = machine.journal.next_pending(machine.keys.session("s"))
         assert item
-        machine.journal.settle([item.position], None)  # as if another had taken its place: numbers are higher here
+        machine.journal.ack([item.position], None)  # as if another had taken its place: numbers are higher here
         machine.keep(machine.save("s", "2"), machine.deletion("s"), machine.save("s", "new"))
         with monkeypatch.context() as patch:
-            patch.setattr(machine.journal, "settle", full)
+            patch.setattr(machine.journal, "ack", full)
             for _ in range(3):
                 await drain(places)
         await drain(places)
@@ -141,7 +141,7 @@ async def test_all_that_is_pending_is_sent_though_the_journal_cannot_be_told(
 
     async with machine.places(tmp_path / "child", upkeep=False) as places:
         with monkeypatch.context() as patch:
-            patch.setattr(machine.journal, "settle", full)
+            patch.setattr(machine.journal, "ack", full)
             for _ in range(2):
                 await drain(places)
                 assert history() == ["0", "1", "2", "3"]

@@ -11,7 +11,7 @@ import pytest
 
 from agentic_flywheel.documents.flow_history import FlowChange
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.journal import LARGEST_GLANCE
+from agentic_flywheel.journal.journal import LARGEST_NOWAIT
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.repository import Places
@@ -73,25 +73,25 @@ async def test_a_session_begun_and_deleted_meanwhile_is_deleted(machine: Machine
     async with machine.places(tmp_path / "child"):
         await machine.drained()
     assert machine.stored("s") is None
-    assert machine.journal.state().set_aside == ()
+    assert machine.journal.state().dead_letters == ()
 
 
 async def test_a_deletion_of_what_is_gone_there_is_not_set_aside(machine: Machine, tmp_path: Path):
     known = machine.save("s", "a", ttl_seconds=60).apply(None, machine.clock()).write
     assert known
-    machine.journal.remember(known)
+    machine.journal.put_replica(known)
     machine.keep(machine.deletion("s"))
     machine.clock.move(days=61)
     async with machine.places(tmp_path / "child"):
         await machine.drained()
     assert machine.stored("s") is None
-    assert machine.journal.state().set_aside == ()
+    assert machine.journal.state().dead_letters == ()
 
 
 async def test_a_deletion_kept_by_an_older_version_deletes_no_key_of_anybody_else(machine: Machine, tmp_path: Path):
     known = machine.save("s", "a").named("other.1").apply(None, machine.clock()).write
     assert known
-    machine.journal.remember(known)
+    machine.journal.put_replica(known)
     older = {
         "key": known.key, "operation": "ab.1", "kind": "deletion", "member": "s", "index": machine.keys.index,
         "because": "deleted", "revisions": machine.keys.revisions("s"), "saw": 1, "saw_operation": "other.1",
@@ -109,7 +109,7 @@ async def test_a_deletion_kept_by_an_older_version_deletes_no_key_of_anybody_els
         assert machine.stored("s") is None
         assert client.getdel(foreign) == "theirs"
         assert client.getdel(older_revision) is None, "what is known to be the session's goes"
-        assert machine.journal.state().set_aside == ()
+        assert machine.journal.state().dead_letters == ()
 
 
 async def test_no_keys_are_listed_without_a_beginning(machine: Machine, tmp_path: Path):
@@ -152,7 +152,7 @@ async def test_a_deletion_elsewhere_wins_and_what_was_saved_meanwhile_stays_here
 ):
     known = machine.save("s", "a").named("other.1").apply(None, machine.clock()).write
     assert known
-    machine.journal.remember(known)
+    machine.journal.put_replica(known)
     prefix = machine.keys.revisions("s")
     for said in ("b", "c"):
         base = machine.journal.copy(known.key)
@@ -167,7 +167,7 @@ async def test_a_deletion_elsewhere_wins_and_what_was_saved_meanwhile_stays_here
     kept = machine.journal.copy(prefix + "1")
     assert kept
     assert words(json.loads(kept.text)["history"]) == ["a", "b", "c"]
-    ((key, why),) = machine.journal.state().set_aside
+    ((key, why),) = machine.journal.state().dead_letters
     assert key == known.key
     assert "revision 1" in why
 
@@ -175,7 +175,7 @@ async def test_a_deletion_elsewhere_wins_and_what_was_saved_meanwhile_stays_here
 async def test_a_deletion_kept_meanwhile_does_not_take_what_others_saved_since(machine: Machine, tmp_path: Path):
     known = machine.save("s", "a").named("other.1").apply(None, machine.clock()).write
     assert known
-    machine.journal.remember(known)
+    machine.journal.put_replica(known)
     machine.keep(machine.deletion("s"))
     theirs = machine.save("s", "b").named("other.2").apply(known.text, machine.clock()).write
     assert theirs
@@ -186,13 +186,13 @@ async def test_a_deletion_kept_meanwhile_does_not_take_what_others_saved_since(m
     stored = machine.stored("s")
     assert stored
     assert words(stored["history"]) == ["a", "b"]
-    assert machine.journal.state().set_aside
+    assert machine.journal.state().dead_letters
 
 
 async def test_a_replace_that_came_too_late_is_kept_as_an_older_revision(machine: Machine, tmp_path: Path):
     known = machine.save("s", "a").named("other.1").apply(None, machine.clock()).write
     assert known
-    machine.journal.remember(known)
+    machine.journal.put_replica(known)
     prefix = machine.keys.revisions("s")
     machine.keep(machine.save("s", "mine", mode="replace", revisions=prefix))
     theirs = machine.save("s", "b").named("other.2").apply(known.text, machine.clock()).write
@@ -260,7 +260,7 @@ async def test_what_cannot_be_written_there_is_set_aside_and_the_rest_arrives(
         before = client.dump(key) if kind == "a list" else None
     async with machine.places(tmp_path / "child"):
         await machine.drained()
-        ((aside, why),) = machine.journal.state().set_aside
+        ((aside, why),) = machine.journal.state().dead_letters
         assert aside == key
         assert why
     good = machine.stored("good")
@@ -278,7 +278,7 @@ async def test_what_is_too_large_once_merged_is_set_aside_and_the_rest_arrives(m
         client.set(theirs.key, theirs.text)
     async with machine.places(tmp_path / "child"):
         await machine.drained()
-    assert [key for key, _ in machine.journal.state().set_aside] == [theirs.key]
+    assert [key for key, _ in machine.journal.state().dead_letters] == [theirs.key]
     assert machine.redis.get(theirs.key) == theirs.text
     assert machine.stored("good")
 
@@ -332,7 +332,7 @@ async def test_what_redis_lost_is_put_back_by_whoever_knows_it_by_another_addres
 ):
     async with machine.places(tmp_path / "child") as places:
         assert (await places.write(machine.save("s", "a"))).stored_in == "redis"
-        await eventually(machine.journal.known, what="it to be known by its epoch")
+        await eventually(machine.journal.sync_state, what="it to be known by its epoch")
     with machine.redis.client() as client:
         client.delete(machine.keys.session("s"))
     renamed = Machine(Journal(tmp_path / "data", clock, addresses=("another",)), machine.redis, clock)
@@ -363,8 +363,8 @@ async def test_what_is_added_to_a_large_history_is_added_without_reading_it(
         raise AssertionError("all of it was read")
 
     async with machine.places(tmp_path / "child", upkeep=False) as places:
-        await places.write(flow(machine, "e1", "x" * LARGEST_GLANCE))
-        monkeypatch.setattr(journal, "look", nobody)
+        await places.write(flow(machine, "e1", "x" * LARGEST_NOWAIT))
+        monkeypatch.setattr(journal, "lookup", nobody)
         monkeypatch.setattr(journal, "copy", nobody)
         assert (await places.write(flow(machine, "e2"))).stored_in == "redis"
         assert executions(machine.redis.get(key)) == ["e1", "e2"]

@@ -179,7 +179,7 @@ async def test_a_copy_that_redis_does_not_cover_is_not_overwritten(machine: Mach
         older = await at_revision(machine, places, 2, 5)
     before = machine.journal.copy(machine.keys.session("s"))
     assert before
-    machine.journal.remember(as_copy(before.key, older, "s", machine.keys.index))
+    machine.journal.put_replica(as_copy(before.key, older, "s", machine.keys.index))
     after = machine.journal.copy(before.key)
     assert after
     assert after.text == before.text
@@ -204,7 +204,7 @@ async def test_a_deletion_of_which_redis_lost_the_second_half_is_finished(machin
         await places.write(machine.deletion("s"))
         assert older
         put(machine, older)  # below the tombstone, as a cut append-only file leaves it
-        machine.journal.doubt()
+        machine.journal.mark_unverified()
         await eventually(lambda: machine.stored("s") is None, what="nothing to be left below the tombstone")
         assert machine.redis.get(machine.keys.tombstone(machine.keys.session("s")))
 

@@ -31,7 +31,7 @@ FAILURE_SHOWN_SECONDS = 60.0
 NAMED = 20
 """Dead letters that the journal names when it is asked how it is: the newest."""
 
-LARGEST_GLANCE = 256 * 1024
+LARGEST_NOWAIT = 256 * 1024
 """Bytes of a document that is read on the event loop: they take less than a millisecond."""
 
 
@@ -112,7 +112,7 @@ class Journal(ListRows, OutboxRows, Retention):
     def ends(self, key: str) -> tuple[bool, Ends | None]:
         """Whether a change of `key` is not in its destination yet; the ends of the document here, if it is large."""
         with self._use() as db:
-            return is_pending(db, self._destination, key), ends_of(db, self._destination, key, LARGEST_GLANCE)
+            return is_pending(db, self._destination, key), ends_of(db, self._destination, key, LARGEST_NOWAIT)
 
     @retry_once_if_replaced
     def copy_of_this_machine(self, key: str) -> Write | None:
@@ -137,12 +137,12 @@ class Journal(ListRows, OutboxRows, Retention):
             return db.execute(query, (self._destination, THIS_MACHINE, key)).rowcount == 1
 
     @retry_once_if_replaced
-    def look(self, key: str) -> tuple[Pending | None, Write | None]:
+    def lookup(self, key: str) -> tuple[Pending | None, Write | None]:
         """The oldest change of `key` not yet in its destination, and what is known here of it."""
         with self._use() as db:
             return next_pending(db, self._destination, key), copy_of(db, self._destination, key)
 
-    def glance(self, key: str) -> tuple[Pending | None, Write | None] | None:
+    def lookup_nowait(self, key: str) -> tuple[Pending | None, Write | None] | None:
         """The same, unless the file is not open, somebody is reading in it, or the document is large."""
         opened = self._open
         if opened is None or not opened.reading.acquire(blocking=False):
@@ -154,7 +154,7 @@ class Journal(ListRows, OutboxRows, Retention):
             with self._moment(opened) as db:
                 query = "SELECT bytes FROM documents WHERE destination = ? AND key = ?"
                 row = db.execute(query, (self._destination, key)).fetchone()
-                if row and row[0] > LARGEST_GLANCE:
+                if row and row[0] > LARGEST_NOWAIT:
                     return None
                 return next_pending(db, self._destination, key), copy_of(db, self._destination, key)
         except (sqlite3.Error, OSError, JournalUnavailable):

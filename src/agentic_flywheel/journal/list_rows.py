@@ -110,7 +110,7 @@ class ListRows(JournalFile):
         return [row[0] for row in rows]
 
     @retry_once_if_replaced
-    def putting_back(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
+    def list_missing(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
         """A page of the list: sessions that the destination has lost, and that are still to be put back."""
         saved_at, member = before or (2**62, "")
         with self._use() as db:

@@ -28,7 +28,7 @@ class NoJournal(Journal):
         with self._use():
             yield
 
-    def glance(self, key: str) -> tuple[Pending | None, Write | None] | None:  # noqa: ARG002
+    def lookup_nowait(self, key: str) -> tuple[Pending | None, Write | None] | None:  # noqa: ARG002
         """Nothing."""
         return None, None
 

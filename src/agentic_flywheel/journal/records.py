@@ -66,7 +66,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class ReplicaRow:
     """A copy of what the destination held: its row's `id`, its etag, its size in bytes.
 
     `unverified`: 1, the destination may have lost it; 2, it has.
@@ -82,7 +82,7 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class SyncState:
     """What a stash was like when it was last looked at: its epoch, its run, and the last deletion announced there."""
 
     epoch: str
@@ -94,17 +94,17 @@ class Known:
 class JournalState:
     """What the journal says of itself.
 
-    `bytes` is the size of its files, `replica_bytes` that of its `copies` of what Redis holds; `damaged` are the names
-    of files that were moved aside; `waiting` is for other destinations. The oldest of what is `pending` is so for
-    `pending_seconds`; `pending_cause` is why the oldest of them that failed did. `set_aside` are dead letters.
-    `recovered` says what was brought over from files that vanished while they were in use.
+    `bytes` is the size of its files, `replica_bytes` that of its `replica_documents`, copies of what Redis holds;
+    `damaged` are the names of files that were moved aside; `waiting` is for other destinations. The oldest of what is
+    `pending` is so for `pending_seconds`; `pending_cause` is why the oldest of them that failed did. `recovered` says
+    what was brought over from files that vanished while they were in use.
     """
 
     path: str | None
     pending: int = 0
-    set_aside: tuple[tuple[str, str], ...] = ()
+    dead_letters: tuple[tuple[str, str], ...] = ()
     bytes: int = 0
-    copies: int = 0
+    replica_documents: int = 0
     replica_bytes: int = 0
     damaged: tuple[str, ...] = ()
     error: str | None = None

@@ -10,7 +10,7 @@ from agentic_flywheel.documents.lineage import buries, covers
 from agentic_flywheel.documents.writes import Append, Write
 from agentic_flywheel.journal.address import Address
 from agentic_flywheel.journal.destinations import merge_destination
-from agentic_flywheel.journal.records import Copy, Known
+from agentic_flywheel.journal.records import ReplicaRow, SyncState
 from agentic_flywheel.journal.retry import retry_once_if_replaced
 from agentic_flywheel.journal.room import Room
 from agentic_flywheel.journal.rows import MISSING, append, copy_of, holds, is_pending, put
@@ -18,7 +18,7 @@ from agentic_flywheel.journal.schema import BUSY_SECONDS
 from agentic_flywheel.journal.search_rows import SearchRows
 
 _COPY = "id, key, revision, ending, tombstone, bytes, unverified"
-"""The columns of a `Copy`."""
+"""The columns of a `ReplicaRow`."""
 
 REMEMBER_SECONDS = 0.2
 """How long copies wait for their turn to be written: without them nothing is lost."""
@@ -32,7 +32,7 @@ class ReplicaRows(SearchRows):
         self._room = Room(cap)
 
     @retry_once_if_replaced
-    def remember(self, *writes: Write | Append, timeout: float = REMEMBER_SECONDS) -> set[str]:
+    def put_replica(self, *writes: Write | Append, timeout: float = REMEMBER_SECONDS) -> set[str]:
         """Keep copies of what the destination holds; the keys with a pending change, which are left as they are."""
         with self._transaction(timeout=timeout) as db:
             pending = {write.key for write in writes if is_pending(db, self._destination, write.key)}
@@ -43,14 +43,14 @@ class ReplicaRows(SearchRows):
         return pending
 
     @retry_once_if_replaced
-    def adopt(self, write: Write, *, timeout: float = REMEMBER_SECONDS) -> None:
+    def overwrite_replica(self, write: Write, *, timeout: float = REMEMBER_SECONDS) -> None:
         """Keep a copy of what the destination holds, whatever is here, unless a change is pending."""
         with self._transaction(timeout=timeout) as db:
             if not is_pending(db, self._destination, write.key):
                 self._put(db, write, replica=True)
 
     @retry_once_if_replaced
-    def settle(self, positions: Sequence[int], write: Write | None, *, timeout: float = BUSY_SECONDS) -> None:
+    def ack(self, positions: Sequence[int], write: Write | None, *, timeout: float = BUSY_SECONDS) -> None:
         """Take changes out of the outbox; the last one of its key leaves behind what the destination holds now."""
         with self._transaction(timeout=timeout) as db:
             db.executemany("DELETE FROM outbox WHERE position = ?", [(position,) for position in positions])
@@ -58,7 +58,7 @@ class ReplicaRows(SearchRows):
                 self._put_copy(db, write)
 
     @retry_once_if_replaced
-    def bury(self, tombstones: Sequence[Write]) -> None:
+    def apply_tombstones(self, tombstones: Sequence[Write]) -> None:
         """Learn of deletions made elsewhere; each beats what is here of the same line, up to its own revision."""
         with self._transaction() as db:
             for write in tombstones:
@@ -68,16 +68,16 @@ class ReplicaRows(SearchRows):
         self._forget_words(*(write.key for write in tombstones))
 
     @retry_once_if_replaced
-    def known(self) -> Known | None:
+    def sync_state(self) -> SyncState | None:
         """What the destination was like when it was last looked at; `None` if it never was."""
         with self._use() as db:
             row = db.execute(
                 "SELECT epoch, run, after FROM destinations WHERE id = ? AND epoch != ''", (self._destination,)
             ).fetchone()
-        return Known(*row) if row else None
+        return SyncState(*row) if row else None
 
     @retry_once_if_replaced
-    def know(self, now: Known, *, lost: bool) -> None:
+    def save_sync_state(self, now: SyncState, *, lost: bool) -> None:
         """What the destination is like; `lost`: of everything that it held, it may have nothing any more."""
         with self._transaction(durable=lost) as db:
             if lost:
@@ -105,7 +105,7 @@ class ReplicaRows(SearchRows):
                 db.execute("INSERT OR REPLACE INTO addresses VALUES (?, ?)", (self._address.spellings[0], row[0]))
 
     @retry_once_if_replaced
-    def unverified(self, limit: int, after: tuple[int, int] = (1, 0)) -> list[Copy]:
+    def list_unverified(self, limit: int, after: tuple[int, int] = (1, 0)) -> list[ReplicaRow]:
         """Copies that the destination may have lost, tombstones first, behind `after` (whether tombstone, id)."""
         tombstone, number = after
         with self._use() as db:
@@ -114,20 +114,20 @@ class ReplicaRows(SearchRows):
                 " AND (tombstone < ? OR (tombstone = ? AND id > ?)) ORDER BY tombstone DESC, id LIMIT ?",
                 (self._destination, tombstone, tombstone, number, limit),
             ).fetchall()
-        return [Copy(*row) for row in rows]
+        return [ReplicaRow(*row) for row in rows]
 
     @retry_once_if_replaced
-    def copies(self, limit: int, after: int) -> list[Copy]:
+    def list_replica(self, limit: int, after: int) -> list[ReplicaRow]:
         """Copies of what the destination holds, behind the one with the id `after`."""
         with self._use() as db:
             rows = db.execute(
                 f"SELECT {_COPY} FROM documents WHERE id > ? AND destination = ? AND replica ORDER BY id LIMIT ?",  # noqa: S608
                 (after, self._destination, limit),
             ).fetchall()
-        return [Copy(*row) for row in rows]
+        return [ReplicaRow(*row) for row in rows]
 
     @retry_once_if_replaced
-    def buried(self, keys: Sequence[str]) -> dict[str, int]:
+    def tombstone_revisions(self, keys: Sequence[str]) -> dict[str, int]:
         """Of these keys, those of which this machine knows the deletion, with the revision that was deleted."""
         with self._use() as db:
             rows = db.execute(
@@ -154,7 +154,7 @@ class ReplicaRows(SearchRows):
                 db.executemany(query, [(unverified, self._destination, key) for key in keys])
 
     @retry_once_if_replaced
-    def doubt(self, key: str | None = None) -> None:
+    def mark_unverified(self, key: str | None = None) -> None:
         """Have one copy verified again, or all of them."""
         with self._transaction() as db:
             self._doubt(db, key)

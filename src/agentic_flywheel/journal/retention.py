@@ -76,7 +76,7 @@ class Retention(ReplicaRows):
         return gone
 
     @retry_once_if_replaced
-    def is_over(self, key: str) -> bool:
+    def is_past_retention(self, key: str) -> bool:
         """Whether a document expired so long ago that it may be forgotten."""
         with self._use() as db:
             query = "SELECT expired_seen_at FROM documents WHERE destination = ? AND key = ?"

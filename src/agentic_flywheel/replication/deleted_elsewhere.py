@@ -47,7 +47,7 @@ def keep_pending(journal: Journal, first: Pending, revision: int, remote: Write 
         journal.keep(_older_revision(journal, saves, copy, revision, now))
     why = f"The session was deleted elsewhere; what was saved here since is its revision {revision}, here alone."
     journal.make_dead_letter(first.position, why)
-    journal.settle([item.position for item in pending[1:end]], remote)
+    journal.ack([item.position for item in pending[1:end]], remote)
 
 
 def _older_revision(

@@ -104,10 +104,10 @@ class DocumentWriter:
         key = attempt.change.key
         copy = None
         try:
-            found = self._journal.glance(key)
+            found = self._journal.lookup_nowait(key)
             if found is None and (appended := await self._append(outbox.remote, attempt, deadline)):
                 return appended
-            pending, copy = found or await in_thread(self._journal.look, key)
+            pending, copy = found or await in_thread(self._journal.lookup, key)
             if pending:
                 await outbox.drain(key, deadline, for_a_save=True)
                 copy = await in_thread(self._journal.copy, key)
@@ -167,7 +167,7 @@ class DocumentWriter:
             exc.kept = await in_thread(keep_save, self._journal, change, copy, exc.buried, self._clock())
             with contextlib.suppress(StashUnavailable, DocumentError, JournalUnavailable):  # else the worker learns it
                 if text := await remote.stash.read(change.key, deadline):
-                    await in_thread(self._journal.remember, copy_under(cast("AnyChange", change), text))
+                    await in_thread(self._journal.put_replica, copy_under(cast("AnyChange", change), text))
             raise
         if step.write:
             # Redis has it: nobody need wait until this machine has its copy, but the next one who wants the key.

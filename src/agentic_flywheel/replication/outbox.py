@@ -88,14 +88,14 @@ class Outbox:
                 logger.warning("What was saved here to a session that was deleted elsewhere is kept on this machine.")
                 await self._keep_here(item, exc.buried, deadline)
             except TooLargeForMirror:  # the journal alone keeps it, as it would have from the beginning
-                await in_thread(self._journal.settle, [item.position], None)
+                await in_thread(self._journal.ack, [item.position], None)
             except DocumentError as exc:
                 logger.warning("A pending change is a dead letter now: %s", exc)
                 await in_thread(self._journal.make_dead_letter, item.position, str(exc))
             else:
                 remote = kept.text if kept else None
                 try:
-                    await in_thread(self._journal.settle, [item.position], kept)
+                    await in_thread(self._journal.ack, [item.position], kept)
                 except JournalUnavailable as exc:  # its disk is full: the rest is sent none the less, and all again
                     if not kept or kept.tombstone:
                         raise  # but nothing behind a deletion, which would take it away the second time
@@ -114,19 +114,19 @@ class Outbox:
         if expired(document.kept_until, self._clock()) and not document.tombstone:
             if remote is not None and not tombstone_of(remote):
                 return False
-            if not drop_expired and not await in_thread(self._journal.is_over, document.key):
+            if not drop_expired and not await in_thread(self._journal.is_past_retention, document.key):
                 return True
         elif remote is None:
             if not (await self.remote.stash.commit(replace(document, seen=None), deadline)).accepted:
                 raise Overtaken
         elif await in_thread(self._went_back_below, document, remote):
             await self.remote.merge_forward(document, deadline)
-            await in_thread(self._journal.settle, positions, None)
+            await in_thread(self._journal.ack, positions, None)
             await self.remote.refresh_copy(document, deadline)
             return True
         else:
             return False
-        await in_thread(self._journal.settle, positions, document)
+        await in_thread(self._journal.ack, positions, document)
         return True
 
     def _went_back_below(self, document: Write, remote: str) -> bool:

@@ -8,7 +8,7 @@ from agentic_flywheel.backoff import REFUSALS, delay
 from agentic_flywheel.coaia.stash import Mark
 from agentic_flywheel.errors import DocumentError, StashRefused, StashUnavailable
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.records import Copy
+from agentic_flywheel.journal.records import ReplicaRow
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.remote_writer import RemoteWriter
@@ -46,15 +46,15 @@ class PutBack:
     async def run(self, remote: RemoteWriter) -> None:
         """Do one round: verify the copies that are in doubt, and a few more; put back what the stash has lost."""
         after, self._refusals = (1, 0), 0
-        while batch := await in_thread(self._journal.unverified, VERIFIED_AT_ONCE, after):
+        while batch := await in_thread(self._journal.list_unverified, VERIFIED_AT_ONCE, after):
             await self._verify(remote, batch)
             after = (int(batch[-1].tombstone), batch[-1].id)
-        batch = await in_thread(self._journal.copies, VERIFIED_A_ROUND, self._verified)
+        batch = await in_thread(self._journal.list_replica, VERIFIED_A_ROUND, self._verified)
         self._verified = batch[-1].id if batch else 0
         if batch:
             await self._verify(remote, batch)
 
-    async def _verify(self, remote: RemoteWriter, copies: list[Copy]) -> None:
+    async def _verify(self, remote: RemoteWriter, copies: list[ReplicaRow]) -> None:
         """Compare copies with what the stash holds, and put back what differs."""
         now = asyncio.get_running_loop().time()
         copies = [copy for copy in copies if self._refusals_of(copy)[1] <= now]
@@ -73,7 +73,7 @@ class PutBack:
         other = [copy for copy in lost if marks.get(copy.key) is not None]
         await self._restore_lost(remote, absent, other)
 
-    async def _restore_lost(self, remote: RemoteWriter, absent: list[Copy], other: list[Copy]) -> None:
+    async def _restore_lost(self, remote: RemoteWriter, absent: list[ReplicaRow], other: list[ReplicaRow]) -> None:
         """Put back copies of which nothing is in the stash, or, where there is something `other`, merge it forward."""
         gone = [copy for copy in absent if not copy.tombstone]
         await in_thread(self._journal.mark_missing, [copy.key for copy in gone])
@@ -88,7 +88,7 @@ class PutBack:
             if isinstance(outcome, BaseException):
                 raise outcome
 
-    async def _verify_apart(self, remote: RemoteWriter, copies: list[Copy], refusal: StashRefused) -> None:
+    async def _verify_apart(self, remote: RemoteWriter, copies: list[ReplicaRow], refusal: StashRefused) -> None:
         """Find the copies of keys that may not be asked for, and verify the others.
 
         Raises:
@@ -102,14 +102,14 @@ class PutBack:
         await self._verify(remote, copies[:half])
         await self._verify(remote, copies[half:])
 
-    async def _restore_together(self, remote: RemoteWriter, copies: list[Copy]) -> list[Copy]:
+    async def _restore_together(self, remote: RemoteWriter, copies: list[ReplicaRow]) -> list[ReplicaRow]:
         """Put back documents where nothing is; those in whose place something is by now."""
-        other: list[Copy] = []
+        other: list[ReplicaRow] = []
         for some in _batches(copies):
             other += await self._restore_batch(remote, some)
         return other
 
-    async def _restore_batch(self, remote: RemoteWriter, some: list[Copy]) -> list[Copy]:
+    async def _restore_batch(self, remote: RemoteWriter, some: list[ReplicaRow]) -> list[ReplicaRow]:
         """The same of a few; by halves, till the one is found that costs the connection, where one does."""
         by_key = {copy.key: copy for copy in some}
         writes = [write for copy in some if (write := await in_thread(self._journal.copy, copy.key))]
@@ -123,7 +123,7 @@ class PutBack:
             return [*await self._restore_batch(remote, some[:half]), *await self._restore_batch(remote, some[half:])]
         self.evictions.put_back_at = asyncio.get_running_loop().time()
         put: list[str] = []
-        other: list[Copy] = []
+        other: list[ReplicaRow] = []
         for write, answer in zip(writes, done, strict=True):
             if answer == "put":
                 put.append(write.key)
@@ -134,7 +134,7 @@ class PutBack:
         await self._mark_verified(put)
         return other
 
-    async def _blame(self, remote: RemoteWriter, copy: Copy, failure: StashUnavailable, *, alone: bool) -> None:
+    async def _blame(self, remote: RemoteWriter, copy: ReplicaRow, failure: StashUnavailable, *, alone: bool) -> None:
         """Let a copy that was asked for `alone` wait, if it failed because of itself.
 
         Raises:
@@ -149,7 +149,7 @@ class PutBack:
         if self._refusals >= REFUSALS:
             raise failure
 
-    async def _restore(self, remote: RemoteWriter, copy: Copy, limiter: asyncio.Semaphore) -> None:
+    async def _restore(self, remote: RemoteWriter, copy: ReplicaRow, limiter: asyncio.Semaphore) -> None:
         """Put one document back, or a tombstone, or merge it forward."""
         async with limiter, self._locks.of(copy.key):
             write = await in_thread(self._journal.copy, copy.key)
@@ -169,10 +169,10 @@ class PutBack:
             self._refused.pop(key, None)
         await in_thread(self._journal.mark_verified, verified)
 
-    def _refusals_of(self, copy: Copy) -> tuple[int, float]:
+    def _refusals_of(self, copy: ReplicaRow) -> tuple[int, float]:
         return self._refused.get(copy.key, (0, 0.0))
 
-    def _note_refusal(self, copy: Copy, why: str) -> None:
+    def _note_refusal(self, copy: ReplicaRow, why: str) -> None:
         attempts = self._refusals_of(copy)[0] + 1
         self._refused[copy.key] = attempts, asyncio.get_running_loop().time() + delay(attempts, copy.bytes)
         logger.info("Redis refused to take something back: %s", why)
@@ -207,9 +207,9 @@ class Evictions:
         return False
 
 
-def _batches(copies: Sequence[Copy]) -> Iterator[list[Copy]]:
+def _batches(copies: Sequence[ReplicaRow]) -> Iterator[list[ReplicaRow]]:
     """The copies in order, as many at a time as are read from the journal at once."""
-    size, some = 0, list[Copy]()
+    size, some = 0, list[ReplicaRow]()
     for copy in copies:
         if some and size + copy.bytes > RESTORED_BYTES_AT_ONCE:
             yield some
@@ -220,7 +220,7 @@ def _batches(copies: Sequence[Copy]) -> Iterator[list[Copy]]:
         yield some
 
 
-def is_held(copy: Copy, mark: Mark | None) -> bool:
+def is_held(copy: ReplicaRow, mark: Mark | None) -> bool:
     """Whether the stash holds what the copy is of, or a tombstone that beats it."""
     if mark is None:
         return False

@@ -211,4 +211,4 @@ class RemoteWriter:
         if text := await self.stash.read(copy.key, deadline):
             entry = copy.entry
             member, index = (entry.member, entry.index) if entry else ("", "")
-            await in_thread(self._journal.adopt, as_copy(copy.key, text, member, index))
+            await in_thread(self._journal.overwrite_replica, as_copy(copy.key, text, member, index))

@@ -29,7 +29,7 @@ class Replica:
     async def lookup(self, key: str) -> tuple[Pending | None, Write | None]:
         """What is pending of a key, and the copy of it."""
         try:
-            return self._journal.glance(key) or await in_thread(self._journal.look, key)
+            return self._journal.lookup_nowait(key) or await in_thread(self._journal.lookup, key)
         except JournalUnavailable as exc:
             logger.info("%s", exc)
             return None, None
@@ -63,7 +63,7 @@ class Replica:
                 self._waiting = []
                 left_out = set[str]()
                 try:
-                    left_out = await in_thread(self._journal.remember, *(w for writes, _ in batch for w in writes))
+                    left_out = await in_thread(self._journal.put_replica, *(w for writes, _ in batch for w in writes))
                 except JournalUnavailable as exc:
                     logger.warning("Kept in Redis only: %s", exc)
                 finally:  # also if the event loop ends: nobody shall wait for ever

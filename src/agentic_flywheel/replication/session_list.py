@@ -151,7 +151,7 @@ class SessionList:
     async def _local(self, index: str, before: tuple[int, str] | None, limit: int) -> _Local:
         try:
             unsent, _ = await in_thread(self._journal.unsent, index)
-            lost = await in_thread(self._journal.putting_back, index, before, limit)
+            lost = await in_thread(self._journal.list_missing, index, before, limit)
             own = await in_thread(self._journal.recent_of_this_machine, index, before, limit)
             ends = [position_of(entries[-1]) for entries in (lost, own) if len(entries) == limit]
             return _Local(unsent, [*lost, *own], bool(lost), max(ends, default=END))
@@ -162,7 +162,7 @@ class SessionList:
         """The keys of those whose deletion this machine knows: it is still to be sent, or somebody undid it."""
         rows = {stash.session_key(entry.member): entry for entry in entries}
         try:
-            deleted = await in_thread(self._journal.buried, [*rows])
+            deleted = await in_thread(self._journal.tombstone_revisions, [*rows])
         except JournalUnavailable:
             return set()
         return {key for key, revision in deleted.items() if revision_in_note(rows[key]) <= revision}

@@ -22,7 +22,7 @@ from agentic_flywheel.documents.commands import Deletion, as_copy
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashRefused, StashUnavailable, Unavailable
 from agentic_flywheel.journal import PAUSE_SECONDS, Journal
-from agentic_flywheel.journal.records import Due, Known
+from agentic_flywheel.journal.records import Due, SyncState
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.key_locks import KeyLocks
@@ -144,7 +144,7 @@ class Upkeep:
         """See what the stash is like, and learn what was deleted elsewhere."""
         known, unreadable = None, None
         try:
-            known = await in_thread(self._journal.known)
+            known = await in_thread(self._journal.sync_state)
         except JournalUnavailable as exc:
             unreadable = exc
         seen = await outbox.remote.stash.watch(self._keys.epoch, self._keys.deletions, known.after if known else START)
@@ -156,22 +156,22 @@ class Upkeep:
             return
         if known is None or known.epoch != seen.epoch:
             await in_thread(self._journal.recognise, seen.epoch)
-            known = await in_thread(self._journal.known)
+            known = await in_thread(self._journal.sync_state)
         tombstones = [tombstone for key, text in seen.deleted if (tombstone := self._announced(key, text))]
         if tombstones:
-            await in_thread(self._journal.bury, tombstones)
+            await in_thread(self._journal.apply_tombstones, tombstones)
         lost = self._has_lost(known, seen) or evicted or outbox.remote.went_back
         outbox.remote.went_back = False
-        await self._save_state(known, Known(seen.epoch, seen.run, seen.after), lost=lost)
+        await self._save_state(known, SyncState(seen.epoch, seen.run, seen.after), lost=lost)
 
-    async def _save_state(self, before: Known | None, now: Known, *, lost: bool) -> None:
+    async def _save_state(self, before: SyncState | None, now: SyncState, *, lost: bool) -> None:
         """Note what the stash is like; `lost`: every copy is to be verified."""
         if lost or now != before:
-            await in_thread(self._journal.know, now, lost=lost)
+            await in_thread(self._journal.save_sync_state, now, lost=lost)
         if before and before.run != now.run:
             await in_thread(self._journal.try_all_now)
 
-    def _has_lost(self, known: Known | None, seen: Watched) -> bool:
+    def _has_lost(self, known: SyncState | None, seen: Watched) -> bool:
         """Whether the stash may have lost something, so that every copy is to be verified."""
         newest = seen.listed[1] if seen.listed else 0
         shrunk = newest < self._newest

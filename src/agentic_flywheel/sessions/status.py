@@ -112,7 +112,7 @@ def _look(journal: Journal) -> _Here:
     state = journal.state()
     try:
         held_up = journal.held_up(HELD_UP_READ)
-        return _Here(state, held_up, bool(journal.unverified(1)), journal.of_this_machine())
+        return _Here(state, held_up, bool(journal.list_unverified(1)), journal.of_this_machine())
     except JournalUnavailable:
         return _Here(state)
 
@@ -206,7 +206,7 @@ def _of_the_journal(here: _Here) -> list[str]:
         sessions = "1 session belongs" if number == 1 else f"{number:,} sessions belong"
         reasons.append(f"{sessions} to this machine; what is saved again moves to Redis.")
     reasons += [waits(each) for each in state.waiting]
-    if state.set_aside:
+    if state.dead_letters:
         reasons.append("There are dead letters: agentic-flywheel-state dead-letters shows them.")
     if state.damaged:
         reasons.append(f"A damaged journal was moved aside: {state.damaged[-1]}; what could be read of it was kept.")
@@ -228,9 +228,9 @@ def _journal(here: _Here, settings: Settings) -> JSONObject:
         "pending": state.pending,
         "pending_seconds": round(state.pending_seconds, 1),
         "pending_cause": here.held_up[0].cause if here.held_up else state.pending_cause,
-        "set_aside": [{"key": key, "reason": why} for key, why in state.set_aside],
+        "set_aside": [{"key": key, "reason": why} for key, why in state.dead_letters],
         "bytes": state.bytes,
-        "replica": {"documents": state.copies, "bytes": state.replica_bytes, "cap": settings.replica_bytes},
+        "replica": {"documents": state.replica_documents, "bytes": state.replica_bytes, "cap": settings.replica_bytes},
         "putting_back": here.putting_back,
         "waiting": [{"destination": each.shown, "changes": each.changes, "keys": each.keys} for each in state.waiting],
         "this_machine": here.of_this_machine,
