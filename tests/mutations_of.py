@@ -212,7 +212,7 @@ MUTATIONS = [
         "replication/local_writer.py",
         'supersedes = bool(first) and base is not None and change.mode == "replace"',
         "supersedes = False",
-        "tests/unit/test_places.py::test_a_replace_that_followed_an_append_while_redis_was_away_is_what_is_stored",
+        "tests/unit/test_repository.py::test_a_replace_that_followed_an_append_while_redis_was_away_is_what_is_stored",
     ),
     Mutation(
         "G5 in the journal",
@@ -303,14 +303,14 @@ MUTATIONS = [
         "replication/remote_writer.py",
         "in await self._keys_below(change.histories, deadline) if change.histories else ():",
         "in await self._keys_below(change.histories, deadline):",
-        "tests/unit/test_places.py::test_a_deletion_kept_by_an_older_version_deletes_no_key_of_anybody_else",
+        "tests/unit/test_repository.py::test_a_deletion_kept_by_an_older_version_deletes_no_key_of_anybody_else",
     ),
     Mutation(
         "G11 no beginning",
         "coaia/stash.py",
         "        if not prefix:\n",
         "        if False:\n",
-        "tests/unit/test_places.py::test_no_keys_are_listed_without_a_beginning",
+        "tests/unit/test_repository.py::test_no_keys_are_listed_without_a_beginning",
     ),
     Mutation(
         "G12",
@@ -347,7 +347,7 @@ MUTATIONS = [
         "replication/worker.py",
         "            await in_thread(self._journal.recognise, seen.epoch)\n",
         "",
-        "tests/unit/test_places.py::test_what_redis_lost_is_put_back_by_whoever_knows_it_by_another_address",
+        "tests/unit/test_repository.py::test_what_redis_lost_is_put_back_by_whoever_knows_it_by_another_address",
     ),
     Mutation(
         "G14 the ends are enough",
@@ -361,14 +361,14 @@ MUTATIONS = [
         "replication/document_writer.py",
         "        if not change.appends or not remote.stash.atomic:",
         "        if change.appends or not remote.stash.atomic:",
-        "tests/unit/test_places.py::test_what_is_added_to_a_large_history_is_added_without_reading_it",
+        "tests/unit/test_repository.py::test_what_is_added_to_a_large_history_is_added_without_reading_it",
     ),
     Mutation(
         "G14 an append here",
         "replication/local_writer.py",
         "        _, ends = self._journal.ends(change.key) if change.appends else (False, None)\n",
         "        ends = None\n",
-        "tests/unit/test_places.py::test_what_is_added_to_a_large_history_is_added_without_reading_it",
+        "tests/unit/test_repository.py::test_what_is_added_to_a_large_history_is_added_without_reading_it",
     ),
     Mutation(
         "G14 room for many at once",
@@ -489,7 +489,7 @@ MUTATIONS = [
     Mutation(
         "F9 used on",
         "journal/connection.py",
-        "                self._bring_over(before, writer)\n",
+        "                self._take_over_from(before, writer)\n",
         "                pass\n",
         "tests/unit/test_vanished_journal.py::"
         "test_all_that_was_acknowledged_is_in_the_new_journal_however_the_old_one_goes",
@@ -529,7 +529,7 @@ MUTATIONS = [
         "replication/worker.py",
         "asyncio.Semaphore(DRAINED_SIDE_BY_SIDE)",
         "asyncio.Semaphore(1)",
-        "tests/unit/test_places.py::test_keys_are_drained_side_by_side",
+        "tests/unit/test_repository.py::test_keys_are_drained_side_by_side",
     ),
     Mutation(
         "F11 the list says so",
@@ -635,14 +635,14 @@ MUTATIONS = [
         "replication/document_writer.py",
         "await self._moving(outbox.remote.stash, key, deadline)",
         "await self._moving(outbox.remote.stash, key, deadline) if isinstance(attempt.change, SessionChange) else None",
-        "tests/unit/test_places.py::test_all_that_belongs_to_this_machine_moves_with_its_next_change",
+        "tests/unit/test_repository.py::test_all_that_belongs_to_this_machine_moves_with_its_next_change",
     ),
     Mutation(
         "(d) while it is away",
         "replication/local_writer.py",
         "        if copy is None and self._journal.move_from_this_machine(key):",
         "        if copy and self._journal.move_from_this_machine(key):",
-        "tests/unit/test_places.py::test_all_that_belongs_to_this_machine_moves_with_its_next_change",
+        "tests/unit/test_repository.py::test_all_that_belongs_to_this_machine_moves_with_its_next_change",
     ),
     Mutation(
         "(d) it leaves",

@@ -107,7 +107,7 @@ def full(*_: object, **__: object) -> None:
 async def test_what_was_saved_after_a_deletion_is_not_taken_away_by_it_though_the_journal_cannot_be_told(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    async with machine.places(tmp_path / "child", upkeep=False) as places:
+    async with machine.places(tmp_path / "child", worker=False) as places:
         assert (await places.write(machine.save("s", "0"))).stored_in == "redis"
         await eventually(lambda: machine.journal.copy(machine.keys.session("s")), what="the copy to be kept")
         machine.keep(machine.save("s", "1"))
@@ -139,7 +139,7 @@ async def test_all_that_is_pending_is_sent_though_the_journal_cannot_be_told(
         stored = machine.stored("s")
         return words(stored["history"]) if stored else []
 
-    async with machine.places(tmp_path / "child", upkeep=False) as places:
+    async with machine.places(tmp_path / "child", worker=False) as places:
         with monkeypatch.context() as patch:
             patch.setattr(machine.journal, "ack", full)
             for _ in range(2):

@@ -12,7 +12,7 @@ from agentic_flywheel.documents.commands import as_copy
 from agentic_flywheel.documents.save import Saved
 from agentic_flywheel.documents.writes import Outcome, Write
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.repository import Repository
 
 from ..support.conversations import words
 from ..support.redis_server import RedisServer
@@ -40,7 +40,7 @@ def put(machine: Machine, text: str) -> None:
         client.set(machine.keys.session("s"), text)
 
 
-async def save(machine: Machine, places: Places, *said: str) -> Saved:
+async def save(machine: Machine, places: Repository, *said: str) -> Saved:
     placed = await places.write(machine.save("s", *said))
     assert placed.stored_in == "redis"
     return placed.answer
@@ -51,7 +51,7 @@ def said(machine: Machine) -> list[str]:
     return words(stored["history"]) if stored else []
 
 
-async def at_revision(machine: Machine, places: Places, older: int, newest: int) -> str:
+async def at_revision(machine: Machine, places: Repository, older: int, newest: int) -> str:
     """Save that often; the text that was stored after the first `older` saves."""
     text = ""
     for number in range(1, newest + 1):
@@ -62,7 +62,7 @@ async def at_revision(machine: Machine, places: Places, older: int, newest: int)
 
 
 async def test_a_save_over_an_older_state_brings_back_what_was_lost(machine: Machine, tmp_path: Path):
-    async with machine.places(tmp_path / "child", upkeep=False) as places:
+    async with machine.places(tmp_path / "child", worker=False) as places:
         older = await at_revision(machine, places, 2, 5)
         put(machine, older)
         answer = await save(machine, places, "6")
@@ -70,7 +70,7 @@ async def test_a_save_over_an_older_state_brings_back_what_was_lost(machine: Mac
 
 
 async def test_a_resume_of_an_older_state_brings_back_what_was_lost(machine: Machine, tmp_path: Path):
-    async with machine.places(tmp_path / "child", upkeep=False) as places:
+    async with machine.places(tmp_path / "child", worker=False) as places:
         put(machine, await at_revision(machine, places, 2, 5))
         found = await places.read(machine.keys.session("s"), "s", machine.keys.index)
         assert found.text
@@ -118,7 +118,7 @@ async def test_what_is_pending_does_not_leave_a_hole_in_an_older_state(machine: 
 
 
 def goes_back_before(
-    machine: Machine, places: Places, older: str, new: str, times: int
+    machine: Machine, places: Repository, older: str, new: str, times: int
 ) -> Callable[..., Awaitable[Outcome]]:
     """The way to commit of a stash that goes back to an older state before the first commits that bring a new turn."""
     assert places.stash
@@ -145,7 +145,7 @@ async def test_an_older_state_that_comes_while_what_is_pending_is_sent_leaves_no
     if emptied:
         with machine.redis.client() as client:
             client.delete(machine.keys.session("s"))
-    async with machine.places(tmp_path / "child", upkeep=False) as places:
+    async with machine.places(tmp_path / "child", worker=False) as places:
         monkeypatch.setattr(places.stash, "commit", goes_back_before(machine, places, older, "6", 1))
         await drain(places)
         assert said(machine) == ["1", "2", "3", "4", "5", "6"]
@@ -154,7 +154,7 @@ async def test_an_older_state_that_comes_while_what_is_pending_is_sent_leaves_no
 async def test_an_older_state_that_comes_twice_during_a_save_leaves_no_hole(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    async with machine.places(tmp_path / "child", upkeep=False) as places:
+    async with machine.places(tmp_path / "child", worker=False) as places:
         older = await at_revision(machine, places, 2, 5)
         monkeypatch.setattr(places.stash, "commit", goes_back_before(machine, places, older, "6", 2))
         await save(machine, places, "6")
@@ -165,7 +165,7 @@ async def test_where_an_older_state_takes_nothing_back_a_resume_shows_all_that_i
     journal: Journal, own_redis: RedisServer, clock: Clock, tmp_path: Path
 ):
     machine = Machine(journal, own_redis.start(), clock)
-    async with machine.places(tmp_path / "child", upkeep=False) as places:
+    async with machine.places(tmp_path / "child", worker=False) as places:
         put(machine, await at_revision(machine, places, 2, 5))
         with machine.redis.client() as client:
             client.config_set("maxmemory", 1)
@@ -186,7 +186,7 @@ async def test_a_copy_that_redis_does_not_cover_is_not_overwritten(machine: Mach
 
 
 async def test_a_deletion_that_redis_lost_stands(machine: Machine, tmp_path: Path):
-    async with machine.places(tmp_path / "child", upkeep=False) as places:
+    async with machine.places(tmp_path / "child", worker=False) as places:
         older = await at_revision(machine, places, 2, 5)
         await places.write(machine.deletion("s"))
         with machine.redis.client() as client:

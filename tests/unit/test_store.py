@@ -15,7 +15,7 @@ from agentic_flywheel.documents.append import Memory
 from agentic_flywheel.documents.codec import iso
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.history import Undo
 from agentic_flywheel.sessions.listing import Wanted
@@ -145,7 +145,7 @@ async def test_a_large_session_that_is_resumed_again_and_again_is_not_written_an
 
 async def test_a_session_is_deleted_though_a_flow_history_of_it_could_not_be(clock: Clock):
     shelf, keys = Shelf(), Keys("p")
-    places = Places(shelf, None, keys, clock)
+    places = Repository(shelf, None, keys, clock)
     store = SessionStore(places, keys, session_ttl_seconds=0, max_bytes=10**6, revisions=10, user="", clock=clock)
     executions = ExecutionStore(places, keys, ttl_seconds=0, max_bytes=10**6, clock=clock)
     await store.save(Save("s", turns("a")), Memory())

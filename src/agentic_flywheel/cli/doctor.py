@@ -20,7 +20,7 @@ from agentic_flywheel.journal.records import Waiting
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.results import CacheResult, StatusResult
 from agentic_flywheel.sessions.status import persistence_status, waits
@@ -98,7 +98,7 @@ async def _try(executions: ExecutionStore, execution_id: str) -> _Tried:
     return _Tried(times, kept.stored_in, kept.message)
 
 
-async def _status_with_cause(places: Places, settings: Settings, tried: _Tried) -> StatusResult:
+async def _status_with_cause(places: Repository, settings: Settings, tried: _Tried) -> StatusResult:
     """The status, once it names why Redis did not take the save, if it did not."""
     status = await persistence_status(places, settings)
     if places.stash and tried.stored_in != "redis":
@@ -110,7 +110,7 @@ async def _status_with_cause(places: Places, settings: Settings, tried: _Tried) 
     return status
 
 
-async def _clean_up(places: Places, executions: ExecutionStore, keys: Keys, execution_id: str) -> None:
+async def _clean_up(places: Repository, executions: ExecutionStore, keys: Keys, execution_id: str) -> None:
     """Take away what was saved. Nobody else knows of it, so no tombstone is left either."""
     key = keys.execution(execution_id)
     with contextlib.suppress(Unavailable):

@@ -17,7 +17,7 @@ from agentic_flywheel.documents.codec import micros
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.address import Address
 from agentic_flywheel.journal.migrations import SCHEMA, THIS_MACHINE
-from agentic_flywheel.journal.recovery import cause, is_damage, moved_aside, rescue
+from agentic_flywheel.journal.recovery import cause, damaged_files, is_damage, recover
 from agentic_flywheel.journal.retry import Replaced
 from agentic_flywheel.journal.salvage import salvage
 from agentic_flywheel.journal.schema import (
@@ -25,11 +25,11 @@ from agentic_flywheel.journal.schema import (
     FILE_NAME,
     LOG_BYTES,
     NO_ROOM,
-    alone,
-    forget_log,
+    exclusive,
+    delete_log,
     identity,
     is_at_rest,
-    open_as_it_lies,
+    open_immutable,
     open_file,
     open_to_read,
     shorten_log,
@@ -39,7 +39,7 @@ from agentic_flywheel.journal.takeover import take_over
 
 logger = logging.getLogger(__name__)
 
-BROUGHT_OVER_SECONDS = 1.0
+TAKEOVER_SECONDS = 1.0
 """For how long copies of what a destination holds are brought over from a file that vanished; all else always is."""
 
 RECOVERIES_TOLD = 5
@@ -68,7 +68,7 @@ class _Open:
         self.writer.close()
 
 
-class _Use(threading.local):
+class _ThreadState(threading.local):
     """What the verb that this thread runs is about."""
 
     destination = THIS_MACHINE
@@ -81,7 +81,7 @@ class JournalFile:
         self.path = folder / FILE_NAME
         self._clock = clock
         self._address = address
-        self._here = _Use()
+        self._thread = _ThreadState()
         self._lock = threading.RLock()  # of those who write, and of those who open the file
         self._open: _Open | None = None
         self._write_failed: tuple[float, str] | None = None
@@ -95,10 +95,10 @@ class JournalFile:
         with self._lock:
             if self._open and self._is_missed(self._open):
                 with contextlib.suppress(JournalUnavailable):
-                    self._opened(BUSY_SECONDS)
-            self._let_go()
+                    self._ensure_open(BUSY_SECONDS)
+            self._close_connections()
 
-    def _let_go(self) -> None:
+    def _close_connections(self) -> None:
         if self._open is not None:
             self._open.close()
             self._open = None
@@ -116,7 +116,7 @@ class JournalFile:
     @property
     def _destination(self) -> int:
         """The destination of the verb that this thread runs, as it was when the verb began."""
-        return self._here.destination
+        return self._thread.destination
 
     def _is_current(self, opened: _Open) -> bool:
         """Whether the file that is open is still the one in the folder: what went into another would be lost."""
@@ -126,41 +126,41 @@ class JournalFile:
             return False
 
     @contextlib.contextmanager
-    def _use(self) -> Generator[sqlite3.Connection]:
+    def _snapshot(self) -> Generator[sqlite3.Connection]:
         """A connection that reads, all of it as of one moment, for one thread at a time; its errors mapped."""
         try:
-            opened = self._opened(BUSY_SECONDS)
+            opened = self._ensure_open(BUSY_SECONDS)
         except _NoRoom:
-            with self._as_it_lies() as db:
+            with self._immutable() as db:
                 yield db
             return
         try:
-            with _held(opened.reading, BUSY_SECONDS, self.path), self._moment(opened) as db:
+            with _held(opened.reading, BUSY_SECONDS, self.path), self._read_transaction(opened) as db:
                 yield db
         except (sqlite3.Error, OSError) as exc:
             raise self._failure(exc, opened.identity) from exc
 
     @contextlib.contextmanager
-    def _as_it_lies(self) -> Generator[sqlite3.Connection]:
+    def _immutable(self) -> Generator[sqlite3.Connection]:
         """The file without what SQLite has beside one that is open, which needs no room; nobody else has it open.
 
         Somebody may open it meanwhile, so an error is no sign of damage.
         """
         try:
-            with contextlib.closing(open_as_it_lies(self.path)) as db:
-                self._here.destination = self._address.find(db)
+            with contextlib.closing(open_immutable(self.path)) as db:
+                self._thread.destination = self._address.find(db)
                 yield db
         except sqlite3.Error as exc:
             raise JournalUnavailable(f"The journal {self.path} cannot be used: {cause(exc)}") from exc
 
     @contextlib.contextmanager
-    def _moment(self, opened: _Open) -> Generator[sqlite3.Connection]:
+    def _read_transaction(self, opened: _Open) -> Generator[sqlite3.Connection]:
         if opened.closed:
             raise Replaced(f"The journal {self.path} was closed.")
         db = opened.reader
         db.execute("BEGIN")
         try:
-            self._here.destination = self._address.find(db)
+            self._thread.destination = self._address.find(db)
             yield db
         finally:
             if db.in_transaction:
@@ -171,9 +171,9 @@ class JournalFile:
         """The connection that writes, in a transaction that begins within `timeout` seconds or not at all."""
         deadline = time.monotonic() + timeout
         with _held(self._lock, timeout, self.path):
-            opened = self._opened(deadline - time.monotonic())
+            opened = self._ensure_open(deadline - time.monotonic())
             try:
-                with self._turn(opened, deadline - time.monotonic(), durable=durable) as db:
+                with self._write_transaction(opened, deadline - time.monotonic(), durable=durable) as db:
                     yield db
                 if size_of_log(self.path) > LOG_BYTES:
                     shorten_log(opened.writer)
@@ -183,7 +183,7 @@ class JournalFile:
                 raise self._failure(exc, opened.identity) from exc
 
     @contextlib.contextmanager
-    def _turn(self, opened: _Open, seconds: float, *, durable: bool) -> Generator[sqlite3.Connection]:
+    def _write_transaction(self, opened: _Open, seconds: float, *, durable: bool) -> Generator[sqlite3.Connection]:
         db = opened.writer
         # In WAL mode NORMAL survives the death of any process, FULL (an fsync a commit) the loss of power too.
         db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -192,7 +192,7 @@ class JournalFile:
         try:
             if not self._is_current(opened):  # another process moved it aside while this one waited for its turn
                 raise Replaced(f"The journal {self.path} was replaced.")
-            self._here.destination = self._address.register(db)
+            self._thread.destination = self._address.register(db)
             yield db
             db.execute("COMMIT")
         finally:
@@ -201,20 +201,20 @@ class JournalFile:
 
     def _shorten_log(self) -> None:
         with _held(self._lock, BUSY_SECONDS, self.path):
-            shorten_log(self._opened(BUSY_SECONDS).writer)
+            shorten_log(self._ensure_open(BUSY_SECONDS).writer)
 
     def _failure(self, exc: Exception, file: tuple[int, int] | None) -> JournalUnavailable:
         """What to raise for an error that was met in a file; a damaged one is replaced first."""
         if is_damage(exc):
             with _held(self._lock, BUSY_SECONDS, self.path), contextlib.suppress(sqlite3.Error, OSError):
-                self._let_go()
-                rescue(self.path, file, self._clock(), self._address.spellings)
+                self._close_connections()
+                recover(self.path, file, self._clock(), self._address.spellings)
                 return Replaced(f"The journal {self.path} was damaged.")
         no_room = getattr(exc, "sqlite_errorcode", 0) & 0xFF in NO_ROOM and is_at_rest(self.path)
         error = _NoRoom if no_room else JournalUnavailable
         return error(f"The journal {self.path} cannot be used: {cause(exc)}")
 
-    def _opened(self, seconds: float) -> _Open:
+    def _ensure_open(self, seconds: float) -> _Open:
         """The file in the folder, opened if it is not, within so many `seconds`."""
         there = None
         try:
@@ -225,34 +225,34 @@ class JournalFile:
                 if before and self._is_current(before):  # another thread was faster
                     return before
                 there = identity(self.path) if self.path.exists() else None
-                self._open = opened = self._opened_anew(before, seconds)
+                self._open = opened = self._reopen(before, seconds)
                 if before:
                     before.close()
                 return opened
         except (sqlite3.Error, OSError) as exc:
             raise self._failure(exc, there) from exc
 
-    def _opened_anew(self, before: _Open | None, seconds: float) -> _Open:
+    def _reopen(self, before: _Open | None, seconds: float) -> _Open:
         """The file in the folder, with what was in the one that was open `before` and is in the folder no more."""
         log = self.path.with_name(FILE_NAME + "-wal")
         if before and log.exists():
-            with alone(self.path):  # the log of a file that was there before is none of the one that is there now
+            with exclusive(self.path):  # the log of a file that was there before is none of the one that is there now
                 if log.exists() and identity(log) == before.log and not self._is_current(before):
-                    forget_log(self.path)
+                    delete_log(self.path)
         writer = open_file(self.path, self._address.spellings, seconds)
         try:
             if before:
-                self._bring_over(before, writer)
+                self._take_over_from(before, writer)
             return _Open(writer, open_to_read(self.path), identity(self.path), identity(log))
         except BaseException:
             writer.close()
             raise
 
-    def _bring_over(self, before: _Open, writer: sqlite3.Connection) -> None:
-        if before.identity in (identity(self.path.with_name(name)) for name in moved_aside(self.path)):
+    def _take_over_from(self, before: _Open, writer: sqlite3.Connection) -> None:
+        if before.identity in (identity(self.path.with_name(name)) for name in damaged_files(self.path)):
             return  # it was damaged, and what can be read of it is here
         saved = salvage(before.writer, SCHEMA, self._address.spellings)
-        documents, changes = take_over(writer, saved, self._clock(), BROUGHT_OVER_SECONDS)
+        documents, changes = take_over(writer, saved, self._clock(), TAKEOVER_SECONDS)
         if documents or changes:
             told = (
                 f"The journal vanished, or was replaced, while it was in use: {changes} pending changes and {documents}"

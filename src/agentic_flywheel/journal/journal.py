@@ -19,7 +19,7 @@ from agentic_flywheel.journal.list_rows import ListRows
 from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.outbox_rows import OutboxRows
 from agentic_flywheel.journal.records import JournalState, Pending
-from agentic_flywheel.journal.recovery import moved_aside
+from agentic_flywheel.journal.recovery import damaged_files
 from agentic_flywheel.journal.retention import Retention
 from agentic_flywheel.journal.retry import retry_once_if_replaced
 from agentic_flywheel.journal.rows import copy_of, drop, ends_of, holds, is_pending, next_pending, queue
@@ -81,13 +81,13 @@ class Journal(ListRows, OutboxRows, Retention):
             if pending is not None:
                 queue(db, self._destination, write.key, pending, self._now(), supersedes=supersedes)
         if isinstance(write, Write) and write.tombstone:
-            self._forget_words(write.key)
+            self._unindex(write.key)
         return Outcome(accepted=True)
 
     @retry_once_if_replaced
     def has_destination(self) -> bool:
         """Whether what is kept here belongs to a Redis."""
-        with self._use():
+        with self._snapshot():
             return self._destination != THIS_MACHINE
 
     @retry_once_if_replaced
@@ -105,19 +105,19 @@ class Journal(ListRows, OutboxRows, Retention):
     @retry_once_if_replaced
     def copy(self, key: str) -> Write | None:
         """What is known here of `key`, expired or not, ready to be written where there is nothing."""
-        with self._use() as db:
+        with self._snapshot() as db:
             return copy_of(db, self._destination, key)
 
     @retry_once_if_replaced
     def ends(self, key: str) -> tuple[bool, Ends | None]:
         """Whether a change of `key` is not in its destination yet; the ends of the document here, if it is large."""
-        with self._use() as db:
+        with self._snapshot() as db:
             return is_pending(db, self._destination, key), ends_of(db, self._destination, key, LARGEST_NOWAIT)
 
     @retry_once_if_replaced
     def copy_of_this_machine(self, key: str) -> Write | None:
         """What belongs to this machine under `key`, while a Redis is in use."""
-        with self._use() as db:
+        with self._snapshot() as db:
             return copy_of(db, THIS_MACHINE, key) if self._destination != THIS_MACHINE else None
 
     @retry_once_if_replaced
@@ -139,7 +139,7 @@ class Journal(ListRows, OutboxRows, Retention):
     @retry_once_if_replaced
     def lookup(self, key: str) -> tuple[Pending | None, Write | None]:
         """The oldest change of `key` not yet in its destination, and what is known here of it."""
-        with self._use() as db:
+        with self._snapshot() as db:
             return next_pending(db, self._destination, key), copy_of(db, self._destination, key)
 
     def lookup_nowait(self, key: str) -> tuple[Pending | None, Write | None] | None:
@@ -151,7 +151,7 @@ class Journal(ListRows, OutboxRows, Retention):
             if not self._is_current(opened):
                 return None
             opened.reader.execute("PRAGMA busy_timeout = 0")
-            with self._moment(opened) as db:
+            with self._read_transaction(opened) as db:
                 query = "SELECT bytes FROM documents WHERE destination = ? AND key = ?"
                 row = db.execute(query, (self._destination, key)).fetchone()
                 if row and row[0] > LARGEST_NOWAIT:
@@ -166,7 +166,7 @@ class Journal(ListRows, OutboxRows, Retention):
 
     def state(self) -> JournalState:
         """What it says of itself; never raises."""
-        damaged = tuple(moved_aside(self.path))
+        damaged = tuple(damaged_files(self.path))
         try:
             pending, seconds, cause = self._pending_state()
             copies, replica = self._replica_state()

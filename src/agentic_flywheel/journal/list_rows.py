@@ -20,7 +20,7 @@ class ListRows(JournalFile):
     @retry_once_if_replaced
     def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
         """A page of the list, newest first: of the destination in use, and of this machine."""
-        with self._use() as db:
+        with self._snapshot() as db:
             found = self._recent(db, self._destination, index, before, limit)
             found += self._recent_of_this_machine(db, index, before, limit)
         return sorted(found, key=lambda entry: (entry.saved_at, entry.member), reverse=True)[:limit]
@@ -28,7 +28,7 @@ class ListRows(JournalFile):
     @retry_once_if_replaced
     def recent_of_this_machine(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
         """A page of what belongs to this machine, while a Redis is in use; what that is known to have is left out."""
-        with self._use() as db:
+        with self._snapshot() as db:
             return self._recent_of_this_machine(db, index, before, limit)
 
     def _recent_of_this_machine(
@@ -63,7 +63,7 @@ class ListRows(JournalFile):
     @retry_once_if_replaced
     def entries(self, index: str, members: Sequence[str]) -> list[Entry]:
         """The entries of these members of the list, as far as they are here and have not expired."""
-        with self._use() as db:
+        with self._snapshot() as db:
             rows = db.execute(
                 f"SELECT {_ENTRY} FROM documents WHERE destination IN (0, ?) AND list = ?"  # noqa: S608
                 " AND member IN (SELECT value FROM json_each(?)) AND (kept_until IS NULL OR kept_until > ?)"
@@ -75,7 +75,7 @@ class ListRows(JournalFile):
     @retry_once_if_replaced
     def unsent(self, index: str) -> tuple[list[Entry], list[str]]:
         """The entries of the list that have a pending change, newest first; the keys of unsent deletions."""
-        with self._use() as db:
+        with self._snapshot() as db:
             rows = db.execute(
                 f"SELECT {_ENTRY} FROM documents WHERE destination = ?1 AND key IN"  # noqa: S608
                 " (SELECT key FROM outbox WHERE destination = ?1 AND NOT dead) AND list = ?2"
@@ -92,13 +92,13 @@ class ListRows(JournalFile):
     @retry_once_if_replaced
     def keys(self, prefix: str) -> list[str]:
         """The keys of live documents that begin with `prefix`."""
-        with self._use() as db:
+        with self._snapshot() as db:
             return self._keys(db, self._destination, prefix)
 
     @retry_once_if_replaced
     def keys_of_this_machine(self, prefix: str) -> list[str]:
         """The keys of live documents that begin with `prefix` and belong to this machine, whatever is in use."""
-        with self._use() as db:
+        with self._snapshot() as db:
             return self._keys(db, THIS_MACHINE, prefix)
 
     def _keys(self, db: sqlite3.Connection, destination: int, prefix: str) -> list[str]:
@@ -113,7 +113,7 @@ class ListRows(JournalFile):
     def list_missing(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
         """A page of the list: sessions that the destination has lost, and that are still to be put back."""
         saved_at, member = before or (2**62, "")
-        with self._use() as db:
+        with self._snapshot() as db:
             rows = db.execute(
                 "SELECT list, member, saved_at, note FROM documents INDEXED BY missing WHERE destination = ?"  # noqa: S608
                 f" AND list = ? AND unverified = {MISSING}"
@@ -126,7 +126,7 @@ class ListRows(JournalFile):
     @retry_once_if_replaced
     def of_this_machine(self) -> int:
         """How many live sessions belong to this machine, while a Redis is in use."""
-        with self._use() as db:
+        with self._snapshot() as db:
             (count,) = db.execute(
                 "SELECT count(*) FROM documents WHERE destination = ? AND destination != ? AND list IS NOT NULL"
                 " AND (kept_until IS NULL OR kept_until > ?)",

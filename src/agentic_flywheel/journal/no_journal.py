@@ -20,12 +20,12 @@ class NoJournal(Journal):
     def __init__(self) -> None:
         super().__init__(Path(), datetime.now)
 
-    def _opened(self, seconds: float) -> NoReturn:  # noqa: ARG002
+    def _ensure_open(self, seconds: float) -> NoReturn:  # noqa: ARG002
         raise JournalUnavailable("The journal is switched off (FLYWHEEL_JOURNAL=false).")
 
     @contextlib.contextmanager
     def _searching(self) -> Generator[None]:
-        with self._use():
+        with self._snapshot():
             yield
 
     def lookup_nowait(self, key: str) -> tuple[Pending | None, Write | None] | None:  # noqa: ARG002

@@ -26,7 +26,7 @@ class OutboxRows(JournalFile):
         `but`: these are left out.
         """
         mine = " OR ".join("substr(key, 1, length(?)) = ?" for _ in beginnings) or "TRUE"
-        with self._use() as db:
+        with self._snapshot() as db:
             rows = db.execute(
                 "SELECT o.key, o.attempts FROM outbox o JOIN (SELECT min(position) AS first FROM outbox"  # noqa: S608
                 f" WHERE destination = ? AND NOT dead AND ({mine}) GROUP BY key) ON o.position = first"
@@ -45,19 +45,19 @@ class OutboxRows(JournalFile):
     @retry_once_if_replaced
     def pending(self, key: str) -> list[Pending]:
         """The changes of one key that are not in its destination yet, oldest first."""
-        with self._use() as db:
+        with self._snapshot() as db:
             return all_pending(db, self._destination, key)
 
     @retry_once_if_replaced
     def next_pending(self, key: str, after: int = 0) -> Pending | None:
         """The oldest of them behind a position."""
-        with self._use() as db:
+        with self._snapshot() as db:
             return next_pending(db, self._destination, key, after)
 
     @retry_once_if_replaced
     def unsent_document(self, key: str) -> tuple[Write | None, list[int]]:
         """The document of `key` and the positions of the pending changes that it holds, as of one moment."""
-        with self._use() as db:
+        with self._snapshot() as db:
             rows = db.execute(
                 "SELECT position FROM outbox WHERE destination = ? AND key = ? AND NOT dead", (self._destination, key)
             ).fetchall()
@@ -102,7 +102,7 @@ class OutboxRows(JournalFile):
     @retry_once_if_replaced
     def dead_letters(self) -> list[DeadLetter]:
         """The dead letters of all destinations, oldest first."""
-        with self._use() as db:
+        with self._snapshot() as db:
             rows = db.execute(
                 "SELECT position, key, shown, attempts, cause, queued_at FROM outbox INDEXED BY dead_letters"
                 " JOIN destinations ON destinations.id = destination WHERE dead ORDER BY position"
@@ -115,7 +115,7 @@ class OutboxRows(JournalFile):
     @retry_once_if_replaced
     def command_of(self, position: int) -> str | None:
         """The text of a dead letter, as it would be sent; `None` if there is no such one."""
-        with self._use() as db:
+        with self._snapshot() as db:
             row = db.execute("SELECT text FROM outbox WHERE position = ? AND dead", (position,)).fetchone()
             return read_command(db, row[0]) if row else None
 
@@ -137,7 +137,7 @@ class OutboxRows(JournalFile):
     @retry_once_if_replaced
     def waiting(self) -> list[Waiting]:
         """What waits for other destinations than the one in use, this machine left aside."""
-        with self._use() as db:
+        with self._snapshot() as db:
             rows = db.execute(
                 "SELECT shown, count(*), count(DISTINCT key) FROM outbox JOIN destinations ON destinations.id ="
                 " destination WHERE NOT dead AND destination NOT IN (?, ?) GROUP BY destination",
@@ -148,7 +148,7 @@ class OutboxRows(JournalFile):
     @retry_once_if_replaced
     def _pending_state(self) -> tuple[int, float, str | None]:
         """How many changes are pending, for how many seconds the oldest is, and why the oldest that failed did."""
-        with self._use() as db:
+        with self._snapshot() as db:
             count, first = db.execute(
                 "SELECT count(*), min(position) FROM outbox WHERE destination = ? AND NOT dead", (self._destination,)
             ).fetchone()
@@ -164,7 +164,7 @@ class OutboxRows(JournalFile):
     @retry_once_if_replaced
     def held_up(self, limit: int) -> list[HeldUp]:
         """Up to so many pending changes that were not taken, those that failed most often first."""
-        with self._use() as db:
+        with self._snapshot() as db:
             rows = db.execute(
                 "SELECT text, key, cause FROM outbox WHERE destination = ? AND NOT dead AND cause IS NOT NULL"
                 " ORDER BY attempts DESC, position LIMIT ?",

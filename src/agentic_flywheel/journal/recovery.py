@@ -12,7 +12,7 @@ from pathlib import Path
 from agentic_flywheel.journal.migrations import SCHEMA, create, migrate, prepare
 from agentic_flywheel.journal.old_schemas import OLD_COLUMNS, create_old
 from agentic_flywheel.journal.salvage import salvage
-from agentic_flywheel.journal.schema import PAGE, alone, identity, make_empty, open_file
+from agentic_flywheel.journal.schema import PAGE, exclusive, identity, create_empty, open_file
 from agentic_flywheel.journal.takeover import take_over
 
 logger = logging.getLogger(__name__)
@@ -36,19 +36,19 @@ def cause(error: Exception) -> str:
     return "a text in it is damaged" if str(error).startswith(UNREADABLE) else str(error)
 
 
-def moved_aside(path: Path) -> list[str]:
+def damaged_files(path: Path) -> list[str]:
     """The names of the damaged journals in the folder."""
     return sorted(file.name for file in path.parent.glob(f"{path.name}.damaged-*") if "-wal" not in file.name)
 
 
-def rescue(path: Path, damaged: tuple[int, int] | None, now: datetime, addresses: Sequence[str]) -> None:
+def recover(path: Path, damaged: tuple[int, int] | None, now: datetime, addresses: Sequence[str]) -> None:
     """Move the damaged journal aside, once for all the processes that share it, and save what can be read.
 
     Raises:
         sqlite3.Error, OSError: there can be no new journal either.
 
     """
-    with alone(path):
+    with exclusive(path):
         if damaged is None or identity(path) != damaged:
             return  # another process was faster
         aside = path.with_name(f"{path.name}.damaged-{now.strftime('%Y%m%dT%H%M%S')}")
@@ -57,7 +57,7 @@ def rescue(path: Path, damaged: tuple[int, int] | None, now: datetime, addresses
         if wal.exists():  # before the file itself: beside a new one, its pages would be taken for that one's
             wal.rename(aside.with_name(aside.name + "-wal"))
         path.rename(aside)
-        make_empty(path)
+        create_empty(path)
         with contextlib.closing(open_file(path, addresses)) as fresh:
             documents, changes = _save(aside, fresh, now, addresses)
     logger.error(

@@ -20,7 +20,7 @@ from agentic_flywheel.journal.search_rows import SearchRows
 _COPY = "id, key, revision, ending, tombstone, bytes, unverified"
 """The columns of a `ReplicaRow`."""
 
-REMEMBER_SECONDS = 0.2
+PUT_SECONDS = 0.2
 """How long copies wait for their turn to be written: without them nothing is lost."""
 
 
@@ -32,18 +32,18 @@ class ReplicaRows(SearchRows):
         self._room = Room(cap)
 
     @retry_once_if_replaced
-    def put_replica(self, *writes: Write | Append, timeout: float = REMEMBER_SECONDS) -> set[str]:
+    def put_replica(self, *writes: Write | Append, timeout: float = PUT_SECONDS) -> set[str]:
         """Keep copies of what the destination holds; the keys with a pending change, which are left as they are."""
         with self._transaction(timeout=timeout) as db:
             pending = {write.key for write in writes if is_pending(db, self._destination, write.key)}
             for write in writes:
                 if write.key not in pending:
                     self._put_copy(db, write)
-        self._forget_words(*(write.key for write in writes if isinstance(write, Write) and write.tombstone))
+        self._unindex(*(write.key for write in writes if isinstance(write, Write) and write.tombstone))
         return pending
 
     @retry_once_if_replaced
-    def overwrite_replica(self, write: Write, *, timeout: float = REMEMBER_SECONDS) -> None:
+    def overwrite_replica(self, write: Write, *, timeout: float = PUT_SECONDS) -> None:
         """Keep a copy of what the destination holds, whatever is here, unless a change is pending."""
         with self._transaction(timeout=timeout) as db:
             if not is_pending(db, self._destination, write.key):
@@ -65,12 +65,12 @@ class ReplicaRows(SearchRows):
                 here = copy_of(db, self._destination, write.key)
                 if (here is None or buries(write.text, here.text)) and not is_pending(db, self._destination, write.key):
                     self._put(db, write, replica=True)
-        self._forget_words(*(write.key for write in tombstones))
+        self._unindex(*(write.key for write in tombstones))
 
     @retry_once_if_replaced
     def sync_state(self) -> SyncState | None:
         """What the destination was like when it was last looked at; `None` if it never was."""
-        with self._use() as db:
+        with self._snapshot() as db:
             row = db.execute(
                 "SELECT epoch, run, after FROM destinations WHERE id = ? AND epoch != ''", (self._destination,)
             ).fetchone()
@@ -93,7 +93,7 @@ class ReplicaRows(SearchRows):
         never led to another Redis, else it waits for that one.
         """
         query = "SELECT id FROM destinations WHERE epoch = ? AND epoch != '' AND id != ?"
-        with self._use() as db:
+        with self._snapshot() as db:
             if not db.execute(query, (epoch, self._destination)).fetchone():
                 return
         with self._transaction() as db:
@@ -108,7 +108,7 @@ class ReplicaRows(SearchRows):
     def list_unverified(self, limit: int, after: tuple[int, int] = (1, 0)) -> list[ReplicaRow]:
         """Copies that the destination may have lost, tombstones first, behind `after` (whether tombstone, id)."""
         tombstone, number = after
-        with self._use() as db:
+        with self._snapshot() as db:
             rows = db.execute(
                 f"SELECT {_COPY} FROM documents INDEXED BY unverified WHERE destination = ? AND unverified"  # noqa: S608
                 " AND (tombstone < ? OR (tombstone = ? AND id > ?)) ORDER BY tombstone DESC, id LIMIT ?",
@@ -119,7 +119,7 @@ class ReplicaRows(SearchRows):
     @retry_once_if_replaced
     def list_replica(self, limit: int, after: int) -> list[ReplicaRow]:
         """Copies of what the destination holds, behind the one with the id `after`."""
-        with self._use() as db:
+        with self._snapshot() as db:
             rows = db.execute(
                 f"SELECT {_COPY} FROM documents WHERE id > ? AND destination = ? AND replica ORDER BY id LIMIT ?",  # noqa: S608
                 (after, self._destination, limit),
@@ -129,7 +129,7 @@ class ReplicaRows(SearchRows):
     @retry_once_if_replaced
     def tombstone_revisions(self, keys: Sequence[str]) -> dict[str, int]:
         """Of these keys, those of which this machine knows the deletion, with the revision that was deleted."""
-        with self._use() as db:
+        with self._snapshot() as db:
             rows = db.execute(
                 "SELECT key, revision FROM documents WHERE destination = ? AND tombstone"
                 " AND key IN (SELECT value FROM json_each(?))",
@@ -201,7 +201,7 @@ class ReplicaRows(SearchRows):
     @retry_once_if_replaced
     def _replica_state(self) -> tuple[int, int]:
         """How many copies there are, and their bytes."""
-        with self._use() as db:
+        with self._snapshot() as db:
             return db.execute(
                 "SELECT count(*), ifnull(sum(bytes), 0) FROM documents INDEXED BY replica WHERE replica"
             ).fetchone()

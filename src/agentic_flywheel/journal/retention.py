@@ -49,15 +49,15 @@ class Retention(ReplicaRows):
         """Do a step of this: remove what was seen to have expired `PURGE_AFTER` ago, with what is pending of it."""
         with self._transaction() as db:
             until = time.monotonic() + STEP_SECONDS
-            self._notice(db)
+            self._note_expiry(db)
             gone, more = self._drop_expired(db, until)
             self._room.measure(db)
             while self._room.excess > 0 and not more:
                 self._room.make(db, self._room.excess, until)
                 more = time.monotonic() > until
-            more = more or self._give_back(db, until)
+            more = more or self._release_pages(db, until)
         if not more:
-            self._forget_words_of_what_is_gone()
+            self._prune_search_index()
         return Purged(gone, more)
 
     @retry_once_if_replaced
@@ -68,22 +68,22 @@ class Retention(ReplicaRows):
             with self._transaction() as db:
                 until = time.monotonic() + STEP_SECONDS
                 dropped = self._room.make(db, float("inf"), until)
-                more = dropped > 0 or self._give_back(db, until)
+                more = dropped > 0 or self._release_pages(db, until)
             gone += dropped
             time.sleep(PAUSE_SECONDS if more else 0)
-        self._delete_words()
+        self._delete_search_index()
         self._shorten_log()
         return gone
 
     @retry_once_if_replaced
     def is_past_retention(self, key: str) -> bool:
         """Whether a document expired so long ago that it may be forgotten."""
-        with self._use() as db:
+        with self._snapshot() as db:
             query = "SELECT expired_seen_at FROM documents WHERE destination = ? AND key = ?"
             row = db.execute(query, (self._destination, key)).fetchone()
         return bool(row and row[0] is not None and row[0] <= micros(self._clock() - PURGE_AFTER))
 
-    def _notice(self, db: sqlite3.Connection) -> None:
+    def _note_expiry(self, db: sqlite3.Connection) -> None:
         """Note what has expired, and what is alive again."""
         now = (self._now(),)
         db.execute(
@@ -117,7 +117,7 @@ class Retention(ReplicaRows):
                     gone.append(Write(key, "", None, instant(kept_until), tombstone=bool(tombstone), entry=listed))
         return gone, False
 
-    def _give_back(self, db: sqlite3.Connection, until: float) -> bool:
+    def _release_pages(self, db: sqlite3.Connection, until: float) -> bool:
         """Give free pages back to the disk; whether there are more."""
         if db.execute("PRAGMA auto_vacuum").fetchone() != (_INCREMENTAL,):
             return False  # of the first version, and there was no room to change it: what is free is used again

@@ -135,13 +135,13 @@ def queue(
     """Put a change of `key` behind those that are not in their destination yet, or into the place of them all."""
     text = _taken_over(db, destination, key) if supersedes else None
     if text is None:
-        text = free_text(db)
+        text = free_text_number(db)
     insert = "INSERT INTO outbox (destination, key, queued_at, text) VALUES (?, ?, ?, ?)"
     db.execute(insert, (destination, key, now, text))
     replace_text(db, text, command)
 
 
-def free_text(db: sqlite3.Connection) -> int:
+def free_text_number(db: sqlite3.Connection) -> int:
     """The number of a text that no command has."""
     (number,) = db.execute("SELECT ifnull(min(text), 0) - 1 FROM outbox").fetchone()
     return number

@@ -65,7 +65,7 @@ class Salvage:
 def salvage(db: sqlite3.Connection, version: int, addresses: Sequence[str]) -> Salvage:
     """Read a file that has that version; what an older one has is brought up to date for the Redis in use."""
     if version in OLD_COLUMNS:
-        db = _brought_up_to_date(db, version, addresses)
+        db = _migrated(db, version, addresses)
     return Salvage(
         [*_readable(db, "SELECT id, epoch, run, after, shown FROM destinations")],
         [*_readable(db, "SELECT address, destination FROM addresses")],
@@ -173,7 +173,7 @@ def _readable(db: sqlite3.Connection, query: str, *values: object) -> Iterator[_
         yield from db.execute(query, values)
 
 
-def _brought_up_to_date(db: sqlite3.Connection, version: int, addresses: Sequence[str]) -> sqlite3.Connection:
+def _migrated(db: sqlite3.Connection, version: int, addresses: Sequence[str]) -> sqlite3.Connection:
     """A file of SQLite's own with what can be read of an older version, migrated."""
     fresh = sqlite3.connect("", isolation_level=None)
     create_old(fresh, max(OLD_COLUMNS))

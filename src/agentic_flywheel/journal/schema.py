@@ -52,8 +52,8 @@ def open_file(path: Path, addresses: Sequence[str] = (), seconds: float = BUSY_S
     if path.parent.stat().st_mode & stat.S_IWUSR and not any(path.parent.iterdir()):
         path.parent.chmod(0o700)  # ours alone; one that holds other things or is read-only is left as it is
     if not path.exists():
-        with alone(path):
-            make_empty(path)
+        with exclusive(path):
+            create_empty(path)
     _refuse_newer(path, seconds)
     db = sqlite3.connect(path, timeout=seconds, isolation_level=None, check_same_thread=False)
     try:
@@ -63,7 +63,7 @@ def open_file(path: Path, addresses: Sequence[str] = (), seconds: float = BUSY_S
         db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         db.execute(f"PRAGMA cache_size = -{CACHE_KILOBYTES}")
         if _version(db, path) < SCHEMA:
-            _bring_up_to_date(db, path, addresses)
+            _migrate(db, path, addresses)
             shorten_log(db)
             db.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
     except BaseException:
@@ -72,14 +72,14 @@ def open_file(path: Path, addresses: Sequence[str] = (), seconds: float = BUSY_S
     return db
 
 
-def make_empty(path: Path) -> None:
+def create_empty(path: Path) -> None:
     """Make a file without the log of one that was there before: SQLite would take its pages for those of the new.
 
     For one process at a time.
     """
     with contextlib.suppress(FileExistsError):
         if not path.exists():
-            forget_log(path)
+            delete_log(path)
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))  # SQLite gives -wal and -shm the same mode
 
 
@@ -89,14 +89,14 @@ def identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def forget_log(path: Path) -> None:
+def delete_log(path: Path) -> None:
     """Take away what SQLite had beside a journal that is there no more."""
     for ending in ("-wal", "-shm"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def alone(path: Path) -> Generator[None]:
+def exclusive(path: Path) -> Generator[None]:
     """One process of this machine at a time makes or moves the journal; waits for the others for `BUSY_SECONDS`."""
     deadline = time.monotonic() + BUSY_SECONDS
     lock = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
@@ -115,7 +115,7 @@ def alone(path: Path) -> Generator[None]:
         yield
 
 
-def _bring_up_to_date(db: sqlite3.Connection, path: Path, addresses: Sequence[str]) -> None:
+def _migrate(db: sqlite3.Connection, path: Path, addresses: Sequence[str]) -> None:
     """Make the tables, or bring those of an older version up to date: all of it or nothing."""
     if _version(db, path):
         prepare(db)
@@ -141,7 +141,7 @@ def is_at_rest(path: Path) -> bool:
     return path.exists() and size_of_log(path) == 0
 
 
-def open_as_it_lies(path: Path) -> sqlite3.Connection:
+def open_immutable(path: Path) -> sqlite3.Connection:
     """A journal at rest, to be read.
 
     Raises:

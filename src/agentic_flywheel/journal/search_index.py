@@ -47,7 +47,7 @@ _WEIGHTS = "3, 6, 4, 3, 1, 1"
 """What a word counts in an id, a title, tags, a summary, the turns: about as many times as it may stand in the last."""
 
 
-class Words:
+class SearchIndex:
     """The index in `folder`. Whoever needs it while another thread uses it waits, for the bound of one search.
 
     `sqlite3.Error` or `OSError` is raised if it cannot be used.

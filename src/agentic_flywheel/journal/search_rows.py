@@ -14,7 +14,7 @@ from agentic_flywheel.journal.records import Head, Matches
 from agentic_flywheel.journal.recovery import cause
 from agentic_flywheel.journal.retry import retry_once_if_replaced
 from agentic_flywheel.journal.rows import copy_of
-from agentic_flywheel.journal.search_index import Words
+from agentic_flywheel.journal.search_index import SearchIndex
 
 SEARCH_SECONDS = 1.5
 """For how long a search reads in sessions that are new to it: some 30 MB."""
@@ -25,33 +25,33 @@ class SearchRows(JournalFile):
 
     def __init__(self, folder: Path, clock: Callable[[], datetime], address: Address) -> None:
         super().__init__(folder, clock, address)
-        self._words = Words(folder)
+        self._search_index = SearchIndex(folder)
 
     def search(self, index: str, words: Sequence[str], needed: int) -> Matches:
         """The sessions here with so many of the words, in their turns or what lists show of them."""
         with self._searching():
-            return self._words.find(index, self._heads(), self._text_of, words, needed, SEARCH_SECONDS)
+            return self._search_index.find(index, self._heads(), self._text_of, words, needed, SEARCH_SECONDS)
 
     def excerpts(self, keys: Sequence[str], words: Sequence[str]) -> dict[str, str]:
         """A piece of the turns with some of the words, by key, where there is one."""
         with self._searching():
-            with self._use():
+            with self._snapshot():
                 destinations = THIS_MACHINE, self._destination
-            return self._words.excerpts(destinations, keys, words)
+            return self._search_index.excerpts(destinations, keys, words)
 
-    def _forget_words(self, *keys: str) -> None:
+    def _unindex(self, *keys: str) -> None:
         """What was said in a session that was deleted goes; what cannot be done now is done at the next purge."""
         with contextlib.suppress(JournalUnavailable), self._searching():
             for key in keys:
-                self._words.drop(self._destination, key)
+                self._search_index.drop(self._destination, key)
 
-    def _forget_words_of_what_is_gone(self) -> None:
+    def _prune_search_index(self) -> None:
         with contextlib.suppress(JournalUnavailable), self._searching():
-            self._words.keep_only(self._heads(everywhere=True))
+            self._search_index.keep_only(self._heads(everywhere=True))
 
-    def _delete_words(self) -> None:
+    def _delete_search_index(self) -> None:
         with self._searching():
-            self._words.delete()
+            self._search_index.delete()
 
     @contextlib.contextmanager
     def _searching(self) -> Generator[None]:
@@ -63,7 +63,7 @@ class SearchRows(JournalFile):
 
     @retry_once_if_replaced
     def _text_of(self, head: Head) -> str | None:
-        with self._use() as db:
+        with self._snapshot() as db:
             copy = copy_of(db, head.destination, head.key)
         return copy.text if copy else None
 
@@ -71,7 +71,7 @@ class SearchRows(JournalFile):
     def _heads(self, *, everywhere: bool = False) -> list[Head]:
         """All sessions here, or in every destination, that are listed and have not expired, newest first."""
         where = "destination IS NOT NULL" if everywhere else f"destination IN ({THIS_MACHINE}, ?)"
-        with self._use() as db:
+        with self._snapshot() as db:
             rows = db.execute(
                 f"SELECT destination, list, key, member, saved_at FROM documents INDEXED BY recent WHERE {where}"  # noqa: S608
                 " AND list IS NOT NULL AND (kept_until IS NULL OR kept_until > ?)",

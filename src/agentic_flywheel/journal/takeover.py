@@ -12,7 +12,7 @@ from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError
 from agentic_flywheel.journal.migrations import THIS_MACHINE
-from agentic_flywheel.journal.rows import copy_of, drop, free_text, put
+from agentic_flywheel.journal.rows import copy_of, drop, free_text_number, put
 from agentic_flywheel.journal.salvage import Salvage, SavedChange, SavedDocument
 from agentic_flywheel.journal.texts import put_text, read_text
 
@@ -119,7 +119,7 @@ def _put_change(db: sqlite3.Connection, change: SavedChange, numbers: dict[int, 
         "INSERT INTO outbox (position, destination, key, attempts, next_attempt, cause, dead, queued_at, text)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (change.position if is_free else None, destination, change.key, change.attempts, change.next_attempt,
-         change.cause, change.dead, change.queued_at, text := free_text(db)),
+         change.cause, change.dead, change.queued_at, text := free_text_number(db)),
     )  # fmt: skip
     put_text(db, text, change.command)
     return True

@@ -148,14 +148,14 @@ class DocumentWriter:
         append, answer = grown
         outcome = await remote.stash.append(append, deadline)
         if outcome.accepted:
-            attempt.held.rest = self._copy(change, append)
+            attempt.held.follow_up = self._copy(change, append)
             return Placed("redis", answer)
         if outcome.current is None or not covers(outcome.current, append.seen.head + append.seen.tail):
             return None
         # Others added to it meanwhile.
         step = await remote.commit_with_retry(change, None, deadline, start=outcome.current)
         if step.write:
-            attempt.held.rest = self._copy(change, step.write)
+            attempt.held.follow_up = self._copy(change, step.write)
         return Placed("redis", step.answer)
 
     async def _commit(
@@ -171,7 +171,7 @@ class DocumentWriter:
             raise
         if step.write:
             # Redis has it: nobody need wait until this machine has its copy, but the next one who wants the key.
-            held.rest = self._copy(change, *_writes(step))
+            held.follow_up = self._copy(change, *_writes(step))
         return step.answer
 
     async def _copy(self, change: Change[Answer], *writes: Write | Append) -> None:

@@ -10,10 +10,10 @@ AFTER_WAITING_SECONDS = 0.25
 
 
 class Held:
-    """A key that is held. `rest` is what remains to be done when its holder goes on: the next one waits for it."""
+    """A key that is held. `follow_up` is what remains to be done when its holder goes on: the next one waits for it."""
 
     def __init__(self) -> None:
-        self.rest: Coroutine[None, None, None] | None = None
+        self.follow_up: Coroutine[None, None, None] | None = None
 
 
 class KeyLocks:
@@ -21,7 +21,7 @@ class KeyLocks:
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._rests: set[asyncio.Task[None]] = set()
+        self._follow_ups: set[asyncio.Task[None]] = set()
         self._in_use = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -38,28 +38,28 @@ class KeyLocks:
             try:
                 yield held
             finally:
-                if held.rest:
-                    task = asyncio.create_task(self._finish(held.rest, lock))
-                    self._rests.add(task)
-                    task.add_done_callback(self._rests.discard)
+                if held.follow_up:
+                    task = asyncio.create_task(self._finish(held.follow_up, lock))
+                    self._follow_ups.add(task)
+                    task.add_done_callback(self._follow_ups.discard)
                 else:
                     lock.release()
         finally:
-            if not held.rest:
-                self._let_go()
+            if not held.follow_up:
+                self._release()
 
     async def idle(self) -> None:
         """Wait until no key is held or waited for."""
         await self._idle.wait()
 
-    async def _finish(self, rest: Coroutine[None, None, None], lock: asyncio.Lock) -> None:
+    async def _finish(self, follow_up: Coroutine[None, None, None], lock: asyncio.Lock) -> None:
         try:
-            await rest
+            await follow_up
         finally:
             lock.release()
-            self._let_go()
+            self._release()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         self._in_use -= 1
         if not self._in_use:
             self._idle.set()

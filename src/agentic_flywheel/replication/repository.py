@@ -38,7 +38,7 @@ from agentic_flywheel.replication.outbox import Outbox
 from agentic_flywheel.replication.remote_writer import RemoteWriter
 from agentic_flywheel.replication.replica import Replica
 from agentic_flywheel.replication.session_list import Page, SessionList
-from agentic_flywheel.replication.worker import Upkeep
+from agentic_flywheel.replication.worker import ReplicationWorker
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ HELD_AT_CLOSING_SECONDS = 0.5
 Answer = TypeVar("Answer")
 
 
-class Places:
+class Repository:
     """The journal and, if Redis is to be used, the stash."""
 
     def __init__(
@@ -73,7 +73,7 @@ class Places:
         outbox = Outbox(journal, RemoteWriter(journal, stash, keys, clock), clock) if stash else None
         self._reader = DocumentReader(journal, outbox, self._replica, clock)
         self._writer = DocumentWriter(journal, outbox, self._replica, clock)
-        self._worker = Upkeep(journal, outbox, self._locks, keys, clock)
+        self._worker = ReplicationWorker(journal, outbox, self._locks, keys, clock)
         self._sessions = SessionList(journal, stash)
         self._closes_client = closes_client
 
@@ -168,7 +168,7 @@ class Places:
         async with self._locks.of(key) as held:
             found, copy = await self._reader.read(key, began, bound)
             if found.source == "redis" and found.text is not None and (copy is None or copy.text != found.text):
-                held.rest = self._replica.put_text(key, found.text, member, index)
+                held.follow_up = self._replica.put_text(key, found.text, member, index)
             return found
 
     async def read_here(self, key: str) -> Found:

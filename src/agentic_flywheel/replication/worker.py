@@ -54,7 +54,7 @@ START = "0-0"
 """The position before every entry of a stream."""
 
 
-class Upkeep:
+class ReplicationWorker:
     """The background tasks of one store. `outbox` is `None` where there is no stash."""
 
     def __init__(

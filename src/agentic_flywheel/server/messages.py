@@ -1,6 +1,6 @@
 """The one human sentence of each answer."""
 
-from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.results import (
     CacheResult,
     DeleteResult,
@@ -33,7 +33,7 @@ _WHY: dict[Reason, str] = {
 class Sentences:
     """Sentences that know where the data goes; the first save names the place."""
 
-    def __init__(self, places: Places, settings: Settings) -> None:
+    def __init__(self, places: Repository, settings: Settings) -> None:
         self._places = places
         self._settings = settings
         self._place_named = False

@@ -14,7 +14,7 @@ from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject, check_json, dumps, size_of
 from agentic_flywheel.keys import Keys, check_id
 from agentic_flywheel.replication.answers import Found, StoredIn
-from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.requests import check_ttl
 from agentic_flywheel.sessions.results import CacheResult, ExecutionResult, FlowHistoryResult, reason_of
 
@@ -26,7 +26,7 @@ class ExecutionStore:
     """Executions by id, and the executions of each flow in each session."""
 
     def __init__(
-        self, places: Places, keys: Keys, *, ttl_seconds: int, max_bytes: int, clock: Callable[[], datetime]
+        self, places: Repository, keys: Keys, *, ttl_seconds: int, max_bytes: int, clock: Callable[[], datetime]
     ) -> None:
         self._places = places
         self._keys = keys

@@ -16,7 +16,7 @@ from agentic_flywheel.errors import Damaged, InvalidArgument
 from agentic_flywheel.journal.tokens import words_in
 from agentic_flywheel.json_text import JSONObject, load_object
 from agentic_flywheel.keys import glob
-from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.repository import Repository
 
 MANY_WORDS = 3
 """From so many words on one may be missing: it was misspelt, or is remembered from elsewhere."""
@@ -90,7 +90,7 @@ class Row:
 
 
 async def living_rows(
-    places: Places, wanted: Wanted, entries: Sequence[Entry], now: datetime, bound: float
+    places: Repository, wanted: Wanted, entries: Sequence[Entry], now: datetime, bound: float
 ) -> list[Row]:
     """The rows of those entries that are wanted, whatever the query, and have not expired: where Redis is, it knows.
 

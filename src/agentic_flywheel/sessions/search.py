@@ -16,7 +16,7 @@ from agentic_flywheel.journal.records import Match, Matches
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.listing import (
     UNFINISHED,
     FoundPlace,
@@ -50,7 +50,7 @@ class _Hit:
 
 
 async def find(
-    places: Places, keys: Keys, wanted: Wanted, now: datetime, limit: int, cursor: str, bound: float | None
+    places: Repository, keys: Keys, wanted: Wanted, now: datetime, limit: int, cursor: str, bound: float | None
 ) -> ListResult:
     """Rows of the sessions that are found, each with an `excerpt` where its turns have the words.
 
@@ -118,7 +118,7 @@ class _Listed:
     bound: float
 
 
-async def _listed(places: Places, index: str, wanted: Wanted, before: tuple[int, str] | None, bound: float) -> _Listed:
+async def _listed(places: Repository, index: str, wanted: Wanted, before: tuple[int, str] | None, bound: float) -> _Listed:
     """The entries that may be found by what lists show."""
     entries: list[Entry] = []
     shared = False
@@ -146,7 +146,7 @@ def _best(
 
 
 async def _with_excerpts(
-    places: Places, keys: Keys, page: Sequence[_Hit], here: Mapping[str, Match], words: Sequence[str]
+    places: Repository, keys: Keys, page: Sequence[_Hit], here: Mapping[str, Match], words: Sequence[str]
 ) -> list[JSONObject]:
     """The rows of a page, with a piece of the turns where these are here and have one of the words."""
     excerpts: dict[str, str] = {}

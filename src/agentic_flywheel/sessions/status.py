@@ -13,7 +13,7 @@ from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import HeldUp, JournalState, Waiting
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject
-from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.results import StatusResult
 from agentic_flywheel.settings import Settings
 
@@ -62,7 +62,7 @@ class _Here:
         return self.state.pending > 0 and self.state.pending_seconds > OVERDUE_SECONDS
 
 
-async def persistence_status(places: Places, settings: Settings) -> StatusResult:
+async def persistence_status(places: Repository, settings: Settings) -> StatusResult:
     """Where documents are kept right now, and why there; asks Redis, within the bound of an operation."""
     stash = places.stash
     redis: JSONObject = {"state": "not used", "target": settings.redis_target}

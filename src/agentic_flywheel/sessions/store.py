@@ -43,7 +43,7 @@ from agentic_flywheel.json_text import JSONObject, is_larger
 from agentic_flywheel.keys import Keys, check_id, other_spellings
 from agentic_flywheel.replication.answers import Found
 from agentic_flywheel.replication.key_locks import KeyLocks
-from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.replication.session_list import position_of
 from agentic_flywheel.sessions.budget import window
 from agentic_flywheel.sessions.executions import ExecutionStore
@@ -86,7 +86,7 @@ class SessionStore:
 
     def __init__(
         self,
-        places: Places,
+        places: Repository,
         keys: Keys,
         *,
         session_ttl_seconds: int,
@@ -513,7 +513,7 @@ def open_store(
     stash = None
     if settings.redis_enabled:
         stash = Stash(client or open_client(settings), keys, settings.timeout_seconds, clock)
-    places = Places(journal, stash, keys, clock, closes_client=client is None)
+    places = Repository(journal, stash, keys, clock, closes_client=client is None)
     sessions = SessionStore(
         places,
         keys,

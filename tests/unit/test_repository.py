@@ -14,8 +14,8 @@ from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.journal import LARGEST_NOWAIT
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.key_locks import KeyLocks
-from agentic_flywheel.replication.repository import Places
-from agentic_flywheel.replication.worker import Upkeep
+from agentic_flywheel.replication.repository import Repository
+from agentic_flywheel.replication.worker import ReplicationWorker
 
 from ..support.conversations import words
 from ..support.redis_server import RedisServer
@@ -297,9 +297,9 @@ async def test_what_belongs_to_another_deployment_stays_where_it_is(machine: Mac
 async def test_a_replace_that_followed_an_append_while_redis_was_away_is_what_is_stored(
     machine: Machine, tmp_path: Path
 ):
-    async with machine.places(tmp_path / "child", upkeep=False) as places:
+    async with machine.places(tmp_path / "child", worker=False) as places:
         assert (await places.write(machine.save("s", "a", "b"))).stored_in == "redis"
-    offline = Places(machine.journal, None, machine.keys, machine.clock)
+    offline = Repository(machine.journal, None, machine.keys, machine.clock)
     for change in (machine.save("s", "c"), machine.save("s", "d", "e", mode="replace"), machine.save("s", "f")):
         assert (await offline.write(change)).stored_in == "journal"
     assert len(machine.journal.pending(machine.keys.session("s"))) == 2, "what was replaced is not to be sent"
@@ -323,7 +323,7 @@ async def test_keys_are_drained_side_by_side(machine: Machine):
 
     stash = SimpleNamespace(deadline=lambda: 0.0)
     outbox = cast("Any", SimpleNamespace(drain=drain, remote=SimpleNamespace(stash=stash)))
-    await Upkeep(machine.journal, outbox, KeyLocks(), machine.keys, machine.clock).drain()
+    await ReplicationWorker(machine.journal, outbox, KeyLocks(), machine.keys, machine.clock).drain()
     assert all_are.is_set()
 
 
@@ -362,24 +362,24 @@ async def test_what_is_added_to_a_large_history_is_added_without_reading_it(
     def nobody(_: str) -> None:
         raise AssertionError("all of it was read")
 
-    async with machine.places(tmp_path / "child", upkeep=False) as places:
+    async with machine.places(tmp_path / "child", worker=False) as places:
         await places.write(flow(machine, "e1", "x" * LARGEST_NOWAIT))
         monkeypatch.setattr(journal, "lookup", nobody)
         monkeypatch.setattr(journal, "copy", nobody)
         assert (await places.write(flow(machine, "e2"))).stored_in == "redis"
         assert executions(machine.redis.get(key)) == ["e1", "e2"]
-    assert (await Places(journal, None, machine.keys, machine.clock).write(flow(machine, "e3"))).stored_in == "journal"
+    assert (await Repository(journal, None, machine.keys, machine.clock).write(flow(machine, "e3"))).stored_in == "journal"
     copy = read(key)
     assert copy
     assert executions(copy.text) == ["e1", "e2", "e3"]
 
 
 async def test_all_that_belongs_to_this_machine_moves_with_its_next_change(machine: Machine, tmp_path: Path):
-    alone = Places(Journal(tmp_path / "data", machine.clock), None, machine.keys, machine.clock)
+    alone = Repository(Journal(tmp_path / "data", machine.clock), None, machine.keys, machine.clock)
     for change in (machine.save("s", "a"), machine.save("t", "a"), flow(machine, "e1")):
         await alone.write(change)
     await alone.aclose()
-    away = Places(machine.journal, None, machine.keys, machine.clock)
+    away = Repository(machine.journal, None, machine.keys, machine.clock)
     assert (await away.write(machine.save("t", "b"))).stored_in == "journal"
     async with machine.places(tmp_path / "child") as places:
         for change in (machine.save("s", "b"), flow(machine, "e2")):
