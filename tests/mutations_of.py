@@ -188,7 +188,7 @@ MUTATIONS = [
         "F7 waiting for one's own",
         "sessions/store.py",
         "self._change(session_id, save, seen), bound)",
-        "self._change(session_id, save, seen), self.places.bound())",
+        "self._change(session_id, save, seen), self.repository.deadline())",
         "tests/unit/test_store.py::"
         "test_the_time_that_an_answer_may_take_runs_while_others_of_its_caller_are_waited_for",
     ),
@@ -245,8 +245,8 @@ MUTATIONS = [
     Mutation(
         "G6 the sentence",
         "server/messages.py",
-        "else self._places.journal.path",
-        "else self._places.journal.state().path",
+        "else self._repository.journal.path",
+        "else self._repository.journal.state().path",
         "tests/unit/test_refusals.py::test_the_sentence_of_a_save_asks_the_journal_nothing",
     ),
     Mutation(
@@ -294,7 +294,7 @@ MUTATIONS = [
     Mutation(
         "G10",
         "sessions/store.py",
-        "if len(rows) > limit or before is None or not self.places.has_time(bound):",
+        "if len(rows) > limit or before is None or not self.repository.has_time(bound):",
         "if len(rows) > limit or before is None:",
         "tests/tutorial/test_lists_in_time.py::test_behind_a_slow_network_a_list_is_cut_in_time_and_goes_on[tags]",
     ),
@@ -452,8 +452,8 @@ MUTATIONS = [
         "F6 the doctor asks too early",
         "cli/doctor.py",
         "        tried = await _try(executions, execution_id)\n        try:\n"
-        "            return await _status_with_cause(places, settings, tried), tried\n",
-        "        status = await persistence_status(places, settings)\n"
+        "            return await _status_with_cause(repository, settings, tried), tried\n",
+        "        status = await persistence_status(repository, settings)\n"
         "        tried = await _try(executions, execution_id)\n        try:\n            return status, tried\n",
         "tests/test_doctor.py::test_a_redis_that_takes_no_save_ends_it_with_1_and_what_to_do",
     ),

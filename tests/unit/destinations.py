@@ -55,21 +55,21 @@ class Machine:
             assert self.journal.commit(step.write, dump_change(step.pending)).accepted  # type: ignore[arg-type]
 
     @asynccontextmanager
-    async def places(self, folder: Path, *, worker: bool = True) -> AsyncIterator[Repository]:
-        """The places of a process that starts now; Redis answers. Without a `worker` nothing is done behind."""
+    async def repository(self, folder: Path, *, worker: bool = True) -> AsyncIterator[Repository]:
+        """The repository of a process that starts now; Redis answers. Without a `worker` nothing is done behind."""
         home = ChildFolder(folder)
         env = child_environment({}, home.path, redis_url=self.url, cluster=False, socket_timeout=2.0)
         client = CoaiaClient(child_command([], ""), env, home, fair_seconds=2.5)
         stash = Stash(client, self.keys, 5.0, self.clock)
-        places = Repository(self.journal, stash, self.keys, self.clock)
-        await places.wait_for_child(20)
+        repository = Repository(self.journal, stash, self.keys, self.clock)
+        await repository.wait_for_child(20)
         if worker:
-            places.open()
+            repository.open()
         try:
-            yield places
+            yield repository
         finally:
             try:
-                await places.aclose()
+                await repository.aclose()
             finally:
                 await client.aclose()  # no child is left even where closing fails
 
@@ -81,6 +81,6 @@ class Machine:
         return json.loads(text) if text is not None else None
 
 
-async def drain(places: Repository) -> None:
+async def drain(repository: Repository) -> None:
     """Send what is pending now, as the worker does."""
-    await places._worker.drain()
+    await repository._worker.drain()

@@ -112,15 +112,15 @@ async def test_what_is_pending_for_long_never_lacks_a_cause(
     machine: Machine, stash: Stash, settings: Settings, clock: Clock
 ):
     machine.keep(machine.save("s", "one"))
-    places = Repository(machine.journal, stash, KEYS, clock)
-    first = await persistence_status(places, settings)
+    repository = Repository(machine.journal, stash, KEYS, clock)
+    first = await persistence_status(repository, settings)
     assert "keeps the shared copy" in first.reason, "it was made just now"
     clock.move(seconds=OVERDUE_SECONDS + 1)
-    late = await persistence_status(places, settings)
+    late = await persistence_status(repository, settings)
     assert "keeps the shared copy" not in late.reason
     assert "but one change waits in the journal: no attempt to send it has been answered." in late.reason
     stash.last_error = "The way to it is cut."
-    told = await persistence_status(places, settings)
+    told = await persistence_status(repository, settings)
     assert "one change waits in the journal: The way to it is cut." in told.reason
     assert told.redis["last_error"] == "The way to it is cut"
 

@@ -24,9 +24,9 @@ KEYS = Keys("p")
 
 def process(shelf: Shelf, clock: Clock) -> SessionStore:
     """A process that keeps its sessions there."""
-    places = Repository(shelf, None, KEYS, clock)
+    repository = Repository(shelf, None, KEYS, clock)
     return SessionStore(
-        places, KEYS, session_ttl_seconds=0, max_bytes=1_000_000, revisions=10, user="", clock=clock
+        repository, KEYS, session_ttl_seconds=0, max_bytes=1_000_000, revisions=10, user="", clock=clock
     )  # fmt: skip
 
 

@@ -89,7 +89,7 @@ class Repository:
             with contextlib.suppress(StashUnavailable):
                 await self.stash.client.ready(self.stash.deadline(at_least=seconds))
 
-    async def let_go(self) -> None:
+    async def close_client(self) -> None:
         """End the child now, if it is ours: what waits for it goes to the journal."""
         if self.stash and self._closes_client:
             await self.stash.client.aclose()
@@ -101,7 +101,7 @@ class Repository:
                 await self._locks.idle()
             await self._worker.aclose()
         finally:
-            await self.let_go()
+            await self.close_client()
             await self._locks.idle()  # every write is bounded, and with the child gone only the journal is left
             await in_thread(self.journal.close)
 
@@ -110,24 +110,24 @@ class Repository:
         if self.stash is None and self.journal.off:
             raise Disabled("Persistence is switched off (REDIS_ENABLED=false and FLYWHEEL_JOURNAL=false).")
 
-    def bound(self, *, reading: bool = False) -> float:
+    def deadline(self, *, reading: bool = False) -> float:
         """The deadline of what begins now: one for all that one answer needs."""
         return self.stash.deadline(at_least=start_timeout(self.stash) if reading else 0.0) if self.stash else 0.0
 
-    async def bound_once_ready(self, bound: float | None) -> float:
-        """Wait for the child till `bound`; the deadline of a list of several pages, from then on."""
-        bound = self.bound(reading=True) if bound is None else bound
+    async def deadline_once_ready(self, deadline: float | None) -> float:
+        """Wait for the child till `deadline`; the deadline of a list of several pages, from then on."""
+        deadline = self.deadline(reading=True) if deadline is None else deadline
         if self.stash:
             with contextlib.suppress(StashUnavailable):
-                await self.stash.ready(bound)
-            return min(bound, self.stash.deadline())
-        return bound
+                await self.stash.ready(deadline)
+            return min(deadline, self.stash.deadline())
+        return deadline
 
-    def has_time(self, bound: float) -> bool:
+    def has_time(self, deadline: float) -> bool:
         """Whether another page can be asked for till then; the journal alone needs no deadline."""
-        return self.stash is None or bound - asyncio.get_running_loop().time() > ANOTHER_PAGE_SECONDS
+        return self.stash is None or deadline - asyncio.get_running_loop().time() > ANOTHER_PAGE_SECONDS
 
-    async def write(self, change: Change[Answer], bound: float | None = None) -> Placed[Answer]:
+    async def write(self, change: Change[Answer], deadline: float | None = None) -> Placed[Answer]:
         """Apply a change where it can be kept.
 
         Raises:
@@ -136,7 +136,7 @@ class Repository:
 
         """
         self.check_enabled()
-        deadline = self.bound() if bound is None else bound
+        deadline = self.deadline() if deadline is None else deadline
         async with self._locks.of(change.key) as held:
             placed = await self._writer.write(change, deadline, held)
         if placed.stored_in == "journal":
@@ -155,7 +155,7 @@ class Repository:
             for key in await in_thread(self.journal.keys, prefix):
                 await in_thread(self.journal.drop, key)
 
-    async def read(self, key: str, member: str = "", index: str = "", bound: float | None = None) -> Found:
+    async def read(self, key: str, member: str = "", index: str = "", deadline: float | None = None) -> Found:
         """What is stored under `key`, expired or not; a session (`member` of `index`) is copied to the journal.
 
         Raises:
@@ -166,12 +166,12 @@ class Repository:
         self.check_enabled()
         began = asyncio.get_running_loop().time()
         async with self._locks.of(key) as held:
-            found, copy = await self._reader.read(key, began, bound)
+            found, copy = await self._reader.read(key, began, deadline)
             if found.source == "redis" and found.text is not None and (copy is None or copy.text != found.text):
                 held.follow_up = self._replica.put_text(key, found.text, member, index)
             return found
 
-    async def read_here(self, key: str) -> Found:
+    async def read_local(self, key: str) -> Found:
         """What this machine alone knows of `key`."""
         _, copy = await self._replica.lookup(key)
         return Found(copy.text if copy else None, "journal", stale=False)
@@ -181,7 +181,7 @@ class Repository:
         index: str,
         before: tuple[int, str] | None,
         limit: int,
-        bound: float | None = None,
+        deadline: float | None = None,
         wanted: Filter = EVERY_ROW,
     ) -> Page:
         """A page of the list; what is not `wanted` may be left out.
@@ -191,21 +191,21 @@ class Repository:
 
         """
         self.check_enabled()
-        bound = self.bound(reading=True) if bound is None else bound
-        return await self._sessions.page(index, before, limit, bound, wanted)
+        deadline = self.deadline(reading=True) if deadline is None else deadline
+        return await self._sessions.page(index, before, limit, deadline, wanted)
 
-    async def still_stored(self, members: Sequence[str], bound: float) -> set[str]:
+    async def still_stored(self, members: Sequence[str], deadline: float) -> set[str]:
         """Those of these sessions that Redis holds, whatever the clock of this machine says."""
-        return await self._sessions.still_stored(members, bound)
+        return await self._sessions.still_stored(members, deadline)
 
-    async def entries(self, index: str, members: Sequence[str], bound: float) -> list[Entry]:
+    async def entries(self, index: str, members: Sequence[str], deadline: float) -> list[Entry]:
         """The entries of these members of the list, as far as they are known.
 
         Raises:
             Unavailable: they are not known.
 
         """
-        return await self._sessions.entries(index, members, bound)
+        return await self._sessions.entries(index, members, deadline)
 
     async def search(self, index: str, words: Sequence[str], needed: int) -> Matches:
         """The sessions on this machine with so many of the words, what was just saved among them.
@@ -218,14 +218,14 @@ class Repository:
             await self._locks.idle()
         return await in_thread(self.journal.search, index, words, needed)
 
-    async def keys(self, prefix: str, bound: float) -> list[str]:
-        """The keys that begin with `prefix`, here and, if it answers till `bound`, in the stash."""
+    async def keys(self, prefix: str, deadline: float) -> list[str]:
+        """The keys that begin with `prefix`, here and, if it answers till `deadline`, in the stash."""
         found: set[str] = set()
         with contextlib.suppress(JournalUnavailable):
             found.update(await in_thread(self.journal.keys, prefix))
         if self.stash:
             try:
-                found.update(await self.stash.keys(prefix, bound))
+                found.update(await self.stash.keys(prefix, deadline))
             except Unfinished as exc:
                 logger.warning("%s", exc)
                 found.update(exc.found)

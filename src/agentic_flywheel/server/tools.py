@@ -71,7 +71,7 @@ class Tools:
         self._executions = executions
         self._settings = settings
         self._memory = Memory()
-        self._say = Sentences(sessions.places, settings)
+        self._say = Sentences(sessions.repository, settings)
         self._credentials = Credentials(settings.secrets)
 
     def prepare(self) -> None:
@@ -228,7 +228,9 @@ class Tools:
 
     async def persistence_status(self) -> Annotated[CallToolResult, StatusResult]:
         """Tell where sessions are kept right now, and why there."""
-        return _answer(await persistence_status(self._sessions.places, self._settings), lambda status: status.message)
+        return _answer(
+            await persistence_status(self._sessions.repository, self._settings), lambda status: status.message
+        )
 
     def _told(self, result: KeptType, found: "list[Finding]", sentence: Callable[[KeptType], str]) -> CallToolResult:
         """The answer to who sent something to keep, with where credentials were in it."""

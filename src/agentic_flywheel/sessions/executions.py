@@ -26,9 +26,9 @@ class ExecutionStore:
     """Executions by id, and the executions of each flow in each session."""
 
     def __init__(
-        self, places: Repository, keys: Keys, *, ttl_seconds: int, max_bytes: int, clock: Callable[[], datetime]
+        self, repository: Repository, keys: Keys, *, ttl_seconds: int, max_bytes: int, clock: Callable[[], datetime]
     ) -> None:
-        self._places = places
+        self._repository = repository
         self._keys = keys
         self._ttl_seconds = ttl_seconds
         self._max_bytes = max_bytes
@@ -70,9 +70,9 @@ class ExecutionStore:
             limit = f"the limit is {self._max_bytes:,} (FLYWHEEL_MAX_SESSION_BYTES)"
             return _not_cached(execution_id, TooLarge(f"The result has {size:,} bytes; {limit}."))
         change = ExecutionChange(key=self._keys.execution(execution_id), record=record, ttl_seconds=ttl)
-        bound = self._places.bound()
+        bound = self._repository.deadline()
         try:
-            placed = await self._places.write(change, bound)
+            placed = await self._repository.write(change, bound)
         except (DocumentError, Unavailable) as exc:
             return _not_cached(execution_id, exc)
         expires_at = iso(placed.answer.kept_until)
@@ -88,7 +88,7 @@ class ExecutionStore:
                 fresh=fresh,
             )
             try:
-                dropped = (await self._places.write(append, bound)).answer.dropped
+                dropped = (await self._repository.write(append, bound)).answer.dropped
             except (DocumentError, Unavailable) as exc:
                 kept.message = f"It could not be added to its flow's history: {exc}"
             else:
@@ -116,13 +116,13 @@ class ExecutionStore:
             ttl_seconds=check_ttl(ttl_seconds),
             max_bytes=self._max_bytes,
         )
-        return (await self._places.write(change)).stored_in
+        return (await self._repository.write(change)).stored_in
 
     async def get_result(self, execution_id: str) -> ExecutionResult:
         """The execution kept under an id."""
         check_id(execution_id, "execution_id")
         try:
-            found = await self._places.read(self._keys.execution(execution_id))
+            found = await self._repository.read(self._keys.execution(execution_id))
             if found.text is None:
                 return ExecutionResult(found=False, reason="not_found")
             execution = load_execution(found.text, execution_id)
@@ -141,7 +141,7 @@ class ExecutionStore:
         if limit is not None and limit < 1:
             raise InvalidArgument("limit must be at least 1.")
         try:
-            found = await self._places.read(self._keys.history(session_id, flow_id))
+            found = await self._repository.read(self._keys.history(session_id, flow_id))
             now, held = self._clock(), self._held(found)
             history = await in_thread(flow_history, found.text, now, held=held, limit=limit)
         except (DocumentError, Unavailable) as exc:
@@ -152,7 +152,7 @@ class ExecutionStore:
 
     def _held(self, found: Found) -> bool:
         """Whether it comes from a Redis that expires documents by itself, whatever this machine's clock says."""
-        stash = self._places.stash
+        stash = self._repository.stash
         return found.source == "redis" and stash is not None and stash.atomic
 
 

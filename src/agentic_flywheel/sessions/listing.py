@@ -90,7 +90,7 @@ class Row:
 
 
 async def living_rows(
-    places: Repository, wanted: Wanted, entries: Sequence[Entry], now: datetime, bound: float
+    repository: Repository, wanted: Wanted, entries: Sequence[Entry], now: datetime, bound: float
 ) -> list[Row]:
     """The rows of those entries that are wanted, whatever the query, and have not expired: where Redis is, it knows.
 
@@ -100,7 +100,7 @@ async def living_rows(
     for first in range(0, len(entries), READ_AT_ONCE):
         rows += wanted.fitting(entries[first : first + READ_AT_ONCE], now)
         await asyncio.sleep(0)
-    alive = await places.still_stored([row.entry.member for row in rows if row.over], bound)
+    alive = await repository.still_stored([row.entry.member for row in rows if row.over], bound)
     return [row for row in rows if not row.over or row.entry.member in alive]
 
 

@@ -50,7 +50,7 @@ class _Hit:
 
 
 async def find(
-    places: Repository, keys: Keys, wanted: Wanted, now: datetime, limit: int, cursor: str, bound: float | None
+    repository: Repository, keys: Keys, wanted: Wanted, now: datetime, limit: int, cursor: str, bound: float | None
 ) -> ListResult:
     """Rows of the sessions that are found, each with an `excerpt` where its turns have the words.
 
@@ -64,9 +64,9 @@ async def find(
     words, needed = wanted.words, wanted.filter.needed
     why: list[str] = []
     matches = Matches()
-    bound = places.bound(reading=True) if bound is None else bound
-    searching = asyncio.create_task(places.search(keys.index, words, needed))  # while Redis looks through the list
-    listed = await _listed(places, keys.index, wanted, place.start, bound)
+    bound = repository.deadline(reading=True) if bound is None else bound
+    searching = asyncio.create_task(repository.search(keys.index, words, needed))  # while Redis looks through the list
+    listed = await _listed(repository, keys.index, wanted, place.start, bound)
     try:
         matches = await searching
     except JournalUnavailable as exc:
@@ -79,11 +79,11 @@ async def find(
         missing = [member for key in here if (member := key.removeprefix(keys.sessions)) not in entries]
         try:
             for first in range(0, len(missing), READ_AT_ONCE):
-                for entry in await places.entries(keys.index, missing[first : first + READ_AT_ONCE], listed.bound):
+                for entry in await repository.entries(keys.index, missing[first : first + READ_AT_ONCE], listed.bound):
                     entries[entry.member] = entry
         except Unavailable as exc:
             why.append(str(exc))
-    rows = await living_rows(places, replace(wanted, query=""), [*entries.values()], now, listed.bound)
+    rows = await living_rows(repository, replace(wanted, query=""), [*entries.values()], now, listed.bound)
     rarity = matches.rarity or [1.0] * len(words)
     found = await in_thread(
         _best, rows, words, needed, rarity, {key.removeprefix(keys.sessions): here[key] for key in here}
@@ -92,7 +92,7 @@ async def find(
     offset = next((number for number, hit in enumerate(found, 1) if hit.entry.member == place.last), place.offset)
     page = found[offset : offset + limit]
     result = ListResult(
-        sessions=await _with_excerpts(places, keys, page, here, words),
+        sessions=await _with_excerpts(repository, keys, page, here, words),
         scope="shared" if listed.shared else "this machine",
         searched=_searched(matches, shared=listed.shared),
         message=" ".join(dict.fromkeys([*([listed.why] if listed.why else []), *why])),
@@ -118,21 +118,23 @@ class _Listed:
     bound: float
 
 
-async def _listed(places: Repository, index: str, wanted: Wanted, before: tuple[int, str] | None, bound: float) -> _Listed:
+async def _listed(
+    repository: Repository, index: str, wanted: Wanted, before: tuple[int, str] | None, bound: float
+) -> _Listed:
     """The entries that may be found by what lists show."""
     entries: list[Entry] = []
     shared = False
-    bound = await places.bound_once_ready(bound)
+    bound = await repository.deadline_once_ready(bound)
     while True:
         try:
-            page = await places.recent(index, before, READ_AT_ONCE, bound, wanted.filter)
+            page = await repository.recent(index, before, READ_AT_ONCE, bound, wanted.filter)
         except Unavailable as exc:
             return _Listed(entries, shared, None, str(exc), bound)
         entries += page.entries
         shared, before = page.shared, page.older
         if before is None or (shared and len(entries) > MOST_FOUND):
             return _Listed(entries, shared, None, page.why, bound)
-        if not places.has_time(bound):
+        if not repository.has_time(bound):
             return _Listed(entries, shared, before, UNFINISHED, bound)
 
 
@@ -146,13 +148,13 @@ def _best(
 
 
 async def _with_excerpts(
-    places: Repository, keys: Keys, page: Sequence[_Hit], here: Mapping[str, Match], words: Sequence[str]
+    repository: Repository, keys: Keys, page: Sequence[_Hit], here: Mapping[str, Match], words: Sequence[str]
 ) -> list[JSONObject]:
     """The rows of a page, with a piece of the turns where these are here and have one of the words."""
     excerpts: dict[str, str] = {}
     of_turns = [key for hit in page if (key := keys.session(hit.entry.member)) in here]
     with contextlib.suppress(JournalUnavailable):
-        excerpts = await in_thread(places.journal.excerpts, of_turns, words) if of_turns else {}
+        excerpts = await in_thread(repository.journal.excerpts, of_turns, words) if of_turns else {}
     for hit in page:
         hit.row.pop("excerpt", None)  # whoever shares the Redis may have written anything
         if excerpt := excerpts.get(keys.session(hit.entry.member)):

@@ -62,25 +62,25 @@ class _Here:
         return self.state.pending > 0 and self.state.pending_seconds > OVERDUE_SECONDS
 
 
-async def persistence_status(places: Repository, settings: Settings) -> StatusResult:
+async def persistence_status(repository: Repository, settings: Settings) -> StatusResult:
     """Where documents are kept right now, and why there; asks Redis, within the bound of an operation."""
-    stash = places.stash
+    stash = repository.stash
     redis: JSONObject = {"state": "not used", "target": settings.redis_target}
     child: JSONObject = {"state": "not used", "generation": 0, "verbs": []}
     if stash is None:
-        here = await in_thread(_look, places.journal)
+        here = await in_thread(_look, repository.journal)
         mode, reasons = _without_redis(here.state)
     else:
         error = stash.last_error  # the question after it may be answered all the same
         try:
             info = await stash.status()
         except Unavailable as exc:
-            here = await in_thread(_look, places.journal)
+            here = await in_thread(_look, repository.journal)
             redis |= {"state": "unreachable", "durability": "unknown", "last_error": str(exc)}
             kept = "." if here.state.path is None else "; what is saved meanwhile goes to the journal."
             mode, reasons = "journal", [f"Redis cannot be used now ({exc}){kept}"]
         else:
-            here = await in_thread(_look, places.journal)  # afterwards: a slow answer was time to send something
+            here = await in_thread(_look, repository.journal)  # afterwards: a slow answer was time to send something
             redis |= {"state": "answering", "durability": _durability(info), "last_error": None}
             redis |= {name: info[name] for name in TOLD if info.get(name) is not None}
             mode, reasons = _with_redis(stash, here, redis, error)

@@ -82,11 +82,11 @@ SUGGESTIONS = 3
 
 
 class SessionStore:
-    """Sessions, executions and flow histories, kept in `places` under `keys`."""
+    """Sessions, executions and flow histories, kept in `repository` under `keys`."""
 
     def __init__(
         self,
-        places: Repository,
+        repository: Repository,
         keys: Keys,
         *,
         session_ttl_seconds: int,
@@ -95,7 +95,7 @@ class SessionStore:
         user: str,
         clock: Callable[[], datetime],
     ) -> None:
-        self.places = places
+        self.repository = repository
         self._kept_revisions = revisions
         self._keys = keys
         self._session_ttl_seconds = session_ttl_seconds
@@ -107,24 +107,24 @@ class SessionStore:
         self._began, self._began_monotonic = clock(), time.monotonic()
 
     async def __aenter__(self) -> "SessionStore":
-        self.places.open()
+        self.repository.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.places.aclose()
+        await self.repository.aclose()
 
     async def save(self, save: Save, memory: Memory) -> SaveResult:
         """Merge a save into its session, or begin one."""
         session_id = check_id(save.session_id, "session_id") if save.session_id else f"session_{uuid4().hex}"
         save.check()
-        bound = self.places.bound()  # it has to wait for others of the same caller as well
+        bound = self.repository.deadline()  # it has to wait for others of the same caller as well
         async with self._one_at_a_time(memory, session_id):
             with memory.used(session_id) as seen:
                 return await self._save(session_id, save, seen, memory, bound)
 
     async def _save(self, session_id: str, save: Save, seen: Seen, memory: Memory, bound: float) -> SaveResult:
         try:
-            placed = await self.places.write(self._change(session_id, save, seen), bound)
+            placed = await self.repository.write(self._change(session_id, save, seen), bound)
         except DeletedMeanwhile as exc:
             memory.forget(session_id)  # it is told now, and what it saves next begins the session anew
             answer = _not_saved(session_id, exc)
@@ -144,7 +144,7 @@ class SessionStore:
         seen.saved(save.history or [], saved.history, afresh=afresh, exactly=exactly)
         seen.told, seen.newest = told(() if afresh else seen.told, saved.operations), saved.revision
         self._later(seen.look_closer())
-        provisional = placed.stored_in == "journal" and self.places.stash is not None
+        provisional = placed.stored_in == "journal" and self.repository.stash is not None
         if not provisional:
             seen.revision = saved.revision
         return SaveResult(
@@ -213,9 +213,9 @@ class SessionStore:
             raise InvalidArgument("before_turn must be 0 or more: it is the position before which turns are wanted.")
         if revision is not None and not session_id:
             raise InvalidArgument("revision needs session_id: whose revision is wanted?")
-        bound = self.places.bound(reading=True)
+        bound = self.repository.deadline(reading=True)
         try:
-            self.places.check_enabled()
+            self.repository.check_enabled()
             if not session_id:
                 return await self._resume_latest(memory, user_id, max_tokens, before_turn, bound)
             document, found = await self.load(session_id, bound, RECALL.decode)
@@ -254,11 +254,11 @@ class SessionStore:
         """A revision as it was, if it is kept, and where it was read; `found` is where the current one was."""
         keys = self._keys.revisions(session_id)
         if not isinstance(current, Document):
-            found = await self.places.read_here(f"{keys}{revision}")
+            found = await self.repository.read_local(f"{keys}{revision}")
             return _document_in(found, session_id), found
         if made := earlier(current, revision):
             return made, found
-        found = await self.places.read(f"{keys}{whole_for(current, revision) or revision}")
+        found = await self.repository.read(f"{keys}{whole_for(current, revision) or revision}")
         whole = _document_in(found, session_id)
         return (earlier(whole, revision) if whole else None), found
 
@@ -276,21 +276,23 @@ class SessionStore:
         wanted = replace(wanted, user_id=wanted.user_id or self._user)
         if wanted.words:
             try:
-                self.places.check_enabled()
+                self.repository.check_enabled()
             except Disabled as exc:
                 return ListResult(sessions=[], scope="this machine", message=str(exc))
-            return await find(self.places, self._keys, wanted, self._clock(), limit, cursor, bound)
+            return await find(self.repository, self._keys, wanted, self._clock(), limit, cursor, bound)
         before = read_cursor(cursor) if cursor else None
-        bound = await self.places.bound_once_ready(bound)
+        bound = await self.repository.deadline_once_ready(bound)
         rows: list[Row] = []
         while True:
             try:
-                page = await self.places.recent(self._keys.index, before, limit + EXPIRED_AMONG, bound, wanted.filter)
+                page = await self.repository.recent(
+                    self._keys.index, before, limit + EXPIRED_AMONG, bound, wanted.filter
+                )
             except Unavailable as exc:
                 return ListResult(sessions=[row.shown for row in rows], scope="this machine", message=str(exc))
-            rows += await living_rows(self.places, wanted, page.entries, self._clock(), bound)
+            rows += await living_rows(self.repository, wanted, page.entries, self._clock(), bound)
             before = page.older
-            if len(rows) > limit or before is None or not self.places.has_time(bound):
+            if len(rows) > limit or before is None or not self.repository.has_time(bound):
                 break
         scope = "shared" if page.shared else "this machine"
         result = ListResult(sessions=[row.shown for row in rows[:limit]], scope=scope, message=page.why)
@@ -303,12 +305,12 @@ class SessionStore:
 
     async def rows_of(self, session_ids: Collection[str]) -> list[JSONObject]:
         """The listing rows of these sessions, whoever they are of; none while they cannot be known."""
-        bound = self.places.bound()
+        bound = self.repository.deadline()
         try:
-            entries = await self.places.entries(self._keys.index, [*session_ids], bound)
+            entries = await self.repository.entries(self._keys.index, [*session_ids], bound)
         except Unavailable:
             return []
-        return [row.shown for row in await living_rows(self.places, Wanted(), entries, self._clock(), bound)]
+        return [row.shown for row in await living_rows(self.repository, Wanted(), entries, self._clock(), bound)]
 
     async def delete(self, session_id: str, memory: Memory) -> DeleteResult:
         """Take a session away, with its flow histories."""
@@ -321,29 +323,29 @@ class SessionStore:
             revisions=revisions,
             histories=self._keys.histories(session_id),
         )
-        bound = self.places.bound()
+        bound = self.repository.deadline()
         async with self._one_at_a_time(memory, session_id):
             memory.forget(session_id)
             try:
-                placed = await self.places.write(deletion, bound)
+                placed = await self.repository.write(deletion, bound)
             except (DocumentError, Unavailable) as exc:
                 return DeleteResult(deleted=False, reason=reason_of(exc), message=str(exc))
             histories, left = await self._delete_histories(session_id, bound)
-            await self.places.forget(revisions)
+            await self.repository.forget(revisions)
         deleted = placed.answer
         if deleted.deleted or histories:
             return DeleteResult(deleted=True, message=left)
         if left:
             return DeleteResult(deleted=False, reason="unavailable", message=left)
-        unasked = deleted.reason == "not_found" and placed.stored_in == "journal" and self.places.stash is not None
+        unasked = deleted.reason == "not_found" and placed.stored_in == "journal" and self.repository.stash is not None
         return DeleteResult(deleted=False, reason="unavailable" if unasked else deleted.reason)
 
     async def _delete_histories(self, session_id: str, bound: float) -> tuple[int, str]:
         """How many flow histories went, and what to say of those that did not."""
         gone, left = 0, 0
-        for key in await self.places.keys(self._keys.histories(session_id), bound):
+        for key in await self.repository.keys(self._keys.histories(session_id), bound):
             try:
-                gone += (await self.places.write(Deletion(key=key, member=""), bound)).answer.deleted
+                gone += (await self.repository.write(Deletion(key=key, member=""), bound)).answer.deleted
             except (DocumentError, Unavailable) as exc:
                 logger.warning("A flow history was not deleted: %s", exc)
                 left += 1
@@ -364,7 +366,7 @@ class SessionStore:
         if is_larger(text, self._max_bytes):
             raise TooLarge(f"Session {session_id!r} has more bytes than FLYWHEEL_MAX_SESSION_BYTES allows.")
         key, index = self._keys.session(session_id), self._keys.index
-        return (await self.places.write(Arrival(key=key, member=session_id, index=index, text=text))).answer
+        return (await self.repository.write(Arrival(key=key, member=session_id, index=index, text=text))).answer
 
     async def load(
         self,
@@ -380,16 +382,16 @@ class SessionStore:
         """
         check_id(session_id, "session_id")
         key = self._keys.session(session_id)
-        found = await self.places.read(key, session_id, self._keys.index, bound)
+        found = await self.repository.read(key, session_id, self._keys.index, bound)
         document = decode(found.text, session_id) if found.text is not None else None
-        stash = self.places.stash
+        stash = self.repository.stash
         if isinstance(document, Document) and stash and stash.atomic and found.source == "redis":
             return document, found  # it expires documents by itself, whatever the clock of this machine says
         if isinstance(document, Document) and expired(document.kept_until, self._clock()):
             buried = Tombstone(session_id, document.revision, self._clock(), None, "expired")
             if stash and stash.mirror and found.source == "redis" and self._has_surely_expired(document):
                 deletion = Deletion(key=key, member=session_id, because="expired")
-                await self.places.write(deletion)
+                await self.repository.write(deletion)
             return buried, found
         return document, found
 
@@ -411,7 +413,7 @@ class SessionStore:
             document, found = await self.load(row["id"], bound, RECALL.decode)
             if isinstance(document, Document):  # a listed session may be gone by now
                 return self._resumed(memory, document, found, max_tokens, before_turn)
-        stash = self.places.stash
+        stash = self.repository.stash
         if stash and page.scope == "this machine" and not stash.mirror:
             return ResumeResult(found=False, reason="unavailable")
         whose = f" of {user_id or self._user!r}" if user_id or self._user else ""
@@ -427,7 +429,7 @@ class SessionStore:
         near += [i for i in ids if i not in near and session_id.casefold() in i.casefold()]
         result = ResumeResult(found=False, reason=tombstone.because if tombstone else "not_found")
         result.suggestions = near[:SUGGESTIONS]
-        if self.places.stash is None and (damaged := (await in_thread(self.places.journal.state)).damaged):
+        if self.repository.stash is None and (damaged := (await in_thread(self.repository.journal.state)).damaged):
             result.message = f"there is none with this id; it may have been in a damaged journal ({damaged[-1]})."
         return result
 
@@ -451,7 +453,7 @@ class SessionStore:
             renewal = Renewal(
                 key=key, session_id=session_id, index=self._keys.index, revisions=self._keys.revisions(session_id)
             )
-            self._later(self.places.renew(renewal))
+            self._later(self.repository.renew(renewal))
 
     def _later(self, rest: Coroutine[None, None, None]) -> None:
         """Do what nobody waits for behind the answer's back."""
@@ -470,7 +472,7 @@ class SessionStore:
         seen.resumed(history, cut)
         seen.told, seen.newest = told(seen.told, document.operations), document.revision
         self._later(seen.look_closer())
-        if found.source == "redis" or self.places.stash is None:
+        if found.source == "redis" or self.repository.stash is None:
             seen.revision = document.revision
         self._renew(document, len(found.text or ""))
         return result
@@ -513,9 +515,9 @@ def open_store(
     stash = None
     if settings.redis_enabled:
         stash = Stash(client or open_client(settings), keys, settings.timeout_seconds, clock)
-    places = Repository(journal, stash, keys, clock, closes_client=client is None)
+    repository = Repository(journal, stash, keys, clock, closes_client=client is None)
     sessions = SessionStore(
-        places,
+        repository,
         keys,
         session_ttl_seconds=settings.session_ttl_seconds,
         max_bytes=settings.max_session_bytes,
@@ -524,7 +526,7 @@ def open_store(
         clock=clock,
     )
     executions = ExecutionStore(
-        places, keys, ttl_seconds=settings.execution_ttl_seconds, max_bytes=settings.max_session_bytes, clock=clock
+        repository, keys, ttl_seconds=settings.execution_ttl_seconds, max_bytes=settings.max_session_bytes, clock=clock
     )
     return sessions, executions
 
