@@ -467,14 +467,14 @@ MUTATIONS = [
     Mutation(
         "F7 waiting for a thread",
         "journal/connection.py",
-        "    if not lock.acquire(timeout=max(seconds, 0.0)):",
+        "    if not lock.acquire(timeout=max(timeout, 0.0)):",
         "    if not lock.acquire():",
         "tests/unit/test_journal_waiting.py::test_writing_waits_for_another_process_no_longer_than_it_was_told[commit]",
     ),
     Mutation(
         "F7 waiting for a process",
         "journal/connection.py",
-        "PRAGMA busy_timeout = {max(round(seconds * 1000), 0)}",
+        "PRAGMA busy_timeout = {max(round(timeout * 1000), 0)}",
         "PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}",
         "tests/unit/test_journal_waiting.py::test_writing_waits_for_another_process_for_as_long_as_it_was_told",
     ),
@@ -497,8 +497,8 @@ MUTATIONS = [
     Mutation(
         "F9 closed",
         "journal/connection.py",
-        "            if self._open and self._is_missed(self._open):",
-        "            if self._open and not self._is_missed(self._open):",
+        "            if self._open and self._is_lost(self._open):",
+        "            if self._open and not self._is_lost(self._open):",
         "tests/unit/test_vanished_journal.py::"
         "test_all_that_was_acknowledged_is_in_the_new_journal_however_the_old_one_goes",
     ),

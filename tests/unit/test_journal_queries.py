@@ -54,7 +54,6 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
         "excerpts": lambda: journal.excerpts(["p:session:a"], ["hello"]),
         "copy_of_this_machine": lambda: journal.copy_of_this_machine("p:session:z"),
         "recent_of_this_machine": lambda: journal.recent_of_this_machine(INDEX, None, 10),
-        "keys_of_this_machine": lambda: journal.keys_of_this_machine("p:session:"),
         "move_from_this_machine": lambda: journal.move_from_this_machine("p:session:z"),
         "leave_this_machine": lambda: journal.leave_this_machine("p:session:z"),
         "due_keys": lambda: journal.due_keys(["p:session:", "p:execution:"], ["p:session:b"]),
@@ -144,7 +143,16 @@ def test_texts_are_only_asked_for_by_the_id_of_their_document(journal: Journal, 
         assert met > 10
 
 
-TELL = {"copy", "lookup", "lookup_nowait", "unsent_document", "copy_of_this_machine", "pending", "next_pending", "command_of"}
+TELL = {
+    "copy",
+    "lookup",
+    "lookup_nowait",
+    "unsent_document",
+    "copy_of_this_machine",
+    "pending",
+    "next_pending",
+    "command_of",
+}
 """The verbs whose answer is a document or a command."""
 
 

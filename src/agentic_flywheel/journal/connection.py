@@ -1,4 +1,4 @@
-"""The journal's file while it is open: who may use it when, errors mapped, replaced when it is damaged or gone.
+"""Holds the journal's file open: who may use it when, its errors mapped, a damaged or missing file replaced.
 
 One connection writes and another reads, so that reading never waits for a writer, in this process or another.
 """
@@ -25,12 +25,12 @@ from agentic_flywheel.journal.schema import (
     FILE_NAME,
     LOG_BYTES,
     NO_ROOM,
-    exclusive,
     delete_log,
+    exclusive,
     identity,
     is_at_rest,
-    open_immutable,
     open_file,
+    open_immutable,
     open_to_read,
     shorten_log,
     size_of_log,
@@ -40,19 +40,19 @@ from agentic_flywheel.journal.takeover import take_over
 logger = logging.getLogger(__name__)
 
 TAKEOVER_SECONDS = 1.0
-"""For how long copies of what a destination holds are brought over from a file that vanished; all else always is."""
+"""For how long replica rows are taken over from a file that vanished; all other rows always are."""
 
 RECOVERIES_TOLD = 5
-"""How many of the files that vanished the journal tells of: the newest."""
+"""How many files that vanished the journal names: the newest."""
 
 
 class _NoRoom(JournalUnavailable):
-    """There is a journal, nobody has it open, and it cannot be opened to be written: the disk is full or read-only."""
+    """The journal exists, nobody has it open, and it cannot be opened to write: the disk is full or read-only."""
 
 
 @dataclass
 class _Open:
-    """The connections to one file, which is told by its `identity`, as its write-ahead `log` is."""
+    """The connections to one file; `identity` tells it from other files, `log` its write-ahead log."""
 
     writer: sqlite3.Connection
     reader: sqlite3.Connection
@@ -69,7 +69,7 @@ class _Open:
 
 
 class _ThreadState(threading.local):
-    """What the verb that this thread runs is about."""
+    """The destination of the verb that this thread runs."""
 
     destination = THIS_MACHINE
 
@@ -91,9 +91,9 @@ class JournalFile:
         return f"{type(self).__name__}({str(self.path)!r}, {'open' if self._open else 'closed'})"
 
     def close(self) -> None:
-        """Let go of the file; a later call opens it again."""
+        """Close the file; a later call opens it again."""
         with self._lock:
-            if self._open and self._is_missed(self._open):
+            if self._open and self._is_lost(self._open):
                 with contextlib.suppress(JournalUnavailable):
                     self._ensure_open(BUSY_SECONDS)
             self._close_connections()
@@ -103,11 +103,11 @@ class JournalFile:
             self._open.close()
             self._open = None
 
-    def _is_missed(self, opened: _Open) -> bool:
-        """Whether the file that is open is in the folder no more, and has what is nowhere else."""
-        alone = "SELECT EXISTS (SELECT 1 FROM outbox) OR EXISTS (SELECT 1 FROM documents WHERE NOT replica)"
+    def _is_lost(self, opened: _Open) -> bool:
+        """Whether the open file has left the folder and holds rows that are nowhere else."""
+        has_unsent = "SELECT EXISTS (SELECT 1 FROM outbox) OR EXISTS (SELECT 1 FROM documents WHERE NOT replica)"
         with contextlib.suppress(sqlite3.Error, OSError):
-            return not self._is_current(opened) and opened.writer.execute(alone).fetchone() == (1,)
+            return not self._is_current(opened) and opened.writer.execute(has_unsent).fetchone() == (1,)
         return False
 
     def _now(self) -> int:
@@ -115,11 +115,11 @@ class JournalFile:
 
     @property
     def _destination(self) -> int:
-        """The destination of the verb that this thread runs, as it was when the verb began."""
+        """The destination of the verb that this thread runs, as of its beginning."""
         return self._thread.destination
 
     def _is_current(self, opened: _Open) -> bool:
-        """Whether the file that is open is still the one in the folder: what went into another would be lost."""
+        """Whether the open file is still the one in the folder: a write into another would be lost."""
         try:
             return identity(self.path) == opened.identity
         except FileNotFoundError:
@@ -127,7 +127,7 @@ class JournalFile:
 
     @contextlib.contextmanager
     def _snapshot(self) -> Generator[sqlite3.Connection]:
-        """A connection that reads, all of it as of one moment, for one thread at a time; its errors mapped."""
+        """Give one thread at a time a connection that reads the file as of one moment; map its errors."""
         try:
             opened = self._ensure_open(BUSY_SECONDS)
         except _NoRoom:
@@ -142,9 +142,9 @@ class JournalFile:
 
     @contextlib.contextmanager
     def _immutable(self) -> Generator[sqlite3.Connection]:
-        """The file without what SQLite has beside one that is open, which needs no room; nobody else has it open.
+        """Read the file as immutable, which needs no room on the disk: nobody has it open.
 
-        Somebody may open it meanwhile, so an error is no sign of damage.
+        Another process may open it meanwhile, so an error is no sign of damage.
         """
         try:
             with contextlib.closing(open_immutable(self.path)) as db:
@@ -168,7 +168,7 @@ class JournalFile:
 
     @contextlib.contextmanager
     def _transaction(self, *, durable: bool = False, timeout: float = BUSY_SECONDS) -> Generator[sqlite3.Connection]:
-        """The connection that writes, in a transaction that begins within `timeout` seconds or not at all."""
+        """Give the connection that writes, in a transaction that begins within `timeout` seconds or not at all."""
         deadline = time.monotonic() + timeout
         with _held(self._lock, timeout, self.path):
             opened = self._ensure_open(deadline - time.monotonic())
@@ -183,14 +183,14 @@ class JournalFile:
                 raise self._failure(exc, opened.identity) from exc
 
     @contextlib.contextmanager
-    def _write_transaction(self, opened: _Open, seconds: float, *, durable: bool) -> Generator[sqlite3.Connection]:
+    def _write_transaction(self, opened: _Open, timeout: float, *, durable: bool) -> Generator[sqlite3.Connection]:
         db = opened.writer
         # In WAL mode NORMAL survives the death of any process, FULL (an fsync a commit) the loss of power too.
         db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        db.execute(f"PRAGMA busy_timeout = {max(round(seconds * 1000), 0)}")
+        db.execute(f"PRAGMA busy_timeout = {max(round(timeout * 1000), 0)}")
         db.execute("BEGIN IMMEDIATE")
         try:
-            if not self._is_current(opened):  # another process moved it aside while this one waited for its turn
+            if not self._is_current(opened):  # another process moved it aside meanwhile
                 raise Replaced(f"The journal {self.path} was replaced.")
             self._thread.destination = self._address.register(db)
             yield db
@@ -204,7 +204,7 @@ class JournalFile:
             shorten_log(self._ensure_open(BUSY_SECONDS).writer)
 
     def _failure(self, exc: Exception, file: tuple[int, int] | None) -> JournalUnavailable:
-        """What to raise for an error that was met in a file; a damaged one is replaced first."""
+        """Map an error that was met in a file; replace the file first if it is damaged."""
         if is_damage(exc):
             with _held(self._lock, BUSY_SECONDS, self.path), contextlib.suppress(sqlite3.Error, OSError):
                 self._close_connections()
@@ -214,32 +214,32 @@ class JournalFile:
         error = _NoRoom if no_room else JournalUnavailable
         return error(f"The journal {self.path} cannot be used: {cause(exc)}")
 
-    def _ensure_open(self, seconds: float) -> _Open:
-        """The file in the folder, opened if it is not, within so many `seconds`."""
-        there = None
+    def _ensure_open(self, timeout: float) -> _Open:
+        """Open the file in the folder, unless it is open, within `timeout` seconds."""
+        found = None
         try:
             if (opened := self._open) and self._is_current(opened):
                 return opened
-            with _held(self._lock, seconds, self.path):
+            with _held(self._lock, timeout, self.path):
                 before = self._open
                 if before and self._is_current(before):  # another thread was faster
                     return before
-                there = identity(self.path) if self.path.exists() else None
-                self._open = opened = self._reopen(before, seconds)
+                found = identity(self.path) if self.path.exists() else None
+                self._open = opened = self._reopen(before, timeout)
                 if before:
                     before.close()
                 return opened
         except (sqlite3.Error, OSError) as exc:
-            raise self._failure(exc, there) from exc
+            raise self._failure(exc, found) from exc
 
-    def _reopen(self, before: _Open | None, seconds: float) -> _Open:
-        """The file in the folder, with what was in the one that was open `before` and is in the folder no more."""
+    def _reopen(self, before: _Open | None, timeout: float) -> _Open:
+        """Open the file in the folder; take over the rows of the one open `before`, which has left the folder."""
         log = self.path.with_name(FILE_NAME + "-wal")
         if before and log.exists():
-            with exclusive(self.path):  # the log of a file that was there before is none of the one that is there now
+            with exclusive(self.path):  # the log of an earlier file is not that of this one
                 if log.exists() and identity(log) == before.log and not self._is_current(before):
                     delete_log(self.path)
-        writer = open_file(self.path, self._address.spellings, seconds)
+        writer = open_file(self.path, self._address.spellings, timeout)
         try:
             if before:
                 self._take_over_from(before, writer)
@@ -250,22 +250,22 @@ class JournalFile:
 
     def _take_over_from(self, before: _Open, writer: sqlite3.Connection) -> None:
         if before.identity in (identity(self.path.with_name(name)) for name in damaged_files(self.path)):
-            return  # it was damaged, and what can be read of it is here
+            return  # it was damaged, and what can be read of it is in this one
         saved = salvage(before.writer, SCHEMA, self._address.spellings)
         documents, changes = take_over(writer, saved, self._clock(), TAKEOVER_SECONDS)
         if documents or changes:
-            told = (
+            message = (
                 f"The journal vanished, or was replaced, while it was in use: {changes} pending changes and {documents}"
                 " documents that it had were brought into the new one."
             )
-            self._recovered = [*self._recovered, told][-RECOVERIES_TOLD:]
-            logger.error("%s (%s)", told, self.path)
+            self._recovered = [*self._recovered, message][-RECOVERIES_TOLD:]
+            logger.error("%s (%s)", message, self.path)
 
 
 @contextlib.contextmanager
-def _held(lock: "threading.Lock | threading.RLock", seconds: float, path: Path) -> Generator[None]:
-    """Hold a lock of this process, if that can be within so many `seconds`."""
-    if not lock.acquire(timeout=max(seconds, 0.0)):
+def _held(lock: "threading.Lock | threading.RLock", timeout: float, path: Path) -> Generator[None]:
+    """Hold a lock of this process; wait for it for `timeout` seconds."""
+    if not lock.acquire(timeout=max(timeout, 0.0)):
         raise JournalUnavailable(f"The journal {path} is in use by others and did not become free in time.")
     try:
         yield

@@ -1,7 +1,7 @@
-"""What the journal knows: documents and the lists of them, for one destination and for this machine.
+"""Keeps documents in one SQLite file, for the destination in use and for this machine.
 
-One row per key and destination holds the text last known here; the outbox holds the changes that the destination has
-not taken yet, in the order in which they were made. Several processes may share the file. Calls block; the store runs
+One row per key and destination holds the newest text known here; the outbox holds the changes that the destination has
+not taken yet, in the order in which they were made. Several processes may share the file. Verbs block; the store runs
 them in worker threads.
 """
 
@@ -26,20 +26,20 @@ from agentic_flywheel.journal.rows import copy_of, drop, ends_of, holds, is_pend
 from agentic_flywheel.journal.schema import BUSY_SECONDS, FILE_NAME
 
 FAILURE_SHOWN_SECONDS = 60.0
-"""How long a write that failed is told of: on a full disk a small one may still succeed after it."""
+"""How long a failed write is shown: on a full disk a small one may still succeed after it."""
 
 NAMED = 20
-"""Dead letters that the journal names when it is asked how it is: the newest."""
+"""Dead letters that its state names: the newest."""
 
 LARGEST_NOWAIT = 256 * 1024
-"""Bytes of a document that is read on the event loop: they take less than a millisecond."""
+"""Bytes of a document that may be read on the event loop: that takes less than a millisecond."""
 
 
 class Journal(ListRows, OutboxRows, Retention):
-    """The journal file in `folder`, made on first use. `clock` gives the time that expiry is judged by.
+    """The journal file in `folder`, made on first use. `clock` gives the time by which documents expire.
 
-    `addresses` name the Redis that is the destination, newest spelling first; none: this machine is. Copies of what the
-    destination holds (the replica) are kept up to `cap` bytes; what is here alone is never dropped for room.
+    `addresses` name the Redis that is the destination, the newest spelling first; with none this machine is. The
+    replica of what the destination holds takes up to `cap` bytes; what is only here is never dropped for room.
     """
 
     off = False
@@ -67,14 +67,14 @@ class Journal(ListRows, OutboxRows, Retention):
         supersedes: bool = False,
         timeout: float = BUSY_SECONDS,
     ) -> Outcome:
-        """Write if what was seen is still there, and the `older` revision; `durable` survives power loss.
+        """Write if what was seen is still stored, and the `older` revision; `durable` survives power loss.
 
         `supersedes`: the pending change makes the earlier ones of its key needless.
         """
         with self._transaction(durable=durable, timeout=timeout) as db:
             if not holds(db, self._destination, write.key, write.seen):
-                there = copy_of(db, self._destination, write.key)
-                return Outcome(accepted=False, current=there.text if there else None)
+                stored = copy_of(db, self._destination, write.key)
+                return Outcome(accepted=False, current=stored.text if stored else None)
             self._put(db, write, replica=False)
             if older:
                 self._put(db, older, replica=False)
@@ -86,50 +86,50 @@ class Journal(ListRows, OutboxRows, Retention):
 
     @retry_once_if_replaced
     def has_destination(self) -> bool:
-        """Whether what is kept here belongs to a Redis."""
+        """Whether what is kept belongs to a Redis."""
         with self._snapshot():
             return self._destination != THIS_MACHINE
 
     @retry_once_if_replaced
     def keep(self, write: Write, *, timeout: float = BUSY_SECONDS) -> None:
-        """Put a text that is kept on this machine alone; it survives power loss."""
+        """Put a text that is kept on this machine only; it survives power loss."""
         with self._transaction(durable=True, timeout=timeout) as db:
             self._put(db, write, replica=False)
 
     @retry_once_if_replaced
     def drop(self, key: str, *, timeout: float = BUSY_SECONDS) -> None:
-        """Take such a text away, or a copy."""
+        """Delete such a text, or a copy."""
         with self._transaction(timeout=timeout) as db:
             drop(db, self._destination, [key])
 
     @retry_once_if_replaced
     def copy(self, key: str) -> Write | None:
-        """What is known here of `key`, expired or not, ready to be written where there is nothing."""
+        """The document here under `key`, expired or not, as a write where there is nothing."""
         with self._snapshot() as db:
             return copy_of(db, self._destination, key)
 
     @retry_once_if_replaced
     def ends(self, key: str) -> tuple[bool, Ends | None]:
-        """Whether a change of `key` is not in its destination yet; the ends of the document here, if it is large."""
+        """Whether a change of `key` is pending; the ends of the document here, if it is large."""
         with self._snapshot() as db:
             return is_pending(db, self._destination, key), ends_of(db, self._destination, key, LARGEST_NOWAIT)
 
     @retry_once_if_replaced
     def copy_of_this_machine(self, key: str) -> Write | None:
-        """What belongs to this machine under `key`, while a Redis is in use."""
+        """The document that belongs to this machine under `key`, while a Redis is in use."""
         with self._snapshot() as db:
             return copy_of(db, THIS_MACHINE, key) if self._destination != THIS_MACHINE else None
 
     @retry_once_if_replaced
     def leave_this_machine(self, key: str, *, timeout: float = BUSY_SECONDS) -> None:
-        """Take away what belonged to this machine under `key`: the destination in use has it now."""
+        """Delete what belonged to this machine under `key`: the destination in use has it now."""
         with self._transaction(timeout=timeout) as db:
             if self._destination != THIS_MACHINE:
                 drop(db, THIS_MACHINE, [key])
 
     @retry_once_if_replaced
     def move_from_this_machine(self, key: str) -> bool:
-        """Have the destination in use own what belonged to this machine under `key`; whether there was any."""
+        """Move what belonged to this machine under `key` to the destination in use; whether there was any."""
         if not self.copy_of_this_machine(key):
             return False
         with self._transaction(durable=True) as db:
@@ -138,12 +138,12 @@ class Journal(ListRows, OutboxRows, Retention):
 
     @retry_once_if_replaced
     def lookup(self, key: str) -> tuple[Pending | None, Write | None]:
-        """The oldest change of `key` not yet in its destination, and what is known here of it."""
+        """The oldest pending change of `key`, and the document here."""
         with self._snapshot() as db:
             return next_pending(db, self._destination, key), copy_of(db, self._destination, key)
 
     def lookup_nowait(self, key: str) -> tuple[Pending | None, Write | None] | None:
-        """The same, unless the file is not open, somebody is reading in it, or the document is large."""
+        """The same; `None` where that needs a thread: the file is not open, in use, or the document is large."""
         opened = self._open
         if opened is None or not opened.reading.acquire(blocking=False):
             return None
@@ -158,14 +158,14 @@ class Journal(ListRows, OutboxRows, Retention):
                     return None
                 return next_pending(db, self._destination, key), copy_of(db, self._destination, key)
         except (sqlite3.Error, OSError, JournalUnavailable):
-            return None  # whoever looks properly meets it again
+            return None  # `lookup` meets it again
         finally:
             with contextlib.suppress(sqlite3.Error):
                 opened.reader.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
             opened.reading.release()
 
     def state(self) -> JournalState:
-        """What it says of itself; never raises."""
+        """The journal's account of itself; never raises."""
         damaged = tuple(damaged_files(self.path))
         try:
             pending, seconds, cause = self._pending_state()

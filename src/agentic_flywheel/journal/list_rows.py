@@ -11,15 +11,15 @@ from agentic_flywheel.journal.retry import retry_once_if_replaced
 from agentic_flywheel.journal.rows import MISSING
 
 _ENTRY = "list, member, saved_at, note, destination, unverified"
-"""The columns of an `Entry`, where it belongs, and whether it is there."""
+"""The columns of an `Entry`, its destination, and whether that has lost it."""
 
 
 class ListRows(JournalFile):
-    """The verbs of listing; what has expired is left out."""
+    """The verbs of listing. They leave out what has expired."""
 
     @retry_once_if_replaced
     def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
-        """A page of the list, newest first: of the destination in use, and of this machine."""
+        """A page of the list, newest first: of the destination in use and of this machine."""
         with self._snapshot() as db:
             found = self._recent(db, self._destination, index, before, limit)
             found += self._recent_of_this_machine(db, index, before, limit)
@@ -27,7 +27,7 @@ class ListRows(JournalFile):
 
     @retry_once_if_replaced
     def recent_of_this_machine(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
-        """A page of what belongs to this machine, while a Redis is in use; what that is known to have is left out."""
+        """A page of what belongs to this machine while a Redis is in use, without what that is known to have."""
         with self._snapshot() as db:
             return self._recent_of_this_machine(db, index, before, limit)
 
@@ -62,7 +62,7 @@ class ListRows(JournalFile):
 
     @retry_once_if_replaced
     def entries(self, index: str, members: Sequence[str]) -> list[Entry]:
-        """The entries of these members of the list, as far as they are here and have not expired."""
+        """The entries of these members of the list, as far as they are here."""
         with self._snapshot() as db:
             rows = db.execute(
                 f"SELECT {_ENTRY} FROM documents WHERE destination IN (0, ?) AND list = ?"  # noqa: S608
@@ -74,7 +74,7 @@ class ListRows(JournalFile):
 
     @retry_once_if_replaced
     def unsent(self, index: str) -> tuple[list[Entry], list[str]]:
-        """The entries of the list that have a pending change, newest first; the keys of unsent deletions."""
+        """The entries of the list with a pending change, newest first; the keys of pending deletions."""
         with self._snapshot() as db:
             rows = db.execute(
                 f"SELECT {_ENTRY} FROM documents WHERE destination = ?1 AND key IN"  # noqa: S608
@@ -93,25 +93,16 @@ class ListRows(JournalFile):
     def keys(self, prefix: str) -> list[str]:
         """The keys of live documents that begin with `prefix`."""
         with self._snapshot() as db:
-            return self._keys(db, self._destination, prefix)
-
-    @retry_once_if_replaced
-    def keys_of_this_machine(self, prefix: str) -> list[str]:
-        """The keys of live documents that begin with `prefix` and belong to this machine, whatever is in use."""
-        with self._snapshot() as db:
-            return self._keys(db, THIS_MACHINE, prefix)
-
-    def _keys(self, db: sqlite3.Connection, destination: int, prefix: str) -> list[str]:
-        rows = db.execute(
-            "SELECT key FROM documents WHERE destination = ? AND key >= ? AND key < ? AND NOT tombstone"
-            " AND (kept_until IS NULL OR kept_until > ?) ORDER BY key",
-            (destination, prefix, prefix + chr(0x10FFFF), self._now()),
-        )
+            rows = db.execute(
+                "SELECT key FROM documents WHERE destination = ? AND key >= ? AND key < ? AND NOT tombstone"
+                " AND (kept_until IS NULL OR kept_until > ?) ORDER BY key",
+                (self._destination, prefix, prefix + chr(0x10FFFF), self._now()),
+            ).fetchall()
         return [row[0] for row in rows]
 
     @retry_once_if_replaced
     def list_missing(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
-        """A page of the list: sessions that the destination has lost, and that are still to be put back."""
+        """A page of the sessions that the destination has lost and that are to be put back."""
         saved_at, member = before or (2**62, "")
         with self._snapshot() as db:
             rows = db.execute(
@@ -125,7 +116,7 @@ class ListRows(JournalFile):
 
     @retry_once_if_replaced
     def of_this_machine(self) -> int:
-        """How many live sessions belong to this machine, while a Redis is in use."""
+        """The number of live sessions that belong to this machine while a Redis is in use."""
         with self._snapshot() as db:
             (count,) = db.execute(
                 "SELECT count(*) FROM documents WHERE destination = ? AND destination != ? AND list IS NOT NULL"

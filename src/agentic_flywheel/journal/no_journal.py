@@ -1,4 +1,4 @@
-"""The journal when `FLYWHEEL_JOURNAL` is false: every verb raises `JournalUnavailable`, which its callers handle."""
+"""Stands in for the journal when `FLYWHEEL_JOURNAL` is false: its verbs raise `JournalUnavailable`."""
 
 import contextlib
 from collections.abc import Generator
@@ -20,7 +20,7 @@ class NoJournal(Journal):
     def __init__(self) -> None:
         super().__init__(Path(), datetime.now)
 
-    def _ensure_open(self, seconds: float) -> NoReturn:  # noqa: ARG002
+    def _ensure_open(self, timeout: float) -> NoReturn:  # noqa: ARG002
         raise JournalUnavailable("The journal is switched off (FLYWHEEL_JOURNAL=false).")
 
     @contextlib.contextmanager
@@ -29,7 +29,7 @@ class NoJournal(Journal):
             yield
 
     def lookup_nowait(self, key: str) -> tuple[Pending | None, Write | None] | None:  # noqa: ARG002
-        """Nothing."""
+        """Answer that nothing is kept, so that no thread is asked."""
         return None, None
 
     def state(self) -> JournalState:

@@ -1,4 +1,4 @@
-"""The rows of the outbox: what is acknowledged here and not yet in its destination, and its dead letters."""
+"""Reads and writes the rows of the outbox: pending changes and dead letters."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -21,9 +21,9 @@ class OutboxRows(JournalFile):
 
     @retry_once_if_replaced
     def due_keys(self, beginnings: Sequence[str], but: Collection[str] = ()) -> list[Due]:
-        """Up to `KEYS_AT_ONCE` keys that begin so and may be sent now: the oldest first, those that failed last.
+        """Up to `KEYS_AT_ONCE` keys with one of these `beginnings` that may be sent now, `but` not these.
 
-        `but`: these are left out.
+        The oldest come first, those that failed last.
         """
         mine = " OR ".join("substr(key, 1, length(?)) = ?" for _ in beginnings) or "TRUE"
         with self._snapshot() as db:
@@ -50,7 +50,7 @@ class OutboxRows(JournalFile):
 
     @retry_once_if_replaced
     def next_pending(self, key: str, after: int = 0) -> Pending | None:
-        """The oldest of them behind a position."""
+        """The oldest pending change of `key` behind a position."""
         with self._snapshot() as db:
             return next_pending(db, self._destination, key, after)
 
@@ -75,7 +75,7 @@ class OutboxRows(JournalFile):
 
     @retry_once_if_replaced
     def try_all_now(self) -> None:
-        """Let nothing wait for its next attempt: the destination was started again."""
+        """End every wait for a next attempt: the destination was started again."""
         with self._transaction() as db:
             db.execute(
                 "UPDATE outbox INDEXED BY failed SET next_attempt = 0"
@@ -85,9 +85,9 @@ class OutboxRows(JournalFile):
 
     @retry_once_if_replaced
     def make_dead_letter(self, position: int, cause: str, *, drops_document: bool = True) -> None:
-        """Keep a change that its destination will never take, out of the way of the others.
+        """Set apart a change that its destination will never take.
 
-        The document here, which holds it, is dropped: it must not be taken for what the destination holds. Where other
+        Drops the document here, which holds it: it must not be taken for what the destination holds. Where other
         changes of it are pending it may stay until they are sent.
         """
         with self._transaction(durable=True) as db:
@@ -114,14 +114,14 @@ class OutboxRows(JournalFile):
 
     @retry_once_if_replaced
     def command_of(self, position: int) -> str | None:
-        """The text of a dead letter, as it would be sent; `None` if there is no such one."""
+        """The text of a dead letter, as it would be sent; `None` if there is none at that position."""
         with self._snapshot() as db:
             row = db.execute("SELECT text FROM outbox WHERE position = ? AND dead", (position,)).fetchone()
             return read_command(db, row[0]) if row else None
 
     @retry_once_if_replaced
     def retry(self, position: int) -> bool:
-        """Have a dead letter sent again; whether there is such a one."""
+        """Make a dead letter pending again; whether there is one at that position."""
         with self._transaction(durable=True) as db:
             query = (
                 "UPDATE outbox SET dead = 0, attempts = 0, next_attempt = 0, cause = NULL WHERE position = ? AND dead"
@@ -130,13 +130,13 @@ class OutboxRows(JournalFile):
 
     @retry_once_if_replaced
     def discard(self, position: int) -> bool:
-        """Throw a dead letter away; whether there was such a one."""
+        """Delete a dead letter; whether there was one at that position."""
         with self._transaction(durable=True) as db:
             return db.execute("DELETE FROM outbox WHERE position = ? AND dead", (position,)).rowcount == 1
 
     @retry_once_if_replaced
     def waiting(self) -> list[Waiting]:
-        """What waits for other destinations than the one in use, this machine left aside."""
+        """What is pending for other destinations than the one in use, this machine not counted."""
         with self._snapshot() as db:
             rows = db.execute(
                 "SELECT shown, count(*), count(DISTINCT key) FROM outbox JOIN destinations ON destinations.id ="
@@ -147,7 +147,7 @@ class OutboxRows(JournalFile):
 
     @retry_once_if_replaced
     def _pending_state(self) -> tuple[int, float, str | None]:
-        """How many changes are pending, for how many seconds the oldest is, and why the oldest that failed did."""
+        """The number of pending changes, the seconds the oldest waits, and why the oldest that failed did."""
         with self._snapshot() as db:
             count, first = db.execute(
                 "SELECT count(*), min(position) FROM outbox WHERE destination = ? AND NOT dead", (self._destination,)
@@ -163,7 +163,7 @@ class OutboxRows(JournalFile):
 
     @retry_once_if_replaced
     def held_up(self, limit: int) -> list[HeldUp]:
-        """Up to so many pending changes that were not taken, those that failed most often first."""
+        """Up to `limit` pending changes that were not taken, those that failed most often first."""
         with self._snapshot() as db:
             rows = db.execute(
                 "SELECT text, key, cause FROM outbox WHERE destination = ? AND NOT dead AND cause IS NOT NULL"
@@ -174,7 +174,7 @@ class OutboxRows(JournalFile):
 
     @retry_once_if_replaced
     def withdraw(self, key: str) -> None:
-        """Take back what is pending of `key`, and what is known of it: it is not to be sent any more."""
+        """Delete what is pending of `key`, its dead letters and its document: nothing of it is to be sent."""
         with self._transaction() as db:
             for rows in ("pending WHERE NOT dead", "dead_letters WHERE dead"):
                 query = f"DELETE FROM outbox INDEXED BY {rows} AND destination = ? AND key = ?"  # noqa: S608

@@ -1,4 +1,4 @@
-"""The replica: this machine's copies of what a destination holds, and what is known of the destination itself."""
+"""Reads and writes the rows of the replica, and the state in which its destination was last met."""
 
 import json
 import sqlite3
@@ -12,7 +12,7 @@ from agentic_flywheel.journal.address import Address
 from agentic_flywheel.journal.destinations import merge_destination
 from agentic_flywheel.journal.records import ReplicaRow, SyncState
 from agentic_flywheel.journal.retry import retry_once_if_replaced
-from agentic_flywheel.journal.room import Room
+from agentic_flywheel.journal.room import ReplicaRoom
 from agentic_flywheel.journal.rows import MISSING, append, copy_of, holds, is_pending, put
 from agentic_flywheel.journal.schema import BUSY_SECONDS
 from agentic_flywheel.journal.search_rows import SearchRows
@@ -21,7 +21,7 @@ _COPY = "id, key, revision, ending, tombstone, bytes, unverified"
 """The columns of a `ReplicaRow`."""
 
 PUT_SECONDS = 0.2
-"""How long copies wait for their turn to be written: without them nothing is lost."""
+"""How long copies wait to be written: without them nothing is lost."""
 
 
 class ReplicaRows(SearchRows):
@@ -29,11 +29,11 @@ class ReplicaRows(SearchRows):
 
     def __init__(self, folder: Path, clock: Callable[[], datetime], address: Address, cap: int) -> None:
         super().__init__(folder, clock, address)
-        self._room = Room(cap)
+        self._room = ReplicaRoom(cap)
 
     @retry_once_if_replaced
     def put_replica(self, *writes: Write | Append, timeout: float = PUT_SECONDS) -> set[str]:
-        """Keep copies of what the destination holds; the keys with a pending change, which are left as they are."""
+        """Put copies of what the destination holds; the keys that are left as they are, since a change is pending."""
         with self._transaction(timeout=timeout) as db:
             pending = {write.key for write in writes if is_pending(db, self._destination, write.key)}
             for write in writes:
@@ -44,14 +44,14 @@ class ReplicaRows(SearchRows):
 
     @retry_once_if_replaced
     def overwrite_replica(self, write: Write, *, timeout: float = PUT_SECONDS) -> None:
-        """Keep a copy of what the destination holds, whatever is here, unless a change is pending."""
+        """Put a copy of what the destination holds over whatever is here, unless a change is pending."""
         with self._transaction(timeout=timeout) as db:
             if not is_pending(db, self._destination, write.key):
                 self._put(db, write, replica=True)
 
     @retry_once_if_replaced
     def ack(self, positions: Sequence[int], write: Write | None, *, timeout: float = BUSY_SECONDS) -> None:
-        """Take changes out of the outbox; the last one of its key leaves behind what the destination holds now."""
+        """Delete changes that were taken; the last one of its key leaves behind what the destination holds now."""
         with self._transaction(timeout=timeout) as db:
             db.executemany("DELETE FROM outbox WHERE position = ?", [(position,) for position in positions])
             if write and not is_pending(db, self._destination, write.key):
@@ -59,17 +59,19 @@ class ReplicaRows(SearchRows):
 
     @retry_once_if_replaced
     def apply_tombstones(self, tombstones: Sequence[Write]) -> None:
-        """Learn of deletions made elsewhere; each beats what is here of the same line, up to its own revision."""
+        """Apply deletions made elsewhere; each beats a document of the same line, up to its own revision."""
         with self._transaction() as db:
             for write in tombstones:
-                here = copy_of(db, self._destination, write.key)
-                if (here is None or buries(write.text, here.text)) and not is_pending(db, self._destination, write.key):
+                stored = copy_of(db, self._destination, write.key)
+                if (stored is None or buries(write.text, stored.text)) and not is_pending(
+                    db, self._destination, write.key
+                ):
                     self._put(db, write, replica=True)
         self._unindex(*(write.key for write in tombstones))
 
     @retry_once_if_replaced
     def sync_state(self) -> SyncState | None:
-        """What the destination was like when it was last looked at; `None` if it never was."""
+        """The destination as of the last poll; `None` if it was never polled."""
         with self._snapshot() as db:
             row = db.execute(
                 "SELECT epoch, run, after FROM destinations WHERE id = ? AND epoch != ''", (self._destination,)
@@ -77,31 +79,31 @@ class ReplicaRows(SearchRows):
         return SyncState(*row) if row else None
 
     @retry_once_if_replaced
-    def save_sync_state(self, now: SyncState, *, lost: bool) -> None:
-        """What the destination is like; `lost`: of everything that it held, it may have nothing any more."""
+    def save_sync_state(self, state: SyncState, *, lost: bool) -> None:
+        """Note what the destination is like; `lost`: it may have lost what it held, so every copy is unverified."""
         with self._transaction(durable=lost) as db:
             if lost:
-                self._doubt(db)
-            row = (now.epoch, now.run, now.after, self._destination)
+                self._mark_unverified(db)
+            row = (state.epoch, state.run, state.after, self._destination)
             db.execute("UPDATE destinations SET epoch = ?, run = ?, after = ? WHERE id = ?", row)
 
     @retry_once_if_replaced
     def recognise(self, epoch: str) -> None:
         """Find out by its epoch which destination the Redis in use is.
 
-        One that was known under another address is gone on with; what was kept for the address so far goes along if it
-        never led to another Redis, else it waits for that one.
+        Goes on with one that was met under another address. What was kept for this address so far moves to it, unless
+        the address led to another Redis before: then it waits for that one.
         """
         query = "SELECT id FROM destinations WHERE epoch = ? AND epoch != '' AND id != ?"
         with self._snapshot() as db:
             if not db.execute(query, (epoch, self._destination)).fetchone():
                 return
         with self._transaction() as db:
-            mine = self._destination
-            row = db.execute(query, (epoch, mine)).fetchone()
+            own = self._destination
+            row = db.execute(query, (epoch, own)).fetchone()
             if row:  # and no other process was faster
-                if db.execute("SELECT epoch FROM destinations WHERE id = ?", (mine,)).fetchone() == ("",):
-                    merge_destination(db, mine, row[0], self._now())
+                if db.execute("SELECT epoch FROM destinations WHERE id = ?", (own,)).fetchone() == ("",):
+                    merge_destination(db, own, row[0], self._now())
                 db.execute("INSERT OR REPLACE INTO addresses VALUES (?, ?)", (self._address.spellings[0], row[0]))
 
     @retry_once_if_replaced
@@ -128,7 +130,7 @@ class ReplicaRows(SearchRows):
 
     @retry_once_if_replaced
     def tombstone_revisions(self, keys: Sequence[str]) -> dict[str, int]:
-        """Of these keys, those of which this machine knows the deletion, with the revision that was deleted."""
+        """The revisions deleted under these keys, by key, as far as tombstones here tell."""
         with self._snapshot() as db:
             rows = db.execute(
                 "SELECT key, revision FROM documents WHERE destination = ? AND tombstone"
@@ -139,7 +141,7 @@ class ReplicaRows(SearchRows):
 
     @retry_once_if_replaced
     def mark_verified(self, keys: Sequence[str]) -> None:
-        """Note that the destination has these, or has something newer."""
+        """Note that the destination holds these, or something newer."""
         self._mark(keys, 0)
 
     @retry_once_if_replaced
@@ -157,9 +159,9 @@ class ReplicaRows(SearchRows):
     def mark_unverified(self, key: str | None = None) -> None:
         """Have one copy verified again, or all of them."""
         with self._transaction() as db:
-            self._doubt(db, key)
+            self._mark_unverified(db, key)
 
-    def _doubt(self, db: sqlite3.Connection, key: str | None = None) -> None:
+    def _mark_unverified(self, db: sqlite3.Connection, key: str | None = None) -> None:
         query = "UPDATE documents SET unverified = 1 WHERE destination = ? AND replica"
         if key is None:
             db.execute(query, (self._destination,))
@@ -167,9 +169,9 @@ class ReplicaRows(SearchRows):
             db.execute(f"{query} AND key = ?", (self._destination, key))
 
     def _put_copy(self, db: sqlite3.Connection, write: Write | Append) -> None:
-        """Put what the destination held, unless what is here is newer, or was lost there and is still to go back."""
+        """Put what the destination held, unless what is here is newer, or was lost there and is to be put back."""
         if isinstance(write, Append):
-            if holds(db, self._destination, write.key, write.seen):  # else somebody else put something newer
+            if holds(db, self._destination, write.key, write.seen):  # else another writer put something newer
                 self._put(db, write, replica=True)
         elif self._takes(db, write):
             self._put(db, write, replica=True)
@@ -186,7 +188,7 @@ class ReplicaRows(SearchRows):
         if covers(write.text, stored.text):
             return True
         if not covers(stored.text, write.text):
-            self._doubt(db, write.key)
+            self._mark_unverified(db, write.key)
         return False
 
     def _put(self, db: sqlite3.Connection, write: Write | Append, *, replica: bool) -> None:

@@ -1,4 +1,4 @@
-"""Keeps the replica below its cap: what is in its Redis as well goes, the longest untouched first."""
+"""Keeps the replica below its cap: drops what is in its Redis as well, the longest untouched first."""
 
 import sqlite3
 import time
@@ -10,10 +10,10 @@ ROOM_SECONDS = 0.01
 """How long a copy that is put may take to make room for itself."""
 
 DROPPED_AT_ONCE = 50
-"""Copies looked at at once to be dropped."""
+"""Copies read at once to be dropped."""
 
 
-class Room:
+class ReplicaRoom:
     """The room that the replica may take: `cap` bytes."""
 
     def __init__(self, cap: int) -> None:
@@ -31,14 +31,14 @@ class Room:
             self.make(db, min(self.excess, 2 * size), time.monotonic() + ROOM_SECONDS)
 
     def measure(self, db: sqlite3.Connection) -> None:
-        """See by how much the replica must shrink: once it has passed its cap, to a part of it."""
+        """Measure by how much the replica must shrink: once it has passed its cap, to a part of it."""
         self._grown = 0
         (total,) = db.execute("SELECT ifnull(sum(bytes), 0) FROM documents INDEXED BY replica WHERE replica").fetchone()
         too_much = total - self._cap * LEFT_WHEN_FULL
         self.excess = too_much if total > self._cap else min(self.excess, max(too_much, 0.0))
 
     def make(self, db: sqlite3.Connection, needed: float, until: float) -> int:
-        """Drop copies of `needed` bytes together, as far as there is time `until` then; how many went."""
+        """Drop copies of `needed` bytes together, as far as there is time; the number dropped."""
         # Tombstones are small, and what was deleted must not come back.
         rows = db.execute(
             "SELECT id, bytes FROM documents INDEXED BY replica WHERE replica AND NOT tombstone AND NOT unverified AND"

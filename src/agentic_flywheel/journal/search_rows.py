@@ -1,4 +1,4 @@
-"""Searches the turns of this machine's sessions: the index beside the journal, brought up to date from its rows."""
+"""Searches the turns of this machine's sessions in the index beside the journal, which is filled from its rows."""
 
 import contextlib
 import sqlite3
@@ -17,7 +17,7 @@ from agentic_flywheel.journal.rows import copy_of
 from agentic_flywheel.journal.search_index import SearchIndex
 
 SEARCH_SECONDS = 1.5
-"""For how long a search reads in sessions that are new to it: some 30 MB."""
+"""How long a search indexes sessions that are new to it: some 30 MB."""
 
 
 class SearchRows(JournalFile):
@@ -28,24 +28,25 @@ class SearchRows(JournalFile):
         self._search_index = SearchIndex(folder)
 
     def search(self, index: str, words: Sequence[str], needed: int) -> Matches:
-        """The sessions here with so many of the words, in their turns or what lists show of them."""
+        """The sessions here with `needed` of the words, in their turns or in what lists show of them."""
         with self._searching():
             return self._search_index.find(index, self._heads(), self._text_of, words, needed, SEARCH_SECONDS)
 
     def excerpts(self, keys: Sequence[str], words: Sequence[str]) -> dict[str, str]:
-        """A piece of the turns with some of the words, by key, where there is one."""
+        """An excerpt of the turns with some of the words, by key, where they have one."""
         with self._searching():
             with self._snapshot():
                 destinations = THIS_MACHINE, self._destination
             return self._search_index.excerpts(destinations, keys, words)
 
     def _unindex(self, *keys: str) -> None:
-        """What was said in a session that was deleted goes; what cannot be done now is done at the next purge."""
+        """Remove deleted sessions from the index; what cannot be removed now is at the next purge."""
         with contextlib.suppress(JournalUnavailable), self._searching():
             for key in keys:
                 self._search_index.drop(self._destination, key)
 
     def _prune_search_index(self) -> None:
+        """Remove what the journal no longer holds."""
         with contextlib.suppress(JournalUnavailable), self._searching():
             self._search_index.keep_only(self._heads(everywhere=True))
 
@@ -55,7 +56,7 @@ class SearchRows(JournalFile):
 
     @contextlib.contextmanager
     def _searching(self) -> Generator[None]:
-        """Beside the journal: nobody else waits for a search, and what is wrong with it is not the journal's fault."""
+        """Map the errors of the index, which are none of the journal."""
         try:
             yield
         except (sqlite3.Error, OSError) as exc:
@@ -69,7 +70,7 @@ class SearchRows(JournalFile):
 
     @retry_once_if_replaced
     def _heads(self, *, everywhere: bool = False) -> list[Head]:
-        """All sessions here, or in every destination, that are listed and have not expired, newest first."""
+        """The listed sessions here, or of every destination, that have not expired, newest first."""
         where = "destination IS NOT NULL" if everywhere else f"destination IN ({THIS_MACHINE}, ?)"
         with self._snapshot() as db:
             rows = db.execute(
