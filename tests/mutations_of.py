@@ -109,14 +109,14 @@ MUTATIONS = [
     Mutation(
         "F5 R15 listed",
         "replication/put_back.py",
-        "        await in_thread(self._journal.mark_missing, [copy.key for copy in gone])\n",
+        "        await in_thread(self._journal.mark_missing, [copy.key for copy in documents])\n",
         "",
         "tests/unit/test_eviction.py",
     ),
     Mutation(
         "F5 R15 put back",
         "replication/put_back.py",
-        "            other += await self._restore_together(remote, gone)\n",
+        "            other += await self._restore_together(remote, documents)\n",
         "",
         "tests/unit/test_eviction.py",
     ),
@@ -165,7 +165,7 @@ MUTATIONS = [
     Mutation(
         "F4 cut",
         "replication/put_back.py",
-        "            await self._blame(remote, some[0], exc, alone=len(some) == 1)\n",
+        "            await self._note_failure(remote, batch[0], exc, alone=len(batch) == 1)\n",
         "            raise\n",
         "tests/unit/test_one_bad_thing.py::"
         "test_a_session_that_costs_the_connection_does_not_keep_the_others_from_being_put_back",
@@ -173,7 +173,7 @@ MUTATIONS = [
     Mutation(
         "F8 all of a key",
         "replication/outbox.py",
-        "                    sent, untold = item.position, exc\n",
+        "                    sent, not_acked = item.position, exc\n",
         "                    raise\n",
         "tests/unit/test_one_bad_thing.py::test_all_that_is_pending_is_sent_though_the_journal_cannot_be_told",
     ),

@@ -111,7 +111,10 @@ def test_an_address_that_leads_to_another_redis_now_leaves_what_was_for_the_firs
     assert (one.copy("p:session:s"), one.pending("p:session:s")) == (None, [])
     assert [waiting.changes for waiting in one.waiting()] == [1]
     one.recognise("epoch one")
-    assert (two.sync_state(), one.sync_state()) == (SyncState("epoch two", "", "0-0"), SyncState("epoch one", "", "0-0"))
+    assert (two.sync_state(), one.sync_state()) == (
+        SyncState("epoch two", "", "0-0"),
+        SyncState("epoch one", "", "0-0"),
+    )
     assert one.pending("p:session:s"), "and it is there when the address leads back"
 
 

@@ -147,6 +147,8 @@ def test_a_late_copy_of_what_was_deleted_does_not_take_the_place_of_its_tombston
 def test_a_tombstone_that_was_announced_beats_every_revision_up_to_its_own(small: Journal):
     small.put_replica(Write("old", text(2), None, None), Write("new", text(3), None, None))
     small.commit(Write("pending", text(2), None, None), "change")
-    small.apply_tombstones([Write(key, text(2), None, None, tombstone=True) for key in ("old", "new", "pending", "unknown")])
+    small.apply_tombstones(
+        [Write(key, text(2), None, None, tombstone=True) for key in ("old", "new", "pending", "unknown")]
+    )
     assert sorted(kept(small)) == ["new", "pending"]
     assert small.copy("unknown")

@@ -368,7 +368,9 @@ async def test_what_is_added_to_a_large_history_is_added_without_reading_it(
         monkeypatch.setattr(journal, "copy", nobody)
         assert (await repository.write(flow(machine, "e2"))).stored_in == "redis"
         assert executions(machine.redis.get(key)) == ["e1", "e2"]
-    assert (await Repository(journal, None, machine.keys, machine.clock).write(flow(machine, "e3"))).stored_in == "journal"
+    assert (
+        await Repository(journal, None, machine.keys, machine.clock).write(flow(machine, "e3"))
+    ).stored_in == "journal"
     copy = read(key)
     assert copy
     assert executions(copy.text) == ["e1", "e2", "e3"]

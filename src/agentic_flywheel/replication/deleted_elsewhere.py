@@ -1,4 +1,4 @@
-"""Keeps what was saved to a session that was deleted elsewhere, as its older revision on this machine. It blocks."""
+"""Keeps what was saved to a session that was deleted elsewhere, as its older revision on this machine. Calls block."""
 
 import logging
 from dataclasses import replace
@@ -17,9 +17,9 @@ logger = logging.getLogger(__name__)
 
 
 def keep_save(journal: Journal, change: Change[object], copy: Write | None, revision: int, now: datetime) -> bool:
-    """Keep what one save would have come to as that revision; whether it is kept.
+    """Keep what one save would have made as that revision; whether it is kept.
 
-    Its document here is the `copy`; where an earlier save is kept already, it is added to that.
+    It is applied to an earlier save that is kept as that revision, else to the `copy`.
     """
     if not isinstance(change, SessionChange) or not change.revisions:
         return False
@@ -34,9 +34,9 @@ def keep_save(journal: Journal, change: Change[object], copy: Write | None, revi
 
 
 def keep_pending(journal: Journal, first: Pending, revision: int, remote: Write | None, now: datetime) -> None:
-    """Move the saves that begin with `first` out of the outbox; what they came to stays as that revision here.
+    """Move the saves from `first` on out of the outbox, and keep the document that they made as that revision.
 
-    Unless the session was deleted here as well, after them. `remote` is what the stash holds.
+    Keeps none where the session was deleted here as well, after them. `remote` is what the stash holds.
     """
     pending = journal.pending(first.key)
     changes = [load_change(item.change) for item in pending]
@@ -53,7 +53,7 @@ def keep_pending(journal: Journal, first: Pending, revision: int, remote: Write 
 def _older_revision(
     journal: Journal, saves: list[SessionChange], copy: Write | None, revision: int, now: datetime
 ) -> Write:
-    """The older revision that these saves come to: the document here, which holds them all, if nothing is kept yet."""
+    """The older revision that these saves make: the document here, which holds them all, if none is kept yet."""
     first, *others = saves
     kept = journal.copy(f"{first.revisions}{revision}")
     if kept is None and copy and not copy.tombstone:

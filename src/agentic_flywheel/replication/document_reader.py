@@ -1,4 +1,4 @@
-"""Reads documents: from the stash, to which what it lost goes back first, or, where it does not answer, the journal."""
+"""Reads documents: from the stash, after putting back what it lost, or from the journal where it does not answer."""
 
 import asyncio
 import contextlib
@@ -21,14 +21,14 @@ from agentic_flywheel.replication.replica import Replica, lost_deletion, went_ba
 logger = logging.getLogger(__name__)
 
 FIRST_READ_SECONDS = 10.0
-"""How long a read that only the stash can answer waits for the first child: eight at once take 3 s to start."""
+"""How long a read that only the stash can answer waits for the first child: eight that start at once take 3 s."""
 
 LARGE = 256 * 1024
-"""Characters of a document from which on it is not read again while it is as it was."""
+"""Characters from which on a document is not read again while its etag is unchanged."""
 
 
 class DocumentReader:
-    """Reads through the `outbox`, if a stash is used, else from the journal. Its callers hold the key's lock."""
+    """Reads through the `outbox`, if a stash is used, else from the journal. Callers hold the key's lock."""
 
     def __init__(
         self, journal: Journal, outbox: Outbox | None, replica: Replica, clock: Callable[[], datetime]
@@ -39,7 +39,7 @@ class DocumentReader:
         self._clock = clock
 
     async def read(self, key: str, began: float, deadline: float | None) -> tuple[Found, Write | None]:
-        """What is stored under `key`, expired or not, and the copy that was here; the read `began` at that time.
+        """What is stored under `key`, expired or not, and the copy that was here; `began` is when the read began.
 
         Waits less for a key that is in the replica.
 
@@ -62,7 +62,7 @@ class DocumentReader:
                 pending, copy = await self._replica.lookup(key)
             found = await self._read_from_stash(self._outbox.remote, key, copy, deadline)
         except StashUnavailable:
-            # What is still pending was never anywhere but here, so that it expired is known too.
+            # What is pending was never anywhere else, so it is known even if it has expired.
             if not copy or not (is_alive or pending):
                 raise
             return Found(copy.text, "journal", stale=True), copy
@@ -74,13 +74,13 @@ class DocumentReader:
         """The deadline of a read that may have waited for others of the same key since it `began`."""
         size = len(copy.text) if copy else 0
         now = asyncio.get_running_loop().time()
-        own = stash.deadline(size, at_least=0.0 if quick else start_timeout(stash)) - (now - began)
+        until = stash.deadline(size, at_least=0.0 if quick else start_timeout(stash)) - (now - began)
         if deadline is not None:
-            own = min(own, deadline + size / BYTES_A_SECOND)
-        return max(own, now + AFTER_WAITING_SECONDS)
+            until = min(until, deadline + size / BYTES_A_SECOND)
+        return max(until, now + AFTER_WAITING_SECONDS)
 
     async def _read_from_stash(self, remote: RemoteWriter, key: str, copy: Write | None, deadline: float) -> Found:
-        """What the stash holds; what it lost and this machine has is merged forward first, in the answer at least."""
+        """What the stash holds, after what it lost is put back; the answer has that even where it cannot be."""
         if copy and len(copy.text) > LARGE and await remote.stash.still_has(copy, deadline):
             return Found(copy.text, "redis", stale=False)
         text = await remote.stash.read(key, deadline)
@@ -93,7 +93,7 @@ class DocumentReader:
         return await self._restored(remote, copy, text, deadline) if lost else Found(text, "redis", stale=False)
 
     async def _restored(self, remote: RemoteWriter, copy: Write, text: str | None, deadline: float) -> Found:
-        """What the stash holds once the copy was put back; `text` is the older state that it held, if it is one."""
+        """Put the copy back and read again; `text` is the older state that the stash held, if it held one."""
         remote.went_back = remote.went_back or text is not None
         try:
             await remote.restore(copy, deadline)
@@ -105,12 +105,12 @@ class DocumentReader:
         return Found(text, "redis", stale=False)
 
     async def _newest(self, stash: Stash, key: str, found: Found, copy: Write | None) -> Found:
-        """What was found in the stash, or what is here where the stash has nothing, or a mirror something older."""
+        """What was found in the stash, or the document here if the stash has none, or a mirror an older one."""
         text = found.text
         if copy and (text is None or (stash.mirror and revision_of(copy.text) >= revision_of(text))):
             return Found(copy.text, "journal", stale=False)
-        if text is None and (own := await self._replica.of_this_machine(key)):
-            return Found(own.text, "journal", stale=False)
+        if text is None and (kept := await self._replica.of_this_machine(key)):
+            return Found(kept.text, "journal", stale=False)
         return found
 
 

@@ -40,7 +40,7 @@ Answer = TypeVar("Answer")
 
 @dataclass
 class _Attempt(Generic[Answer]):
-    """A change on its way, whose key is `held`; `sent`: the stash may have taken it, though it did not say so."""
+    """A change whose key is `held`; `sent`: the stash may have taken it without an answer."""
 
     change: Change[Answer]
     held: Held
@@ -48,7 +48,7 @@ class _Attempt(Generic[Answer]):
 
 
 class DocumentWriter:
-    """Writes through the `outbox`, if a stash is used, else to the journal. Its callers hold the key's lock."""
+    """Writes through the `outbox`, if a stash is used, else to the journal. Callers hold the key's lock."""
 
     def __init__(
         self, journal: Journal, outbox: Outbox | None, replica: Replica, clock: Callable[[], datetime]
@@ -68,7 +68,7 @@ class DocumentWriter:
             Unavailable: neither the stash nor the journal can keep it.
 
         """
-        # Numbered here, because the writes of a key must be made in the order of their numbers.
+        # Named under the lock, because the writes of a key must be made in the order of their names.
         attempt = _Attempt(self._named(change), held)
         pending, why = self._outbox is not None, ""
         if self._outbox:
@@ -98,7 +98,7 @@ class DocumentWriter:
         await self._commit(self._outbox.remote, renewal, copy, deadline, held)
 
     async def _write_to_stash(self, outbox: Outbox, attempt: _Attempt[Answer], deadline: float) -> Placed[Answer]:
-        # Whoever waited for others of the same key gets a last moment, which is enough where Redis is well.
+        # An operation that waited for others of its key gets a last moment, which is enough where Redis is well.
         deadline = max(deadline, asyncio.get_running_loop().time() + AFTER_WAITING_SECONDS)
         await outbox.remote.stash.ready(deadline)
         key = attempt.change.key
@@ -113,7 +113,7 @@ class DocumentWriter:
                 copy = await in_thread(self._journal.copy, key)
         except JournalUnavailable as exc:
             logger.info("%s", exc)
-            # What may be pending there, unread, must not be taken for done because this one is.
+            # A new writer id: what may be pending, unread, must not be taken for done because this one is.
             self._write_ids = Writer()
             attempt.change = self._named(attempt.change)
         attempt.sent = True
@@ -124,7 +124,7 @@ class DocumentWriter:
         return self._placed("redis", attempt.change, answer)
 
     async def _write_to_journal(self, attempt: _Attempt[Answer], why: str, *, pending: bool) -> Placed[Answer]:
-        """Write to the journal, because of `why`."""
+        """Write to the journal; `why` says what the stash answered."""
         try:
             answer = await in_thread(self._local.write, attempt.change, pending=pending)
         except JournalUnavailable as exc:
@@ -132,12 +132,12 @@ class DocumentWriter:
         except Conflict as exc:
             if not attempt.sent:
                 raise
-            # Somebody of this machine saved meanwhile, yet Redis may take, or have taken, this one before that.
+            # Another process of this machine saved meanwhile, yet Redis may have taken this one before that.
             raise StashUnavailable(f"{why}Whether it was saved is not known: save the same again.") from exc
         return self._placed("journal", attempt.change, answer)
 
     async def _append(self, remote: RemoteWriter, attempt: _Attempt[Answer], deadline: float) -> Placed[Answer] | None:
-        """Add to a large document of which only the ends are looked at; `None` where that is not enough."""
+        """Append to a large document by its ends alone; `None` where that is not enough."""
         change = attempt.change
         if not change.appends or not remote.stash.atomic:
             return None
@@ -165,23 +165,23 @@ class DocumentWriter:
             step = await remote.commit_with_retry(change, copy, deadline)
         except DeletedMeanwhile as exc:
             exc.kept = await in_thread(keep_save, self._journal, change, copy, exc.buried, self._clock())
-            with contextlib.suppress(StashUnavailable, DocumentError, JournalUnavailable):  # else the worker learns it
+            with contextlib.suppress(StashUnavailable, DocumentError, JournalUnavailable):  # else the worker does
                 if text := await remote.stash.read(change.key, deadline):
                     await in_thread(self._journal.put_replica, copy_under(cast("AnyChange", change), text))
             raise
         if step.write:
-            # Redis has it: nobody need wait until this machine has its copy, but the next one who wants the key.
+            # Redis has it: only the next holder of the key waits until this machine has its copy.
             held.follow_up = self._copy(change, *_writes(step))
         return step.answer
 
     async def _copy(self, change: Change[Answer], *writes: Write | Append) -> None:
         if not await self._replica.put(*writes):
-            # Another process of this machine has something pending: what is shown here shall hold both.
+            # Another process of this machine has a change pending: the document here is to hold both.
             with contextlib.suppress(JournalUnavailable, DocumentError):
                 await in_thread(self._local.write, change, pending=False)
 
     async def _moving(self, stash: Stash, key: str, deadline: float) -> Write | None:
-        """What belongs to this machine and moves with its next change; `None` where the stash has one of its own."""
+        """The document of this machine that moves with its next change; `None` where the stash has one of its own."""
         copy = await self._replica.of_this_machine(key)
         return copy if copy and await stash.read(key, deadline) is None else None
 

@@ -1,4 +1,4 @@
-"""One operation of a key at a time within a process; between processes, commits compare."""
+"""Lets one operation of a key run at a time within a process; between processes, commits compare."""
 
 import asyncio
 import contextlib
@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator, Coroutine
 from weakref import WeakValueDictionary
 
 AFTER_WAITING_SECONDS = 0.25
-"""What is left to an operation that used up its time waiting for others of the same key."""
+"""Time of an operation that used up its own waiting for others of the same key."""
 
 
 class Held:
-    """A key that is held. `follow_up` is what remains to be done when its holder goes on: the next one waits for it."""
+    """A held key. Its next holder waits for `follow_up`, which its holder leaves behind and does not wait for."""
 
     def __init__(self) -> None:
         self.follow_up: Coroutine[None, None, None] | None = None

@@ -16,7 +16,7 @@ Answer = TypeVar("Answer")
 
 
 class LocalWriter:
-    """Writes to the journal. `offline`: no stash is used, so what belongs to one is sent when it is used again."""
+    """Writes to the journal. `offline`: no stash is used now; what belongs to one is sent when it is used again."""
 
     def __init__(self, journal: Journal, clock: Callable[[], datetime], *, offline: bool) -> None:
         self._journal = journal
@@ -24,7 +24,7 @@ class LocalWriter:
         self._offline = offline
 
     def write(self, change: Change[Answer], *, pending: bool) -> Answer:
-        """Apply and commit until nobody else commits in between; `pending`: have the change sent later.
+        """Apply and commit until nobody else commits in between; `pending`: queue the change as well.
 
         Raises:
             DocumentError: it cannot be applied to what is stored.
@@ -60,13 +60,13 @@ class LocalWriter:
         return copy
 
     def _as_the_stash_has_it(self, copy: Write | None) -> Write | None:
-        """The copy if nothing of it is pending; revisions that were given here are no revisions of the stash."""
+        """The copy if nothing of it is pending; the stash does not have revisions that were given here."""
         return copy if copy and self._journal.next_pending(copy.key) is None else None
 
     def _to_send(self, change: BaseChange, copy: Write | None) -> tuple[str, bool]:
-        """A change as it is sent later, and whether it makes those before it needless: a replace has all that is left.
+        """The change as the outbox keeps it, and whether it supersedes the pending ones, as a replace does.
 
-        It remembers the revision on which the first of them was made, which the stash is to have still.
+        It keeps the revision on which the first of them was made, which the stash is expected to have.
         """
         if not isinstance(change, SessionChange):
             return dump_change(cast("AnyChange", change)), False

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class Outbox:
-    """The way from the journal to its destination. Its callers hold the key's lock."""
+    """Sends from the journal to its destination. Callers hold the key's lock."""
 
     def __init__(self, journal: Journal, remote: RemoteWriter, clock: Callable[[], datetime]) -> None:
         self.remote = remote
@@ -36,13 +36,13 @@ class Outbox:
     async def drain(self, key: str, deadline: float, *, for_a_save: bool = False) -> None:
         """Send the pending changes of a key, oldest first; what the stash refuses for good becomes a dead letter.
 
-        `for_a_save`: what expired before it was sent is dropped, because the session is about to begin anew.
+        `for_a_save`: drops what expired before it was sent, because the session is about to begin anew.
 
         Raises:
             Unavailable: the stash does not take them now, or the journal cannot be read.
 
         """
-        while True:  # where it is overtaken, what is there now is looked at as closely, till the deadline
+        while True:  # overtaken, it compares anew with what the stash holds by then, till the deadline
             with contextlib.suppress(Overtaken):
                 await self._drain_once(key, deadline, for_a_save=for_a_save)
                 return
@@ -64,7 +64,7 @@ class Outbox:
     def _readable(self, key: str, positions: list[int]) -> list[int]:
         """The positions without those of changes that cannot be read, which become dead letters.
 
-        What else the document holds is still to be sent.
+        The document stays while it holds other pending changes.
         """
         unreadable: list[int] = []
         for item in self._journal.pending(key):
@@ -79,7 +79,7 @@ class Outbox:
 
     async def _send_changes(self, key: str, document: Write | None, remote: str | None, deadline: float) -> None:
         """Send the pending changes of a key one by one; `remote` is what the stash held just now."""
-        sent, untold = 0, None
+        sent, not_acked = 0, None
         # Read anew for each: another process of this machine may be draining the same outbox.
         while item := await in_thread(self._journal.next_pending, key, sent):
             try:
@@ -96,20 +96,20 @@ class Outbox:
                 remote = kept.text if kept else None
                 try:
                     await in_thread(self._journal.ack, [item.position], kept)
-                except JournalUnavailable as exc:  # its disk is full: the rest is sent none the less, and all again
+                except JournalUnavailable as exc:  # its disk is full: the others are sent, and all of them again later
                     if not kept or kept.tombstone:
-                        raise  # but nothing behind a deletion, which would take it away the second time
-                    sent, untold = item.position, exc
-        if untold:
-            raise untold
+                        raise  # nothing behind a deletion, which would delete it the second time
+                    sent, not_acked = item.position, exc
+        if not_acked:
+            raise not_acked
 
     async def _send_whole(
         self, document: Write, positions: list[int], remote: str | None, deadline: float, *, drop_expired: bool
     ) -> bool:
-        """Send the document here, which holds every pending change, where the stash has nothing, or went back.
+        """Send the document, which holds every pending change, if the stash has none or went back; whether all is sent.
 
-        One that has expired meanwhile shall not come back, unless somebody else kept the session alive; it is
-        dropped only after a while, lest a wrong clock lose it. Whether nothing is left to be sent.
+        One that has expired meanwhile is not sent, unless somebody else kept the session alive; it is dropped only
+        after a while, so that a wrong clock does not lose it.
         """
         if expired(document.kept_until, self._clock()) and not document.tombstone:
             if remote is not None and not tombstone_of(remote):
@@ -139,17 +139,17 @@ class Outbox:
         if document.tombstone or tombstone_of(remote):
             return False
         pending = [load_change(item.change) for item in self._journal.pending(document.key)]
-        own = {change.operation.partition("~")[0] for change in pending}
-        done = operations_at_end(document.text)
+        names = {change.operation.partition("~")[0] for change in pending}
+        operations = operations_at_end(document.text)
         base = pending[0].base if pending and isinstance(pending[0], SessionChange) else None
         if base is None:
-            before = [write for write in done if write.id.partition("~")[0] not in own]
+            before = [write for write in operations if write.id.partition("~")[0] not in names]
         else:
-            before = [write for write in done if write.revision <= base]
+            before = [write for write in operations if write.revision <= base]
         return lacks(remote, before)
 
     async def _sent(self, item: Pending, document: Write | None, remote: str | None, deadline: float) -> Write | None:
-        """Send one change; what the stash holds then."""
+        """Send one change; the document that the stash holds then."""
         change = load_change(item.change)
         step: Step[object] = await self.remote.commit_with_retry(
             cast("Change[object]", change), None, deadline, start=remote, once=True
@@ -160,7 +160,7 @@ class Outbox:
         return document if text is None else copy_under(change, text)
 
     async def _keep_here(self, first: Pending, revision: int, deadline: float) -> None:
-        """Keep on this machine the saves that begin with `first`, whose session was deleted elsewhere."""
+        """Keep on this machine the saves from `first` on, whose session was deleted elsewhere."""
         text = await self.remote.stash.read(first.key, deadline)
         remote = copy_under(load_change(first.change), text) if text else None
         await in_thread(keep_pending, self._journal, first, revision, remote, self._clock())

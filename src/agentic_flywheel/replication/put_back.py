@@ -1,4 +1,4 @@
-"""Puts back what the stash has lost: this machine's copies are compared with what it holds."""
+"""Compares this machine's copies with what the stash holds, and puts back what it has lost."""
 
 import asyncio
 import logging
@@ -16,24 +16,24 @@ from agentic_flywheel.replication.remote_writer import RemoteWriter
 logger = logging.getLogger(__name__)
 
 VERIFIED_AT_ONCE = 500
-"""Copies whose etags are asked for at once."""
+"""Copies whose etags are read at once."""
 
 VERIFIED_A_ROUND = 200
-"""Copies that are verified in each round, whatever happened: an eviction or a swapped database tells nobody."""
+"""Copies verified in each round, whatever happened: nothing announces an eviction or a swapped database."""
 
 RESTORED_BYTES_AT_ONCE = 500_000
-"""Bytes of documents read from the journal at once to be put back."""
+"""Bytes of documents that one call puts back."""
 
 SIDE_BY_SIDE = 8
-"""Documents that are merged forward at a time."""
+"""Documents merged forward at a time."""
 
 EVICTION_SECONDS, LONGEST_EVICTION_SECONDS = 5.0, 60.0
-"""How long Redis must evict nothing before it is asked to take back what it evicted; twice as long each time that this
-made it evict something else."""
+"""How long Redis must evict nothing before what it evicted is put back; twice as long each time that putting back made
+it evict something else."""
 
 
 class PutBack:
-    """Compares copies and puts back, a round at a time."""
+    """Verifies copies and puts back, a round at a time."""
 
     def __init__(self, journal: Journal, locks: KeyLocks) -> None:
         self.evictions = Evictions()
@@ -41,10 +41,10 @@ class PutBack:
         self._locks = locks
         self._verified = 0
         self._refusals = 0
-        self._refused: dict[str, tuple[int, float]] = {}  # put back in vain: how often, and not before when
+        self._refused: dict[str, tuple[int, float]] = {}  # how often Redis refused a key, and when it is tried again
 
     async def run(self, remote: RemoteWriter) -> None:
-        """Do one round: verify the copies that are in doubt, and a few more; put back what the stash has lost."""
+        """Do one round: verify the unverified copies, and a few more; put back what the stash has lost."""
         after, self._refusals = (1, 0), 0
         while batch := await in_thread(self._journal.list_unverified, VERIFIED_AT_ONCE, after):
             await self._verify(remote, batch)
@@ -66,21 +66,21 @@ class PutBack:
             await self._verify_apart(remote, copies, exc)
             return
         held = {copy.key for copy in copies if is_held(copy, marks.get(copy.key))}
-        in_doubt = [copy.key for copy in copies if copy.unverified or copy.key in self._refused]
-        await self._mark_verified(key for key in in_doubt if key in held)
+        unverified = [copy.key for copy in copies if copy.unverified or copy.key in self._refused]
+        await self._mark_verified(key for key in unverified if key in held)
         lost = [copy for copy in copies if copy.key not in held]
         absent = [copy for copy in lost if marks.get(copy.key) is None]
         other = [copy for copy in lost if marks.get(copy.key) is not None]
         await self._restore_lost(remote, absent, other)
 
     async def _restore_lost(self, remote: RemoteWriter, absent: list[ReplicaRow], other: list[ReplicaRow]) -> None:
-        """Put back copies of which nothing is in the stash, or, where there is something `other`, merge it forward."""
-        gone = [copy for copy in absent if not copy.tombstone]
-        await in_thread(self._journal.mark_missing, [copy.key for copy in gone])
-        gone.sort(key=lambda copy: (self._refusals_of(copy)[0], copy.bytes))  # what may fail comes last
+        """Put back copies whose keys are `absent` in the stash; merge forward those with something `other` there."""
+        documents = [copy for copy in absent if not copy.tombstone]
+        await in_thread(self._journal.mark_missing, [copy.key for copy in documents])
+        documents.sort(key=lambda copy: (self._refusals_of(copy)[0], copy.bytes))  # what may fail comes last
         if not self.evictions.going_on:
             other += [copy for copy in absent if copy.tombstone]
-            other += await self._restore_together(remote, gone)
+            other += await self._restore_together(remote, documents)
         limiter = asyncio.Semaphore(SIDE_BY_SIDE)
         for outcome in await asyncio.gather(
             *(self._restore(remote, copy, limiter) for copy in other), return_exceptions=True
@@ -89,42 +89,42 @@ class PutBack:
                 raise outcome
 
     async def _verify_apart(self, remote: RemoteWriter, copies: list[ReplicaRow], refusal: StashRefused) -> None:
-        """Find the copies of keys that may not be asked for, and verify the others.
+        """Find by halves the copies of keys that Redis refuses to be asked for, and verify the others.
 
         Raises:
-            StashRefused: so many may not that it is the stash itself.
+            StashRefused: it refuses so many that it is the stash itself.
 
         """
         if len(copies) == 1:
-            await self._blame(remote, copies[0], refusal, alone=True)
+            await self._note_failure(remote, copies[0], refusal, alone=True)
             return
         half = len(copies) // 2
         await self._verify(remote, copies[:half])
         await self._verify(remote, copies[half:])
 
     async def _restore_together(self, remote: RemoteWriter, copies: list[ReplicaRow]) -> list[ReplicaRow]:
-        """Put back documents where nothing is; those in whose place something is by now."""
+        """Put back documents whose keys are absent; those whose keys hold something by now."""
         other: list[ReplicaRow] = []
-        for some in _batches(copies):
-            other += await self._restore_batch(remote, some)
+        for batch in _batches(copies):
+            other += await self._restore_batch(remote, batch)
         return other
 
-    async def _restore_batch(self, remote: RemoteWriter, some: list[ReplicaRow]) -> list[ReplicaRow]:
-        """The same of a few; by halves, till the one is found that costs the connection, where one does."""
-        by_key = {copy.key: copy for copy in some}
-        writes = [write for copy in some if (write := await in_thread(self._journal.copy, copy.key))]
+    async def _restore_batch(self, remote: RemoteWriter, batch: list[ReplicaRow]) -> list[ReplicaRow]:
+        """The same of one batch; by halves, to find the one that costs the connection, where one does."""
+        by_key = {copy.key: copy for copy in batch}
+        writes = [write for copy in batch if (write := await in_thread(self._journal.copy, copy.key))]
         try:
-            done = await remote.stash.restore(writes, remote.stash.deadline())
+            answers = await remote.stash.restore(writes, remote.stash.deadline())
         except StashUnavailable as exc:
-            await self._blame(remote, some[0], exc, alone=len(some) == 1)
-            if len(some) == 1:
+            await self._note_failure(remote, batch[0], exc, alone=len(batch) == 1)
+            if len(batch) == 1:
                 return []
-            half = len(some) // 2
-            return [*await self._restore_batch(remote, some[:half]), *await self._restore_batch(remote, some[half:])]
+            half = len(batch) // 2
+            return [*await self._restore_batch(remote, batch[:half]), *await self._restore_batch(remote, batch[half:])]
         self.evictions.put_back_at = asyncio.get_running_loop().time()
         put: list[str] = []
         other: list[ReplicaRow] = []
-        for write, answer in zip(writes, done, strict=True):
+        for write, answer in zip(writes, answers, strict=True):
             if answer == "put":
                 put.append(write.key)
             elif answer == "there":
@@ -134,8 +134,10 @@ class PutBack:
         await self._mark_verified(put)
         return other
 
-    async def _blame(self, remote: RemoteWriter, copy: ReplicaRow, failure: StashUnavailable, *, alone: bool) -> None:
-        """Let a copy that was asked for `alone` wait, if it failed because of itself.
+    async def _note_failure(
+        self, remote: RemoteWriter, copy: ReplicaRow, failure: StashUnavailable, *, alone: bool
+    ) -> None:
+        """Postpone a copy that failed `alone`, so because of itself.
 
         Raises:
             StashUnavailable: the stash is away, or so many fail that it is the stash itself.
@@ -157,7 +159,7 @@ class PutBack:
                 if write:
                     await remote.restore(write, remote.stash.deadline(copy.bytes))
             except StashUnavailable as exc:
-                await self._blame(remote, copy, exc, alone=True)
+                await self._note_failure(remote, copy, exc, alone=True)
                 return
             except DocumentError as exc:
                 logger.info("Not put back: %s", exc)
@@ -179,7 +181,7 @@ class PutBack:
 
 
 class Evictions:
-    """Whether Redis is evicting keys: what it evicted is verified at once, and put back when it has stopped."""
+    """Tells whether Redis is evicting keys: copies are verified when it begins, and put back when it has stopped."""
 
     def __init__(self) -> None:
         self.going_on = False
@@ -189,9 +191,9 @@ class Evictions:
         self._pause = EVICTION_SECONDS
 
     def note(self, keys: int | None, now: float, *, roomy: bool = False) -> bool:
-        """Take the number of keys evicted so far; whether all copies are to be verified because of it.
+        """Note the number of keys evicted so far; whether all copies are to be verified because of it.
 
-        `roomy`: whether Redis certainly need not evict anything now.
+        `roomy`: Redis certainly need not evict anything now.
         """
         before, self._keys = self._keys, keys
         if keys is not None and before is not None and keys > before:
@@ -208,23 +210,23 @@ class Evictions:
 
 
 def _batches(copies: Sequence[ReplicaRow]) -> Iterator[list[ReplicaRow]]:
-    """The copies in order, as many at a time as are read from the journal at once."""
-    size, some = 0, list[ReplicaRow]()
+    """The copies in order, in batches of `RESTORED_BYTES_AT_ONCE`."""
+    size, batch = 0, list[ReplicaRow]()
     for copy in copies:
-        if some and size + copy.bytes > RESTORED_BYTES_AT_ONCE:
-            yield some
-            size, some = 0, []
-        some.append(copy)
+        if batch and size + copy.bytes > RESTORED_BYTES_AT_ONCE:
+            yield batch
+            size, batch = 0, []
+        batch.append(copy)
         size += copy.bytes
-    if some:
-        yield some
+    if batch:
+        yield batch
 
 
 def is_held(copy: ReplicaRow, mark: Mark | None) -> bool:
-    """Whether the stash holds what the copy is of, or a tombstone that beats it."""
+    """Whether the stash holds the version that the copy is of, or a tombstone that beats it."""
     if mark is None:
         return False
-    if copy.tombstone:  # and nothing below it: a deletion may have been cut off
+    if copy.tombstone:  # and no document beside it: a deletion may have been cut off
         above = mark.revision is None or (mark.tombstone is not None and mark.revision > mark.tombstone)
         return mark.tombstone is not None and mark.tombstone >= copy.revision and above
     if mark.tombstone is not None and mark.tombstone >= copy.revision:

@@ -1,4 +1,4 @@
-"""Commits commands to the destination, on top of what others have committed there, and what it lost again."""
+"""Commits commands to the destination, on top of what others have committed and of what it has lost."""
 
 import contextlib
 import logging
@@ -46,7 +46,7 @@ class _Attempt:
 
 
 class RemoteWriter:
-    """Writes to the stash. Its callers hold the key's lock."""
+    """Writes to the stash. Callers hold the key's lock."""
 
     def __init__(self, journal: Journal, stash: Stash, keys: Keys, clock: Callable[[], datetime]) -> None:
         self.stash = stash
@@ -55,7 +55,7 @@ class RemoteWriter:
         self._clock = clock
         self._write_ids = Writer()
         self.went_back = False
-        """Whether the stash was seen to have gone back to an older state: then all copies are to be verified."""
+        """Whether the stash was seen to have gone back to an older state, so that all copies are to be verified."""
 
     async def commit_with_retry(
         self,
@@ -66,7 +66,7 @@ class RemoteWriter:
         start: str | None = None,
         once: bool = False,
     ) -> Step[Answer]:
-        """Apply and commit until nobody else commits in between; only `once`, where `start` was looked at closely.
+        """Apply and commit until nobody else commits in between; only `once` where the caller has examined `start`.
 
         Begins with the journal's copy, which is what the stash holds unless another machine saved since, or with
         `start`, what it held just now. If the stash has lost the document altogether, the copy stands in for it; if it
@@ -96,7 +96,7 @@ class RemoteWriter:
             attempt = self._next_attempt(copy, seen)
 
     def _first_attempt(self, copy: Write | None, start: str | None) -> _Attempt | None:
-        """The attempt that reads nothing first; `None` where the copy here has expired."""
+        """The attempt without reading first; `None` where the copy here has expired."""
         if copy is None:
             return _Attempt(start, start, confirmed=False, held=start is not None and self.stash.atomic)
         if expired(copy.kept_until, self._clock()):  # somebody may have renewed it there, or this clock is wrong
@@ -110,7 +110,7 @@ class RemoteWriter:
         return _Attempt(seen, seen, confirmed=True, held=seen is not None and self.stash.atomic)
 
     async def _step(self, change: Change[Answer], attempt: _Attempt) -> Step[Answer] | None:
-        """What the change comes to, computed in a thread where that may take long; `None`: read the stash first."""
+        """Apply the change, in a thread where that may take long; `None`: the stash is to be read first."""
         base = attempt.base
         try:
             if base is None or len(base) <= APPLIED_AT_ONCE:
@@ -157,7 +157,7 @@ class RemoteWriter:
             return exc.found
 
     async def merge_forward(self, copy: Write, deadline: float) -> None:
-        """Bring a copy back on top of what the stash has; what goes on from it, and a deletion, stay.
+        """Merge a copy into what the stash holds; a version that goes on from it, and a deletion, stay.
 
         Raises:
             DocumentError: what is stored cannot be read.
@@ -190,7 +190,7 @@ class RemoteWriter:
         )
 
     async def restore(self, copy: Write, deadline: float) -> None:
-        """Put back what the stash has lost, never over what is newer, never what a tombstone there beats.
+        """Put back what the stash has lost, never over what is newer, never against a tombstone that beats it.
 
         Raises:
             DocumentError: what is stored cannot be read.
@@ -207,7 +207,7 @@ class RemoteWriter:
         await self.refresh_copy(copy, deadline)
 
     async def refresh_copy(self, copy: Write, deadline: float) -> None:
-        """Keep what the stash holds now in the place of the copy."""
+        """Replace the copy by what the stash holds now."""
         if text := await self.stash.read(copy.key, deadline):
             entry = copy.entry
             member, index = (entry.member, entry.index) if entry else ("", "")

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class Replica:
-    """The copies in the journal; where that cannot be read or written, there are none."""
+    """The copies in the journal; none while that cannot be read or written."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -27,7 +27,7 @@ class Replica:
         self._writing: asyncio.Task[None] | None = None
 
     async def lookup(self, key: str) -> tuple[Pending | None, Write | None]:
-        """What is pending of a key, and the copy of it."""
+        """The oldest pending change of a key, and the copy of its document."""
         try:
             return self._journal.lookup_nowait(key) or await in_thread(self._journal.lookup, key)
         except JournalUnavailable as exc:
@@ -35,13 +35,13 @@ class Replica:
             return None, None
 
     async def of_this_machine(self, key: str) -> Write | None:
-        """What belongs to this machine under `key`, while a Redis is in use."""
+        """The document that belongs to this machine under `key`, while a Redis is in use."""
         with contextlib.suppress(JournalUnavailable):
             return await in_thread(self._journal.copy_of_this_machine, key)
         return None
 
     async def put_text(self, key: str, text: str, member: str, index: str) -> None:
-        """Put a copy of what somebody else wrote."""
+        """Put a copy of a text that was read."""
         with contextlib.suppress(DocumentError):
             await self.put(as_copy(key, text, member, index))
 
@@ -66,7 +66,7 @@ class Replica:
                     left_out = await in_thread(self._journal.put_replica, *(w for writes, _ in batch for w in writes))
                 except JournalUnavailable as exc:
                     logger.warning("Kept in Redis only: %s", exc)
-                finally:  # also if the event loop ends: nobody shall wait for ever
+                finally:  # also if the event loop ends: no caller waits for ever
                     for writes, done in batch:
                         if not done.done():
                             done.set_result(not any(write.key in left_out for write in writes))

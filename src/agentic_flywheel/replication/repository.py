@@ -46,16 +46,16 @@ COPIED_WITHIN_SECONDS = 0.2
 """How long a search waits for the copies of what was just saved."""
 
 ANOTHER_PAGE_SECONDS = 0.3
-"""What is left to a list that asks for one more page, and reads it."""
+"""The time that a list must have left to ask for one more page and read it."""
 
 HELD_AT_CLOSING_SECONDS = 0.5
-"""How long closing waits for writes under way before they are told to go to the journal."""
+"""How long closing waits for writes under way before it sends them to the journal."""
 
 Answer = TypeVar("Answer")
 
 
 class Repository:
-    """The journal and, if Redis is to be used, the stash."""
+    """The journal and, if Redis is used, the stash."""
 
     def __init__(
         self,
@@ -84,18 +84,18 @@ class Repository:
         self._worker.start()
 
     async def wait_for_child(self, seconds: float) -> None:
-        """Wait until the child answers, or cannot be started, or the time is up."""
+        """Wait until the child answers or cannot be started, for `seconds` at most."""
         if self.stash:
             with contextlib.suppress(StashUnavailable):
                 await self.stash.client.ready(self.stash.deadline(at_least=seconds))
 
     async def close_client(self) -> None:
-        """End the child now, if it is ours: what waits for it goes to the journal."""
+        """End the child now, unless it was given: writes that wait for it go to the journal."""
         if self.stash and self._closes_client:
             await self.stash.client.aclose()
 
     async def aclose(self) -> None:
-        """Let writes under way finish (in the journal if need be), drain a little, end the child."""
+        """Let writes under way finish (in the journal if need be), drain for a moment, end the child."""
         try:
             with anyio.move_on_after(HELD_AT_CLOSING_SECONDS):
                 await self._locks.idle()
@@ -106,7 +106,7 @@ class Repository:
             await in_thread(self.journal.close)
 
     def check_enabled(self) -> None:
-        """Raise `Disabled` if nothing is ever kept."""
+        """Raise `Disabled` if nothing is kept anywhere."""
         if self.stash is None and self.journal.off:
             raise Disabled("Persistence is switched off (REDIS_ENABLED=false and FLYWHEEL_JOURNAL=false).")
 
@@ -144,13 +144,13 @@ class Repository:
         return placed
 
     async def renew(self, renewal: Renewal) -> None:
-        """Start a session's clock again where it is kept; while that cannot be reached, nothing is done."""
+        """Start a session's clock again where it is kept; do nothing while that cannot be reached."""
         async with self._locks.of(renewal.key) as held:
             with contextlib.suppress(Unavailable, DocumentError):
                 await self._writer.renew(renewal, held)
 
     async def forget(self, prefix: str) -> None:
-        """Drop this machine's copies of keys that begin so."""
+        """Drop this machine's copies of keys that begin with `prefix`."""
         with contextlib.suppress(JournalUnavailable):
             for key in await in_thread(self.journal.keys, prefix):
                 await in_thread(self.journal.drop, key)
@@ -172,7 +172,7 @@ class Repository:
             return found
 
     async def read_local(self, key: str) -> Found:
-        """What this machine alone knows of `key`."""
+        """What this machine has under `key`; the stash is not asked."""
         _, copy = await self._replica.lookup(key)
         return Found(copy.text if copy else None, "journal", stale=False)
 
@@ -208,7 +208,7 @@ class Repository:
         return await self._sessions.entries(index, members, deadline)
 
     async def search(self, index: str, words: Sequence[str], needed: int) -> Matches:
-        """The sessions on this machine with so many of the words, what was just saved among them.
+        """The sessions on this machine with `needed` of the words, what was just saved among them.
 
         Raises:
             JournalUnavailable: they cannot be searched.

@@ -1,9 +1,9 @@
 """Replicates in the background, so that a destination and this machine hold the same.
 
-A poll of the stash tells whether it answers (it is the circuit breaker's probe), which destination it is,
-whether it lost what it held, and what was deleted elsewhere. After each, what is pending is sent, copies are verified
-and put back, and a part of the shared list is compared with what is stored; each behind its own guard. Once an hour
-what has expired is removed from the journal.
+A poll of the stash tells whether it answers (it is the circuit breaker's probe), which destination it is, whether it
+lost what it held, and what was deleted elsewhere. After each poll the worker sends what is pending, verifies copies and
+puts them back, and compares a part of the shared list with what is stored; a failure of one step does not stop the
+others. Once an hour it purges what has expired from the journal.
 """
 
 import asyncio
@@ -33,22 +33,22 @@ from agentic_flywheel.replication.session_list import reconcile_index
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.5
-"""From one poll of the stash to the next: with the time that putting back takes, it keeps the promise of 5 s."""
+"""Seconds between polls of the stash: with the time that putting back takes, this keeps the promise of 5 s."""
 
 PROBE_DELAYS = (0.25, 0.5, 1.0)
 """Seconds between polls while the stash is away; the last one repeats."""
 
 ONCE = 1
-"""Attempts that may have failed because of another key on the same connection."""
+"""Failed attempts that another key on the same connection may have caused."""
 
 DRAINED_SIDE_BY_SIDE = 32
-"""Keys that are on their way at a time: a Redis may be 300 ms away."""
+"""Keys sent at a time: a Redis may be 300 ms away."""
 
 PURGE_SECONDS = 3600.0
-"""How often what has expired is removed from the journal; it is hidden at once."""
+"""Seconds between purges of what has expired, which is hidden at once."""
 
 LAST_DRAIN_SECONDS = 0.7
-"""How long closing drains; the rest is sent by the next process."""
+"""How long closing drains; the next process sends what remains."""
 
 START = "0-0"
 """The position before every entry of a stream."""
@@ -72,18 +72,18 @@ class ReplicationWorker:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start the tasks; returns at once."""
         if not self._journal.off:
             self._tasks = [asyncio.create_task(self._purge_for_ever(), name="purge")]
         if self._outbox:
             self._tasks.append(asyncio.create_task(self._poll_for_ever(self._outbox), name="worker"))
 
     def wake(self) -> None:
-        """There is something new to send."""
+        """Poll now: there is something to send."""
         self._wake.set()
 
     async def aclose(self) -> None:
-        """End the tasks, and drain for a last moment."""
+        """Stop the tasks, and drain for a last moment."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -92,7 +92,7 @@ class ReplicationWorker:
                 await self.drain()
 
     async def drain(self) -> None:
-        """Send what is pending, in order per key, side by side; a key that is refused does not hold up the others.
+        """Send what is pending, the keys side by side; a key that is refused does not hold up the others.
 
         Raises:
             StashUnavailable: not all of it is taken now.
@@ -126,7 +126,7 @@ class ReplicationWorker:
             self._wake.clear()
 
     async def _guarded(self, step: Awaitable[None]) -> bool:
-        """Take one step, whatever comes of it; whether the stash is away."""
+        """Take one step and log its failure; whether the stash is away."""
         try:
             await step
         except StashRefused as exc:
@@ -141,55 +141,57 @@ class ReplicationWorker:
         return False
 
     async def _poll(self, outbox: Outbox) -> None:
-        """See what the stash is like, and learn what was deleted elsewhere."""
-        known, unreadable = None, None
+        """Poll the stash: note which destination it is and what it lost, and apply what was deleted elsewhere."""
+        before, unreadable = None, None
         try:
-            known = await in_thread(self._journal.sync_state)
+            before = await in_thread(self._journal.sync_state)
         except JournalUnavailable as exc:
             unreadable = exc
-        seen = await outbox.remote.stash.watch(self._keys.epoch, self._keys.deletions, known.after if known else START)
+        seen = await outbox.remote.stash.watch(
+            self._keys.epoch, self._keys.deletions, before.after if before else START
+        )
         if unreadable:
             raise unreadable
         now = asyncio.get_running_loop().time()
         evicted = self._put_back.evictions.note(seen.evicted, now, roomy=seen.roomy)
         if not seen.epoch:
             return
-        if known is None or known.epoch != seen.epoch:
+        if before is None or before.epoch != seen.epoch:
             await in_thread(self._journal.recognise, seen.epoch)
-            known = await in_thread(self._journal.sync_state)
+            before = await in_thread(self._journal.sync_state)
         tombstones = [tombstone for key, text in seen.deleted if (tombstone := self._announced(key, text))]
         if tombstones:
             await in_thread(self._journal.apply_tombstones, tombstones)
-        lost = self._has_lost(known, seen) or evicted or outbox.remote.went_back
+        lost = self._has_lost(before, seen) or evicted or outbox.remote.went_back
         outbox.remote.went_back = False
-        await self._save_state(known, SyncState(seen.epoch, seen.run, seen.after), lost=lost)
+        await self._save_state(before, SyncState(seen.epoch, seen.run, seen.after), lost=lost)
 
     async def _save_state(self, before: SyncState | None, now: SyncState, *, lost: bool) -> None:
-        """Note what the stash is like; `lost`: every copy is to be verified."""
+        """Save what a poll showed; `lost`: every copy is to be verified."""
         if lost or now != before:
             await in_thread(self._journal.save_sync_state, now, lost=lost)
         if before and before.run != now.run:
             await in_thread(self._journal.try_all_now)
 
-    def _has_lost(self, known: SyncState | None, seen: Watched) -> bool:
+    def _has_lost(self, before: SyncState | None, seen: Watched) -> bool:
         """Whether the stash may have lost something, so that every copy is to be verified."""
         newest = seen.listed[1] if seen.listed else 0
         shrunk = newest < self._newest
         self._newest = newest
-        if known is None:  # a machine that never got as far as remembering the epoch may have copies too
+        if before is None:  # a machine that never noted the epoch may have copies too
             return True
-        if "" != known.run != seen.run != "":
+        if "" != before.run != seen.run != "":
             logger.warning("Redis was started again: what this machine knows and it lost is put back.")
             return True
         if self._put_back.evictions.going_on:  # it is the epoch, or a row of the list, that was evicted
             return False
-        if known.epoch != seen.epoch:
+        if before.epoch != seen.epoch:
             logger.warning("Redis was emptied: what this machine knows and it lost is put back.")
             return True
         return shrunk
 
     def _announced(self, key: str, text: str) -> Write | None:
-        """A tombstone of ours; whoever shares the Redis may have written anything into the stream."""
+        """The tombstone, if it is one of ours: other programs may write anything into the stream."""
         if key.startswith(self._keys.documents):
             with contextlib.suppress(DocumentError):
                 copy = as_copy(key, text)
@@ -197,13 +199,13 @@ class ReplicationWorker:
         return None
 
     async def _reconcile_index(self, stash: Stash) -> None:
-        """Compare a part of the shared list with what is stored: it is kept beside it, so it may drift."""
+        """Compare a part of the shared list, which may drift, with what is stored."""
         deadline = stash.deadline()
-        with contextlib.suppress(StashRefused, DocumentError):  # read-only, or not ours: it is served as it is
+        with contextlib.suppress(StashRefused, DocumentError):  # read-only, or not our list: it stays as it is
             self._reconciled = await reconcile_index(stash, self._keys.index, self._reconciled, deadline)
 
     async def _overwrite_expired(self, gone: list[Write]) -> None:
-        """A child that cannot expire keys still holds what has just gone from the journal."""
+        """Overwrite what was purged from the journal in a mirror, which cannot expire keys."""
         if self._outbox is None or not self._outbox.remote.stash.mirror:
             return
         remote = self._outbox.remote
@@ -226,11 +228,11 @@ class ReplicationWorker:
                     logger.warning("%s", exc)
                 await asyncio.sleep(pause)
         finally:
-            self._journal.close()  # a program that ends its event loop without closing us gives no other chance
+            self._journal.close()  # a program may end its event loop without closing the store
 
 
 class _Drain:
-    """One round of sending what is due."""
+    """Sends what is due, once."""
 
     def __init__(self, journal: Journal, outbox: Outbox, locks: KeyLocks, clock: Callable[[], datetime]) -> None:
         self._journal = journal
@@ -241,10 +243,10 @@ class _Drain:
         self._refusals: list[StashRefused] = []
 
     async def send(self, due: list[Due]) -> None:
-        """Send keys side by side; those that failed again come last, one at a time: they may cut the connection.
+        """Send keys side by side; those that failed repeatedly come last, one at a time: they may cut the connection.
 
         Raises:
-            StashUnavailable: the stash is away, or refuses all.
+            StashUnavailable: the stash is away, or refuses everything.
 
         """
         fresh = [each for each in due if each.attempts <= ONCE]
@@ -257,7 +259,7 @@ class _Drain:
                 self.end()
 
     def end(self) -> None:
-        """Raise `StashRefused` if something was refused."""
+        """Raise `StashRefused` if a key was refused."""
         if self._refusals:
             raise self._refusals[-1]
 
