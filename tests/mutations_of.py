@@ -24,30 +24,30 @@ MUTATIONS = [
     ),
     Mutation(
         "G1 copies",
-        "journal/connection.py",
-        "        return THIS_MACHINE if self._switched_off else UNKNOWN",
+        "journal/address.py",
+        "        return THIS_MACHINE if self.switched_off else UNKNOWN",
         "        return 1",
         "tests/tutorial/test_destinations.py::test_two_redis_with_sessions_of_one_name_never_mix",
     ),
     Mutation(
         "G1 this machine",
-        "replication/repository.py",
-        "return copy if copy and await outbox.stash.read(key, deadline) is None else None",
+        "replication/document_writer.py",
+        "return copy if copy and await stash.read(key, deadline) is None else None",
         "return None",
         "tests/tutorial/test_destinations.py::test_what_belongs_to_this_machine_stays_until_it_is_saved_again",
     ),
     Mutation(
         "G2 F2 on a save",
-        "replication/outbox.py",
+        "replication/remote_writer.py",
         "if copy and seen is not None and seen != merged and went_back(copy, seen):",
         "if False:",
         "tests/unit/test_rollback.py::test_a_save_over_an_older_state_brings_back_what_was_lost",
     ),
     Mutation(
         "G2 F2 on a resume",
-        "replication/repository.py",
-        "        if lost or older:",
-        "        if False:",
+        "replication/document_reader.py",
+        "if lost else Found(text",
+        "if False else Found(text",
         "tests/unit/test_rollback.py::test_a_deletion_that_redis_lost_stands",
     ),
     Mutation(
@@ -67,8 +67,8 @@ MUTATIONS = [
     Mutation(
         "G2 F2 the copy",
         "journal/replica_rows.py",
-        "            if here and not here.tombstone and not covers(write.text, here.text):",
-        "            if False:",
+        "        if covers(write.text, stored.text):",
+        "        if True:",
         "tests/unit/test_rollback.py::test_a_copy_that_redis_does_not_cover_is_not_overwritten",
     ),
     Mutation(
@@ -81,8 +81,8 @@ MUTATIONS = [
     Mutation(
         "G15",
         "journal/replica_rows.py",
-        "            if here and here.tombstone and buries(here.text, write.text):",
-        "            if False:",
+        "            return stored is None or not buries(stored.text, write.text)",
+        "            return True",
         "tests/unit/test_replica.py::test_a_late_copy_of_what_was_deleted_does_not_take_the_place_of_its_tombstone",
     ),
     Mutation(
@@ -109,14 +109,14 @@ MUTATIONS = [
     Mutation(
         "F5 R15 listed",
         "replication/put_back.py",
-        "        await in_thread(self._journal.mark_missing, [copy.key for copy in gone])\n",
+        "        await in_thread(self._journal.mark_missing, [copy.key for copy in documents])\n",
         "",
         "tests/unit/test_eviction.py",
     ),
     Mutation(
         "F5 R15 put back",
         "replication/put_back.py",
-        "            other += await self._restore_together(outbox, gone)\n",
+        "            other += await self._restore_together(remote, documents)\n",
         "",
         "tests/unit/test_eviction.py",
     ),
@@ -129,23 +129,23 @@ MUTATIONS = [
     ),
     Mutation(
         "G2 overtaken by an older state",
-        "replication/outbox.py",
-        "                if once:\n                    raise _Overtaken\n",
+        "replication/remote_writer.py",
+        "            if once and (step or seen != start):\n                raise Overtaken\n",
         "",
         "tests/unit/test_rollback.py::test_an_older_state_that_comes_while_what_is_pending_is_sent_leaves_no_hole",
     ),
     Mutation(
         "G2 twice",
-        "replication/outbox.py",
+        "replication/remote_writer.py",
         "seen != merged and went_back",
         "merged is None and went_back",
         "tests/unit/test_rollback.py::test_an_older_state_that_comes_twice_during_a_save_leaves_no_hole",
     ),
     Mutation(
         "F5 G2 refused",
-        "replication/repository.py",
-        "if older and text is not None:",
-        "if False:",
+        "replication/document_reader.py",
+        "            if text is not None:\n",
+        "            if False:\n",
         "tests/unit/test_rollback.py::test_where_an_older_state_takes_nothing_back_a_resume_shows_all_that_is_known",
     ),
     Mutation(
@@ -165,7 +165,7 @@ MUTATIONS = [
     Mutation(
         "F4 cut",
         "replication/put_back.py",
-        "            await self._blame(outbox, some[0], exc, alone=len(some) == 1)\n",
+        "            await self._note_failure(remote, batch[0], exc, alone=len(batch) == 1)\n",
         "            raise\n",
         "tests/unit/test_one_bad_thing.py::"
         "test_a_session_that_costs_the_connection_does_not_keep_the_others_from_being_put_back",
@@ -173,7 +173,7 @@ MUTATIONS = [
     Mutation(
         "F8 all of a key",
         "replication/outbox.py",
-        "                    sent, untold = item.position, exc\n",
+        "                    sent, not_acked = item.position, exc\n",
         "                    raise\n",
         "tests/unit/test_one_bad_thing.py::test_all_that_is_pending_is_sent_though_the_journal_cannot_be_told",
     ),
@@ -188,7 +188,7 @@ MUTATIONS = [
         "F7 waiting for one's own",
         "sessions/store.py",
         "self._change(session_id, save, seen), deadline)",
-        "self._change(session_id, save, seen), self.places.bound())",
+        "self._change(session_id, save, seen), self.repository.deadline())",
         "tests/unit/test_store.py::"
         "test_the_time_that_an_answer_may_take_runs_while_others_of_its_caller_are_waited_for",
     ),
@@ -209,10 +209,10 @@ MUTATIONS = [
     ),
     Mutation(
         "G5 a replace supersedes",
-        "replication/repository.py",
+        "replication/local_writer.py",
         'supersedes = bool(first) and base is not None and change.mode == "replace"',
         "supersedes = False",
-        "tests/unit/test_places.py::test_a_replace_that_followed_an_append_while_redis_was_away_is_what_is_stored",
+        "tests/unit/test_repository.py::test_a_replace_that_followed_an_append_while_redis_was_away_is_what_is_stored",
     ),
     Mutation(
         "G5 in the journal",
@@ -223,9 +223,9 @@ MUTATIONS = [
     ),
     Mutation(
         "G5 without a Redis",
-        "replication/repository.py",
-        "(self.stash is None and self.journal.has_destination())",
-        "self.stash is None",
+        "replication/local_writer.py",
+        "(self._offline and self._journal.has_destination())",
+        "self._offline",
         "tests/unit/test_store.py::test_what_is_saved_where_no_redis_was_ever_meant_waits_for_none",
     ),
     Mutation(
@@ -245,8 +245,8 @@ MUTATIONS = [
     Mutation(
         "G6 the sentence",
         "server/messages.py",
-        "else self._places.journal.path",
-        "else self._places.journal.state().path",
+        "else self._repository.journal.path",
+        "else self._repository.journal.state().path",
         "tests/unit/test_refusals.py::test_the_sentence_of_a_save_asks_the_journal_nothing",
     ),
     Mutation(
@@ -294,23 +294,23 @@ MUTATIONS = [
     Mutation(
         "G10",
         "sessions/listing.py",
-        "if len(rows) > limit or before is None or not self.places.has_time(deadline):",
+        "if len(rows) > limit or before is None or not self.repository.has_time(deadline):",
         "if len(rows) > limit or before is None:",
         "tests/tutorial/test_lists_in_time.py::test_behind_a_slow_network_a_list_is_cut_in_time_and_goes_on[tags]",
     ),
     Mutation(
         "G11 an older deletion",
-        "replication/outbox.py",
-        "in await self._found(change.histories, deadline) if change.histories else ():",
-        "in await self._found(change.histories, deadline):",
-        "tests/unit/test_places.py::test_a_deletion_kept_by_an_older_version_deletes_no_key_of_anybody_else",
+        "replication/remote_writer.py",
+        "in await self._keys_below(change.histories, deadline) if change.histories else ():",
+        "in await self._keys_below(change.histories, deadline):",
+        "tests/unit/test_repository.py::test_a_deletion_kept_by_an_older_version_deletes_no_key_of_anybody_else",
     ),
     Mutation(
         "G11 no beginning",
         "coaia/stash.py",
         "        if not prefix:\n",
         "        if False:\n",
-        "tests/unit/test_places.py::test_no_keys_are_listed_without_a_beginning",
+        "tests/unit/test_repository.py::test_no_keys_are_listed_without_a_beginning",
     ),
     Mutation(
         "G12",
@@ -337,7 +337,8 @@ MUTATIONS = [
     Mutation(
         "F13 the epoch",
         "journal/replica_rows.py",
-        '                db.execute("INSERT OR REPLACE INTO addresses VALUES (?, ?)", (self._addresses[0], row[0]))\n',
+        '                db.execute("INSERT OR REPLACE INTO addresses VALUES (?, ?)",'
+        " (self._address.spellings[0], row[0]))\n",
         "",
         "tests/unit/test_destinations.py::test_an_address_that_leads_to_another_redis_now_leaves_what_was_for_the_first",
     ),
@@ -346,7 +347,7 @@ MUTATIONS = [
         "replication/worker.py",
         "            await in_thread(self._journal.recognise, seen.epoch)\n",
         "",
-        "tests/unit/test_places.py::test_what_redis_lost_is_put_back_by_whoever_knows_it_by_another_address",
+        "tests/unit/test_repository.py::test_what_redis_lost_is_put_back_by_whoever_knows_it_by_another_address",
     ),
     Mutation(
         "G14 the ends are enough",
@@ -357,17 +358,17 @@ MUTATIONS = [
     ),
     Mutation(
         "G14 F10 an append in Redis",
-        "replication/repository.py",
-        "        if not change.appends or not outbox.stash.atomic:",
-        "        if change.appends or not outbox.stash.atomic:",
-        "tests/unit/test_places.py::test_what_is_added_to_a_large_history_is_added_without_reading_it",
+        "replication/document_writer.py",
+        "        if not change.appends or not remote.stash.atomic:",
+        "        if change.appends or not remote.stash.atomic:",
+        "tests/unit/test_repository.py::test_what_is_added_to_a_large_history_is_added_without_reading_it",
     ),
     Mutation(
         "G14 an append here",
-        "replication/repository.py",
-        "        _, ends = self.journal.ends(change.key) if change.appends else (False, None)\n",
+        "replication/local_writer.py",
+        "        _, ends = self._journal.ends(change.key) if change.appends else (False, None)\n",
         "        ends = None\n",
-        "tests/unit/test_places.py::test_what_is_added_to_a_large_history_is_added_without_reading_it",
+        "tests/unit/test_repository.py::test_what_is_added_to_a_large_history_is_added_without_reading_it",
     ),
     Mutation(
         "G14 room for many at once",
@@ -451,8 +452,8 @@ MUTATIONS = [
         "F6 the doctor asks too early",
         "cli/doctor.py",
         "        tried = await _try(executions, execution_id)\n        try:\n"
-        "            return await _status_with_cause(places, settings, tried), tried\n",
-        "        status = await persistence_status(places, settings.redis_target, settings.replica_bytes)\n"
+        "            return await _status_with_cause(repository, settings, tried), tried\n",
+        "        status = await persistence_status(repository, settings.redis_target, settings.replica_bytes)\n"
         "        tried = await _try(executions, execution_id)\n        try:\n            return status, tried\n",
         "tests/test_doctor.py::test_a_redis_that_takes_no_save_ends_it_with_1_and_what_to_do",
     ),
@@ -466,14 +467,14 @@ MUTATIONS = [
     Mutation(
         "F7 waiting for a thread",
         "journal/connection.py",
-        "    if not lock.acquire(timeout=max(seconds, 0.0)):",
+        "    if not lock.acquire(timeout=max(timeout, 0.0)):",
         "    if not lock.acquire():",
         "tests/unit/test_journal_waiting.py::test_writing_waits_for_another_process_no_longer_than_it_was_told[commit]",
     ),
     Mutation(
         "F7 waiting for a process",
         "journal/connection.py",
-        "PRAGMA busy_timeout = {max(round(seconds * 1000), 0)}",
+        "PRAGMA busy_timeout = {max(round(timeout * 1000), 0)}",
         "PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}",
         "tests/unit/test_journal_waiting.py::test_writing_waits_for_another_process_for_as_long_as_it_was_told",
     ),
@@ -488,7 +489,7 @@ MUTATIONS = [
     Mutation(
         "F9 used on",
         "journal/connection.py",
-        "                self._bring_over(before, writer)\n",
+        "                self._take_over_from(before, writer)\n",
         "                pass\n",
         "tests/unit/test_vanished_journal.py::"
         "test_all_that_was_acknowledged_is_in_the_new_journal_however_the_old_one_goes",
@@ -496,8 +497,8 @@ MUTATIONS = [
     Mutation(
         "F9 closed",
         "journal/connection.py",
-        "            if self._open and self._is_missed(self._open):",
-        "            if self._open and not self._is_missed(self._open):",
+        "            if self._open and self._is_lost(self._open):",
+        "            if self._open and not self._is_lost(self._open):",
         "tests/unit/test_vanished_journal.py::"
         "test_all_that_was_acknowledged_is_in_the_new_journal_however_the_old_one_goes",
     ),
@@ -528,12 +529,12 @@ MUTATIONS = [
         "replication/worker.py",
         "asyncio.Semaphore(DRAINED_SIDE_BY_SIDE)",
         "asyncio.Semaphore(1)",
-        "tests/unit/test_places.py::test_keys_are_drained_side_by_side",
+        "tests/unit/test_repository.py::test_keys_are_drained_side_by_side",
     ),
     Mutation(
         "F11 the list says so",
         "replication/session_list.py",
-        'why=PUTTING_BACK if here.lost else ""',
+        'why=PUTTING_BACK if local.lost else ""',
         'why=""',
         "tests/unit/test_eviction.py::test_what_redis_evicted_is_listed_meanwhile_and_comes_back_once_there_is_room",
     ),
@@ -631,23 +632,22 @@ MUTATIONS = [
     ),
     Mutation(
         "(d) all kinds",
-        "replication/repository.py",
-        "await self._moving(self._outbox, change.key, deadline)",
-        "await self._moving(self._outbox, change.key, deadline) if isinstance(change, SessionChange) else None",
-        "tests/unit/test_places.py::test_all_that_belongs_to_this_machine_moves_with_its_next_change",
+        "replication/document_writer.py",
+        "await self._moving(outbox.remote.stash, key, deadline)",
+        "await self._moving(outbox.remote.stash, key, deadline) if isinstance(attempt.change, SessionChange) else None",
+        "tests/unit/test_repository.py::test_all_that_belongs_to_this_machine_moves_with_its_next_change",
     ),
     Mutation(
         "(d) while it is away",
-        "replication/repository.py",
-        "            if copy is None and self.journal.move_from_this_machine(change.key):",
-        "            if copy and self.journal.move_from_this_machine(change.key):",
-        "tests/unit/test_places.py::test_all_that_belongs_to_this_machine_moves_with_its_next_change",
+        "replication/local_writer.py",
+        "        if copy is None and self._journal.move_from_this_machine(key):",
+        "        if copy and self._journal.move_from_this_machine(key):",
+        "tests/unit/test_repository.py::test_all_that_belongs_to_this_machine_moves_with_its_next_change",
     ),
     Mutation(
         "(d) it leaves",
-        "replication/repository.py",
-        "                    if moved:\n"
-        "                        await in_thread(self.journal.leave_this_machine, change.key)\n",
+        "replication/document_writer.py",
+        "        if moved:\n            await in_thread(self._journal.leave_this_machine, key)\n",
         "",
         "tests/tutorial/test_status.py::"
         "test_words_of_the_contract_for_what_is_here_alone_and_for_what_redis_was_not_asked",
@@ -655,7 +655,7 @@ MUTATIONS = [
     Mutation(
         "(f) in time",
         "replication/session_list.py",
-        "return place if put and looked_at < len(unlisted) else following",
+        "return position if put and looked_at < len(unlisted) else following",
         "return following",
         "tests/contract/test_healing.py::TestHealing::"
         "test_where_there_was_no_time_for_all_it_goes_on_at_the_same_place",
@@ -683,8 +683,8 @@ MUTATIONS = [
     ),
     Mutation(
         "(k)",
-        "replication/repository.py",
-        "                    sent = sent and not isinstance(exc, StashUnreached)\n",
+        "replication/document_writer.py",
+        "                attempt.sent = attempt.sent and not isinstance(exc, StashUnreached)\n",
         "",
         "tests/tutorial/test_repeats.py::"
         "test_a_wrong_expected_revision_is_a_conflict_also_while_redis_refuses_connections",
@@ -698,9 +698,9 @@ MUTATIONS = [
     ),
     Mutation(
         "G1 this machine, Redis being away",
-        "replication/repository.py",
-        "if copy or (here := await self._of_this_machine(key)) is None:",
-        "if (here := None) is None:",
+        "replication/document_reader.py",
+        "if copy or (local := await self._replica.of_this_machine(key)) is None:",
+        "if (local := None) is None:",
         "tests/tutorial/test_destinations.py::test_what_belongs_to_this_machine_is_resumed_while_the_redis_is_away",
     ),
 ]

@@ -8,7 +8,7 @@ from agentic_flywheel.coaia.child.index_repair import NAMED_AT_ONCE
 from agentic_flywheel.coaia.child.scripts import Scripts
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.errors import Unfinished
-from agentic_flywheel.replication.session_list import heal
+from agentic_flywheel.replication.session_list import reconcile_index
 
 from ..support.redis_server import RedisServer
 from .places import Place
@@ -59,9 +59,9 @@ class TestHealing:
                 return "beyond", [self.first, *(f"nobody{number}" for number in range(1_000_000))]
 
         deadline = stash.deadline()
-        assert await heal(Hurried("real"), place.keys.index, "here", deadline) == "here"  # type: ignore[arg-type]
+        assert await reconcile_index(Hurried("real"), place.keys.index, "here", deadline) == "here"  # type: ignore[arg-type]
         deadline = stash.deadline()
-        went_on = await heal(Hurried("nobody"), place.keys.index, "here", deadline)  # type: ignore[arg-type]
+        went_on = await reconcile_index(Hurried("nobody"), place.keys.index, "here", deadline)  # type: ignore[arg-type]
         assert went_on == "beyond", "what cannot be listed must not be looked at for ever"
 
     async def test_keys_that_are_all_found_are_all_there_are(self, place: Place):

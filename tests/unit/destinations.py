@@ -14,7 +14,7 @@ from agentic_flywheel.documents.commands import AnyChange, Deletion, dump_change
 from agentic_flywheel.documents.save import SessionChange
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.repository import Repository
 
 from ..support.conversations import turns
 from ..support.redis_server import RedisServer
@@ -55,21 +55,21 @@ class Machine:
             assert self.journal.commit(step.write, dump_change(step.pending)).accepted  # type: ignore[arg-type]
 
     @asynccontextmanager
-    async def places(self, folder: Path, *, upkeep: bool = True) -> AsyncIterator[Places]:
-        """The places of a process that starts now; Redis answers. Without `upkeep` nothing is done behind."""
+    async def repository(self, folder: Path, *, worker: bool = True) -> AsyncIterator[Repository]:
+        """The repository of a process that starts now; Redis answers. Without a `worker` nothing is done behind."""
         home = ChildFolder(folder)
         env = child_environment({}, home.path, redis_url=self.url, cluster=False, socket_timeout=2.0)
         client = CoaiaClient(child_command([], ""), env, home, fair_seconds=2.5)
         stash = Stash(client, self.keys, 5.0, self.clock)
-        places = Places(self.journal, stash, self.keys, self.clock)
-        await places.wait_for_child(20)
-        if upkeep:
-            places.open()
+        repository = Repository(self.journal, stash, self.keys, self.clock)
+        await repository.wait_for_child(20)
+        if worker:
+            repository.open()
         try:
-            yield places
+            yield repository
         finally:
             try:
-                await places.aclose()
+                await repository.aclose()
             finally:
                 await client.aclose()  # no child is left even where closing fails
 
@@ -79,3 +79,8 @@ class Machine:
     def stored(self, session_id: str) -> dict[str, Any] | None:
         text = self.redis.get(self.keys.session(session_id))
         return json.loads(text) if text is not None else None
+
+
+async def drain(repository: Repository) -> None:
+    """Send what is pending now, as the worker does."""
+    await repository._worker.drain()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agentic_flywheel.documents.writes import ENDS, Append, Splice, Write, ends_of
 from agentic_flywheel.journal import FILE_NAME, Journal
-from agentic_flywheel.journal.journal import LARGEST_GLANCE
+from agentic_flywheel.journal.journal import LARGEST_NOWAIT
 from agentic_flywheel.journal.texts import PIECE
 
 from .conftest import Clock
@@ -28,12 +28,12 @@ def append(seen: str, added: str, kept_until: datetime | None = None) -> Append:
     return Append(KEY, ends_of(seen), Splice(head, len(old_head), len(old_tail), added + tail), kept_until)
 
 
-def large(character: str = "x", size: int = LARGEST_GLANCE + 1) -> str:
+def large(character: str = "x", size: int = LARGEST_NOWAIT + 1) -> str:
     return text(1, character * size)
 
 
 @pytest.mark.parametrize("character", ["x", "é", "漢", "🌾"])
-@given(st.integers(-10, 10), st.integers(LARGEST_GLANCE // PIECE + 1, LARGEST_GLANCE // PIECE + 2), st.data())
+@given(st.integers(-10, 10), st.integers(LARGEST_NOWAIT // PIECE + 1, LARGEST_NOWAIT // PIECE + 2), st.data())
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_ends_of_a_large_document_are_those_of_its_text(
     journal: Journal, character: str, more: int, pieces: int, data: st.DataObject
@@ -100,25 +100,25 @@ def test_an_append_writes_the_first_and_the_last_piece_only(journal: Journal):
 
 def test_a_pending_append_is_queued_with_its_document(journal: Journal):
     seen = large()
-    journal.remember(Write(KEY, seen, None, None))
+    journal.put_replica(Write(KEY, seen, None, None))
     assert journal.commit(append(seen, "z"), "change").accepted
     pending = journal.next_pending(KEY)
     assert pending
     assert pending.change == "change"
-    assert journal.state().copies == 0, "the destination does not have it yet"
+    assert journal.state().replica_documents == 0, "the destination does not have it yet"
 
 
 def test_the_copy_of_an_append_stands_where_its_writer_saw_what_is_here(journal: Journal):
     seen = large()
     write = append(seen, "z")
-    assert journal.remember(write) == set()
+    assert journal.put_replica(write) == set()
     assert journal.copy(KEY) is None
-    journal.remember(Write(KEY, seen, None, None))
-    assert journal.remember(write) == set()
+    journal.put_replica(Write(KEY, seen, None, None))
+    assert journal.put_replica(write) == set()
     copy = journal.copy(KEY)
     assert copy
     assert copy.text == write.applied_to(seen)
-    assert journal.remember(write) == set()
+    assert journal.put_replica(write) == set()
     assert journal.copy(KEY) == copy, "once is enough"
     assert journal.commit(Write(KEY, seen, copy.text, None), "change").accepted
-    assert journal.remember(write) == {KEY}, "somebody else's change is pending"
+    assert journal.put_replica(write) == {KEY}, "somebody else's change is pending"

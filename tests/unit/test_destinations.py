@@ -18,7 +18,7 @@ from agentic_flywheel.documents.commands import load_change
 from agentic_flywheel.documents.lineage import MergeForward
 from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.records import Known, Waiting
+from agentic_flywheel.journal.records import SyncState, Waiting
 
 from .conftest import Clock
 
@@ -66,7 +66,7 @@ def test_what_belongs_to_this_machine_is_listed_and_marked_until_the_redis_has_i
     copy = redis.copy_of_this_machine("p:session:s")
     assert copy
     assert (redis.copy(copy.key), machine.copy_of_this_machine(copy.key)) == (None, None)
-    redis.remember(copy)
+    redis.put_replica(copy)
     assert redis.recent_of_this_machine(INDEX, None, 9) == [replace(redis.recent(INDEX, None, 1)[0], member="t")]
     redis.leave_this_machine(copy.key)
     assert machine.copy(copy.key) is None
@@ -78,7 +78,7 @@ def test_what_belongs_to_this_machine_is_listed_and_marked_until_the_redis_has_i
 def test_another_spelling_of_the_address_is_the_same_redis_whether_it_is_read_or_written_first(
     opened: Callable[..., Journal],
 ):
-    opened("old").remember(listed("s", document("s", 1, "here")))
+    opened("old").put_replica(listed("s", document("s", 1, "here")))
     reader = opened("new", "old")
     assert reader.copy("p:session:s")
     writer = opened("newer", "old")
@@ -88,11 +88,11 @@ def test_another_spelling_of_the_address_is_the_same_redis_whether_it_is_read_or
 
 def test_a_redis_that_is_met_by_another_address_is_gone_on_with(opened: Callable[..., Journal]):
     before, after = opened("redis://localhost"), opened("redis://127.0.0.1")
-    before.know(Known("epoch", "run", "1-0"), lost=False)
-    before.remember(listed("kept", document("kept", 3, "before")))
+    before.save_sync_state(SyncState("epoch", "run", "1-0"), lost=False)
+    before.put_replica(listed("kept", document("kept", 3, "before")))
     after.commit(listed("new", document("new", 1, "after")), pending="change")
     after.recognise("epoch")
-    assert after.known() == Known("epoch", "run", "1-0")
+    assert after.sync_state() == SyncState("epoch", "run", "1-0")
     assert after.copy("p:session:kept")
     assert [item.change for item in before.pending("p:session:new")] == ["change"]
     assert after.waiting() == []
@@ -104,14 +104,17 @@ def test_a_redis_that_is_met_by_another_address_is_gone_on_with(opened: Callable
 
 def test_an_address_that_leads_to_another_redis_now_leaves_what_was_for_the_first(opened: Callable[..., Journal]):
     one, two = opened("redis://one"), opened("redis://two")
-    one.know(Known("epoch one", "", "0-0"), lost=False)
-    two.know(Known("epoch two", "", "0-0"), lost=False)
+    one.save_sync_state(SyncState("epoch one", "", "0-0"), lost=False)
+    two.save_sync_state(SyncState("epoch two", "", "0-0"), lost=False)
     one.commit(listed("s", document("s", 1, "for one")), pending="change")
     one.recognise("epoch two")
     assert (one.copy("p:session:s"), one.pending("p:session:s")) == (None, [])
     assert [waiting.changes for waiting in one.waiting()] == [1]
     one.recognise("epoch one")
-    assert (two.known(), one.known()) == (Known("epoch two", "", "0-0"), Known("epoch one", "", "0-0"))
+    assert (two.sync_state(), one.sync_state()) == (
+        SyncState("epoch two", "", "0-0"),
+        SyncState("epoch one", "", "0-0"),
+    )
     assert one.pending("p:session:s"), "and it is there when the address leads back"
 
 
@@ -126,7 +129,7 @@ class Met:
 @pytest.fixture
 def met(opened: Callable[..., Journal]) -> Met:
     before, after = opened("redis://localhost"), opened("redis://127.0.0.1")
-    before.know(Known("epoch", "", "0-0"), lost=False)
+    before.save_sync_state(SyncState("epoch", "", "0-0"), lost=False)
     return Met(before, after)
 
 
@@ -147,7 +150,7 @@ def test_where_both_have_pending_changes_of_a_key_each_is_sent_and_neither_docum
 
 
 def test_what_is_pending_for_a_redis_that_is_recognised_goes_on_top_of_the_copy_that_was_known(met: Met):
-    met.before.remember(listed("s", document("s", 2, "acknowledged", "aa", "bb")))
+    met.before.put_replica(listed("s", document("s", 2, "acknowledged", "aa", "bb")))
     met.after.commit(listed("s", document("s", 1, "made anew", "cc")), pending="after")
     met.after.recognise("epoch")
     first, second = changes(met.after)
@@ -159,7 +162,7 @@ def test_what_is_pending_for_a_redis_that_is_recognised_goes_on_top_of_the_copy_
 
 def test_a_copy_gives_way_to_a_document_with_pending_changes(met: Met):
     met.before.commit(listed("s", document("s", 2, "changed", "aa", "bb")), pending="before")
-    met.after.remember(listed("s", document("s", 1, "seen", "aa")))
+    met.after.put_replica(listed("s", document("s", 1, "seen", "aa")))
     met.after.recognise("epoch")
     document_, positions = met.after.unsent_document("p:session:s")
     assert document_
@@ -169,13 +172,13 @@ def test_a_copy_gives_way_to_a_document_with_pending_changes(met: Met):
 @pytest.mark.parametrize("newer", ["before", "after"])
 def test_of_two_copies_the_one_that_goes_on_from_the_other_is_kept_and_verified(met: Met, newer: str):
     older = {"before": met.after, "after": met.before}[newer]
-    older.remember(listed("s", document("s", 1, "old", "aa")))
+    older.put_replica(listed("s", document("s", 1, "old", "aa")))
     later = document("s", 2, "new", "aa", "bb")
-    {"before": met.before, "after": met.after}[newer].remember(listed("s", later))
+    {"before": met.before, "after": met.after}[newer].put_replica(listed("s", later))
     met.after.recognise("epoch")
     copy = met.after.copy("p:session:s")
     assert copy
-    assert (copy.text, [each.key for each in met.after.unverified(9)]) == (later, ["p:session:s"])
+    assert (copy.text, [each.key for each in met.after.list_unverified(9)]) == (later, ["p:session:s"])
 
 
 # whatever is done, in whatever order
@@ -204,18 +207,18 @@ def act(journal: Journal, who: str, verb: str, member: str, number: int) -> None
         case "delete":
             journal.commit(replace(write, tombstone=True, entry=None), pending=f"change for {who}" if who else None)
         case "remember" if who != MACHINE:
-            journal.remember(write)
+            journal.put_replica(write)
         case "adopt" if who != MACHINE:
-            journal.adopt(write)
+            journal.overwrite_replica(write)
         case "settle":
-            journal.settle([item.position for item in journal.pending(key)], None)
+            journal.ack([item.position for item in journal.pending(key)], None)
         case "dead letter":
             for item in journal.pending(key)[:1]:
                 journal.make_dead_letter(item.position, f"refused by {who}")
         case "retry" if letters:
             journal.retry(letters[0].position)
         case "doubt":
-            journal.doubt()
+            journal.mark_unverified()
         case "drop":
             journal.drop(key)
         case "purge":
@@ -228,18 +231,18 @@ def seen_by(journal: Journal) -> list[Any]:
     keys = [f"p:session:{member}" for member in "abc"]
     return [
         [journal.copy(key) for key in keys],
-        [journal.look(key) for key in keys],
+        [journal.lookup(key) for key in keys],
         [journal.pending(key) for key in keys],
         [journal.unsent_document(key) for key in keys],
         journal.unsent(INDEX),
-        journal.unverified(9),
-        journal.copies(9, 0),
+        journal.list_unverified(9),
+        journal.list_replica(9, 0),
         [entry for entry in journal.recent(INDEX, None, 9) if not entry.here_alone],
         [entry for entry in journal.entries(INDEX, "abc") if not entry.here_alone],
         journal.due_keys([]),
         journal.keys("p:"),
         journal.state().pending,
-        journal.known(),
+        journal.sync_state(),
     ]
 
 
@@ -272,7 +275,7 @@ def test_epochs_that_are_learnt_in_any_order_join_what_is_one_redis_and_nothing_
         server.commit(listed(f"s{i}", document(f"s{i}", 1, address)), pending=address)
     for address in order:
         servers[address].recognise(EPOCHS[address])
-        servers[address].know(Known(EPOCHS[address], "", "0-0"), lost=False)
+        servers[address].save_sync_state(SyncState(EPOCHS[address], "", "0-0"), lost=False)
     sent = {address: {change for i in range(3) for change in changes(server, f"p:session:s{i}")}
             for address, server in servers.items()}  # fmt: skip
     two = {"redis://localhost", "redis://127.0.0.1"}

@@ -26,17 +26,17 @@ async def test_what_redis_evicted_is_listed_meanwhile_and_comes_back_once_there_
     machine: Machine, tmp_path: Path, policy: str
 ):
     names = {f"s{number}" for number in range(SESSIONS)}
-    async with machine.places(tmp_path / "child") as places:
+    async with machine.repository(tmp_path / "child") as repository:
         with machine.redis.client() as client:
             client.config_set("maxmemory-policy", policy)
             for name in names:
                 save = machine.save(name, PASSAGE, max_bytes=1_000_000)
-                assert (await places.write(save)).stored_in == "redis"
+                assert (await repository.write(save)).stored_in == "redis"
             client.config_set("maxmemory", int(client.info("memory")["used_memory"]) - SESSIONS // 2 * 50_000)
             client.set("a foreign key", "x" * 50_000, ex=1000)
 
         async def all_listed() -> bool:
-            page = await places.recent(machine.keys.index, None, 100)
+            page = await repository.recent(machine.keys.index, None, 100)
             return {entry.member for entry in page.entries} == names and "being put back" in page.why
 
         assert any(not machine.stored(name) for name in names), "something must have been evicted"

@@ -45,7 +45,7 @@ def opened(disk: object, tmp_path: Path, clock: Clock) -> Iterator[Callable[[], 
         with closing(Journal(tmp_path / "disk" / "data", clock, ("redis",))) as first:
             for i in range(HOW_MANY):
                 first.commit(write(f"s{i}"), pending=f'{{"save": {i}}}')
-            first.remember(write("copy"))
+            first.put_replica(write("copy"))
         yield server
 
 
@@ -57,11 +57,11 @@ def all_can_be_read(journal: Journal) -> None:
         copy, positions = journal.unsent_document(key)
         assert copy
         assert (copy.text, len(positions)) == (document(f"s{i}"), 1)
-        assert journal.look(key) == (journal.pending(key)[0], copy)
+        assert journal.lookup(key) == (journal.pending(key)[0], copy)
     assert journal.copy("p:session:copy")
     assert len(journal.recent(INDEX, None, 99)) == HOW_MANY + 1
     assert len(journal.unsent(INDEX)[0]) == HOW_MANY
-    assert journal.known() is None
+    assert journal.sync_state() is None
     assert journal.state().pending == HOW_MANY
 
 
@@ -69,9 +69,9 @@ def nothing_can_be_written(journal: Journal) -> None:
     position = journal.pending("p:session:s1")[0].position
     for verb in (
         lambda: journal.commit(write("new"), pending="{}", durable=True),
-        lambda: journal.settle([position], write("s1")),
+        lambda: journal.ack([position], write("s1")),
         lambda: journal.postpone("p:session:s1", "away", 0),
-        lambda: journal.remember(write("another")),
+        lambda: journal.put_replica(write("another")),
     ):
         with pytest.raises(JournalUnavailable):
             verb()
@@ -90,10 +90,10 @@ def test_what_is_in_the_journal_is_read_on_a_full_disk_and_written_when_there_is
         all_can_be_read(journal)
         all_can_be_read(opened())
     for i in range(HOW_MANY):
-        journal.settle([item.position for item in journal.pending(f"p:session:s{i}")], write(f"s{i}"))
+        journal.ack([item.position for item in journal.pending(f"p:session:s{i}")], write(f"s{i}"))
     assert journal.due_keys(["p:"]) == []
     assert journal.commit(write("new"), pending="{}", durable=True).accepted
-    assert journal.state().copies == HOW_MANY + 1
+    assert journal.state().replica_documents == HOW_MANY + 1
 
 
 def test_what_could_not_be_settled_after_it_was_sent_is_settled_with_what_came_of_it(
@@ -102,11 +102,11 @@ def test_what_could_not_be_settled_after_it_was_sent_is_settled_with_what_came_o
     journal = opened()
     position = journal.pending("p:session:s1")[0].position
     with disk(), pytest.raises(JournalUnavailable):
-        journal.settle([position], write("s1"))
-    journal.settle([position], write("s1"))
-    journal.settle([position], write("s1"))
+        journal.ack([position], write("s1"))
+    journal.ack([position], write("s1"))
+    journal.ack([position], write("s1"))
     assert journal.pending("p:session:s1") == []
-    assert [copy.key for copy in journal.copies(9, 0)] == ["p:session:s1", "p:session:copy"]
+    assert [copy.key for copy in journal.list_replica(9, 0)] == ["p:session:s1", "p:session:copy"]
 
 
 def test_a_save_that_does_not_fit_leaves_the_journal_as_it_was_and_says_so(

@@ -140,11 +140,11 @@ def test_a_folder_that_cannot_be_made_says_so_at_every_verb(tmp_path: Path, cloc
     verbs = [
         lambda: journal.commit(write()),
         lambda: journal.copy("k"),
-        lambda: journal.remember(write()),
+        lambda: journal.put_replica(write()),
         lambda: journal.pending("k"),
         lambda: journal.due_keys([]),
         lambda: journal.next_pending("k"),
-        lambda: journal.settle([1], write()),
+        lambda: journal.ack([1], write()),
         lambda: journal.make_dead_letter(1, "why"),
         lambda: journal.recent(INDEX, None, 10),
         lambda: journal.unsent(INDEX),
@@ -326,7 +326,7 @@ def test_pending_changes_come_in_the_order_they_were_made_and_by_key(journal: Jo
     first = journal.next_pending("a")
     assert first
     assert first.change == "a1"
-    journal.settle([first.position], None)
+    journal.ack([first.position], None)
     assert changes(journal, "a") == ["a2"]
     assert journal.next_pending("c") is None
     assert journal.state().pending == 2
@@ -337,7 +337,7 @@ def test_keys_are_due_in_the_order_of_their_oldest_change(journal: Journal):
         copy = journal.copy(key)
         journal.commit(write(key, seen=copy.text if copy else None), pending=key)
     assert due(journal) == ["b", "a", "c"]
-    journal.settle([item.position for item in journal.pending("b")], None)
+    journal.ack([item.position for item in journal.pending("b")], None)
     assert due(journal) == ["a", "c"]
 
 
@@ -381,19 +381,19 @@ def test_pending_changes_of_one_deployment_are_not_those_of_another(journal: Jou
 
 def test_a_copy_of_the_stash_does_not_overwrite_what_is_pending(journal: Journal):
     journal.commit(write(text="mine"), pending="change")
-    journal.remember(write(text="theirs"))
+    journal.put_replica(write(text="theirs"))
     copy = journal.copy("k")
     assert copy
     assert copy.text == "mine"
-    journal.remember(write("other", "theirs"))
+    journal.put_replica(write("other", "theirs"))
     other = journal.copy("other")
     assert other
     assert other.text == "theirs"
 
 
 def test_a_copy_of_the_stash_replaces_an_older_one(journal: Journal):
-    journal.remember(write(text="old"))
-    journal.remember(write(text="new"))
+    journal.put_replica(write(text="old"))
+    journal.put_replica(write(text="new"))
     copy = journal.copy("k")
     assert copy
     assert copy.text == "new"
@@ -404,11 +404,11 @@ def test_settling_the_last_change_of_a_key_leaves_what_the_stash_holds(journal: 
     journal.commit(write(text="one"), pending="1")
     journal.commit(write(text="two", seen="one"), pending="2")
     first, second = journal.pending("k")
-    journal.settle([first.position], write(text="merged one"))
+    journal.ack([first.position], write(text="merged one"))
     copy = journal.copy("k")
     assert copy
     assert (copy.text, journal.pending("k")) == ("two", [second])
-    journal.settle([second.position], write(text="merged two"))
+    journal.ack([second.position], write(text="merged two"))
     copy = journal.copy("k")
     assert copy
     assert (copy.text, journal.pending("k")) == ("merged two", [])
@@ -419,7 +419,7 @@ def test_settling_several_changes_at_once_leaves_those_of_others(journal: Journa
         journal.commit(write(key, "1"), pending=f"{key}1")
         journal.commit(write(key, "2", "1"), pending=f"{key}2")
     _, positions = journal.unsent_document("a")
-    journal.settle(positions, write("a", "merged"))
+    journal.ack(positions, write("a", "merged"))
     assert (changes(journal, "a"), changes(journal, "b")) == ([], ["b1", "b2"])
 
 
@@ -432,12 +432,12 @@ def test_a_dead_letter_is_kept_named_and_in_nobodys_way(journal: Journal):
     assert due(journal) == ["good"]
     assert journal.next_pending("bad") is None
     state = journal.state()
-    assert (state.pending, state.set_aside) == (1, (("bad", "too large"),))
-    journal.remember(write("bad", "what the stash holds"))
+    assert (state.pending, state.dead_letters) == (1, (("bad", "too large"),))
+    journal.put_replica(write("bad", "what the stash holds"))
     copy = journal.copy("bad")
     assert copy
     assert copy.text == "what the stash holds"
-    assert journal.state().set_aside == (("bad", "too large"),)
+    assert journal.state().dead_letters == (("bad", "too large"),)
 
 
 def test_a_dead_letter_is_not_taken_for_what_the_stash_holds(journal: Journal):
@@ -451,7 +451,7 @@ def test_a_dead_letter_leaves_what_later_changes_of_the_key_made(journal: Journa
     journal.commit(write(text="one two", seen="one"), pending="2")
     journal.make_dead_letter(journal.pending("k")[0].position, "why")
     assert changes(journal) == ["2"]
-    assert journal.state().set_aside == (("k", "why"),)
+    assert journal.state().dead_letters == (("k", "why"),)
 
 
 def test_a_dead_letter_is_read_sent_again_or_thrown_away_by_its_position(journal: Journal, clock: Clock):
@@ -511,9 +511,9 @@ def test_what_expired_is_purged_an_hour_after_it_was_noticed(journal: Journal, c
     clock.move(seconds=2)
     journal.purge_expired()
     assert journal.copy("gone")  # a clock set wrong and right again costs nothing
-    assert not journal.is_over("pending")
+    assert not journal.is_past_retention("pending")
     clock.now += PURGE_AFTER
-    assert journal.is_over("pending")
+    assert journal.is_past_retention("pending")
     journal.purge_expired()
     assert journal.copy("gone") is None
     assert journal.copy("pending") is None
@@ -569,7 +569,7 @@ def test_a_copy_is_ready_to_be_written_where_there_is_nothing(journal: Journal, 
 def test_the_state_counts_without_ever_failing(journal: Journal):
     journal.commit(write(text="x" * 10_000), pending="change")
     state = journal.state()
-    assert (state.path, state.pending, state.set_aside, state.error) == (str(journal.path), 1, (), None)
+    assert (state.path, state.pending, state.dead_letters, state.error) == (str(journal.path), 1, (), None)
     assert state.bytes > 10_000
     assert "open" in repr(journal)
     journal.close()
@@ -580,8 +580,8 @@ def test_a_journal_that_is_switched_off_takes_nothing_and_holds_nothing():
     off = NoJournal()
     for verb in (
         lambda: off.commit(write()),
-        lambda: off.remember(write()),
-        lambda: off.settle([1], write()),
+        lambda: off.put_replica(write()),
+        lambda: off.ack([1], write()),
         lambda: off.copy("k"),
         lambda: off.pending("k"),
         lambda: off.recent(INDEX, None, 5),
@@ -589,20 +589,20 @@ def test_a_journal_that_is_switched_off_takes_nothing_and_holds_nothing():
     ):
         with pytest.raises(JournalUnavailable, match="FLYWHEEL_JOURNAL"):
             verb()
-    assert off.glance("k") == (None, None)
+    assert off.lookup_nowait("k") == (None, None)
     assert off.state().path is None
     off.close()
 
 
 def test_a_glance_sees_what_a_look_sees_and_waits_for_nobody(journal: Journal):
-    assert journal.glance("k") is None, "the file is not open yet"
+    assert journal.lookup_nowait("k") is None, "the file is not open yet"
     journal.commit(write(), "change")
-    assert journal.glance("k") == journal.look("k")
+    assert journal.lookup_nowait("k") == journal.lookup("k")
     with closing(sqlite3.connect(journal.path)) as other:
         other.execute("BEGIN IMMEDIATE")
-        assert journal.glance("k") == journal.look("k"), "a writer does not hold up readers"
+        assert journal.lookup_nowait("k") == journal.lookup("k"), "a writer does not hold up readers"
     assert journal._open
     with journal._open.reading, ThreadPoolExecutor(1) as thread:
-        assert thread.submit(journal.glance, "k").result() is None
+        assert thread.submit(journal.lookup_nowait, "k").result() is None
     journal.path.rename(journal.path.with_name("elsewhere"))
-    assert journal.glance("k") is None, "it is not the journal any more"
+    assert journal.lookup_nowait("k") is None, "it is not the journal any more"

@@ -11,7 +11,7 @@ import pytest
 
 from agentic_flywheel.documents.writes import Entry, Splice, Write
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.records import Known
+from agentic_flywheel.journal.records import SyncState
 
 INDEX = "p:index"
 NO_SQL = {"close", "off"}
@@ -38,23 +38,22 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
             journal.commit(write("p:session:b"), "change"),
         ],
         "keep": lambda: journal.keep(write("p:revision:a:2")),
-        "remember": lambda: journal.remember(write("p:session:c", 3), write("p:session:c", 4), grave),
-        "adopt": lambda: journal.adopt(write("p:session:d", beside=("p:revision:a:2",))),
-        "bury": lambda: journal.bury([grave]),
+        "put_replica": lambda: journal.put_replica(write("p:session:c", 3), write("p:session:c", 4), grave),
+        "overwrite_replica": lambda: journal.overwrite_replica(write("p:session:d", beside=("p:revision:a:2",))),
+        "apply_tombstones": lambda: journal.apply_tombstones([grave]),
         "copy": lambda: journal.copy("p:session:a"),
         "ends": lambda: journal.ends("p:session:a"),
-        "look": lambda: journal.look("p:session:a"),
-        "glance": lambda: journal.glance("p:session:a"),
+        "lookup": lambda: journal.lookup("p:session:a"),
+        "lookup_nowait": lambda: journal.lookup_nowait("p:session:a"),
         "recent": lambda: journal.recent(INDEX, (10, "s"), 10),
         "entries": lambda: journal.entries(INDEX, ["a", "b"]),
         "unsent": lambda: journal.unsent(INDEX),
         "keys": lambda: journal.keys("p:session:"),
-        "is_over": lambda: journal.is_over("p:session:a"),
+        "is_past_retention": lambda: journal.is_past_retention("p:session:a"),
         "search": lambda: journal.search(INDEX, ["hello"], 1),
         "excerpts": lambda: journal.excerpts(["p:session:a"], ["hello"]),
         "copy_of_this_machine": lambda: journal.copy_of_this_machine("p:session:z"),
         "recent_of_this_machine": lambda: journal.recent_of_this_machine(INDEX, None, 10),
-        "keys_of_this_machine": lambda: journal.keys_of_this_machine("p:session:"),
         "move_from_this_machine": lambda: journal.move_from_this_machine("p:session:z"),
         "leave_this_machine": lambda: journal.leave_this_machine("p:session:z"),
         "due_keys": lambda: journal.due_keys(["p:session:", "p:execution:"], ["p:session:b"]),
@@ -72,18 +71,18 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
         "held_up": lambda: journal.held_up(10),
         "of_this_machine": journal.of_this_machine,
         "withdraw": lambda: journal.withdraw("p:session:b"),
-        "settle": lambda: journal.settle([2, 3], write("p:session:a", 5)),
+        "ack": lambda: journal.ack([2, 3], write("p:session:a", 5)),
         "has_destination": journal.has_destination,
-        "known": journal.known,
-        "know": lambda: journal.know(Known("epoch", "run", "0-0"), lost=True),
+        "sync_state": journal.sync_state,
+        "save_sync_state": lambda: journal.save_sync_state(SyncState("epoch", "run", "0-0"), lost=True),
         "recognise": lambda: journal.recognise("another"),
-        "unverified": lambda: journal.unverified(10, (1, 1)),
-        "copies": lambda: journal.copies(10, 1),
-        "putting_back": lambda: journal.putting_back(INDEX, None, 10),
-        "buried": lambda: journal.buried(["p:session:grave"]),
+        "list_unverified": lambda: journal.list_unverified(10, (1, 1)),
+        "list_replica": lambda: journal.list_replica(10, 1),
+        "list_missing": lambda: journal.list_missing(INDEX, None, 10),
+        "tombstone_revisions": lambda: journal.tombstone_revisions(["p:session:grave"]),
         "mark_verified": lambda: journal.mark_verified(["p:session:c"]),
         "mark_missing": lambda: journal.mark_missing(["p:session:c"]),
-        "doubt": lambda: [journal.doubt("p:session:c"), journal.doubt()],
+        "mark_unverified": lambda: [journal.mark_unverified("p:session:c"), journal.mark_unverified()],
         "state": journal.state,
         "purge_expired": journal.purge_expired,
         "purge": journal.purge,
@@ -144,11 +143,20 @@ def test_texts_are_only_asked_for_by_the_id_of_their_document(journal: Journal, 
         assert met > 10
 
 
-TELL = {"copy", "look", "glance", "unsent_document", "copy_of_this_machine", "pending", "next_pending", "command_of"}
+TELL = {
+    "copy",
+    "lookup",
+    "lookup_nowait",
+    "unsent_document",
+    "copy_of_this_machine",
+    "pending",
+    "next_pending",
+    "command_of",
+}
 """The verbs whose answer is a document or a command."""
 
 
 def test_what_is_asked_about_documents_reads_none(asked: dict[str, list[str]]):
     reading = {verb for verb, statements in asked.items() if any("piece FROM texts" in each for each in statements)}
-    writing = {"commit", "remember", "adopt", "bury", "settle", "search"}
+    writing = {"commit", "put_replica", "overwrite_replica", "apply_tombstones", "ack", "search"}
     assert TELL - {"copy_of_this_machine"} <= reading <= TELL | writing

@@ -108,7 +108,7 @@ def test_what_was_sent_meanwhile_is_settled_without_the_change_that_took_its_pla
     journal.commit(first, pending='{"n":1}')
     on_its_way = journal.pending("p:session:s")[0]
     journal.commit(replace(write("s", revision=2), seen=first.text), pending='{"n":2}', supersedes=True)
-    journal.settle([on_its_way.position], first)
+    journal.ack([on_its_way.position], first)
     assert changes(journal) == ['{"n":2}']
     copy = journal.copy("p:session:s")
     assert copy
@@ -175,7 +175,7 @@ def test_copies_beyond_the_cap_go_in_steps(tmp_path: Path, clock: Clock):
     with closing(Journal(tmp_path / "data", clock, ("redis",))) as large:
         for i in range(40):
             clock.move(seconds=1)
-            large.remember(write(f"s{i}", 20_000))
+            large.put_replica(write(f"s{i}", 20_000))
     with closing(Journal(tmp_path / "data", clock, ("redis",), cap=400_000)) as small:
         assert purge_in_steps(small) > 15
         assert small.state().replica_bytes < 400_000
@@ -186,13 +186,13 @@ def test_putting_a_copy_drops_no_more_than_a_little_of_what_must_go(tmp_path: Pa
     with closing(Journal(tmp_path / "data", clock, ("redis",))) as large:
         for i in range(40):
             clock.move(seconds=1)
-            large.remember(write(f"s{i:02}", 20_000))
+            large.put_replica(write(f"s{i:02}", 20_000))
     with closing(Journal(tmp_path / "data", clock, ("redis",), cap=400_000)) as small:
         counts: list[int] = []
         for i in range(40):
             clock.move(seconds=1)
-            small.remember(write(f"t{i:02}", 20_000))
-            counts.append(small.state().copies)
+            small.put_replica(write(f"t{i:02}", 20_000))
+            counts.append(small.state().replica_documents)
         assert min(after - before for before, after in pairwise(counts)) >= -2
         assert small.state().replica_bytes < 450_000
 
@@ -200,10 +200,10 @@ def test_putting_a_copy_drops_no_more_than_a_little_of_what_must_go(tmp_path: Pa
 @pytest.mark.usefixtures("short_steps")
 def test_purging_gives_the_room_back_in_steps(journal: Journal):
     for i in range(30):
-        journal.remember(write(f"s{i}", 20_000))
+        journal.put_replica(write(f"s{i}", 20_000))
     before = room(journal)
     assert committed(journal, journal.purge) > 30
     assert room(journal) < before / 3
-    assert journal.state().copies == 0
+    assert journal.state().replica_documents == 0
     with closing(sqlite3.connect(journal.path)) as db:
         assert db.execute("PRAGMA freelist_count").fetchone() == (0,)

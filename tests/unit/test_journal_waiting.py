@@ -24,23 +24,23 @@ LONG = 30.0
 
 READS: dict[str, Callable[[Journal], object]] = {
     "copy": lambda journal: journal.copy("p:session:s"),
-    "look": lambda journal: journal.look("p:session:s"),
-    "glance": lambda journal: journal.glance("p:session:s"),
+    "lookup": lambda journal: journal.lookup("p:session:s"),
+    "lookup_nowait": lambda journal: journal.lookup_nowait("p:session:s"),
     "pending": lambda journal: journal.pending("p:session:s"),
     "due_keys": lambda journal: journal.due_keys(["p:"]),
     "unsent_document": lambda journal: journal.unsent_document("p:session:s"),
     "recent": lambda journal: journal.recent(INDEX, None, 9),
-    "known": lambda journal: [journal.known(), "asked"],
+    "sync_state": lambda journal: [journal.sync_state(), "asked"],
     "state": lambda journal: journal.state().pending,
     "search": lambda journal: journal.search(INDEX, ["word"], 1),
 }
 WRITES: dict[str, Callable[[Journal], object]] = {
     "commit": lambda journal: journal.commit(write("new"), pending="{}", durable=True, timeout=0.1),
     "keep": lambda journal: journal.keep(write("new"), timeout=0.1),
-    "settle": lambda journal: journal.settle([1], None, timeout=0.1),
+    "ack": lambda journal: journal.ack([1], None, timeout=0.1),
     "drop": lambda journal: journal.drop("p:session:s", timeout=0.1),
-    "remember": lambda journal: journal.remember(write("new")),
-    "adopt": lambda journal: journal.adopt(write("new")),
+    "put_replica": lambda journal: journal.put_replica(write("new")),
+    "overwrite_replica": lambda journal: journal.overwrite_replica(write("new")),
 }
 
 
@@ -172,7 +172,7 @@ def test_a_read_sees_one_moment_whatever_is_saved_meanwhile(tmp_path: Path, cloc
         with closing(Journal(tmp_path, clock, ("redis",))) as reader:
             wait_until(lambda: reader.copy("k"), what="the first save")
             for _ in range(300):
-                pending, copy = reader.look("k")
+                pending, copy = reader.lookup("k")
                 assert pending
                 assert copy
                 number = int(pending.change[5:-1])
@@ -195,7 +195,7 @@ def test_one_journal_may_be_used_by_any_number_of_threads(
             copy = mine.copy(f"p:session:{member}")
             assert copy
             mine.state()
-            mine.glance(f"p:session:{member}")
+            mine.lookup_nowait(f"p:session:{member}")
             seen += [entry.member for entry in mine.recent(INDEX, None, 999)]
             if i % 5 == 0:
                 mine.purge_expired()

@@ -68,7 +68,7 @@ def test_a_list_shows_what_was_asked_for_in_the_order_of_the_entries(
 
 
 class Holding:
-    """Places of which Redis, if there is one, holds these sessions."""
+    """Repository of which Redis, if there is one, holds these sessions."""
 
     def __init__(self, *members: str) -> None:
         self.members = {*members}
@@ -80,17 +80,19 @@ class Holding:
 
 
 async def test_the_expired_are_hidden_from_the_moment_on_unless_redis_holds_them(clock: Clock):
-    async def living(places: Any) -> list[str]:
-        return [row.entry.member for row in await unexpired_rows(places, SessionFilter(), [brief, *ROWS], clock(), 1.0)]
+    async def living(repository: Any) -> list[str]:
+        return [
+            row.entry.member for row in await unexpired_rows(repository, SessionFilter(), [brief, *ROWS], clock(), 1.0)
+        ]
 
     brief = entry("brief", expires_at=iso(clock() + timedelta(seconds=1)))
     everybody = ["brief", *(each.member for each in ROWS)]
     assert await living(Holding()) == everybody
     clock.move(seconds=1)
     assert await living(Holding()) == everybody[1:]
-    places = Holding("brief")
-    assert await living(places) == everybody, "its clock is right, and ours is ahead"
-    assert places.asked == [["brief"]], "nobody asks for those that live by our clock as well"
+    repository = Holding("brief")
+    assert await living(repository) == everybody, "its clock is right, and ours is ahead"
+    assert repository.asked == [["brief"]], "nobody asks for those that live by our clock as well"
 
 
 async def test_others_are_served_while_the_rows_of_a_large_page_are_read(clock: Clock):

@@ -14,7 +14,7 @@ import pytest
 
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import FILE_NAME, SCHEMA, Journal
-from agentic_flywheel.journal.records import Known
+from agentic_flywheel.journal.records import SyncState
 
 from ..support.waiting import wait_until
 from .conftest import Clock
@@ -90,18 +90,18 @@ def test_the_old_name_of_a_redis_leads_to_the_same_one_as_its_new_name(
 ):
     make_old(tmp_path, version, DIGEST)
     journal = journal_of(opened, tmp_path, clock, *REDIS)
-    assert journal.known() == Known(f"epoch of {DIGEST}", "run", "9-0")
+    assert journal.sync_state() == SyncState(f"epoch of {DIGEST}", "run", "9-0")
     copy = journal.copy(f"p:session:copy in {DIGEST}")
     assert copy
     assert copy.text == text("copy", 4)
-    assert [(each.key, each.unverified) for each in journal.unverified(9)] == [(f"p:session:lost by {DIGEST}", 1)]
+    assert [(each.key, each.unverified) for each in journal.list_unverified(9)] == [(f"p:session:lost by {DIGEST}", 1)]
     grave = journal.copy(f"p:session:buried in {DIGEST}")
     assert grave
     assert grave.tombstone
     assert changes(journal, "pending") == [command("pending", 1), command("pending", 2)]
     state = journal.state()
-    assert (state.copies, state.waiting) == (3, ())
-    assert len(journal.copies(9, 0)) == 3
+    assert (state.replica_documents, state.waiting) == (3, ())
+    assert len(journal.list_replica(9, 0)) == 3
 
 
 @pytest.mark.parametrize("addresses", [REDIS, ("redis://unknown",), ()])
@@ -266,7 +266,7 @@ def test_what_can_be_read_of_a_damaged_journal_of_an_older_version_is_brought_up
     assert changes(journal, "pending") == [command("pending", 1), command("pending", 2)]
     assert [letter.cause for letter in journal.dead_letters()] == ["too large"]
     if version > 1:
-        assert journal.known() == Known(f"epoch of {DIGEST}", "run", "9-0")
+        assert journal.sync_state() == SyncState(f"epoch of {DIGEST}", "run", "9-0")
         assert journal.copy(f"p:session:copy in {DIGEST}")
 
 

@@ -15,7 +15,7 @@ from ..support.proxy import Proxy
 from ..support.redis_server import RedisServer
 from ..support.waiting import eventually
 from .conftest import Clock
-from .destinations import Machine
+from .destinations import Machine, drain
 
 LARGE = "x" * 1_500_000
 
@@ -43,13 +43,13 @@ async def test_a_pending_row_that_cannot_be_read_is_a_dead_letter_and_blocks_nob
 ):
     poison(machine, "poison", change)
     machine.keep(machine.save("s", "a"))
-    async with machine.places(tmp_path / "child") as places:
+    async with machine.repository(tmp_path / "child") as repository:
         await machine.drained()
         assert machine.stored("s")
         machine.redis.flush()
         await eventually(lambda: machine.stored("s"), within=5, what="the other session to be put back")
-        assert places.stash
-        child = places.stash.client
+        assert repository.stash
+        child = repository.stash.client
     assert child.state.state == "closed"
     (letter,) = machine.journal.dead_letters()
     assert letter.key == machine.keys.session("poison")
@@ -63,7 +63,7 @@ async def test_a_session_that_redis_refuses_waits_and_the_others_are_sent_and_pu
 ):
     machine.keep(machine.save("large", LARGE, max_bytes=10_000_000))
     machine.keep(*(machine.save(f"s{number}", "a") for number in range(5)))
-    async with machine.places(tmp_path / "child"):
+    async with machine.repository(tmp_path / "child"):
         await eventually(
             lambda: all(machine.stored(f"s{number}") for number in range(5)), within=5, what="the others to be sent"
         )
@@ -89,7 +89,7 @@ async def test_a_session_that_costs_the_connection_does_not_keep_the_others_from
         machine.keep(*(machine.save(name, "a") for name in names[:2]))
         machine.keep(machine.save("large", "x" * 900_000, max_bytes=10_000_000))
         machine.keep(*(machine.save(name, "a") for name in names[2:]))
-        async with machine.places(tmp_path / "child"):
+        async with machine.repository(tmp_path / "child"):
             await machine.drained()
             proxy.most = 300_000
             machine.redis.flush()
@@ -107,19 +107,19 @@ def full(*_: object, **__: object) -> None:
 async def test_what_was_saved_after_a_deletion_is_not_taken_away_by_it_though_the_journal_cannot_be_told(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    async with machine.places(tmp_path / "child", upkeep=False) as places:
-        assert (await places.write(machine.save("s", "0"))).stored_in == "redis"
+    async with machine.repository(tmp_path / "child", worker=False) as repository:
+        assert (await repository.write(machine.save("s", "0"))).stored_in == "redis"
         await eventually(lambda: machine.journal.copy(machine.keys.session("s")), what="the copy to be kept")
         machine.keep(machine.save("s", "1"))
         item = machine.journal.next_pending(machine.keys.session("s"))
         assert item
-        machine.journal.settle([item.position], None)  # as if another had taken its place: numbers are higher here
+        machine.journal.ack([item.position], None)  # as if another had taken its place: numbers are higher here
         machine.keep(machine.save("s", "2"), machine.deletion("s"), machine.save("s", "new"))
         with monkeypatch.context() as patch:
-            patch.setattr(machine.journal, "settle", full)
+            patch.setattr(machine.journal, "ack", full)
             for _ in range(3):
-                await places.drain()
-        await places.drain()
+                await drain(repository)
+        await drain(repository)
         stored = machine.stored("s")
         assert stored
         assert words(stored["history"]) == ["new"]
@@ -139,20 +139,20 @@ async def test_all_that_is_pending_is_sent_though_the_journal_cannot_be_told(
         stored = machine.stored("s")
         return words(stored["history"]) if stored else []
 
-    async with machine.places(tmp_path / "child", upkeep=False) as places:
+    async with machine.repository(tmp_path / "child", worker=False) as repository:
         with monkeypatch.context() as patch:
-            patch.setattr(machine.journal, "settle", full)
+            patch.setattr(machine.journal, "ack", full)
             for _ in range(2):
-                await places.drain()
+                await drain(repository)
                 assert history() == ["0", "1", "2", "3"]
-        await places.drain()
+        await drain(repository)
         assert not machine.journal.state().pending
         assert history() == ["0", "1", "2", "3"]
 
 
 async def test_what_was_refused_is_sent_once_it_is_taken(machine: Machine, tmp_path: Path):
     machine.keep(machine.save("large", LARGE, max_bytes=10_000_000))
-    async with machine.places(tmp_path / "child"):
+    async with machine.repository(tmp_path / "child"):
         key = machine.keys.session("large")
         await eventually(lambda: (item := machine.journal.next_pending(key)) and item.attempts, what="a first attempt")
         with machine.redis.client() as client:

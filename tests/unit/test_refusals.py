@@ -13,7 +13,7 @@ from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import StashRefused
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.server.messages import Messages
 from agentic_flywheel.sessions.results import SaveResult
 from agentic_flywheel.sessions.status import OVERDUE_SECONDS, persistence_status
@@ -112,15 +112,15 @@ async def test_what_is_pending_for_long_never_lacks_a_cause(
     machine: Machine, stash: Stash, settings: Settings, clock: Clock
 ):
     machine.keep(machine.save("s", "one"))
-    places = Places(machine.journal, stash, KEYS, clock)
-    first = await persistence_status(places, settings.redis_target, settings.replica_bytes)
+    repository = Repository(machine.journal, stash, KEYS, clock)
+    first = await persistence_status(repository, settings.redis_target, settings.replica_bytes)
     assert "keeps the shared copy" in first.reason, "it was made just now"
     clock.move(seconds=OVERDUE_SECONDS + 1)
-    late = await persistence_status(places, settings.redis_target, settings.replica_bytes)
+    late = await persistence_status(repository, settings.redis_target, settings.replica_bytes)
     assert "keeps the shared copy" not in late.reason
     assert "but one change waits in the journal: no attempt to send it has been answered." in late.reason
     stash.last_error = "The way to it is cut."
-    told = await persistence_status(places, settings.redis_target, settings.replica_bytes)
+    told = await persistence_status(repository, settings.redis_target, settings.replica_bytes)
     assert "one change waits in the journal: The way to it is cut." in told.reason
     assert told.redis["last_error"] == "The way to it is cut"
 
@@ -133,8 +133,8 @@ async def test_of_many_that_wait_each_cause_is_named_once(
     for session_id in ("a", "b"):
         machine.journal.postpone(KEYS.session(session_id), "OOM.", soon)
     machine.journal.postpone(KEYS.session("c"), "NOPERM", soon)
-    places = Places(machine.journal, stash, KEYS, clock)
-    status = await persistence_status(places, settings.redis_target, settings.replica_bytes)
+    repository = Repository(machine.journal, stash, KEYS, clock)
+    status = await persistence_status(repository, settings.redis_target, settings.replica_bytes)
     assert "3 changes wait in the journal: a save and 1 more like it (OOM), a save (NOPERM)." in status.reason
     assert status.journal["pending_cause"] in ("OOM.", "NOPERM")
 
@@ -144,7 +144,7 @@ async def test_the_sentence_of_a_save_asks_the_journal_nothing(journal: Journal,
         raise AssertionError("the journal was looked through on the event loop")
 
     journal.state = walk  # type: ignore[method-assign,assignment]
-    messages = Messages(Places(journal, None, KEYS, clock), settings)
+    messages = Messages(Repository(journal, None, KEYS, clock), settings)
     result = SaveResult(
         saved=True,
         session_id="s",

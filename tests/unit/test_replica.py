@@ -8,7 +8,7 @@ import pytest
 
 from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.records import Known
+from agentic_flywheel.journal.records import SyncState
 
 from .conftest import Clock
 
@@ -37,21 +37,21 @@ def kept(journal: Journal) -> list[str]:
 def test_copies_are_kept_up_to_the_cap_and_those_longest_untouched_go(small: Journal, clock: Clock):
     for number in range(20):
         clock.move(seconds=1)
-        small.remember(copy(f"k{number:02}"))
+        small.put_replica(copy(f"k{number:02}"))
     small.purge_expired()
     assert 5 < len(kept(small)) < 10
     assert kept(small) == [f"k{number:02}" for number in range(20 - len(kept(small)), 20)]
     state = small.state()
-    assert (state.copies, state.replica_bytes <= CAP) == (len(kept(small)), True)
+    assert (state.replica_documents, state.replica_bytes <= CAP) == (len(kept(small)), True)
 
 
 def test_what_is_here_alone_is_never_dropped_for_room(small: Journal, clock: Clock):
     small.commit(copy("alone"))
     small.commit(copy("pending"), "change")
-    small.remember(Write("grave", text(), None, None, tombstone=True))
+    small.put_replica(Write("grave", text(), None, None, tombstone=True))
     for number in range(20):
         clock.move(seconds=1)
-        small.remember(copy(f"k{number:02}"))
+        small.put_replica(copy(f"k{number:02}"))
     small.purge_expired()
     assert {"alone", "pending"} <= set(kept(small))
     assert small.copy("grave")
@@ -61,92 +61,94 @@ def test_purging_empties_the_replica_only_and_gives_the_room_back(small: Journal
     small.commit(copy("alone"))
     small.commit(copy("pending"), "change")
     for number in range(8):
-        small.remember(copy(f"k{number}"))
+        small.put_replica(copy(f"k{number}"))
     before = small.state().bytes
     assert small.purge() == 8
     assert kept(small) == ["alone", "pending"]
     state = small.state()
-    assert (state.copies, state.pending) == (0, 1)
+    assert (state.replica_documents, state.pending) == (0, 1)
     assert state.bytes < before
 
 
 def in_doubt(journal: Journal) -> list[str]:
-    return [copy.key for copy in journal.unverified(10)]
+    return [copy.key for copy in journal.list_unverified(10)]
 
 
 def test_what_was_lost_is_doubted_until_it_is_there_tombstones_first(small: Journal):
-    small.remember(copy("a"), copy("b"))
-    small.remember(Write("grave", text(), None, None, tombstone=True))
+    small.put_replica(copy("a"), copy("b"))
+    small.put_replica(Write("grave", text(), None, None, tombstone=True))
     small.commit(copy("alone"))
-    assert small.known() is None
-    small.know(Known("one", "run", "0-0"), lost=False)
+    assert small.sync_state() is None
+    small.save_sync_state(SyncState("one", "run", "0-0"), lost=False)
     assert in_doubt(small) == []
-    small.know(Known("two", "run", "1-0"), lost=True)
-    assert small.known() == Known("two", "run", "1-0")
+    small.save_sync_state(SyncState("two", "run", "1-0"), lost=True)
+    assert small.sync_state() == SyncState("two", "run", "1-0")
     assert in_doubt(small) == ["grave", "a", "b"]
-    first, second, _ = small.unverified(10)
-    assert [each.key for each in small.unverified(10, (second.tombstone, second.id))] == ["b"]
-    assert small.unverified(1, (first.tombstone, first.id)) == [second]
+    first, second, _ = small.list_unverified(10)
+    assert [each.key for each in small.list_unverified(10, (second.tombstone, second.id))] == ["b"]
+    assert small.list_unverified(1, (first.tombstone, first.id)) == [second]
     small.mark_verified(["a", "grave"])
-    small.remember(copy("b"))
+    small.put_replica(copy("b"))
     assert in_doubt(small) == []
 
 
 def test_a_copy_that_is_missing_there_is_listed_until_it_is_put_back(small: Journal):
     entry = Entry("p:index", "s", 7, "{}")
-    small.remember(replace(copy("s"), entry=entry))
-    assert small.putting_back("p:index", None, 10) == []
-    small.doubt("s")
-    assert small.putting_back("p:index", None, 10) == [], "it may be there"
+    small.put_replica(replace(copy("s"), entry=entry))
+    assert small.list_missing("p:index", None, 10) == []
+    small.mark_unverified("s")
+    assert small.list_missing("p:index", None, 10) == [], "it may be there"
     small.mark_missing(["s"])
-    assert small.putting_back("p:index", None, 10) == [replace(entry, here_alone=True)]
+    assert small.list_missing("p:index", None, 10) == [replace(entry, here_alone=True)]
     small.mark_verified(["s"])
-    assert small.putting_back("p:index", None, 10) == []
+    assert small.list_missing("p:index", None, 10) == []
 
 
 def test_a_copy_tells_its_etag_and_its_size_in_bytes(small: Journal):
     there = text(3).replace("filling", "naïveté")
-    small.remember(Write("k", there, None, None))
-    (known,) = small.copies(10, 0)
+    small.put_replica(Write("k", there, None, None))
+    (known,) = small.list_replica(10, 0)
     assert (known.revision, known.ending, known.bytes) == (3, there[-80:], len(there.encode()))
-    assert small.copies(10, known.id) == []
+    assert small.list_replica(10, known.id) == []
 
 
 def test_what_another_redis_held_is_no_business_of_this_one(small: Journal, tmp_path: Path, clock: Clock):
-    small.remember(copy("theirs"))
+    small.put_replica(copy("theirs"))
     with closing(Journal(tmp_path / "data", clock, addresses=("another",), cap=CAP)) as journal:
-        journal.know(Known("one", "", "0-0"), lost=True)
+        journal.save_sync_state(SyncState("one", "", "0-0"), lost=True)
         assert in_doubt(journal) == []
         assert journal.copy("theirs") is None
     assert small.copy("theirs")
 
 
 def test_an_older_copy_that_comes_later_does_not_take_the_place_of_a_newer_one(small: Journal):
-    small.remember(Write("k", text(3), None, None))
-    small.remember(Write("k", text(2), None, None))
+    small.put_replica(Write("k", text(3), None, None))
+    small.put_replica(Write("k", text(2), None, None))
     there = small.copy("k")
     assert there
     assert there.text == text(3)
     small.commit(Write("k", text(9), text(3), None), "change")
     (item,) = small.pending("k")
-    small.settle([item.position], Write("k", text(4), None, None))
+    small.ack([item.position], Write("k", text(4), None, None))
     there = small.copy("k")
     assert there
     assert there.text == text(4), "a revision that was given here is none of the stash's"
 
 
 def test_a_late_copy_of_what_was_deleted_does_not_take_the_place_of_its_tombstone(small: Journal):
-    small.remember(Write("k", text(5), None, None, tombstone=True))
+    small.put_replica(Write("k", text(5), None, None, tombstone=True))
     for late in (text(4), text(5)):
-        small.remember(Write("k", late, None, None))
+        small.put_replica(Write("k", late, None, None))
         assert kept(small) == []
-    small.remember(Write("k", text(6), None, None))
+    small.put_replica(Write("k", text(6), None, None))
     assert kept(small) == ["k"], "somebody began it anew"
 
 
 def test_a_tombstone_that_was_announced_beats_every_revision_up_to_its_own(small: Journal):
-    small.remember(Write("old", text(2), None, None), Write("new", text(3), None, None))
+    small.put_replica(Write("old", text(2), None, None), Write("new", text(3), None, None))
     small.commit(Write("pending", text(2), None, None), "change")
-    small.bury([Write(key, text(2), None, None, tombstone=True) for key in ("old", "new", "pending", "unknown")])
+    small.apply_tombstones(
+        [Write(key, text(2), None, None, tombstone=True) for key in ("old", "new", "pending", "unknown")]
+    )
     assert sorted(kept(small)) == ["new", "pending"]
     assert small.copy("unknown")

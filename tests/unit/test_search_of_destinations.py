@@ -52,8 +52,8 @@ def indexed(folder: Path) -> dict[tuple[int, str], int]:
 
 def test_a_search_finds_what_is_of_its_own_redis_and_of_this_machine(opened: Open, clock: Clock):
     one, two, machine = opened(ONE), opened(TWO), opened()
-    one.remember(talk(clock, "a", "a garden for one"))
-    two.remember(talk(clock, "b", "a garden for two"))
+    one.put_replica(talk(clock, "a", "a garden for one"))
+    two.put_replica(talk(clock, "b", "a garden for two"))
     machine.commit(talk(clock, "c", "a garden here"))
     for _ in range(2):
         assert (found(one, "garden"), found(two, "garden"), found(machine, "garden")) == (["a", "c"], ["b", "c"], ["c"])
@@ -63,8 +63,8 @@ def test_a_search_finds_what_is_of_its_own_redis_and_of_this_machine(opened: Ope
 
 def test_a_session_of_the_same_id_is_found_by_what_was_said_in_each(opened: Open, clock: Clock):
     one, two, machine = opened(ONE), opened(TWO), opened()
-    one.remember(talk(clock, "s", "a pear in one"))
-    two.remember(talk(clock, "s", "a plum in two"))
+    one.put_replica(talk(clock, "s", "a pear in one"))
+    two.put_replica(talk(clock, "s", "a plum in two"))
     machine.commit(talk(clock, "s", "a quince here"))
     for _ in range(2):
         assert [found(one, word) for word in ("pear", "plum", "quince")] == [["s"], [], []]
@@ -79,8 +79,8 @@ def test_a_session_of_the_same_id_is_found_by_what_was_said_in_each(opened: Open
 def test_searches_of_two_redis_do_not_read_each_others_sessions_in_again(opened: Open, clock: Clock, tmp_path: Path):
     one, two = opened(ONE), opened(TWO)
     for i in range(5):
-        one.remember(talk(clock, f"a{i}", "a garden for one"))
-        two.remember(talk(clock, f"b{i}", "a garden for two"))
+        one.put_replica(talk(clock, f"a{i}", "a garden for one"))
+        two.put_replica(talk(clock, f"b{i}", "a garden for two"))
     found(one, "garden")
     found(two, "garden")
     before = indexed(tmp_path)
@@ -94,7 +94,7 @@ def test_searches_of_two_redis_do_not_read_each_others_sessions_in_again(opened:
 def test_what_one_deletes_is_forgotten_of_that_one_only(opened: Open, clock: Clock, tmp_path: Path):
     one, two = opened(ONE), opened(TWO)
     for journal in (one, two):
-        journal.remember(talk(clock, "s", "a garden"))
+        journal.put_replica(talk(clock, "s", "a garden"))
         found(journal, "garden")
     copy = one.copy("p:session:s")
     assert copy
@@ -106,7 +106,7 @@ def test_what_one_deletes_is_forgotten_of_that_one_only(opened: Open, clock: Clo
 
 def test_what_expired_is_forgotten_although_no_server_of_its_redis_runs(opened: Open, clock: Clock, tmp_path: Path):
     one, two = opened(ONE), opened(TWO)
-    one.remember(talk(clock, "brief", "a garden", days=1), talk(clock, "lasting", "a garden"))
+    one.put_replica(talk(clock, "brief", "a garden", days=1), talk(clock, "lasting", "a garden"))
     found(one, "garden")
     one.close()
     clock.move(days=2)

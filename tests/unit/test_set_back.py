@@ -12,7 +12,7 @@ from agentic_flywheel.documents.save import SessionChange
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.requests import Save
 from agentic_flywheel.sessions.store import SessionStore
 
@@ -25,9 +25,9 @@ KEYS = Keys("p")
 
 def process(shelf: Shelf, clock: Clock) -> SessionStore:
     """A process that keeps its sessions there."""
-    places = Places(shelf, None, KEYS, clock)
+    repository = Repository(shelf, None, KEYS, clock)
     return SessionStore(
-        places, KEYS, session_ttl_seconds=0, max_bytes=1_000_000, revisions=10, user="", clock=clock
+        repository, KEYS, session_ttl_seconds=0, max_bytes=1_000_000, revisions=10, user="", clock=clock
     )  # fmt: skip
 
 

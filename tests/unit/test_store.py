@@ -15,7 +15,7 @@ from agentic_flywheel.documents.append import Memory
 from agentic_flywheel.documents.codec import iso
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.history import RevisionHistory
 from agentic_flywheel.sessions.requests import Save
@@ -148,9 +148,9 @@ async def test_a_large_session_that_is_resumed_again_and_again_is_not_written_an
 
 async def test_a_session_is_deleted_though_a_flow_history_of_it_could_not_be(clock: Clock):
     shelf, keys = Shelf(), Keys("p")
-    places = Places(shelf, None, keys, clock)
-    store = SessionStore(places, keys, session_ttl_seconds=0, max_bytes=10**6, revisions=10, user="", clock=clock)
-    executions = ExecutionStore(places, keys, ttl_seconds=0, max_bytes=10**6, clock=clock)
+    repository = Repository(shelf, None, keys, clock)
+    store = SessionStore(repository, keys, session_ttl_seconds=0, max_bytes=10**6, revisions=10, user="", clock=clock)
+    executions = ExecutionStore(repository, keys, ttl_seconds=0, max_bytes=10**6, clock=clock)
     await store.save(Save("s", turns("a")), Memory())
     for flow in ("f", "g"):
         await executions.cache_result({}, session_id="s", flow_id=flow)
@@ -198,7 +198,7 @@ async def test_what_is_saved_where_no_redis_was_ever_meant_waits_for_none(opened
     async with opened() as store:
         for said in ("a", "b"):
             await store.save(Save("s", turns(said), mode="replace"), Memory())
-        state = store.places.journal.state()
+        state = store.repository.journal.state()
         assert (state.pending, state.waiting) == (0, ())
 
 
@@ -213,8 +213,8 @@ async def test_the_time_that_an_answer_may_take_runs_while_others_of_its_caller_
         raise JournalUnavailable("The disk is full.")
 
     async with opened() as store:
-        monkeypatch.setattr(store.places, "bound", lambda **_: float(next(taken)))
-        monkeypatch.setattr(store.places, "write", write)
+        monkeypatch.setattr(store.repository, "deadline", lambda **_: float(next(taken)))
+        monkeypatch.setattr(store.repository, "write", write)
         memory = Memory()
         first = asyncio.create_task(store.save(Save("s", turns("a")), memory))
         second = asyncio.create_task(store.save(Save("s", turns("b")), memory))

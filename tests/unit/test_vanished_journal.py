@@ -15,7 +15,7 @@ from agentic_flywheel.documents.codec import Document, Operation, decode, encode
 from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import FILE_NAME, SCHEMA, Journal
-from agentic_flywheel.journal.records import Known
+from agentic_flywheel.journal.records import SyncState
 
 from .conftest import Clock
 from .test_migrations import version_of
@@ -82,9 +82,9 @@ def test_all_that_was_acknowledged_is_in_the_new_journal_however_the_old_one_goe
     opened: Callable[..., Journal], tmp_path: Path, caplog: pytest.LogCaptureFixture, goes: str, meets: str
 ):
     server, machine = opened(REDIS), opened()
-    server.know(Known("epoch", "run", "0-0"), lost=False)
+    server.save_sync_state(SyncState("epoch", "run", "0-0"), lost=False)
     save(server, 20)
-    server.remember(listed(document("copy"), member="copy"))
+    server.put_replica(listed(document("copy"), member="copy"))
     server.make_dead_letter(server.pending("p:session:s7")[0].position, "too large")
     machine.commit(listed(document("mine"), member="mine"))
     machine.close()
@@ -99,8 +99,8 @@ def test_all_that_was_acknowledged_is_in_the_new_journal_however_the_old_one_goe
     assert [letter.cause for letter in after.dead_letters()] == ["too large"]
     assert all(after.copy(f"p:session:s{i}") for i in range(20) if i != 7)
     assert after.copy("p:session:copy")
-    assert [copy.key for copy in after.unverified(9)] == ["p:session:copy"], "what the Redis held is verified"
-    assert after.known() == Known("epoch", "run", "0-0")
+    assert [copy.key for copy in after.list_unverified(9)] == ["p:session:copy"], "what the Redis held is verified"
+    assert after.sync_state() == SyncState("epoch", "run", "0-0")
     assert after.copy_of_this_machine("p:session:mine")
     (told,) = server.state().recovered
     assert "20 pending changes" in told
@@ -111,7 +111,7 @@ def test_a_server_that_only_closes_does_not_make_a_journal_anew_that_nothing_is_
     opened: Callable[..., Journal], tmp_path: Path
 ):
     server = opened(REDIS)
-    server.remember(listed(document("copy"), member="copy"))
+    server.put_replica(listed(document("copy"), member="copy"))
     shutil.rmtree(tmp_path / "data")
     server.close()
     assert not (tmp_path / "data").exists()

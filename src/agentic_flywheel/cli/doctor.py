@@ -15,11 +15,12 @@ from uuid import uuid4
 from agentic_flywheel.cli.hints import hint
 from agentic_flywheel.cli.terminal import say
 from agentic_flywheel.errors import Unavailable
-from agentic_flywheel.journal.records import Waiting, in_thread
+from agentic_flywheel.journal.records import Waiting
+from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.redis_url import without_password
-from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.results import CacheResult, StatusResult
 from agentic_flywheel.sessions.status import persistence_status, waits
@@ -76,16 +77,16 @@ def doctor(settings: Settings) -> int:
 async def _examine(settings: Settings) -> tuple[StatusResult, _Tried]:
     """Start everything as the server would, save a little, and ask how it went; nothing of it stays."""
     sessions, executions = open_store(settings)
-    places = sessions.places
+    repository = sessions.repository
     async with sessions:
-        if places.stash:
-            await places.wait_for_child(START_SECONDS)
+        if repository.stash:
+            await repository.wait_for_child(START_SECONDS)
         execution_id = f"doctor_{uuid4().hex[:8]}"
         tried = await _try(executions, execution_id)
         try:
-            return await _status_with_cause(places, settings, tried), tried
+            return await _status_with_cause(repository, settings, tried), tried
         finally:
-            await _clean_up(places, executions, Keys(settings.key_prefix), execution_id)
+            await _clean_up(repository, executions, Keys(settings.key_prefix), execution_id)
 
 
 async def _try(executions: ExecutionStore, execution_id: str) -> _Tried:
@@ -99,27 +100,27 @@ async def _try(executions: ExecutionStore, execution_id: str) -> _Tried:
     return _Tried(times, kept.stored_in, kept.message)
 
 
-async def _status_with_cause(places: Places, settings: Settings, tried: _Tried) -> StatusResult:
+async def _status_with_cause(repository: Repository, settings: Settings, tried: _Tried) -> StatusResult:
     """The status, once it names why Redis did not take the save, if it did not."""
-    status = await persistence_status(places, settings.redis_target, settings.replica_bytes)
-    if places.stash and tried.stored_in != "redis":
+    status = await persistence_status(repository, settings.redis_target, settings.replica_bytes)
+    if repository.stash and tried.stored_in != "redis":
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(NAMED_SECONDS):
                 while not status.redis["last_error"]:
                     await asyncio.sleep(ASKED_AGAIN_SECONDS)
-                    status = await persistence_status(places, settings.redis_target, settings.replica_bytes)
+                    status = await persistence_status(repository, settings.redis_target, settings.replica_bytes)
     return status
 
 
-async def _clean_up(places: Places, executions: ExecutionStore, keys: Keys, execution_id: str) -> None:
+async def _clean_up(repository: Repository, executions: ExecutionStore, keys: Keys, execution_id: str) -> None:
     """Take away what was saved. Nobody else knows of it, so no tombstone is left either."""
     key = keys.execution(execution_id)
     with contextlib.suppress(Unavailable):
         await executions.get_result(execution_id)  # waits until this machine has its copy
-        await in_thread(places.journal.withdraw, key)
-    if places.stash:
+        await in_thread(repository.journal.withdraw, key)
+    if repository.stash:
         with contextlib.suppress(Unavailable):
-            await places.stash.drop(key, places.stash.deadline())
+            await repository.stash.drop(key, repository.stash.deadline())
 
 
 def _report_redis(settings: Settings, status: StatusResult) -> None:
@@ -185,7 +186,7 @@ def _report_saves(settings: Settings, tried: _Tried) -> int:
 
 
 def _found_elsewhere(environ: Mapping[str, str], home: Path) -> list[tuple[str, str]]:
-    """Places where coaiapy looks for a Redis and we do not, with the URL to set (its password stays hidden)."""
+    """Repository where coaiapy looks for a Redis and we do not, with the URL to set (its password stays hidden)."""
     found: list[tuple[str, str]] = []
     if url := environ.get("KV_URL"):
         found.append(("KV_URL", without_password(url)))

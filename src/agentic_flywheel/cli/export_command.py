@@ -116,7 +116,7 @@ class _Export:
             page = await self._sessions.list_sessions(SessionFilter(), MAX_PAGE, cursor)
             if self._shared and page.scope != "shared":
                 raise Unavailable("Redis stopped answering before all sessions were written.")
-            if page.message and self._sessions.places.stash is None:
+            if page.message and self._sessions.repository.stash is None:
                 raise Unavailable(page.message)
             found |= {str(row["id"]): (row.get("revision"), row.get("updated_at")) for row in page.sessions}
             cursor = page.next_cursor

@@ -114,14 +114,14 @@ async def reach(sessions: "SessionStore") -> bool:
     """
     from agentic_flywheel.sessions.session_filter import SessionFilter
 
-    sessions.places.check_enabled()
-    stash = sessions.places.stash
+    sessions.repository.check_enabled()
+    stash = sessions.repository.stash
     if stash is None:
         return False
-    await sessions.places.wait_for_child(START_SECONDS)
+    await sessions.repository.wait_for_child(START_SECONDS)
     shared = (await sessions.list_sessions(SessionFilter(), 1)).scope == "shared"
     if not shared and not stash.mirror:
-        if isinstance(sessions.places.journal, NoJournal):
+        if isinstance(sessions.repository.journal, NoJournal):
             raise StashUnavailable("Redis cannot be reached, and nothing is kept on this machine.")
         tell("Redis cannot be reached: this is about the sessions of this machine only.")
     return shared

@@ -74,7 +74,7 @@ class BaseChange(BaseModel):
 
     key: str
     operation: str = ""
-    """Names the write in the document that it makes; `Places` gives it, in the order in which writes are made."""
+    """Names the write in the document that it makes; `Repository` gives it, in the order in which writes are made."""
 
     def named(self, operation: str, follows: str = "") -> Self:  # noqa: ARG002
         """The change as the write of that name; only a save looks at what it `follows`."""

@@ -163,7 +163,7 @@ class RedisSessionManager(FailSafe):
             while True:
                 page = await store.list_sessions(SessionFilter(pattern=pattern), limit=1000, cursor=cursor)
                 ids += [row["id"] for row in page.sessions]
-                stash = store.places.stash
+                stash = store.repository.stash
                 if page.scope == "this machine" and stash and not stash.mirror:
                     why = page.message or "Redis could not be asked; these are this machine's."
                     return self._failed("list_sessions", Unavailable(why), answer=ids)

@@ -1,88 +1,58 @@
-"""The journal's file while it is open: who may use it when, errors mapped, replaced when it is damaged or gone.
+"""Holds the journal's file open: who may use it when, its errors mapped, a damaged or missing file replaced.
 
 One connection writes and another reads, so that reading never waits for a writer, in this process or another.
 """
 
 import contextlib
-import functools
 import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
 
+from agentic_flywheel.documents.codec import micros
 from agentic_flywheel.errors import JournalUnavailable
+from agentic_flywheel.journal.address import Address
 from agentic_flywheel.journal.migrations import SCHEMA, THIS_MACHINE
-from agentic_flywheel.journal.recovery import cause, is_damage, moved_aside, rescue
+from agentic_flywheel.journal.recovery import cause, damaged_files, is_damage, recover
+from agentic_flywheel.journal.retry import Replaced
 from agentic_flywheel.journal.salvage import salvage
 from agentic_flywheel.journal.schema import (
     BUSY_SECONDS,
     FILE_NAME,
     LOG_BYTES,
     NO_ROOM,
-    alone,
-    forget_log,
+    delete_log,
+    exclusive,
     identity,
     is_at_rest,
-    open_as_it_lies,
     open_file,
+    open_immutable,
     open_to_read,
     shorten_log,
     size_of_log,
 )
 from agentic_flywheel.journal.takeover import take_over
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-_File = TypeVar("_File", bound="JournalFile")
-
 logger = logging.getLogger(__name__)
 
-BROUGHT_OVER_SECONDS = 1.0
-"""For how long copies of what a destination holds are brought over from a file that vanished; all else always is."""
+TAKEOVER_SECONDS = 1.0
+"""For how long replica rows are taken over from a file that vanished; all other rows always are."""
 
 RECOVERIES_TOLD = 5
-"""How many of the files that vanished the journal tells of: the newest."""
-
-UNKNOWN = -1
-"""The destination while there is none: the file cannot be written."""
-
-
-_DESTINATION = "SELECT id, epoch FROM destinations WHERE id = (SELECT destination FROM addresses WHERE address = ?)"
-"""The destination that an address leads to, and its epoch."""
-
-_HAS_COPIES = "SELECT 1 FROM documents WHERE destination = ? AND replica LIMIT 1"
-"""Whether a destination was met, though nobody had the time to note its epoch."""
-
-
-class _Replaced(JournalUnavailable):
-    """The file that was open is not the journal any more: it was deleted, or damaged and moved aside."""
+"""How many files that vanished the journal names: the newest."""
 
 
 class _NoRoom(JournalUnavailable):
-    """There is a journal, nobody has it open, and it cannot be opened to be written: the disk is full or read-only."""
-
-
-def again_if_replaced(verb: Callable[Concatenate[_File, _P], _R]) -> Callable[Concatenate[_File, _P], _R]:
-    """A verb of the journal that is tried once more with the file that has taken the place of the one it met."""
-
-    @functools.wraps(verb)
-    def twice(self: _File, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        try:
-            return verb(self, *args, **kwargs)
-        except _Replaced:
-            return verb(self, *args, **kwargs)
-
-    return twice
+    """The journal exists, nobody has it open, and it cannot be opened to write: the disk is full or read-only."""
 
 
 @dataclass
 class _Open:
-    """The connections to one file, which is told by its `identity`, as its write-ahead `log` is."""
+    """The connections to one file; `identity` tells it from other files, `log` its write-ahead log."""
 
     writer: sqlite3.Connection
     reader: sqlite3.Connection
@@ -98,34 +68,20 @@ class _Open:
         self.writer.close()
 
 
-class _Use(threading.local):
-    """What the verb that this thread runs is about."""
+class _ThreadState(threading.local):
+    """The destination of the verb that this thread runs."""
 
     destination = THIS_MACHINE
 
 
 class JournalFile:
-    """The file in `folder`, opened on first use; `clock` names what is moved aside.
+    """The file in `folder`, opened on first use; `clock` names what is moved aside, `address` is the Redis in use."""
 
-    `addresses` name the Redis in use, the newest spelling first; without one the destination is this machine. `shown`
-    is what people call it. `switched_off`: it is not asked, so only one that was met before is the destination.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        clock: Callable[[], datetime],
-        addresses: Sequence[str] = (),
-        shown: str = "",
-        *,
-        switched_off: bool = False,
-    ) -> None:
+    def __init__(self, folder: Path, clock: Callable[[], datetime], address: Address) -> None:
         self.path = folder / FILE_NAME
         self._clock = clock
-        self._addresses = tuple(addresses)
-        self._shown = shown
-        self._switched_off = switched_off
-        self._here = _Use()
+        self._address = address
+        self._thread = _ThreadState()
         self._lock = threading.RLock()  # of those who write, and of those who open the file
         self._open: _Open | None = None
         self._write_failed: tuple[float, str] | None = None
@@ -135,73 +91,76 @@ class JournalFile:
         return f"{type(self).__name__}({str(self.path)!r}, {'open' if self._open else 'closed'})"
 
     def close(self) -> None:
-        """Let go of the file; a later call opens it again."""
+        """Close the file; a later call opens it again."""
         with self._lock:
-            if self._open and self._is_missed(self._open):
+            if self._open and self._is_lost(self._open):
                 with contextlib.suppress(JournalUnavailable):
-                    self._opened(BUSY_SECONDS)
-            self._let_go()
+                    self._ensure_open(BUSY_SECONDS)
+            self._close_connections()
 
-    def _let_go(self) -> None:
+    def _close_connections(self) -> None:
         if self._open is not None:
             self._open.close()
             self._open = None
 
-    def _is_missed(self, opened: _Open) -> bool:
-        """Whether the file that is open is in the folder no more, and has what is nowhere else."""
-        alone = "SELECT EXISTS (SELECT 1 FROM outbox) OR EXISTS (SELECT 1 FROM documents WHERE NOT replica)"
+    def _is_lost(self, opened: _Open) -> bool:
+        """Whether the open file has left the folder and holds rows that are nowhere else."""
+        has_unsent = "SELECT EXISTS (SELECT 1 FROM outbox) OR EXISTS (SELECT 1 FROM documents WHERE NOT replica)"
         with contextlib.suppress(sqlite3.Error, OSError):
-            return not self._is_current(opened) and opened.writer.execute(alone).fetchone() == (1,)
+            return not self._is_current(opened) and opened.writer.execute(has_unsent).fetchone() == (1,)
         return False
+
+    def _now(self) -> int:
+        return micros(self._clock())
 
     @property
     def _destination(self) -> int:
-        """The destination of the verb that this thread runs, as it was when the verb began."""
-        return self._here.destination
+        """The destination of the verb that this thread runs, as of its beginning."""
+        return self._thread.destination
 
     def _is_current(self, opened: _Open) -> bool:
-        """Whether the file that is open is still the one in the folder: what went into another would be lost."""
+        """Whether the open file is still the one in the folder: a write into another would be lost."""
         try:
             return identity(self.path) == opened.identity
         except FileNotFoundError:
             return False
 
     @contextlib.contextmanager
-    def _use(self) -> Generator[sqlite3.Connection]:
-        """A connection that reads, all of it as of one moment, for one thread at a time; its errors mapped."""
+    def _snapshot(self) -> Generator[sqlite3.Connection]:
+        """Give one thread at a time a connection that reads the file as of one moment; map its errors."""
         try:
-            opened = self._opened(BUSY_SECONDS)
+            opened = self._ensure_open(BUSY_SECONDS)
         except _NoRoom:
-            with self._as_it_lies() as db:
+            with self._immutable() as db:
                 yield db
             return
         try:
-            with _held(opened.reading, BUSY_SECONDS, self.path), self._moment(opened) as db:
+            with _held(opened.reading, BUSY_SECONDS, self.path), self._read_transaction(opened) as db:
                 yield db
         except (sqlite3.Error, OSError) as exc:
             raise self._failure(exc, opened.identity) from exc
 
     @contextlib.contextmanager
-    def _as_it_lies(self) -> Generator[sqlite3.Connection]:
-        """The file without what SQLite has beside one that is open, which needs no room; nobody else has it open.
+    def _immutable(self) -> Generator[sqlite3.Connection]:
+        """Read the file as immutable, which needs no room on the disk: nobody has it open.
 
-        Somebody may open it meanwhile, so an error is no sign of damage.
+        Another process may open it meanwhile, so an error is no sign of damage.
         """
         try:
-            with contextlib.closing(open_as_it_lies(self.path)) as db:
-                self._here.destination = self._find(db)
+            with contextlib.closing(open_immutable(self.path)) as db:
+                self._thread.destination = self._address.find(db)
                 yield db
         except sqlite3.Error as exc:
             raise JournalUnavailable(f"The journal {self.path} cannot be used: {cause(exc)}") from exc
 
     @contextlib.contextmanager
-    def _moment(self, opened: _Open) -> Generator[sqlite3.Connection]:
+    def _read_transaction(self, opened: _Open) -> Generator[sqlite3.Connection]:
         if opened.closed:
-            raise _Replaced(f"The journal {self.path} was closed.")
+            raise Replaced(f"The journal {self.path} was closed.")
         db = opened.reader
         db.execute("BEGIN")
         try:
-            self._here.destination = self._find(db)
+            self._thread.destination = self._address.find(db)
             yield db
         finally:
             if db.in_transaction:
@@ -209,12 +168,12 @@ class JournalFile:
 
     @contextlib.contextmanager
     def _transaction(self, *, durable: bool = False, timeout: float = BUSY_SECONDS) -> Generator[sqlite3.Connection]:
-        """The connection that writes, in a transaction that begins within `timeout` seconds or not at all."""
+        """Give the connection that writes, in a transaction that begins within `timeout` seconds or not at all."""
         deadline = time.monotonic() + timeout
         with _held(self._lock, timeout, self.path):
-            opened = self._opened(deadline - time.monotonic())
+            opened = self._ensure_open(deadline - time.monotonic())
             try:
-                with self._turn(opened, deadline - time.monotonic(), durable=durable) as db:
+                with self._write_transaction(opened, deadline - time.monotonic(), durable=durable) as db:
                     yield db
                 if size_of_log(self.path) > LOG_BYTES:
                     shorten_log(opened.writer)
@@ -224,16 +183,16 @@ class JournalFile:
                 raise self._failure(exc, opened.identity) from exc
 
     @contextlib.contextmanager
-    def _turn(self, opened: _Open, seconds: float, *, durable: bool) -> Generator[sqlite3.Connection]:
+    def _write_transaction(self, opened: _Open, timeout: float, *, durable: bool) -> Generator[sqlite3.Connection]:
         db = opened.writer
         # In WAL mode NORMAL survives the death of any process, FULL (an fsync a commit) the loss of power too.
         db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        db.execute(f"PRAGMA busy_timeout = {max(round(seconds * 1000), 0)}")
+        db.execute(f"PRAGMA busy_timeout = {max(round(timeout * 1000), 0)}")
         db.execute("BEGIN IMMEDIATE")
         try:
-            if not self._is_current(opened):  # another process moved it aside while this one waited for its turn
-                raise _Replaced(f"The journal {self.path} was replaced.")
-            self._here.destination = self._registered(db)
+            if not self._is_current(opened):  # another process moved it aside meanwhile
+                raise Replaced(f"The journal {self.path} was replaced.")
+            self._thread.destination = self._address.register(db)
             yield db
             db.execute("COMMIT")
         finally:
@@ -242,91 +201,71 @@ class JournalFile:
 
     def _shorten_log(self) -> None:
         with _held(self._lock, BUSY_SECONDS, self.path):
-            shorten_log(self._opened(BUSY_SECONDS).writer)
+            shorten_log(self._ensure_open(BUSY_SECONDS).writer)
 
     def _failure(self, exc: Exception, file: tuple[int, int] | None) -> JournalUnavailable:
-        """What to raise for an error that was met in a file; a damaged one is replaced first."""
+        """Map an error that was met in a file; replace the file first if it is damaged."""
         if is_damage(exc):
             with _held(self._lock, BUSY_SECONDS, self.path), contextlib.suppress(sqlite3.Error, OSError):
-                self._let_go()
-                rescue(self.path, file, self._clock(), self._addresses)
-                return _Replaced(f"The journal {self.path} was damaged.")
+                self._close_connections()
+                recover(self.path, file, self._clock(), self._address.spellings)
+                return Replaced(f"The journal {self.path} was damaged.")
         no_room = getattr(exc, "sqlite_errorcode", 0) & 0xFF in NO_ROOM and is_at_rest(self.path)
         error = _NoRoom if no_room else JournalUnavailable
         return error(f"The journal {self.path} cannot be used: {cause(exc)}")
 
-    def _opened(self, seconds: float) -> _Open:
-        """The file in the folder, opened if it is not, within so many `seconds`."""
-        there = None
+    def _ensure_open(self, timeout: float) -> _Open:
+        """Open the file in the folder, unless it is open, within `timeout` seconds."""
+        found = None
         try:
             if (opened := self._open) and self._is_current(opened):
                 return opened
-            with _held(self._lock, seconds, self.path):
+            with _held(self._lock, timeout, self.path):
                 before = self._open
                 if before and self._is_current(before):  # another thread was faster
                     return before
-                there = identity(self.path) if self.path.exists() else None
-                self._open = opened = self._opened_anew(before, seconds)
+                found = identity(self.path) if self.path.exists() else None
+                self._open = opened = self._reopen(before, timeout)
                 if before:
                     before.close()
                 return opened
         except (sqlite3.Error, OSError) as exc:
-            raise self._failure(exc, there) from exc
+            raise self._failure(exc, found) from exc
 
-    def _opened_anew(self, before: _Open | None, seconds: float) -> _Open:
-        """The file in the folder, with what was in the one that was open `before` and is in the folder no more."""
+    def _reopen(self, before: _Open | None, timeout: float) -> _Open:
+        """Open the file in the folder; take over the rows of the one open `before`, which has left the folder."""
         log = self.path.with_name(FILE_NAME + "-wal")
         if before and log.exists():
-            with alone(self.path):  # the log of a file that was there before is none of the one that is there now
+            with exclusive(self.path):  # the log of an earlier file is not that of this one
                 if log.exists() and identity(log) == before.log and not self._is_current(before):
-                    forget_log(self.path)
-        writer = open_file(self.path, self._addresses, seconds)
+                    delete_log(self.path)
+        writer = open_file(self.path, self._address.spellings, timeout)
         try:
             if before:
-                self._bring_over(before, writer)
+                self._take_over_from(before, writer)
             return _Open(writer, open_to_read(self.path), identity(self.path), identity(log))
         except BaseException:
             writer.close()
             raise
 
-    def _bring_over(self, before: _Open, writer: sqlite3.Connection) -> None:
-        if before.identity in (identity(self.path.with_name(name)) for name in moved_aside(self.path)):
-            return  # it was damaged, and what can be read of it is here
-        saved = salvage(before.writer, SCHEMA, self._addresses)
-        documents, changes = take_over(writer, saved, self._clock(), BROUGHT_OVER_SECONDS)
+    def _take_over_from(self, before: _Open, writer: sqlite3.Connection) -> None:
+        if before.identity in (identity(self.path.with_name(name)) for name in damaged_files(self.path)):
+            return  # it was damaged, and what can be read of it is in this one
+        saved = salvage(before.writer, SCHEMA, self._address.spellings)
+        documents, changes = take_over(writer, saved, self._clock(), TAKEOVER_SECONDS)
         if documents or changes:
-            told = (
+            message = (
                 f"The journal vanished, or was replaced, while it was in use: {changes} pending changes and {documents}"
                 " documents that it had were brought into the new one."
             )
-            self._recovered = [*self._recovered, told][-RECOVERIES_TOLD:]
-            logger.error("%s (%s)", told, self.path)
-
-    def _find(self, db: sqlite3.Connection) -> int:
-        """The destination of the Redis in use, as it is now: another process may have found out which it is."""
-        if not self._addresses:
-            return THIS_MACHINE
-        for address in self._addresses:
-            found = db.execute(_DESTINATION, (address,)).fetchone()
-            if found and (not self._switched_off or found[1] or db.execute(_HAS_COPIES, (found[0],)).fetchone()):
-                return found[0]
-        return THIS_MACHINE if self._switched_off else UNKNOWN
-
-    def _registered(self, db: sqlite3.Connection) -> int:
-        """The same; a Redis that no spelling of its address leads to is a new one from now on."""
-        number = self._find(db)
-        if number == UNKNOWN:
-            number = db.execute("INSERT INTO destinations DEFAULT VALUES").lastrowid or UNKNOWN
-            db.execute("INSERT INTO addresses VALUES (?, ?)", (self._addresses[0], number))
-        if number != THIS_MACHINE:
-            db.execute("UPDATE destinations SET shown = ?1 WHERE id = ?2 AND shown != ?1", (self._shown, number))
-        return number
+            self._recovered = [*self._recovered, message][-RECOVERIES_TOLD:]
+            logger.error("%s (%s)", message, self.path)
 
 
 @contextlib.contextmanager
-def _held(lock: "threading.Lock | threading.RLock", seconds: float, path: Path) -> Generator[None]:
-    """Hold a lock of this process, if that can be within so many `seconds`."""
-    if not lock.acquire(timeout=max(seconds, 0.0)):
+def _held(lock: "threading.Lock | threading.RLock", timeout: float, path: Path) -> Generator[None]:
+    """Hold a lock of this process; wait for it for `timeout` seconds."""
+    if not lock.acquire(timeout=max(timeout, 0.0)):
         raise JournalUnavailable(f"The journal {path} is in use by others and did not become free in time.")
     try:
         yield

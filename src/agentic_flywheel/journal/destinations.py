@@ -1,4 +1,4 @@
-"""Destinations that turn out to be one: what was kept for the one is handed over to the other."""
+"""Merges two destinations that turn out to be one."""
 
 import sqlite3
 
@@ -9,19 +9,19 @@ from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.journal.rows import copy_of, drop, is_pending, queue
 
 
-def merge_destination(db: sqlite3.Connection, mine: int, other: int, now: int) -> None:
-    """Hand all that was kept for the destination `mine`, which was never met, over to the `other`, which it is."""
+def merge_destination(db: sqlite3.Connection, own: int, other: int, now: int) -> None:
+    """Move what was kept for the destination `own`, which was never met, to the `other`, which it turned out to be."""
     writer = Writer()
-    for key in sorted(_keys(db, mine) & _keys(db, other)):
-        if is_pending(db, mine, key):
-            _send_both(db, key, mine, other, now, writer)
+    for key in sorted(_keys(db, own) & _keys(db, other)):
+        if is_pending(db, own, key):
+            _send_both(db, key, own, other, now, writer)
         elif is_pending(db, other, key):
-            drop(db, mine, [key])  # a copy, which does not hold what is pending
+            drop(db, own, [key])  # a copy, which does not hold what is pending
         else:
-            _keep_the_newer(db, key, mine, other)
+            _keep_the_newer(db, key, own, other)
     for table in ("documents", "outbox", "addresses"):
-        db.execute(f"UPDATE {table} SET destination = ? WHERE destination = ?", (other, mine))  # noqa: S608
-    db.execute("DELETE FROM destinations WHERE id = ?", (mine,))
+        db.execute(f"UPDATE {table} SET destination = ? WHERE destination = ?", (other, own))  # noqa: S608
+    db.execute("DELETE FROM destinations WHERE id = ?", (own,))
 
 
 def _keys(db: sqlite3.Connection, destination: int) -> set[str]:
@@ -32,27 +32,27 @@ def _keys(db: sqlite3.Connection, destination: int) -> set[str]:
     return {row[0] for row in db.execute(query, (destination,))}
 
 
-def _send_both(db: sqlite3.Connection, key: str, mine: int, other: int, now: int, writer: Writer) -> None:
-    """Have all that is known of a key sent, change by change: neither document holds the other's changes."""
-    there = copy_of(db, other, key)
-    if there and not there.tombstone:
-        queue(db, other, key, dump_change(_brought_forward(there).named(writer.next())), now)
-    drop(db, mine, [key])
+def _send_both(db: sqlite3.Connection, key: str, own: int, other: int, now: int, writer: Writer) -> None:
+    """Send all changes of a key one by one: neither document holds the changes of the other."""
+    stored = copy_of(db, other, key)
+    if stored and not stored.tombstone:
+        queue(db, other, key, dump_change(_merge_of(stored).named(writer.next())), now)
+    drop(db, own, [key])
     drop(db, other, [key])
 
 
-def _brought_forward(copy: Write) -> MergeForward:
+def _merge_of(copy: Write) -> MergeForward:
     entry = copy.entry
     return MergeForward(
         key=copy.key, text=copy.text, member=entry.member if entry else "", index=entry.index if entry else ""
     )
 
 
-def _keep_the_newer(db: sqlite3.Connection, key: str, mine: int, other: int) -> None:
-    """Of two copies, keep the one that goes on from the other, and have it verified."""
-    one, two = copy_of(db, mine, key), copy_of(db, other, key)
+def _keep_the_newer(db: sqlite3.Connection, key: str, own: int, other: int) -> None:
+    """Keep the one of two copies that goes on from the other, unverified."""
+    one, two = copy_of(db, own, key), copy_of(db, other, key)
     if one is None or two is None:
         return
-    drop(db, other if covers(one.text, two.text) else mine, [key])
+    drop(db, other if covers(one.text, two.text) else own, [key])
     query = "UPDATE documents SET unverified = 1 WHERE destination IN (?, ?) AND key = ? AND replica"
-    db.execute(query, (mine, other, key))
+    db.execute(query, (own, other, key))

@@ -1,4 +1,4 @@
-"""The tables of the journal, version by version, and how a file of an older version becomes one of this version."""
+"""Makes the tables of the journal, and migrates those of older versions."""
 
 import contextlib
 import sqlite3
@@ -65,7 +65,7 @@ changed there does not write them anew. What an index is limited to is among its
 NOBODY_KNOWS = "It is not known for which Redis this was saved."
 
 MOVED_AT_ONCE = 20
-"""Documents that are read at once when a file is brought up to date: each makes room for the next."""
+"""Documents migrated at once: each makes room for the next."""
 
 
 def create(db: sqlite3.Connection) -> None:
@@ -75,7 +75,7 @@ def create(db: sqlite3.Connection) -> None:
 
 
 def prepare(db: sqlite3.Connection) -> None:
-    """Let a file that was made by the first version give room back to the disk, as all others can."""
+    """Make a file of the first version able to release free pages, as all others are."""
     if db.execute("PRAGMA auto_vacuum").fetchone() == (0,):
         with contextlib.suppress(sqlite3.OperationalError):  # no room, or others use it: it goes on as it is
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -83,10 +83,10 @@ def prepare(db: sqlite3.Connection) -> None:
 
 
 def migrate(db: sqlite3.Connection, version: int, addresses: Sequence[str]) -> None:
-    """Bring the tables of an older version up to this one; `addresses` are those of the Redis in use, if one is.
+    """Migrate the tables of an older version to this one; `addresses` are those of the Redis in use, if one is.
 
-    What was pending belongs to the one Redis that the file knows, or, if it knows none, to the one in use. Where there
-    are several, nobody can tell which of them it was saved for: it stays with this machine until it is sent.
+    What was pending belongs to the one Redis that the file names, or, if it names none, to the one in use. Where it
+    names several, none can be told from the others: it stays with this machine until a person has it sent.
     """
     for table in ("documents", "outbox"):
         db.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
@@ -123,15 +123,15 @@ def _add(db: sqlite3.Connection, address: str, *seen: str) -> int:
 
 
 def _move_changes(db: sqlite3.Connection, pending: int) -> None:
-    """What was pending, with what was set aside; of what stays with this machine, only what is nowhere else."""
+    """Move pending changes and dead letters; of what stays with this machine, only what is nowhere else."""
     rows = db.execute(
         "SELECT position, key, set_aside, EXISTS (SELECT 1 FROM old_documents WHERE old_documents.key = old_outbox.key)"
         " FROM old_outbox ORDER BY position"
     ).fetchall()
-    for position, key, cause, is_there in rows:
+    for position, key, cause, has_document in rows:
         dead = cause is not None
         if not dead and pending == THIS_MACHINE:
-            if is_there:  # the document holds it
+            if has_document:  # which holds it
                 continue
             dead, cause = True, NOBODY_KNOWS
         insert = "INSERT INTO outbox (position, destination, key, cause, dead, text) VALUES (?, ?, ?, ?, ?, ?)"
@@ -151,8 +151,8 @@ def _move_documents(db: sqlite3.Connection, version: int, known: dict[str, int],
             if place is not None and place not in known:
                 known[place] = _add(db, place)
             # An older revision that is here alone goes with its session; of the rest, what was never sent stays here.
-            alone = THIS_MACHINE if index is not None and key not in with_pending else pending
-            destination = known[place] if place is not None else alone
+            local_only = THIS_MACHINE if index is not None and key not in with_pending else pending
+            destination = known[place] if place is not None else local_only
             number = db.execute(
                 "INSERT INTO documents (destination, key, revision, ending, bytes, tombstone, kept_until,"
                 " expired_seen_at, touched, replica, unverified, list, member, saved_at, note)"

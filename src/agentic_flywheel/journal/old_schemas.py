@@ -1,4 +1,4 @@
-"""The tables of the versions before: a damaged file of theirs is read by them."""
+"""Makes the tables of older versions, by which their damaged files are read."""
 
 import sqlite3
 
@@ -34,14 +34,14 @@ CREATE INDEX replica ON documents (touched, bytes, tombstone, lost) WHERE place 
 CREATE INDEX heads ON documents (key, place, revision);
 """,
 )
-"""What each added."""
+"""The statements that each version added."""
 
 OLD_COLUMNS = {
     1: "NULL AS place, 0 AS lost, NULL AS hidden_since, 0 AS touched",
     2: "place, lost, hidden_since, touched",
     3: "place, lost, hidden_since, touched",
 }
-"""What each knew of a document besides the rest."""
+"""The further columns of a document in each version."""
 
 
 def create_old(db: sqlite3.Connection, version: int) -> None:

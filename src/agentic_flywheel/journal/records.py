@@ -1,11 +1,8 @@
-"""What the journal tells of itself, as data; and how its verbs, which block, are run."""
+"""Holds what the journal answers with, as data."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ParamSpec, TypeVar
-
-import anyio.to_thread
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -13,9 +10,9 @@ _R = TypeVar("_R")
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A change on its way to its destination, at its `position` in the outbox.
+    """A pending change at its `position` in the outbox.
 
-    `cause` says why the last of its `attempts` failed; before `next_attempt` (microseconds since 1970) there is none.
+    `cause` says why the last of its `attempts` failed; the next is not before `next_attempt` (microseconds since 1970).
     """
 
     position: int
@@ -28,7 +25,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A key that may be sent now, after so many failed attempts at the oldest of its changes."""
+    """A key that may be sent now, after `attempts` failed ones at the oldest of its changes."""
 
     key: str
     attempts: int
@@ -36,7 +33,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class HeldUp:
-    """A pending change of this `kind` and size in bytes, whose last attempt failed for this cause."""
+    """A pending change of a `kind` and size in bytes; `cause` says why its last attempt failed."""
 
     key: str
     kind: str
@@ -48,7 +45,7 @@ class HeldUp:
 class DeadLetter:
     """A change that its destination (`shown` to people) refused for good, or that cannot be read.
 
-    It was `queued_at` that time; `None`: by a version that did not note it.
+    `queued_at` is `None` where a version queued it that did not note the time.
     """
 
     position: int
@@ -61,7 +58,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How many changes of how many keys wait for another destination, `shown` to people."""
+    """The number of changes, and of keys, that wait for another destination, `shown` to people."""
 
     shown: str
     changes: int
@@ -69,8 +66,8 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
-    """A copy of what the destination held: its row's `id`, its etag, its size in bytes.
+class ReplicaRow:
+    """A copy of a document that the destination held: its row's `id`, its etag, its size in bytes.
 
     `unverified`: 1, the destination may have lost it; 2, it has.
     """
@@ -85,8 +82,8 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What a stash was like when it was last looked at: its epoch, its run, and the last deletion announced there."""
+class SyncState:
+    """A stash as of the last poll: its epoch, its run, and the last deletion announced there."""
 
     epoch: str
     run: str
@@ -95,19 +92,19 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class JournalState:
-    """What the journal says of itself.
+    """The journal's account of itself.
 
-    `bytes` is the size of its files, `replica_bytes` that of its `copies` of what Redis holds; `damaged` are the names
-    of files that were moved aside; `waiting` is for other destinations. The oldest of what is `pending` is so for
-    `pending_seconds`; `pending_cause` is why the oldest of them that failed did. `set_aside` are dead letters.
-    `recovered` says what was brought over from files that vanished while they were in use.
+    `bytes` is the size of its files, `replica_bytes` that of its `replica_documents`, copies of what Redis holds;
+    `damaged` are the names of files that were moved aside; `waiting` is for other destinations. The oldest of what is
+    `pending` is so for `pending_seconds`; `pending_cause` is why the oldest of them that failed did. `recovered` says
+    what was brought over from files that vanished while they were in use.
     """
 
     path: str | None
     pending: int = 0
-    set_aside: tuple[tuple[str, str], ...] = ()
+    dead_letters: tuple[tuple[str, str], ...] = ()
     bytes: int = 0
-    copies: int = 0
+    replica_documents: int = 0
     replica_bytes: int = 0
     damaged: tuple[str, ...] = ()
     error: str | None = None
@@ -130,7 +127,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A session with some of the words that were looked for, by their places; the lower its score, the better."""
+    """A session with some of the words of a query, given by their positions; the lower its score, the better."""
 
     key: str
     words: frozenset[int]
@@ -139,7 +136,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What a search on this machine found in so many `searched` sessions; `unread` ones it had no time for.
+    """What a search on this machine found in `searched` sessions; it had no time for `unread` others.
 
     `rarity` says of each word how rare it is (its inverse document frequency), from 0 up.
     """
@@ -148,8 +145,3 @@ class Matches:
     searched: int = 0
     unread: int = 0
     rarity: list[float] = field(default_factory=list[float])
-
-
-async def in_thread(verb: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-    """Run a verb of the place on this machine, which blocks, in a worker thread."""
-    return await anyio.to_thread.run_sync(lambda: verb(*args, **kwargs))

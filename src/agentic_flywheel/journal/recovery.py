@@ -1,4 +1,4 @@
-"""What is done with a damaged journal: it is moved aside, and what can still be read of it goes into a new one."""
+"""Recovers a damaged journal: moves it aside, and puts what can still be read of it into a new one."""
 
 import contextlib
 import logging
@@ -12,43 +12,43 @@ from pathlib import Path
 from agentic_flywheel.journal.migrations import SCHEMA, create, migrate, prepare
 from agentic_flywheel.journal.old_schemas import OLD_COLUMNS, create_old
 from agentic_flywheel.journal.salvage import salvage
-from agentic_flywheel.journal.schema import PAGE, alone, identity, make_empty, open_file
+from agentic_flywheel.journal.schema import PAGE, create_empty, exclusive, identity, open_file
 from agentic_flywheel.journal.takeover import take_over
 
 logger = logging.getLogger(__name__)
 
 UNREADABLE = "Could not decode to UTF-8"
-"""How Python's own words for a text that is damaged begin; it quotes the text."""
+"""The beginning of Python's message for a damaged text; the message quotes the text."""
 
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-"""SQLite's own words for a file that is damaged, or none of its own (https://sqlite.org/rescode.html)."""
+"""SQLite's error codes for a file that is damaged, or no database (https://sqlite.org/rescode.html)."""
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether the file is to blame, not the moment."""
+    """Whether the error says that the file is damaged."""
     return isinstance(error, sqlite3.Error) and (
         getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED or str(error).startswith(UNREADABLE)
     )
 
 
 def cause(error: Exception) -> str:
-    """What went wrong, without what is in the file."""
+    """The message of an error, without text of the file."""
     return "a text in it is damaged" if str(error).startswith(UNREADABLE) else str(error)
 
 
-def moved_aside(path: Path) -> list[str]:
+def damaged_files(path: Path) -> list[str]:
     """The names of the damaged journals in the folder."""
     return sorted(file.name for file in path.parent.glob(f"{path.name}.damaged-*") if "-wal" not in file.name)
 
 
-def rescue(path: Path, damaged: tuple[int, int] | None, now: datetime, addresses: Sequence[str]) -> None:
+def recover(path: Path, damaged: tuple[int, int] | None, now: datetime, addresses: Sequence[str]) -> None:
     """Move the damaged journal aside, once for all the processes that share it, and save what can be read.
 
     Raises:
         sqlite3.Error, OSError: there can be no new journal either.
 
     """
-    with alone(path):
+    with exclusive(path):
         if damaged is None or identity(path) != damaged:
             return  # another process was faster
         aside = path.with_name(f"{path.name}.damaged-{now.strftime('%Y%m%dT%H%M%S')}")
@@ -57,17 +57,17 @@ def rescue(path: Path, damaged: tuple[int, int] | None, now: datetime, addresses
         if wal.exists():  # before the file itself: beside a new one, its pages would be taken for that one's
             wal.rename(aside.with_name(aside.name + "-wal"))
         path.rename(aside)
-        make_empty(path)
+        create_empty(path)
         with contextlib.closing(open_file(path, addresses)) as fresh:
-            documents, changes = _save(aside, fresh, now, addresses)
+            documents, changes = _salvaged(aside, fresh, now, addresses)
     logger.error(
         "The journal %s was damaged. It was moved to %s; %d documents and %d pending changes were recovered.",
         path, aside.name, documents, changes,
     )  # fmt: skip
 
 
-def _save(aside: Path, fresh: sqlite3.Connection, now: datetime, addresses: Sequence[str]) -> tuple[int, int]:
-    """How many documents and pending changes could be taken over."""
+def _salvaged(aside: Path, fresh: sqlite3.Connection, now: datetime, addresses: Sequence[str]) -> tuple[int, int]:
+    """Take over what can be read of the file; the number of documents and of pending changes."""
     saved = _taken(aside, None, fresh, now, addresses)
     if any(saved):
         return saved
@@ -95,7 +95,7 @@ def _taken(
 
 @contextlib.contextmanager
 def _copied(aside: Path) -> Generator[Path]:
-    """A copy that may be changed."""
+    """Make a copy that may be changed."""
     with tempfile.TemporaryDirectory(dir=aside.parent) as folder:
         copy = Path(folder) / aside.name
         shutil.copyfile(aside, copy)
@@ -106,19 +106,19 @@ def _copied(aside: Path) -> Generator[Path]:
 
 
 def _graft(copy: Path, page: bytes) -> None:
-    """Give a file the first page, which names the tables, of another one that has the same layout."""
+    """Give a file the first page, which names the tables, of another file of the same layout."""
     size = copy.stat().st_size // PAGE
     with copy.open("r+b") as file:  # the number of pages, https://sqlite.org/fileformat.html
         file.write(page[:28] + size.to_bytes(4, "big") + page[32:])
 
 
 def _first_pages() -> Iterator[tuple[int, bytes]]:
-    """The first pages of empty files, with their versions: as each version made them, and brought up to date since."""
+    """The first pages of empty files, with their versions: as each version made them, and as they were migrated."""
 
     def older(version: int) -> Callable[[sqlite3.Connection], None]:
         return lambda db: create_old(db, version)
 
-    def since(version: int) -> Callable[[sqlite3.Connection], None]:
+    def migrated(version: int) -> Callable[[sqlite3.Connection], None]:
         def make(db: sqlite3.Connection) -> None:
             create_old(db, version)
             prepare(db)
@@ -128,7 +128,7 @@ def _first_pages() -> Iterator[tuple[int, bytes]]:
 
     yield SCHEMA, _first_page(create)
     for version in sorted(OLD_COLUMNS, reverse=True):
-        yield SCHEMA, _first_page(since(version), auto_vacuum=version > 1)
+        yield SCHEMA, _first_page(migrated(version), auto_vacuum=version > 1)
         yield version, _first_page(older(version), auto_vacuum=version > 1)
 
 

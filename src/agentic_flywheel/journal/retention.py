@@ -1,4 +1,4 @@
-"""What goes, and the room that it leaves: the expired, copies beyond the cap, free pages. Always in short steps.
+"""Purges what has expired, copies beyond the cap, and free pages, in short steps.
 
 A step holds the file for `STEP_SECONDS`; between two of them there are `PAUSE_SECONDS` for the other processes.
 """
@@ -10,74 +10,82 @@ from datetime import timedelta
 
 from agentic_flywheel.documents.codec import instant, micros
 from agentic_flywheel.documents.writes import Entry, Write
-from agentic_flywheel.journal.connection import again_if_replaced
 from agentic_flywheel.journal.replica_rows import ReplicaRows
+from agentic_flywheel.journal.retry import retry_once_if_replaced
 
 PURGE_AFTER = timedelta(hours=1)
-"""What expired is hidden at once and goes this long after that was noticed: a clock set wrong and right again costs
-nothing."""
+"""How long after it was first seen to have expired a document is deleted; it is hidden at once. A clock that is set
+wrong and right again costs nothing."""
 
 STEP_SECONDS = 0.02
 """How long a step holds the file: it ends with the document that passes this."""
 
 PAUSE_SECONDS = 0.06
-"""How long the file is free between two steps: another process looks for its turn every few hundredths."""
+"""How long the file is free between two steps: another process tries every few hundredths."""
 
 EXPIRED_AT_ONCE = 50
-"""Expired documents that are read at once."""
+"""Expired documents read by one query."""
 
 PAGES_AT_ONCE = 32
-"""Free pages that are given back at once."""
+"""Free pages released at once."""
 
 _INCREMENTAL = 2
-"""Of `PRAGMA auto_vacuum`: free pages can be given back."""
+"""The value of `PRAGMA auto_vacuum` with which free pages can be released."""
 
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """What went of the destination in use, without its text; `more`: there is a next step to do."""
+    """What was deleted of the destination in use, without its text; `more`: another step is due."""
 
     gone: list[Write]
     more: bool
 
 
 class Retention(ReplicaRows):
-    """The verbs that take away what need not be kept."""
+    """The verbs that delete what need not be kept."""
 
-    @again_if_replaced
+    @retry_once_if_replaced
     def purge_expired(self) -> Purged:
-        """Do a step of this: remove what was seen to have expired `PURGE_AFTER` ago, with what is pending of it."""
+        """Do one step of deleting what was seen to have expired `PURGE_AFTER` ago, with what is pending of it."""
         with self._transaction() as db:
             until = time.monotonic() + STEP_SECONDS
-            self._notice(db)
+            self._note_expiry(db)
             gone, more = self._drop_expired(db, until)
-            self._measure(db)
-            while self._excess > 0 and not more:
-                self._make_room(db, self._excess, until)
+            self._room.measure(db)
+            while self._room.excess > 0 and not more:
+                self._room.make(db, self._room.excess, until)
                 more = time.monotonic() > until
-            more = more or self._give_back(db, until)
+            more = more or self._release_pages(db, until)
         if not more:
-            self._forget_words_of_what_is_gone()
+            self._prune_search_index()
         return Purged(gone, more)
 
-    @again_if_replaced
+    @retry_once_if_replaced
     def purge(self) -> int:
-        """Empty the replica; how many copies went. What is here alone stays: pending changes, and all without Redis."""
+        """Empty the replica; the number of copies deleted. What is only here stays: pending, or of this machine."""
         gone, more = 0, True
         while more:
             with self._transaction() as db:
                 until = time.monotonic() + STEP_SECONDS
-                dropped = self._make_room(db, float("inf"), until)
-                more = dropped > 0 or self._give_back(db, until)
+                dropped = self._room.make(db, float("inf"), until)
+                more = dropped > 0 or self._release_pages(db, until)
             gone += dropped
             time.sleep(PAUSE_SECONDS if more else 0)
-        self._delete_words()
+        self._delete_search_index()
         self._shorten_log()
         return gone
 
-    def _notice(self, db: sqlite3.Connection) -> None:
-        """Note what has expired, and what is alive again."""
-        now = (micros(self._clock()),)
+    @retry_once_if_replaced
+    def is_past_retention(self, key: str) -> bool:
+        """Whether a document was seen to have expired `PURGE_AFTER` ago, so that it may be dropped."""
+        with self._snapshot() as db:
+            query = "SELECT expired_seen_at FROM documents WHERE destination = ? AND key = ?"
+            row = db.execute(query, (self._destination, key)).fetchone()
+        return bool(row and row[0] is not None and row[0] <= micros(self._clock() - PURGE_AFTER))
+
+    def _note_expiry(self, db: sqlite3.Connection) -> None:
+        """Note which documents have expired, and which are alive again."""
+        now = (self._now(),)
         db.execute(
             "UPDATE documents SET expired_seen_at = NULL WHERE expired_seen_at IS NOT NULL AND kept_until > ?", now
         )
@@ -89,7 +97,7 @@ class Retention(ReplicaRows):
         )
 
     def _drop_expired(self, db: sqlite3.Connection, until: float) -> tuple[list[Write], bool]:
-        """What went, and whether there is more."""
+        """Delete expired documents; those of the destination in use, and whether there are more."""
         limit = micros(self._clock() - PURGE_AFTER)
         gone: list[Write] = []
         any_gone = False
@@ -109,8 +117,8 @@ class Retention(ReplicaRows):
                     gone.append(Write(key, "", None, instant(kept_until), tombstone=bool(tombstone), entry=listed))
         return gone, False
 
-    def _give_back(self, db: sqlite3.Connection, until: float) -> bool:
-        """Give free pages back to the disk; whether there are more."""
+    def _release_pages(self, db: sqlite3.Connection, until: float) -> bool:
+        """Release free pages to the disk; whether there are more."""
         if db.execute("PRAGMA auto_vacuum").fetchone() != (_INCREMENTAL,):
             return False  # of the first version, and there was no room to change it: what is free is used again
         while db.execute("PRAGMA freelist_count").fetchone() != (0,):
@@ -121,9 +129,3 @@ class Retention(ReplicaRows):
             if time.monotonic() > until:
                 return True
         return False
-
-    def _forget_words_of_what_is_gone(self) -> None:
-        raise NotImplementedError
-
-    def _delete_words(self) -> None:
-        raise NotImplementedError

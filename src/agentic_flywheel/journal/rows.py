@@ -1,4 +1,4 @@
-"""Rows of the journal on an open connection: how a document is put, known again and read, and what is pending of it."""
+"""Reads and writes single rows on an open connection: documents, and the pending changes of a key."""
 
 import re
 import sqlite3
@@ -21,11 +21,14 @@ from agentic_flywheel.json_text import size_of
 _KIND = re.compile(rb'"kind":"(\w+)"')
 """The field of a command that names its kind."""
 
+MISSING = 2
+"""The value of `unverified` for a copy that the destination has certainly lost."""
+
 _PENDING_OF_KEY = "destination = ? AND key = ? AND NOT dead"
 
 
 def copy_of(db: sqlite3.Connection, destination: int, key: str) -> Write | None:
-    """What is known here of `key`, expired or not, ready to be written where there is nothing."""
+    """The document under `key`, expired or not, as a write where there is nothing."""
     row = db.execute(
         "SELECT id, bytes, kept_until, tombstone, list, member, saved_at, note FROM documents"
         " WHERE destination = ? AND key = ?",
@@ -40,7 +43,7 @@ def copy_of(db: sqlite3.Connection, destination: int, key: str) -> Write | None:
 
 
 def ends_of(db: sqlite3.Connection, destination: int, key: str, larger_than: int) -> Ends | None:
-    """The ends of the text under `key`, for a document with more bytes than that."""
+    """The ends of the text under `key`, for a document of more than `larger_than` bytes."""
     row = db.execute(
         "SELECT id, bytes FROM documents WHERE destination = ? AND key = ? AND bytes > ? AND NOT tombstone",
         (destination, key, larger_than),
@@ -64,7 +67,7 @@ def holds(db: sqlite3.Connection, destination: int, key: str, seen: str | Ends |
 
 
 def put(db: sqlite3.Connection, destination: int, write: Write, now: int, *, replica: bool) -> int:
-    """Put a document; how many bytes it has. `replica`: the destination holds the same."""
+    """Put a document; its size in bytes. `replica`: the destination holds the same."""
     entry = None if write.tombstone else write.entry
     size = size_of(write.text)
     until = micros(write.kept_until) if write.kept_until else None
@@ -81,22 +84,32 @@ def put(db: sqlite3.Connection, destination: int, write: Write, now: int, *, rep
         "saved_at": entry.saved_at if entry else None,
         "note": entry.note if entry else None,
     }
-    listed = (entry.index, entry.member) if entry else (None, None)
-    there = db.execute(
-        "SELECT id, bytes, list, member FROM documents WHERE destination = ? AND key = ?", (destination, write.key)
-    ).fetchone()
-    if there is None or there[2:] != listed:  # their index is written anew whenever they are set
-        row |= {"list": listed[0], "member": listed[1]}
-    if there is None:
-        put_text(db, _insert(db, row | {"destination": destination, "key": write.key}), write.text)
-    else:
-        _put_over(db, destination, write, there[0], there[1])
-        changes = ", ".join(f"{column} = ?" for column in row)
-        db.execute(f"UPDATE documents SET {changes} WHERE id = ?", (*row.values(), there[0]))  # noqa: S608
+    _put_row(db, destination, write, row, (entry.index, entry.member) if entry else (None, None))
     live = "UPDATE documents SET kept_until = ?, expired_seen_at = NULL WHERE destination = ? AND key = ?"
     db.executemany(live, ((until, destination, key) for key in write.beside))
     drop(db, destination, write.gone)
     return size
+
+
+def _put_row(
+    db: sqlite3.Connection,
+    destination: int,
+    write: Write,
+    row: dict[str, object],
+    listed: tuple[str, str] | tuple[None, None],
+) -> None:
+    """Insert or update the row of a document, and put its text; `listed` are its list and its member."""
+    stored = db.execute(
+        "SELECT id, bytes, list, member FROM documents WHERE destination = ? AND key = ?", (destination, write.key)
+    ).fetchone()
+    if stored is None or stored[2:] != listed:  # setting them rewrites their index
+        row |= {"list": listed[0], "member": listed[1]}
+    if stored is None:
+        put_text(db, _insert(db, row | {"destination": destination, "key": write.key}), write.text)
+    else:
+        _put_over(db, destination, write, stored[0], stored[1])
+        changes = ", ".join(f"{column} = ?" for column in row)
+        db.execute(f"UPDATE documents SET {changes} WHERE id = ?", (*row.values(), stored[0]))  # noqa: S608
 
 
 def _insert(db: sqlite3.Connection, row: dict[str, object]) -> int:
@@ -107,7 +120,7 @@ def _insert(db: sqlite3.Connection, row: dict[str, object]) -> int:
 
 
 def append(db: sqlite3.Connection, destination: int, write: Append, now: int, *, replica: bool) -> int:
-    """Change a document, which is the one that the writer saw, at its ends; by how many bytes it grew."""
+    """Change the document that the writer saw at its ends; the bytes by which it grew."""
     row = db.execute("SELECT id, bytes FROM documents WHERE destination = ? AND key = ?", (destination, write.key))
     number, before = row.fetchone()
     splice_text(db, number, write.splice)
@@ -122,30 +135,30 @@ def append(db: sqlite3.Connection, destination: int, write: Append, now: int, *,
 
 
 def drop(db: sqlite3.Connection, destination: int, keys: Iterable[str]) -> None:
-    """Take documents away."""
+    """Delete documents."""
     db.executemany("DELETE FROM documents WHERE destination = ? AND key = ?", ((destination, key) for key in keys))
 
 
 def queue(
     db: sqlite3.Connection, destination: int, key: str, command: str, now: int, *, supersedes: bool = False
 ) -> None:
-    """Put a change of `key` behind those that are not in their destination yet, or into the place of them all."""
+    """Queue a change of `key` behind its pending ones; one that `supersedes` them takes their place."""
     text = _taken_over(db, destination, key) if supersedes else None
     if text is None:
-        text = free_text(db)
+        text = free_text_number(db)
     insert = "INSERT INTO outbox (destination, key, queued_at, text) VALUES (?, ?, ?, ?)"
     db.execute(insert, (destination, key, now, text))
     replace_text(db, text, command)
 
 
-def free_text(db: sqlite3.Connection) -> int:
-    """The number of a text that no command has."""
+def free_text_number(db: sqlite3.Connection) -> int:
+    """A text number that no command has."""
     (number,) = db.execute("SELECT ifnull(min(text), 0) - 1 FROM outbox").fetchone()
     return number
 
 
 def _taken_over(db: sqlite3.Connection, destination: int, key: str) -> int | None:
-    """Take the changes of `key` away, all but the text of the newest, which the next may go on from."""
+    """Delete the pending changes of `key`; the number of the newest text, which stays for the next to go on from."""
     newest = f"SELECT max(position), text FROM outbox WHERE {_PENDING_OF_KEY}"  # noqa: S608
     position, text = db.execute(newest, (destination, key)).fetchone()
     db.execute("UPDATE outbox SET text = 0 WHERE position = ?", (position,))
@@ -154,22 +167,22 @@ def _taken_over(db: sqlite3.Connection, destination: int, key: str) -> int | Non
 
 
 def all_pending(db: sqlite3.Connection, destination: int, key: str, most: int = -1, after: int = 0) -> list[Pending]:
-    """The changes of `key` that are not in their destination yet, oldest first, behind a position."""
+    """Up to `most` pending changes of `key` behind a position, oldest first."""
     rows = db.execute(
         f"SELECT position, text, attempts, next_attempt, cause FROM outbox WHERE {_PENDING_OF_KEY}"  # noqa: S608
         " AND position > ? ORDER BY position LIMIT ?",
         (destination, key, after, most),
     ).fetchall()
-    return [Pending(position, key, read_command(db, text), *rest) for position, text, *rest in rows]
+    return [Pending(position, key, read_command(db, text), *attempt) for position, text, *attempt in rows]
 
 
 def next_pending(db: sqlite3.Connection, destination: int, key: str, after: int = 0) -> Pending | None:
-    """The oldest of them behind a position."""
+    """The oldest pending change of `key` behind a position."""
     return next(iter(all_pending(db, destination, key, 1, after)), None)
 
 
 def kind_and_size(db: sqlite3.Connection, text: int) -> tuple[str, int]:
-    """Which kind of command a text is, empty where that cannot be told, and how many bytes it has."""
+    """The kind of a command, empty where it cannot be read, and its size in bytes."""
     first, last = text * PIECES, (text + 1) * PIECES
     (size,) = db.execute("SELECT sum(length(piece)) FROM texts WHERE id >= ? AND id < ?", (first, last)).fetchone()
     row = db.execute("SELECT piece FROM texts WHERE id = ?", (first,)).fetchone()
@@ -178,13 +191,13 @@ def kind_and_size(db: sqlite3.Connection, text: int) -> tuple[str, int]:
 
 
 def is_pending(db: sqlite3.Connection, destination: int, key: str) -> bool:
-    """Whether there is one."""
+    """Whether a change of `key` is pending."""
     query = "SELECT 1 FROM outbox WHERE destination = ? AND key = ? AND NOT dead LIMIT 1"
     return db.execute(query, (destination, key)).fetchone() is not None
 
 
 def _put_over(db: sqlite3.Connection, destination: int, write: Write, number: int, before: int) -> None:
-    """Change the text that is there where the write says how; else put all of it anew."""
+    """Splice the stored text where the write says how; else replace it."""
     splice, seen = write.splice, write.seen
     if splice and seen and before == size_of(seen) and holds(db, destination, write.key, seen):
         splice_text(db, number, splice)

@@ -1,4 +1,4 @@
-"""What can be read of a journal that may be damaged, row by row: as far as its tables go, then by its indexes."""
+"""Reads what can be read of a damaged journal, row by row: through its tables, then through its indexes."""
 
 import contextlib
 import sqlite3
@@ -54,7 +54,7 @@ class SavedChange:
 
 @dataclass(frozen=True, slots=True)
 class Salvage:
-    """All that can be read of a journal; its documents one by one, those that are nowhere else first."""
+    """What can be read of a journal; its documents one by one, those that are nowhere else first."""
 
     destinations: list[tuple[int, str, str, str, str]] = field(default_factory=list[tuple[int, str, str, str, str]])
     addresses: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
@@ -63,9 +63,9 @@ class Salvage:
 
 
 def salvage(db: sqlite3.Connection, version: int, addresses: Sequence[str]) -> Salvage:
-    """Read a file that has that version; what an older one has is brought up to date for the Redis in use."""
+    """Read a file of that version; one of an older version is migrated for the Redis in use."""
     if version in OLD_COLUMNS:
-        db = _brought_up_to_date(db, version, addresses)
+        db = _migrated(db, version, addresses)
     return Salvage(
         [*_readable(db, "SELECT id, epoch, run, after, shown FROM destinations")],
         [*_readable(db, "SELECT address, destination FROM addresses")],
@@ -94,7 +94,7 @@ def _document(db: sqlite3.Connection, row: _Row) -> SavedDocument | None:
 
 
 def _named(db: sqlite3.Connection, known: Iterable[int]) -> Iterator[SavedDocument]:
-    """Documents whose row cannot be read: their name stands in an index, and the rest in their text."""
+    """Documents whose row cannot be read: an index has their key, and their text the rest."""
     names = _rows(db, "documents INDEXED BY names", "id, destination, key", "destination, key", ())
     lists = _rows(
         db, "documents INDEXED BY members WHERE list IS NOT NULL", "id, list, member", "destination, list", ()
@@ -126,7 +126,7 @@ def _changes(db: sqlite3.Connection) -> Iterator[SavedChange]:
 
 
 def _text(db: sqlite3.Connection, number: int) -> str | None:
-    """A text that is whole: all of it is there, and it is JSON."""
+    """The text, if it is whole and JSON."""
     with contextlib.suppress(sqlite3.Error, TypeError, Damaged):
         text = read_text(db, number)
         load_object(text, "a row of the journal")
@@ -135,7 +135,7 @@ def _text(db: sqlite3.Connection, number: int) -> str | None:
 
 
 def _rows(db: sqlite3.Connection, table: str, columns: str, order: str, indexes: Sequence[str]) -> dict[int, _Row]:
-    """The rows that can be read, by the number that they begin with: from both ends, and as the indexes name them."""
+    """The rows that can be read, by their first column: from both ends, and as the indexes name them."""
     rows: dict[int, _Row] = {}
     for direction in ("ASC", "DESC"):
         ordered = ", ".join(f"{column} {direction}" for column in order.split(", "))
@@ -159,11 +159,11 @@ _CONDITIONS = {
     "pending": "NOT dead",
     "dead_letters": "dead",
 }
-"""What the rows of each index have in common."""
+"""The condition of each index."""
 
 
 def _fits(row: _Row, types: _Types) -> bool:
-    """Whether a row holds what its columns are for."""
+    """Whether the values of a row have the types of their columns."""
     return all(isinstance(value, kind) for value, kind in zip(row, types, strict=True))
 
 
@@ -173,8 +173,8 @@ def _readable(db: sqlite3.Connection, query: str, *values: object) -> Iterator[_
         yield from db.execute(query, values)
 
 
-def _brought_up_to_date(db: sqlite3.Connection, version: int, addresses: Sequence[str]) -> sqlite3.Connection:
-    """A file of SQLite's own with what can be read of an older version, migrated."""
+def _migrated(db: sqlite3.Connection, version: int, addresses: Sequence[str]) -> sqlite3.Connection:
+    """Copy what can be read of an older version into a temporary file, and migrate that."""
     fresh = sqlite3.connect("", isolation_level=None)
     create_old(fresh, max(OLD_COLUMNS))
     columns = f"{_OLD_DOCUMENT}, {OLD_COLUMNS[version]}"

@@ -1,4 +1,4 @@
-"""The journal's file: how it is opened by several processes at once, and which versions of it are taken."""
+"""Opens the journal's file for several processes at once; refuses newer versions."""
 
 import contextlib
 import os
@@ -14,22 +14,22 @@ from agentic_flywheel.journal.migrations import SCHEMA, create, migrate, prepare
 FILE_NAME = "journal.sqlite3"
 
 NO_VERSION = 2**20
-"""A number that no version will ever have: it is damage."""
+"""A number that no version will have: it is damage."""
 
 BUSY_SECONDS = 2.0
-"""How long a verb waits for other processes and threads, unless it is told otherwise: as long as one storage operation
-may take by default. Their transactions last milliseconds."""
+"""How long a verb waits for other processes and threads by default: as long as one storage operation may take. Their
+transactions last milliseconds."""
 
 BUSY_STEP_SECONDS = 0.01
 
 LOG_PAGES = 150
-"""Pages in the write-ahead log that are brought into the file by the save that makes them so many."""
+"""Pages in the write-ahead log at which a save checkpoints it."""
 
 LOG_BYTES = 700_000
-"""A longer log, which a large save makes, is emptied at once."""
+"""Bytes from which on the log, which a large save makes that long, is emptied at once."""
 
 CACHE_KILOBYTES = 8_000
-"""What a transaction may change before it writes to the log: a page that it changes twice is written once."""
+"""What a transaction may change before it writes to the log: it writes a page that it changes twice once."""
 
 NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 """SQLite's own words for a file that cannot be written (https://sqlite.org/rescode.html)."""
@@ -38,10 +38,10 @@ PAGE = 4096
 """Bytes of a page: SQLite's default, which no statement here changes."""
 
 
-def open_file(path: Path, addresses: Sequence[str] = (), seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
+def open_file(path: Path, addresses: Sequence[str] = (), timeout: float = BUSY_SECONDS) -> sqlite3.Connection:
     """Open or make the journal: its folder 0700, its files 0600; `addresses` are those of the Redis in use.
 
-    Waits for others for `seconds` at the most.
+    Waits for other processes for `timeout` seconds.
 
     Raises:
         JournalUnavailable: it has a newer version.
@@ -52,52 +52,52 @@ def open_file(path: Path, addresses: Sequence[str] = (), seconds: float = BUSY_S
     if path.parent.stat().st_mode & stat.S_IWUSR and not any(path.parent.iterdir()):
         path.parent.chmod(0o700)  # ours alone; one that holds other things or is read-only is left as it is
     if not path.exists():
-        with alone(path):
-            make_empty(path)
-    _refuse_newer(path, seconds)
-    db = sqlite3.connect(path, timeout=seconds, isolation_level=None, check_same_thread=False)
+        with exclusive(path):
+            create_empty(path)
+    _refuse_newer(path, timeout)
+    db = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
     try:
         if _version(db, path) == 0:
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # what is purged shall free the disk
-        _switch_to_wal(db, seconds)
+        _switch_to_wal(db, timeout)
         db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         db.execute(f"PRAGMA cache_size = -{CACHE_KILOBYTES}")
         if _version(db, path) < SCHEMA:
-            _bring_up_to_date(db, path, addresses)
+            _migrate(db, path, addresses)
             shorten_log(db)
-            db.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+            db.execute(f"PRAGMA busy_timeout = {round(timeout * 1000)}")
     except BaseException:
         db.close()
         raise
     return db
 
 
-def make_empty(path: Path) -> None:
-    """Make a file without the log of one that was there before: SQLite would take its pages for those of the new.
+def create_empty(path: Path) -> None:
+    """Create the file without the log of an earlier one: SQLite would take its pages for those of the new file.
 
-    For one process at a time.
+    The caller holds the lock of `exclusive`.
     """
     with contextlib.suppress(FileExistsError):
         if not path.exists():
-            forget_log(path)
+            delete_log(path)
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))  # SQLite gives -wal and -shm the same mode
 
 
 def identity(path: Path) -> tuple[int, int]:
-    """What tells one file from another that has the same name."""
+    """What tells a file from another one of the same name."""
     status = path.stat()
     return status.st_dev, status.st_ino
 
 
-def forget_log(path: Path) -> None:
-    """Take away what SQLite had beside a journal that is there no more."""
+def delete_log(path: Path) -> None:
+    """Delete what SQLite had beside a journal that is gone."""
     for ending in ("-wal", "-shm"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def alone(path: Path) -> Generator[None]:
-    """One process of this machine at a time makes or moves the journal; waits for the others for `BUSY_SECONDS`."""
+def exclusive(path: Path) -> Generator[None]:
+    """Hold the lock under which one process at a time makes or moves the journal; wait for it for `BUSY_SECONDS`."""
     deadline = time.monotonic() + BUSY_SECONDS
     lock = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
     with os.fdopen(lock) as file:
@@ -115,8 +115,8 @@ def alone(path: Path) -> Generator[None]:
         yield
 
 
-def _bring_up_to_date(db: sqlite3.Connection, path: Path, addresses: Sequence[str]) -> None:
-    """Make the tables, or bring those of an older version up to date: all of it or nothing."""
+def _migrate(db: sqlite3.Connection, path: Path, addresses: Sequence[str]) -> None:
+    """Make the tables, or migrate those of an older version, in one transaction."""
     if _version(db, path):
         prepare(db)
     db.execute("BEGIN IMMEDIATE")
@@ -130,19 +130,19 @@ def _bring_up_to_date(db: sqlite3.Connection, path: Path, addresses: Sequence[st
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
-    """Another connection to a journal that is open."""
+    """Open another connection to an open journal, which only reads."""
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     db.execute("PRAGMA query_only = ON")
     return db
 
 
 def is_at_rest(path: Path) -> bool:
-    """Whether there is a journal that nobody has open: all of it is in the file."""
+    """Whether the journal exists and nobody has it open: all of it is in the file."""
     return path.exists() and size_of_log(path) == 0
 
 
-def open_as_it_lies(path: Path) -> sqlite3.Connection:
-    """A journal at rest, to be read.
+def open_immutable(path: Path) -> sqlite3.Connection:
+    """Open a journal at rest to read it, with SQLite's `immutable`.
 
     Raises:
         sqlite3.Error: it cannot be, or it is of an older version.
@@ -156,36 +156,36 @@ def open_as_it_lies(path: Path) -> sqlite3.Connection:
 
 
 def size_of_log(path: Path) -> int:
-    """Bytes of the write-ahead log of the journal."""
+    """The size of the write-ahead log in bytes."""
     log = path.with_name(path.name + "-wal")
     return log.stat().st_size if log.exists() else 0
 
 
 def shorten_log(db: sqlite3.Connection) -> None:
-    """Bring what is in the write-ahead log into the file, and make it empty, unless somebody is reading in it."""
+    """Checkpoint the write-ahead log and empty it, unless somebody is reading in it."""
     db.execute("PRAGMA busy_timeout = 0")
     with contextlib.suppress(sqlite3.OperationalError):
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _refuse_newer(path: Path, seconds: float) -> None:
-    """Look at the version without leaving a trace: SQLite makes files beside one, and tidies up when it closes it."""
+def _refuse_newer(path: Path, timeout: float) -> None:
+    """Check the version without leaving a trace: SQLite makes files beside one that it opens."""
     if path.with_name(path.name + "-wal").exists():
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", timeout=seconds, uri=True)) as db:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", timeout=timeout, uri=True)) as db:
             _version(db, path)
     else:
         with path.open("rb") as file:
             header = file.read(64)
         if header.startswith(b"SQLite format 3\0"):
-            _known(int.from_bytes(header[60:64], "big"), path)  # https://sqlite.org/fileformat.html
+            _checked(int.from_bytes(header[60:64], "big"), path)  # https://sqlite.org/fileformat.html
 
 
 def _version(db: sqlite3.Connection, path: Path) -> int:
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    return _known(version, path)
+    return _checked(version, path)
 
 
-def _known(version: int, path: Path) -> int:
+def _checked(version: int, path: Path) -> int:
     if SCHEMA < version < NO_VERSION or version < 0:
         raise JournalUnavailable(
             f"The journal {path} has version {version}; this program knows up to {SCHEMA}. Update the program."
@@ -193,9 +193,9 @@ def _known(version: int, path: Path) -> int:
     return version
 
 
-def _switch_to_wal(db: sqlite3.Connection, seconds: float) -> None:
-    """Several processes may be the first to open the file, and this is the one statement that SQLite lets not wait."""
-    deadline = time.monotonic() + seconds
+def _switch_to_wal(db: sqlite3.Connection, timeout: float) -> None:
+    """Retry, since several processes may open the file first and SQLite has no busy timeout for this statement."""
+    deadline = time.monotonic() + timeout
     while True:
         try:
             db.execute("PRAGMA journal_mode = WAL")

@@ -1,7 +1,7 @@
-"""The words of this machine's sessions, in a full-text index beside the journal, made when somebody searches.
+"""Indexes the words of this machine's sessions in a full-text file beside the journal, made by the first search.
 
-It is a cache: what the journal holds by then is read into it first, what the journal no longer holds goes. Whoever
-deletes the file loses nothing. Without SQLite's FTS5 nothing is searched here.
+It is a cache: a search adds what the journal holds by then, and removes what it no longer holds. Deleting the file
+loses nothing. Without SQLite's FTS5 nothing is searched here.
 """
 
 import contextlib
@@ -24,16 +24,16 @@ from agentic_flywheel.journal.tokens import beginnings, excerpt, variants
 FILE_NAME = "words.sqlite3"
 
 BUSY_SECONDS = 0.2
-"""How long to wait for another process that reads sessions in; then what is there is searched, or forgotten later."""
+"""How long to wait for another process that adds sessions; after that the index is searched as it is."""
 
 READ_AT_ONCE = 20
-"""Sessions read in by one transaction: so long do other processes wait."""
+"""Sessions added by one transaction, for which other processes wait."""
 
 EXCERPT_SECONDS = 0.5
-"""For how long excerpts are looked for in one answer; the rows behind have none."""
+"""How long one answer looks for excerpts; the rows behind have none."""
 
 _SHAPE = 4
-"""Of the tables, in SQLite's `user_version`; a file of another shape is made anew."""
+"""The version of the tables, in SQLite's `user_version`; a file of another one is made anew."""
 
 _TABLES = (
     "CREATE TABLE heads (number INTEGER PRIMARY KEY, destination INTEGER NOT NULL, key TEXT NOT NULL,"
@@ -44,14 +44,11 @@ _TABLES = (
 )
 
 _WEIGHTS = "3, 6, 4, 3, 1, 1"
-"""What a word counts in an id, a title, tags, a summary, the turns: about as many times as it may stand in the last."""
+"""The weights of a word in an id, a title, tags, a summary, the turns and the variants."""
 
 
-class Words:
-    """The index in `folder`. Whoever needs it while another thread uses it waits, for the bound of one search.
-
-    `sqlite3.Error` or `OSError` is raised if it cannot be used.
-    """
+class SearchIndex:
+    """The index in `folder`, for one thread at a time. Its verbs raise `sqlite3.Error` or `OSError` if it fails."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
@@ -64,26 +61,25 @@ class Words:
         text_of: Callable[[Head], str | None],
         words: Sequence[str],
         needed: int,
-        seconds: float,
+        timeout: float,
     ) -> Matches:
-        """The sessions of the list `index` that have so many of the words.
+        """The sessions of the list `index` with `needed` of the words.
 
-        `heads` are all that there are here of their destinations, the newest first, and `text_of` gives the document of
-        one; for so many `seconds` at the most are new ones read. Where one key is in two destinations, the later of
-        them is searched.
+        `heads` are all sessions of their destinations, the newest first, and `text_of` gives the document of one; new
+        ones are added for `timeout` seconds at most. Where two destinations have a key, the later one is searched.
         """
         with self._open() as db:
-            self._read_in(db, heads, text_of, time.monotonic() + seconds)
+            self._add_new(db, heads, text_of, time.monotonic() + timeout)
             db.execute("BEGIN")  # one moment for all that is read
             numbers, unread = _searched(db, index, heads)
             having: dict[int, set[int]] = {}
             rarity: list[float] = []
-            for place, word in enumerate(words):
+            for position, word in enumerate(words):
                 found = db.execute("SELECT rowid FROM talks WHERE talks MATCH ?", (_any([word]),))
                 hits = [number for (number,) in found if number in numbers]
                 rarity.append(math.log(1 + (len(numbers) - len(hits) + 0.5) / (len(hits) + 0.5)))
                 for number in hits:
-                    having.setdefault(number, set()).add(place)
+                    having.setdefault(number, set()).add(position)
             scores = db.execute(
                 f"SELECT rowid, bm25(talks, {_WEIGHTS}) FROM talks WHERE talks MATCH ?",  # noqa: S608  numbers of ours
                 (_any(words),),
@@ -97,9 +93,9 @@ class Words:
         return Matches(matches, len(numbers), unread, rarity)
 
     def excerpts(self, destinations: Sequence[int], keys: Sequence[str], words: Sequence[str]) -> dict[str, str]:
-        """A piece of the turns with one of the words, for each session whose turns have one, by key.
+        """An excerpt of the turns with one of the words, by key, of each session whose turns have one.
 
-        Of a key that is in several of the destinations, that of the last.
+        Of a key that several of the destinations have, that of the last.
         """
         until = time.monotonic() + EXCERPT_SECONDS
         found: dict[str, str] = {}
@@ -119,15 +115,15 @@ class Words:
         return found
 
     def keep_only(self, heads: Sequence[Head]) -> None:
-        """Forget what is not as it is there, in whichever destination: what has expired, or was deleted by others."""
+        """Remove, of all destinations, what is not among `heads` as it is there: the expired and the deleted."""
         if self._path.exists():
             with self._open() as db:
-                _forget(db, heads, {row[0] for row in db.execute("SELECT DISTINCT destination FROM heads")})
-                # What was deleted is only marked so in the lists of words, until they are written anew.
+                _remove_outdated(db, heads, {row[0] for row in db.execute("SELECT DISTINCT destination FROM heads")})
+                # FTS5 only marks what was deleted in the lists of words, until they are merged.
                 db.execute("INSERT INTO talks (talks) VALUES ('optimize')")
 
     def drop(self, destination: int, key: str) -> None:
-        """Forget what was said in one session."""
+        """Remove one session."""
         if self._path.exists():
             with self._open() as db:
                 db.execute("BEGIN IMMEDIATE")
@@ -135,22 +131,22 @@ class Words:
                 db.execute("COMMIT")
 
     def delete(self) -> None:
-        """Forget all of it."""
+        """Delete the file."""
         for ending in ("", "-journal", "-wal", "-shm"):
             self._path.with_name(FILE_NAME + ending).unlink(missing_ok=True)
 
-    def _read_in(
+    def _add_new(
         self, db: sqlite3.Connection, heads: Sequence[Head], text_of: Callable[[Head], str | None], until: float
     ) -> None:
-        """Make the index what the journal holds, the first of `heads` first, as far as time and others allow."""
+        """Make the index what the journal holds, in the order of `heads`, as far as time and other processes allow."""
         try:
-            known = _forget(db, heads, {head.destination for head in heads})
-            new = [head for head in heads if (head.destination, head.key) not in known]
-            for place in range(0, len(new), READ_AT_ONCE):
+            indexed = _remove_outdated(db, heads, {head.destination for head in heads})
+            new = [head for head in heads if (head.destination, head.key) not in indexed]
+            for first in range(0, len(new), READ_AT_ONCE):
                 if time.monotonic() > until:
                     return
                 db.execute("BEGIN IMMEDIATE")
-                for head in new[place : place + READ_AT_ONCE]:
+                for head in new[first : first + READ_AT_ONCE]:
                     if time.monotonic() > until:
                         break
                     _put(db, head, _columns(text_of(head), head.member))
@@ -163,7 +159,7 @@ class Words:
 
     @contextlib.contextmanager
     def _open(self) -> Generator[sqlite3.Connection]:
-        """The index, open for one verb; a damaged file is deleted, and made anew by the next one."""
+        """Open the index for one verb; delete a damaged file, which the next verb makes anew."""
         with self._lock:
             try:
                 with contextlib.suppress(FileExistsError):
@@ -171,7 +167,7 @@ class Words:
                 with contextlib.closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)) as db:
                     if not _is_ours(db):
                         _make(db)
-                    db.execute("PRAGMA synchronous = OFF")  # a cache: after a loss of power it is made anew, if need be
+                    db.execute("PRAGMA synchronous = OFF")  # a cache: it is made anew if a loss of power damages it
                     db.execute("PRAGMA secure_delete = ON")
                     yield db
             except sqlite3.DatabaseError as exc:
@@ -185,7 +181,7 @@ def _is_ours(db: sqlite3.Connection) -> bool:
 
 
 def _make(db: sqlite3.Connection) -> None:
-    db.execute("PRAGMA journal_mode = WAL")  # who reads what is there need not wait for who reads in
+    db.execute("PRAGMA journal_mode = WAL")  # readers do not wait for a writer
     db.execute("BEGIN IMMEDIATE")
     if not _is_ours(db):  # or another process was quicker
         for table in ("talks", "heads"):
@@ -196,7 +192,7 @@ def _make(db: sqlite3.Connection) -> None:
 
 
 def _searched(db: sqlite3.Connection, index: str, heads: Sequence[Head]) -> tuple[dict[int, str], int]:
-    """The key of each row that is searched, and how many sessions are not as they are now."""
+    """The key of each row that is searched, and the number of sessions that are missing or outdated in it."""
     now = {head.key: head for head in sorted(heads, key=lambda head: head.destination) if head.index == index}
     numbers: dict[int, str] = {}
     read = 0
@@ -208,8 +204,10 @@ def _searched(db: sqlite3.Connection, index: str, heads: Sequence[Head]) -> tupl
     return numbers, len(now) - read
 
 
-def _forget(db: sqlite3.Connection, heads: Sequence[Head], destinations: Collection[int]) -> set[tuple[int, str]]:
-    """What is known as it is now; all else of these destinations goes."""
+def _remove_outdated(
+    db: sqlite3.Connection, heads: Sequence[Head], destinations: Collection[int]
+) -> set[tuple[int, str]]:
+    """Remove the outdated rows of these destinations; which sessions are indexed as they are now."""
     now = {(head.destination, head.key): head.saved_at for head in heads}
     rows = db.execute("SELECT number, destination, key, saved_at FROM heads").fetchall()
     gone = [
@@ -241,7 +239,7 @@ def _put(db: sqlite3.Connection, head: Head, columns: tuple[str, ...]) -> None:
 
 
 def _columns(text: str | None, member: str) -> tuple[str, ...]:
-    """What is searched of a session; nothing of one that is gone or cannot be read."""
+    """The texts of a session that are searched; empty for one that is gone or cannot be read."""
     try:
         document = decode(text, member) if text is not None else None
     except DocumentError:
@@ -254,7 +252,7 @@ def _columns(text: str | None, member: str) -> tuple[str, ...]:
 
 
 def _any(words: Sequence[str]) -> str:
-    """What matches any of the words: a row of words in one of its ways of writing, the last as a beginning."""
+    """The query for any of the words: a phrase for each way of writing one, whose last word is a prefix."""
     ways = [way for word in words for way in beginnings(word)]
     return " OR ".join(f"{_quoted(way)} *" for way in ways) or '""'
 

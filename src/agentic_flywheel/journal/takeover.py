@@ -1,38 +1,38 @@
-"""What was saved from another journal goes into this one: nothing that is newer here gives way."""
+"""Puts what was salvaged from another journal into this one, never over what is newer."""
 
 import contextlib
 import sqlite3
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 
 from agentic_flywheel.documents.lineage import MergeForward, buries, covers
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError
 from agentic_flywheel.journal.migrations import THIS_MACHINE
-from agentic_flywheel.journal.rows import copy_of, drop, free_text, put
+from agentic_flywheel.journal.rows import copy_of, drop, free_text_number, put
 from agentic_flywheel.journal.salvage import Salvage, SavedChange, SavedDocument
 from agentic_flywheel.journal.texts import put_text, read_text
 
 COPIES_AT_ONCE = 50
-"""Copies of what a destination holds that are put in one transaction."""
+"""Replica rows put in one transaction."""
 
 _OWED = """
 UPDATE documents SET replica = 1, unverified = 1 WHERE destination != 0 AND NOT replica
 AND (list IS NOT NULL OR tombstone OR key NOT GLOB '*:revision:*') AND NOT EXISTS (SELECT 1 FROM outbox
 WHERE outbox.destination = documents.destination AND outbox.key = documents.key AND NOT dead)
 """
-"""What was pending and whose change could not be read: it is put where it belongs as what was lost there is."""
+"""Make documents whose pending change could not be read unverified copies: they are put back where they belong."""
 
 
-def take_over(db: sqlite3.Connection, saved: Salvage, now: datetime, seconds: float = float("inf")) -> tuple[int, int]:
-    """Put into `db` what it lacks; how many documents and pending changes that were.
+def take_over(db: sqlite3.Connection, saved: Salvage, now: datetime, timeout: float = float("inf")) -> tuple[int, int]:
+    """Put into `db` what it lacks; the number of documents and of pending changes.
 
-    All that is nowhere else goes in at once; copies of what a destination holds, as many as `seconds` allow.
+    What is nowhere else goes in at once, replica rows as far as there is time within `timeout` seconds.
     """
-    until = time.monotonic() + seconds
+    until = time.monotonic() + timeout
     documents = iter(saved.documents)
     count = 0
     with _transaction(db):
@@ -49,16 +49,11 @@ def take_over(db: sqlite3.Connection, saved: Salvage, now: datetime, seconds: fl
         for destination, key in untold:  # the document here, if there is one, does not hold what is pending now
             drop(db, destination, [key])
         db.execute(_OWED)
-    copies = _chained(first_copy, documents)
+    copies = chain(first_copy, documents)
     while time.monotonic() < until and (batch := [*islice(copies, COPIES_AT_ONCE)]):
         with _transaction(db):
             count += sum(_put_document(db, document, numbers, now) for document in batch)
     return count, len(new)
-
-
-def _chained(first: list[SavedDocument], rest: Iterator[SavedDocument]) -> Iterator[SavedDocument]:
-    yield from first
-    yield from rest
 
 
 @contextlib.contextmanager
@@ -73,25 +68,25 @@ def _transaction(db: sqlite3.Connection) -> Generator[None]:
 
 
 def _destinations(db: sqlite3.Connection, saved: Salvage) -> dict[int, int]:
-    """The number here of each destination there: the one of the same address or epoch, or a new one."""
+    """The number here of each salvaged destination: that of the same address or epoch, or a new one."""
     numbers = {THIS_MACHINE: THIS_MACHINE}
     for number, epoch, run, after, shown in saved.destinations:
         if number != THIS_MACHINE:
-            numbers[number] = _known(db, [a for a, to in saved.addresses if to == number], epoch)
+            numbers[number] = _number_of(db, [a for a, to in saved.addresses if to == number], epoch)
             db.execute(
                 "UPDATE destinations SET epoch = ?, run = ?, after = ?, shown = iif(shown = '', ?, shown)"
                 " WHERE id = ? AND epoch = ''",
                 (epoch, run, after, shown, numbers[number]),
             )
     for address, number in saved.addresses:
-        numbers.setdefault(number, _known(db, [address], ""))
+        numbers.setdefault(number, _number_of(db, [address], ""))
         db.execute("INSERT OR IGNORE INTO addresses VALUES (?, ?)", (address, numbers[number]))
     for change in saved.changes:
         _number(db, numbers, change.destination)
     return numbers
 
 
-def _known(db: sqlite3.Connection, addresses: list[str], epoch: str) -> int:
+def _number_of(db: sqlite3.Connection, addresses: list[str], epoch: str) -> int:
     for address in addresses:
         if row := db.execute("SELECT destination FROM addresses WHERE address = ?", (address,)).fetchone():
             return row[0]
@@ -101,7 +96,7 @@ def _known(db: sqlite3.Connection, addresses: list[str], epoch: str) -> int:
 
 
 def _number(db: sqlite3.Connection, numbers: dict[int, int], number: int) -> int:
-    """The number here of a destination; one of which nothing else can be read is nobody's until a person says whose."""
+    """The number here of a destination; one that the journal does not name waits until a person says which it is."""
     if number not in numbers:
         insert = "INSERT INTO destinations (shown) VALUES ('a Redis that a damaged journal does not name')"
         numbers[number] = db.execute(insert).lastrowid or THIS_MACHINE
@@ -109,7 +104,7 @@ def _number(db: sqlite3.Connection, numbers: dict[int, int], number: int) -> int
 
 
 def _put_change(db: sqlite3.Connection, change: SavedChange, numbers: dict[int, int]) -> bool:
-    """Whether it was not there yet. It keeps its position if that is free, and its place among those of its key."""
+    """Queue a change unless it is queued; whether it was not. It keeps its position if that is free."""
     destination = numbers[change.destination]
     same = db.execute("SELECT text FROM outbox WHERE destination = ? AND key = ?", (destination, change.key))
     if any(read_text(db, row[0]) == change.command for row in same.fetchall()):
@@ -119,17 +114,17 @@ def _put_change(db: sqlite3.Connection, change: SavedChange, numbers: dict[int, 
         "INSERT INTO outbox (position, destination, key, attempts, next_attempt, cause, dead, queued_at, text)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (change.position if is_free else None, destination, change.key, change.attempts, change.next_attempt,
-         change.cause, change.dead, change.queued_at, text := free_text(db)),
+         change.cause, change.dead, change.queued_at, text := free_text_number(db)),
     )  # fmt: skip
     put_text(db, text, change.command)
     return True
 
 
 def _put_document(db: sqlite3.Connection, document: SavedDocument, numbers: dict[int, int], now: datetime) -> bool:
-    """Whether something of it was not there yet."""
+    """Put a document unless what is stored holds it; whether it was put."""
     destination = _number(db, numbers, document.destination)
-    there = copy_of(db, destination, document.write.key)
-    write = _joined(there, document.write, now) if there else document.write
+    stored = copy_of(db, destination, document.write.key)
+    write = _merged(stored, document.write, now) if stored else document.write
     if write is None:
         return False
     put(db, destination, write, document.touched, replica=document.replica)
@@ -138,19 +133,19 @@ def _put_document(db: sqlite3.Connection, document: SavedDocument, numbers: dict
     return True
 
 
-def _joined(there: Write, saved: Write, now: datetime) -> Write | None:
-    """What goes into the place of the document that is there; `None`: it stays."""
-    if there.tombstone:
-        return None if saved.tombstone or buries(there.text, saved.text) else saved
+def _merged(stored: Write, saved: Write, now: datetime) -> Write | None:
+    """What takes the place of the stored document; `None`: it stays."""
+    if stored.tombstone:
+        return None if saved.tombstone or buries(stored.text, saved.text) else saved
     if saved.tombstone:
-        return saved if buries(saved.text, there.text) else None
-    if covers(there.text, saved.text):
+        return saved if buries(saved.text, stored.text) else None
+    if covers(stored.text, saved.text):
         return None
-    if covers(saved.text, there.text):
+    if covers(saved.text, stored.text):
         return saved
-    entry = saved.entry or there.entry
+    entry = saved.entry or stored.entry
     member, index = (entry.member, entry.index) if entry else ("", "")
     forward = MergeForward(key=saved.key, text=saved.text, member=member, index=index).named(Writer().next())
     with contextlib.suppress(DocumentError):
-        return forward.apply(there.text, now).write
+        return forward.apply(stored.text, now).write
     return None

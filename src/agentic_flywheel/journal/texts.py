@@ -1,4 +1,4 @@
-"""Texts in pieces, so that what grows is not written anew: an append touches the first piece and the last.
+"""Keeps texts in pieces, so that an append writes only the first piece and the last.
 
 The pieces of the text `n` have the ids from `n * PIECES` on; together they are its UTF-8 bytes. `n` is the row id of a
 document, or, below zero, the number that the outbox gives to a command.
@@ -15,7 +15,7 @@ PIECES = 2**20
 """Ids that each text has for its pieces."""
 
 LOOKED_FOR = 64
-"""Bytes from the middle of a text that are looked for in the one that takes its place."""
+"""Bytes from the middle of a text that are searched in the one that replaces it."""
 
 MOVED = 16 * 1024
 """Bytes by which they may have moved towards the beginning."""
@@ -31,7 +31,7 @@ class DamagedText(sqlite3.DatabaseError):
 
 
 def read_text(db: sqlite3.Connection, number: int, size: int | None = None) -> str:
-    """The text `number`, which has so many bytes if that is known."""
+    """The text `number`, of `size` bytes if that is known."""
     text = _read(db, number)
     try:
         if size is None or len(text) == size:
@@ -42,12 +42,12 @@ def read_text(db: sqlite3.Connection, number: int, size: int | None = None) -> s
 
 
 def read_command(db: sqlite3.Connection, number: int) -> str:
-    """The text of a command, as far as it can be read: one that is damaged says so itself, and stops only its key."""
+    """The text of a command, as far as it can be read: a damaged one fails to load, which stops only its key."""
     return _read(db, number).decode(errors="replace")
 
 
 def read_ends(db: sqlite3.Connection, number: int) -> tuple[str, str]:
-    """The beginning and the end of a text that has several pieces, of `ENDS` bytes each."""
+    """The first and the last `ENDS` bytes of a text that has several pieces."""
     query = "SELECT substr(piece, ?, ?) FROM texts WHERE id >= ? AND id < ? ORDER BY id"
     head = db.execute(f"{query} LIMIT 1", (1, ENDS, *_ids(number))).fetchone()
     tail = db.execute(f"{query} DESC LIMIT 2", (-ENDS, ENDS, *_ids(number))).fetchall()
@@ -56,13 +56,13 @@ def read_ends(db: sqlite3.Connection, number: int) -> tuple[str, str]:
 
 
 def put_text(db: sqlite3.Connection, number: int, text: str) -> None:
-    """Put a text in the place of the one that is there, if one is."""
+    """Put a text in the place of the stored one, if there is one."""
     drop_text(db, number)
     _put(db, number * PIECES, text.encode())
 
 
 def replace_text(db: sqlite3.Connection, number: int, text: str) -> None:
-    """The same for a text that may go on from the one that is there: what both share is not written anew."""
+    """The same for a text that may go on from the stored one: what both share is not written again."""
     new = text.encode()
     if len(new) > PIECE and (change := difference(_read(db, number), new)):
         _splice(db, number, *change)
@@ -71,33 +71,33 @@ def replace_text(db: sqlite3.Connection, number: int, text: str) -> None:
 
 
 def drop_text(db: sqlite3.Connection, number: int) -> None:
-    """Take a text away."""
+    """Delete a text."""
     db.execute("DELETE FROM texts WHERE id >= ? AND id < ?", _ids(number))
 
 
 def splice_text(db: sqlite3.Connection, number: int, splice: Splice) -> None:
-    """Change the text that is there: a new beginning, and a new end."""
+    """Give the stored text a new beginning and a new end."""
     _splice(db, number, splice.head.encode(), splice.start, splice.rest, splice.tail.encode())
 
 
 def difference(old: bytes, new: bytes) -> tuple[bytes, int, int, bytes] | None:
     """How one text becomes another, as in a `Splice`; `None`: they share too little, or it is not found.
 
-    What lies in the middle of the old one is looked for in the new one, and what is the same around it.
+    Searches the middle of the old text in the new one, and extends the match to both sides.
     """
     middle = len(old) // 2
-    place = new.find(old[middle : middle + LOOKED_FOR], max(middle - MOVED, 0))
-    if place < 0:
+    found = new.find(old[middle : middle + LOOKED_FOR], max(middle - MOVED, 0))
+    if found < 0:
         return None
-    before = _shared(old[:middle][::-1], new[:place][::-1])
-    behind = _shared(old[middle:], new[place:])
+    before = _shared(old[:middle][::-1], new[:found][::-1])
+    behind = _shared(old[middle:], new[found:])
     if 2 * (before + behind) < len(new):
         return None
-    return new[: place - before], middle - before, len(old) - middle - behind, new[place + behind :]
+    return new[: found - before], middle - before, len(old) - middle - behind, new[found + behind :]
 
 
 def _shared(one: bytes, other: bytes) -> int:
-    """How many bytes both begin with."""
+    """The number of bytes that both begin with."""
     same, differing = 0, min(len(one), len(other)) + 1
     while differing - same > 1:
         middle = (same + differing) // 2
@@ -116,30 +116,30 @@ def _splice(db: sqlite3.Connection, number: int, head: bytes, start: int, rest: 
 
 
 def _cut_beginning(db: sqlite3.Connection, sizes: list[tuple[int, int]], head: bytes, start: int) -> None:
-    """Put the new head in the place of the first `start` bytes; it takes the id of the first piece that is left."""
+    """Replace the first `start` bytes by the new head; it takes the id of the first piece that is left."""
     while start > sizes[0][1]:
         start -= sizes[0][1]
         db.execute("DELETE FROM texts WHERE id = ?", (sizes.pop(0)[0],))
-    place = sizes[0][0]
-    piece = head + _piece(db, place)[start:]
-    db.execute("UPDATE texts SET piece = ? WHERE id = ?", (piece, place))
-    sizes[0] = place, len(piece)
+    first = sizes[0][0]
+    piece = head + _piece(db, first)[start:]
+    db.execute("UPDATE texts SET piece = ? WHERE id = ?", (piece, first))
+    sizes[0] = first, len(piece)
 
 
 def _cut_end(db: sqlite3.Connection, sizes: list[tuple[int, int]], tail: bytes, rest: int) -> None:
-    """Put the new tail in the place of the last `rest` bytes."""
+    """Replace the last `rest` bytes by the new tail."""
     while rest > sizes[-1][1]:
         rest -= sizes[-1][1]
         db.execute("DELETE FROM texts WHERE id = ?", (sizes.pop()[0],))
-    place, size = sizes[-1]
-    piece = _piece(db, place)[: size - rest] + tail
-    db.execute("DELETE FROM texts WHERE id = ?", (place,))
-    _put(db, place, piece)
+    last, size = sizes[-1]
+    piece = _piece(db, last)[: size - rest] + tail
+    db.execute("DELETE FROM texts WHERE id = ?", (last,))
+    _put(db, last, piece)
 
 
-def _put(db: sqlite3.Connection, place: int, content: bytes) -> None:
+def _put(db: sqlite3.Connection, first: int, content: bytes) -> None:
     pieces = (content[at : at + PIECE] for at in range(0, max(len(content), 1), PIECE))
-    db.executemany("INSERT INTO texts VALUES (?, ?)", enumerate(pieces, start=place))
+    db.executemany("INSERT INTO texts VALUES (?, ?)", enumerate(pieces, start=first))
 
 
 def _read(db: sqlite3.Connection, number: int) -> bytes:
@@ -147,8 +147,8 @@ def _read(db: sqlite3.Connection, number: int) -> bytes:
     return b"".join(row[0] for row in rows)
 
 
-def _piece(db: sqlite3.Connection, place: int) -> bytes:
-    (piece,) = db.execute("SELECT piece FROM texts WHERE id = ?", (place,)).fetchone()
+def _piece(db: sqlite3.Connection, number: int) -> bytes:
+    (piece,) = db.execute("SELECT piece FROM texts WHERE id = ?", (number,)).fetchone()
     return piece
 
 

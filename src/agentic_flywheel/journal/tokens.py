@@ -1,23 +1,23 @@
-"""Words as they are typed and as they were said: what of one is looked for, how else it is written, where it stands."""
+"""Splits queries and texts into words: their stems, their other spellings, and the excerpt around one."""
 
 import re
 import unicodedata
 from collections.abc import Sequence
 
 MOST_WORDS = 16
-"""Words that one search looks for; each is looked for in all that there is."""
+"""Words that one search looks for."""
 
 MOST_TYPED = 20_000
-"""Characters of a query that are looked at."""
+"""Characters of a query that are read."""
 
 SHORTEST_STEM = 4
-"""Letters that are left of a word at least when its ending is left aside."""
+"""Letters that a word must keep to lose its ending."""
 
 BEFORE, BEHIND = 60, 140
-"""Characters of an excerpt around the word that it is for."""
+"""Characters of an excerpt before and behind its word."""
 
 _ENDING = re.compile(r"(?:ations?|ings?|ies|ers?|ed|es|ly|s|y|e)\Z")
-"""Endings of English words; a longer beginning of another language's word is found as it is typed."""
+"""Endings of English words; words of other languages are found by the beginning that was typed."""
 
 # Letters that stand for two, and those of other alphabets with their accents: full-text search takes neither apart.
 _LETTERS = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th"}
@@ -29,9 +29,9 @@ _WORD = re.compile(r"\w+")
 
 
 def words_in(query: str) -> list[str]:
-    """The words of what was typed, each once; signs that stand alone are none, unless there is nothing else.
+    """The words of a query, each once; punctuation alone is no word, unless there is nothing else.
 
-    Of many the longest count: a whole paragraph looks for what is rare in it.
+    Of more than `MOST_WORDS` the longest count: a whole paragraph looks for what is rare in it.
     """
     typed = list(dict.fromkeys(query[:MOST_TYPED].lower().split()))
     words = [word for word in typed if _WORD.search(word)] or typed
@@ -39,7 +39,7 @@ def words_in(query: str) -> list[str]:
 
 
 def beginnings(word: str) -> list[str]:
-    """What a word that is meant begins with, in one or another way of writing it; some are words in a row."""
+    """The beginnings by which a word is found, one for each way of writing it; some are words in a row."""
     if not _WORD.search(word):
         return []
     ways = [_stem(word)]
@@ -51,7 +51,7 @@ def beginnings(word: str) -> list[str]:
 
 
 def variants(text: str) -> str:
-    """Words of a text as they may be typed instead, and each sign of a line as a word."""
+    """The other spellings of the words of a text, and each sign of a Chinese or Japanese line as a word."""
     if text.isascii():
         return ""
     words = {_typed(word) for word in _WORD.findall(text) if _OTHERWISE.search(word)}
@@ -59,10 +59,10 @@ def variants(text: str) -> str:
 
 
 def excerpt(text: str, words: Sequence[str]) -> str:
-    """The text around the first of the words that it has, the longest tried first; empty if it has none."""
+    """The text around one of the words, the longest tried first; empty if it has none."""
     folded = _folded(text)
     for word in sorted(words, key=len, reverse=True):
-        start = _place(folded, _folded(_stem(word)))
+        start = _position(folded, _folded(_stem(word)))
         if start >= 0:
             first, last = max(0, start - BEFORE), min(len(text), start + BEHIND)
             piece = text[first:last]
@@ -74,8 +74,8 @@ def excerpt(text: str, words: Sequence[str]) -> str:
     return ""
 
 
-def _place(text: str, beginning: str) -> int:
-    """Where a word that begins so stands; -1 if none does."""
+def _position(text: str, beginning: str) -> int:
+    """The position of a word that begins so; -1 if there is none."""
     at = text.find(beginning) if beginning else -1
     while at > 0 and text[at - 1].isalnum() and not _SIGNS.match(beginning):
         at = text.find(beginning, at + 1)
@@ -88,13 +88,13 @@ def _stem(word: str) -> str:
 
 
 def _typed(word: str) -> str:
-    """A word in letters that are on most keyboards."""
+    """A word in the letters of most keyboards."""
     letters = unicodedata.normalize("NFKD", word.lower().translate(_TYPED))
     return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 def _folded(text: str) -> str:
-    """The text in lower case without accents, every character in its place."""
+    """The text in lower case without accents, every character at its position."""
     if text.isascii():
         return text.lower()
     plain = {ord(each): unicodedata.normalize("NFD", each)[0].lower()[:1] or each for each in set(text)}

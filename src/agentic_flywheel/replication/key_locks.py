@@ -1,16 +1,19 @@
-"""One operation of a key at a time within a process; between processes, commits compare."""
+"""Lets one operation of a key run at a time within a process; between processes, commits compare."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Coroutine
 from weakref import WeakValueDictionary
 
+AFTER_WAITING_SECONDS = 0.25
+"""Time of an operation that used up its own waiting for others of the same key."""
+
 
 class Held:
-    """A key that is held. `rest` is what remains to be done when its holder goes on: the next one waits for it."""
+    """A held key. Its next holder waits for `follow_up`, which its holder leaves behind and does not wait for."""
 
     def __init__(self) -> None:
-        self.rest: Coroutine[None, None, None] | None = None
+        self.follow_up: Coroutine[None, None, None] | None = None
 
 
 class KeyLocks:
@@ -18,7 +21,7 @@ class KeyLocks:
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._rests: set[asyncio.Task[None]] = set()
+        self._follow_ups: set[asyncio.Task[None]] = set()
         self._in_use = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -35,28 +38,28 @@ class KeyLocks:
             try:
                 yield held
             finally:
-                if held.rest:
-                    task = asyncio.create_task(self._finish(held.rest, lock))
-                    self._rests.add(task)
-                    task.add_done_callback(self._rests.discard)
+                if held.follow_up:
+                    task = asyncio.create_task(self._finish(held.follow_up, lock))
+                    self._follow_ups.add(task)
+                    task.add_done_callback(self._follow_ups.discard)
                 else:
                     lock.release()
         finally:
-            if not held.rest:
-                self._let_go()
+            if not held.follow_up:
+                self._release()
 
     async def idle(self) -> None:
         """Wait until no key is held or waited for."""
         await self._idle.wait()
 
-    async def _finish(self, rest: Coroutine[None, None, None], lock: asyncio.Lock) -> None:
+    async def _finish(self, follow_up: Coroutine[None, None, None], lock: asyncio.Lock) -> None:
         try:
-            await rest
+            await follow_up
         finally:
             lock.release()
-            self._let_go()
+            self._release()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         self._in_use -= 1
         if not self._in_use:
             self._idle.set()

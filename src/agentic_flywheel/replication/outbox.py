@@ -1,166 +1,49 @@
-"""The outbox: how a change reaches its destination, at once or later, without undoing what others did there."""
+"""Sends what is pending to its destination, without undoing what others did there."""
 
 import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar, cast
+from typing import cast
 
-from agentic_flywheel.coaia.stash import Stash, TooLargeForMirror
-from agentic_flywheel.documents.codec import Document, decode, tombstone_of
+from agentic_flywheel.coaia.stash import TooLargeForMirror
+from agentic_flywheel.documents.codec import tombstone_of
 from agentic_flywheel.documents.command import Change, Step, expired
-from agentic_flywheel.documents.commands import AnyChange, Burial, Deletion, as_copy, load_change
-from agentic_flywheel.documents.import_document import Arrival
-from agentic_flywheel.documents.lineage import MergeForward, buries, covers, lacks, operations_at_end
-from agentic_flywheel.documents.save import Renewal, SessionChange, as_older, recoverable
-from agentic_flywheel.documents.write_ids import Writer
-from agentic_flywheel.documents.writes import Write, revision_at_head
-from agentic_flywheel.errors import (
-    DeletedMeanwhile,
-    DocumentError,
-    JournalUnavailable,
-    StashUnavailable,
-    Unfinished,
-)
+from agentic_flywheel.documents.commands import load_change
+from agentic_flywheel.documents.lineage import lacks, operations_at_end
+from agentic_flywheel.documents.save import SessionChange
+from agentic_flywheel.documents.writes import Write
+from agentic_flywheel.errors import DeletedMeanwhile, DocumentError, JournalUnavailable
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.records import Pending, in_thread
-from agentic_flywheel.keys import Keys
+from agentic_flywheel.journal.records import Pending
+from agentic_flywheel.journal.threads import in_thread
+from agentic_flywheel.replication.deleted_elsewhere import keep_pending
+from agentic_flywheel.replication.remote_writer import Overtaken, RemoteWriter
+from agentic_flywheel.replication.replica import copy_under
 
 logger = logging.getLogger(__name__)
 
-APPLIED_AT_ONCE = 256 * 1024
-"""Characters of a document to which a change is applied on the event loop."""
-
-Answer = TypeVar("Answer")
-
-
-class _Overtaken(Exception):  # noqa: N818  nothing went wrong
-    """Somebody else committed meanwhile."""
-
 
 class Outbox:
-    """The way from the journal to its destination. Whoever calls holds the key's lock."""
+    """Sends from the journal to its destination. Callers hold the key's lock."""
 
-    def __init__(self, journal: Journal, stash: Stash, keys: Keys, clock: Callable[[], datetime]) -> None:
-        self.stash = stash
+    def __init__(self, journal: Journal, remote: RemoteWriter, clock: Callable[[], datetime]) -> None:
+        self.remote = remote
         self._journal = journal
-        self._keys = keys
         self._clock = clock
-        self._writer = Writer()
-        self.went_back = False
-        """Whether the stash was seen to have gone back to an older state: then all copies are to be verified."""
-
-    async def settle(
-        self,
-        change: Change[Answer],
-        copy: Write | None,
-        deadline: float,
-        *,
-        start: str | None = None,
-        once: bool = False,
-    ) -> Step[Answer]:
-        """Apply and commit until nobody else commits in between; only `once`, where `start` was looked at closely.
-
-        Begins with the journal's copy, which is what the stash holds unless another machine saved since, or with
-        `start`, what it held just now. If the stash has lost the document altogether, the copy stands in for it; if it
-        went back to an older one, the copy is merged forward first.
-
-        Raises:
-            DocumentError: the change cannot be applied to what the stash holds.
-            StashUnavailable: whether it arrived is unknown.
-            _Overtaken: somebody else committed since `start`.
-
-        """
-        change = change.knowing(copy, self._clock())
-        base = seen = copy.text if copy else start
-        # What has expired here may be alive there: somebody else renewed it, or this machine's clock is wrong.
-        guess = not (copy and expired(copy.kept_until, self._clock()))
-        confirmed = False
-        merged: str | None = None
-        held = copy is None and start is not None and self.stash.atomic
-        while True:
-            try:
-                step = await self._applied(change, base, held=held) if guess or confirmed else None
-            except DocumentError:
-                if confirmed:
-                    raise
-                step = None
-            if step and step.write:
-                splice = step.write.splice if base is seen else None
-                write = replace(step.write, seen=seen, splice=splice)
-                outcome = await self.stash.commit(write, deadline, step.replaced)
-                if outcome.accepted:
-                    await self._see_to_the_rest(change, step, deadline)
-                    return step
-                seen = outcome.current
-                if once:
-                    raise _Overtaken
-            elif step and confirmed:
-                await self._see_to_the_rest(change, step, deadline)
-                return step
-            else:
-                seen = await self.stash.read(change.key, deadline)
-                if once and seen != start:
-                    raise _Overtaken
-            if copy and seen is not None and seen != merged and went_back(copy, seen):
-                self.went_back = True
-                await self.merge_forward(copy, deadline)
-                seen = merged = await self.stash.read(change.key, deadline)
-            base, confirmed, held = seen, True, seen is not None and self.stash.atomic
-            if copy and (seen is None or _beats(copy, seen) or is_buried(copy, seen)):
-                base, held = copy.text, False
-
-    async def _applied(self, change: Change[Answer], base: str | None, *, held: bool) -> Step[Answer]:
-        """What the change comes to; in a thread where it may take long."""
-        if base is None or len(base) <= APPLIED_AT_ONCE:
-            return change.apply(base, self._clock(), held=held)
-        return await in_thread(change.apply, base, self._clock(), held=held)
-
-    async def merge_forward(self, copy: Write, deadline: float) -> None:
-        """Bring a copy back on top of what the stash has; what goes on from it, and a deletion, stay.
-
-        Raises:
-            DocumentError: what is there cannot be read.
-            StashUnavailable: whether it is there again is unknown.
-
-        """
-        step = await self.settle(self._merge_of(copy), None, deadline)
-        if step.answer and step.write and step.write.text != copy.text:
-            logger.warning("Redis had gone back to an older state of a session; what it lacked was merged in.")
-
-    def merged(self, copy: Write, there: str) -> str:
-        """What the stash would hold if it took the copy back; a tombstone wins."""
-        if copy.tombstone:
-            return copy.text
-        try:
-            step = self._merge_of(copy).apply(there, self._clock())
-        except DocumentError:
-            return copy.text
-        return step.write.text if step.write else there
-
-    def _merge_of(self, copy: Write) -> MergeForward:
-        member = copy.key.removeprefix(self._keys.sessions) if copy.key.startswith(self._keys.sessions) else ""
-        return MergeForward(
-            key=copy.key,
-            operation=self._writer.next(),
-            member=member,
-            index=self._keys.index if member else "",
-            revisions=self._keys.revisions(member) if member else "",
-            text=copy.text,
-        )
 
     async def drain(self, key: str, deadline: float, *, for_a_save: bool = False) -> None:
         """Send the pending changes of a key, oldest first; what the stash refuses for good becomes a dead letter.
 
-        `for_a_save`: what expired before it was sent is dropped, because the session is about to begin anew.
+        `for_a_save`: drops what expired before it was sent, because the session is about to begin anew.
 
         Raises:
             Unavailable: the stash does not take them now, or the journal cannot be read.
 
         """
-        while True:  # where it is overtaken, what is there now is looked at as closely, till the deadline
-            with contextlib.suppress(_Overtaken):
+        while True:  # overtaken, it compares anew with what the stash holds by then, till the deadline
+            with contextlib.suppress(Overtaken):
                 await self._drain_once(key, deadline, for_a_save=for_a_save)
                 return
 
@@ -171,7 +54,7 @@ class Outbox:
             return
         remote: str | None = None
         try:
-            remote = await self.stash.read(key, deadline)
+            remote = await self.remote.stash.read(key, deadline)
             if document and await self._send_whole(document, positions, remote, deadline, drop_expired=for_a_save):
                 return
         except (DocumentError, TooLargeForMirror) as exc:
@@ -181,7 +64,7 @@ class Outbox:
     def _readable(self, key: str, positions: list[int]) -> list[int]:
         """The positions without those of changes that cannot be read, which become dead letters.
 
-        What else the document holds is still to be sent.
+        The document stays while it holds other pending changes.
         """
         unreadable: list[int] = []
         for item in self._journal.pending(key):
@@ -196,91 +79,54 @@ class Outbox:
 
     async def _send_changes(self, key: str, document: Write | None, remote: str | None, deadline: float) -> None:
         """Send the pending changes of a key one by one; `remote` is what the stash held just now."""
-        sent, untold = 0, None
+        sent, not_acked = 0, None
         # Read anew for each: another process of this machine may be draining the same outbox.
         while item := await in_thread(self._journal.next_pending, key, sent):
             try:
                 kept = await self._sent(item, document, remote, deadline)
             except DeletedMeanwhile as exc:
                 logger.warning("What was saved here to a session that was deleted elsewhere is kept on this machine.")
-                await self._keep_what_was_deleted(item, exc.buried, deadline)
+                await self._keep_here(item, exc.buried, deadline)
             except TooLargeForMirror:  # the journal alone keeps it, as it would have from the beginning
-                await in_thread(self._journal.settle, [item.position], None)
+                await in_thread(self._journal.ack, [item.position], None)
             except DocumentError as exc:
                 logger.warning("A pending change is a dead letter now: %s", exc)
                 await in_thread(self._journal.make_dead_letter, item.position, str(exc))
             else:
                 remote = kept.text if kept else None
                 try:
-                    await in_thread(self._journal.settle, [item.position], kept)
-                except JournalUnavailable as exc:  # its disk is full: the rest is sent none the less, and all again
+                    await in_thread(self._journal.ack, [item.position], kept)
+                except JournalUnavailable as exc:  # its disk is full: the others are sent, and all of them again later
                     if not kept or kept.tombstone:
-                        raise  # but nothing behind a deletion, which would take it away the second time
-                    sent, untold = item.position, exc
-        if untold:
-            raise untold
-
-    async def restore(self, copy: Write, deadline: float) -> None:
-        """Put back what the stash has lost, never over what is newer, never what a tombstone there beats.
-
-        Raises:
-            DocumentError: what is there cannot be read.
-            StashUnavailable: whether it is there again is unknown.
-
-        """
-        if copy.tombstone:
-            grave = tombstone_of(copy.text)
-            member = grave.id if grave else ""
-            burial = Burial(key=copy.key, member=member, index=self._keys.index if member else "", text=copy.text)
-            await self.settle(burial, None, deadline)
-            return
-        await self.merge_forward(copy, deadline)
-        await self._adopt(copy, deadline)
-
-    async def _see_to_the_rest(self, change: Change[Answer], step: Step[Answer], deadline: float) -> None:
-        """What goes beside the document itself."""
-        if step.loser:
-            await self.stash.keep(step.loser, deadline)
-        if isinstance(change, Deletion) and change.revisions and step.write:
-            with contextlib.suppress(StashUnavailable, DocumentError):  # what is left then expires by itself
-                # A version of ours kept pending deletions without histories: nothing is listed for them.
-                for key in await self._found(change.histories, deadline) if change.histories else ():
-                    await self.settle(Deletion(key=key, member=""), None, deadline)
-                for key in await self._found(change.revisions, deadline):
-                    await self.stash.drop(key, deadline)
-
-    async def _found(self, prefix: str, deadline: float) -> list[str]:
-        """The keys that begin so, as far as they are found in time."""
-        try:
-            return await self.stash.keys(prefix, deadline)
-        except Unfinished as exc:
-            logger.warning("Something of a deleted session may be left: %s", exc)
-            return exc.found
+                        raise  # nothing behind a deletion, which would delete it the second time
+                    sent, not_acked = item.position, exc
+        if not_acked:
+            raise not_acked
 
     async def _send_whole(
         self, document: Write, positions: list[int], remote: str | None, deadline: float, *, drop_expired: bool
     ) -> bool:
-        """Send the document here, which holds every pending change, where the stash has nothing, or went back.
+        """Send the document, which holds every pending change, if the stash has none or went back; whether all is sent.
 
-        One that has expired meanwhile shall not come back, unless somebody else kept the session alive; it is
-        dropped only after a while, lest a wrong clock lose it. Whether nothing is left to be sent.
+        One that has expired meanwhile is not sent, unless somebody else kept the session alive; it is dropped only
+        after a while, so that a wrong clock does not lose it.
         """
         if expired(document.kept_until, self._clock()) and not document.tombstone:
             if remote is not None and not tombstone_of(remote):
                 return False
-            if not drop_expired and not await in_thread(self._journal.is_over, document.key):
+            if not drop_expired and not await in_thread(self._journal.is_past_retention, document.key):
                 return True
         elif remote is None:
-            if not (await self.stash.commit(replace(document, seen=None), deadline)).accepted:
-                raise _Overtaken
+            if not (await self.remote.stash.commit(replace(document, seen=None), deadline)).accepted:
+                raise Overtaken
         elif await in_thread(self._went_back_below, document, remote):
-            await self.merge_forward(document, deadline)
-            await in_thread(self._journal.settle, positions, None)
-            await self._adopt(document, deadline)
+            await self.remote.merge_forward(document, deadline)
+            await in_thread(self._journal.ack, positions, None)
+            await self.remote.refresh_copy(document, deadline)
             return True
         else:
             return False
-        await in_thread(self._journal.settle, positions, document)
+        await in_thread(self._journal.ack, positions, document)
         return True
 
     def _went_back_below(self, document: Write, remote: str) -> bool:
@@ -293,92 +139,28 @@ class Outbox:
         if document.tombstone or tombstone_of(remote):
             return False
         pending = [load_change(item.change) for item in self._journal.pending(document.key)]
-        own = {change.operation.partition("~")[0] for change in pending}
-        done = operations_at_end(document.text)
+        names = {change.operation.partition("~")[0] for change in pending}
+        operations = operations_at_end(document.text)
         base = pending[0].base if pending and isinstance(pending[0], SessionChange) else None
         if base is None:
-            before = [write for write in done if write.id.partition("~")[0] not in own]
+            before = [write for write in operations if write.id.partition("~")[0] not in names]
         else:
-            before = [write for write in done if write.revision <= base]
+            before = [write for write in operations if write.revision <= base]
         return lacks(remote, before)
 
-    async def _adopt(self, copy: Write, deadline: float) -> None:
-        """Keep what the stash holds now in the place of the copy."""
-        if text := await self.stash.read(copy.key, deadline):
-            entry = copy.entry
-            member, index = (entry.member, entry.index) if entry else ("", "")
-            await in_thread(self._journal.adopt, as_copy(copy.key, text, member, index))
-
     async def _sent(self, item: Pending, document: Write | None, remote: str | None, deadline: float) -> Write | None:
-        """Send one change; what the stash holds then."""
+        """Send one change; the document that the stash holds then."""
         change = load_change(item.change)
-        step: Step[object] = await self.settle(cast("Change[object]", change), None, deadline, start=remote, once=True)
+        step: Step[object] = await self.remote.commit_with_retry(
+            cast("Change[object]", change), None, deadline, start=remote, once=True
+        )
         if step.write:
             return step.write
-        text = await self.stash.read(item.key, deadline)
-        member, index = listed_as(change)
-        return document if text is None else as_copy(item.key, text, member, index)
+        text = await self.remote.stash.read(item.key, deadline)
+        return document if text is None else copy_under(change, text)
 
-    async def _keep_what_was_deleted(self, first: Pending, revision: int, deadline: float) -> None:
-        """Move the saves that begin with `first` out of the outbox; what they came to stays as an older revision here.
-
-        Unless the session was deleted here as well, after them.
-        """
-
-        def move(there: Write | None) -> None:
-            pending = self._journal.pending(first.key)
-            changes = [load_change(item.change) for item in pending]
-            end = next((i for i, change in enumerate(changes) if isinstance(change, Deletion)), len(changes))
-            saves = [change for change in changes[:end] if isinstance(change, SessionChange)]
-            copy = self._journal.copy(first.key)
-            if end == len(changes) and saves and saves[0].revisions:
-                for write in _recovered(self._journal, saves, copy, revision, self._clock()):
-                    self._journal.keep(write)
-            why = (
-                f"The session was deleted elsewhere; what was saved here since is its revision {revision}, here alone."
-            )
-            self._journal.make_dead_letter(first.position, why)
-            self._journal.settle([item.position for item in pending[1:end]], there)
-
-        text = await self.stash.read(first.key, deadline)
-        await in_thread(move, as_copy(first.key, text, *listed_as(load_change(first.change))) if text else None)
-
-
-def _recovered(
-    journal: Journal, saves: list[SessionChange], copy: Write | None, revision: int, now: datetime
-) -> list[Write]:
-    """The older revision that these saves come to: the document here, which holds them all, if nothing is kept yet."""
-    before = journal.copy(f"{saves[0].revisions}{revision}")
-    if before is None and copy and not copy.tombstone:
-        document = decode(copy.text, saves[0].session_id)
-        if isinstance(document, Document):
-            return [as_older(saves[0].revisions, replace(document, revision=revision))]
-    write = before
-    for change in saves:
-        write = recoverable(change, write.text if write else None, revision, now)
-    return [write] if write else []
-
-
-def went_back(copy: Write, seen: str) -> bool:
-    """Whether the stash, which held the copy once, holds something that does not go on from it."""
-    return not copy.tombstone and tombstone_of(seen) is None and not covers(seen, copy.text)
-
-
-def is_buried(copy: Write, seen: str) -> bool:
-    """Whether the copy is the tombstone of what is seen: it was lost there, or somebody put it back."""
-    return copy.tombstone and tombstone_of(seen) is None and buries(copy.text, seen)
-
-
-def _beats(copy: Write, seen: str) -> bool:
-    """Whether what is seen is a tombstone, and the copy a document that is newer than what it buried."""
-    grave = None if copy.tombstone else tombstone_of(seen)
-    return grave is not None and revision_at_head(copy.text) > grave.revision
-
-
-def listed_as(change: AnyChange) -> tuple[str, str]:
-    """The id under which a change's document is listed, and the list; empty for what is in none."""
-    if isinstance(change, SessionChange | Renewal):
-        return change.session_id, change.index
-    if isinstance(change, Arrival | MergeForward):
-        return change.member, change.index
-    return (change.member, change.index) if isinstance(change, Deletion) and change.index else ("", "")
+    async def _keep_here(self, first: Pending, revision: int, deadline: float) -> None:
+        """Keep on this machine the saves from `first` on, whose session was deleted elsewhere."""
+        text = await self.remote.stash.read(first.key, deadline)
+        remote = copy_under(load_change(first.change), text) if text else None
+        await in_thread(keep_pending, self._journal, first, revision, remote, self._clock())

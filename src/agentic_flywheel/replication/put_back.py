@@ -1,4 +1,4 @@
-"""Putting back: this machine's copies are compared with what the stash holds, and what it has lost goes back to it."""
+"""Compares this machine's copies with what the stash holds, and puts back what it has lost."""
 
 import asyncio
 import logging
@@ -8,31 +8,32 @@ from agentic_flywheel.backoff import REFUSALS, delay
 from agentic_flywheel.coaia.stash import Mark
 from agentic_flywheel.errors import DocumentError, StashRefused, StashUnavailable
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.records import Copy, in_thread
+from agentic_flywheel.journal.records import ReplicaRow
+from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.replication.key_locks import KeyLocks
-from agentic_flywheel.replication.outbox import Outbox
+from agentic_flywheel.replication.remote_writer import RemoteWriter
 
 logger = logging.getLogger(__name__)
 
 VERIFIED_AT_ONCE = 500
-"""Copies whose etags are asked for at once."""
+"""Copies whose etags are read at once."""
 
 VERIFIED_A_ROUND = 200
-"""Copies that are verified in each round, whatever happened: an eviction or a swapped database tells nobody."""
+"""Copies verified in each round, whatever happened: nothing announces an eviction or a swapped database."""
 
 RESTORED_BYTES_AT_ONCE = 500_000
-"""Bytes of documents read from the journal at once to be put back."""
+"""Bytes of documents that one call puts back."""
 
 SIDE_BY_SIDE = 8
-"""Documents that are merged forward at a time."""
+"""Documents merged forward at a time."""
 
 EVICTION_SECONDS, LONGEST_EVICTION_SECONDS = 5.0, 60.0
-"""How long Redis must evict nothing before it is asked to take back what it evicted; twice as long each time that this
-made it evict something else."""
+"""How long Redis must evict nothing before what it evicted is put back; twice as long each time that putting back made
+it evict something else."""
 
 
-class PuttingBack:
-    """What is known of the copies that are to go back. Every call is one round of it."""
+class PutBack:
+    """Verifies copies and puts back, a round at a time."""
 
     def __init__(self, journal: Journal, locks: KeyLocks) -> None:
         self.evictions = Evictions()
@@ -40,138 +41,147 @@ class PuttingBack:
         self._locks = locks
         self._verified = 0
         self._refusals = 0
-        self._refused: dict[str, tuple[int, float]] = {}  # put back in vain: how often, and not before when
+        self._refused: dict[str, tuple[int, float]] = {}  # how often Redis refused a key, and when it is tried again
 
-    async def once(self, outbox: Outbox) -> None:
-        """Verify the copies that are in doubt, and a few more; put back what the stash has lost."""
+    async def run(self, remote: RemoteWriter) -> None:
+        """Do one round: verify the unverified copies, and a few more; put back what the stash has lost."""
         after, self._refusals = (1, 0), 0
-        while batch := await in_thread(self._journal.unverified, VERIFIED_AT_ONCE, after):
-            await self._verify(outbox, batch)
+        while batch := await in_thread(self._journal.list_unverified, VERIFIED_AT_ONCE, after):
+            await self._verify(remote, batch)
             after = (int(batch[-1].tombstone), batch[-1].id)
-        batch = await in_thread(self._journal.copies, VERIFIED_A_ROUND, self._verified)
+        batch = await in_thread(self._journal.list_replica, VERIFIED_A_ROUND, self._verified)
         self._verified = batch[-1].id if batch else 0
         if batch:
-            await self._verify(outbox, batch)
+            await self._verify(remote, batch)
 
-    async def _verify(self, outbox: Outbox, copies: list[Copy]) -> None:
-        """Compare copies with what the stash holds."""
+    async def _verify(self, remote: RemoteWriter, copies: list[ReplicaRow]) -> None:
+        """Compare copies with what the stash holds, and put back what differs."""
         now = asyncio.get_running_loop().time()
-        copies = [copy for copy in copies if self._refused.get(copy.key, (0, 0.0))[1] <= now]
+        copies = [copy for copy in copies if self._refusals_of(copy)[1] <= now]
         if not copies:
             return
         try:
-            marks = await outbox.stash.marks([copy.key for copy in copies], outbox.stash.deadline())
+            marks = await remote.stash.marks([copy.key for copy in copies], remote.stash.deadline())
         except StashRefused as exc:
-            await self._verify_apart(outbox, copies, exc)
+            await self._verify_apart(remote, copies, exc)
             return
-        same = {copy.key for copy in copies if is_there(copy, marks.get(copy.key))}
-        await self._is_there(
-            copy.key for copy in copies if copy.key in same and (copy.unverified or copy.key in self._refused)
-        )
-        lost = [copy for copy in copies if copy.key not in same]
-        gone = [copy for copy in lost if marks.get(copy.key) is None and not copy.tombstone]
-        await in_thread(self._journal.mark_missing, [copy.key for copy in gone])
-        gone.sort(key=lambda copy: (self._refused.get(copy.key, (0, 0.0))[0], copy.bytes))  # what may fail comes last
+        held = {copy.key for copy in copies if is_held(copy, marks.get(copy.key))}
+        unverified = [copy.key for copy in copies if copy.unverified or copy.key in self._refused]
+        await self._mark_verified(key for key in unverified if key in held)
+        lost = [copy for copy in copies if copy.key not in held]
+        absent = [copy for copy in lost if marks.get(copy.key) is None]
         other = [copy for copy in lost if marks.get(copy.key) is not None]
+        await self._restore_lost(remote, absent, other)
+
+    async def _restore_lost(self, remote: RemoteWriter, absent: list[ReplicaRow], other: list[ReplicaRow]) -> None:
+        """Put back copies whose keys are `absent` in the stash; merge forward those with something `other` there."""
+        documents = [copy for copy in absent if not copy.tombstone]
+        await in_thread(self._journal.mark_missing, [copy.key for copy in documents])
+        documents.sort(key=lambda copy: (self._refusals_of(copy)[0], copy.bytes))  # what may fail comes last
         if not self.evictions.going_on:
-            other += [copy for copy in lost if marks.get(copy.key) is None and copy.tombstone]
-            other += await self._restore_together(outbox, gone)
+            other += [copy for copy in absent if copy.tombstone]
+            other += await self._restore_together(remote, documents)
         limiter = asyncio.Semaphore(SIDE_BY_SIDE)
         for outcome in await asyncio.gather(
-            *(self._restore(outbox, copy, limiter) for copy in other), return_exceptions=True
+            *(self._restore(remote, copy, limiter) for copy in other), return_exceptions=True
         ):
             if isinstance(outcome, BaseException):
                 raise outcome
 
-    async def _verify_apart(self, outbox: Outbox, copies: list[Copy], refusal: StashRefused) -> None:
-        """Find the copies of keys that may not be asked for, and verify the others.
+    async def _verify_apart(self, remote: RemoteWriter, copies: list[ReplicaRow], refusal: StashRefused) -> None:
+        """Find by halves the copies of keys that Redis refuses to be asked for, and verify the others.
 
         Raises:
-            StashRefused: so many may not that it is the stash itself.
+            StashRefused: it refuses so many that it is the stash itself.
 
         """
         if len(copies) == 1:
-            await self._blame(outbox, copies[0], refusal, alone=True)
+            await self._note_failure(remote, copies[0], refusal, alone=True)
             return
         half = len(copies) // 2
-        await self._verify(outbox, copies[:half])
-        await self._verify(outbox, copies[half:])
+        await self._verify(remote, copies[:half])
+        await self._verify(remote, copies[half:])
 
-    async def _restore_together(self, outbox: Outbox, copies: list[Copy]) -> list[Copy]:
-        """Put back documents where nothing is; those in whose place something is by now."""
-        other: list[Copy] = []
-        for some in _batches(copies):
-            other += await self._restore_batch(outbox, some)
+    async def _restore_together(self, remote: RemoteWriter, copies: list[ReplicaRow]) -> list[ReplicaRow]:
+        """Put back documents whose keys are absent; those whose keys hold something by now."""
+        other: list[ReplicaRow] = []
+        for batch in _batches(copies):
+            other += await self._restore_batch(remote, batch)
         return other
 
-    async def _restore_batch(self, outbox: Outbox, some: list[Copy]) -> list[Copy]:
-        """The same of a few; by halves, till the one is found that costs the connection, where one does."""
-        by_key = {copy.key: copy for copy in some}
-        writes = [write for copy in some if (write := await in_thread(self._journal.copy, copy.key))]
+    async def _restore_batch(self, remote: RemoteWriter, batch: list[ReplicaRow]) -> list[ReplicaRow]:
+        """The same of one batch; by halves, to find the one that costs the connection, where one does."""
+        by_key = {copy.key: copy for copy in batch}
+        writes = [write for copy in batch if (write := await in_thread(self._journal.copy, copy.key))]
         try:
-            done = await outbox.stash.restore(writes, outbox.stash.deadline())
+            answers = await remote.stash.restore(writes, remote.stash.deadline())
         except StashUnavailable as exc:
-            await self._blame(outbox, some[0], exc, alone=len(some) == 1)
-            if len(some) == 1:
+            await self._note_failure(remote, batch[0], exc, alone=len(batch) == 1)
+            if len(batch) == 1:
                 return []
-            half = len(some) // 2
-            return [*await self._restore_batch(outbox, some[:half]), *await self._restore_batch(outbox, some[half:])]
+            half = len(batch) // 2
+            return [*await self._restore_batch(remote, batch[:half]), *await self._restore_batch(remote, batch[half:])]
         self.evictions.put_back_at = asyncio.get_running_loop().time()
         put: list[str] = []
-        other: list[Copy] = []
-        for write, answer in zip(writes, done, strict=True):
+        other: list[ReplicaRow] = []
+        for write, answer in zip(writes, answers, strict=True):
             if answer == "put":
                 put.append(write.key)
             elif answer == "there":
                 other.append(by_key[write.key])
             else:
                 self._note_refusal(by_key[write.key], answer)
-        await self._is_there(put)
+        await self._mark_verified(put)
         return other
 
-    async def _blame(self, outbox: Outbox, copy: Copy, failure: StashUnavailable, *, alone: bool) -> None:
-        """Let a copy that was asked for `alone` wait, if it failed because of itself.
+    async def _note_failure(
+        self, remote: RemoteWriter, copy: ReplicaRow, failure: StashUnavailable, *, alone: bool
+    ) -> None:
+        """Postpone a copy that failed `alone`, so because of itself.
 
         Raises:
             StashUnavailable: the stash is away, or so many fail that it is the stash itself.
 
         """
         if not isinstance(failure, StashRefused):
-            await outbox.stash.marks([copy.key], outbox.stash.deadline())
+            await remote.stash.marks([copy.key], remote.stash.deadline())
         if alone:
             self._note_refusal(copy, str(failure))
             self._refusals += 1
         if self._refusals >= REFUSALS:
             raise failure
 
-    async def _restore(self, outbox: Outbox, copy: Copy, limiter: asyncio.Semaphore) -> None:
+    async def _restore(self, remote: RemoteWriter, copy: ReplicaRow, limiter: asyncio.Semaphore) -> None:
         """Put one document back, or a tombstone, or merge it forward."""
         async with limiter, self._locks.of(copy.key):
             write = await in_thread(self._journal.copy, copy.key)
             try:
                 if write:
-                    await outbox.restore(write, outbox.stash.deadline(copy.bytes))
+                    await remote.restore(write, remote.stash.deadline(copy.bytes))
             except StashUnavailable as exc:
-                await self._blame(outbox, copy, exc, alone=True)
+                await self._note_failure(remote, copy, exc, alone=True)
                 return
             except DocumentError as exc:
                 logger.info("Not put back: %s", exc)
-            await self._is_there([copy.key])
+            await self._mark_verified([copy.key])
 
-    async def _is_there(self, keys: Iterable[str]) -> None:
-        there = [*keys]
-        for key in there:
+    async def _mark_verified(self, keys: Iterable[str]) -> None:
+        verified = [*keys]
+        for key in verified:
             self._refused.pop(key, None)
-        await in_thread(self._journal.mark_verified, there)
+        await in_thread(self._journal.mark_verified, verified)
 
-    def _note_refusal(self, copy: Copy, why: str) -> None:
-        attempts = self._refused.get(copy.key, (0, 0.0))[0] + 1
+    def _refusals_of(self, copy: ReplicaRow) -> tuple[int, float]:
+        return self._refused.get(copy.key, (0, 0.0))
+
+    def _note_refusal(self, copy: ReplicaRow, why: str) -> None:
+        attempts = self._refusals_of(copy)[0] + 1
         self._refused[copy.key] = attempts, asyncio.get_running_loop().time() + delay(attempts, copy.bytes)
         logger.info("Redis refused to take something back: %s", why)
 
 
 class Evictions:
-    """Whether Redis is evicting keys: what it evicted is verified at once, and put back when it has stopped."""
+    """Tells whether Redis is evicting keys: copies are verified when it begins, and put back when it has stopped."""
 
     def __init__(self) -> None:
         self.going_on = False
@@ -181,9 +191,9 @@ class Evictions:
         self._pause = EVICTION_SECONDS
 
     def note(self, keys: int | None, now: float, *, roomy: bool = False) -> bool:
-        """Take the number of keys evicted so far; whether all copies are to be verified because of it.
+        """Note the number of keys evicted so far; whether all copies are to be verified because of it.
 
-        `roomy`: whether Redis certainly need not evict anything now.
+        `roomy`: Redis certainly need not evict anything now.
         """
         before, self._keys = self._keys, keys
         if keys is not None and before is not None and keys > before:
@@ -199,24 +209,24 @@ class Evictions:
         return False
 
 
-def _batches(copies: Sequence[Copy]) -> Iterator[list[Copy]]:
-    """The copies in order, as many at a time as are read from the journal at once."""
-    size, some = 0, list[Copy]()
+def _batches(copies: Sequence[ReplicaRow]) -> Iterator[list[ReplicaRow]]:
+    """The copies in order, in batches of `RESTORED_BYTES_AT_ONCE`."""
+    size, batch = 0, list[ReplicaRow]()
     for copy in copies:
-        if some and size + copy.bytes > RESTORED_BYTES_AT_ONCE:
-            yield some
-            size, some = 0, []
-        some.append(copy)
+        if batch and size + copy.bytes > RESTORED_BYTES_AT_ONCE:
+            yield batch
+            size, batch = 0, []
+        batch.append(copy)
         size += copy.bytes
-    if some:
-        yield some
+    if batch:
+        yield batch
 
 
-def is_there(copy: Copy, mark: Mark | None) -> bool:
-    """Whether the stash holds what the copy is of, or a tombstone that beats it."""
+def is_held(copy: ReplicaRow, mark: Mark | None) -> bool:
+    """Whether the stash holds the version that the copy is of, or a tombstone that beats it."""
     if mark is None:
         return False
-    if copy.tombstone:  # and nothing below it: a deletion may have been cut off
+    if copy.tombstone:  # and no document beside it: a deletion may have been cut off
         above = mark.revision is None or (mark.tombstone is not None and mark.revision > mark.tombstone)
         return mark.tombstone is not None and mark.tombstone >= copy.revision and above
     if mark.tombstone is not None and mark.tombstone >= copy.revision:

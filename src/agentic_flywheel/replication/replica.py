@@ -1,33 +1,60 @@
-"""Copies of what the stash holds, on their way to the journal: those of many calls in one transaction.
-
-A thread that writes while others compute waits for the interpreter at every statement; one for all waits once.
-"""
+"""Looks up, puts and compares this machine's copies of what the destination holds."""
 
 import asyncio
+import contextlib
 import logging
 
-from agentic_flywheel.documents.writes import Append, Write
-from agentic_flywheel.errors import JournalUnavailable
+from agentic_flywheel.documents.codec import tombstone_of
+from agentic_flywheel.documents.commands import AnyChange, Deletion, as_copy
+from agentic_flywheel.documents.import_document import Arrival
+from agentic_flywheel.documents.lineage import MergeForward, buries, covers
+from agentic_flywheel.documents.save import Renewal, SessionChange
+from agentic_flywheel.documents.writes import Append, Write, revision_at_head
+from agentic_flywheel.errors import DocumentError, JournalUnavailable
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.records import in_thread
+from agentic_flywheel.journal.records import Pending
+from agentic_flywheel.journal.threads import in_thread
 
 logger = logging.getLogger(__name__)
 
 
-class Copies:
-    """The copies that wait while others are written."""
+class Replica:
+    """The copies in the journal; none while that cannot be read or written."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._waiting: list[tuple[tuple[Write | Append, ...], asyncio.Future[bool]]] = []
         self._writing: asyncio.Task[None] | None = None
 
-    async def keep(self, *writes: Write | Append) -> bool:
-        """Keep copies, except where a change of that key is still pending; whether of all. What cannot be, is not."""
+    async def lookup(self, key: str) -> tuple[Pending | None, Write | None]:
+        """The oldest pending change of a key, and the copy of its document."""
+        try:
+            return self._journal.lookup_nowait(key) or await in_thread(self._journal.lookup, key)
+        except JournalUnavailable as exc:
+            logger.info("%s", exc)
+            return None, None
+
+    async def of_this_machine(self, key: str) -> Write | None:
+        """The document that belongs to this machine under `key`, while a Redis is in use."""
+        with contextlib.suppress(JournalUnavailable):
+            return await in_thread(self._journal.copy_of_this_machine, key)
+        return None
+
+    async def put_text(self, key: str, text: str, member: str, index: str) -> None:
+        """Put a copy of a text that was read."""
+        with contextlib.suppress(DocumentError):
+            await self.put(as_copy(key, text, member, index))
+
+    async def put(self, *writes: Write | Append) -> bool:
+        """Put copies, except where a change of their key is pending; whether none was left out for that.
+
+        The copies of many calls are put in one transaction: a thread that writes while others compute waits for the
+        interpreter at every statement, so one for all waits once.
+        """
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((writes, done))
         if self._writing is None:
-            self._writing = asyncio.create_task(self._write(), name="copies")
+            self._writing = asyncio.create_task(self._write(), name="replica")
         return await done
 
     async def _write(self) -> None:
@@ -36,12 +63,42 @@ class Copies:
                 self._waiting = []
                 left_out = set[str]()
                 try:
-                    left_out = await in_thread(self._journal.remember, *(w for writes, _ in batch for w in writes))
+                    left_out = await in_thread(self._journal.put_replica, *(w for writes, _ in batch for w in writes))
                 except JournalUnavailable as exc:
                     logger.warning("Kept in Redis only: %s", exc)
-                finally:  # also if the event loop ends: nobody shall wait for ever
+                finally:  # also if the event loop ends: no caller waits for ever
                     for writes, done in batch:
                         if not done.done():
                             done.set_result(not any(write.key in left_out for write in writes))
         finally:
             self._writing = None
+
+
+def went_back(copy: Write, remote: str) -> bool:
+    """Whether the stash, which held the copy once, holds something that does not go on from it."""
+    return not copy.tombstone and tombstone_of(remote) is None and not covers(remote, copy.text)
+
+
+def lost_deletion(copy: Write, remote: str) -> bool:
+    """Whether the copy is the tombstone of what the stash holds: it was lost there, or somebody put that back."""
+    return copy.tombstone and tombstone_of(remote) is None and buries(copy.text, remote)
+
+
+def outlives(copy: Write, remote: str) -> bool:
+    """Whether the stash holds a tombstone, and the copy is a document that is newer than what that deleted."""
+    tombstone = None if copy.tombstone else tombstone_of(remote)
+    return tombstone is not None and revision_at_head(copy.text) > tombstone.revision
+
+
+def copy_under(change: AnyChange, text: str) -> Write:
+    """The copy of a text that the stash holds under the key of a change.
+
+    Raises:
+        DocumentError: it is no document of ours.
+
+    """
+    if isinstance(change, SessionChange | Renewal):
+        return as_copy(change.key, text, change.session_id, change.index)
+    if isinstance(change, Arrival | MergeForward) or (isinstance(change, Deletion) and change.index):
+        return as_copy(change.key, text, change.member, change.index)
+    return as_copy(change.key, text)

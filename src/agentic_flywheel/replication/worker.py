@@ -1,9 +1,9 @@
-"""Upkeep: what goes on in the background, so that a destination and this machine know the same.
+"""Replicates in the background, so that a destination and this machine hold the same.
 
-One look at the stash at a time tells whether it answers (it is the circuit breaker's probe), which destination it is,
-whether it lost what it held, and what was deleted elsewhere. After each, what is pending is sent, copies are verified
-and put back, and a part of the shared list is compared with what is stored; each behind its own guard. Once an hour
-what has expired is removed from the journal.
+A poll of the stash tells whether it answers (it is the circuit breaker's probe), which destination it is, whether it
+lost what it held, and what was deleted elsewhere. After each poll the worker sends what is pending, verifies copies and
+puts them back, and compares a part of the shared list with what is stored; a failure of one step does not stop the
+others. Once an hour it purges what has expired from the journal.
 """
 
 import asyncio
@@ -11,48 +11,50 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 
 import anyio
 
 from agentic_flywheel.backoff import REFUSALS, delay
-from agentic_flywheel.coaia.stash import Watched
+from agentic_flywheel.coaia.stash import Stash, Watched
 from agentic_flywheel.documents.codec import micros
 from agentic_flywheel.documents.commands import Deletion, as_copy
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashRefused, StashUnavailable, Unavailable
 from agentic_flywheel.journal import PAUSE_SECONDS, Journal
-from agentic_flywheel.journal.records import Due, Known, in_thread
+from agentic_flywheel.journal.records import Due, SyncState
+from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.outbox import Outbox
-from agentic_flywheel.replication.put_back import PuttingBack
-from agentic_flywheel.replication.session_list import heal
+from agentic_flywheel.replication.put_back import PutBack
+from agentic_flywheel.replication.session_list import reconcile_index
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.5
-"""From one look at the stash to the next: with the time that putting back takes, it keeps the promise of 5 s."""
+POLL_SECONDS = 1.5
+"""Seconds between polls of the stash: with the time that putting back takes, this keeps the promise of 5 s."""
 
 PROBE_DELAYS = (0.25, 0.5, 1.0)
-"""Seconds between looks while the stash is away; the last one repeats."""
+"""Seconds between polls while the stash is away; the last one repeats."""
 
 ONCE = 1
-"""Attempts that may have failed because of another key on the same connection."""
+"""Failed attempts that another key on the same connection may have caused."""
 
 DRAINED_SIDE_BY_SIDE = 32
-"""Keys that are on their way at a time: a Redis may be 300 ms away."""
+"""Keys sent at a time: a Redis may be 300 ms away."""
 
 PURGE_SECONDS = 3600.0
-"""How often what has expired is removed from the journal; it is hidden at once."""
+"""Seconds between purges of what has expired, which is hidden at once."""
 
 LAST_DRAIN_SECONDS = 0.7
-"""How long closing drains; the rest is sent by the next process."""
+"""How long closing drains; the next process sends what remains."""
 
-FROM_THE_FIRST = "0-0"
-"""The place before every entry of a stream."""
+START = "0-0"
+"""The position before every entry of a stream."""
 
 
-class Upkeep:
+class ReplicationWorker:
     """The background tasks of one store. `outbox` is `None` where there is no stash."""
 
     def __init__(
@@ -63,34 +65,34 @@ class Upkeep:
         self._locks = locks
         self._keys = keys
         self._clock = clock
-        self._healed = ""
+        self._reconciled = ""
         self._newest = 0
-        self._putting_back = PuttingBack(journal, locks)
+        self._put_back = PutBack(journal, locks)
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start the tasks; returns at once."""
         if not self._journal.off:
             self._tasks = [asyncio.create_task(self._purge_for_ever(), name="purge")]
         if self._outbox:
-            self._tasks.append(asyncio.create_task(self._look_for_ever(self._outbox), name="upkeep"))
+            self._tasks.append(asyncio.create_task(self._poll_for_ever(self._outbox), name="worker"))
 
     def wake(self) -> None:
-        """There is something new to send."""
+        """Poll now: there is something to send."""
         self._wake.set()
 
     async def aclose(self) -> None:
-        """End the tasks, and drain for a last moment."""
+        """Stop the tasks, and drain for a last moment."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._outbox and self._outbox.stash.client.state.state == "ready":
+        if self._outbox and self._outbox.remote.stash.client.state.state == "ready":
             with anyio.move_on_after(LAST_DRAIN_SECONDS), contextlib.suppress(Unavailable):
                 await self.drain()
 
     async def drain(self) -> None:
-        """Send what is pending, in order per key, side by side; a key that is refused does not hold up the others.
+        """Send what is pending, the keys side by side; a key that is refused does not hold up the others.
 
         Raises:
             StashUnavailable: not all of it is taken now.
@@ -105,26 +107,26 @@ class Upkeep:
             await drain.send(due)
         drain.end()
 
-    async def _look_for_ever(self, outbox: Outbox) -> None:
+    async def _poll_for_ever(self, outbox: Outbox) -> None:
         failures = 0
         while True:
-            away = [await self._guarded(self._look(outbox))]
+            away = [await self._guarded(self._poll(outbox))]
             if not away[0]:  # each goes on without the others
-                away = [
-                    await self._guarded(step(outbox)) for step in (self._drain, self._putting_back.once, self._heal)
-                ]
+                remote = outbox.remote
+                steps = (self.drain, partial(self._put_back.run, remote), partial(self._reconcile_index, remote.stash))
+                away = [await self._guarded(step()) for step in steps]
             if all(away):
                 await asyncio.sleep(PROBE_DELAYS[min(failures, len(PROBE_DELAYS) - 1)])
                 failures += 1
                 continue
             failures = 0
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):  # wait_for may swallow a cancel on Python 3.11
+                async with asyncio.timeout(POLL_SECONDS):  # wait_for may swallow a cancel on Python 3.11
                     await self._wake.wait()
             self._wake.clear()
 
     async def _guarded(self, step: Awaitable[None]) -> bool:
-        """Take one step, whatever comes of it; whether the stash is away."""
+        """Take one step and log its failure; whether the stash is away."""
         try:
             await step
         except StashRefused as exc:
@@ -135,82 +137,84 @@ class Upkeep:
         except JournalUnavailable as exc:
             logger.info("%s", exc)
         except Exception as exc:  # noqa: BLE001  whatever it is, what is pending must still be sent some day
-            logger.error("Upkeep failed with %s; it goes on.", type(exc).__name__)
+            logger.error("The replication worker failed with %s; it goes on.", type(exc).__name__)
         return False
 
-    async def _drain(self, _: Outbox) -> None:
-        await self.drain()
-
-    async def _look(self, outbox: Outbox) -> None:
-        """See what the stash is like, and learn what was deleted elsewhere."""
-        known, unreadable = None, None
+    async def _poll(self, outbox: Outbox) -> None:
+        """Poll the stash: note which destination it is and what it lost, and apply what was deleted elsewhere."""
+        before, unreadable = None, None
         try:
-            known = await in_thread(self._journal.known)
+            before = await in_thread(self._journal.sync_state)
         except JournalUnavailable as exc:
             unreadable = exc
-        after = known.after if known else FROM_THE_FIRST
-        seen = await outbox.stash.watch(self._keys.epoch, self._keys.deletions, after)
+        seen = await outbox.remote.stash.watch(
+            self._keys.epoch, self._keys.deletions, before.after if before else START
+        )
         if unreadable:
             raise unreadable
         now = asyncio.get_running_loop().time()
-        evicted = self._putting_back.evictions.note(seen.evicted, now, roomy=seen.roomy)
+        evicted = self._put_back.evictions.note(seen.evicted, now, roomy=seen.roomy)
         if not seen.epoch:
             return
-        if known is None or known.epoch != seen.epoch:
+        if before is None or before.epoch != seen.epoch:
             await in_thread(self._journal.recognise, seen.epoch)
-            known = await in_thread(self._journal.known)
+            before = await in_thread(self._journal.sync_state)
         tombstones = [tombstone for key, text in seen.deleted if (tombstone := self._announced(key, text))]
         if tombstones:
-            await in_thread(self._journal.bury, tombstones)
-        lost = self._has_lost(known, seen) or evicted or outbox.went_back
-        outbox.went_back = False
-        news = Known(seen.epoch, seen.run, seen.after)
-        if lost or news != known:
-            await in_thread(self._journal.know, news, lost=lost)
-        if known and known.run != news.run:
+            await in_thread(self._journal.apply_tombstones, tombstones)
+        lost = self._has_lost(before, seen) or evicted or outbox.remote.went_back
+        outbox.remote.went_back = False
+        await self._save_state(before, SyncState(seen.epoch, seen.run, seen.after), lost=lost)
+
+    async def _save_state(self, before: SyncState | None, now: SyncState, *, lost: bool) -> None:
+        """Save what a poll showed; `lost`: every copy is to be verified."""
+        if lost or now != before:
+            await in_thread(self._journal.save_sync_state, now, lost=lost)
+        if before and before.run != now.run:
             await in_thread(self._journal.try_all_now)
 
-    def _has_lost(self, known: Known | None, seen: Watched) -> bool:
+    def _has_lost(self, before: SyncState | None, seen: Watched) -> bool:
         """Whether the stash may have lost something, so that every copy is to be verified."""
         newest = seen.listed[1] if seen.listed else 0
         shrunk = newest < self._newest
         self._newest = newest
-        if known is None:  # a machine that never got as far as remembering the epoch may have copies too
+        if before is None:  # a machine that never noted the epoch may have copies too
             return True
-        if "" != known.run != seen.run != "":
+        if "" != before.run != seen.run != "":
             logger.warning("Redis was started again: what this machine knows and it lost is put back.")
             return True
-        if self._putting_back.evictions.going_on:  # it is the epoch, or a row of the list, that was evicted
+        if self._put_back.evictions.going_on:  # it is the epoch, or a row of the list, that was evicted
             return False
-        if known.epoch != seen.epoch:
+        if before.epoch != seen.epoch:
             logger.warning("Redis was emptied: what this machine knows and it lost is put back.")
             return True
         return shrunk
 
     def _announced(self, key: str, text: str) -> Write | None:
-        """A tombstone of ours; whoever shares the Redis may have written anything into the stream."""
+        """The tombstone, if it is one of ours: other programs may write anything into the stream."""
         if key.startswith(self._keys.documents):
             with contextlib.suppress(DocumentError):
                 copy = as_copy(key, text)
                 return copy if copy.tombstone else None
         return None
 
-    async def _heal(self, outbox: Outbox) -> None:
-        """Compare a part of the shared list with what is stored: it is kept beside it, so it may drift."""
-        deadline = outbox.stash.deadline()
-        with contextlib.suppress(StashRefused, DocumentError):  # read-only, or not ours: it is served as it is
-            self._healed = await heal(outbox.stash, self._keys.index, self._healed, deadline)
+    async def _reconcile_index(self, stash: Stash) -> None:
+        """Compare a part of the shared list, which may drift, with what is stored."""
+        deadline = stash.deadline()
+        with contextlib.suppress(StashRefused, DocumentError):  # read-only, or not our list: it stays as it is
+            self._reconciled = await reconcile_index(stash, self._keys.index, self._reconciled, deadline)
 
     async def _overwrite_expired(self, gone: list[Write]) -> None:
-        """A child that cannot expire keys still holds what has just gone from the journal."""
-        if self._outbox is None or not self._outbox.stash.mirror:
+        """Overwrite what was purged from the journal in a mirror, which cannot expire keys."""
+        if self._outbox is None or not self._outbox.remote.stash.mirror:
             return
+        remote = self._outbox.remote
         for write in gone:
             member = write.entry.member if write.entry else ""
             deletion = Deletion(key=write.key, member=member, because="expired")
             async with self._locks.of(write.key):
                 with contextlib.suppress(Unavailable, DocumentError):
-                    await self._outbox.settle(deletion, None, self._outbox.stash.deadline())
+                    await remote.commit_with_retry(deletion, None, remote.stash.deadline())
 
     async def _purge_for_ever(self) -> None:
         try:
@@ -224,11 +228,11 @@ class Upkeep:
                     logger.warning("%s", exc)
                 await asyncio.sleep(pause)
         finally:
-            self._journal.close()  # a program that ends its event loop without closing us gives no other chance
+            self._journal.close()  # a program may end its event loop without closing the store
 
 
 class _Drain:
-    """One round of sending what is due."""
+    """Sends what is due, once."""
 
     def __init__(self, journal: Journal, outbox: Outbox, locks: KeyLocks, clock: Callable[[], datetime]) -> None:
         self._journal = journal
@@ -239,10 +243,10 @@ class _Drain:
         self._refusals: list[StashRefused] = []
 
     async def send(self, due: list[Due]) -> None:
-        """Send keys side by side; those that failed again come last, one at a time: they may cut the connection.
+        """Send keys side by side; those that failed repeatedly come last, one at a time: they may cut the connection.
 
         Raises:
-            StashUnavailable: the stash is away, or refuses all.
+            StashUnavailable: the stash is away, or refuses everything.
 
         """
         fresh = [each for each in due if each.attempts <= ONCE]
@@ -255,7 +259,7 @@ class _Drain:
                 self.end()
 
     def end(self) -> None:
-        """Raise `StashRefused` if something was refused."""
+        """Raise `StashRefused` if a key was refused."""
         if self._refusals:
             raise self._refusals[-1]
 
@@ -264,7 +268,7 @@ class _Drain:
             if len(self._refusals) >= REFUSALS:
                 return
             try:
-                await self._outbox.drain(due.key, self._outbox.stash.deadline())
+                await self._outbox.drain(due.key, self._outbox.remote.stash.deadline())
             except StashRefused as exc:
                 self._refusals.append(exc)
                 await self._postpone(due, str(exc))

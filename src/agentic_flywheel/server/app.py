@@ -186,7 +186,7 @@ async def _serve(server: FlywheelServer, sessions: SessionStore) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         with suppress(ValueError):
             loop.add_signal_handler(number, on_signal, number)
-    async with stdio(stop, hurry=sessions.places.let_go) as (incoming, outgoing):
+    async with stdio(stop, hurry=sessions.repository.close_client) as (incoming, outgoing):
         await run_over(server, incoming, outgoing)
     return 128 + received if received else 0
 

@@ -1,6 +1,6 @@
 """Writes the message of each answer: one sentence for a person."""
 
-from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.results import (
     CacheResult,
     DeleteResult,
@@ -33,8 +33,8 @@ _WHY: dict[Reason, str] = {
 class Messages:
     """The messages of one process; that of its first save names the place where the data goes."""
 
-    def __init__(self, places: Places, settings: Settings) -> None:
-        self._places = places
+    def __init__(self, repository: Repository, settings: Settings) -> None:
+        self._repository = repository
         self._settings = settings
         self._place_named = False
 
@@ -69,14 +69,14 @@ class Messages:
             text += f"; too large for the budget: {', '.join(result.left_out_fields)}"
         if result.stale:
             text += "; Redis could not be asked, this is this machine's copy"
-        elif result.source == "journal" and self._places.stash and not self._places.stash.mirror:
+        elif result.source == "journal" and self._repository.stash and not self._repository.stash.mirror:
             text += "; Redis does not have it, it is on this machine only"
         return text + "."
 
     def listed(self, result: ListResult) -> str:
         """After a list."""
         text = f"{len(result.sessions)} session{'' if len(result.sessions) == 1 else 's'}"
-        stash = self._places.stash
+        stash = self._repository.stash
         if stash and result.scope == "this machine":
             text += " of this machine only" + ("" if stash.mirror else ": Redis could not be asked")
         elif here := sum(row.get("scope") == "this machine" for row in result.sessions):
@@ -128,12 +128,12 @@ class Messages:
 
     def _where(self, stored_in: str) -> str:
         text = " in Redis" if stored_in == "redis" else " in the journal"
-        if stored_in == "journal" and self._places.stash is not None:
-            text += " for now" if not self._places.stash.mirror else ""
+        if stored_in == "journal" and self._repository.stash is not None:
+            text += " for now" if not self._repository.stash.mirror else ""
         if self._place_named:
             return text + "."
         self._place_named = True
-        place = self._settings.redis_target if stored_in == "redis" else self._places.journal.path
+        place = self._settings.redis_target if stored_in == "redis" else self._repository.journal.path
         return f"{text} ({place})."
 
 

@@ -75,7 +75,7 @@ class Tools:
         self._executions = executions
         self._settings = settings
         self._memory = Memory()
-        self._messages = Messages(sessions.places, settings)
+        self._messages = Messages(sessions.repository, settings)
         self._credentials = Credentials(settings.secrets)
 
     def prepare(self) -> None:
@@ -234,8 +234,8 @@ class Tools:
 
     async def persistence_status(self) -> Annotated[CallToolResult, StatusResult]:
         """Tell where sessions are kept right now, and why there."""
-        places, settings = self._sessions.places, self._settings
-        status = await persistence_status(places, settings.redis_target, settings.replica_bytes)
+        repository, settings = self._sessions.repository, self._settings
+        status = await persistence_status(repository, settings.redis_target, settings.replica_bytes)
         return _answer(status, lambda answer: answer.message)
 
     def _kept(self, result: KeptType, findings: "list[Finding]", message: Callable[[KeptType], str]) -> CallToolResult:

@@ -10,10 +10,11 @@ from agentic_flywheel.documents.commands import ExecutionChange, load_execution
 from agentic_flywheel.documents.flow_document import flow_history
 from agentic_flywheel.documents.flow_history import FlowChange
 from agentic_flywheel.errors import DocumentError, InvalidArgument, TooLarge, Unavailable
-from agentic_flywheel.journal.records import in_thread
+from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject, check_json, dumps, size_of
 from agentic_flywheel.keys import Keys, check_id
-from agentic_flywheel.replication.repository import Found, Places, StoredIn
+from agentic_flywheel.replication.answers import Found, StoredIn
+from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.requests import check_ttl
 from agentic_flywheel.sessions.results import CacheResult, ExecutionResult, FlowHistoryResult, reason_of
 
@@ -25,9 +26,9 @@ class ExecutionStore:
     """Executions by id, and the executions of each flow in each session."""
 
     def __init__(
-        self, places: Places, keys: Keys, *, ttl_seconds: int, max_bytes: int, clock: Callable[[], datetime]
+        self, repository: Repository, keys: Keys, *, ttl_seconds: int, max_bytes: int, clock: Callable[[], datetime]
     ) -> None:
-        self._places = places
+        self._repository = repository
         self._keys = keys
         self._ttl_seconds = ttl_seconds
         self._max_bytes = max_bytes
@@ -62,12 +63,12 @@ class ExecutionStore:
             "result": result,
             **given,
         }
-        deadline = self._places.bound()
+        deadline = self._repository.deadline()
         kept = await self._keep(record, ttl, deadline)
         if kept.cached and session_id and flow_id:
             change = self._flow_change(session_id, flow_id, [record], ttl, fresh=fresh)
             try:
-                kept.dropped = (await self._places.write(change, deadline)).answer.dropped or None
+                kept.dropped = (await self._repository.write(change, deadline)).answer.dropped or None
             except (DocumentError, Unavailable) as exc:
                 kept.message = f"It could not be added to its flow's history: {exc}"
         return kept
@@ -79,7 +80,7 @@ class ExecutionStore:
                 limit = f"the limit is {self._max_bytes:,} (FLYWHEEL_MAX_SESSION_BYTES)"
                 raise TooLarge(f"The result has {size:,} bytes; {limit}.")
             change = ExecutionChange(key=self._keys.execution(execution_id), record=record, ttl_seconds=ttl_seconds)
-            placed = await self._places.write(change, deadline)
+            placed = await self._repository.write(change, deadline)
         except (DocumentError, Unavailable) as exc:
             return CacheResult(
                 cached=False,
@@ -126,13 +127,13 @@ class ExecutionStore:
         check_id(flow_id, "flow_id")
         check_json(executions, "executions")
         change = self._flow_change(session_id, flow_id, executions, check_ttl(ttl_seconds), replaces=True)
-        return (await self._places.write(change)).stored_in
+        return (await self._repository.write(change)).stored_in
 
     async def get_result(self, execution_id: str) -> ExecutionResult:
         """The execution kept under an id."""
         check_id(execution_id, "execution_id")
         try:
-            found = await self._places.read(self._keys.execution(execution_id))
+            found = await self._repository.read(self._keys.execution(execution_id))
             if found.text is None:
                 return ExecutionResult(found=False, reason="not_found")
             execution = load_execution(found.text, execution_id)
@@ -151,7 +152,7 @@ class ExecutionStore:
         if limit is not None and limit < 1:
             raise InvalidArgument("limit must be at least 1.")
         try:
-            found = await self._places.read(self._keys.history(session_id, flow_id))
+            found = await self._repository.read(self._keys.history(session_id, flow_id))
             held = self._redis_expires(found)
             history = await in_thread(flow_history, found.text, self._clock(), held=held, limit=limit)
         except (DocumentError, Unavailable) as exc:
@@ -162,7 +163,7 @@ class ExecutionStore:
 
     def _redis_expires(self, found: Found) -> bool:
         """Whether it was read from a Redis that expires documents by itself: this machine's clock is not asked then."""
-        stash = self._places.stash
+        stash = self._repository.stash
         return found.source == "redis" and stash is not None and stash.atomic
 
 

@@ -8,8 +8,8 @@ from agentic_flywheel.backends.base import FlowStatus
 from agentic_flywheel.errors import Disabled, InvalidArgument, Unavailable
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.replication.repository import Places
-from agentic_flywheel.replication.session_list import place_of
+from agentic_flywheel.replication.repository import Repository
+from agentic_flywheel.replication.session_list import position_of
 from agentic_flywheel.sessions.cursors import UNFINISHED, read_cursor, write_cursor
 from agentic_flywheel.sessions.requests import check_one_of
 from agentic_flywheel.sessions.results import ListResult
@@ -24,10 +24,10 @@ EXPIRED_AMONG = 5
 
 
 class SessionList:
-    """The list of the sessions that `places` keeps."""
+    """The list of the sessions that `repository` keeps."""
 
-    def __init__(self, places: Places, keys: Keys, *, user: str, clock: Callable[[], datetime]) -> None:
-        self.places = places
+    def __init__(self, repository: Repository, keys: Keys, *, user: str, clock: Callable[[], datetime]) -> None:
+        self.repository = repository
         self._keys = keys
         self._user = user
         self._clock = clock
@@ -52,31 +52,33 @@ class SessionList:
         if not session_filter.words:
             return await self._newest(session_filter, limit, cursor, deadline)
         try:
-            self.places.check_enabled()
+            self.repository.check_enabled()
         except Disabled as exc:
             return ListResult(sessions=[], scope="this machine", message=str(exc))
-        return await search(self.places, self._keys, session_filter, self._clock(), limit, cursor, deadline)
+        return await search(self.repository, self._keys, session_filter, self._clock(), limit, cursor, deadline)
 
     async def _newest(
         self, session_filter: SessionFilter, limit: int, cursor: str, deadline: float | None
     ) -> ListResult:
         before = read_cursor(cursor) if cursor else None
-        deadline = await self.places.bound_once_ready(deadline)
+        deadline = await self.repository.deadline_once_ready(deadline)
         row_filter = session_filter.row_filter
         rows: list[Row] = []
         while True:
             try:
-                page = await self.places.recent(self._keys.index, before, limit + EXPIRED_AMONG, deadline, row_filter)
+                page = await self.repository.recent(
+                    self._keys.index, before, limit + EXPIRED_AMONG, deadline, row_filter
+                )
             except Unavailable as exc:
                 return ListResult(sessions=[row.shown for row in rows], scope="this machine", message=str(exc))
-            rows += await unexpired_rows(self.places, session_filter, page.entries, self._clock(), deadline)
+            rows += await unexpired_rows(self.repository, session_filter, page.entries, self._clock(), deadline)
             before = page.older
-            if len(rows) > limit or before is None or not self.places.has_time(deadline):
+            if len(rows) > limit or before is None or not self.repository.has_time(deadline):
                 break
         scope = "shared" if page.shared else "this machine"
         result = ListResult(sessions=[row.shown for row in rows[:limit]], scope=scope, message=page.why)
         if len(rows) > limit:
-            result.next_cursor = write_cursor(place_of(rows[limit - 1].entry))
+            result.next_cursor = write_cursor(position_of(rows[limit - 1].entry))
         elif before:
             result.next_cursor = write_cursor(before)
             result.message = f"{UNFINISHED} {page.why}".rstrip()
@@ -84,10 +86,10 @@ class SessionList:
 
     async def rows_of(self, session_ids: Collection[str]) -> list[JSONObject]:
         """The listing rows of these sessions, of any user; none while the list cannot be read."""
-        deadline = self.places.bound()
+        deadline = self.repository.deadline()
         try:
-            entries = await self.places.entries(self._keys.index, [*session_ids], deadline)
+            entries = await self.repository.entries(self._keys.index, [*session_ids], deadline)
         except Unavailable:
             return []
-        rows = await unexpired_rows(self.places, SessionFilter(), entries, self._clock(), deadline)
+        rows = await unexpired_rows(self.repository, SessionFilter(), entries, self._clock(), deadline)
         return [row.shown for row in rows]

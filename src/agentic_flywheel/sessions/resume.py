@@ -17,9 +17,10 @@ from agentic_flywheel.documents.revisions import earlier, whole_for
 from agentic_flywheel.documents.save import Renewal, life
 from agentic_flywheel.documents.write_ids import told
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
-from agentic_flywheel.journal.records import in_thread
+from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys, check_id, other_spellings
-from agentic_flywheel.replication.repository import Found, Places
+from agentic_flywheel.replication.answers import Found
+from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.budget import token_window
 from agentic_flywheel.sessions.listing import SessionList
 from agentic_flywheel.sessions.results import ResumeResult, reason_of
@@ -45,10 +46,10 @@ SUGGESTIONS = 3
 
 
 class SessionReader(SessionList):
-    """The sessions that `places` keeps, to be read; a caller's memory notes what it was shown."""
+    """The sessions that `repository` keeps, to be read; a caller's memory notes what it was shown."""
 
-    def __init__(self, places: Places, keys: Keys, *, user: str, clock: Callable[[], datetime]) -> None:
-        super().__init__(places, keys, user=user, clock=clock)
+    def __init__(self, repository: Repository, keys: Keys, *, user: str, clock: Callable[[], datetime]) -> None:
+        super().__init__(repository, keys, user=user, clock=clock)
         self._background: set[asyncio.Task[None]] = set()
         self._began, self._began_monotonic = clock(), time.monotonic()
 
@@ -74,9 +75,9 @@ class SessionReader(SessionList):
         """
         _check(session_id, max_tokens, before_turn, revision)
         page = _Page(max_tokens, before_turn)
-        deadline = self.places.bound(reading=True)
+        deadline = self.repository.deadline(reading=True)
         try:
-            self.places.check_enabled()
+            self.repository.check_enabled()
             if not session_id:
                 return await self._resume_latest(memory, user_id, page, deadline)
             document, found = await self.load(session_id, deadline, RECALL.decode)
@@ -112,11 +113,11 @@ class SessionReader(SessionList):
         """A revision as it was, if it is kept, and where it was read; `found` is where the current one was."""
         keys = self._keys.revisions(session_id)
         if not isinstance(current, Document):
-            found = await self.places.read_here(f"{keys}{revision}")
+            found = await self.repository.read_local(f"{keys}{revision}")
             return _document_in(found, session_id), found
         if made := earlier(current, revision):
             return made, found
-        found = await self.places.read(f"{keys}{whole_for(current, revision) or revision}")
+        found = await self.repository.read(f"{keys}{whole_for(current, revision) or revision}")
         whole = _document_in(found, session_id)
         return (earlier(whole, revision) if whole else None), found
 
@@ -134,16 +135,16 @@ class SessionReader(SessionList):
         """
         check_id(session_id, "session_id")
         key = self._keys.session(session_id)
-        found = await self.places.read(key, session_id, self._keys.index, deadline)
+        found = await self.repository.read(key, session_id, self._keys.index, deadline)
         document = decode(found.text, session_id) if found.text is not None else None
-        stash = self.places.stash
+        stash = self.repository.stash
         if isinstance(document, Document) and stash and stash.atomic and found.source == "redis":
             return document, found  # it expires documents by itself, whatever the clock of this machine says
         if isinstance(document, Document) and expired(document.kept_until, self._clock()):
             tombstone = Tombstone(session_id, document.revision, self._clock(), None, "expired")
             if stash and stash.mirror and found.source == "redis" and self._has_surely_expired(document):
                 deletion = Deletion(key=key, member=session_id, because="expired")
-                await self.places.write(deletion)
+                await self.repository.write(deletion)
             return tombstone, found
         return document, found
 
@@ -163,7 +164,7 @@ class SessionReader(SessionList):
             document, found = await self.load(row["id"], deadline, RECALL.decode)
             if isinstance(document, Document):  # a listed session may be gone by now
                 return self._resumed(memory, document, found, page)
-        stash = self.places.stash
+        stash = self.repository.stash
         if stash and latest.scope == "this machine" and not stash.mirror:
             return ResumeResult(found=False, reason="unavailable")
         whose = f" of {user_id or self._user!r}" if user_id or self._user else ""
@@ -179,7 +180,7 @@ class SessionReader(SessionList):
         near += [i for i in ids if session_id.casefold() in i.casefold()]
         result = ResumeResult(found=False, reason=tombstone.because if tombstone else "not_found")
         result.suggestions = list(dict.fromkeys(near))[:SUGGESTIONS]
-        if self.places.stash is None and (damaged := (await in_thread(self.places.journal.state)).damaged):
+        if self.repository.stash is None and (damaged := (await in_thread(self.repository.journal.state)).damaged):
             result.message = f"there is none with this id; it may have been in a damaged journal ({damaged[-1]})."
         return result
 
@@ -202,7 +203,7 @@ class SessionReader(SessionList):
         seen.resumed(history, cut)
         seen.told, seen.newest = told(seen.told, document.operations), document.revision
         self._in_background(seen.look_closer())
-        if found.source == "redis" or self.places.stash is None:
+        if found.source == "redis" or self.repository.stash is None:
             seen.revision = document.revision
         self._renew(document, len(found.text or ""))
         return result
@@ -219,7 +220,7 @@ class SessionReader(SessionList):
                 index=keys.index,
                 revisions=keys.revisions(session_id),
             )
-            self._in_background(self.places.renew(renewal))
+            self._in_background(self.repository.renew(renewal))
 
     def _in_background(self, work: Coroutine[None, None, None]) -> None:
         """Do what no answer waits for."""

@@ -12,10 +12,11 @@ from datetime import datetime
 
 from agentic_flywheel.documents.writes import Entry
 from agentic_flywheel.errors import JournalUnavailable, Unavailable
-from agentic_flywheel.journal.records import Match, Matches, in_thread
+from agentic_flywheel.journal.records import Match, Matches
+from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.cursors import UNFINISHED, SearchPosition, read_search_cursor, write_search_cursor
 from agentic_flywheel.sessions.results import ListResult
 from agentic_flywheel.sessions.session_filter import Row, SessionFilter, searchable_text, unexpired_rows
@@ -41,7 +42,7 @@ class _Hit:
 
 
 async def search(
-    places: Places,
+    repository: Repository,
     keys: Keys,
     session_filter: SessionFilter,
     now: datetime,
@@ -59,22 +60,22 @@ async def search(
     """
     position = read_search_cursor(cursor, session_filter) if cursor else SearchPosition()
     words, needed = session_filter.words, session_filter.row_filter.needed
-    deadline = places.bound(reading=True) if deadline is None else deadline
-    searching = asyncio.create_task(places.search(keys.index, words, needed))  # while Redis looks through the list
-    listed = await _listed(places, keys.index, session_filter, position.start, deadline)
+    deadline = repository.deadline(reading=True) if deadline is None else deadline
+    searching = asyncio.create_task(repository.search(keys.index, words, needed))  # while Redis looks through the list
+    listed = await _listed(repository, keys.index, session_filter, position.start, deadline)
     matches, problems = Matches(), [listed.why] if listed.why else []
     try:
         matches = await searching
     except JournalUnavailable as exc:
         problems.append(str(exc))
     by_member = {match.key.removeprefix(keys.sessions): match for match in matches.found}
-    entries, problem = await _candidates(places, keys.index, listed, by_member, first=position.start is None)
-    rows = await unexpired_rows(places, replace(session_filter, query=""), entries, now, listed.deadline)
+    entries, problem = await _candidates(repository, keys.index, listed, by_member, first=position.start is None)
+    rows = await unexpired_rows(repository, replace(session_filter, query=""), entries, now, listed.deadline)
     rarity = matches.rarity or [1.0] * len(words)
     hits = await in_thread(_ranked, rows, words, needed, rarity, by_member)
     page, next_page = _page(hits, position, limit, listed.older)
     return ListResult(
-        sessions=await _with_excerpts(places, keys, page, by_member, words),
+        sessions=await _with_excerpts(repository, keys, page, by_member, words),
         next_cursor=write_search_cursor(next_page, session_filter) if next_page else None,
         scope="shared" if listed.shared else "this machine",
         searched=_searched(matches, shared=listed.shared),
@@ -94,27 +95,27 @@ class _Listed:
 
 
 async def _listed(
-    places: Places, index: str, session_filter: SessionFilter, before: tuple[int, str] | None, deadline: float
+    repository: Repository, index: str, session_filter: SessionFilter, before: tuple[int, str] | None, deadline: float
 ) -> _Listed:
     """The entries that may match by what lists show."""
     entries: list[Entry] = []
     shared = False
-    deadline = await places.bound_once_ready(deadline)
+    deadline = await repository.deadline_once_ready(deadline)
     while True:
         try:
-            page = await places.recent(index, before, READ_AT_ONCE, deadline, session_filter.row_filter)
+            page = await repository.recent(index, before, READ_AT_ONCE, deadline, session_filter.row_filter)
         except Unavailable as exc:
             return _Listed(entries, shared, None, str(exc), deadline)
         entries += page.entries
         shared, before = page.shared, page.older
         if before is None or (shared and len(entries) > MAX_LISTED):
             return _Listed(entries, shared, None, page.why, deadline)
-        if not places.has_time(deadline):
+        if not repository.has_time(deadline):
             return _Listed(entries, shared, before, UNFINISHED, deadline)
 
 
 async def _candidates(
-    places: Places, index: str, listed: _Listed, matches: Mapping[str, Match], *, first: bool
+    repository: Repository, index: str, listed: _Listed, matches: Mapping[str, Match], *, first: bool
 ) -> tuple[list[Entry], str]:
     """The entries of all that may match, by what lists show or by turns, and why some of them are missing.
 
@@ -126,7 +127,7 @@ async def _candidates(
     missing = [member for member in matches if member not in entries]
     try:
         for start in range(0, len(missing), READ_AT_ONCE):
-            for entry in await places.entries(index, missing[start : start + READ_AT_ONCE], listed.deadline):
+            for entry in await repository.entries(index, missing[start : start + READ_AT_ONCE], listed.deadline):
                 entries[entry.member] = entry
     except Unavailable as exc:
         return [*entries.values()], str(exc)
@@ -164,13 +165,13 @@ def _page(
 
 
 async def _with_excerpts(
-    places: Places, keys: Keys, page: Sequence[_Hit], matches: Mapping[str, Match], words: Sequence[str]
+    repository: Repository, keys: Keys, page: Sequence[_Hit], matches: Mapping[str, Match], words: Sequence[str]
 ) -> list[JSONObject]:
     """The rows of a page, with a piece of the turns where these are here and have one of the words."""
     excerpts: dict[str, str] = {}
     of_turns = [keys.session(hit.entry.member) for hit in page if hit.entry.member in matches]
     with contextlib.suppress(JournalUnavailable):
-        excerpts = await in_thread(places.journal.excerpts, of_turns, words) if of_turns else {}
+        excerpts = await in_thread(repository.journal.excerpts, of_turns, words) if of_turns else {}
     for hit in page:
         hit.row.pop("excerpt", None)  # others who share the Redis may have written anything
         if excerpt := excerpts.get(keys.session(hit.entry.member)):

@@ -13,7 +13,7 @@ from agentic_flywheel.errors import Damaged
 from agentic_flywheel.journal.tokens import words_in
 from agentic_flywheel.json_text import JSONObject, load_object
 from agentic_flywheel.keys import glob
-from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.repository import Repository
 
 MANY_WORDS = 3
 """From this many words on, one may be missing: it was misspelt, or is remembered from elsewhere."""
@@ -91,7 +91,7 @@ def _row(entry: Entry, shown: JSONObject, now: datetime) -> Row:
 
 
 async def unexpired_rows(
-    places: Places, session_filter: SessionFilter, entries: Sequence[Entry], now: datetime, deadline: float
+    repository: Repository, session_filter: SessionFilter, entries: Sequence[Entry], now: datetime, deadline: float
 ) -> list[Row]:
     """The rows that match all but the query and have not expired; Redis decides where it holds them.
 
@@ -101,7 +101,7 @@ async def unexpired_rows(
     for first in range(0, len(entries), READ_AT_ONCE):
         rows += session_filter.matching(entries[first : first + READ_AT_ONCE], now)
         await asyncio.sleep(0)
-    alive = await places.still_stored([row.entry.member for row in rows if row.expired], deadline)
+    alive = await repository.still_stored([row.entry.member for row in rows if row.expired], deadline)
     return [row for row in rows if not row.expired or row.entry.member in alive]
 
 

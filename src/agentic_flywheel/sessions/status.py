@@ -10,9 +10,10 @@ from agentic_flywheel import __version__
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.errors import JournalUnavailable, Unavailable
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.records import HeldUp, JournalState, Waiting, in_thread
+from agentic_flywheel.journal.records import HeldUp, JournalState, Waiting
+from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject
-from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.results import StatusResult
 
 REPORTED_PACKAGES = ("mcp", "coaiapy-mcp")
@@ -60,19 +61,19 @@ class _LocalState:
         return self.state.pending > 0 and self.state.pending_seconds > OVERDUE_SECONDS
 
 
-async def persistence_status(places: Places, redis_target: str, replica_bytes: int) -> StatusResult:
+async def persistence_status(repository: Repository, redis_target: str, replica_bytes: int) -> StatusResult:
     """Where documents are kept right now, and why there; asks Redis, within the deadline of an operation.
 
     `redis_target` is the address to show, `replica_bytes` the most that the replica may hold.
     """
     redis: JSONObject = {"state": "not used", "target": redis_target}
     child: JSONObject = {"state": "not used", "generation": 0, "verbs": []}
-    if places.stash is None:
-        local = await in_thread(_look, places.journal)
+    if repository.stash is None:
+        local = await in_thread(_look, repository.journal)
         mode, reasons = _without_redis(local.state)
     else:
-        local, mode, reasons = await _ask(places.stash, places.journal, redis)
-        child = _child(places.stash)
+        local, mode, reasons = await _ask(repository.stash, repository.journal, redis)
+        child = _child(repository.stash)
     reasons += _of_the_journal(local)
     if local.state.error or local.state.path is None:
         mode = "none" if mode == "journal" else mode
@@ -132,7 +133,7 @@ def _look(journal: Journal) -> _LocalState:
     state = journal.state()
     try:
         held_up = journal.held_up(HELD_UP_READ)
-        return _LocalState(state, held_up, bool(journal.unverified(1)), journal.of_this_machine())
+        return _LocalState(state, held_up, bool(journal.list_unverified(1)), journal.of_this_machine())
     except JournalUnavailable:
         return _LocalState(state)
 
@@ -237,7 +238,7 @@ def _of_the_journal(local: _LocalState) -> list[str]:
         sessions = "1 session belongs" if number == 1 else f"{number:,} sessions belong"
         reasons.append(f"{sessions} to this machine; what is saved again moves to Redis.")
     reasons += [waits(each) for each in state.waiting]
-    if state.set_aside:
+    if state.dead_letters:
         reasons.append("There are dead letters: agentic-flywheel-state dead-letters shows them.")
     if state.damaged:
         reasons.append(f"A damaged journal was moved aside: {state.damaged[-1]}; what could be read of it was kept.")
@@ -259,9 +260,9 @@ def _journal(local: _LocalState, replica_bytes: int) -> JSONObject:
         "pending": state.pending,
         "pending_seconds": round(state.pending_seconds, 1),
         "pending_cause": local.held_up[0].cause if local.held_up else state.pending_cause,
-        "set_aside": [{"key": key, "reason": why} for key, why in state.set_aside],
+        "set_aside": [{"key": key, "reason": why} for key, why in state.dead_letters],
         "bytes": state.bytes,
-        "replica": {"documents": state.copies, "bytes": state.replica_bytes, "cap": replica_bytes},
+        "replica": {"documents": state.replica_documents, "bytes": state.replica_bytes, "cap": replica_bytes},
         "putting_back": local.putting_back,
         "waiting": [{"destination": each.shown, "changes": each.changes, "keys": each.keys} for each in state.waiting],
         "this_machine": local.of_this_machine,

@@ -19,7 +19,7 @@ from agentic_flywheel.errors import DeletedMeanwhile, DocumentError, FlywheelErr
 from agentic_flywheel.json_text import is_larger
 from agentic_flywheel.keys import Keys, check_id
 from agentic_flywheel.replication.key_locks import KeyLocks
-from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.requests import Save
 from agentic_flywheel.sessions.results import DeleteResult, SaveResult, reason_of
 from agentic_flywheel.sessions.resume import SessionReader
@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 
 
 class SessionStore(SessionReader):
-    """Sessions, kept in `places` under `keys`: here they are saved and deleted, below read, and below that listed."""
+    """Sessions, kept in `repository` under `keys`: here they are saved and deleted, below read, and below that listed."""
 
     def __init__(
         self,
-        places: Places,
+        repository: Repository,
         keys: Keys,
         *,
         session_ttl_seconds: int,
@@ -41,31 +41,31 @@ class SessionStore(SessionReader):
         user: str,
         clock: Callable[[], datetime],
     ) -> None:
-        super().__init__(places, keys, user=user, clock=clock)
+        super().__init__(repository, keys, user=user, clock=clock)
         self._kept_revisions = revisions
         self._session_ttl_seconds = session_ttl_seconds
         self._max_bytes = max_bytes
         self._callers = KeyLocks()
 
     async def __aenter__(self) -> "SessionStore":
-        self.places.open()
+        self.repository.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.places.aclose()
+        await self.repository.aclose()
 
     async def save(self, save: Save, memory: Memory) -> SaveResult:
         """Merge a save into its session, or begin one."""
         session_id = check_id(save.session_id, "session_id") if save.session_id else f"session_{uuid4().hex}"
         save.check()
-        deadline = self.places.bound()  # it has to wait for others of the same caller as well
+        deadline = self.repository.deadline()  # it has to wait for others of the same caller as well
         async with self._one_at_a_time(memory, session_id):
             with memory.used(session_id) as seen:
                 return await self._save(session_id, save, seen, memory, deadline)
 
     async def _save(self, session_id: str, save: Save, seen: Seen, memory: Memory, deadline: float) -> SaveResult:
         try:
-            placed = await self.places.write(self._change(session_id, save, seen), deadline)
+            placed = await self.repository.write(self._change(session_id, save, seen), deadline)
         except DeletedMeanwhile as exc:
             memory.forget(session_id)  # it is told now, and what it saves next begins the session anew
             return _deleted_meanwhile(session_id, exc)
@@ -78,7 +78,7 @@ class SessionStore(SessionReader):
         seen.saved(save.history or [], saved.history, afresh=afresh, exactly=exactly)
         seen.told, seen.newest = told(() if afresh else seen.told, saved.operations), saved.revision
         self._in_background(seen.look_closer())
-        provisional = placed.stored_in == "journal" and self.places.stash is not None
+        provisional = placed.stored_in == "journal" and self.repository.stash is not None
         if not provisional:
             seen.revision = saved.revision
         return SaveResult(
@@ -142,29 +142,29 @@ class SessionStore(SessionReader):
             revisions=revisions,
             histories=self._keys.histories(session_id),
         )
-        deadline = self.places.bound()
+        deadline = self.repository.deadline()
         async with self._one_at_a_time(memory, session_id):
             memory.forget(session_id)
             try:
-                placed = await self.places.write(deletion, deadline)
+                placed = await self.repository.write(deletion, deadline)
             except (DocumentError, Unavailable) as exc:
                 return DeleteResult(deleted=False, reason=reason_of(exc), message=str(exc))
             histories, left = await self._delete_histories(session_id, deadline)
-            await self.places.forget(revisions)
+            await self.repository.forget(revisions)
         deleted = placed.answer
         if deleted.deleted or histories:
             return DeleteResult(deleted=True, message=left)
         if left:
             return DeleteResult(deleted=False, reason="unavailable", message=left)
-        unasked = deleted.reason == "not_found" and placed.stored_in == "journal" and self.places.stash is not None
+        unasked = deleted.reason == "not_found" and placed.stored_in == "journal" and self.repository.stash is not None
         return DeleteResult(deleted=False, reason="unavailable" if unasked else deleted.reason)
 
     async def _delete_histories(self, session_id: str, deadline: float) -> tuple[int, str]:
         """How many flow histories went, and what to say of those that did not."""
         gone, left = 0, 0
-        for key in await self.places.keys(self._keys.histories(session_id), deadline):
+        for key in await self.repository.keys(self._keys.histories(session_id), deadline):
             try:
-                gone += (await self.places.write(Deletion(key=key, member=""), deadline)).answer.deleted
+                gone += (await self.repository.write(Deletion(key=key, member=""), deadline)).answer.deleted
             except (DocumentError, Unavailable) as exc:
                 logger.warning("A flow history was not deleted: %s", exc)
                 left += 1
@@ -185,7 +185,7 @@ class SessionStore(SessionReader):
         if is_larger(text, self._max_bytes):
             raise TooLarge(f"Session {session_id!r} has more bytes than FLYWHEEL_MAX_SESSION_BYTES allows.")
         key, index = self._keys.session(session_id), self._keys.index
-        return (await self.places.write(Arrival(key=key, member=session_id, index=index, text=text))).answer
+        return (await self.repository.write(Arrival(key=key, member=session_id, index=index, text=text))).answer
 
 
 def _deleted_meanwhile(session_id: str, exc: DeletedMeanwhile) -> SaveResult:

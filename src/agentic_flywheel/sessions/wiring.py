@@ -26,7 +26,7 @@ def open_store(
     A `client` that was given is used, and not closed.
     """
     from agentic_flywheel.coaia.stash import Stash
-    from agentic_flywheel.replication.repository import Places
+    from agentic_flywheel.replication.repository import Repository
     from agentic_flywheel.sessions.executions import ExecutionStore
     from agentic_flywheel.sessions.store import SessionStore
 
@@ -36,9 +36,9 @@ def open_store(
     stash = None
     if settings.redis_enabled:
         stash = Stash(client or open_client(settings), keys, settings.timeout_seconds, clock)
-    places = Places(journal, stash, keys, clock, closes_client=client is None)
+    repository = Repository(journal, stash, keys, clock, closes_client=client is None)
     sessions = SessionStore(
-        places,
+        repository,
         keys,
         session_ttl_seconds=settings.session_ttl_seconds,
         max_bytes=settings.max_session_bytes,
@@ -47,7 +47,7 @@ def open_store(
         clock=clock,
     )
     executions = ExecutionStore(
-        places, keys, ttl_seconds=settings.execution_ttl_seconds, max_bytes=settings.max_session_bytes, clock=clock
+        repository, keys, ttl_seconds=settings.execution_ttl_seconds, max_bytes=settings.max_session_bytes, clock=clock
     )
     return sessions, executions
 

@@ -11,17 +11,17 @@ import pytest
 
 from agentic_flywheel.documents.flow_history import FlowChange
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.journal import LARGEST_GLANCE
+from agentic_flywheel.journal.journal import LARGEST_NOWAIT
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.key_locks import KeyLocks
-from agentic_flywheel.replication.repository import Places
-from agentic_flywheel.replication.worker import Upkeep
+from agentic_flywheel.replication.repository import Repository
+from agentic_flywheel.replication.worker import ReplicationWorker
 
 from ..support.conversations import words
 from ..support.redis_server import RedisServer
 from ..support.waiting import eventually
 from .conftest import Clock
-from .destinations import Machine
+from .destinations import Machine, drain
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def machine(journal: Journal, redis: RedisServer, clock: Clock) -> Machine:
 
 async def test_what_was_kept_meanwhile_arrives_in_order(machine: Machine, tmp_path: Path):
     machine.keep(machine.save("s", "a"), machine.save("s", "b"), machine.save("t", "x"))
-    async with machine.places(tmp_path / "child"):
+    async with machine.repository(tmp_path / "child"):
         await machine.drained()
     stored, other = machine.stored("s"), machine.stored("t")
     assert stored
@@ -45,7 +45,7 @@ async def test_what_was_kept_meanwhile_is_merged_with_what_others_saved(machine:
     assert theirs
     with machine.redis.client() as client:
         client.set(theirs.key, theirs.text)
-    async with machine.places(tmp_path / "child"):
+    async with machine.repository(tmp_path / "child"):
         await machine.drained()
     stored = machine.stored("s")
     assert stored
@@ -61,7 +61,7 @@ async def test_what_arrived_before_is_not_sent_twice(machine: Machine, tmp_path:
     assert arrived
     with machine.redis.client() as client:
         client.set(arrived.key, arrived.text)
-    async with machine.places(tmp_path / "child"):
+    async with machine.repository(tmp_path / "child"):
         await machine.drained()
     stored = machine.stored("s")
     assert stored
@@ -70,28 +70,28 @@ async def test_what_arrived_before_is_not_sent_twice(machine: Machine, tmp_path:
 
 async def test_a_session_begun_and_deleted_meanwhile_is_deleted(machine: Machine, tmp_path: Path):
     machine.keep(machine.save("s", "a"), machine.deletion("s"))
-    async with machine.places(tmp_path / "child"):
+    async with machine.repository(tmp_path / "child"):
         await machine.drained()
     assert machine.stored("s") is None
-    assert machine.journal.state().set_aside == ()
+    assert machine.journal.state().dead_letters == ()
 
 
 async def test_a_deletion_of_what_is_gone_there_is_not_set_aside(machine: Machine, tmp_path: Path):
     known = machine.save("s", "a", ttl_seconds=60).apply(None, machine.clock()).write
     assert known
-    machine.journal.remember(known)
+    machine.journal.put_replica(known)
     machine.keep(machine.deletion("s"))
     machine.clock.move(days=61)
-    async with machine.places(tmp_path / "child"):
+    async with machine.repository(tmp_path / "child"):
         await machine.drained()
     assert machine.stored("s") is None
-    assert machine.journal.state().set_aside == ()
+    assert machine.journal.state().dead_letters == ()
 
 
 async def test_a_deletion_kept_by_an_older_version_deletes_no_key_of_anybody_else(machine: Machine, tmp_path: Path):
     known = machine.save("s", "a").named("other.1").apply(None, machine.clock()).write
     assert known
-    machine.journal.remember(known)
+    machine.journal.put_replica(known)
     older = {
         "key": known.key, "operation": "ab.1", "kind": "deletion", "member": "s", "index": machine.keys.index,
         "because": "deleted", "revisions": machine.keys.revisions("s"), "saw": 1, "saw_operation": "other.1",
@@ -104,19 +104,19 @@ async def test_a_deletion_kept_by_an_older_version_deletes_no_key_of_anybody_els
         client.set(known.key, known.text)
         client.set(foreign, "theirs")
         client.set(older_revision, "ours")
-        async with machine.places(tmp_path / "child"):
+        async with machine.repository(tmp_path / "child"):
             await machine.drained()
         assert machine.stored("s") is None
         assert client.getdel(foreign) == "theirs"
         assert client.getdel(older_revision) is None, "what is known to be the session's goes"
-        assert machine.journal.state().set_aside == ()
+        assert machine.journal.state().dead_letters == ()
 
 
 async def test_no_keys_are_listed_without_a_beginning(machine: Machine, tmp_path: Path):
-    async with machine.places(tmp_path / "child") as places:
-        assert places.stash
+    async with machine.repository(tmp_path / "child") as repository:
+        assert repository.stash
         with pytest.raises(ValueError, match="every key"):
-            await places.stash.keys("")
+            await repository.stash.keys("")
 
 
 async def test_what_expired_before_it_arrived_does_not_come_back(machine: Machine, tmp_path: Path):
@@ -124,7 +124,7 @@ async def test_what_expired_before_it_arrived_does_not_come_back(machine: Machin
     machine.keep(machine.save("t", "b"))
     machine.clock.move(seconds=61)
     machine.keep(machine.save("u", "c"))
-    async with machine.places(tmp_path / "child") as places:
+    async with machine.repository(tmp_path / "child") as repository:
         await eventually(lambda: machine.journal.state().pending == 1, what="what has not expired to arrive")
         assert machine.stored("u")
         assert machine.stored("s") is None
@@ -132,15 +132,15 @@ async def test_what_expired_before_it_arrived_does_not_come_back(machine: Machin
         machine.clock.move(hours=1)
         machine.journal.purge_expired()
         assert machine.journal.state().pending == 0
-        await places.drain()
+        await drain(repository)
         assert machine.stored("s") is None
 
 
 async def test_what_seems_expired_by_a_wrong_clock_arrives_when_the_clock_is_right(machine: Machine, tmp_path: Path):
     machine.keep(machine.save("s", "a", ttl_seconds=60))
     machine.clock.move(days=40)
-    async with machine.places(tmp_path / "child") as places:
-        await places.drain()
+    async with machine.repository(tmp_path / "child") as repository:
+        await drain(repository)
         assert machine.stored("s") is None
         machine.clock.move(days=-40)
         await machine.drained()
@@ -152,7 +152,7 @@ async def test_a_deletion_elsewhere_wins_and_what_was_saved_meanwhile_stays_here
 ):
     known = machine.save("s", "a").named("other.1").apply(None, machine.clock()).write
     assert known
-    machine.journal.remember(known)
+    machine.journal.put_replica(known)
     prefix = machine.keys.revisions("s")
     for said in ("b", "c"):
         base = machine.journal.copy(known.key)
@@ -161,13 +161,13 @@ async def test_a_deletion_elsewhere_wins_and_what_was_saved_meanwhile_stays_here
     assert grave
     with machine.redis.client() as client:
         client.set(machine.keys.tombstone(known.key), grave.text)
-    async with machine.places(tmp_path / "child"):
+    async with machine.repository(tmp_path / "child"):
         await machine.drained()
     assert machine.stored("s") is None
     kept = machine.journal.copy(prefix + "1")
     assert kept
     assert words(json.loads(kept.text)["history"]) == ["a", "b", "c"]
-    ((key, why),) = machine.journal.state().set_aside
+    ((key, why),) = machine.journal.state().dead_letters
     assert key == known.key
     assert "revision 1" in why
 
@@ -175,31 +175,31 @@ async def test_a_deletion_elsewhere_wins_and_what_was_saved_meanwhile_stays_here
 async def test_a_deletion_kept_meanwhile_does_not_take_what_others_saved_since(machine: Machine, tmp_path: Path):
     known = machine.save("s", "a").named("other.1").apply(None, machine.clock()).write
     assert known
-    machine.journal.remember(known)
+    machine.journal.put_replica(known)
     machine.keep(machine.deletion("s"))
     theirs = machine.save("s", "b").named("other.2").apply(known.text, machine.clock()).write
     assert theirs
     with machine.redis.client() as client:
         client.set(theirs.key, theirs.text)
-    async with machine.places(tmp_path / "child"):
+    async with machine.repository(tmp_path / "child"):
         await machine.drained()
     stored = machine.stored("s")
     assert stored
     assert words(stored["history"]) == ["a", "b"]
-    assert machine.journal.state().set_aside
+    assert machine.journal.state().dead_letters
 
 
 async def test_a_replace_that_came_too_late_is_kept_as_an_older_revision(machine: Machine, tmp_path: Path):
     known = machine.save("s", "a").named("other.1").apply(None, machine.clock()).write
     assert known
-    machine.journal.remember(known)
+    machine.journal.put_replica(known)
     prefix = machine.keys.revisions("s")
     machine.keep(machine.save("s", "mine", mode="replace", revisions=prefix))
     theirs = machine.save("s", "b").named("other.2").apply(known.text, machine.clock()).write
     assert theirs
     with machine.redis.client() as client:
         client.set(theirs.key, theirs.text)
-    async with machine.places(tmp_path / "child"):
+    async with machine.repository(tmp_path / "child"):
         await machine.drained()
     stored = machine.stored("s")
     assert stored
@@ -210,10 +210,10 @@ async def test_a_replace_that_came_too_late_is_kept_as_an_older_revision(machine
 
 
 async def test_what_redis_lost_is_put_back_and_what_was_deleted_is_not(machine: Machine, tmp_path: Path):
-    async with machine.places(tmp_path / "child") as places:
+    async with machine.repository(tmp_path / "child") as repository:
         for name in ("s", "t"):
-            await places.write(machine.save(name, "a"))
-        await places.write(machine.deletion("t"))
+            await repository.write(machine.save(name, "a"))
+        await repository.write(machine.deletion("t"))
         with machine.redis.client() as client:
             client.flushall()
         await eventually(lambda: machine.stored("s"), within=5, what="the session to be back")
@@ -227,8 +227,8 @@ async def test_what_redis_lost_is_put_back_and_what_was_deleted_is_not(machine: 
 
 
 async def test_a_deletion_announced_by_others_is_learnt(machine: Machine, tmp_path: Path):
-    async with machine.places(tmp_path / "child") as places:
-        await places.write(machine.save("s", "a"))
+    async with machine.repository(tmp_path / "child") as repository:
+        await repository.write(machine.save("s", "a"))
         text = machine.redis.get(machine.keys.session("s"))
         grave = machine.deletion("s").apply(text, machine.clock()).write
         assert grave
@@ -258,9 +258,9 @@ async def test_what_cannot_be_written_there_is_set_aside_and_the_rest_arrives(
             values = {"text of nobody's": "not ours", "no text": b"\xff\xfe"}
             client.set(key, values.get(kind, '{"schema_version": 99, "id": "bad", "revision": 1}'))
         before = client.dump(key) if kind == "a list" else None
-    async with machine.places(tmp_path / "child"):
+    async with machine.repository(tmp_path / "child"):
         await machine.drained()
-        ((aside, why),) = machine.journal.state().set_aside
+        ((aside, why),) = machine.journal.state().dead_letters
         assert aside == key
         assert why
     good = machine.stored("good")
@@ -276,9 +276,9 @@ async def test_what_is_too_large_once_merged_is_set_aside_and_the_rest_arrives(m
     assert theirs
     with machine.redis.client() as client:
         client.set(theirs.key, theirs.text)
-    async with machine.places(tmp_path / "child"):
+    async with machine.repository(tmp_path / "child"):
         await machine.drained()
-    assert [key for key, _ in machine.journal.state().set_aside] == [theirs.key]
+    assert [key for key, _ in machine.journal.state().dead_letters] == [theirs.key]
     assert machine.redis.get(theirs.key) == theirs.text
     assert machine.stored("good")
 
@@ -288,7 +288,7 @@ async def test_what_belongs_to_another_deployment_stays_where_it_is(machine: Mac
     foreign = Machine(machine.journal, machine.redis, machine.clock)
     foreign.keys = Keys(machine.redis.prefix + ":other")
     foreign.keep(foreign.save("s", "theirs"))
-    async with machine.places(tmp_path / "child"):
+    async with machine.repository(tmp_path / "child"):
         await eventually(lambda: machine.stored("s"), what="our own change to arrive")
     assert [due.key for due in machine.journal.due_keys(())] == [foreign.keys.session("s")]
     assert foreign.stored("s") is None
@@ -297,13 +297,13 @@ async def test_what_belongs_to_another_deployment_stays_where_it_is(machine: Mac
 async def test_a_replace_that_followed_an_append_while_redis_was_away_is_what_is_stored(
     machine: Machine, tmp_path: Path
 ):
-    async with machine.places(tmp_path / "child", upkeep=False) as places:
-        assert (await places.write(machine.save("s", "a", "b"))).stored_in == "redis"
-    offline = Places(machine.journal, None, machine.keys, machine.clock)
+    async with machine.repository(tmp_path / "child", worker=False) as repository:
+        assert (await repository.write(machine.save("s", "a", "b"))).stored_in == "redis"
+    offline = Repository(machine.journal, None, machine.keys, machine.clock)
     for change in (machine.save("s", "c"), machine.save("s", "d", "e", mode="replace"), machine.save("s", "f")):
         assert (await offline.write(change)).stored_in == "journal"
     assert len(machine.journal.pending(machine.keys.session("s"))) == 2, "what was replaced is not to be sent"
-    async with machine.places(tmp_path / "child"):
+    async with machine.repository(tmp_path / "child"):
         await machine.drained()
     stored = machine.stored("s")
     assert stored
@@ -321,21 +321,22 @@ async def test_keys_are_drained_side_by_side(machine: Machine):
             all_are.set()
         await asyncio.wait_for(all_are.wait(), 10)
 
-    outbox = cast("Any", SimpleNamespace(drain=drain, stash=SimpleNamespace(deadline=lambda: 0.0)))
-    await Upkeep(machine.journal, outbox, KeyLocks(), machine.keys, machine.clock).drain()
+    stash = SimpleNamespace(deadline=lambda: 0.0)
+    outbox = cast("Any", SimpleNamespace(drain=drain, remote=SimpleNamespace(stash=stash)))
+    await ReplicationWorker(machine.journal, outbox, KeyLocks(), machine.keys, machine.clock).drain()
     assert all_are.is_set()
 
 
 async def test_what_redis_lost_is_put_back_by_whoever_knows_it_by_another_address(
     machine: Machine, tmp_path: Path, clock: Clock
 ):
-    async with machine.places(tmp_path / "child") as places:
-        assert (await places.write(machine.save("s", "a"))).stored_in == "redis"
-        await eventually(machine.journal.known, what="it to be known by its epoch")
+    async with machine.repository(tmp_path / "child") as repository:
+        assert (await repository.write(machine.save("s", "a"))).stored_in == "redis"
+        await eventually(machine.journal.sync_state, what="it to be known by its epoch")
     with machine.redis.client() as client:
         client.delete(machine.keys.session("s"))
     renamed = Machine(Journal(tmp_path / "data", clock, addresses=("another",)), machine.redis, clock)
-    async with renamed.places(tmp_path / "another child"):
+    async with renamed.repository(tmp_path / "another child"):
         await eventually(lambda: renamed.stored("s"), within=10, what="it to be put back")
 
 
@@ -361,28 +362,30 @@ async def test_what_is_added_to_a_large_history_is_added_without_reading_it(
     def nobody(_: str) -> None:
         raise AssertionError("all of it was read")
 
-    async with machine.places(tmp_path / "child", upkeep=False) as places:
-        await places.write(flow(machine, "e1", "x" * LARGEST_GLANCE))
-        monkeypatch.setattr(journal, "look", nobody)
+    async with machine.repository(tmp_path / "child", worker=False) as repository:
+        await repository.write(flow(machine, "e1", "x" * LARGEST_NOWAIT))
+        monkeypatch.setattr(journal, "lookup", nobody)
         monkeypatch.setattr(journal, "copy", nobody)
-        assert (await places.write(flow(machine, "e2"))).stored_in == "redis"
+        assert (await repository.write(flow(machine, "e2"))).stored_in == "redis"
         assert executions(machine.redis.get(key)) == ["e1", "e2"]
-    assert (await Places(journal, None, machine.keys, machine.clock).write(flow(machine, "e3"))).stored_in == "journal"
+    assert (
+        await Repository(journal, None, machine.keys, machine.clock).write(flow(machine, "e3"))
+    ).stored_in == "journal"
     copy = read(key)
     assert copy
     assert executions(copy.text) == ["e1", "e2", "e3"]
 
 
 async def test_all_that_belongs_to_this_machine_moves_with_its_next_change(machine: Machine, tmp_path: Path):
-    alone = Places(Journal(tmp_path / "data", machine.clock), None, machine.keys, machine.clock)
+    alone = Repository(Journal(tmp_path / "data", machine.clock), None, machine.keys, machine.clock)
     for change in (machine.save("s", "a"), machine.save("t", "a"), flow(machine, "e1")):
         await alone.write(change)
     await alone.aclose()
-    away = Places(machine.journal, None, machine.keys, machine.clock)
+    away = Repository(machine.journal, None, machine.keys, machine.clock)
     assert (await away.write(machine.save("t", "b"))).stored_in == "journal"
-    async with machine.places(tmp_path / "child") as places:
+    async with machine.repository(tmp_path / "child") as repository:
         for change in (machine.save("s", "b"), flow(machine, "e2")):
-            assert (await places.write(change)).stored_in == "redis"
+            assert (await repository.write(change)).stored_in == "redis"
         await machine.drained()
         for name in "st":
             stored = machine.stored(name)

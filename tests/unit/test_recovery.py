@@ -12,7 +12,7 @@ import pytest
 
 from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.journal import FILE_NAME, Journal
-from agentic_flywheel.journal.records import Known
+from agentic_flywheel.journal.records import SyncState
 
 from .conftest import Clock
 
@@ -39,10 +39,10 @@ def listed(member: str, size: int = 300) -> Write:
 def fill(folder: Path, clock: Callable[[], datetime]) -> None:
     """A journal with pending changes and copies for two Redis, documents of this machine, large ones, dead letters."""
     with closing(Journal(folder, clock, (ONE,), "one")) as one, closing(Journal(folder, clock, (TWO,), "two")) as two:
-        one.know(Known("epoch one", "run", "7-0"), lost=False)
+        one.save_sync_state(SyncState("epoch one", "run", "7-0"), lost=False)
         for i in range(HOW_MANY):
             one.commit(listed(f"pending-{i}"), pending=command(f"pending-{i}"))
-            two.remember(listed(f"copy-{i}"))
+            two.put_replica(listed(f"copy-{i}"))
         for i in range(3):
             one.commit(listed(f"large-{i}", 200_000), pending=command(f"large-{i}"))
             one.postpone(f"p:session:pending-{i}", "full", 5)
@@ -142,7 +142,7 @@ def test_what_can_be_read_of_a_damaged_journal_is_there_again_where_it_belongs(
         assert rescued.documents(rescued.one, "large", 200_000) >= 3 * mostly - 1.6
         if damage.startswith("its"):
             assert rescued.documents(rescued.machine, "here") == HOW_MANY
-            assert rescued.one.known() == Known("epoch one", "run", "7-0")
+            assert rescued.one.sync_state() == SyncState("epoch one", "run", "7-0")
             (late,) = rescued.one.pending("p:session:pending-1")
             assert (late.attempts, late.cause, late.next_attempt) == (1, "full", 5)
             assert [(letter.key, letter.shown, letter.cause) for letter in rescued.two.dead_letters()] == [
@@ -152,7 +152,7 @@ def test_what_can_be_read_of_a_damaged_journal_is_there_again_where_it_belongs(
         assert rescued.documents(rescued.two, "pending") == 0, "nothing crosses over"
         assert rescued.changes(rescued.two, "pending") == 0
         assert rescued.documents(rescued.machine, "pending") == rescued.documents(rescued.machine, "copy") == 0
-        in_doubt = {copy.key for copy in rescued.two.unverified(1000)}
+        in_doubt = {copy.key for copy in rescued.two.list_unverified(1000)}
         assert len(in_doubt) == rescued.documents(rescued.two, "copy"), "what the Redis held is verified"
 
 

@@ -1,0 +1,47 @@
+"""Finds the destination of the Redis in use by its address."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from agentic_flywheel.journal.migrations import THIS_MACHINE
+
+UNKNOWN = -1
+"""The destination while there is none: the file cannot be written."""
+
+_DESTINATION = "SELECT id, epoch FROM destinations WHERE id = (SELECT destination FROM addresses WHERE address = ?)"
+"""The destination that an address leads to, and its epoch."""
+
+_HAS_COPIES = "SELECT 1 FROM documents WHERE destination = ? AND replica LIMIT 1"
+"""Whether a destination was met, though nobody had the time to note its epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Spellings of the address of the Redis in use, the newest first; without one the destination is this machine.
+
+    `shown` is what people call it. `switched_off`: it is not asked, so only one that was met before is the destination.
+    """
+
+    spellings: tuple[str, ...]
+    shown: str
+    switched_off: bool
+
+    def find(self, db: sqlite3.Connection) -> int:
+        """The destination as it is now: another process may have found out which it is."""
+        if not self.spellings:
+            return THIS_MACHINE
+        for spelling in self.spellings:
+            found = db.execute(_DESTINATION, (spelling,)).fetchone()
+            if found and (not self.switched_off or found[1] or db.execute(_HAS_COPIES, (found[0],)).fetchone()):
+                return found[0]
+        return THIS_MACHINE if self.switched_off else UNKNOWN
+
+    def register(self, db: sqlite3.Connection) -> int:
+        """The same; a Redis that no spelling leads to is a new destination from now on."""
+        number = self.find(db)
+        if number == UNKNOWN:
+            number = db.execute("INSERT INTO destinations DEFAULT VALUES").lastrowid or UNKNOWN
+            db.execute("INSERT INTO addresses VALUES (?, ?)", (self.spellings[0], number))
+        if number != THIS_MACHINE:
+            db.execute("UPDATE destinations SET shown = ?1 WHERE id = ?2 AND shown != ?1", (self.shown, number))
+        return number

@@ -1,0 +1,199 @@
+"""Writes documents: to the stash, or, where that does not take them in time, to the journal with an outbox row."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar, cast
+
+from agentic_flywheel.coaia.stash import Stash, TooLargeForMirror
+from agentic_flywheel.documents.command import Change, Step
+from agentic_flywheel.documents.commands import AnyChange
+from agentic_flywheel.documents.lineage import covers
+from agentic_flywheel.documents.save import Renewal, Saved, SessionChange
+from agentic_flywheel.documents.write_ids import Writer
+from agentic_flywheel.documents.writes import Append, Write
+from agentic_flywheel.errors import (
+    Conflict,
+    DeletedMeanwhile,
+    DocumentError,
+    JournalUnavailable,
+    StashUnavailable,
+    StashUnreached,
+)
+from agentic_flywheel.journal import Journal
+from agentic_flywheel.journal.threads import in_thread
+from agentic_flywheel.replication.answers import Placed, StoredIn
+from agentic_flywheel.replication.deleted_elsewhere import keep_save
+from agentic_flywheel.replication.key_locks import AFTER_WAITING_SECONDS, Held
+from agentic_flywheel.replication.local_writer import LocalWriter
+from agentic_flywheel.replication.outbox import Outbox
+from agentic_flywheel.replication.remote_writer import RemoteWriter
+from agentic_flywheel.replication.replica import Replica, copy_under
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class _Attempt(Generic[Answer]):
+    """A change whose key is `held`; `sent`: the stash may have taken it without an answer."""
+
+    change: Change[Answer]
+    held: Held
+    sent: bool = False
+
+
+class DocumentWriter:
+    """Writes through the `outbox`, if a stash is used, else to the journal. Callers hold the key's lock."""
+
+    def __init__(
+        self, journal: Journal, outbox: Outbox | None, replica: Replica, clock: Callable[[], datetime]
+    ) -> None:
+        self._journal = journal
+        self._outbox = outbox
+        self._replica = replica
+        self._local = LocalWriter(journal, clock, offline=outbox is None)
+        self._clock = clock
+        self._write_ids = Writer()
+
+    async def write(self, change: Change[Answer], deadline: float, held: Held) -> Placed[Answer]:
+        """Apply a change where it can be kept.
+
+        Raises:
+            DocumentError: it cannot be applied to what is stored.
+            Unavailable: neither the stash nor the journal can keep it.
+
+        """
+        # Named under the lock, because the writes of a key must be made in the order of their names.
+        attempt = _Attempt(self._named(change), held)
+        pending, why = self._outbox is not None, ""
+        if self._outbox:
+            try:
+                return await self._write_to_stash(self._outbox, attempt, deadline)
+            except TooLargeForMirror:
+                pending = False
+            except StashUnavailable as exc:
+                attempt.sent = attempt.sent and not isinstance(exc, StashUnreached)
+                logger.info("Saved to the journal: %s", exc)
+                why = f"Redis did not take it: {exc} "
+        return await self._write_to_journal(attempt, why, pending=pending)
+
+    async def renew(self, renewal: Renewal, held: Held) -> None:
+        """Start a session's clock again where it is kept.
+
+        Raises:
+            DocumentError, Unavailable: it cannot be, or not now.
+
+        """
+        if self._outbox is None:
+            await in_thread(self._local.write, renewal, pending=False)
+            return
+        deadline = self._outbox.remote.stash.deadline()
+        await self._outbox.drain(renewal.key, deadline)
+        copy = await in_thread(self._journal.copy, renewal.key)
+        await self._commit(self._outbox.remote, renewal, copy, deadline, held)
+
+    async def _write_to_stash(self, outbox: Outbox, attempt: _Attempt[Answer], deadline: float) -> Placed[Answer]:
+        # An operation that waited for others of its key gets a last moment, which is enough where Redis is well.
+        deadline = max(deadline, asyncio.get_running_loop().time() + AFTER_WAITING_SECONDS)
+        await outbox.remote.stash.ready(deadline)
+        key = attempt.change.key
+        copy = None
+        try:
+            found = self._journal.lookup_nowait(key)
+            if found is None and (appended := await self._append(outbox.remote, attempt, deadline)):
+                return appended
+            pending, copy = found or await in_thread(self._journal.lookup, key)
+            if pending:
+                await outbox.drain(key, deadline, for_a_save=True)
+                copy = await in_thread(self._journal.copy, key)
+        except JournalUnavailable as exc:
+            logger.info("%s", exc)
+            # A new writer id: what may be pending, unread, must not be taken for done because this one is.
+            self._write_ids = Writer()
+            attempt.change = self._named(attempt.change)
+        attempt.sent = True
+        moved = None if copy else await self._moving(outbox.remote.stash, key, deadline)
+        answer = await self._commit(outbox.remote, attempt.change, copy or moved, deadline, attempt.held)
+        if moved:
+            await in_thread(self._journal.leave_this_machine, key)
+        return self._placed("redis", attempt.change, answer)
+
+    async def _write_to_journal(self, attempt: _Attempt[Answer], why: str, *, pending: bool) -> Placed[Answer]:
+        """Write to the journal; `why` says what the stash answered."""
+        try:
+            answer = await in_thread(self._local.write, attempt.change, pending=pending)
+        except JournalUnavailable as exc:
+            raise JournalUnavailable(f"{why}{exc}") from exc
+        except Conflict as exc:
+            if not attempt.sent:
+                raise
+            # Another process of this machine saved meanwhile, yet Redis may have taken this one before that.
+            raise StashUnavailable(f"{why}Whether it was saved is not known: save the same again.") from exc
+        return self._placed("journal", attempt.change, answer)
+
+    async def _append(self, remote: RemoteWriter, attempt: _Attempt[Answer], deadline: float) -> Placed[Answer] | None:
+        """Append to a large document by its ends alone; `None` where that is not enough."""
+        change = attempt.change
+        if not change.appends or not remote.stash.atomic:
+            return None
+        pending, ends = await in_thread(self._journal.ends, change.key)
+        grown = change.onto(ends, self._clock()) if ends and not pending else None
+        if grown is None:
+            return None
+        append, answer = grown
+        outcome = await remote.stash.append(append, deadline)
+        if outcome.accepted:
+            attempt.held.follow_up = self._copy(change, append)
+            return Placed("redis", answer)
+        if outcome.current is None or not covers(outcome.current, append.seen.head + append.seen.tail):
+            return None
+        # Others added to it meanwhile.
+        step = await remote.commit_with_retry(change, None, deadline, start=outcome.current)
+        if step.write:
+            attempt.held.follow_up = self._copy(change, step.write)
+        return Placed("redis", step.answer)
+
+    async def _commit(
+        self, remote: RemoteWriter, change: Change[Answer], copy: Write | None, deadline: float, held: Held
+    ) -> Answer:
+        try:
+            step = await remote.commit_with_retry(change, copy, deadline)
+        except DeletedMeanwhile as exc:
+            exc.kept = await in_thread(keep_save, self._journal, change, copy, exc.buried, self._clock())
+            with contextlib.suppress(StashUnavailable, DocumentError, JournalUnavailable):  # else the worker does
+                if text := await remote.stash.read(change.key, deadline):
+                    await in_thread(self._journal.put_replica, copy_under(cast("AnyChange", change), text))
+            raise
+        if step.write:
+            # Redis has it: only the next holder of the key waits until this machine has its copy.
+            held.follow_up = self._copy(change, *_writes(step))
+        return step.answer
+
+    async def _copy(self, change: Change[Answer], *writes: Write | Append) -> None:
+        if not await self._replica.put(*writes):
+            # Another process of this machine has a change pending: the document here is to hold both.
+            with contextlib.suppress(JournalUnavailable, DocumentError):
+                await in_thread(self._local.write, change, pending=False)
+
+    async def _moving(self, stash: Stash, key: str, deadline: float) -> Write | None:
+        """The document of this machine that moves with its next change; `None` where the stash has one of its own."""
+        copy = await self._replica.of_this_machine(key)
+        return copy if copy and await stash.read(key, deadline) is None else None
+
+    def _named(self, change: Change[Answer]) -> Change[Answer]:
+        return change.named(self._write_ids.next(), self._write_ids.newest(change.key))
+
+    def _placed(self, stored_in: StoredIn, change: Change[Answer], answer: Answer) -> Placed[Answer]:
+        if isinstance(change, SessionChange) and isinstance(answer, Saved) and answer.operations:
+            self._write_ids.wrote(change.key, change.operation, answer.operations)
+        return Placed(stored_in, answer)
+
+
+def _writes(step: Step[Answer]) -> list[Write]:
+    """All that a step writes."""
+    return [write for write in (step.write, step.replaced, step.loser) if write]

@@ -1,0 +1,214 @@
+"""Commits commands to the destination, on top of what others have committed and of what it has lost."""
+
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+from agentic_flywheel.coaia.stash import Stash
+from agentic_flywheel.documents.codec import tombstone_of
+from agentic_flywheel.documents.command import Change, Step, expired
+from agentic_flywheel.documents.commands import Burial, Deletion, as_copy
+from agentic_flywheel.documents.lineage import MergeForward
+from agentic_flywheel.documents.write_ids import Writer
+from agentic_flywheel.documents.writes import Outcome, Write
+from agentic_flywheel.errors import DocumentError, StashUnavailable, Unfinished
+from agentic_flywheel.journal import Journal
+from agentic_flywheel.journal.threads import in_thread
+from agentic_flywheel.keys import Keys
+from agentic_flywheel.replication.replica import lost_deletion, outlives, went_back
+
+logger = logging.getLogger(__name__)
+
+APPLIED_AT_ONCE = 256 * 1024
+"""Characters of a document to which a command is applied on the event loop."""
+
+Answer = TypeVar("Answer")
+
+
+class Overtaken(Exception):  # noqa: N818  nothing went wrong
+    """Somebody else committed meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What a command is applied to (`base`), while the stash is taken to hold what was `seen`.
+
+    `confirmed`: that was read there just now. `held`: so was the base, which is alive whatever our clock says.
+    """
+
+    base: str | None
+    seen: str | None
+    confirmed: bool
+    held: bool
+
+
+class RemoteWriter:
+    """Writes to the stash. Callers hold the key's lock."""
+
+    def __init__(self, journal: Journal, stash: Stash, keys: Keys, clock: Callable[[], datetime]) -> None:
+        self.stash = stash
+        self._journal = journal
+        self._keys = keys
+        self._clock = clock
+        self._write_ids = Writer()
+        self.went_back = False
+        """Whether the stash was seen to have gone back to an older state, so that all copies are to be verified."""
+
+    async def commit_with_retry(
+        self,
+        change: Change[Answer],
+        copy: Write | None,
+        deadline: float,
+        *,
+        start: str | None = None,
+        once: bool = False,
+    ) -> Step[Answer]:
+        """Apply and commit until nobody else commits in between; only `once` where the caller has examined `start`.
+
+        Begins with the journal's copy, which is what the stash holds unless another machine saved since, or with
+        `start`, what it held just now. If the stash has lost the document altogether, the copy stands in for it; if it
+        went back to an older one, the copy is merged forward first.
+
+        Raises:
+            DocumentError: the change cannot be applied to what the stash holds.
+            StashUnavailable: whether it arrived is unknown.
+            Overtaken: somebody else committed since `start`.
+
+        """
+        change = change.knowing(copy, self._clock())
+        attempt = self._first_attempt(copy, start)
+        merged: str | None = None
+        while True:
+            step, outcome = await self._try(change, attempt, deadline)
+            if step and outcome.accepted:
+                await self._write_others(change, step, deadline)
+                return step
+            seen = outcome.current
+            if once and (step or seen != start):
+                raise Overtaken
+            if copy and seen is not None and seen != merged and went_back(copy, seen):
+                self.went_back = True
+                await self.merge_forward(copy, deadline)
+                seen = merged = await self.stash.read(change.key, deadline)
+            attempt = self._next_attempt(copy, seen)
+
+    def _first_attempt(self, copy: Write | None, start: str | None) -> _Attempt | None:
+        """The attempt without reading first; `None` where the copy here has expired."""
+        if copy is None:
+            return _Attempt(start, start, confirmed=False, held=start is not None and self.stash.atomic)
+        if expired(copy.kept_until, self._clock()):  # somebody may have renewed it there, or this clock is wrong
+            return None
+        return _Attempt(copy.text, copy.text, confirmed=False, held=False)
+
+    def _next_attempt(self, copy: Write | None, seen: str | None) -> _Attempt:
+        """The attempt on top of what was seen in the stash, or of the copy that stands in for it."""
+        if copy and (seen is None or outlives(copy, seen) or lost_deletion(copy, seen)):
+            return _Attempt(copy.text, seen, confirmed=True, held=False)
+        return _Attempt(seen, seen, confirmed=True, held=seen is not None and self.stash.atomic)
+
+    async def _step(self, change: Change[Answer], attempt: _Attempt) -> Step[Answer] | None:
+        """Apply the change, in a thread where that may take long; `None`: the stash is to be read first."""
+        base = attempt.base
+        try:
+            if base is None or len(base) <= APPLIED_AT_ONCE:
+                step = change.apply(base, self._clock(), held=attempt.held)
+            else:
+                step = await in_thread(change.apply, base, self._clock(), held=attempt.held)
+        except DocumentError:
+            if attempt.confirmed:
+                raise
+            return None
+        return step if step.write or attempt.confirmed else None
+
+    async def _try(
+        self, change: Change[Answer], attempt: _Attempt | None, deadline: float
+    ) -> tuple[Step[Answer] | None, Outcome]:
+        """Apply and commit once; without a step where the stash had to be read first."""
+        step = await self._step(change, attempt) if attempt else None
+        if attempt is None or step is None:
+            return None, Outcome(accepted=False, current=await self.stash.read(change.key, deadline))
+        if step.write is None:
+            return step, Outcome(accepted=True)
+        splice = step.write.splice if attempt.base is attempt.seen else None
+        write = replace(step.write, seen=attempt.seen, splice=splice)
+        return step, await self.stash.commit(write, deadline, step.replaced)
+
+    async def _write_others(self, change: Change[Answer], step: Step[Answer], deadline: float) -> None:
+        """Write what goes with the document: a save that came too late, and what a deletion takes along."""
+        if step.loser:
+            await self.stash.keep(step.loser, deadline)
+        if isinstance(change, Deletion) and change.revisions and step.write:
+            with contextlib.suppress(StashUnavailable, DocumentError):  # what is left then expires by itself
+                # A version of ours kept pending deletions without histories: nothing is listed for them.
+                for key in await self._keys_below(change.histories, deadline) if change.histories else ():
+                    await self.commit_with_retry(Deletion(key=key, member=""), None, deadline)
+                for key in await self._keys_below(change.revisions, deadline):
+                    await self.stash.drop(key, deadline)
+
+    async def _keys_below(self, prefix: str, deadline: float) -> list[str]:
+        """The keys that begin with `prefix`, as far as they are found in time."""
+        try:
+            return await self.stash.keys(prefix, deadline)
+        except Unfinished as exc:
+            logger.warning("Something of a deleted session may be left: %s", exc)
+            return exc.found
+
+    async def merge_forward(self, copy: Write, deadline: float) -> None:
+        """Merge a copy into what the stash holds; a version that goes on from it, and a deletion, stay.
+
+        Raises:
+            DocumentError: what is stored cannot be read.
+            StashUnavailable: whether it was brought back is unknown.
+
+        """
+        step = await self.commit_with_retry(self._merge_of(copy), None, deadline)
+        if step.answer and step.write and step.write.text != copy.text:
+            logger.warning("Redis had gone back to an older state of a session; what it lacked was merged in.")
+
+    def merged(self, copy: Write, remote: str) -> str:
+        """What the stash would hold if it took the copy back; a tombstone wins."""
+        if copy.tombstone:
+            return copy.text
+        try:
+            step = self._merge_of(copy).apply(remote, self._clock())
+        except DocumentError:
+            return copy.text
+        return step.write.text if step.write else remote
+
+    def _merge_of(self, copy: Write) -> MergeForward:
+        member = copy.key.removeprefix(self._keys.sessions) if copy.key.startswith(self._keys.sessions) else ""
+        return MergeForward(
+            key=copy.key,
+            operation=self._write_ids.next(),
+            member=member,
+            index=self._keys.index if member else "",
+            revisions=self._keys.revisions(member) if member else "",
+            text=copy.text,
+        )
+
+    async def restore(self, copy: Write, deadline: float) -> None:
+        """Put back what the stash has lost, never over what is newer, never against a tombstone that beats it.
+
+        Raises:
+            DocumentError: what is stored cannot be read.
+            StashUnavailable: whether it was put back is unknown.
+
+        """
+        if copy.tombstone:
+            tombstone = tombstone_of(copy.text)
+            member = tombstone.id if tombstone else ""
+            burial = Burial(key=copy.key, member=member, index=self._keys.index if member else "", text=copy.text)
+            await self.commit_with_retry(burial, None, deadline)
+            return
+        await self.merge_forward(copy, deadline)
+        await self.refresh_copy(copy, deadline)
+
+    async def refresh_copy(self, copy: Write, deadline: float) -> None:
+        """Replace the copy by what the stash holds now."""
+        if text := await self.stash.read(copy.key, deadline):
+            entry = copy.entry
+            member, index = (entry.member, entry.index) if entry else ("", "")
+            await in_thread(self._journal.overwrite_replica, as_copy(copy.key, text, member, index))
