@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class SessionStore(SessionReader):
-    """Sessions, kept in `repository` under `keys`: here they are saved and deleted, below read, and below that listed."""
+    """Saves and deletes the sessions that `repository` keeps under `keys`; below it they are read and listed."""
 
     def __init__(
         self,
