@@ -152,6 +152,7 @@ def settle_memory() -> None:
     """
     gc.freeze()
     gc.set_threshold(UNTRACKED)
+    gc.enable()
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError):  # another C library than glibc
             ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)

@@ -1,6 +1,7 @@
 """Reads the command line and runs a command for a person; without one, serves."""
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -53,6 +54,7 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
 
             return import_from(settings, options.source)
         case _:
+            gc.disable()  # nothing that imports make is garbage, and looking for it takes a sixth of the start
             from agentic_flywheel.server.app import serve
 
             return serve(settings)
