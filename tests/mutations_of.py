@@ -435,14 +435,14 @@ MUTATIONS = [
     ),
     Mutation(
         "F6 a refused read",
-        "coaia/stash.py",
+        "coaia/circuit_breaker.py",
         "                elif verb in _READS:\n                    self.unread = str(exc)\n",
         "",
         "tests/unit/test_refusals.py::test_a_refused_read_is_known_until_one_is_answered",
     ),
     Mutation(
         "F6 one refusal",
-        "coaia/stash.py",
+        "coaia/circuit_breaker.py",
         "if not each.alone and each.after == self._taken",
         "if each.after == self._taken",
         "tests/unit/test_refusals.py::test_a_refused_deletion_or_a_large_document_says_nothing_of_other_writes",
@@ -554,7 +554,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F15 globs",
-        "coaia/stash.py",
+        "coaia/remote_index.py",
         '"ids": lua_patterns(wanted.pattern),',
         '"ids": [],',
         "tests/contract/test_lists.py::TestListsOfMany::test_a_glob_is_matched_where_the_ids_are",

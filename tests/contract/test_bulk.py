@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from agentic_flywheel.coaia.stash import MARKS_AT_ONCE, UNREADABLE, Mark, Stash
+from agentic_flywheel.coaia.replies import UNREADABLE, Mark
+from agentic_flywheel.coaia.stash import MARKS_AT_ONCE, Stash
 from agentic_flywheel.documents.writes import Write
 
 from ..support.waiting import eventually

@@ -6,7 +6,7 @@ import pytest
 import redis as redis_py
 
 from agentic_flywheel.coaia.child.health_tools import server_named
-from agentic_flywheel.coaia.stash import Watched
+from agentic_flywheel.coaia.replies import Watched
 
 from .places import Place
 from .test_keyvalue import accepted, document, listed, tombstone, write

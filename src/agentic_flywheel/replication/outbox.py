@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar, cast
 
-from agentic_flywheel.coaia.stash import Stash, TooLargeForMirror
+from agentic_flywheel.coaia.mirror import TooLargeForMirror
+from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.codec import Document, decode, tombstone_of
 from agentic_flywheel.documents.command import Change, Step, expired
 from agentic_flywheel.documents.commands import AnyChange, Burial, Deletion, as_copy, load_change

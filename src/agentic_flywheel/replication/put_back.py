@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 
 from agentic_flywheel.backoff import REFUSALS, delay
-from agentic_flywheel.coaia.stash import Mark
+from agentic_flywheel.coaia.replies import Mark
 from agentic_flywheel.errors import DocumentError, StashRefused, StashUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import Copy, in_thread

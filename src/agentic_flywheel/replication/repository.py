@@ -15,7 +15,10 @@ from typing import Generic, Literal, TypeVar, cast
 
 import anyio
 
-from agentic_flywheel.coaia.stash import BYTES_A_SECOND, Stash, TooLargeForMirror, revision_of
+from agentic_flywheel.coaia.child_calls import BYTES_A_SECOND
+from agentic_flywheel.coaia.mirror import TooLargeForMirror
+from agentic_flywheel.coaia.replies import revision_of
+from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.command import BaseChange, Change, expired
 from agentic_flywheel.documents.commands import AnyChange, as_copy, dump_change, load_change
 from agentic_flywheel.documents.lineage import covers, operations_at_end

@@ -95,7 +95,7 @@ async def entries_of(
         with contextlib.suppress(StashUnavailable):
             await stash.ready(bound)
             if stash.atomic:
-                there = {entry.member: entry for entry in await stash.entries(index, members, bound)}
+                there = {entry.member: entry for entry in await stash.index.entries(index, members, bound)}
                 unsent, deleted = await in_thread(journal.unsent, index)
                 there |= {entry.member: entry for entry in unsent if entry.member in {*members}}
                 missing = [member for member in members if member not in there]
@@ -116,10 +116,10 @@ async def _shared_page(
 ) -> Page:
     # What is here is read first: what is sent on meanwhile is then seen twice rather than not at all.
     here = await _here(journal, index, before, limit)
-    listed = await stash.listed(index, before, limit, wanted, deadline)
+    listed = await stash.index.page(index, before, limit, wanted, deadline)
     put, _ = await _put_in_list(stash, index, listed.unlisted, deadline)
     if put:
-        listed = await stash.listed(index, before, limit, wanted, deadline)
+        listed = await stash.index.page(index, before, limit, wanted, deadline)
     hidden = {entry.member for entry in here.unsent}
     members = {entry.member for entry in listed.entries}
     buried = await _buried(journal, stash, listed.entries)
@@ -171,7 +171,7 @@ async def heal(stash: Stash, index: str, place: str, deadline: float) -> str:
 
     Where more is missing than there was time for, that is the same place again.
     """
-    following, unlisted = await stash.heal(index, place, deadline)
+    following, unlisted = await stash.index.heal(index, place, deadline)
     put, looked_at = await _put_in_list(stash, index, unlisted, deadline)
     return place if put and looked_at < len(unlisted) else following
 
@@ -185,7 +185,7 @@ async def _put_in_list(stash: Stash, index: str, members: Sequence[str], deadlin
             if text := await stash.read(key, deadline):
                 copy = as_copy(key, text, member, index)
                 if copy.entry:
-                    await stash.put_in_list(copy.entry, deadline)
+                    await stash.index.put_in_list(copy.entry, deadline)
                     return True
         return False
 

@@ -15,7 +15,7 @@ from datetime import datetime
 import anyio
 
 from agentic_flywheel.backoff import REFUSALS, delay
-from agentic_flywheel.coaia.stash import Watched
+from agentic_flywheel.coaia.replies import Watched
 from agentic_flywheel.documents.codec import micros
 from agentic_flywheel.documents.commands import Deletion, as_copy
 from agentic_flywheel.documents.writes import Write

@@ -70,7 +70,7 @@ async def persistence_status(places: Places, settings: Settings) -> StatusResult
         here = await in_thread(_look, places.journal)
         mode, reasons = _without_redis(here.state)
     else:
-        error = stash.last_error  # the question after it may be answered all the same
+        error = stash.breaker.last_error  # the question after it may be answered all the same
         try:
             info = await stash.status()
         except Unavailable as exc:
@@ -128,7 +128,7 @@ def _with_redis(stash: Stash, here: _Here, redis: JSONObject, error: str | None)
     mode: Mode = "redis"
     # With nothing to write, what was refused once is over: it was found to be there, or nobody wants it any more.
     wanted = here.state.pending or here.putting_back or here.state.path is None
-    refusal = (stash.refuses_all or stash.unread) if wanted else None
+    refusal = (stash.breaker.refuses_all or stash.breaker.unread) if wanted else None
     if refusal:
         redis |= {"state": "refusing writes", "last_error": refusal}
         kept = "." if here.state.path is None else "; they go to the journal."
@@ -138,9 +138,9 @@ def _with_redis(stash: Stash, here: _Here, redis: JSONObject, error: str | None)
             "The coaia child has only coaia_tash and coaia_fetch: the journal rules (revisions, lists, "
             f"expiry) and Redis at {redis['target']} gets a copy of each document up to 4 MiB."
         ]  # fmt: skip
-    elif stash.unread:
-        redis["last_error"] = stash.unread
-        reasons = [f"Redis at {redis['target']} refuses to be read ({stash.unread})."]
+    elif stash.breaker.unread:
+        redis["last_error"] = stash.breaker.unread
+        reasons = [f"Redis at {redis['target']} refuses to be read ({stash.breaker.unread})."]
     elif here.overdue and not here.held_up:
         why = (error or stash.client.state.last_error or "no attempt to send it has been answered").rstrip(".")
         redis["last_error"] = why
@@ -150,8 +150,8 @@ def _with_redis(stash: Stash, here: _Here, redis: JSONObject, error: str | None)
     if here.held_up:
         redis["last_error"] = redis["last_error"] or here.held_up[0].cause
         reasons.append(f"{_changes(here.state.pending).capitalize()} in the journal: {_causes(here.held_up)}.")
-    elif here.state.pending and stash.refused and not refusal:  # and not tried again yet
-        redis["last_error"] = redis["last_error"] or next(reversed(stash.refused.values())).why
+    elif here.state.pending and stash.breaker.refused and not refusal:  # and not tried again yet
+        redis["last_error"] = redis["last_error"] or next(reversed(stash.breaker.refused.values())).why
         reasons.append(
             f"{_changes(here.state.pending).capitalize()} in the journal: {redis['last_error'].rstrip('.')}."
         )
