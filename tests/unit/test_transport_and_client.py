@@ -494,5 +494,5 @@ def test_the_command_is_the_users_own_or_our_program_without_the_current_folder(
     assert child_command(["python3"], "")[0].endswith("/python3")
     own = child_command([], "")
     assert (own[0], own[1]) == (sys.executable, "-P")
-    assert Path(own[2]).is_file()
+    assert (Path(own[2]) / "__main__.py").is_file()
     assert child_command([], "/other/python")[0] == "/other/python"
