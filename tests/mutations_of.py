@@ -265,7 +265,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G7 F15 slices",
-        "coaia/child/index_tools.py",
+        "coaia/child/script_texts.py",
         "until ended or #rows == enough or micros() - began > budget",
         "until ended or #rows == enough",
         "tests/unit/test_looking.py::test_a_script_ends_when_its_time_is_over_and_says_where",
@@ -546,7 +546,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F14 the latest",
-        "coaia/child/scripts.py",
+        "coaia/child/script_texts.py",
         "  return tonumber(score) > now and string.format('%.0f', now) or score\n",
         "  return score\n",
         "tests/contract/test_lists.py::TestListsOfMany::"
@@ -561,7 +561,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F16",
-        "coaia/child/scripts.py",
+        "coaia/child/script_runner.py",
         '                if _refuses("eval", exc):',
         "                if isinstance(exc, NoScriptError):",
         "tests/unit/test_scripts.py::test_a_script_runs_as_long_as_one_way_is_open",
@@ -575,7 +575,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F17 paused writes",
-        "coaia/child/scripts.py",
+        "coaia/child/script_runner.py",
         'f"#!lua flags=no-writes\\n{text}" if reads else text',
         "text",
         "tests/tutorial/test_restricted_redis.py::test_a_redis_that_pauses_writes_is_read_from",

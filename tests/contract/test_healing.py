@@ -5,7 +5,7 @@ import pytest
 from agentic_flywheel.coaia import stash as stash_of_keys
 from agentic_flywheel.coaia.child.document_tools import SCANNED_AT_ONCE, Documents
 from agentic_flywheel.coaia.child.index_repair import NAMED_AT_ONCE
-from agentic_flywheel.coaia.child.scripts import Scripts
+from agentic_flywheel.coaia.child.script_runner import Scripts
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.errors import Unfinished
 from agentic_flywheel.replication.session_list import heal

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 import redis as redis_py
 
-from agentic_flywheel.coaia.child.document_tools import IN_PLACE_FROM
+from agentic_flywheel.coaia.child.script_texts import IN_PLACE_FROM
 from agentic_flywheel.coaia.rights import BETTER_WITH, NEEDED, access_list
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.writes import Filter, Splice, Write

@@ -7,7 +7,7 @@ import redis as redis_py
 
 from agentic_flywheel.coaia.child.index_repair import Healing
 from agentic_flywheel.coaia.child.index_tools import Index
-from agentic_flywheel.coaia.child.scripts import Script, Scripts
+from agentic_flywheel.coaia.child.script_runner import Script, Scripts
 
 from ..support.redis_server import RedisServer
 

@@ -11,7 +11,7 @@ import pytest
 import redis as redis_py
 
 from agentic_flywheel.coaia.child.inline_redis import AT_ONCE, AT_ONE_GO, Prompt
-from agentic_flywheel.coaia.child.scripts import Scripts
+from agentic_flywheel.coaia.child.script_runner import Scripts
 
 from ..support.redis_server import RedisServer
 from ..support.waiting import eventually

@@ -9,7 +9,7 @@ import pytest
 import redis as redis_py
 
 from agentic_flywheel.coaia.child.inline_redis import Prompt
-from agentic_flywheel.coaia.child.scripts import Scripts
+from agentic_flywheel.coaia.child.script_runner import Scripts
 
 from ..support.redis_server import RedisServer
 

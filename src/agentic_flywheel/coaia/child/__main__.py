@@ -42,7 +42,7 @@ from health_tools import Health
 from index_repair import Healing
 from index_tools import Index
 from inline_redis import Prompt
-from scripts import Scripts
+from script_runner import Scripts
 
 THREADS = 40
 """Calls that Redis is asked at once."""

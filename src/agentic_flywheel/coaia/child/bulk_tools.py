@@ -4,14 +4,14 @@
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis
 
-if TYPE_CHECKING:
-    from document_tools import Documents
-    from index_tools import Index
-    from scripts import Script, Scripts
+from document_tools import Documents
+from index_tools import Index
+from script_runner import Script, Scripts
+from script_texts import ENDS, MARKS
 
 MARKED_AT_ONCE = 100
 """Documents of which one script reads the marks (less than 1 ms): others wait for no more than that."""
@@ -22,43 +22,18 @@ HEAD_BYTES = 100
 TAIL_BYTES = 320
 """Of a document's end: 80 characters, of which each may have four."""
 
-# KEYS: documents, then their tombstones in the same order. ARGV: how many bytes of each end. What is of another type
-# has no beginning.
-_MARKS = """
-local function head(key)
-  local text = redis.pcall('GETRANGE', key, 0, ARGV[1] + 3 * #key)
-  return type(text) == 'string' and text
-end
-local function tail(key)
-  local text = redis.pcall('GETRANGE', key, -ARGV[2], -1)
-  return type(text) == 'string' and text or ''
-end
-local half, rows = #KEYS / 2, {}
-for i = 1, half do rows[i] = {head(KEYS[i]), tail(KEYS[i]), head(KEYS[half + i]) or ''} end
-return rows
-"""
-
-# The same of one key, all that a cluster's node may be asked at once.
-_ENDS = """
-local function part(first, last)
-  local text = redis.pcall('GETRANGE', KEYS[1], first, last)
-  return type(text) == 'string' and text
-end
-return {part(0, ARGV[1] + 3 * #KEYS[1]), part(-ARGV[2], -1) or ''}
-"""
-
 Reply = dict[str, Any]
 
 
 class Bulk:
     """The verbs of many documents. `documents` has the scripts that write one, `index` the one that lists it."""
 
-    def __init__(self, client: Any, scripts: "Scripts", documents: "Documents", index: "Index") -> None:  # noqa: ANN401  it is untyped
+    def __init__(self, client: Any, scripts: Scripts, documents: Documents, index: Index) -> None:  # noqa: ANN401  it is untyped
         self._redis = client
         self._documents = documents
         self._index = index
-        self._marks = scripts.of(_MARKS, reads=True)
-        self._ends = scripts.of(_ENDS, reads=True)
+        self._marks = scripts.of(MARKS, reads=True)
+        self._ends = scripts.of(ENDS, reads=True)
         self._one_node = type(client) is redis.Redis
 
     def coaia_marks(self, keys: list[str], graves: list[str]) -> Reply:
@@ -126,7 +101,7 @@ class Bulk:
         self._together([("HSET", f"{index}:notes", member, note) for *_, member, _, note in rows])
         return answers
 
-    def _run(self, script: "Script", arguments: Sequence[tuple[list[str], list[Any]]], **options: Any) -> list[Any]:
+    def _run(self, script: Script, arguments: Sequence[tuple[list[str], list[Any]]], **options: Any) -> list[Any]:
         """The answers of a script to each of these keys and arguments, refusals among them."""
         answers = self._together([script.command(keys, args) for keys, args in arguments], **options)
         for place, answer in enumerate(answers):

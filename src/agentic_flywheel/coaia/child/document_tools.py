@@ -7,102 +7,22 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import redis
 
-if TYPE_CHECKING:
-    from index_tools import Index
-    from scripts import Script, Scripts
+from index_tools import Index
+from script_runner import Script, Scripts
+from script_texts import COMMIT, COMMIT_AND_LIST, NOT_LISTED, READ
 
 ANNOUNCED_DELETIONS = 10_000
 """Tombstones that the stream of deletions holds; whoever was away for longer meets them one by one."""
-
-IN_PLACE_FROM = 500_000
-"""Bytes of a document from which on what changed is written into it: Redis keeps room behind it then, up to a megabyte,
-and need not make all of it anew."""
 
 SCANNED_AT_ONCE = 5_000
 """Keys that one step of a scan looks at (a few ms)."""
 
 ANY_TIME = 1e9
 """Seconds: no bound."""
-
-NOT_LISTED = 2
-"""What the script answers if the document is written and the listing is not."""
-
-# A document is compared by its beginning, which names its revision, and its end, which names the write that made it; it
-# is never decoded here: Lua's cjson would turn [] into {} and damage big integers.
-# KEYS[1]: the document. ARGV: how what was seen begins, "drop" or "", text, milliseconds to live, how what was seen
-# ends; if the sixth is not "", the new text is the third, the bytes sixth to seventh of the old one, and the eighth.
-_COMPARE = """
-if ARGV[1] == '' then
-  if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-elseif redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1] then
-  return 0
-elseif ARGV[5] ~= '' and redis.call('GETRANGE', KEYS[1], -#ARGV[5], -1) ~= ARGV[5] then
-  return 0
-end
-local function put(key, text)
-  if ARGV[4] == '0' then redis.call('SET', key, text) else redis.call('SET', key, text, 'PX', ARGV[4]) end
-end
-local function live(key)
-  if ARGV[4] == '0' then return redis.pcall('PERSIST', key) end
-  return redis.pcall('PEXPIRE', key, ARGV[4])
-end
-"""
-_WRITE = f"""
-local function in_place()
-  local length = redis.call('STRLEN', KEYS[1])
-  local behind = length + ARGV[7] + 1
-  if length < {IN_PLACE_FROM} or #ARGV[3] ~= tonumber(ARGV[6]) or behind + #ARGV[8] < length then return false end
-  if type(live(KEYS[1])) == 'table' then return false end
-  if type(redis.pcall('SETRANGE', KEYS[1], 0, ARGV[3])) == 'table' then return false end
-  redis.call('SETRANGE', KEYS[1], behind, ARGV[8])
-  return true
-end
-if ARGV[2] == 'drop' then
-  redis.call('DEL', KEYS[1])
-elseif ARGV[6] == '' then
-  put(KEYS[1], ARGV[3])
-elseif not in_place() then
-  put(KEYS[1], ARGV[3] .. redis.call('GETRANGE', KEYS[1], ARGV[6], ARGV[7]) .. ARGV[8])
-end
-"""
-_COMMIT = f"{_COMPARE}{_WRITE}return 1"
-"""One key: all that a cluster's node may be asked at once."""
-
-_READ = "return {redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])}"
-"""Unlike MGET it does not take a value of another type for none."""
-
-# KEYS also: where what was there is kept (or the document's again: nowhere), its grave, the index, the notes, and what
-# else lives as long, and what is dropped (so many as the last of ARGV says).
-# ARGV also: what was seen in the grave; score, member and note, or "".
-_COMMIT_AND_LIST = f"""
-{_COMPARE}
-local function keep()
-  -- Inside of Redis, without a way through Lua; before 6.2 it cannot.
-  local copied = redis.pcall('COPY', KEYS[1], KEYS[2], 'REPLACE')
-  if type(copied) == 'table' then
-    put(KEYS[2], redis.call('GET', KEYS[1]))
-  else
-    live(KEYS[2])
-  end
-end
-if ARGV[1] == '' and (redis.call('GET', KEYS[3]) or '') ~= ARGV[9] then return 0 end
-local score = ARGV[11] ~= '' and not_after_now(ARGV[10])
-if KEYS[2] ~= KEYS[1] then keep() end
-{_WRITE}
-for i = 6, #KEYS - ARGV[13] do live(KEYS[i]) end
-for i = #KEYS - ARGV[13] + 1, #KEYS do redis.pcall('DEL', KEYS[i]) end
-if ARGV[11] ~= '' then
-  local placed = redis.pcall('ZADD', KEYS[4], score, ARGV[11])
-  local noted = redis.pcall('HSET', KEYS[5], ARGV[11], ARGV[12])
-  if type(placed) == 'table' or type(noted) == 'table' then return 2 end
-end
-return 1
-"""
-"""The whole of a save in one round trip, where all keys are on one node. 2: it could not be listed."""
 
 _REVISION = re.compile(
     r'\s*\{\s*"schema_version"\s*:\s*\d+\s*,\s*"id"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*"revision"\s*:\s*(\d{1,18})\b'
@@ -115,7 +35,7 @@ Reply = dict[str, Any]
 class Question(NamedTuple):
     """One script that answers a call, and what its answer comes to: the reply, or what is still to be done for it."""
 
-    script: "Script"
+    script: Script
     keys: list[str]
     args: list[Any]
     then: Callable[[Any], Reply | Callable[[], Reply]]
@@ -124,15 +44,15 @@ class Question(NamedTuple):
 class Documents:
     """The verbs of documents, over coaiapy-mcp's Redis client. All are synchronous: each call has a worker thread."""
 
-    def __init__(self, tools: Any, client: Any, scripts: "Scripts", index: "Index") -> None:  # noqa: ANN401  they are untyped
+    def __init__(self, tools: Any, client: Any, scripts: Scripts, index: Index) -> None:  # noqa: ANN401  they are untyped
         self._tools = tools
         self._redis = client
         self._index = index
         self._one_node = type(client) is redis.Redis  # a cluster's client is one of a kind of its own
         self._scripts = scripts
-        self.commit = scripts.of(_COMMIT)
-        self._read_both = scripts.of(_READ, reads=True)
-        self.commit_and_list = scripts.of(scripts.NOT_AFTER_NOW + _COMMIT_AND_LIST)
+        self.commit = scripts.of(COMMIT)
+        self._read_both = scripts.of(READ, reads=True)
+        self.commit_and_list = scripts.of(COMMIT_AND_LIST)
 
     def coaia_tash(self, key: str, value: str, ttl_seconds: float = 0) -> Reply:
         """Store text under a key; with ttl_seconds it expires, without it never does."""

@@ -5,103 +5,19 @@
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import redis
 
-if TYPE_CHECKING:
-    from index_repair import Healing
-    from scripts import Scripts
+from index_repair import Healing
+from script_runner import Scripts
+from script_texts import LOOK, PLACE
 
 SLICE_MICROSECONDS = 2_000
 """How long one script looks through a listing: others who use this Redis wait no longer. Some 2,000 rows."""
 
 LOOKED_AT_OUTSIDE = 1_000
 """Rows read at once where what is sought cannot be looked for inside of Redis: some 500 KB."""
-
-# Inside of Redis: to read thousands of rows only to throw them away takes most of a search. For ASCII words, since Lua
-# knows no other letters.
-# KEYS: the listing, and its notes if they are on this node.
-# ARGV: score and member to go on behind (or ""), rows that are enough, microseconds, words needed, how many patterns of
-# ids and how many texts follow; those, then words. A text that is not there may be written with escapes.
-# The answer: whether this is the end, the last member that was looked at and its score, then rows: member, score, note.
-_LOOK = """
-local function micros()
-  local ok, seconds = pcall(function() return os.clock() end)
-  if ok then return seconds * 1000000 end
-  local time = redis.pcall('TIME')
-  return time.err and 0 or time[1] * 1000000 + time[2]
-end
-local enough, budget, needed = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local patterns, texts, words = {}, {}, {}
-for i = 8, #ARGV do
-  if #patterns < tonumber(ARGV[6]) then patterns[#patterns + 1] = string.gsub(ARGV[i], '\\1', '\\128-\\191')
-  elseif #texts < tonumber(ARGV[7]) then texts[#texts + 1] = ARGV[i]
-  else words[#words + 1] = ARGV[i] end
-end
-local function named(id)
-  local at = 1
-  for i, pattern in ipairs(patterns) do
-    local anchored = (i == 1 and '^' or '') .. pattern .. (i == #patterns and '$' or '')
-    local first, last = string.find(id, anchored, at)
-    if not first then return false end
-    at = last + 1
-  end
-  return true
-end
-local function fits(note)
-  local escapes
-  for _, text in ipairs(texts) do
-    if not string.find(note, text, 1, true) then
-      if escapes == nil then
-        escapes = string.find(note, '\\\\', 1, true) ~= nil and string.find(note, '\\\\[u/]') ~= nil
-      end
-      if not escapes then return false end
-    end
-  end
-  if needed == 0 then return true end
-  local lower, has = string.lower(note), 0
-  for _, word in ipairs(words) do
-    if string.find(lower, word, 1, true) then has = has + 1 end
-  end
-  return has >= needed
-end
-local place = 0
-if ARGV[2] ~= '' then
-  local score = redis.call('ZSCORE', KEYS[1], ARGV[2])
-  if score and tonumber(score) == tonumber(ARGV[1]) then
-    place = redis.call('ZREVRANK', KEYS[1], ARGV[2]) + 1
-  else  -- It is gone, or was saved since: some that were seen may come again.
-    place = redis.call('ZCOUNT', KEYS[1], '(' .. ARGV[1], '+inf')
-  end
-end
-local began, rows, last, ended = micros(), {}, false, false
-repeat
-  local members = redis.call('ZREVRANGE', KEYS[1], place, place + 99)
-  ended = #members < 100
-  local some = {}
-  for _, member in ipairs(members) do
-    if named(member) then some[#some + 1] = member end
-  end
-  last = members[#members] or last
-  local notes = #some > 0 and KEYS[2] and redis.call('HMGET', KEYS[2], unpack(some)) or {}
-  for i, member in ipairs(some) do
-    if not KEYS[2] or not notes[i] or fits(notes[i]) then
-      rows[#rows + 1] = {member, redis.call('ZSCORE', KEYS[1], member), notes[i] or false}
-      if #rows == enough then
-        ended = ended and member == members[#members]
-        last = member
-        break
-      end
-    end
-  end
-  place = place + #members
-until ended or #rows == enough or micros() - began > budget
-return {ended and 1 or 0, last, last and redis.call('ZSCORE', KEYS[1], last), rows}
-"""
-
-# KEYS: the listing. ARGV: score, member.
-_PLACE = "return redis.call('ZADD', KEYS[1], not_after_now(ARGV[1]), ARGV[2])"
 
 Reply = dict[str, Any]
 Row = list[Any]
@@ -120,11 +36,11 @@ class Sought(NamedTuple):
 class Index:
     """The verbs of the listing, over the child's Redis client. `healing` looks at a small one as a whole."""
 
-    def __init__(self, client: Any, scripts: "Scripts", healing: "Healing") -> None:  # noqa: ANN401  it is untyped
+    def __init__(self, client: Any, scripts: Scripts, healing: Healing) -> None:  # noqa: ANN401  it is untyped
         self._redis = client
         self._healing = healing
-        self._look = scripts.of(_LOOK, reads=True)
-        self.place = scripts.of(scripts.NOT_AFTER_NOW + _PLACE)
+        self._look = scripts.of(LOOK, reads=True)
+        self.place = scripts.of(PLACE)
         self._one_node = type(client) is redis.Redis  # listing and notes are on it
 
     def coaia_index(self, index: str, member: str, score: int, note: str = "") -> Reply:

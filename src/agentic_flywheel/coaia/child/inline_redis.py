@@ -12,12 +12,11 @@ import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis
 
-if TYPE_CHECKING:
-    from scripts import Script
+from script_runner import Script
 
 AT_ONCE = 0.005
 """Seconds that the event loop waits for an answer; a Redis on the same machine needs a twentieth."""
@@ -43,7 +42,7 @@ class Prompt:
         self._idle_since = 0.0
         self._quick_until = 0.0
 
-    async def ask(self, script: "Script", keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401
+    async def ask(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401
         """What a script answers.
 
         Raises:
@@ -100,7 +99,7 @@ class Prompt:
         self._let_go(connection)
         return None
 
-    async def _ask_in_thread(self, script: "Script", keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401
+    async def _ask_in_thread(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401
         def ask() -> tuple[Any, float]:
             began = time.monotonic()
             answer = script(keys=keys, args=args)
