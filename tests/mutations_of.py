@@ -317,7 +317,7 @@ MUTATIONS = [
         "coaia/supervisor.py",
         "if exc.error.code not in BROKEN:",
         "if False:",
-        "tests/unit/test_transport_and_client.py::test_a_call_that_a_child_refuses_costs_it_nothing",
+        "tests/unit/test_supervisor.py::test_a_call_that_a_child_refuses_costs_it_nothing",
     ),
     Mutation(
         "G13 F13 one spelling",

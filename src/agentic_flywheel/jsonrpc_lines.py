@@ -1,7 +1,7 @@
 """Messages over pipes, a line each: the two streams that the MCP SDK reads and writes, and nothing in between.
 
 The SDK's own stdio goes through worker threads and queues, which is most of what a small call costs. Both hops use
-this instead: our server, the child's keeper, and the child, whose program loads this file by its path. It imports
+this instead: our server, the child's supervisor, and the child, whose program loads this file by its path. It imports
 nothing of this package, therefore.
 """
 

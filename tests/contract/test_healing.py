@@ -33,11 +33,11 @@ class TestHealing:
         done = await stash.restore([write(place, m, document(m, 1)) for m in members], stash.deadline(at_least=20))
         assert {*done} == {"put"}
         named: set[str] = set()
-        at, unlisted = await stash.index.heal(place.keys.index, "", stash.deadline(at_least=20))
+        at, unlisted = await stash.index.reconcile(place.keys.index, "", stash.deadline(at_least=20))
         named.update(unlisted)
         while at.partition(" ")[0] != "0":  # once through all keys
             at_once(place)
-            at, unlisted = await stash.index.heal(place.keys.index, at, stash.deadline(at_least=20))
+            at, unlisted = await stash.index.reconcile(place.keys.index, at, stash.deadline(at_least=20))
             named.update(unlisted)
         assert named == members
 
@@ -56,7 +56,7 @@ class TestHealing:
             def __getattr__(self, name: str) -> object:
                 return getattr(stash if hasattr(stash, name) else stash.index, name)
 
-            async def heal(self, _index: str, _place: str, _deadline: float) -> tuple[str, list[str]]:
+            async def reconcile(self, _index: str, _place: str, _deadline: float) -> tuple[str, list[str]]:
                 return "beyond", [self.first, *(f"nobody{number}" for number in range(1_000_000))]
 
         deadline = stash.deadline()

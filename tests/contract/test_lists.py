@@ -147,7 +147,7 @@ class TestListsOfMany:
         ahead = listed(place, "ahead", 2**52)
         await accepted(place, ahead)
         (entry,) = (await place.kv.index.page(place.keys.index, None, 10)).entries
-        watched = await place.kv.watch(place.keys.epoch, place.keys.deletions, "0-0")
+        watched = await place.kv.poll(place.keys.epoch, place.keys.deletions, "0-0")
         assert watched.time
         assert entry.saved_at <= watched.time
         assert entry.saved_at > watched.time - 60_000_000

@@ -117,7 +117,7 @@ async def shown(place: Place) -> None:
     entries = await stash.index.entries(KEYS.index, ["l1", "nobody"], stash.deadline())
     assert [entry.member for entry in entries] == ["l1"]
     with suppress(StashRefused):  # who may not scan is not told: the list is then served as it is
-        await stash.index.heal(KEYS.index, "", stash.deadline())
+        await stash.index.reconcile(KEYS.index, "", stash.deadline())
 
 
 async def deleted(place: Place) -> None:
@@ -141,10 +141,10 @@ async def deleted(place: Place) -> None:
 async def restored(place: Place) -> None:
     """Look whether anything was lost, and put it back."""
     stash: Stash = place.kv
-    assert (await stash.watch(KEYS.epoch, KEYS.deletions, "0-0")).epoch
+    assert (await stash.poll(KEYS.epoch, KEYS.deletions, "0-0")).epoch
     await stash.status()
     lost = listed(place, "lost", 30)
-    assert await stash.marks([lost.key], stash.deadline()) == {lost.key: None}
+    assert await stash.versions([lost.key], stash.deadline()) == {lost.key: None}
     assert await stash.restore([lost], stash.deadline()) == ["put"]
     assert await stash.read(lost.key) == lost.text
 
@@ -152,7 +152,7 @@ async def restored(place: Place) -> None:
 async def everything(place: Place) -> None:
     for act in (saved, shown, deleted, restored):
         await act(place)
-    assert place.kv.client.generation == 1
+    assert place.kv.supervisor.generation == 1
 
 
 async def test_the_rights_of_the_list_are_enough(server: RedisServer, place: Place):

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from agentic_flywheel.coaia.circuit_breaker import CircuitBreaker
 from agentic_flywheel.coaia.replies import StartedWithoutRedis, understood
-from agentic_flywheel.coaia.supervisor import CoaiaClient
+from agentic_flywheel.coaia.supervisor import Supervisor
 from agentic_flywheel.errors import StashSilent
 from agentic_flywheel.json_text import JSONObject
 
@@ -21,30 +21,30 @@ BYTES_A_SECOND = 1_000_000
 
 
 class ChildCalls:
-    """Calls of the child of `client`. `seconds` and a second per megabyte bound each operation."""
+    """Calls of the child of `supervisor`. `seconds` and a second per megabyte bound each operation."""
 
-    def __init__(self, client: CoaiaClient, seconds: float, clock: Callable[[], datetime]) -> None:
-        self.client = client
+    def __init__(self, supervisor: Supervisor, seconds: float, clock: Callable[[], datetime]) -> None:
+        self.supervisor = supervisor
         self.breaker = CircuitBreaker()
         self._seconds = seconds
         self._clock = clock
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.breaker!r}, {self.client!r})"
+        return f"{type(self).__name__}({self.breaker!r}, {self.supervisor!r})"
 
     @property
     def atomic(self) -> bool:
         """Whether the child compares and sets inside Redis, expires keys and lists them."""
-        return set(self.client.verbs) >= OWN_VERBS
+        return set(self.supervisor.verbs) >= OWN_VERBS
 
     @property
     def mirror(self) -> bool:
         """Whether the child is known to have only the two stock verbs."""
-        return bool(self.client.verbs) and not self.atomic
+        return bool(self.supervisor.verbs) and not self.atomic
 
     def has(self, verb: str) -> bool:
         """Whether the child has that tool."""
-        return verb in self.client.verbs
+        return verb in self.supervisor.verbs
 
     def deadline(self, size: int = 0, at_least: float = 0.0) -> float:
         """The event loop's time by which an operation on `size` bytes must be done."""
@@ -63,7 +63,7 @@ class ChildCalls:
         """
         self.breaker.check()
         try:
-            await self.client.ready(deadline)
+            await self.supervisor.ready(deadline)
         except StashSilent as exc:
             self.breaker.open(str(exc))
             raise
@@ -77,12 +77,12 @@ class ChildCalls:
 
         """
         with self.breaker.around(verb, arguments, probe=probe):
-            generation = self.client.generation
-            answer = await self.client.call(verb, arguments, deadline)
+            generation = self.supervisor.generation
+            answer = await self.supervisor.call(verb, arguments, deadline)
             try:
                 return understood(answer, arguments.get("key"))
             except StartedWithoutRedis:
-                self.client.replace(generation, "it was started while Redis was away and will not look again")
+                self.supervisor.replace(generation, "it was started while Redis was away and will not look again")
                 raise
             except StashSilent:
                 if not self.breaker.is_open:

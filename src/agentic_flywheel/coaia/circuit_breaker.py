@@ -99,7 +99,7 @@ class CircuitBreaker:
         self.refused.pop(key, None)
 
     def _note_refused(self, arguments: JSONObject, why: str) -> None:
-        key, alone = str(arguments["key"]), bool(arguments.get("bury")) or len(arguments["value"]) > LARGE_WRITE
+        key, alone = str(arguments["key"]), bool(arguments.get("delete")) or len(arguments["value"]) > LARGE_WRITE
         before = self.refused.pop(key, None)  # the newest is the last
         self.refused[key] = Refusal(why, before.after if before else self._taken, alone)
         if len(self.refused) > REFUSALS_KEPT:

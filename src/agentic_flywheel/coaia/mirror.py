@@ -31,7 +31,7 @@ class MirrorStore:
         if self._calls.mirror:
             _check_size(write)
         arguments: JSONObject = {"key": write.key, "value": write.text}
-        if self._calls.client.tash_expires and (ttl := self._calls.ttl(write.kept_until)):
+        if self._calls.supervisor.tash_expires and (ttl := self._calls.ttl(write.kept_until)):
             arguments["ttl_seconds"] = ttl if self._calls.atomic else max(1, round(ttl))
         await self._calls.call("coaia_tash", arguments, deadline)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from agentic_flywheel.coaia.child_calls import ChildCalls
-from agentic_flywheel.coaia.replies import Listed, entries, listed
+from agentic_flywheel.coaia.replies import IndexPage, entries, index_page
 from agentic_flywheel.documents.writes import EVERY_ROW, Entry, Filter
 from agentic_flywheel.errors import Damaged, StashUnavailable
 from agentic_flywheel.json_text import JSONObject, dumps
@@ -28,12 +28,12 @@ class RemoteIndex:
         limit: int,
         wanted: Filter = EVERY_ROW,
         deadline: float | None = None,
-    ) -> Listed:
+    ) -> IndexPage:
         """A page of the list, of what may be `wanted`: as far as it is found in good time before the deadline."""
         deadline = deadline or self._calls.deadline()
         await self._calls.ready(deadline)
         if not self._calls.atomic:
-            return Listed([], None, [])
+            return IndexPage([], None, [])
         # A note is JSON: words that are written differently there are not looked for there.
         plain = [word for word in wanted.words if dumps(word) == f'"{word}"']
         arguments: JSONObject = {
@@ -48,7 +48,7 @@ class RemoteIndex:
             "seconds": (deadline - asyncio.get_running_loop().time()) * LOOKED_FOR,
         }
         try:
-            return listed(index, await self._calls.call("coaia_recent", arguments, deadline))
+            return index_page(index, await self._calls.call("coaia_recent", arguments, deadline))
         except Damaged as exc:
             why = f"The list that Redis holds under {index} is not ours. Delete it there, and it is made anew."
             raise StashUnavailable(why) from exc
@@ -61,7 +61,7 @@ class RemoteIndex:
         arguments: JSONObject = {"index": index, "documents": self._documents, "members": [*members]}
         return entries(index, await self._calls.call("coaia_recent", arguments, deadline))
 
-    async def heal(self, index: str, place: str, deadline: float) -> tuple[str, list[str]]:
+    async def reconcile(self, index: str, place: str, deadline: float) -> tuple[str, list[str]]:
         """Compare a part of the list with what is stored; where to go on, and members that are not in the list."""
         await self._calls.ready(deadline)
         if not self._calls.has("coaia_heal"):
@@ -71,7 +71,7 @@ class RemoteIndex:
         unlisted: list[object] = reply.get("unlisted") or []
         return str(reply.get("place") or ""), [str(member) for member in unlisted]
 
-    async def put_in_list(self, entry: Entry, deadline: float) -> None:
+    async def index_session(self, entry: Entry, deadline: float) -> None:
         """List a session that was stored by somebody who keeps no list."""
         arguments = {"index": entry.index, "member": entry.member, "score": entry.saved_at, "note": entry.note}
         await self._calls.call("coaia_index", arguments, deadline)

@@ -41,7 +41,7 @@ class StartedWithoutRedis(StashUnavailable):
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class RemoteState:
     """What a look at the stash showed. `epoch` changes when it lost everything, `run` when it was started again.
 
     Either may be empty, where it cannot be known: Redis takes no writes, or does not say.
@@ -67,7 +67,7 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class StoredVersion:
     """Which version is stored under a key, told without its text.
 
     `revision` of the document (`None`: there is none; `UNREADABLE`: what is there is no text) and the last 80
@@ -85,7 +85,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class IndexPage:
     """Entries of the list, newest first; `older` is where to go on, `None` at the end.
 
     `unlisted` are sessions that are stored but not in the list.
@@ -154,11 +154,11 @@ def _making_sense() -> Generator[None]:
 
 
 @_making_sense()
-def watched(reply: JSONObject, after: str) -> Watched:
+def remote_state(reply: JSONObject, after: str) -> RemoteState:
     """What `coaia_watch` replies; `after` is the place that was asked for."""
     rows = [(str(identity), str(key), str(text)) for identity, key, text in reply["deleted"]]
     listed = reply["listed"]
-    return Watched(
+    return RemoteState(
         str(reply["epoch"] or ""),
         str(reply["run"]),
         [(key, text) for _, key, text in rows],
@@ -172,28 +172,32 @@ def watched(reply: JSONObject, after: str) -> Watched:
 
 
 @_making_sense()
-def marks_in(reply: JSONObject, keys: Sequence[str]) -> dict[str, Mark | None]:
+def stored_versions(reply: JSONObject, keys: Sequence[str]) -> dict[str, StoredVersion | None]:
     """What `coaia_marks` replies for these keys."""
-    return {key: _mark(row) for key, row in zip(keys, reply["marks"], strict=True)}
+    return {key: _version(row) for key, row in zip(keys, reply["marks"], strict=True)}
 
 
-def _mark(row: Sequence[str | None] | None) -> Mark | None:
+def _version(row: Sequence[str | None] | None) -> StoredVersion | None:
     """The mark that is told by how a document begins and ends, and how its tombstone begins."""
     if row is None:
         return None
-    beginning, end, grave = row
-    if beginning is None or end is None or grave is None:
-        return Mark(UNREADABLE, end or "", revision_at_head(grave) if grave else None)
+    beginning, end, tombstone = row
+    if beginning is None or end is None or tombstone is None:
+        return StoredVersion(UNREADABLE, end or "", revision_at_head(tombstone) if tombstone else None)
     revision = revision_at_head(beginning) if beginning else None
-    return Mark(revision, end[-MARKED:], revision_at_head(grave) if grave else None)
+    return StoredVersion(revision, end[-MARKED:], revision_at_head(tombstone) if tombstone else None)
 
 
-def mark_of(text: str | None) -> Mark | None:
+def version_of(text: str | None) -> StoredVersion | None:
     """The mark of a document or tombstone that was read."""
     if text is None:
         return None
-    grave = tombstone_of(text)
-    return Mark(None, "", grave.revision) if grave else Mark(revision_at_head(text), text[-MARKED:], None)
+    tombstone = tombstone_of(text)
+    return (
+        StoredVersion(None, "", tombstone.revision)
+        if tombstone
+        else StoredVersion(revision_at_head(text), text[-MARKED:], None)
+    )
 
 
 def restored(reply: JSONObject, count: int) -> list[str]:
@@ -210,11 +214,11 @@ def outcome(reply: JSONObject) -> Outcome:
 
 
 @_making_sense()
-def listed(index: str, reply: JSONObject) -> Listed:
+def index_page(index: str, reply: JSONObject) -> IndexPage:
     """The page that `coaia_recent` replies."""
     older = reply.get("older")
     place = (int(older[0]), str(older[1])) if older else None
-    return Listed(entries(index, reply), place, [str(member) for member in reply.get("unlisted", [])])
+    return IndexPage(entries(index, reply), place, [str(member) for member in reply.get("unlisted", [])])
 
 
 @_making_sense()

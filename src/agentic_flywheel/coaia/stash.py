@@ -13,8 +13,16 @@ from uuid import uuid4
 from agentic_flywheel.coaia.child_calls import BYTES_A_SECOND, ChildCalls
 from agentic_flywheel.coaia.mirror import MirrorStore, TooLargeForMirror
 from agentic_flywheel.coaia.remote_index import RemoteIndex
-from agentic_flywheel.coaia.replies import Mark, Watched, mark_of, marks_in, outcome, restored, watched
-from agentic_flywheel.coaia.supervisor import CoaiaClient
+from agentic_flywheel.coaia.replies import (
+    RemoteState,
+    StoredVersion,
+    outcome,
+    remote_state,
+    restored,
+    stored_versions,
+    version_of,
+)
+from agentic_flywheel.coaia.supervisor import Supervisor
 from agentic_flywheel.documents.codec import tombstone_of
 from agentic_flywheel.documents.writes import Append, Entry, Outcome, Write, marks
 from agentic_flywheel.errors import StashRefused, Unfinished
@@ -24,7 +32,7 @@ from agentic_flywheel.keys import Keys, glob_escape
 SPLICED_FROM = 4096
 """Characters of a document from which on only what changed is sent."""
 
-MARKS_AT_ONCE = 500
+VERSIONS_AT_ONCE = 500
 """Keys whose marks one call asks for: its answer has some 300 KB, read in a few ms."""
 
 KEYS_LISTED = 1_000_000
@@ -35,18 +43,18 @@ LEAST_SCAN_SECONDS = 0.05
 
 
 class Stash(ChildCalls):
-    """The documents of the stash behind `client`; `index` has its lists.
+    """The documents of the stash behind `supervisor`; `index` has its lists.
 
-    Once something went unanswered, every verb but `watch`, the probe, fails at once, until something is answered again.
+    Once something went unanswered, every verb but `poll`, the probe, fails at once, until something is answered again.
     """
 
-    def __init__(self, client: CoaiaClient, keys: Keys, seconds: float, clock: Callable[[], datetime]) -> None:
-        super().__init__(client, seconds, clock)
+    def __init__(self, supervisor: Supervisor, keys: Keys, seconds: float, clock: Callable[[], datetime]) -> None:
+        super().__init__(supervisor, seconds, clock)
         self.index = RemoteIndex(self, keys.sessions)
         self._mirror_store = MirrorStore(self)
         self._keys = keys
 
-    async def watch(self, epoch: str, deletions: str, after: str) -> Watched:
+    async def poll(self, epoch: str, deletions: str, after: str) -> RemoteState:
         """Ask whether the stash is there and still the same: the one call that is made while it is silent.
 
         `epoch` and `deletions` are keys. A child without a verb for it announces nothing.
@@ -56,16 +64,16 @@ class Stash(ChildCalls):
 
         """
         deadline = self.deadline()
-        await self.client.ready(deadline)
+        await self.supervisor.ready(deadline)
         offer = uuid4().hex
         if not self.has("coaia_watch"):
-            return Watched(await self._mirror_store.epoch(epoch, offer, deadline), "", [], after)
+            return RemoteState(await self._mirror_store.epoch(epoch, offer, deadline), "", [], after)
         arguments: JSONObject = {
             "epoch": epoch, "offer": offer, "deletions": deletions, "after": after, "index": self._keys.index,
         }  # fmt: skip
-        return watched(await self.call("coaia_watch", arguments, deadline, probe=True), after)
+        return remote_state(await self.call("coaia_watch", arguments, deadline, probe=True), after)
 
-    async def marks(self, keys: Sequence[str], deadline: float) -> dict[str, Mark | None]:
+    async def versions(self, keys: Sequence[str], deadline: float) -> dict[str, StoredVersion | None]:
         """Which versions of documents are stored under `keys`; `None` where there is neither document nor tombstone.
 
         Raises:
@@ -74,12 +82,12 @@ class Stash(ChildCalls):
         """
         await self.ready(deadline)
         if not self.has("coaia_marks"):
-            return {key: mark_of(await self.read(key, deadline)) for key in keys}
-        found: dict[str, Mark | None] = {}
-        for place in range(0, len(keys), MARKS_AT_ONCE):
-            some = keys[place : place + MARKS_AT_ONCE]
-            arguments: JSONObject = {"keys": [*some], "graves": [self._keys.tombstone(key) for key in some]}
-            found |= marks_in(await self.call("coaia_marks", arguments, deadline), some)
+            return {key: version_of(await self.read(key, deadline)) for key in keys}
+        found: dict[str, StoredVersion | None] = {}
+        for place in range(0, len(keys), VERSIONS_AT_ONCE):
+            some = keys[place : place + VERSIONS_AT_ONCE]
+            arguments: JSONObject = {"keys": [*some], "tombstone_keys": [self._keys.tombstone(key) for key in some]}
+            found |= stored_versions(await self.call("coaia_marks", arguments, deadline), some)
         return found
 
     async def still_has(self, copy: Write, deadline: float) -> bool:
@@ -90,7 +98,7 @@ class Stash(ChildCalls):
 
         """
         await self.ready(deadline)
-        mark = (await self.marks([copy.key], deadline))[copy.key] if self.has("coaia_marks") else None
+        mark = (await self.versions([copy.key], deadline))[copy.key] if self.has("coaia_marks") else None
         return mark is not None and mark.is_of(copy.text) and (mark.tombstone or 0) < (mark.revision or 0)
 
     async def restore(self, writes: Sequence[Write], deadline: float) -> list[str]:
@@ -125,8 +133,8 @@ class Stash(ChildCalls):
     def _item(self, write: Write) -> list[object]:
         entry = write.entry
         row = [entry.member, entry.saved_at, entry.note] if entry else ["", 0, ""]
-        grave, life = self._keys.tombstone(write.key), round(self.ttl(write.kept_until) * 1000)
-        return [write.key, grave, write.text, life, *row]
+        tombstone_key, life = self._keys.tombstone(write.key), round(self.ttl(write.kept_until) * 1000)
+        return [write.key, tombstone_key, write.text, life, *row]
 
     async def keep(self, write: Write, deadline: float) -> None:
         """Put a text that nobody else writes, an older revision, whatever is there."""
@@ -151,7 +159,7 @@ class Stash(ChildCalls):
         deadline = deadline or self.deadline()
         await self.ready(deadline)
         if self.atomic:
-            reply = await self.call("coaia_read", {"key": key, "grave": self._keys.tombstone(key)}, deadline)
+            reply = await self.call("coaia_read", {"key": key, "tombstone_key": self._keys.tombstone(key)}, deadline)
             return reply.get("current")
         return await self._mirror_store.fetch(key, deadline)
 
@@ -175,9 +183,9 @@ class Stash(ChildCalls):
         return outcome(reply)
 
     def _commit_arguments(self, write: Write, older: Write | None) -> JSONObject:
-        seen, buried = write.seen or "", ""
+        seen, seen_tombstone = write.seen or "", ""
         if seen and tombstone_of(seen):
-            seen, buried = "", seen
+            seen, seen_tombstone = "", seen
         entry = write.entry
         expected, ending = marks(seen)
         part = write.splice if len(write.text) > SPLICED_FROM else None
@@ -188,16 +196,16 @@ class Stash(ChildCalls):
             "older": older.key if older and older.text == write.seen else "",
             "expected": expected,
             "ending": ending,
-            "grave": self._keys.tombstone(write.key),
-            "buried": buried,
+            "tombstone_key": self._keys.tombstone(write.key),
+            "seen_tombstone": seen_tombstone,
             "ttl_seconds": self.ttl(write.kept_until),
-            "bury": write.tombstone,
+            "delete": write.tombstone,
             "entry": [entry.index, entry.member, entry.saved_at, entry.note] if entry else None,
         }
         if write.beside:
-            arguments["beside"] = [*write.beside]
+            arguments["extend_keys"] = [*write.beside]
         if write.gone:
-            arguments["gone"] = [*write.gone]
+            arguments["delete_keys"] = [*write.gone]
         if write.tombstone and self.has("coaia_watch"):
             arguments["deletions"] = self._keys.deletions
         return arguments
@@ -217,7 +225,7 @@ class Stash(ChildCalls):
             "splice": [write.splice.head, write.splice.start, write.splice.rest, write.splice.tail],
             "expected": expected,
             "ending": ending,
-            "grave": self._keys.tombstone(write.key),
+            "tombstone_key": self._keys.tombstone(write.key),
             "ttl_seconds": self.ttl(write.kept_until),
         }
         reply = await self.call("coaia_commit", arguments, deadline)

@@ -60,7 +60,7 @@ class ChildState:
     last_error: str | None
 
 
-class CoaiaClient:
+class Supervisor:
     """The child's keeper. `start` and `aclose` may be called from different tasks of one event loop.
 
     A child that leaves a call unanswered is replaced, if the call waited for at least `fair_seconds`.
@@ -88,7 +88,7 @@ class CoaiaClient:
         self._bounds: set[asyncio.Timeout] = set()  # of the calls under way
 
     def __repr__(self) -> str:
-        return f"CoaiaClient({self._state}, generation {self._generation}, pid {self.state.pid})"
+        return f"Supervisor({self._state}, generation {self._generation}, pid {self.state.pid})"
 
     @property
     def state(self) -> ChildState:

@@ -25,7 +25,7 @@ from typing import Any, Self, TypeVar, cast
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from agentic_flywheel.backends.base import UniversalSession
-from agentic_flywheel.coaia.supervisor import CoaiaClient
+from agentic_flywheel.coaia.supervisor import Supervisor
 from agentic_flywheel.documents.append import Memory
 from agentic_flywheel.documents.codec import Document
 from agentic_flywheel.documents.write_ids import told
@@ -91,7 +91,7 @@ class _Opened:
 
     sessions: SessionStore
     executions: ExecutionStore
-    client: CoaiaClient
+    client: Supervisor
     turns: KeyLocks = field(default_factory=KeyLocks)
     """One save of a session after another, in the order in which they began."""
     users: int = 0
@@ -99,7 +99,7 @@ class _Opened:
 
 _shared = threading.Lock()
 """Held over each look at the stores of all event loops, and each change of them; nothing is waited for meanwhile."""
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, CoaiaClient]] = WeakKeyDictionary()
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, Supervisor]] = WeakKeyDictionary()
 _opened: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, _Opened]] = WeakKeyDictionary()
 
 

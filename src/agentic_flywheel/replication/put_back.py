@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 
 from agentic_flywheel.backoff import REFUSALS, delay
-from agentic_flywheel.coaia.replies import Mark
+from agentic_flywheel.coaia.replies import StoredVersion
 from agentic_flywheel.errors import DocumentError, StashRefused, StashUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import Copy, in_thread
@@ -60,7 +60,7 @@ class PuttingBack:
         if not copies:
             return
         try:
-            marks = await outbox.stash.marks([copy.key for copy in copies], outbox.stash.deadline())
+            marks = await outbox.stash.versions([copy.key for copy in copies], outbox.stash.deadline())
         except StashRefused as exc:
             await self._verify_apart(outbox, copies, exc)
             return
@@ -137,7 +137,7 @@ class PuttingBack:
 
         """
         if not isinstance(failure, StashRefused):
-            await outbox.stash.marks([copy.key], outbox.stash.deadline())
+            await outbox.stash.versions([copy.key], outbox.stash.deadline())
         if alone:
             self._note_refusal(copy, str(failure))
             self._refusals += 1
@@ -212,7 +212,7 @@ def _batches(copies: Sequence[Copy]) -> Iterator[list[Copy]]:
         yield some
 
 
-def is_there(copy: Copy, mark: Mark | None) -> bool:
+def is_there(copy: Copy, mark: StoredVersion | None) -> bool:
     """Whether the stash holds what the copy is of, or a tombstone that beats it."""
     if mark is None:
         return False

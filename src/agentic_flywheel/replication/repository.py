@@ -112,19 +112,19 @@ class Places:
     def open(self) -> None:
         """Start the child and the upkeep in the background; returns at once."""
         if self.stash:
-            self.stash.client.start()
+            self.stash.supervisor.start()
         self._upkeep.start()
 
     async def wait_for_child(self, seconds: float) -> None:
         """Wait until the child answers, or cannot be started, or the time is up."""
         if self.stash:
             with contextlib.suppress(StashUnavailable):
-                await self.stash.client.ready(self.stash.deadline(at_least=seconds))
+                await self.stash.supervisor.ready(self.stash.deadline(at_least=seconds))
 
     async def let_go(self) -> None:
         """End the child now, if it is ours: what waits for it goes to the journal."""
         if self.stash and self._closes_client:
-            await self.stash.client.aclose()
+            await self.stash.supervisor.aclose()
 
     async def aclose(self) -> None:
         """Let writes under way finish (in the journal if need be), drain a little, end the child."""
@@ -511,7 +511,7 @@ class Places:
     @property
     def _patience(self) -> float:
         """How long a read that only the stash can answer may wait for the first child, in seconds."""
-        return 0.0 if self.stash is None or self.stash.client.was_ready else FIRST_READ_SECONDS
+        return 0.0 if self.stash is None or self.stash.supervisor.was_ready else FIRST_READ_SECONDS
 
     async def _look(self, key: str) -> tuple[Pending | None, Write | None]:
         """What is pending of a key, and what the journal knows; nothing where it cannot be read."""

@@ -76,7 +76,7 @@ async def still_stored(stash: Stash | None, members: Sequence[str], bound: float
     """Those of these sessions that the stash holds, whatever our clock says; none if it is not known."""
     if stash and stash.atomic and members:
         with contextlib.suppress(StashUnavailable):
-            marks = await stash.marks([stash.session_key(member) for member in members], bound)
+            marks = await stash.versions([stash.session_key(member) for member in members], bound)
             present = zip(members, marks.values(), strict=True)
             return {member for member, mark in present if mark and mark.revision is not None}
     return set()
@@ -171,7 +171,7 @@ async def heal(stash: Stash, index: str, place: str, deadline: float) -> str:
 
     Where more is missing than there was time for, that is the same place again.
     """
-    following, unlisted = await stash.index.heal(index, place, deadline)
+    following, unlisted = await stash.index.reconcile(index, place, deadline)
     put, looked_at = await _put_in_list(stash, index, unlisted, deadline)
     return place if put and looked_at < len(unlisted) else following
 
@@ -185,7 +185,7 @@ async def _put_in_list(stash: Stash, index: str, members: Sequence[str], deadlin
             if text := await stash.read(key, deadline):
                 copy = as_copy(key, text, member, index)
                 if copy.entry:
-                    await stash.index.put_in_list(copy.entry, deadline)
+                    await stash.index.index_session(copy.entry, deadline)
                     return True
         return False
 

@@ -15,7 +15,7 @@ from datetime import datetime
 import anyio
 
 from agentic_flywheel.backoff import REFUSALS, delay
-from agentic_flywheel.coaia.replies import Watched
+from agentic_flywheel.coaia.replies import RemoteState
 from agentic_flywheel.documents.codec import micros
 from agentic_flywheel.documents.commands import Deletion, as_copy
 from agentic_flywheel.documents.writes import Write
@@ -85,7 +85,7 @@ class Upkeep:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._outbox and self._outbox.stash.client.state.state == "ready":
+        if self._outbox and self._outbox.stash.supervisor.state.state == "ready":
             with anyio.move_on_after(LAST_DRAIN_SECONDS), contextlib.suppress(Unavailable):
                 await self.drain()
 
@@ -149,7 +149,7 @@ class Upkeep:
         except JournalUnavailable as exc:
             unreadable = exc
         after = known.after if known else FROM_THE_FIRST
-        seen = await outbox.stash.watch(self._keys.epoch, self._keys.deletions, after)
+        seen = await outbox.stash.poll(self._keys.epoch, self._keys.deletions, after)
         if unreadable:
             raise unreadable
         now = asyncio.get_running_loop().time()
@@ -170,7 +170,7 @@ class Upkeep:
         if known and known.run != news.run:
             await in_thread(self._journal.try_all_now)
 
-    def _has_lost(self, known: Known | None, seen: Watched) -> bool:
+    def _has_lost(self, known: Known | None, seen: RemoteState) -> bool:
         """Whether the stash may have lost something, so that every copy is to be verified."""
         newest = seen.listed[1] if seen.listed else 0
         shrunk = newest < self._newest

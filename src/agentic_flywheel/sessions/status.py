@@ -83,7 +83,7 @@ async def persistence_status(places: Places, settings: Settings) -> StatusResult
             redis |= {"state": "answering", "durability": _durability(info), "last_error": None}
             redis |= {name: info[name] for name in TOLD if info.get(name) is not None}
             mode, reasons = _with_redis(stash, here, redis, error)
-        state = stash.client.state
+        state = stash.supervisor.state
         child = {"state": state.state, "generation": state.generation, "pid": state.pid, "verbs": list(state.verbs)}
         child["last_error"] = state.last_error
         if here.state.path is None:
@@ -142,7 +142,7 @@ def _with_redis(stash: Stash, here: _Here, redis: JSONObject, error: str | None)
         redis["last_error"] = stash.breaker.unread
         reasons = [f"Redis at {redis['target']} refuses to be read ({stash.breaker.unread})."]
     elif here.overdue and not here.held_up:
-        why = (error or stash.client.state.last_error or "no attempt to send it has been answered").rstrip(".")
+        why = (error or stash.supervisor.state.last_error or "no attempt to send it has been answered").rstrip(".")
         redis["last_error"] = why
         reasons = [f"Redis at {redis['target']} answers, but {_changes(here.state.pending)} in the journal: {why}."]
     else:

@@ -18,7 +18,7 @@ from uuid import uuid4
 from agentic_flywheel.backends.base import FlowStatus
 from agentic_flywheel.coaia.launch import ChildFolder, child_command, child_environment
 from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.coaia.supervisor import CoaiaClient
+from agentic_flywheel.coaia.supervisor import Supervisor
 from agentic_flywheel.documents.append import Memory, Seen
 from agentic_flywheel.documents.codec import Document, Tombstone, decode, encode, iso
 from agentic_flywheel.documents.command import expired
@@ -500,7 +500,7 @@ def _document_in(found: Found, session_id: str) -> Document | None:
 
 
 def open_store(
-    settings: Settings, clock: Callable[[], datetime] | None = None, client: CoaiaClient | None = None
+    settings: Settings, clock: Callable[[], datetime] | None = None, client: Supervisor | None = None
 ) -> tuple[SessionStore, ExecutionStore]:
     """The store that the settings describe, and its twin for executions; nothing is started until it is entered.
 
@@ -528,7 +528,7 @@ def open_store(
     return sessions, executions
 
 
-def open_client(settings: Settings) -> CoaiaClient:
+def open_client(settings: Settings) -> Supervisor:
     """The keeper of the child that the settings describe; it starts it when it is first needed."""
     folder = ChildFolder(settings.data_dir if settings.journal else None)
     env = child_environment(
@@ -540,7 +540,7 @@ def open_client(settings: Settings) -> CoaiaClient:
         socket_timeout=settings.timeout_seconds * 0.75,
     )
     command = child_command(settings.coaia_command, settings.coaia_python)
-    return CoaiaClient(command, env, folder, fair_seconds=settings.timeout_seconds / 2)
+    return Supervisor(command, env, folder, fair_seconds=settings.timeout_seconds / 2)
 
 
 def _utc_now() -> datetime:

@@ -36,16 +36,17 @@ class Bulk:
         self._ends = scripts.of(ENDS, reads=True)
         self._one_node = type(client) is redis.Redis
 
-    def coaia_marks(self, keys: list[str], graves: list[str]) -> Reply:
-        """How the documents under `keys`, and the tombstones under `graves`, begin and end.
+    def coaia_marks(self, keys: list[str], tombstone_keys: list[str]) -> Reply:
+        """How the documents under `keys`, and the tombstones under `tombstone_keys`, begin and end.
 
         The answer has for each key null, where there is neither; else the document's beginning and its end, and the
         tombstone's beginning, each empty where there is none. What is no text has null for its beginning.
         """
         rows: list[Any] = []
+        read = self._on_one_node if self._one_node else self._on_cluster
         for place in range(0, len(keys), MARKED_AT_ONCE):
-            some, their_graves = keys[place : place + MARKED_AT_ONCE], graves[place : place + MARKED_AT_ONCE]
-            rows += self._on_one_node(some, their_graves) if self._one_node else self._on_cluster(some, their_graves)
+            end = place + MARKED_AT_ONCE
+            rows += read(keys[place:end], tombstone_keys[place:end])
         return {"success": True, "marks": [_mark(*row) for row in rows]}
 
     def coaia_restore(self, items: list[list[Any]], index: str) -> Reply:
@@ -54,46 +55,49 @@ class Bulk:
         items: [key, tombstone's key, text, milliseconds to live or 0, member of the listing `index` or "", score, note]
         The answer has for each "put", "there" where something was there, or why Redis refused it.
         """
-        graves = self._graves(items)
+        tombstones = self._tombstones(items)
         done: list[Any] = [
-            buried if isinstance(buried, Exception) else not self._documents.beats(_whole(buried), item[2])
-            for item, buried in zip(items, graves, strict=True)
+            seen if isinstance(seen, Exception) else not self._documents.beats(_whole(seen), item[2])
+            for item, seen in zip(items, tombstones, strict=True)
         ]
         places = [place for place, free in enumerate(done) if free is True]
         put = self._put_on_one_node if self._one_node else self._put_on_cluster
-        answers = put([items[place] for place in places], [graves[place] for place in places], index)
+        answers = put([items[place] for place in places], [tombstones[place] for place in places], index)
         for place, answer in zip(places, answers, strict=True):
             done[place] = answer
         return {"success": True, "done": [_outcome(answer) for answer in done]}
 
-    def _on_one_node(self, keys: Sequence[str], graves: Sequence[str]) -> list[Any]:
-        return self._marks([*keys, *graves], [HEAD_BYTES, TAIL_BYTES], NEVER_DECODE=True)
+    def _on_one_node(self, keys: Sequence[str], tombstone_keys: Sequence[str]) -> list[Any]:
+        return self._marks([*keys, *tombstone_keys], [HEAD_BYTES, TAIL_BYTES], NEVER_DECODE=True)
 
-    def _on_cluster(self, keys: Sequence[str], graves: Sequence[str]) -> list[Any]:
-        arguments = [([key], [HEAD_BYTES, TAIL_BYTES]) for key in (*keys, *graves)]
+    def _on_cluster(self, keys: Sequence[str], tombstone_keys: Sequence[str]) -> list[Any]:
+        arguments = [([key], [HEAD_BYTES, TAIL_BYTES]) for key in (*keys, *tombstone_keys)]
         ends = self._run(self._ends, arguments, NEVER_DECODE=True)
         for answer in ends:
             if isinstance(answer, Exception):
                 raise answer
         documents, tombstones = ends[: len(keys)], ends[len(keys) :]
-        return [[head, tail, grave[0] or b""] for (head, tail), grave in zip(documents, tombstones, strict=True)]
+        return [[head, tail, seen[0] or b""] for (head, tail), seen in zip(documents, tombstones, strict=True)]
 
-    def _graves(self, items: list[list[Any]]) -> list[Any]:
+    def _tombstones(self, items: list[list[Any]]) -> list[Any]:
         """The tombstones that stand in the way, empty where there is none, or why they cannot be read."""
-        return [grave or b"" for grave in self._together([("GET", item[1]) for item in items], NEVER_DECODE=True)]
+        found = self._together([("GET", item[1]) for item in items], NEVER_DECODE=True)
+        return [tombstone or b"" for tombstone in found]
 
-    def _put_on_one_node(self, items: list[list[Any]], buried: list[bytes], index: str) -> list[Any]:
+    def _put_on_one_node(self, items: list[list[Any]], tombstones: list[bytes], index: str) -> list[Any]:
         """Whether each was written, with its row; or what Redis said."""
         script = self._documents.commit_and_list
-        arguments = [self._documents.put_and_list(item, seen, index) for item, seen in zip(items, buried, strict=True)]
+        arguments = [
+            self._documents.put_and_list(item, seen, index) for item, seen in zip(items, tombstones, strict=True)
+        ]
         return self._run(script, arguments)
 
-    def _put_on_cluster(self, items: list[list[Any]], buried: list[bytes], index: str) -> list[Any]:
+    def _put_on_cluster(self, items: list[list[Any]], tombstones: list[bytes], index: str) -> list[Any]:
         """The same, each step for all of them before the next one."""
         answers = self._run(self._documents.commit, [self._documents.put(item) for item in items])
         written = [place for place, answer in enumerate(answers) if answer == 1]
-        for place, grave in zip(written, self._graves([items[place] for place in written]), strict=True):
-            if grave != buried[place]:  # it was deleted meanwhile
+        for place, tombstone in zip(written, self._tombstones([items[place] for place in written]), strict=True):
+            if tombstone != tombstones[place]:  # it was deleted meanwhile
                 self._documents.take_back(items[place])
                 answers[place] = 0
         rows = [items[place] for place in written if answers[place] == 1 and items[place][4]]
@@ -120,10 +124,10 @@ class Bulk:
             return pipe.execute(raise_on_error=False)
 
 
-def _mark(head: bytes | None, tail: bytes, grave: bytes) -> list[str | None] | None:
-    if head == b"" and not grave:
+def _mark(head: bytes | None, tail: bytes, tombstone: bytes) -> list[str | None] | None:
+    if head == b"" and not tombstone:
         return None
-    return [None if head is None else _whole(head), _whole(tail), _whole(grave)]
+    return [None if head is None else _whole(head), _whole(tail), _whole(tombstone)]
 
 
 def _whole(part: bytes) -> str:

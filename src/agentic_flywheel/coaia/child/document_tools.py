@@ -32,7 +32,7 @@ _REVISION = re.compile(
 Reply = dict[str, Any]
 
 
-class Question(NamedTuple):
+class ScriptCall(NamedTuple):
     """One script that answers a call, and what its answer comes to: the reply, or what is still to be done for it."""
 
     script: Script
@@ -89,59 +89,63 @@ class Documents:
         key: str,
         value: str,
         expected: str,
-        grave: str,
+        tombstone_key: str,
         ending: str = "",
-        buried: str = "",
+        seen_tombstone: str = "",
         ttl_seconds: float = 0,
-        bury: bool = False,  # noqa: FBT001, FBT002  an argument of a tool, always passed by name
+        delete: bool = False,  # noqa: FBT001, FBT002  an argument of a tool, always passed by name
         entry: list[Any] | None = None,
         deletions: str = "",
         splice: list[Any] | None = None,
         older: str = "",
-        beside: list[str] | None = None,
-        gone: list[str] | None = None,
-    ) -> Reply | Question:
+        extend_keys: list[str] | None = None,
+        delete_keys: list[str] | None = None,
+    ) -> Reply | ScriptCall:
         """Write, if what the writer saw is still there.
 
         expected, ending: how the document seen begins and ends, or "" if there was none.
-        grave: the key that holds the tombstone of `key`; buried: the tombstone seen there when no document was.
-        bury: value is a tombstone; it goes to the grave, and `key` is removed.
-        entry: [index, member, score, note] for the listing; bury removes it.
+        tombstone_key: holds the tombstone of `key`; seen_tombstone: what was seen there when there was no document.
+        delete: value is a tombstone; it is put there, and `key` is removed.
+        entry: [index, member, score, note] for the listing; delete removes it.
         deletions: the stream in which a burial is announced.
         splice: instead of a value: [head, start, rest, tail]; between head and tail goes the document seen, without
         its first `start` and its last `rest` bytes.
         older: the key under which what was seen is kept, for ttl_seconds as well.
-        beside: other keys that live for ttl_seconds from now on; gone: keys that are dropped.
+        extend_keys: other keys that live for ttl_seconds from now on; delete_keys: keys that are dropped.
         """
         life = _milliseconds(ttl_seconds)
-        if bury:
-            return self._bury(key, value, expected, ending, grave, life, entry, deletions, gone or [])
+        if delete:
+            return self._delete(key, value, expected, ending, tombstone_key, life, entry, deletions, delete_keys or [])
         arguments = [expected, "", value, life, ending, "", "", ""]
         if splice:
             head, start, rest, tail = splice
             arguments = [expected, "", head, life, ending, start, -rest - 1, tail]
         if not self._one_node:
-            return self._commit_on_cluster(key, grave, buried, entry, older, beside or [], gone or [], arguments)
+            return self._commit_on_cluster(
+                key, tombstone_key, seen_tombstone, entry, older, extend_keys or [], delete_keys or [], arguments
+            )
         index, member, score, note = entry or (key, "", "", "")
-        keys = [key, older or key, grave, index, f"{index}:notes", *(beside or ()), *(gone or ())]
+        keys = [key, older or key, tombstone_key, index, f"{index}:notes", *(extend_keys or ()), *(delete_keys or ())]
 
         def then(done: int) -> Reply | Callable[[], Reply]:
             if not done:
-                return lambda: {"success": True, "committed": False, "current": self._current(key, grave)}
+                return lambda: {"success": True, "committed": False, "current": self._current(key, tombstone_key)}
             # It is written all the same: a listing finds it later.
             return {"success": True, "committed": True} | ({"unlisted": True} if done == NOT_LISTED else {})
 
-        return Question(self.commit_and_list, keys, [*arguments, buried, score, member, note, len(gone or ())], then)
+        return ScriptCall(
+            self.commit_and_list, keys, [*arguments, seen_tombstone, score, member, note, len(delete_keys or ())], then
+        )
 
     def _commit_on_cluster(
         self,
         key: str,
-        grave: str,
-        buried: str,
+        tombstone_key: str,
+        seen_tombstone: str,
         entry: list[Any] | None,
         older: str,
-        beside: list[str],
-        gone: list[str],
+        extend_keys: list[str],
+        delete_keys: list[str],
         arguments: list[Any],
     ) -> Reply:
         """The same, a key at a time."""
@@ -151,15 +155,15 @@ class Documents:
             if seen and seen.startswith(expected) and seen.endswith(ending):
                 self._redis.set(older, seen, px=life or None)
         if not self.commit(keys=[key], args=arguments):
-            return {"success": True, "committed": False, "current": self._current(key, grave)}
-        if not expected and (self._redis.get(grave) or "") != buried:
+            return {"success": True, "committed": False, "current": self._current(key, tombstone_key)}
+        if not expected and (self._redis.get(tombstone_key) or "") != seen_tombstone:
             # It was deleted meanwhile. What was written is below that tombstone, so nobody has seen it.
             self.commit(keys=[key], args=[arguments[2], "drop", "", 0, "", "", "", ""])
-            return {"success": True, "committed": False, "current": self._current(key, grave)}
-        for each in beside:
+            return {"success": True, "committed": False, "current": self._current(key, tombstone_key)}
+        for each in extend_keys:
             with suppress(redis.ResponseError):
                 self._redis.pexpire(each, life) if life else self._redis.persist(each)
-        for each in gone:
+        for each in delete_keys:
             with suppress(redis.ResponseError):
                 self._redis.delete(each)
         try:
@@ -169,33 +173,33 @@ class Documents:
             return {"success": True, "committed": True, "unlisted": True}
         return {"success": True, "committed": True}
 
-    def _bury(
+    def _delete(
         self,
         key: str,
         tombstone: str,
         expected: str,
         ending: str,
-        grave: str,
+        tombstone_key: str,
         life: int,
         entry: list[Any] | None,
         deletions: str,
-        gone: list[str],
+        delete_keys: list[str],
     ) -> Reply:
         # The tombstone first: it beats only revisions up to its own, so it harms nothing if we stop here.
-        before = self._redis.get(grave)
+        before = self._redis.get(tombstone_key)
         if not before or not _beats(before, tombstone):
-            self._redis.set(grave, tombstone, px=life or None)
+            self._redis.set(tombstone_key, tombstone, px=life or None)
         try:
             accepted = self.commit(keys=[key], args=[expected, "drop", "", life, ending, "", "", ""])
         except redis.ResponseError:  # no right to delete: what cannot be removed must not look as if it were
-            self._redis.set(grave, before or "", px=life if before else 1)
+            self._redis.set(tombstone_key, before or "", px=life if before else 1)
             raise
         if not accepted:
-            current = self._current(key, grave)
+            current = self._current(key, tombstone_key)
             if current != tombstone:  # else what was there is beaten by this very tombstone, and gone
                 return {"success": True, "committed": False, "current": current}
         try:  # it is gone all the same: who touches it meets its tombstone
-            for each in gone:
+            for each in delete_keys:
                 self._redis.delete(each)
             if entry:
                 self._index.coaia_index(*entry[:3])
@@ -206,10 +210,10 @@ class Documents:
             return {"success": True, "committed": True, "unlisted": True}
         return {"success": True, "committed": True}
 
-    def coaia_read(self, key: str, grave: str) -> Reply | Question:
-        """The document under a key unless the tombstone under `grave` beats it; else that tombstone, else null."""
+    def coaia_read(self, key: str, tombstone_key: str) -> Reply | ScriptCall:
+        """The document under a key, or the tombstone under `tombstone_key` if it beats that, or null."""
         if not self._reads_by_script:
-            return {"success": True, "current": self._current(key, grave)}
+            return {"success": True, "current": self._current(key, tombstone_key)}
 
         def then(found: list[str | None]) -> Reply | Callable[[], Reply]:
             document, tombstone = found
@@ -217,25 +221,25 @@ class Documents:
                 return {"success": True, "current": tombstone if document is None else document}
             return lambda: {"success": True, "current": self._alive(key, document, tombstone)}
 
-        return Question(self._read_both, [key, grave], [], then)
+        return ScriptCall(self._read_both, [key, tombstone_key], [], then)
 
     def asks_one_script(self, verb: str, arguments: Reply) -> bool:
         """Whether the verb only says what to ask, with these arguments: it takes no thread, then."""
         if verb == "coaia_read":
             return self._reads_by_script
-        return self._one_node and verb == "coaia_commit" and not arguments.get("bury")
+        return self._one_node and verb == "coaia_commit" and not arguments.get("delete")
 
     @property
     def _reads_by_script(self) -> bool:
         """Whether a document and its tombstone are read by one command, which needs no thread; else by two."""
         return self._one_node and not self._scripts.forbidden
 
-    def put_and_list(self, item: list[Any], buried: bytes, index: str) -> tuple[list[str], list[Any]]:
-        """Keys and arguments with which `commit_and_list` puts an item of `coaia_restore`, if its grave holds that."""
-        key, grave, text, life, member, score, note = item
-        keys = [key, key, grave, index, f"{index}:notes"]
+    def put_and_list(self, item: list[Any], seen_tombstone: bytes, index: str) -> tuple[list[str], list[Any]]:
+        """Keys and arguments with which `commit_and_list` puts an item of `coaia_restore`, if that is its tombstone."""
+        key, tombstone_key, text, life, member, score, note = item
+        keys = [key, key, tombstone_key, index, f"{index}:notes"]
         row = [score, member, note] if member else ["", "", ""]
-        return keys, ["", "", text, life, "", "", "", "", buried, *row, 0]
+        return keys, ["", "", text, life, "", "", "", "", seen_tombstone, *row, 0]
 
     def put(self, item: list[Any]) -> tuple[list[str], list[Any]]:
         """Those with which `commit` does so on a cluster's node, which knows the document alone."""
@@ -249,13 +253,13 @@ class Documents:
         """Whether a tombstone hides a document."""
         return _beats(tombstone, document)
 
-    def _current(self, key: str, grave: str) -> str | None:
+    def _current(self, key: str, tombstone_key: str) -> str | None:
         """What is there: a tombstone beats every revision up to its own; a deletion that was cut off is finished."""
         if self._reads_by_script:
-            document, tombstone = self._read_both([key, grave])
+            document, tombstone = self._read_both([key, tombstone_key])
         else:
             with self._redis.pipeline(transaction=False) as pipe:
-                document, tombstone = pipe.get(key).get(grave).execute()
+                document, tombstone = pipe.get(key).get(tombstone_key).execute()
         if document is None or tombstone is None:
             return tombstone if document is None else document
         return self._alive(key, document, tombstone)
@@ -270,8 +274,8 @@ class Documents:
 
 def _beats(tombstone: str, document: str) -> bool:
     """Whether the revision of a tombstone is not below that of a document; one without a revision is never beaten."""
-    buried, revision = _REVISION.match(tombstone), _REVISION.match(document)
-    return bool(buried and revision and int(buried[1]) >= int(revision[1]))
+    deleted, revision = _REVISION.match(tombstone), _REVISION.match(document)
+    return bool(deleted and revision and int(deleted[1]) >= int(revision[1]))
 
 
 def _milliseconds(seconds: float) -> int:

@@ -15,16 +15,16 @@ the index's has changed. Larger ones are healed bit by bit (`coaia_heal`)."""
 NAMED_AT_ONCE = 100
 """Documents that a list names as not listed, which its caller then lists before it answers."""
 
-HEALED_AT_ONCE = 2_000
+RECONCILED_AT_ONCE = 2_000
 """Keys, and members of the index, that one step of healing looks at: some 10 ms, and 200 KB over the network."""
 
-HEALED_EVERY_MS = 1_000
+RECONCILED_EVERY_MS = 1_000
 """From one step to the next, for all machines together: a thousandth of what a Redis can do."""
 
 Reply = dict[str, Any]
 
 
-class Healing:
+class IndexRepair:
     """The verb that heals a listing step by step, and the look at a small one as a whole."""
 
     def __init__(self, client: Any) -> None:  # noqa: ANN401  it is untyped
@@ -37,11 +37,11 @@ class Healing:
 
         Members whose document is gone are taken out; documents that the listing does not know are named.
         """
-        if not self._redis.set(f"{index}:healing", "1", nx=True, px=HEALED_EVERY_MS):
+        if not self._redis.set(f"{index}:healing", "1", nx=True, px=RECONCILED_EVERY_MS):
             return {"success": True, "place": place, "unlisted": []}
         at, _, there = place.partition(" ")
-        at, keys = self._redis.scan(int(at or 0), match=f"{documents}*", count=HEALED_AT_ONCE)
-        listed_at, pairs = self._redis.zscan(index, int(there or 0), count=HEALED_AT_ONCE)
+        at, keys = self._redis.scan(int(at or 0), match=f"{documents}*", count=RECONCILED_AT_ONCE)
+        listed_at, pairs = self._redis.zscan(index, int(there or 0), count=RECONCILED_AT_ONCE)
         members = [key[len(documents) :] for key in keys]
         with self._redis.pipeline(transaction=False) as pipe:
             for member in members:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import redis
 
-from index_repair import Healing
+from index_repair import IndexRepair
 from script_runner import Scripts
 from script_texts import LOOK, PLACE
 
@@ -34,11 +34,11 @@ class Sought(NamedTuple):
 
 
 class Index:
-    """The verbs of the listing, over the child's Redis client. `healing` looks at a small one as a whole."""
+    """The verbs of the listing, over the child's Redis client. `repair` looks at a small one as a whole."""
 
-    def __init__(self, client: Any, scripts: Scripts, healing: Healing) -> None:  # noqa: ANN401  it is untyped
+    def __init__(self, client: Any, scripts: Scripts, repair: IndexRepair) -> None:  # noqa: ANN401  it is untyped
         self._redis = client
-        self._healing = healing
+        self._repair = repair
         self._look = scripts.of(LOOK, reads=True)
         self.place = scripts.of(PLACE)
         self._one_node = type(client) is redis.Redis  # listing and notes are on it
@@ -82,7 +82,7 @@ class Index:
         unlisted: list[str] = []
         if before is None:
             try:
-                unlisted = self._healing.reconcile(index, documents)
+                unlisted = self._repair.reconcile(index, documents)
             except redis.RedisError:  # no right to SCAN: the list is served as it is
                 unlisted = []
         sought = Sought([word.casefold() for word in words or []], needed, texts or [], ids or [])

@@ -31,7 +31,7 @@ AT_ONE_GO = 32_768
 """Characters that any socket takes without waiting for its reader."""
 
 
-class Prompt:
+class InlineRedis:
     """One connection for what is answered at once, and `threads` for what is not."""
 
     def __init__(self, client: Any, threads: Executor) -> None:  # noqa: ANN401  it is untyped

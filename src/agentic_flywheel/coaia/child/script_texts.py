@@ -67,9 +67,9 @@ COMMIT = f"{_COMPARE}{_WRITE}return 1"
 READ = "return {redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])}"
 """Unlike MGET it does not take a value of another type for none."""
 
-# KEYS also: where what was there is kept (or the document's again: nowhere), its grave, the index, the notes, and what
+# KEYS also: where what was there is kept (or the document's again: nowhere), its tombstone, the index, the notes, and what
 # else lives as long, and what is dropped (so many as the last of ARGV says).
-# ARGV also: what was seen in the grave; score, member and note, or "".
+# ARGV also: what was seen of the tombstone; score, member and note, or "".
 COMMIT_AND_LIST = f"""{NOT_AFTER_NOW}
 {_COMPARE}
 local function keep()
