@@ -421,8 +421,8 @@ MUTATIONS = [
     Mutation(
         "F6 INFO",
         "coaia/child/health_tools.py",
-        "                answers = pipe.execute(raise_on_error=False)\n",
-        "                answers = pipe.execute()\n",
+        "            time, *answers = pipe.execute(raise_on_error=False)\n",
+        "            time, *answers = pipe.execute()\n",
         "tests/tutorial/test_restricted_redis.py::"
         "test_a_redis_that_tells_nothing_of_itself_keeps_everything_and_says_so",
     ),

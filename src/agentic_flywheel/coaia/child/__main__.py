@@ -67,9 +67,9 @@ _SCHEMAS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "coaia_read": ({"key": _TEXT, "tombstone_key": _TEXT}, ("key", "tombstone_key")),
     "coaia_commit": (
         {
-            "key": _TEXT, "value": _TEXT, "expected": _TEXT, "tombstone_key": _TEXT, "ending": _TEXT, "seen_tombstone": _TEXT,
-            "ttl_seconds": _NUMBER, "delete": _property("boolean"), "entry": _LIST, "deletions": _TEXT,
-            "splice": _LIST, "older": _TEXT, "extend_keys": _LIST, "delete_keys": _LIST,
+            "key": _TEXT, "value": _TEXT, "expected": _TEXT, "ending": _TEXT, "tombstone_key": _TEXT,
+            "seen_tombstone": _TEXT, "ttl_seconds": _NUMBER, "delete": _property("boolean"), "entry": _LIST,
+            "deletions": _TEXT, "splice": _LIST, "older": _TEXT, "extend_keys": _LIST, "delete_keys": _LIST,
         },
         ("key", "value", "expected", "tombstone_key"),
     ),
@@ -106,7 +106,7 @@ def _tool(name: str, description: str | None) -> types.Tool:
 
 
 class CoaiapyTools:
-    """coaiapy-mcp's tools over our Redis client, imported behind the first answers: that takes 0.3 s."""
+    """coaiapy-mcp's tools over our Redis client, imported by a thread while others answer: that takes 0.3 s."""
 
     def __init__(self, client: Any) -> None:  # noqa: ANN401
         if importlib.util.find_spec("coaiapy_mcp") is None:

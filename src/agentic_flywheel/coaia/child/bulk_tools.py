@@ -1,4 +1,4 @@
-"""The verbs that look at many documents, and put many back, at once."""
+"""Tells the versions of many documents, and puts many back, in one call."""
 
 # pyright: basic
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.
@@ -8,13 +8,13 @@ from typing import Any
 
 import redis
 
-from document_tools import Documents
+from document_tools import Documents, beats
 from index_tools import Index
 from script_runner import Script, Scripts
 from script_texts import ENDS, MARKS
 
 MARKED_AT_ONCE = 100
-"""Documents of which one script reads the marks (less than 1 ms): others wait for no more than that."""
+"""Documents whose ends one script reads (less than 1 ms, which others wait for)."""
 
 HEAD_BYTES = 100
 """Of a document's beginning, beside its id, which may take three bytes for one of its key where it is escaped."""
@@ -57,7 +57,7 @@ class Bulk:
         """
         tombstones = self._tombstones(items)
         done: list[Any] = [
-            seen if isinstance(seen, Exception) else not self._documents.beats(_whole(seen), item[2])
+            seen if isinstance(seen, Exception) else not beats(_whole(seen), item[2])
             for item, seen in zip(items, tombstones, strict=True)
         ]
         places = [place for place, free in enumerate(done) if free is True]

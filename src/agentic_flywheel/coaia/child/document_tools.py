@@ -1,4 +1,4 @@
-"""The verbs that read and write documents, and look at the Redis that holds them."""
+"""Reads, writes, deletes and scans documents: the verbs that name one key, or a pattern of keys."""
 
 # pyright: basic
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.
@@ -16,7 +16,7 @@ from script_runner import Script, Scripts
 from script_texts import COMMIT, COMMIT_AND_LIST, NOT_LISTED, READ
 
 ANNOUNCED_DELETIONS = 10_000
-"""Tombstones that the stream of deletions holds; whoever was away for longer meets them one by one."""
+"""Tombstones that the stream of deletions holds; a machine that was away for longer meets the others one by one."""
 
 SCANNED_AT_ONCE = 5_000
 """Keys that one step of a scan looks at (a few ms)."""
@@ -33,12 +33,49 @@ Reply = dict[str, Any]
 
 
 class ScriptCall(NamedTuple):
-    """One script that answers a call, and what its answer comes to: the reply, or what is still to be done for it."""
+    """A script to run for a call; `then` turns its answer into the reply, or into a function that makes it."""
 
     script: Script
     keys: list[str]
     args: list[Any]
     then: Callable[[Any], Reply | Callable[[], Reply]]
+
+
+WRITTEN: Reply = {"success": True, "committed": True}
+
+WRITTEN_UNLISTED: Reply = WRITTEN | {"unlisted": True}
+"""It is written, and a listing finds it later."""
+
+
+class Commit(NamedTuple):
+    """The arguments of `coaia_commit`, which tells what they are."""
+
+    key: str
+    value: str
+    expected: str
+    tombstone_key: str
+    ending: str = ""
+    seen_tombstone: str = ""
+    ttl_seconds: float = 0
+    delete: bool = False
+    entry: list[Any] | None = None
+    deletions: str = ""
+    splice: list[Any] | None = None
+    older: str = ""
+    extend_keys: list[str] | None = None
+    delete_keys: list[str] | None = None
+
+    @property
+    def life(self) -> int:
+        """Milliseconds to live; 0 for ever."""
+        return _milliseconds(self.ttl_seconds)
+
+    def script_args(self) -> list[Any]:
+        """The arguments of the script `COMMIT`."""
+        if not self.splice:
+            return [self.expected, "", self.value, self.life, self.ending, "", "", ""]
+        head, start, rest, tail = self.splice
+        return [self.expected, "", head, self.life, self.ending, start, -rest - 1, tail]
 
 
 class Documents:
@@ -84,131 +121,99 @@ class Documents:
         """Remove a key."""
         return {"success": True, "dropped": bool(self._redis.delete(key))}
 
-    def coaia_commit(
-        self,
-        key: str,
-        value: str,
-        expected: str,
-        tombstone_key: str,
-        ending: str = "",
-        seen_tombstone: str = "",
-        ttl_seconds: float = 0,
-        delete: bool = False,  # noqa: FBT001, FBT002  an argument of a tool, always passed by name
-        entry: list[Any] | None = None,
-        deletions: str = "",
-        splice: list[Any] | None = None,
-        older: str = "",
-        extend_keys: list[str] | None = None,
-        delete_keys: list[str] | None = None,
-    ) -> Reply | ScriptCall:
+    def coaia_commit(self, **arguments: Any) -> Reply | ScriptCall:
         """Write, if what the writer saw is still there.
 
         expected, ending: how the document seen begins and ends, or "" if there was none.
         tombstone_key: holds the tombstone of `key`; seen_tombstone: what was seen there when there was no document.
         delete: value is a tombstone; it is put there, and `key` is removed.
         entry: [index, member, score, note] for the listing; delete removes it.
-        deletions: the stream in which a burial is announced.
+        deletions: the stream in which a deletion is announced.
         splice: instead of a value: [head, start, rest, tail]; between head and tail goes the document seen, without
         its first `start` and its last `rest` bytes.
         older: the key under which what was seen is kept, for ttl_seconds as well.
         extend_keys: other keys that live for ttl_seconds from now on; delete_keys: keys that are dropped.
         """
-        life = _milliseconds(ttl_seconds)
-        if delete:
-            return self._delete(key, value, expected, ending, tombstone_key, life, entry, deletions, delete_keys or [])
-        arguments = [expected, "", value, life, ending, "", "", ""]
-        if splice:
-            head, start, rest, tail = splice
-            arguments = [expected, "", head, life, ending, start, -rest - 1, tail]
-        if not self._one_node:
-            return self._commit_on_cluster(
-                key, tombstone_key, seen_tombstone, entry, older, extend_keys or [], delete_keys or [], arguments
-            )
-        index, member, score, note = entry or (key, "", "", "")
-        keys = [key, older or key, tombstone_key, index, f"{index}:notes", *(extend_keys or ()), *(delete_keys or ())]
+        commit = Commit(**arguments)
+        if commit.delete:
+            return self._delete(commit)
+        return self._commit_by_script(commit) if self._one_node else self._commit_on_cluster(commit)
+
+    def _commit_by_script(self, commit: Commit) -> ScriptCall:
+        index, member, score, note = commit.entry or (commit.key, "", "", "")
+        extended, deleted = commit.extend_keys or [], commit.delete_keys or []
+        keys = [commit.key, commit.older or commit.key, commit.tombstone_key, index, f"{index}:notes"]
+        args = [*commit.script_args(), commit.seen_tombstone, score, member, note, len(deleted)]
 
         def then(done: int) -> Reply | Callable[[], Reply]:
             if not done:
-                return lambda: {"success": True, "committed": False, "current": self._current(key, tombstone_key)}
-            # It is written all the same: a listing finds it later.
-            return {"success": True, "committed": True} | ({"unlisted": True} if done == NOT_LISTED else {})
+                return lambda: self._refused(commit)
+            return WRITTEN_UNLISTED if done == NOT_LISTED else WRITTEN
 
-        return ScriptCall(
-            self.commit_and_list, keys, [*arguments, seen_tombstone, score, member, note, len(delete_keys or ())], then
-        )
+        return ScriptCall(self.commit_and_list, [*keys, *extended, *deleted], args, then)
 
-    def _commit_on_cluster(
-        self,
-        key: str,
-        tombstone_key: str,
-        seen_tombstone: str,
-        entry: list[Any] | None,
-        older: str,
-        extend_keys: list[str],
-        delete_keys: list[str],
-        arguments: list[Any],
-    ) -> Reply:
-        """The same, a key at a time."""
-        expected, ending, life = arguments[0], arguments[4], arguments[3]
-        if older:
-            seen = self._redis.get(key)
-            if seen and seen.startswith(expected) and seen.endswith(ending):
-                self._redis.set(older, seen, px=life or None)
-        if not self.commit(keys=[key], args=arguments):
-            return {"success": True, "committed": False, "current": self._current(key, tombstone_key)}
-        if not expected and (self._redis.get(tombstone_key) or "") != seen_tombstone:
+    def _commit_on_cluster(self, commit: Commit) -> Reply:
+        """Do the same key by key."""
+        if commit.older:
+            self._keep_older(commit)
+        if not self.commit([commit.key], commit.script_args()):
+            return self._refused(commit)
+        if not commit.expected and (self._redis.get(commit.tombstone_key) or "") != commit.seen_tombstone:
             # It was deleted meanwhile. What was written is below that tombstone, so nobody has seen it.
-            self.commit(keys=[key], args=[arguments[2], "drop", "", 0, "", "", "", ""])
-            return {"success": True, "committed": False, "current": self._current(key, tombstone_key)}
-        for each in extend_keys:
-            with suppress(redis.ResponseError):
-                self._redis.pexpire(each, life) if life else self._redis.persist(each)
-        for each in delete_keys:
-            with suppress(redis.ResponseError):
-                self._redis.delete(each)
+            self._drop(commit.key, commit.value)
+            return self._refused(commit)
+        self._extend_and_delete(commit)
         try:
-            if entry:
-                self._index.coaia_index(*entry)
+            if commit.entry:
+                self._index.coaia_index(*commit.entry)
         except redis.RedisError:
-            return {"success": True, "committed": True, "unlisted": True}
-        return {"success": True, "committed": True}
+            return WRITTEN_UNLISTED
+        return WRITTEN
 
-    def _delete(
-        self,
-        key: str,
-        tombstone: str,
-        expected: str,
-        ending: str,
-        tombstone_key: str,
-        life: int,
-        entry: list[Any] | None,
-        deletions: str,
-        delete_keys: list[str],
-    ) -> Reply:
-        # The tombstone first: it beats only revisions up to its own, so it harms nothing if we stop here.
-        before = self._redis.get(tombstone_key)
-        if not before or not _beats(before, tombstone):
-            self._redis.set(tombstone_key, tombstone, px=life or None)
+    def _keep_older(self, commit: Commit) -> None:
+        seen = self._redis.get(commit.key)
+        if seen and seen.startswith(commit.expected) and seen.endswith(commit.ending):
+            self._redis.set(commit.older, seen, px=commit.life or None)
+
+    def _extend_and_delete(self, commit: Commit) -> None:
+        for key in commit.extend_keys or ():
+            with suppress(redis.ResponseError):
+                self._redis.pexpire(key, commit.life) if commit.life else self._redis.persist(key)
+        for key in commit.delete_keys or ():
+            with suppress(redis.ResponseError):
+                self._redis.delete(key)
+
+    def _delete(self, commit: Commit) -> Reply:
+        if not self._replace_by_tombstone(commit):
+            refused = self._refused(commit)
+            if refused["current"] != commit.value:  # else what was there is beaten by this very tombstone, and gone
+                return refused
         try:
-            accepted = self.commit(keys=[key], args=[expected, "drop", "", life, ending, "", "", ""])
+            for key in commit.delete_keys or ():
+                self._redis.delete(key)
+            if commit.entry:
+                self._index.coaia_index(*commit.entry[:3])
+            if commit.deletions:
+                fields = {"key": commit.key, "text": commit.value}
+                self._redis.xadd(commit.deletions, fields, maxlen=ANNOUNCED_DELETIONS, approximate=True)
+        except redis.RedisError:  # who looks for it meets its tombstone
+            return WRITTEN_UNLISTED
+        return WRITTEN
+
+    def _replace_by_tombstone(self, commit: Commit) -> bool:
+        """Put the tombstone, and remove the document if it is what the writer saw."""
+        # The tombstone first: it beats only revisions up to its own, so it harms nothing if we stop here.
+        before = self._redis.get(commit.tombstone_key)
+        if not before or not beats(before, commit.value):
+            self._redis.set(commit.tombstone_key, commit.value, px=commit.life or None)
+        try:
+            return bool(self._drop(commit.key, commit.expected, commit.ending))
         except redis.ResponseError:  # no right to delete: what cannot be removed must not look as if it were
-            self._redis.set(tombstone_key, before or "", px=life if before else 1)
+            self._redis.set(commit.tombstone_key, before or "", px=commit.life if before else 1)
             raise
-        if not accepted:
-            current = self._current(key, tombstone_key)
-            if current != tombstone:  # else what was there is beaten by this very tombstone, and gone
-                return {"success": True, "committed": False, "current": current}
-        try:  # it is gone all the same: who touches it meets its tombstone
-            for each in delete_keys:
-                self._redis.delete(each)
-            if entry:
-                self._index.coaia_index(*entry[:3])
-            if deletions:
-                fields = {"key": key, "text": tombstone}
-                self._redis.xadd(deletions, fields, maxlen=ANNOUNCED_DELETIONS, approximate=True)
-        except redis.RedisError:
-            return {"success": True, "committed": True, "unlisted": True}
-        return {"success": True, "committed": True}
+
+    def _refused(self, commit: Commit) -> Reply:
+        return {"success": True, "committed": False, "current": self._current(commit.key, commit.tombstone_key)}
 
     def coaia_read(self, key: str, tombstone_key: str) -> Reply | ScriptCall:
         """The document under a key, or the tombstone under `tombstone_key` if it beats that, or null."""
@@ -224,7 +229,7 @@ class Documents:
         return ScriptCall(self._read_both, [key, tombstone_key], [], then)
 
     def asks_one_script(self, verb: str, arguments: Reply) -> bool:
-        """Whether the verb only says what to ask, with these arguments: it takes no thread, then."""
+        """Whether the verb answers these arguments with a `ScriptCall`: it needs no thread, then."""
         if verb == "coaia_read":
             return self._reads_by_script
         return self._one_node and verb == "coaia_commit" and not arguments.get("delete")
@@ -242,19 +247,19 @@ class Documents:
         return keys, ["", "", text, life, "", "", "", "", seen_tombstone, *row, 0]
 
     def put(self, item: list[Any]) -> tuple[list[str], list[Any]]:
-        """Those with which `commit` does so on a cluster's node, which knows the document alone."""
+        """Keys and arguments with which `commit` puts it on a cluster's node, which knows the document alone."""
         return [item[0]], ["", "", item[2], item[3], "", "", "", ""]
 
     def take_back(self, item: list[Any]) -> None:
         """Remove what was put there, if it is still that."""
-        self.commit([item[0]], [item[2], "drop", "", 0, "", "", "", ""])
+        self._drop(item[0], item[2])
 
-    def beats(self, tombstone: str, document: str) -> bool:
-        """Whether a tombstone hides a document."""
-        return _beats(tombstone, document)
+    def _drop(self, key: str, expected: str, ending: str = "") -> int:
+        """Remove a document that begins and ends so; whether it was there."""
+        return self.commit([key], [expected, "drop", "", 0, ending, "", "", ""])
 
     def _current(self, key: str, tombstone_key: str) -> str | None:
-        """What is there: a tombstone beats every revision up to its own; a deletion that was cut off is finished."""
+        """The document, or the tombstone that beats it; finishes a deletion that was cut off."""
         if self._reads_by_script:
             document, tombstone = self._read_both([key, tombstone_key])
         else:
@@ -265,14 +270,14 @@ class Documents:
         return self._alive(key, document, tombstone)
 
     def _alive(self, key: str, document: str, tombstone: str) -> str:
-        if not _beats(tombstone, document):
+        if not beats(tombstone, document):
             return document
         with suppress(redis.ResponseError):  # without the right to delete it stays hidden
-            self.commit(keys=[key], args=[document, "drop", "", 0, "", "", "", ""])
+            self._drop(key, document)
         return tombstone
 
 
-def _beats(tombstone: str, document: str) -> bool:
+def beats(tombstone: str, document: str) -> bool:
     """Whether the revision of a tombstone is not below that of a document; one without a revision is never beaten."""
     deleted, revision = _REVISION.match(tombstone), _REVISION.match(document)
     return bool(deleted and revision and int(deleted[1]) >= int(revision[1]))

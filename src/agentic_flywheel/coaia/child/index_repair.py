@@ -1,4 +1,4 @@
-"""Keeps a listing like what is stored: it stands beside the documents, so it may drift from them."""
+"""Reconciles a listing with the stored documents: it is written beside them, so it may drift from them."""
 
 # pyright: basic
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.
@@ -10,13 +10,13 @@ import redis
 
 RECONCILE_UP_TO = 2_000
 """Keys in a database up to which a listing looks for what the index does not know (about 2 ms), if their number or
-the index's has changed. Larger ones are healed bit by bit (`coaia_heal`)."""
+the index's has changed. Larger ones are reconciled step by step (`coaia_heal`)."""
 
 NAMED_AT_ONCE = 100
 """Documents that a list names as not listed, which its caller then lists before it answers."""
 
 RECONCILED_AT_ONCE = 2_000
-"""Keys, and members of the index, that one step of healing looks at: some 10 ms, and 200 KB over the network."""
+"""Keys, and members of the index, that one step looks at: some 10 ms, and 200 KB over the network."""
 
 RECONCILED_EVERY_MS = 1_000
 """From one step to the next, for all machines together: a thousandth of what a Redis can do."""
@@ -25,7 +25,7 @@ Reply = dict[str, Any]
 
 
 class IndexRepair:
-    """The verb that heals a listing step by step, and the look at a small one as a whole."""
+    """Reconciles a listing step by step, or a small one as a whole."""
 
     def __init__(self, client: Any) -> None:  # noqa: ANN401  it is untyped
         self._redis = client
@@ -33,7 +33,7 @@ class IndexRepair:
         self._reconciled: dict[str, tuple[int, int]] = {}  # keys and members when all was well
 
     def coaia_heal(self, index: str, documents: str, place: str = "") -> Reply:
-        """A step of healing: some documents, and members, beyond `place` (the answer of the step before).
+        """Reconcile some documents, and members, beyond `place` (the answer of the step before).
 
         Members whose document is gone are taken out; documents that the listing does not know are named.
         """

@@ -1,4 +1,4 @@
-"""The verbs that keep a listing: a sorted set of members by time, and a hash of what lists show of each."""
+"""Keeps and pages a listing: a sorted set of members by time, and a hash of what lists show of each."""
 
 # pyright: basic
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.
@@ -14,7 +14,7 @@ from script_runner import Scripts
 from script_texts import LOOK, PLACE
 
 SLICE_MICROSECONDS = 2_000
-"""How long one script looks through a listing: others who use this Redis wait no longer. Some 2,000 rows."""
+"""How long one script looks through a listing, some 2,000 rows, and others who use this Redis wait."""
 
 LOOKED_AT_OUTSIDE = 1_000
 """Rows read at once where what is sought cannot be looked for inside of Redis: some 500 KB."""
@@ -22,6 +22,8 @@ LOOKED_AT_OUTSIDE = 1_000
 Reply = dict[str, Any]
 Row = list[Any]
 """Member, score, note (none: it has none)."""
+Place = list[Any]
+"""Score and member of a row to go on behind."""
 
 
 class Sought(NamedTuple):
@@ -34,7 +36,7 @@ class Sought(NamedTuple):
 
 
 class Index:
-    """The verbs of the listing, over the child's Redis client. `repair` looks at a small one as a whole."""
+    """The verbs of the listing, over the child's Redis client. `repair` reconciles a small one as a whole."""
 
     def __init__(self, client: Any, scripts: Scripts, repair: IndexRepair) -> None:  # noqa: ANN401  it is untyped
         self._redis = client
@@ -79,46 +81,61 @@ class Index:
         if members is not None:
             return {"success": True, "entries": self._these(index, members)}
         until = time.monotonic() + seconds
-        unlisted: list[str] = []
-        if before is None:
-            try:
-                unlisted = self._repair.reconcile(index, documents)
-            except redis.RedisError:  # no right to SCAN: the list is served as it is
-                unlisted = []
+        unlisted = self._reconciled(index, documents) if before is None else []
         sought = Sought([word.casefold() for word in words or []], needed, texts or [], ids or [])
+        rows, older = self._page(index, before, limit, sought, until)
+        unlisted += [member for member, _, note in rows if note is None]
+        return {"success": True, "entries": rows, "unlisted": unlisted, "older": older}
+
+    def _reconciled(self, index: str, documents: str) -> list[str]:
+        try:
+            return self._repair.reconcile(index, documents)
+        except redis.RedisError:  # no right to SCAN: the list is served as it is
+            return []
+
+    def _page(
+        self, index: str, before: Place | None, limit: int, sought: Sought, until: float
+    ) -> tuple[list[Row], Place | None]:
+        """The rows older than `before` that are found in time, and where to go on; no place at the end."""
         rows: list[Row] = []
         place = before
         while True:
             began = time.monotonic()
             ended, place, some = self._slice(index, place, limit - len(rows), sought)
             rows += some
+            if ended:
+                return rows, None
             now = time.monotonic()
-            if ended or len(rows) >= limit or now + (now - began) > until:  # the next one would come too late
-                break
-        unlisted += [member for member, _, note in rows if note is None]
-        return {"success": True, "entries": rows, "unlisted": unlisted, "older": None if ended else place}
+            if len(rows) >= limit or now + (now - began) > until:  # the next one would come too late
+                return rows, place
 
     def _slice(
-        self, index: str, before: list[Any] | None, enough: int, sought: Sought
-    ) -> tuple[bool, list[Any] | None, list[Row]]:
+        self, index: str, before: Place | None, enough: int, sought: Sought
+    ) -> tuple[bool, Place | None, list[Row]]:
         """Some rows older than `before`, whether there are no more, and else the place that was reached."""
-        inside = self._one_node and all(word.isascii() for word in sought.words)
-        words, needed, texts = (sought.words, sought.needed, sought.texts) if inside else ([], 0, [])
-        at_once = enough if inside or not (sought.words or sought.texts) else max(enough, LOOKED_AT_OUTSIDE)
-        keys = [index, f"{index}:notes"] if inside else [index]
-        args = [*(before or ("", "")), at_once, SLICE_MICROSECONDS, needed, len(sought.ids), len(texts)]
-        answer: Any = self._look(keys, [*args, *sought.ids, *texts, *words])
-        ended, last, last_score, found = answer
-        place = [_score(last_score), last] if last else before
-        rows = [[member, _score(score), note] for member, score, note in found]
-        rows = [row for row in rows if before is None or _is_older(row, before)]
-        if not inside and rows:
+        if self._one_node and all(word.isascii() for word in sought.words):
+            return self._found(index, before, enough, sought, notes=True)
+        at_once = max(enough, LOOKED_AT_OUTSIDE) if sought.words or sought.texts else enough
+        ended, place, rows = self._found(index, before, at_once, Sought([], 0, [], sought.ids), notes=False)
+        if rows:
             notes = self._redis.hmget(f"{index}:notes", [member for member, _, _ in rows])
             rows = [[*row[:2], note] for row, note in zip(rows, notes, strict=True) if _fits(note, sought)]
-            if len(rows) > enough:
-                rows = rows[:enough]
-                ended, place = False, [rows[-1][1], rows[-1][0]]
-        return bool(ended), place, rows
+        if len(rows) > enough:
+            rows = rows[:enough]
+            ended, place = False, [rows[-1][1], rows[-1][0]]
+        return ended, place, rows
+
+    def _found(
+        self, index: str, before: Place | None, enough: int, sought: Sought, *, notes: bool
+    ) -> tuple[bool, Place | None, list[Row]]:
+        """The same, as far as one script finds them; without `notes` it knows the members alone."""
+        keys = [index, f"{index}:notes"] if notes else [index]
+        args = [*(before or ("", "")), enough, SLICE_MICROSECONDS, sought.needed, len(sought.ids), len(sought.texts)]
+        answer: Any = self._look(keys, [*args, *sought.ids, *sought.texts, *sought.words])
+        ended, last, last_score, found = answer
+        rows = [[member, _score(score), note] for member, score, note in found]
+        place = [_score(last_score), last] if last else before
+        return bool(ended), place, [row for row in rows if before is None or _is_older(row, before)]
 
     def _these(self, index: str, members: list[str]) -> list[Row]:
         """The rows of these members, without those that are not listed."""

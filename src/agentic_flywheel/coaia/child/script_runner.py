@@ -1,4 +1,4 @@
-"""Runs scripts inside of Redis in the way that this Redis allows: by name or whole, with flags or without."""
+"""Runs scripts in the way that this Redis allows: by name or whole, with flags or without."""
 
 # pyright: basic
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.

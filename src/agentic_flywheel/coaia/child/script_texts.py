@@ -1,7 +1,7 @@
-"""The Lua that runs inside of Redis, where a thing must be done at once or without its data going over the network.
+"""Holds the Lua that runs inside of Redis: steps that must not be interrupted, and searches near the data.
 
-Whether a command may be missing (an access list, an older Redis) is said by `pcall`. No script decodes our JSON: Lua's
-cjson would turn [] into {} and damage big integers.
+`pcall` calls what an access list may forbid or an older Redis lack. No script decodes our JSON: Lua's cjson would turn
+[] into {} and damage big integers.
 """
 
 IN_PLACE_FROM = 500_000
@@ -20,9 +20,9 @@ local function not_after_now(score)
   return tonumber(score) > now and string.format('%.0f', now) or score
 end
 """
-"""A function for scripts that list what is saved, to be called before they write: a score no later than Redis' own
-time, since a machine whose clock is ahead would else be the latest for as long as it is.
-(Before Redis 5 a script that asks for the time must be replicated by its effects.)"""
+"""A function that caps a score at Redis' own time, or sessions of a machine whose clock is ahead would stay the latest.
+A script calls it before it writes. (Before Redis 5 a script that asks for the time must be replicated by its effects.)
+"""
 
 # A document is compared by its beginning, which names its revision, and its end, which names the write that made it.
 # KEYS[1]: the document. ARGV: how what was seen begins, "drop" or "", text, milliseconds to live, how what was seen
@@ -67,9 +67,9 @@ COMMIT = f"{_COMPARE}{_WRITE}return 1"
 READ = "return {redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])}"
 """Unlike MGET it does not take a value of another type for none."""
 
-# KEYS also: where what was there is kept (or the document's again: nowhere), its tombstone, the index, the notes, and what
-# else lives as long, and what is dropped (so many as the last of ARGV says).
-# ARGV also: what was seen of the tombstone; score, member and note, or "".
+# KEYS also: where the text that was there is kept (the document's own key: nowhere), the tombstone, the index, its
+# notes, the keys that live as long, and the keys that are deleted (the last of ARGV is their number).
+# ARGV also: the tombstone that was seen; score, member and note, or "".
 COMMIT_AND_LIST = f"""{NOT_AFTER_NOW}
 {_COMPARE}
 local function keep()
@@ -121,8 +121,7 @@ end
 return {part(0, ARGV[1] + 3 * #KEYS[1]), part(-ARGV[2], -1) or ''}
 """
 
-# Inside of Redis: to read thousands of rows only to throw them away takes most of a search. For ASCII words, since Lua
-# knows no other letters.
+# Reading thousands of rows to throw them away would take most of a search. It is for ASCII words: Lua knows no others.
 # KEYS: the listing, and its notes if they are on this node.
 # ARGV: score and member to go on behind (or ""), rows that are enough, microseconds, words needed, how many patterns of
 # ids and how many texts follow; those, then words. A text that is not there may be written with escapes.
