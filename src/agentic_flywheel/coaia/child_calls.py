@@ -17,11 +17,11 @@ OWN_VERBS = frozenset({"coaia_commit", "coaia_read", "coaia_recent", "coaia_inde
 """What a child must have to be more than a mirror."""
 
 BYTES_A_SECOND = 1_000_000
-"""What an operation's bound is prolonged for; two hops need about a fiftieth of it."""
+"""Bytes for which an operation gets a second more; two hops need about a fiftieth of it."""
 
 
 class ChildCalls:
-    """Calls of the child of `supervisor`. `seconds` and a second per megabyte bound each operation."""
+    """Calls the child of `supervisor`. `seconds` and a second per megabyte bound each operation."""
 
     def __init__(self, supervisor: Supervisor, seconds: float, clock: Callable[[], datetime]) -> None:
         self.supervisor = supervisor

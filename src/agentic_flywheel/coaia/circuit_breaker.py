@@ -8,7 +8,7 @@ from agentic_flywheel.errors import StashRefused, StashSilent, StashUnavailable
 from agentic_flywheel.json_text import JSONObject
 
 REFUSALS_KEPT = 100
-"""Keys of which it is known why their last write was refused."""
+"""Keys whose last refusal is remembered."""
 
 LARGE_WRITE = 256 * 1024
 """Characters of a write whose refusal tells nothing of others: it may be refused for its size."""
@@ -47,7 +47,7 @@ class CircuitBreaker:
 
     @property
     def refuses_all(self) -> str | None:
-        """Why Redis takes no writes, if it has taken none since it refused one that others are like."""
+        """Why Redis takes no writes, if it has taken none since it refused an ordinary one."""
         newest_first = reversed(self.refused.values())
         return next((each.why for each in newest_first if not each.alone and each.after == self._taken), None)
 
@@ -73,7 +73,7 @@ class CircuitBreaker:
             StashUnavailable: Redis is known not to answer, or the call raises it.
 
         """
-        if not probe:  # whoever was already on the way when it fell silent
+        if not probe:  # a call that was on its way when Redis fell silent
             self.check()
         try:
             yield

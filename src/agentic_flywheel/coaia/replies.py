@@ -30,10 +30,10 @@ UNREADABLE = 2**62
 NONSENSE = "The coaia child answered something that makes no sense."
 
 TRANSIENT = re.compile(r"Error \d|Connection|closed|reset|refused|timed? ?out", re.IGNORECASE)
-"""Redis errors that tell of the way to Redis; all others are its own answers (redis-py 4.3 `connection.py`)."""
+"""Errors of the connection to Redis (redis-py 4.3 `connection.py`); all others are its own answers."""
 
 UNREACHED = re.compile(r"Error -?\d+ connecting to ")
-"""Those of them that say that there was no connection to send anything on."""
+"""Those that say that there was no connection to send anything on."""
 
 
 class StartedWithoutRedis(StashUnavailable):
@@ -42,7 +42,7 @@ class StartedWithoutRedis(StashUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class RemoteState:
-    """What a look at the stash showed. `epoch` changes when it lost everything, `run` when it was started again.
+    """What a poll of the stash showed. `epoch` changes when it lost everything, `run` when it was started again.
 
     Either may be empty, where it cannot be known: Redis takes no writes, or does not say.
 
@@ -79,7 +79,7 @@ class StoredVersion:
     tombstone: int | None
 
     def is_of(self, text: str) -> bool:
-        """Whether that text is the document of this mark; never of one of another shape than ours."""
+        """Whether that text is this version; never if its shape is not ours."""
         ending = marks(text)[1]
         return bool(ending) and (revision_at_head(text), ending) == (self.revision, self.ending)
 
@@ -178,7 +178,7 @@ def stored_versions(reply: JSONObject, keys: Sequence[str]) -> dict[str, StoredV
 
 
 def _version(row: Sequence[str | None] | None) -> StoredVersion | None:
-    """The mark that is told by how a document begins and ends, and how its tombstone begins."""
+    """The version told by how a document begins and ends, and how its tombstone begins."""
     if row is None:
         return None
     beginning, end, tombstone = row
@@ -189,7 +189,7 @@ def _version(row: Sequence[str | None] | None) -> StoredVersion | None:
 
 
 def version_of(text: str | None) -> StoredVersion | None:
-    """The mark of a document or tombstone that was read."""
+    """The version of a document or tombstone that was read."""
     if text is None:
         return None
     tombstone = tombstone_of(text)

@@ -1,4 +1,4 @@
-"""The stash: the far key-value place, reached through the child.
+"""Reads and writes documents in the stash, the remote key-value store that the child reaches.
 
 A child that has our verbs is atomic (`coaia_commit` compares and sets inside Redis). One with only `coaia_tash` and
 `coaia_fetch` is a mirror: it is read, compared and written in turn.
@@ -24,7 +24,7 @@ from agentic_flywheel.coaia.replies import (
 )
 from agentic_flywheel.coaia.supervisor import Supervisor
 from agentic_flywheel.documents.codec import tombstone_of
-from agentic_flywheel.documents.writes import Append, Entry, Outcome, Write, marks
+from agentic_flywheel.documents.writes import Append, Entry, Outcome, Splice, Write, marks
 from agentic_flywheel.errors import StashRefused, Unfinished
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys, glob_escape
@@ -33,7 +33,7 @@ SPLICED_FROM = 4096
 """Characters of a document from which on only what changed is sent."""
 
 VERSIONS_AT_ONCE = 500
-"""Keys whose marks one call asks for: its answer has some 300 KB, read in a few ms."""
+"""Keys whose versions one call asks for: its answer has some 300 KB, read in a few ms."""
 
 KEYS_LISTED = 1_000_000
 """Keys asked for at the most: those of one session, or all of a prefix when Redis was started again."""
@@ -98,8 +98,8 @@ class Stash(ChildCalls):
 
         """
         await self.ready(deadline)
-        mark = (await self.versions([copy.key], deadline))[copy.key] if self.has("coaia_marks") else None
-        return mark is not None and mark.is_of(copy.text) and (mark.tombstone or 0) < (mark.revision or 0)
+        stored = (await self.versions([copy.key], deadline))[copy.key] if self.has("coaia_marks") else None
+        return stored is not None and stored.is_of(copy.text) and (stored.tombstone or 0) < (stored.revision or 0)
 
     async def restore(self, writes: Sequence[Write], deadline: float) -> list[str]:
         """Put documents back, each only where nothing is and no tombstone beats it.
@@ -131,8 +131,7 @@ class Stash(ChildCalls):
         return "put" if accepted else "there"
 
     def _item(self, write: Write) -> list[object]:
-        entry = write.entry
-        row = [entry.member, entry.saved_at, entry.note] if entry else ["", 0, ""]
+        row = _row(write.entry) if write.entry else ["", 0, ""]
         tombstone_key, life = self._keys.tombstone(write.key), round(self.ttl(write.kept_until) * 1000)
         return [write.key, tombstone_key, write.text, life, *row]
 
@@ -143,7 +142,7 @@ class Stash(ChildCalls):
         await self._mirror_store.tash(write, deadline)
 
     async def drop(self, key: str, deadline: float) -> None:
-        """Take such a text away; a child that cannot lets it expire."""
+        """Remove such a text; a child that cannot lets it expire."""
         await self.ready(deadline)
         if self.has("coaia_drop"):
             await self.call("coaia_drop", {"key": key}, deadline)
@@ -178,37 +177,24 @@ class Stash(ChildCalls):
             await self._mirror_store.tash(older, deadline)
         if not self.atomic:
             return await self._mirror_store.commit(write, deadline)
-        reply = await self.call("coaia_commit", self._commit_arguments(write, older), deadline)
-        self.breaker.note_taken(write.key)
-        return outcome(reply)
+        return await self._commit(self._whole_arguments(write, older), deadline)
 
-    def _commit_arguments(self, write: Write, older: Write | None) -> JSONObject:
-        seen, seen_tombstone = write.seen or "", ""
-        if seen and tombstone_of(seen):
-            seen, seen_tombstone = "", seen
-        entry = write.entry
-        expected, ending = marks(seen)
-        part = write.splice if len(write.text) > SPLICED_FROM else None
-        arguments: JSONObject = {
-            "key": write.key,
-            "value": "" if part else write.text,
-            "splice": [part.head, part.start, part.rest, part.tail] if part else None,
+    def _whole_arguments(self, write: Write, older: Write | None) -> JSONObject:
+        seen, seen_tombstone = _seen(write)
+        splice = write.splice if len(write.text) > SPLICED_FROM else None
+        arguments = self._arguments(write, marks(seen), splice) | {
+            "value": "" if splice else write.text,
             "older": older.key if older and older.text == write.seen else "",
-            "expected": expected,
-            "ending": ending,
-            "tombstone_key": self._keys.tombstone(write.key),
             "seen_tombstone": seen_tombstone,
-            "ttl_seconds": self.ttl(write.kept_until),
             "delete": write.tombstone,
-            "entry": [entry.index, entry.member, entry.saved_at, entry.note] if entry else None,
+            "entry": write.entry and [write.entry.index, *_row(write.entry)],
         }
-        if write.beside:
-            arguments["extend_keys"] = [*write.beside]
-        if write.gone:
-            arguments["delete_keys"] = [*write.gone]
-        if write.tombstone and self.has("coaia_watch"):
-            arguments["deletions"] = self._keys.deletions
-        return arguments
+        optional: JSONObject = {
+            "extend_keys": [*write.beside],
+            "delete_keys": [*write.gone],
+            "deletions": self._keys.deletions if write.tombstone and self.has("coaia_watch") else "",
+        }
+        return arguments | {name: value for name, value in optional.items() if value}
 
     async def append(self, write: Append, deadline: float) -> Outcome:
         """Change a document at its ends, if what the writer saw is still there; a mirror cannot.
@@ -218,18 +204,22 @@ class Stash(ChildCalls):
 
         """
         await self.ready(deadline)
-        expected, ending = write.before
-        arguments: JSONObject = {
+        return await self._commit(self._arguments(write, write.before, write.splice) | {"value": ""}, deadline)
+
+    def _arguments(self, write: Write | Append, seen: tuple[str, str], splice: Splice | None) -> JSONObject:
+        """The arguments of `coaia_commit` that a write of either kind has."""
+        return {
             "key": write.key,
-            "value": "",
-            "splice": [write.splice.head, write.splice.start, write.splice.rest, write.splice.tail],
-            "expected": expected,
-            "ending": ending,
+            "splice": splice and [splice.head, splice.start, splice.rest, splice.tail],
+            "expected": seen[0],
+            "ending": seen[1],
             "tombstone_key": self._keys.tombstone(write.key),
             "ttl_seconds": self.ttl(write.kept_until),
         }
+
+    async def _commit(self, arguments: JSONObject, deadline: float) -> Outcome:
         reply = await self.call("coaia_commit", arguments, deadline)
-        self.breaker.note_taken(write.key)
+        self.breaker.note_taken(arguments["key"])
         return outcome(reply)
 
     async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
@@ -278,3 +268,13 @@ class Stash(ChildCalls):
             return await self.call("coaia_status", {}, deadline)
         await self._mirror_store.fetch(self._keys.index, deadline)
         return {}
+
+
+def _seen(write: Write) -> tuple[str, str]:
+    """The document, and the tombstone, that a writer saw: one of them at most."""
+    seen = write.seen or ""
+    return ("", seen) if seen and tombstone_of(seen) else (seen, "")
+
+
+def _row(entry: Entry) -> list[object]:
+    return [entry.member, entry.saved_at, entry.note]
