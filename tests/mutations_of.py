@@ -564,7 +564,7 @@ MUTATIONS = [
         "coaia/child/script_runner.py",
         '                if _refuses("eval", exc):',
         "                if isinstance(exc, NoScriptError):",
-        "tests/unit/test_scripts.py::test_a_script_runs_as_long_as_one_way_is_open",
+        "tests/unit/test_script_runner.py::test_a_script_runs_as_long_as_one_way_is_open",
     ),
     Mutation(
         "F17 what looks the same",
