@@ -265,7 +265,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G7 F15 slices",
-        "coaia/child/index_tools.py",
+        "coaia/child/script_texts.py",
         "until ended or #rows == enough or micros() - began > budget",
         "until ended or #rows == enough",
         "tests/unit/test_looking.py::test_a_script_ends_when_its_time_is_over_and_says_where",
@@ -317,7 +317,7 @@ MUTATIONS = [
         "coaia/supervisor.py",
         "if exc.error.code not in BROKEN:",
         "if False:",
-        "tests/unit/test_transport_and_client.py::test_a_call_that_a_child_refuses_costs_it_nothing",
+        "tests/unit/test_supervisor.py::test_a_call_that_a_child_refuses_costs_it_nothing",
     ),
     Mutation(
         "G13 F13 one spelling",
@@ -422,8 +422,8 @@ MUTATIONS = [
     Mutation(
         "F6 INFO",
         "coaia/child/health_tools.py",
-        "                answers = pipe.execute(raise_on_error=False)\n",
-        "                answers = pipe.execute()\n",
+        "            time, *answers = pipe.execute(raise_on_error=False)\n",
+        "            time, *answers = pipe.execute()\n",
         "tests/tutorial/test_restricted_redis.py::"
         "test_a_redis_that_tells_nothing_of_itself_keeps_everything_and_says_so",
     ),
@@ -436,14 +436,14 @@ MUTATIONS = [
     ),
     Mutation(
         "F6 a refused read",
-        "coaia/stash.py",
+        "coaia/circuit_breaker.py",
         "                elif verb in _READS:\n                    self.unread = str(exc)\n",
         "",
         "tests/unit/test_refusals.py::test_a_refused_read_is_known_until_one_is_answered",
     ),
     Mutation(
         "F6 one refusal",
-        "coaia/stash.py",
+        "coaia/circuit_breaker.py",
         "if not each.alone and each.after == self._taken",
         "if each.after == self._taken",
         "tests/unit/test_refusals.py::test_a_refused_deletion_or_a_large_document_says_nothing_of_other_writes",
@@ -547,7 +547,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F14 the latest",
-        "coaia/child/scripts.py",
+        "coaia/child/script_texts.py",
         "  return tonumber(score) > now and string.format('%.0f', now) or score\n",
         "  return score\n",
         "tests/contract/test_lists.py::TestListsOfMany::"
@@ -555,17 +555,17 @@ MUTATIONS = [
     ),
     Mutation(
         "F15 globs",
-        "coaia/stash.py",
+        "coaia/remote_index.py",
         '"ids": lua_patterns(wanted.pattern),',
         '"ids": [],',
         "tests/contract/test_lists.py::TestListsOfMany::test_a_glob_is_matched_where_the_ids_are",
     ),
     Mutation(
         "F16",
-        "coaia/child/scripts.py",
+        "coaia/child/script_runner.py",
         '                if _refuses("eval", exc):',
         "                if isinstance(exc, NoScriptError):",
-        "tests/unit/test_scripts.py::test_a_script_runs_as_long_as_one_way_is_open",
+        "tests/unit/test_script_runner.py::test_a_script_runs_as_long_as_one_way_is_open",
     ),
     Mutation(
         "F17 what looks the same",
@@ -576,7 +576,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F17 paused writes",
-        "coaia/child/scripts.py",
+        "coaia/child/script_runner.py",
         'f"#!lua flags=no-writes\\n{text}" if reads else text',
         "text",
         "tests/tutorial/test_restricted_redis.py::test_a_redis_that_pauses_writes_is_read_from",

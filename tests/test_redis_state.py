@@ -71,14 +71,14 @@ class Store:
     def coaia_drop(self, key):
         return {"dropped": self.texts.pop(key, None) is not None}
 
-    def current(self, key, grave):
-        return self.get(grave) if self.get(key) is None else self.get(key)
+    def current(self, key, tombstone_key):
+        return self.get(tombstone_key) if self.get(key) is None else self.get(key)
 
-    def coaia_read(self, key, grave):
-        return {"current": self.current(key, grave)}
+    def coaia_read(self, key, tombstone_key):
+        return {"current": self.current(key, tombstone_key)}
 
-    def coaia_commit(self, key, value, expected, grave, ending="", buried="", ttl_seconds=0, bury=False, entry=None,
-                     splice=None, older=""):
+    def coaia_commit(self, key, value, expected, tombstone_key, ending="", seen_tombstone="", ttl_seconds=0,
+                     delete=False, entry=None, splice=None, older=""):
         there = self.get(key)
         same = there is not None and there.startswith(expected) and there.endswith(ending)
         if same and splice:
@@ -86,13 +86,13 @@ class Store:
             value = head + there.encode()[start:-rest].decode() + tail
         if same and older:
             self.set(older, there, ttl_seconds)
-        if not (same if expected else there is None and (self.get(grave) or "") == buried):
-            return {"committed": False, "current": self.current(key, grave)}
-        if bury:
+        if not (same if expected else there is None and (self.get(tombstone_key) or "") == seen_tombstone):
+            return {"committed": False, "current": self.current(key, tombstone_key)}
+        if delete:
             self.texts.pop(key, None)
-        self.set(grave if bury else key, value, ttl_seconds)
+        self.set(tombstone_key if delete else key, value, ttl_seconds)
         if entry:
-            self.coaia_index(*entry[:3], "" if bury else entry[3])
+            self.coaia_index(*entry[:3], "" if delete else entry[3])
         return {"committed": True}
 
     def coaia_index(self, index, member, score, note=""):

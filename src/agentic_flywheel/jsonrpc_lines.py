@@ -1,7 +1,7 @@
-"""Messages over pipes, a line each: the two streams that the MCP SDK reads and writes, and nothing in between.
+"""Carries messages over pipes, a line each: the two streams that the MCP SDK reads and writes, nothing in between.
 
 The SDK's own stdio goes through worker threads and queues, which is most of what a small call costs. Both hops use
-this instead: our server, the child's keeper, and the child, whose program loads this file by its path. It imports
+this instead: our server, the child's supervisor, and the child, whose program loads this file by its path. It imports
 nothing of this package, therefore.
 """
 
@@ -22,13 +22,13 @@ from mcp.shared.message import SessionMessage
 from pydantic_core import from_json, to_json
 
 LINE_LIMIT = 256 * 2**20
-"""Bytes of one message, far above any session that is accepted. Only what writes no newline ever meets it."""
+"""Bytes of one message, far above any session that is accepted. Only a program that writes no newline meets it."""
 
 PIPE_BYTES = 2**20
 """The most that Linux gives a pipe of anybody (/proc/sys/fs/pipe-max-size)."""
 
 LARGE_LINE = 2**20
-"""Bytes of a message after which the memory that it took is given back."""
+"""Bytes of a message from which on the memory that it took is given back."""
 
 GIVEN_BACK_AFTER = 1.0
 """Seconds after the last large message: the next one would need it again."""
@@ -36,7 +36,7 @@ GIVEN_BACK_AFTER = 1.0
 _giving_back: list[asyncio.TimerHandle] = []
 
 UNTRACKED = 20_000
-"""Objects made before the garbage collector looks at them: a message of 10 KB makes some hundreds, all soon gone."""
+"""Objects made before the garbage collector runs: a message of 10 KB makes some hundreds, all soon gone."""
 
 M_ARENA_MAX = -8
 """A parameter of mallopt (glibc `malloc.h`)."""
@@ -159,7 +159,7 @@ def settle_memory() -> None:
 
 
 def _passed(line: bytes) -> None:
-    """Have the memory given back that a large message took, once no other one has come for a while."""
+    """Give back the memory that a large message took, once no other one has come for a while."""
     if len(line) > LARGE_LINE:
         while _giving_back:
             _giving_back.pop().cancel()
@@ -175,7 +175,7 @@ def _give_back_memory() -> None:
 
 
 def widen(descriptor: int) -> None:
-    """Have a pipe hold a megabyte, where it can: a large message then wakes its reader a sixteenth as often."""
+    """Make a pipe hold a megabyte, where it can: a large message then wakes its reader a sixteenth as often."""
     with contextlib.suppress(ImportError, AttributeError, OSError):  # not Linux, no pipe, or too many of them
         import fcntl
 

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from agentic_flywheel.coaia.launch import ChildFolder, child_command, child_environment
 from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.coaia.supervisor import CoaiaClient
+from agentic_flywheel.coaia.supervisor import Supervisor
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
 
@@ -26,13 +26,11 @@ SECONDS = 5.0  # the bound of one operation: generous, since two cores run it al
 
 
 @asynccontextmanager
-async def child(
-    folder: Path, redis_url: str, command: str = "", *, cluster: bool = False
-) -> AsyncIterator[CoaiaClient]:
+async def child(folder: Path, redis_url: str, command: str = "", *, cluster: bool = False) -> AsyncIterator[Supervisor]:
     """A child that reaches `redis_url`, and nothing of it afterwards."""
     home = ChildFolder(folder)
     env = child_environment({}, home.path, redis_url=redis_url, cluster=cluster, socket_timeout=2.0)
-    client = CoaiaClient(child_command(shlex.split(command), ""), env, home, fair_seconds=SECONDS / 2)
+    client = Supervisor(child_command(shlex.split(command), ""), env, home, fair_seconds=SECONDS / 2)
     try:
         await client.ready(asyncio.get_running_loop().time() + STARTED_WITHIN)
         yield client
@@ -41,7 +39,7 @@ async def child(
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def own_child(tmp_path_factory: pytest.TempPathFactory, worker_redis: RedisServer) -> AsyncIterator[CoaiaClient]:
+async def own_child(tmp_path_factory: pytest.TempPathFactory, worker_redis: RedisServer) -> AsyncIterator[Supervisor]:
     async with child(tmp_path_factory.mktemp("own"), worker_redis.url) as client:
         yield client
 
@@ -49,7 +47,7 @@ async def own_child(tmp_path_factory: pytest.TempPathFactory, worker_redis: Redi
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster_child(
     tmp_path_factory: pytest.TempPathFactory, worker_cluster: RedisCluster
-) -> AsyncIterator[CoaiaClient]:
+) -> AsyncIterator[Supervisor]:
     async with child(tmp_path_factory.mktemp("cluster-child"), worker_cluster.url, cluster=True) as client:
         yield client
 
@@ -57,19 +55,19 @@ async def cluster_child(
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stock_child(
     tmp_path_factory: pytest.TempPathFactory, worker_redis: RedisServer, stock: StockEnvironment
-) -> AsyncIterator[CoaiaClient]:
+) -> AsyncIterator[Supervisor]:
     async with child(tmp_path_factory.mktemp("stock"), worker_redis.url, stock.child_command) as client:
         yield client
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def lost_own_child(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[CoaiaClient]:
+async def lost_own_child(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Supervisor]:
     async with child(tmp_path_factory.mktemp("lost"), NOBODY_LISTENS) as client:
         yield client
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def lost_cluster_child(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[CoaiaClient]:
+async def lost_cluster_child(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Supervisor]:
     async with child(tmp_path_factory.mktemp("lost-cluster"), NOBODY_LISTENS, cluster=True) as client:
         yield client
 
@@ -77,7 +75,7 @@ async def lost_cluster_child(tmp_path_factory: pytest.TempPathFactory) -> AsyncI
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def lost_stock_child(
     tmp_path_factory: pytest.TempPathFactory, stock: StockEnvironment
-) -> AsyncIterator[CoaiaClient]:
+) -> AsyncIterator[Supervisor]:
     async with child(tmp_path_factory.mktemp("lost-stock"), NOBODY_LISTENS, stock.child_command) as client:
         yield client
 
@@ -86,12 +84,12 @@ async def lost_stock_child(
 async def place(
     request: pytest.FixtureRequest,
     tmp_path: Path,
-    own_child: CoaiaClient,
-    cluster_child: CoaiaClient,
-    stock_child: CoaiaClient,
-    lost_own_child: CoaiaClient,
-    lost_cluster_child: CoaiaClient,
-    lost_stock_child: CoaiaClient,
+    own_child: Supervisor,
+    cluster_child: Supervisor,
+    stock_child: Supervisor,
+    lost_own_child: Supervisor,
+    lost_cluster_child: Supervisor,
+    lost_stock_child: Supervisor,
     worker_redis: RedisServer,
     worker_cluster: RedisCluster,
 ) -> AsyncIterator[Place]:
@@ -113,7 +111,7 @@ async def place(
     }
     chosen = places[request.param]
     keys = Keys(f"contract-{uuid.uuid4().hex[:12]}")
-    kv = Stash(chosen, keys, SECONDS, utc_now) if isinstance(chosen, CoaiaClient) else chosen
+    kv = Stash(chosen, keys, SECONDS, utc_now) if isinstance(chosen, Supervisor) else chosen
     yield Place(kv, keys, worker_cluster.node_of if chosen is cluster_child else lambda _key: worker_redis)
     journal.close()
     journal_below_a_file.close()

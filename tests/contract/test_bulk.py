@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from agentic_flywheel.coaia.stash import MARKS_AT_ONCE, UNREADABLE, Mark, Stash
+from agentic_flywheel.coaia.replies import UNREADABLE, StoredVersion
+from agentic_flywheel.coaia.stash import VERSIONS_AT_ONCE, Stash
 from agentic_flywheel.documents.writes import Write
 
 from ..support.waiting import eventually
@@ -25,10 +26,10 @@ def stash_of(place: Place) -> Stash:
     return place.kv
 
 
-async def marks(place: Place, *members: str) -> list[Mark | None]:
+async def marks(place: Place, *members: str) -> list[StoredVersion | None]:
     """The marks of these sessions, in order."""
     keys = [place.keys.session(member) for member in members]
-    found = await stash_of(place).marks(keys, stash_of(place).deadline(at_least=20.0))
+    found = await stash_of(place).versions(keys, stash_of(place).deadline(at_least=20.0))
     assert [*found] == keys
     return [*found.values()]
 
@@ -44,7 +45,7 @@ class TestEveryStash:
         await accepted(place, *(write(place, member, text) for member, text in texts.items()))
         a, nobody, b, long = await marks(place, "a", "nobody", "b", LONGEST_ID)
         assert nobody is None
-        assert (a, b) == (Mark(1, texts["a"][-80:], None), Mark(7, texts["b"][-80:], None))
+        assert (a, b) == (StoredVersion(1, texts["a"][-80:], None), StoredVersion(7, texts["b"][-80:], None))
         assert long
         assert long.is_of(texts[LONGEST_ID])
         assert not long.is_of(document(LONGEST_ID, 13))
@@ -54,7 +55,7 @@ class TestEveryStash:
     async def test_an_end_is_told_in_whole_characters(self, place: Place, end: str):
         text = '{"schema_version":1,"id":"s","revision":3,"words":"' + end + '"}'
         await accepted(place, write(place, "s", text))
-        assert await marks(place, "s") == [Mark(3, text[-80:], None)]
+        assert await marks(place, "s") == [StoredVersion(3, text[-80:], None)]
 
     async def test_a_document_of_another_shape_is_never_taken_for_a_known_one(self, place: Place):
         foreign = '{"title": "written by another program", "revision": 4}'
@@ -65,7 +66,7 @@ class TestEveryStash:
 
     async def test_the_mark_of_what_was_deleted_names_the_revision(self, place: Place):
         await accepted(place, write(place, "s", document("s", 4)), tombstone(place, "s", document("s", 4), revision=4))
-        assert await marks(place, "s") == [Mark(None, "", 4)]
+        assert await marks(place, "s") == [StoredVersion(None, "", 4)]
 
     async def test_no_keys_have_no_marks(self, place: Place):
         assert await marks(place) == []
@@ -97,7 +98,7 @@ class TestStashesThatList:
         assert await restored(place, write(place, "s", document("s", 5))) == ["put"]
         assert await place.kv.read(place.keys.session("s")) == document("s", 5)
         (mark,) = await marks(place, "s")
-        assert mark == Mark(5, document("s", 5)[-80:], 4)
+        assert mark == StoredVersion(5, document("s", 5)[-80:], 4)
 
     async def test_what_is_put_back_is_listed_and_lives_as_long_as_it_should(self, place: Place):
         brief, lasting = listed(place, "brief", 30, kept_until=soon(60)), listed(place, "lasting", 20)
@@ -118,7 +119,7 @@ class TestStashesThatList:
 
     async def test_more_than_one_call_tells_of_are_told_and_put_back(self, place: Place):
         words = "x" * 3_000
-        members = [f"s{number}" for number in range(MARKS_AT_ONCE + 1)]
+        members = [f"s{number}" for number in range(VERSIONS_AT_ONCE + 1)]
         back = [write(place, member, document(member, 1, words if member < "s4" else "")) for member in members]
         back.append(write(place, "large", document("large", 1, "y" * 2_000_000)))
         assert await restored(place, *back) == ["put"] * len(back)
@@ -148,6 +149,6 @@ class TestStashesThatList:
         assert a_list
         assert a_list.revision == UNREADABLE
         assert raw
-        assert well == Mark(1, document("well", 1)[-80:], None)
+        assert well == StoredVersion(1, document("well", 1)[-80:], None)
         done = await restored(place, *(write(place, member, document(member, 1)) for member in ("list", "bytes")))
         assert done == ["there", "there"]

@@ -5,7 +5,7 @@ import pytest
 from agentic_flywheel.coaia import stash as stash_of_keys
 from agentic_flywheel.coaia.child.document_tools import SCANNED_AT_ONCE, Documents
 from agentic_flywheel.coaia.child.index_repair import NAMED_AT_ONCE
-from agentic_flywheel.coaia.child.scripts import Scripts
+from agentic_flywheel.coaia.child.script_runner import Scripts
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.errors import Unfinished
 from agentic_flywheel.replication.session_list import reconcile_index
@@ -33,11 +33,11 @@ class TestHealing:
         done = await stash.restore([write(place, m, document(m, 1)) for m in members], stash.deadline(at_least=20))
         assert {*done} == {"put"}
         named: set[str] = set()
-        at, unlisted = await stash.heal(place.keys.index, "", stash.deadline(at_least=20))
+        at, unlisted = await stash.index.reconcile(place.keys.index, "", stash.deadline(at_least=20))
         named.update(unlisted)
         while at.partition(" ")[0] != "0":  # once through all keys
             at_once(place)
-            at, unlisted = await stash.heal(place.keys.index, at, stash.deadline(at_least=20))
+            at, unlisted = await stash.index.reconcile(place.keys.index, at, stash.deadline(at_least=20))
             named.update(unlisted)
         assert named == members
 
@@ -51,11 +51,12 @@ class TestHealing:
 
             def __init__(self, first: str) -> None:
                 self.first = first
+                self.index = self
 
             def __getattr__(self, name: str) -> object:
-                return getattr(stash, name)
+                return getattr(stash if hasattr(stash, name) else stash.index, name)
 
-            async def heal(self, _index: str, _place: str, _deadline: float) -> tuple[str, list[str]]:
+            async def reconcile(self, _index: str, _place: str, _deadline: float) -> tuple[str, list[str]]:
                 return "beyond", [self.first, *(f"nobody{number}" for number in range(1_000_000))]
 
         deadline = stash.deadline()

@@ -6,7 +6,7 @@ import pytest
 import redis as redis_py
 
 from agentic_flywheel.coaia.child.health_tools import server_named
-from agentic_flywheel.coaia.stash import Watched
+from agentic_flywheel.coaia.replies import RemoteState
 
 from .places import Place
 from .test_keyvalue import accepted, document, listed, tombstone, write
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 FROM_THE_FIRST = "0-0"
 
 
-async def watched(place: Place, after: str = FROM_THE_FIRST) -> Watched:
-    return await place.kv.watch(place.keys.epoch, place.keys.deletions, after)
+async def watched(place: Place, after: str = FROM_THE_FIRST) -> RemoteState:
+    return await place.kv.poll(place.keys.epoch, place.keys.deletions, after)
 
 
 @pytest.mark.parametrize("place", ["a stash on our child", "a stash on a cluster"], indirect=True)
@@ -65,7 +65,7 @@ class TestWatch:
 @pytest.mark.parametrize("place", ["a stash on the stock child"], indirect=True)
 async def test_a_child_that_cannot_look_closer_knows_no_more_than_the_epoch(place: Place):
     seen = await watched(place)
-    assert seen == Watched(seen.epoch, "", [], FROM_THE_FIRST)
+    assert seen == RemoteState(seen.epoch, "", [], FROM_THE_FIRST)
     assert (await watched(place)).epoch == seen.epoch
 
 

@@ -55,7 +55,7 @@ async def members(place: Place, wanted: Filter = EVERY_ROW, limit: int = 7) -> l
     found: list[Entry] = []
     before: tuple[int, str] | None = (2**53, "")  # so that nobody sees to what is not stored
     while before:
-        page = await stash.listed(place.keys.index, before, limit, wanted, stash.deadline(at_least=20.0))
+        page = await stash.index.page(place.keys.index, before, limit, wanted, stash.deadline(at_least=20.0))
         assert len(page.entries) <= limit
         found += page.entries
         before = page.older
@@ -140,21 +140,21 @@ class TestListsOfMany:
                     client.zrem(place.keys.index, "s5")
                 else:
                     client.zadd(place.keys.index, {"s5": 5_000})
-            page = await stash.listed(place.keys.index, (1_005, "s5"), 3)
+            page = await stash.index.page(place.keys.index, (1_005, "s5"), 3)
             assert [entry.member for entry in page.entries] == ["s4", "s3", "s2"], change
 
     async def test_a_session_saved_by_a_clock_that_is_ahead_is_not_the_latest_for_longer(self, place: Place):
         ahead = listed(place, "ahead", 2**52)
         await accepted(place, ahead)
-        (entry,) = (await place.kv.listed(place.keys.index, None, 10)).entries
-        watched = await place.kv.watch(place.keys.epoch, place.keys.deletions, "0-0")
+        (entry,) = (await place.kv.index.page(place.keys.index, None, 10)).entries
+        watched = await place.kv.poll(place.keys.epoch, place.keys.deletions, "0-0")
         assert watched.time
         assert entry.saved_at <= watched.time
         assert entry.saved_at > watched.time - 60_000_000
         assert entry.note == ahead.entry.note
         again = listed(place, "again", 2**52)
         assert await place.kv.restore([again], place.kv.deadline(at_least=20)) == ["put"]
-        assert [e.member for e in (await place.kv.listed(place.keys.index, None, 10)).entries] == ["again", "ahead"]
+        assert [e.member for e in (await place.kv.index.page(place.keys.index, None, 10)).entries] == ["again", "ahead"]
 
 
 def _units(text: str) -> list[int]:

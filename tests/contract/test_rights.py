@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 import redis as redis_py
 
-from agentic_flywheel.coaia.child.document_tools import IN_PLACE_FROM
+from agentic_flywheel.coaia.child.script_texts import IN_PLACE_FROM
 from agentic_flywheel.coaia.rights import BETTER_WITH, NEEDED, access_list
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.writes import Filter, Splice, Write
@@ -105,19 +105,19 @@ async def shown(place: Place) -> None:
     """List, page, search and look up; heal the list."""
     stash: Stash = place.kv
     await accepted(place, *(listed(place, f"l{number}", 100 + number) for number in range(1, 6)))
-    page = await stash.listed(KEYS.index, None, 2)
+    page = await stash.index.page(KEYS.index, None, 2)
     assert [entry.member for entry in page.entries][:1] == ["l5"]
-    behind = await stash.listed(KEYS.index, (104, "l4"), 10)
+    behind = await stash.index.page(KEYS.index, (104, "l4"), 10)
     assert [entry.member for entry in behind.entries][:3] == ["l3", "l2", "l1"]
-    behind = await stash.listed(KEYS.index, (103, "gone"), 10)
+    behind = await stash.index.page(KEYS.index, (103, "gone"), 10)
     assert "l2" in [entry.member for entry in behind.entries]
     for words in (["l3"], ["é"]):
-        found = await stash.listed(KEYS.index, None, 10, Filter(words, 1))
+        found = await stash.index.page(KEYS.index, None, 10, Filter(words, 1))
         assert [entry.member for entry in found.entries] == (["l3"] if words == ["l3"] else [])
-    entries = await stash.entries(KEYS.index, ["l1", "nobody"], stash.deadline())
+    entries = await stash.index.entries(KEYS.index, ["l1", "nobody"], stash.deadline())
     assert [entry.member for entry in entries] == ["l1"]
     with suppress(StashRefused):  # who may not scan is not told: the list is then served as it is
-        await stash.heal(KEYS.index, "", stash.deadline())
+        await stash.index.reconcile(KEYS.index, "", stash.deadline())
 
 
 async def deleted(place: Place) -> None:
@@ -126,7 +126,7 @@ async def deleted(place: Place) -> None:
     first = listed(place, "d", 10)
     await accepted(place, first, tombstone(place, "d", first.text, listed=True, kept_until=soon(60)))
     assert await stash.read(first.key) != first.text
-    assert "d" not in [entry.member for entry in (await stash.listed(KEYS.index, None, 100)).entries]
+    assert "d" not in [entry.member for entry in (await stash.index.page(KEYS.index, None, 100)).entries]
     with place.redis_of(KEYS.index).client() as client:
         client.select(DATABASE)
         assert not client.hexists(f"{KEYS.index}:notes", "d"), "nor is its title left anywhere"
@@ -141,10 +141,10 @@ async def deleted(place: Place) -> None:
 async def restored(place: Place) -> None:
     """Look whether anything was lost, and put it back."""
     stash: Stash = place.kv
-    assert (await stash.watch(KEYS.epoch, KEYS.deletions, "0-0")).epoch
+    assert (await stash.poll(KEYS.epoch, KEYS.deletions, "0-0")).epoch
     await stash.status()
     lost = listed(place, "lost", 30)
-    assert await stash.marks([lost.key], stash.deadline()) == {lost.key: None}
+    assert await stash.versions([lost.key], stash.deadline()) == {lost.key: None}
     assert await stash.restore([lost], stash.deadline()) == ["put"]
     assert await stash.read(lost.key) == lost.text
 
@@ -152,7 +152,7 @@ async def restored(place: Place) -> None:
 async def everything(place: Place) -> None:
     for act in (saved, shown, deleted, restored):
         await act(place)
-    assert place.kv.client.generation == 1
+    assert place.kv.supervisor.generation == 1
 
 
 async def test_the_rights_of_the_list_are_enough(server: RedisServer, place: Place):

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from agentic_flywheel.coaia.launch import ChildFolder, child_command, child_environment
 from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.coaia.supervisor import CoaiaClient
+from agentic_flywheel.coaia.supervisor import Supervisor
 from agentic_flywheel.documents.commands import AnyChange, Deletion, dump_change
 from agentic_flywheel.documents.save import SessionChange
 from agentic_flywheel.journal import Journal
@@ -59,7 +59,7 @@ class Machine:
         """The repository of a process that starts now; Redis answers. Without a `worker` nothing is done behind."""
         home = ChildFolder(folder)
         env = child_environment({}, home.path, redis_url=self.url, cluster=False, socket_timeout=2.0)
-        client = CoaiaClient(child_command([], ""), env, home, fair_seconds=2.5)
+        client = Supervisor(child_command([], ""), env, home, fair_seconds=2.5)
         stash = Stash(client, self.keys, 5.0, self.clock)
         repository = Repository(self.journal, stash, self.keys, self.clock)
         await repository.wait_for_child(20)

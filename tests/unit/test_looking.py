@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 import redis as redis_py
 
-from agentic_flywheel.coaia.child.index_repair import Healing
+from agentic_flywheel.coaia.child.index_repair import IndexRepair
 from agentic_flywheel.coaia.child.index_tools import Index
-from agentic_flywheel.coaia.child.scripts import Script, Scripts
+from agentic_flywheel.coaia.child.script_runner import Script, Scripts
 
 from ..support.redis_server import RedisServer
 
@@ -29,7 +29,7 @@ def client(worker_redis: RedisServer) -> Iterator[redis_py.Redis]:
 
 @pytest.fixture
 def look(client: redis_py.Redis) -> Script:
-    return Index(client, Scripts(client, by_name=True), Healing(client))._look
+    return Index(client, Scripts(client, by_name=True), IndexRepair(client))._look
 
 
 def looked_at(look: Script, microseconds: int, words: list[str]) -> int:

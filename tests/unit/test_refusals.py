@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from agentic_flywheel.coaia.stash import LARGE_WRITE, OWN_VERBS, Stash
+from agentic_flywheel.coaia.child_calls import OWN_VERBS
+from agentic_flywheel.coaia.circuit_breaker import LARGE_WRITE
+from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import StashRefused
 from agentic_flywheel.journal import Journal
@@ -64,26 +66,26 @@ async def write(stash: Stash, key: str, text: str = "{}", *, tombstone: bool = F
 async def test_a_refusal_speaks_for_all_until_something_is_taken(stash: Stash, child: Child):
     child.refuses = {"a": "OOM a"}
     await write(stash, "a")
-    assert stash.refuses_all == "OOM a"
+    assert stash.breaker.refuses_all == "OOM a"
     await write(stash, "b")
-    assert stash.refuses_all is None
+    assert stash.breaker.refuses_all is None
     await write(stash, "a")
-    assert stash.refuses_all is None, "it was refused before, too, while others were taken"
-    assert stash.refused["a"].why == "OOM a"
+    assert stash.breaker.refuses_all is None, "it was refused before, too, while others were taken"
+    assert stash.breaker.refused["a"].why == "OOM a"
     child.refuses = {"b": "OOM b"}
     await write(stash, "b")
-    assert stash.refuses_all == "OOM b"
+    assert stash.breaker.refuses_all == "OOM b"
     child.refuses = {}
     await write(stash, "b")
-    assert (stash.refuses_all, set(stash.refused)) == (None, {"a"})
+    assert (stash.breaker.refuses_all, set(stash.breaker.refused)) == (None, {"a"})
 
 
 async def test_a_refused_deletion_or_a_large_document_says_nothing_of_other_writes(stash: Stash, child: Child):
     child.refuses = {"a": "NOPERM del", "b": "too large"}
     await write(stash, "a", '{"deleted_at": ""}', tombstone=True)
     await write(stash, "b", "x" * (LARGE_WRITE + 1))
-    assert set(stash.refused) == {"a", "b"}
-    assert stash.refuses_all is None
+    assert set(stash.breaker.refused) == {"a", "b"}
+    assert stash.breaker.refuses_all is None
 
 
 SHA = "db8d8f6383e1a67ce23db65efd679a334c123806"
@@ -104,7 +106,7 @@ async def test_a_missing_right_is_named_as_one_whatever_redis_calls_it_and_witho
 ):
     child.refuses = {"a": f"Redis error: {said}"}
     await write(stash, "a")
-    why = stash.refused["a"].why
+    why = stash.breaker.refused["a"].why
     assert why.startswith("NOPERM ")
     assert SHA not in why
     assert "user_script" not in why
@@ -114,11 +116,11 @@ async def test_a_refused_read_is_known_until_one_is_answered(stash: Stash, child
     child.refuses = {"a": "CROSSSLOT"}
     with pytest.raises(StashRefused):
         await stash.read("a")
-    assert stash.unread == "CROSSSLOT"
+    assert stash.breaker.unread == "CROSSSLOT"
     await stash.status()
-    assert stash.unread == "CROSSSLOT", "what Redis says of itself is no document"
+    assert stash.breaker.unread == "CROSSSLOT", "what Redis says of itself is no document"
     await stash.read("b")
-    assert stash.unread is None
+    assert stash.breaker.unread is None
 
 
 @pytest.fixture
@@ -143,7 +145,7 @@ async def test_what_is_pending_for_long_never_lacks_a_cause(
     late = await persistence_status(repository, settings.redis_target, settings.replica_bytes)
     assert "keeps the shared copy" not in late.reason
     assert "but one change waits in the journal: no attempt to send it has been answered." in late.reason
-    stash.last_error = "The way to it is cut."
+    stash.breaker.last_error = "The way to it is cut."
     told = await persistence_status(repository, settings.redis_target, settings.replica_bytes)
     assert "one change waits in the journal: The way to it is cut." in told.reason
     assert told.redis["last_error"] == "The way to it is cut"

@@ -1,4 +1,4 @@
-"""What a child is started with: its command, its whole environment, and a private folder."""
+"""Prepares what a child is started with: its command, its whole environment, and a private folder."""
 
 import os
 import shutil

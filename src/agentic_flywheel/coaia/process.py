@@ -1,7 +1,7 @@
-"""One child process as an MCP transport: asyncio pipes, a line a message, and an end that is always bounded.
+"""Runs one child process as an MCP transport: asyncio pipes, a line a message, an end that is always bounded.
 
 The SDK's own `stdio_client` hides its process, so a wedged child could not be killed before it is waited for,
-and it reads a line in quadratic time (15 s for 15 MB). This is its `Transport` protocol over `lines.py`.
+and it reads a line in quadratic time (15 s for 15 MB). This is its `Transport` protocol over `jsonrpc_lines`.
 """
 
 import asyncio

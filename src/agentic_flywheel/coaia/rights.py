@@ -1,4 +1,4 @@
-"""The rights that a Redis user needs: the one list of the commands that the child sends, and of the keys."""
+"""Lists the rights that a Redis user needs: the commands that the child sends, and the keys."""
 
 NEEDED = (
     "ping", "select", "eval",

@@ -1,4 +1,4 @@
-"""Keeps one coaia child alive: starts it, bounds every wait, replaces a broken or deaf one with back-off, ends it.
+"""Supervises one coaia child: starts it, bounds every wait, replaces a broken or deaf one with back-off, ends it.
 
 One task of its own (the keeper) opens and closes each child, so that callers may come from any task. A call is
 never cancelled on the wire, since a cancelled request can kill the stock child: it is left to finish by itself,
@@ -60,8 +60,8 @@ class ChildState:
     last_error: str | None
 
 
-class CoaiaClient:
-    """The child's keeper. `start` and `aclose` may be called from different tasks of one event loop.
+class Supervisor:
+    """Keeps a child alive. `start` and `aclose` may be called from different tasks of one event loop.
 
     A child that leaves a call unanswered is replaced, if the call waited for at least `fair_seconds`.
     """
@@ -88,7 +88,7 @@ class CoaiaClient:
         self._bounds: set[asyncio.Timeout] = set()  # of the calls under way
 
     def __repr__(self) -> str:
-        return f"CoaiaClient({self._state}, generation {self._generation}, pid {self.state.pid})"
+        return f"Supervisor({self._state}, generation {self._generation}, pid {self.state.pid})"
 
     @property
     def state(self) -> ChildState:
@@ -98,7 +98,7 @@ class CoaiaClient:
 
     @property
     def was_ready(self) -> bool:
-        """Whether any child ever got as far as answering."""
+        """Whether any child has ever answered."""
         return self._was_ready
 
     @property
@@ -158,7 +158,7 @@ class CoaiaClient:
                 raise kind("The coaia child is still starting.") from None
 
     async def call(self, verb: str, arguments: dict[str, Any], deadline: float) -> JSONObject | str:
-        """What `verb` answers by `deadline` (event loop time): structured content, or else text.
+        """Call a tool of the child: its structured content, or else text, by `deadline` (event loop time).
 
         Raises:
             StashUnavailable: no answer; whether the verb had its effect is unknown.
@@ -190,14 +190,16 @@ class CoaiaClient:
         except MCPError as exc:
             if exc.error.code not in BROKEN:  # its words may be those of the session
                 raise StashRefused(f"The coaia child refused {verb} (error {exc.error.code}).") from exc
-            self.replace(generation, f"connection lost (error {exc.error.code})")
-            raise StashUnavailable(f"The coaia child broke off at {verb}.") from exc
+            raise self._broke_off(verb, generation, f"error {exc.error.code}") from exc
         except (RuntimeError, ValueError) as exc:
-            self.replace(generation, f"connection lost ({type(exc).__name__})")
-            raise StashUnavailable(f"The coaia child broke off at {verb}.") from exc
+            raise self._broke_off(verb, generation, type(exc).__name__) from exc
         finally:
             self._bounds.discard(bound)
         return _content(answer)
+
+    def _broke_off(self, verb: str, generation: int, how: str) -> StashUnavailable:
+        self.replace(generation, f"connection lost ({how})")
+        return StashUnavailable(f"The coaia child broke off at {verb}.")
 
     def replace(self, generation: int, why: str) -> None:
         """Have the child of that generation replaced; one that has been already is left alone."""
@@ -256,11 +258,8 @@ class CoaiaClient:
             self._was_ready = True
             self._last_error = None
             self._set("ready")
-            waits: list[asyncio.Future[Any]] = [
-                asyncio.ensure_future(self._replace.wait()),
-                asyncio.ensure_future(self._closing.wait()),
-                asyncio.ensure_future(transport.ended()),
-            ]
+            ends = (self._replace.wait(), self._closing.wait(), transport.ended())
+            waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(end) for end in ends]
             try:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -288,7 +287,7 @@ def _why(group: BaseExceptionGroup[Exception], transport: ChildTransport) -> str
 
 
 def _content(answer: JSONObject) -> JSONObject | str:
-    """What is in the result of a tool call, whoever the child is: structured content, or else text."""
+    """The content of a tool's result: structured, or else text."""
     structured = answer.get("structuredContent")
     if structured and isinstance(structured, dict):
         return cast("JSONObject", structured)

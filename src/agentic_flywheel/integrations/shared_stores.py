@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
-from agentic_flywheel.coaia.supervisor import CoaiaClient
+from agentic_flywheel.coaia.supervisor import Supervisor
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.store import SessionStore
@@ -27,7 +27,7 @@ class Stores:
 
     sessions: SessionStore
     executions: ExecutionStore
-    client: CoaiaClient
+    client: Supervisor
     turns: KeyLocks = field(default_factory=KeyLocks)
     """One save of a session after another, in the order in which they began."""
     users: int = 0
@@ -35,7 +35,7 @@ class Stores:
 
 _shared = threading.Lock()
 """Held over each look at the stores of all event loops, and each change of them; nothing is waited for meanwhile."""
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, CoaiaClient]] = WeakKeyDictionary()
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, Supervisor]] = WeakKeyDictionary()
 _opened: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, Stores]] = WeakKeyDictionary()
 
 

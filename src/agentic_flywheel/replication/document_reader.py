@@ -6,7 +6,9 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-from agentic_flywheel.coaia.stash import BYTES_A_SECOND, Stash, revision_of
+from agentic_flywheel.coaia.child_calls import BYTES_A_SECOND
+from agentic_flywheel.coaia.replies import revision_of
+from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.command import expired
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashRefused, StashUnavailable
@@ -118,4 +120,4 @@ class DocumentReader:
 
 def start_timeout(stash: Stash) -> float:
     """Seconds that a read which only the stash can answer may wait for the first child."""
-    return 0.0 if stash.client.was_ready else FIRST_READ_SECONDS
+    return 0.0 if stash.supervisor.was_ready else FIRST_READ_SECONDS

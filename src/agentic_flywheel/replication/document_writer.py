@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar, cast
 
-from agentic_flywheel.coaia.stash import Stash, TooLargeForMirror
+from agentic_flywheel.coaia.mirror import TooLargeForMirror
+from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.command import Change, Step
 from agentic_flywheel.documents.commands import AnyChange
 from agentic_flywheel.documents.lineage import covers

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import cast
 
-from agentic_flywheel.coaia.stash import TooLargeForMirror
+from agentic_flywheel.coaia.mirror import TooLargeForMirror
 from agentic_flywheel.documents.codec import tombstone_of
 from agentic_flywheel.documents.command import Change, Step, expired
 from agentic_flywheel.documents.commands import load_change

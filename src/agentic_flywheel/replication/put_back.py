@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 
 from agentic_flywheel.backoff import REFUSALS, delay
-from agentic_flywheel.coaia.stash import Mark
+from agentic_flywheel.coaia.replies import StoredVersion
 from agentic_flywheel.errors import DocumentError, StashRefused, StashUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import ReplicaRow
@@ -61,7 +61,7 @@ class PutBack:
         if not copies:
             return
         try:
-            marks = await remote.stash.marks([copy.key for copy in copies], remote.stash.deadline())
+            marks = await remote.stash.versions([copy.key for copy in copies], remote.stash.deadline())
         except StashRefused as exc:
             await self._verify_apart(remote, copies, exc)
             return
@@ -144,7 +144,7 @@ class PutBack:
 
         """
         if not isinstance(failure, StashRefused):
-            await remote.stash.marks([copy.key], remote.stash.deadline())
+            await remote.stash.versions([copy.key], remote.stash.deadline())
         if alone:
             self._note_refusal(copy, str(failure))
             self._refusals += 1
@@ -222,7 +222,7 @@ def _batches(copies: Sequence[ReplicaRow]) -> Iterator[list[ReplicaRow]]:
         yield batch
 
 
-def is_held(copy: ReplicaRow, mark: Mark | None) -> bool:
+def is_held(copy: ReplicaRow, mark: StoredVersion | None) -> bool:
     """Whether the stash holds the version that the copy is of, or a tombstone that beats it."""
     if mark is None:
         return False

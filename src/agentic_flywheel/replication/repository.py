@@ -80,19 +80,19 @@ class Repository:
     def open(self) -> None:
         """Start the child and the worker in the background; returns at once."""
         if self.stash:
-            self.stash.client.start()
+            self.stash.supervisor.start()
         self._worker.start()
 
     async def wait_for_child(self, seconds: float) -> None:
         """Wait until the child answers or cannot be started, for `seconds` at most."""
         if self.stash:
             with contextlib.suppress(StashUnavailable):
-                await self.stash.client.ready(self.stash.deadline(at_least=seconds))
+                await self.stash.supervisor.ready(self.stash.deadline(at_least=seconds))
 
     async def close_client(self) -> None:
         """End the child now, unless it was given: writes that wait for it go to the journal."""
         if self.stash and self._closes_client:
-            await self.stash.client.aclose()
+            await self.stash.supervisor.aclose()
 
     async def aclose(self) -> None:
         """Let writes under way finish (in the journal if need be), drain for a moment, end the child."""

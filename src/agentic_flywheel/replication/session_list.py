@@ -91,7 +91,7 @@ class SessionList:
         stash = self._stash
         if stash and stash.atomic and members:
             with contextlib.suppress(StashUnavailable):
-                marks = await stash.marks([stash.session_key(member) for member in members], deadline)
+                marks = await stash.versions([stash.session_key(member) for member in members], deadline)
                 present = zip(members, marks.values(), strict=True)
                 return {member for member, mark in present if mark and mark.revision is not None}
         return set()
@@ -113,7 +113,7 @@ class SessionList:
         return await in_thread(self._journal.entries, index, members)
 
     async def _shared_entries(self, stash: Stash, index: str, members: Sequence[str], deadline: float) -> list[Entry]:
-        found = {entry.member: entry for entry in await stash.entries(index, members, deadline)}
+        found = {entry.member: entry for entry in await stash.index.entries(index, members, deadline)}
         unsent, deleted = await in_thread(self._journal.unsent, index)
         found |= {entry.member: entry for entry in unsent if entry.member in {*members}}
         missing = [member for member in members if member not in found]
@@ -132,10 +132,10 @@ class SessionList:
     ) -> Page:
         # The journal is read first: what is sent meanwhile is then seen twice rather than not at all.
         local = await self._local(index, before, limit)
-        listed = await stash.listed(index, before, limit, wanted, deadline)
+        listed = await stash.index.page(index, before, limit, wanted, deadline)
         put, _ = await index_sessions(stash, index, listed.unlisted, deadline)
         if put:
-            listed = await stash.listed(index, before, limit, wanted, deadline)
+            listed = await stash.index.page(index, before, limit, wanted, deadline)
         hidden = {entry.member for entry in local.unsent}
         members = {entry.member for entry in listed.entries}
         deleted = await self._deleted(stash, listed.entries)
@@ -173,7 +173,7 @@ async def reconcile_index(stash: Stash, index: str, position: str, deadline: flo
 
     Where more is missing than there was time for, that is the same position again.
     """
-    following, unlisted = await stash.heal(index, position, deadline)
+    following, unlisted = await stash.index.reconcile(index, position, deadline)
     put, looked_at = await index_sessions(stash, index, unlisted, deadline)
     return position if put and looked_at < len(unlisted) else following
 
@@ -187,7 +187,7 @@ async def index_sessions(stash: Stash, index: str, members: Sequence[str], deadl
             if text := await stash.read(key, deadline):
                 copy = as_copy(key, text, member, index)
                 if copy.entry:
-                    await stash.put_in_list(copy.entry, deadline)
+                    await stash.index.index_session(copy.entry, deadline)
                     return True
         return False
 

@@ -16,7 +16,8 @@ from functools import partial
 import anyio
 
 from agentic_flywheel.backoff import REFUSALS, delay
-from agentic_flywheel.coaia.stash import Stash, Watched
+from agentic_flywheel.coaia.replies import RemoteState
+from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.codec import micros
 from agentic_flywheel.documents.commands import Deletion, as_copy
 from agentic_flywheel.documents.writes import Write
@@ -87,7 +88,7 @@ class ReplicationWorker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._outbox and self._outbox.remote.stash.client.state.state == "ready":
+        if self._outbox and self._outbox.remote.stash.supervisor.state.state == "ready":
             with anyio.move_on_after(LAST_DRAIN_SECONDS), contextlib.suppress(Unavailable):
                 await self.drain()
 
@@ -147,9 +148,7 @@ class ReplicationWorker:
             before = await in_thread(self._journal.sync_state)
         except JournalUnavailable as exc:
             unreadable = exc
-        seen = await outbox.remote.stash.watch(
-            self._keys.epoch, self._keys.deletions, before.after if before else START
-        )
+        seen = await outbox.remote.stash.poll(self._keys.epoch, self._keys.deletions, before.after if before else START)
         if unreadable:
             raise unreadable
         now = asyncio.get_running_loop().time()
@@ -173,7 +172,7 @@ class ReplicationWorker:
         if before and before.run != now.run:
             await in_thread(self._journal.try_all_now)
 
-    def _has_lost(self, before: SyncState | None, seen: Watched) -> bool:
+    def _has_lost(self, before: SyncState | None, seen: RemoteState) -> bool:
         """Whether the stash may have lost something, so that every copy is to be verified."""
         newest = seen.listed[1] if seen.listed else 0
         shrunk = newest < self._newest

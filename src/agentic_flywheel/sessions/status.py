@@ -95,7 +95,7 @@ async def persistence_status(repository: Repository, redis_target: str, replica_
 
 async def _ask(stash: Stash, journal: Journal, redis: JSONObject) -> tuple[_LocalState, Mode, list[str]]:
     """The journal's state, the mode and its reasons; what Redis says of itself is put into `redis`."""
-    error = stash.last_error  # the question after it may be answered all the same
+    error = stash.breaker.last_error  # the question after it may be answered all the same
     try:
         info = await stash.status()
     except Unavailable as exc:
@@ -114,7 +114,7 @@ async def _ask(stash: Stash, journal: Journal, redis: JSONObject) -> tuple[_Loca
 
 
 def _child(stash: Stash) -> JSONObject:
-    state = stash.client.state
+    state = stash.supervisor.state
     return {
         "state": state.state,
         "generation": state.generation,
@@ -154,7 +154,9 @@ def _with_redis(stash: Stash, local: _LocalState, redis: JSONObject, error: str 
     if local.held_up:
         redis["last_error"] = redis["last_error"] or local.held_up[0].cause
         reasons.append(f"{waiting}: {_causes(local.held_up)}.")
-    elif not refusal and local.state.pending and (refused := [*stash.refused.values()]):  # and not tried again yet
+    elif (
+        not refusal and local.state.pending and (refused := [*stash.breaker.refused.values()])
+    ):  # and not tried again yet
         redis["last_error"] = redis["last_error"] or refused[-1].why
         reasons.append(f"{waiting}: {redis['last_error'].rstrip('.')}.")
     if local.putting_back:
@@ -169,7 +171,7 @@ def _refusal(stash: Stash, local: _LocalState) -> str | None:
     """Why Redis takes no writes."""
     # With nothing to write, an earlier refusal is over: what was refused is there by now, or no longer needed.
     writes = local.state.pending or local.putting_back or local.state.path is None
-    return (stash.refuses_all or stash.unread) if writes else None
+    return (stash.breaker.refuses_all or stash.breaker.unread) if writes else None
 
 
 def _main_reason(
@@ -183,11 +185,11 @@ def _main_reason(
             "The coaia child has only coaia_tash and coaia_fetch: the journal rules (revisions, lists, "
             f"expiry) and Redis at {redis['target']} gets a copy of each document up to 4 MiB."
         )
-    if stash.unread:
-        redis["last_error"] = stash.unread
-        return "redis", f"Redis at {redis['target']} refuses to be read ({stash.unread})."
+    if stash.breaker.unread:
+        redis["last_error"] = stash.breaker.unread
+        return "redis", f"Redis at {redis['target']} refuses to be read ({stash.breaker.unread})."
     if local.overdue and not local.held_up:
-        why = (error or stash.client.state.last_error or "no attempt to send it has been answered").rstrip(".")
+        why = (error or stash.supervisor.state.last_error or "no attempt to send it has been answered").rstrip(".")
         redis["last_error"] = why
         return (
             "redis",

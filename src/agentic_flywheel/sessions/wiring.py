@@ -13,13 +13,13 @@ from agentic_flywheel.keys import Keys
 from agentic_flywheel.settings import Settings
 
 if TYPE_CHECKING:
-    from agentic_flywheel.coaia.supervisor import CoaiaClient
+    from agentic_flywheel.coaia.supervisor import Supervisor
     from agentic_flywheel.sessions.executions import ExecutionStore
     from agentic_flywheel.sessions.store import SessionStore
 
 
 def open_store(
-    settings: Settings, clock: Callable[[], datetime] | None = None, client: "CoaiaClient | None" = None
+    settings: Settings, clock: Callable[[], datetime] | None = None, client: "Supervisor | None" = None
 ) -> "tuple[SessionStore, ExecutionStore]":
     """The store that the settings describe, and its twin for executions; nothing is started until it is entered.
 
@@ -52,10 +52,10 @@ def open_store(
     return sessions, executions
 
 
-def open_client(settings: Settings) -> "CoaiaClient":
+def open_client(settings: Settings) -> "Supervisor":
     """The keeper of the child that the settings describe; it starts it when it is first needed."""
     from agentic_flywheel.coaia.launch import ChildFolder, child_command, child_environment
-    from agentic_flywheel.coaia.supervisor import CoaiaClient
+    from agentic_flywheel.coaia.supervisor import Supervisor
 
     folder = ChildFolder(settings.data_dir if settings.journal else None)
     env = child_environment(
@@ -67,7 +67,7 @@ def open_client(settings: Settings) -> "CoaiaClient":
         socket_timeout=settings.timeout_seconds * 0.75,
     )
     command = child_command(settings.coaia_command, settings.coaia_python)
-    return CoaiaClient(command, env, folder, fair_seconds=settings.timeout_seconds / 2)
+    return Supervisor(command, env, folder, fair_seconds=settings.timeout_seconds / 2)
 
 
 def open_journal(settings: Settings, clock: Callable[[], datetime] | None = None) -> Journal:

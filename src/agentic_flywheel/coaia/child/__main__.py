@@ -39,10 +39,10 @@ from redis.retry import Retry
 from bulk_tools import Bulk
 from document_tools import Documents
 from health_tools import Health
-from index_repair import Healing
+from index_repair import IndexRepair
 from index_tools import Index
-from inline_redis import Prompt
-from scripts import Scripts
+from inline_redis import InlineRedis
+from script_runner import Scripts
 
 THREADS = 40
 """Calls that Redis is asked at once."""
@@ -64,14 +64,14 @@ _SCHEMAS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "coaia_fetch": ({"key": _TEXT}, ("key",)),
     "coaia_list": ({"pattern": _TEXT, "limit": _NUMBER, "seconds": _NUMBER}, ()),
     "coaia_drop": ({"key": _TEXT}, ("key",)),
-    "coaia_read": ({"key": _TEXT, "grave": _TEXT}, ("key", "grave")),
+    "coaia_read": ({"key": _TEXT, "tombstone_key": _TEXT}, ("key", "tombstone_key")),
     "coaia_commit": (
         {
-            "key": _TEXT, "value": _TEXT, "expected": _TEXT, "grave": _TEXT, "ending": _TEXT, "buried": _TEXT,
-            "ttl_seconds": _NUMBER, "bury": _property("boolean"), "entry": _LIST, "deletions": _TEXT,
-            "splice": _LIST, "older": _TEXT, "beside": _LIST, "gone": _LIST,
+            "key": _TEXT, "value": _TEXT, "expected": _TEXT, "ending": _TEXT, "tombstone_key": _TEXT,
+            "seen_tombstone": _TEXT, "ttl_seconds": _NUMBER, "delete": _property("boolean"), "entry": _LIST,
+            "deletions": _TEXT, "splice": _LIST, "older": _TEXT, "extend_keys": _LIST, "delete_keys": _LIST,
         },
-        ("key", "value", "expected", "grave"),
+        ("key", "value", "expected", "tombstone_key"),
     ),
     "coaia_index": (
         {"index": _TEXT, "member": _TEXT, "score": _NUMBER, "note": _TEXT},
@@ -85,7 +85,7 @@ _SCHEMAS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("index", "documents"),
     ),
     "coaia_heal": ({"index": _TEXT, "documents": _TEXT, "place": _TEXT}, ("index", "documents")),
-    "coaia_marks": ({"keys": _LIST, "graves": _LIST}, ("keys", "graves")),
+    "coaia_marks": ({"keys": _LIST, "tombstone_keys": _LIST}, ("keys", "tombstone_keys")),
     "coaia_restore": ({"items": _LIST, "index": _TEXT}, ("items", "index")),
     "coaia_watch": (
         {"epoch": _TEXT, "offer": _TEXT, "deletions": _TEXT, "after": _TEXT, "index": _TEXT},
@@ -106,7 +106,7 @@ def _tool(name: str, description: str | None) -> types.Tool:
 
 
 class CoaiapyTools:
-    """coaiapy-mcp's tools over our Redis client, imported behind the first answers: that takes 0.3 s."""
+    """coaiapy-mcp's tools over our Redis client, imported by a thread while others answer: that takes 0.3 s."""
 
     def __init__(self, client: Any) -> None:  # noqa: ANN401
         if importlib.util.find_spec("coaiapy_mcp") is None:
@@ -149,13 +149,13 @@ class Calls:
     def __init__(self) -> None:
         client = _connect()
         scripts = Scripts(client, by_name=type(client) is redis.Redis)
-        healing = Healing(client)
-        index = Index(client, scripts, healing)
+        repair = IndexRepair(client)
+        index = Index(client, scripts, repair)
         self._documents = Documents(CoaiapyTools(client), client, scripts, index)
         bulk = Bulk(client, scripts, self._documents, index)
-        parts = (self._documents, index, healing, bulk, Health(client))
+        parts = (self._documents, index, repair, bulk, Health(client))
         self._threads = ThreadPoolExecutor(THREADS)
-        self._prompt = Prompt(client, self._threads)
+        self._inline_redis = InlineRedis(client, self._threads)
         self._verbs: dict[str, Callable[..., Any]] = {
             name: next(getattr(part, name) for part in parts if hasattr(part, name)) for name in _SCHEMAS
         }
@@ -188,9 +188,11 @@ class Calls:
             return {"success": False, "error": "Unknown tool"}
         if not self._documents.asks_one_script(name, arguments):
             return await loop.run_in_executor(self._threads, partial(verb, **arguments))
-        question = verb(**arguments)
+        script_call = verb(**arguments)
         try:
-            reply = question.then(await self._prompt.ask(question.script, question.keys, question.args))
+            reply = script_call.then(
+                await self._inline_redis.ask(script_call.script, script_call.keys, script_call.args)
+            )
         except redis.ResponseError:
             if self._documents.asks_one_script(name, arguments):
                 raise

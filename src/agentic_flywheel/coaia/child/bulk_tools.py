@@ -1,20 +1,20 @@
-"""The verbs that look at many documents, and put many back, at once."""
+"""Tells the versions of many documents, and puts many back, in one call."""
 
 # pyright: basic
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis
 
-if TYPE_CHECKING:
-    from document_tools import Documents
-    from index_tools import Index
-    from scripts import Script, Scripts
+from document_tools import Documents, beats
+from index_tools import Index
+from script_runner import Script, Scripts
+from script_texts import ENDS, MARKS
 
 MARKED_AT_ONCE = 100
-"""Documents of which one script reads the marks (less than 1 ms): others wait for no more than that."""
+"""Documents whose ends one script reads (less than 1 ms, which others wait for)."""
 
 HEAD_BYTES = 100
 """Of a document's beginning, beside its id, which may take three bytes for one of its key where it is escaped."""
@@ -22,55 +22,31 @@ HEAD_BYTES = 100
 TAIL_BYTES = 320
 """Of a document's end: 80 characters, of which each may have four."""
 
-# KEYS: documents, then their tombstones in the same order. ARGV: how many bytes of each end. What is of another type
-# has no beginning.
-_MARKS = """
-local function head(key)
-  local text = redis.pcall('GETRANGE', key, 0, ARGV[1] + 3 * #key)
-  return type(text) == 'string' and text
-end
-local function tail(key)
-  local text = redis.pcall('GETRANGE', key, -ARGV[2], -1)
-  return type(text) == 'string' and text or ''
-end
-local half, rows = #KEYS / 2, {}
-for i = 1, half do rows[i] = {head(KEYS[i]), tail(KEYS[i]), head(KEYS[half + i]) or ''} end
-return rows
-"""
-
-# The same of one key, all that a cluster's node may be asked at once.
-_ENDS = """
-local function part(first, last)
-  local text = redis.pcall('GETRANGE', KEYS[1], first, last)
-  return type(text) == 'string' and text
-end
-return {part(0, ARGV[1] + 3 * #KEYS[1]), part(-ARGV[2], -1) or ''}
-"""
-
 Reply = dict[str, Any]
 
 
 class Bulk:
     """The verbs of many documents. `documents` has the scripts that write one, `index` the one that lists it."""
 
-    def __init__(self, client: Any, scripts: "Scripts", documents: "Documents", index: "Index") -> None:  # noqa: ANN401  it is untyped
+    def __init__(self, client: Any, scripts: Scripts, documents: Documents, index: Index) -> None:  # noqa: ANN401  it is untyped
         self._redis = client
         self._documents = documents
         self._index = index
-        self._marks = scripts.of(_MARKS, reads=True)
-        self._ends = scripts.of(_ENDS, reads=True)
+        self._marks = scripts.of(MARKS, reads=True)
+        self._ends = scripts.of(ENDS, reads=True)
         self._one_node = type(client) is redis.Redis
 
-    def coaia_marks(self, keys: list[str], graves: list[str]) -> Reply:
-        """How the documents under `keys`, and the tombstones under `graves`, begin and end.
+    def coaia_marks(self, keys: list[str], tombstone_keys: list[str]) -> Reply:
+        """How the documents under `keys`, and the tombstones under `tombstone_keys`, begin and end.
 
         The answer has for each key null, where there is neither; else the document's beginning and its end, and the
         tombstone's beginning, each empty where there is none. What is no text has null for its beginning.
         """
         rows: list[Any] = []
+        read = self._on_one_node if self._one_node else self._on_cluster
         for place in range(0, len(keys), MARKED_AT_ONCE):
-            some, their_graves = keys[place : place + MARKED_AT_ONCE], graves[place : place + MARKED_AT_ONCE]
-            rows += self._on_one_node(some, their_graves) if self._one_node else self._on_cluster(some, their_graves)
+            end = place + MARKED_AT_ONCE
+            rows += read(keys[place:end], tombstone_keys[place:end])
         return {"success": True, "marks": [_mark(*row) for row in rows]}
 
     def coaia_restore(self, items: list[list[Any]], index: str) -> Reply:
@@ -79,46 +55,49 @@ class Bulk:
         items: [key, tombstone's key, text, milliseconds to live or 0, member of the listing `index` or "", score, note]
         The answer has for each "put", "there" where something was there, or why Redis refused it.
         """
-        graves = self._graves(items)
+        tombstones = self._tombstones(items)
         done: list[Any] = [
-            buried if isinstance(buried, Exception) else not self._documents.beats(_whole(buried), item[2])
-            for item, buried in zip(items, graves, strict=True)
+            seen if isinstance(seen, Exception) else not beats(_whole(seen), item[2])
+            for item, seen in zip(items, tombstones, strict=True)
         ]
         places = [place for place, free in enumerate(done) if free is True]
         put = self._put_on_one_node if self._one_node else self._put_on_cluster
-        answers = put([items[place] for place in places], [graves[place] for place in places], index)
+        answers = put([items[place] for place in places], [tombstones[place] for place in places], index)
         for place, answer in zip(places, answers, strict=True):
             done[place] = answer
         return {"success": True, "done": [_outcome(answer) for answer in done]}
 
-    def _on_one_node(self, keys: Sequence[str], graves: Sequence[str]) -> list[Any]:
-        return self._marks([*keys, *graves], [HEAD_BYTES, TAIL_BYTES], NEVER_DECODE=True)
+    def _on_one_node(self, keys: Sequence[str], tombstone_keys: Sequence[str]) -> list[Any]:
+        return self._marks([*keys, *tombstone_keys], [HEAD_BYTES, TAIL_BYTES], NEVER_DECODE=True)
 
-    def _on_cluster(self, keys: Sequence[str], graves: Sequence[str]) -> list[Any]:
-        arguments = [([key], [HEAD_BYTES, TAIL_BYTES]) for key in (*keys, *graves)]
+    def _on_cluster(self, keys: Sequence[str], tombstone_keys: Sequence[str]) -> list[Any]:
+        arguments = [([key], [HEAD_BYTES, TAIL_BYTES]) for key in (*keys, *tombstone_keys)]
         ends = self._run(self._ends, arguments, NEVER_DECODE=True)
         for answer in ends:
             if isinstance(answer, Exception):
                 raise answer
         documents, tombstones = ends[: len(keys)], ends[len(keys) :]
-        return [[head, tail, grave[0] or b""] for (head, tail), grave in zip(documents, tombstones, strict=True)]
+        return [[head, tail, seen[0] or b""] for (head, tail), seen in zip(documents, tombstones, strict=True)]
 
-    def _graves(self, items: list[list[Any]]) -> list[Any]:
+    def _tombstones(self, items: list[list[Any]]) -> list[Any]:
         """The tombstones that stand in the way, empty where there is none, or why they cannot be read."""
-        return [grave or b"" for grave in self._together([("GET", item[1]) for item in items], NEVER_DECODE=True)]
+        found = self._together([("GET", item[1]) for item in items], NEVER_DECODE=True)
+        return [tombstone or b"" for tombstone in found]
 
-    def _put_on_one_node(self, items: list[list[Any]], buried: list[bytes], index: str) -> list[Any]:
+    def _put_on_one_node(self, items: list[list[Any]], tombstones: list[bytes], index: str) -> list[Any]:
         """Whether each was written, with its row; or what Redis said."""
         script = self._documents.commit_and_list
-        arguments = [self._documents.put_and_list(item, seen, index) for item, seen in zip(items, buried, strict=True)]
+        arguments = [
+            self._documents.put_and_list(item, seen, index) for item, seen in zip(items, tombstones, strict=True)
+        ]
         return self._run(script, arguments)
 
-    def _put_on_cluster(self, items: list[list[Any]], buried: list[bytes], index: str) -> list[Any]:
+    def _put_on_cluster(self, items: list[list[Any]], tombstones: list[bytes], index: str) -> list[Any]:
         """The same, each step for all of them before the next one."""
         answers = self._run(self._documents.commit, [self._documents.put(item) for item in items])
         written = [place for place, answer in enumerate(answers) if answer == 1]
-        for place, grave in zip(written, self._graves([items[place] for place in written]), strict=True):
-            if grave != buried[place]:  # it was deleted meanwhile
+        for place, tombstone in zip(written, self._tombstones([items[place] for place in written]), strict=True):
+            if tombstone != tombstones[place]:  # it was deleted meanwhile
                 self._documents.take_back(items[place])
                 answers[place] = 0
         rows = [items[place] for place in written if answers[place] == 1 and items[place][4]]
@@ -126,7 +105,7 @@ class Bulk:
         self._together([("HSET", f"{index}:notes", member, note) for *_, member, _, note in rows])
         return answers
 
-    def _run(self, script: "Script", arguments: Sequence[tuple[list[str], list[Any]]], **options: Any) -> list[Any]:
+    def _run(self, script: Script, arguments: Sequence[tuple[list[str], list[Any]]], **options: Any) -> list[Any]:
         """The answers of a script to each of these keys and arguments, refusals among them."""
         answers = self._together([script.command(keys, args) for keys, args in arguments], **options)
         for place, answer in enumerate(answers):
@@ -145,10 +124,10 @@ class Bulk:
             return pipe.execute(raise_on_error=False)
 
 
-def _mark(head: bytes | None, tail: bytes, grave: bytes) -> list[str | None] | None:
-    if head == b"" and not grave:
+def _mark(head: bytes | None, tail: bytes, tombstone: bytes) -> list[str | None] | None:
+    if head == b"" and not tombstone:
         return None
-    return [None if head is None else _whole(head), _whole(tail), _whole(grave)]
+    return [None if head is None else _whole(head), _whole(tail), _whole(tombstone)]
 
 
 def _whole(part: bytes) -> str:

@@ -1,9 +1,8 @@
 """A Redis Cluster behind the methods of the plain client: it knows which node has a key, and tries nothing twice.
 
-redis-py's own client (4.3, which coaiapy pins) is none for calls with a bound: it tries a dead node for 3 s and a
-frozen one for 25, loses a connection with each pipeline that fails, does not start without the node that the URL names,
-and asks one node only what all must be asked. The child imports this file if it is told of a
-cluster.
+redis-py's own cluster client (4.3, which coaiapy pins) bounds no call: it tries a dead node for 3 s and a frozen one
+for 25, loses a connection with each pipeline that fails, does not start without the node that the URL names, and asks
+one node only what all must be asked. The child imports this file if it is told of a cluster.
 """
 
 # pyright: basic
@@ -152,7 +151,7 @@ class Cluster(redis.Redis):
 
     @contextmanager
     def _trying(self, node: redis.Redis) -> Iterator[None]:
-        """A node that fails is forgotten: the others, asked first, tell whether it is still one of them."""
+        """Forget a node that fails: the others, asked first, tell whether it is still one of them."""
         try:
             yield
         except (redis.ConnectionError, redis.TimeoutError):

@@ -1,4 +1,4 @@
-"""The verbs that read and write documents, and look at the Redis that holds them."""
+"""Reads, writes, deletes and scans documents: the verbs that name one key, or a pattern of keys."""
 
 # pyright: basic
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.
@@ -7,102 +7,22 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import redis
 
-if TYPE_CHECKING:
-    from index_tools import Index
-    from scripts import Script, Scripts
+from index_tools import Index
+from script_runner import Script, Scripts
+from script_texts import COMMIT, COMMIT_AND_LIST, NOT_LISTED, READ
 
 ANNOUNCED_DELETIONS = 10_000
-"""Tombstones that the stream of deletions holds; whoever was away for longer meets them one by one."""
-
-IN_PLACE_FROM = 500_000
-"""Bytes of a document from which on what changed is written into it: Redis keeps room behind it then, up to a megabyte,
-and need not make all of it anew."""
+"""Tombstones that the stream of deletions holds; a machine that was away for longer meets the others one by one."""
 
 SCANNED_AT_ONCE = 5_000
 """Keys that one step of a scan looks at (a few ms)."""
 
 ANY_TIME = 1e9
 """Seconds: no bound."""
-
-NOT_LISTED = 2
-"""What the script answers if the document is written and the listing is not."""
-
-# A document is compared by its beginning, which names its revision, and its end, which names the write that made it; it
-# is never decoded here: Lua's cjson would turn [] into {} and damage big integers.
-# KEYS[1]: the document. ARGV: how what was seen begins, "drop" or "", text, milliseconds to live, how what was seen
-# ends; if the sixth is not "", the new text is the third, the bytes sixth to seventh of the old one, and the eighth.
-_COMPARE = """
-if ARGV[1] == '' then
-  if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-elseif redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1] then
-  return 0
-elseif ARGV[5] ~= '' and redis.call('GETRANGE', KEYS[1], -#ARGV[5], -1) ~= ARGV[5] then
-  return 0
-end
-local function put(key, text)
-  if ARGV[4] == '0' then redis.call('SET', key, text) else redis.call('SET', key, text, 'PX', ARGV[4]) end
-end
-local function live(key)
-  if ARGV[4] == '0' then return redis.pcall('PERSIST', key) end
-  return redis.pcall('PEXPIRE', key, ARGV[4])
-end
-"""
-_WRITE = f"""
-local function in_place()
-  local length = redis.call('STRLEN', KEYS[1])
-  local behind = length + ARGV[7] + 1
-  if length < {IN_PLACE_FROM} or #ARGV[3] ~= tonumber(ARGV[6]) or behind + #ARGV[8] < length then return false end
-  if type(live(KEYS[1])) == 'table' then return false end
-  if type(redis.pcall('SETRANGE', KEYS[1], 0, ARGV[3])) == 'table' then return false end
-  redis.call('SETRANGE', KEYS[1], behind, ARGV[8])
-  return true
-end
-if ARGV[2] == 'drop' then
-  redis.call('DEL', KEYS[1])
-elseif ARGV[6] == '' then
-  put(KEYS[1], ARGV[3])
-elseif not in_place() then
-  put(KEYS[1], ARGV[3] .. redis.call('GETRANGE', KEYS[1], ARGV[6], ARGV[7]) .. ARGV[8])
-end
-"""
-_COMMIT = f"{_COMPARE}{_WRITE}return 1"
-"""One key: all that a cluster's node may be asked at once."""
-
-_READ = "return {redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])}"
-"""Unlike MGET it does not take a value of another type for none."""
-
-# KEYS also: where what was there is kept (or the document's again: nowhere), its grave, the index, the notes, and what
-# else lives as long, and what is dropped (so many as the last of ARGV says).
-# ARGV also: what was seen in the grave; score, member and note, or "".
-_COMMIT_AND_LIST = f"""
-{_COMPARE}
-local function keep()
-  -- Inside of Redis, without a way through Lua; before 6.2 it cannot.
-  local copied = redis.pcall('COPY', KEYS[1], KEYS[2], 'REPLACE')
-  if type(copied) == 'table' then
-    put(KEYS[2], redis.call('GET', KEYS[1]))
-  else
-    live(KEYS[2])
-  end
-end
-if ARGV[1] == '' and (redis.call('GET', KEYS[3]) or '') ~= ARGV[9] then return 0 end
-local score = ARGV[11] ~= '' and not_after_now(ARGV[10])
-if KEYS[2] ~= KEYS[1] then keep() end
-{_WRITE}
-for i = 6, #KEYS - ARGV[13] do live(KEYS[i]) end
-for i = #KEYS - ARGV[13] + 1, #KEYS do redis.pcall('DEL', KEYS[i]) end
-if ARGV[11] ~= '' then
-  local placed = redis.pcall('ZADD', KEYS[4], score, ARGV[11])
-  local noted = redis.pcall('HSET', KEYS[5], ARGV[11], ARGV[12])
-  if type(placed) == 'table' or type(noted) == 'table' then return 2 end
-end
-return 1
-"""
-"""The whole of a save in one round trip, where all keys are on one node. 2: it could not be listed."""
 
 _REVISION = re.compile(
     r'\s*\{\s*"schema_version"\s*:\s*\d+\s*,\s*"id"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*"revision"\s*:\s*(\d{1,18})\b'
@@ -112,27 +32,64 @@ _REVISION = re.compile(
 Reply = dict[str, Any]
 
 
-class Question(NamedTuple):
-    """One script that answers a call, and what its answer comes to: the reply, or what is still to be done for it."""
+class ScriptCall(NamedTuple):
+    """A script to run for a call; `then` turns its answer into the reply, or into a function that makes it."""
 
-    script: "Script"
+    script: Script
     keys: list[str]
     args: list[Any]
     then: Callable[[Any], Reply | Callable[[], Reply]]
 
 
+WRITTEN: Reply = {"success": True, "committed": True}
+
+WRITTEN_UNLISTED: Reply = WRITTEN | {"unlisted": True}
+"""It is written, and a listing finds it later."""
+
+
+class Commit(NamedTuple):
+    """The arguments of `coaia_commit`, which tells what they are."""
+
+    key: str
+    value: str
+    expected: str
+    tombstone_key: str
+    ending: str = ""
+    seen_tombstone: str = ""
+    ttl_seconds: float = 0
+    delete: bool = False
+    entry: list[Any] | None = None
+    deletions: str = ""
+    splice: list[Any] | None = None
+    older: str = ""
+    extend_keys: list[str] | None = None
+    delete_keys: list[str] | None = None
+
+    @property
+    def life(self) -> int:
+        """Milliseconds to live; 0 for ever."""
+        return _milliseconds(self.ttl_seconds)
+
+    def script_args(self) -> list[Any]:
+        """The arguments of the script `COMMIT`."""
+        if not self.splice:
+            return [self.expected, "", self.value, self.life, self.ending, "", "", ""]
+        head, start, rest, tail = self.splice
+        return [self.expected, "", head, self.life, self.ending, start, -rest - 1, tail]
+
+
 class Documents:
     """The verbs of documents, over coaiapy-mcp's Redis client. All are synchronous: each call has a worker thread."""
 
-    def __init__(self, tools: Any, client: Any, scripts: "Scripts", index: "Index") -> None:  # noqa: ANN401  they are untyped
+    def __init__(self, tools: Any, client: Any, scripts: Scripts, index: Index) -> None:  # noqa: ANN401  they are untyped
         self._tools = tools
         self._redis = client
         self._index = index
         self._one_node = type(client) is redis.Redis  # a cluster's client is one of a kind of its own
         self._scripts = scripts
-        self.commit = scripts.of(_COMMIT)
-        self._read_both = scripts.of(_READ, reads=True)
-        self.commit_and_list = scripts.of(scripts.NOT_AFTER_NOW + _COMMIT_AND_LIST)
+        self.commit = scripts.of(COMMIT)
+        self._read_both = scripts.of(READ, reads=True)
+        self.commit_and_list = scripts.of(COMMIT_AND_LIST)
 
     def coaia_tash(self, key: str, value: str, ttl_seconds: float = 0) -> Reply:
         """Store text under a key; with ttl_seconds it expires, without it never does."""
@@ -164,132 +121,104 @@ class Documents:
         """Remove a key."""
         return {"success": True, "dropped": bool(self._redis.delete(key))}
 
-    def coaia_commit(
-        self,
-        key: str,
-        value: str,
-        expected: str,
-        grave: str,
-        ending: str = "",
-        buried: str = "",
-        ttl_seconds: float = 0,
-        bury: bool = False,  # noqa: FBT001, FBT002  an argument of a tool, always passed by name
-        entry: list[Any] | None = None,
-        deletions: str = "",
-        splice: list[Any] | None = None,
-        older: str = "",
-        beside: list[str] | None = None,
-        gone: list[str] | None = None,
-    ) -> Reply | Question:
+    def coaia_commit(self, **arguments: Any) -> Reply | ScriptCall:
         """Write, if what the writer saw is still there.
 
         expected, ending: how the document seen begins and ends, or "" if there was none.
-        grave: the key that holds the tombstone of `key`; buried: the tombstone seen there when no document was.
-        bury: value is a tombstone; it goes to the grave, and `key` is removed.
-        entry: [index, member, score, note] for the listing; bury removes it.
-        deletions: the stream in which a burial is announced.
+        tombstone_key: holds the tombstone of `key`; seen_tombstone: what was seen there when there was no document.
+        delete: value is a tombstone; it is put there, and `key` is removed.
+        entry: [index, member, score, note] for the listing; delete removes it.
+        deletions: the stream in which a deletion is announced.
         splice: instead of a value: [head, start, rest, tail]; between head and tail goes the document seen, without
         its first `start` and its last `rest` bytes.
         older: the key under which what was seen is kept, for ttl_seconds as well.
-        beside: other keys that live for ttl_seconds from now on; gone: keys that are dropped.
+        extend_keys: other keys that live for ttl_seconds from now on; delete_keys: keys that are dropped.
         """
-        life = _milliseconds(ttl_seconds)
-        if bury:
-            return self._bury(key, value, expected, ending, grave, life, entry, deletions, gone or [])
-        arguments = [expected, "", value, life, ending, "", "", ""]
-        if splice:
-            head, start, rest, tail = splice
-            arguments = [expected, "", head, life, ending, start, -rest - 1, tail]
-        if not self._one_node:
-            return self._commit_on_cluster(key, grave, buried, entry, older, beside or [], gone or [], arguments)
-        index, member, score, note = entry or (key, "", "", "")
-        keys = [key, older or key, grave, index, f"{index}:notes", *(beside or ()), *(gone or ())]
+        commit = Commit(**arguments)
+        if commit.delete:
+            return self._delete(commit)
+        return self._commit_by_script(commit) if self._one_node else self._commit_on_cluster(commit)
+
+    def _commit_by_script(self, commit: Commit) -> ScriptCall:
+        index, member, score, note = commit.entry or (commit.key, "", "", "")
+        extended, deleted = commit.extend_keys or [], commit.delete_keys or []
+        keys = [commit.key, commit.older or commit.key, commit.tombstone_key, index, f"{index}:notes"]
+        args = [*commit.script_args(), commit.seen_tombstone, score, member, note, len(deleted)]
 
         def then(done: int) -> Reply | Callable[[], Reply]:
             if not done:
-                return lambda: {"success": True, "committed": False, "current": self._current(key, grave)}
-            # It is written all the same: a listing finds it later.
-            return {"success": True, "committed": True} | ({"unlisted": True} if done == NOT_LISTED else {})
+                return lambda: self._refused(commit)
+            return WRITTEN_UNLISTED if done == NOT_LISTED else WRITTEN
 
-        return Question(self.commit_and_list, keys, [*arguments, buried, score, member, note, len(gone or ())], then)
+        return ScriptCall(self.commit_and_list, [*keys, *extended, *deleted], args, then)
 
-    def _commit_on_cluster(
-        self,
-        key: str,
-        grave: str,
-        buried: str,
-        entry: list[Any] | None,
-        older: str,
-        beside: list[str],
-        gone: list[str],
-        arguments: list[Any],
-    ) -> Reply:
-        """The same, a key at a time."""
-        expected, ending, life = arguments[0], arguments[4], arguments[3]
-        if older:
-            seen = self._redis.get(key)
-            if seen and seen.startswith(expected) and seen.endswith(ending):
-                self._redis.set(older, seen, px=life or None)
-        if not self.commit(keys=[key], args=arguments):
-            return {"success": True, "committed": False, "current": self._current(key, grave)}
-        if not expected and (self._redis.get(grave) or "") != buried:
+    def _commit_on_cluster(self, commit: Commit) -> Reply:
+        """Do the same key by key."""
+        if commit.older:
+            self._keep_older(commit)
+        if not self.commit([commit.key], commit.script_args()):
+            return self._refused(commit)
+        if not commit.expected and (self._redis.get(commit.tombstone_key) or "") != commit.seen_tombstone:
             # It was deleted meanwhile. What was written is below that tombstone, so nobody has seen it.
-            self.commit(keys=[key], args=[arguments[2], "drop", "", 0, "", "", "", ""])
-            return {"success": True, "committed": False, "current": self._current(key, grave)}
-        for each in beside:
-            with suppress(redis.ResponseError):
-                self._redis.pexpire(each, life) if life else self._redis.persist(each)
-        for each in gone:
-            with suppress(redis.ResponseError):
-                self._redis.delete(each)
+            self._drop(commit.key, commit.value)
+            return self._refused(commit)
+        self._extend_and_delete(commit)
         try:
-            if entry:
-                self._index.coaia_index(*entry)
+            if commit.entry:
+                self._index.coaia_index(*commit.entry)
         except redis.RedisError:
-            return {"success": True, "committed": True, "unlisted": True}
-        return {"success": True, "committed": True}
+            return WRITTEN_UNLISTED
+        return WRITTEN
 
-    def _bury(
-        self,
-        key: str,
-        tombstone: str,
-        expected: str,
-        ending: str,
-        grave: str,
-        life: int,
-        entry: list[Any] | None,
-        deletions: str,
-        gone: list[str],
-    ) -> Reply:
+    def _keep_older(self, commit: Commit) -> None:
+        seen = self._redis.get(commit.key)
+        if seen and seen.startswith(commit.expected) and seen.endswith(commit.ending):
+            self._redis.set(commit.older, seen, px=commit.life or None)
+
+    def _extend_and_delete(self, commit: Commit) -> None:
+        for key in commit.extend_keys or ():
+            with suppress(redis.ResponseError):
+                self._redis.pexpire(key, commit.life) if commit.life else self._redis.persist(key)
+        for key in commit.delete_keys or ():
+            with suppress(redis.ResponseError):
+                self._redis.delete(key)
+
+    def _delete(self, commit: Commit) -> Reply:
+        if not self._replace_by_tombstone(commit):
+            refused = self._refused(commit)
+            if refused["current"] != commit.value:  # else what was there is beaten by this very tombstone, and gone
+                return refused
+        try:
+            for key in commit.delete_keys or ():
+                self._redis.delete(key)
+            if commit.entry:
+                self._index.coaia_index(*commit.entry[:3])
+            if commit.deletions:
+                fields = {"key": commit.key, "text": commit.value}
+                self._redis.xadd(commit.deletions, fields, maxlen=ANNOUNCED_DELETIONS, approximate=True)
+        except redis.RedisError:  # who looks for it meets its tombstone
+            return WRITTEN_UNLISTED
+        return WRITTEN
+
+    def _replace_by_tombstone(self, commit: Commit) -> bool:
+        """Put the tombstone, and remove the document if it is what the writer saw."""
         # The tombstone first: it beats only revisions up to its own, so it harms nothing if we stop here.
-        before = self._redis.get(grave)
-        if not before or not _beats(before, tombstone):
-            self._redis.set(grave, tombstone, px=life or None)
+        before = self._redis.get(commit.tombstone_key)
+        if not before or not beats(before, commit.value):
+            self._redis.set(commit.tombstone_key, commit.value, px=commit.life or None)
         try:
-            accepted = self.commit(keys=[key], args=[expected, "drop", "", life, ending, "", "", ""])
+            return bool(self._drop(commit.key, commit.expected, commit.ending))
         except redis.ResponseError:  # no right to delete: what cannot be removed must not look as if it were
-            self._redis.set(grave, before or "", px=life if before else 1)
+            self._redis.set(commit.tombstone_key, before or "", px=commit.life if before else 1)
             raise
-        if not accepted:
-            current = self._current(key, grave)
-            if current != tombstone:  # else what was there is beaten by this very tombstone, and gone
-                return {"success": True, "committed": False, "current": current}
-        try:  # it is gone all the same: who touches it meets its tombstone
-            for each in gone:
-                self._redis.delete(each)
-            if entry:
-                self._index.coaia_index(*entry[:3])
-            if deletions:
-                fields = {"key": key, "text": tombstone}
-                self._redis.xadd(deletions, fields, maxlen=ANNOUNCED_DELETIONS, approximate=True)
-        except redis.RedisError:
-            return {"success": True, "committed": True, "unlisted": True}
-        return {"success": True, "committed": True}
 
-    def coaia_read(self, key: str, grave: str) -> Reply | Question:
-        """The document under a key unless the tombstone under `grave` beats it; else that tombstone, else null."""
+    def _refused(self, commit: Commit) -> Reply:
+        return {"success": True, "committed": False, "current": self._current(commit.key, commit.tombstone_key)}
+
+    def coaia_read(self, key: str, tombstone_key: str) -> Reply | ScriptCall:
+        """The document under a key, or the tombstone under `tombstone_key` if it beats that, or null."""
         if not self._reads_by_script:
-            return {"success": True, "current": self._current(key, grave)}
+            return {"success": True, "current": self._current(key, tombstone_key)}
 
         def then(found: list[str | None]) -> Reply | Callable[[], Reply]:
             document, tombstone = found
@@ -297,61 +226,61 @@ class Documents:
                 return {"success": True, "current": tombstone if document is None else document}
             return lambda: {"success": True, "current": self._alive(key, document, tombstone)}
 
-        return Question(self._read_both, [key, grave], [], then)
+        return ScriptCall(self._read_both, [key, tombstone_key], [], then)
 
     def asks_one_script(self, verb: str, arguments: Reply) -> bool:
-        """Whether the verb only says what to ask, with these arguments: it takes no thread, then."""
+        """Whether the verb answers these arguments with a `ScriptCall`: it needs no thread, then."""
         if verb == "coaia_read":
             return self._reads_by_script
-        return self._one_node and verb == "coaia_commit" and not arguments.get("bury")
+        return self._one_node and verb == "coaia_commit" and not arguments.get("delete")
 
     @property
     def _reads_by_script(self) -> bool:
         """Whether a document and its tombstone are read by one command, which needs no thread; else by two."""
         return self._one_node and not self._scripts.forbidden
 
-    def put_and_list(self, item: list[Any], buried: bytes, index: str) -> tuple[list[str], list[Any]]:
-        """Keys and arguments with which `commit_and_list` puts an item of `coaia_restore`, if its grave holds that."""
-        key, grave, text, life, member, score, note = item
-        keys = [key, key, grave, index, f"{index}:notes"]
+    def put_and_list(self, item: list[Any], seen_tombstone: bytes, index: str) -> tuple[list[str], list[Any]]:
+        """Keys and arguments with which `commit_and_list` puts an item of `coaia_restore`, if that is its tombstone."""
+        key, tombstone_key, text, life, member, score, note = item
+        keys = [key, key, tombstone_key, index, f"{index}:notes"]
         row = [score, member, note] if member else ["", "", ""]
-        return keys, ["", "", text, life, "", "", "", "", buried, *row, 0]
+        return keys, ["", "", text, life, "", "", "", "", seen_tombstone, *row, 0]
 
     def put(self, item: list[Any]) -> tuple[list[str], list[Any]]:
-        """Those with which `commit` does so on a cluster's node, which knows the document alone."""
+        """Keys and arguments with which `commit` puts it on a cluster's node, which knows the document alone."""
         return [item[0]], ["", "", item[2], item[3], "", "", "", ""]
 
     def take_back(self, item: list[Any]) -> None:
         """Remove what was put there, if it is still that."""
-        self.commit([item[0]], [item[2], "drop", "", 0, "", "", "", ""])
+        self._drop(item[0], item[2])
 
-    def beats(self, tombstone: str, document: str) -> bool:
-        """Whether a tombstone hides a document."""
-        return _beats(tombstone, document)
+    def _drop(self, key: str, expected: str, ending: str = "") -> int:
+        """Remove a document that begins and ends so; whether it was there."""
+        return self.commit([key], [expected, "drop", "", 0, ending, "", "", ""])
 
-    def _current(self, key: str, grave: str) -> str | None:
-        """What is there: a tombstone beats every revision up to its own; a deletion that was cut off is finished."""
+    def _current(self, key: str, tombstone_key: str) -> str | None:
+        """The document, or the tombstone that beats it; finishes a deletion that was cut off."""
         if self._reads_by_script:
-            document, tombstone = self._read_both([key, grave])
+            document, tombstone = self._read_both([key, tombstone_key])
         else:
             with self._redis.pipeline(transaction=False) as pipe:
-                document, tombstone = pipe.get(key).get(grave).execute()
+                document, tombstone = pipe.get(key).get(tombstone_key).execute()
         if document is None or tombstone is None:
             return tombstone if document is None else document
         return self._alive(key, document, tombstone)
 
     def _alive(self, key: str, document: str, tombstone: str) -> str:
-        if not _beats(tombstone, document):
+        if not beats(tombstone, document):
             return document
         with suppress(redis.ResponseError):  # without the right to delete it stays hidden
-            self.commit(keys=[key], args=[document, "drop", "", 0, "", "", "", ""])
+            self._drop(key, document)
         return tombstone
 
 
-def _beats(tombstone: str, document: str) -> bool:
+def beats(tombstone: str, document: str) -> bool:
     """Whether the revision of a tombstone is not below that of a document; one without a revision is never beaten."""
-    buried, revision = _REVISION.match(tombstone), _REVISION.match(document)
-    return bool(buried and revision and int(buried[1]) >= int(revision[1]))
+    deleted, revision = _REVISION.match(tombstone), _REVISION.match(document)
+    return bool(deleted and revision and int(deleted[1]) >= int(revision[1]))
 
 
 def _milliseconds(seconds: float) -> int:

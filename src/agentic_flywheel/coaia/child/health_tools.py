@@ -1,4 +1,4 @@
-"""The verbs that look at Redis itself: whether it is there, still the same, and what it says of itself.
+"""Asks Redis about itself: whether it is there and still the same, and what it says of itself.
 
 What Redis does not tell (INFO counts as dangerous in access lists) is unknown, never an error.
 """
@@ -6,7 +6,7 @@ What Redis does not tell (INFO counts as dangerous in access lists) is unknown, 
 # pyright: basic
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ import redis
 from redis.exceptions import NoPermissionError
 
 ANNOUNCED_AT_ONCE = 1_000
-"""Deletions that one look learns of; the next one goes on from there."""
+"""Deletions that one call reads; the next one goes on from there."""
 
 OTHERS = ("Valkey", "Redict", "Dragonfly")
 """Servers that speak Redis' protocol, and name their own version in INFO beside the Redis that they are like."""
@@ -28,6 +28,8 @@ ROOMY = 0.9
 """The part of `maxmemory` below which Redis need not evict anything for a while."""
 
 Reply = dict[str, Any]
+Time = tuple[int, int]
+"""Seconds and microseconds."""
 Answer = TypeVar("Answer")
 
 
@@ -53,13 +55,8 @@ class Health:
             pipe.xrange(deletions, min=f"{time}-{int(number or 0) + 1}", count=ANNOUNCED_AT_ONCE)
             pipe.zcard(index)
             pipe.zrevrange(index, 0, 0, withscores=True)
-            current, announced, count, newest = pipe.execute(raise_on_error=False)
-        if current is None:
-            current = self._begun(epoch, offer)
-        elif isinstance(current, NoPermissionError):
-            current = None
-        elif isinstance(current, Exception):
-            raise current
+            found, announced, count, newest = pipe.execute(raise_on_error=False)
+        current = self._epoch(epoch, offer, found)
         if isinstance(announced, Exception):  # no right to streams, or a Redis older than they are
             announced = []
         nodes, time_there = self._info("server", "memory", "stats")
@@ -82,37 +79,45 @@ class Health:
         info = min(nodes, key=lambda node: node.get("aof_enabled", 0), default={})  # the least durable node
         return {"success": True, "server": server_named(info)} | {name: info.get(name) for name in TOLD}
 
-    def _begun(self, epoch: str, offer: str) -> str | None:
-        """The epoch that begins now, of whichever machine was first; none where it cannot be written."""
+    def _epoch(self, epoch: str, offer: str, found: str | Exception | None) -> str | None:
+        """The epoch that was found, or else begins now (on whichever machine is first); none without the right."""
+        if isinstance(found, NoPermissionError):
+            return None
+        if isinstance(found, Exception):
+            raise found
+        if found is not None:
+            return found
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.set(epoch, offer, nx=True)
             pipe.get(epoch)
-            _, current = pipe.execute(raise_on_error=False)
-        if isinstance(current, Exception):
-            raise current
-        return current
+            _, begun = pipe.execute(raise_on_error=False)
+        if isinstance(begun, Exception):
+            raise begun
+        return begun
 
     def _info(self, *sections: str) -> tuple[list[dict[str, Any]], int | None]:
         """What Redis, or each node of a cluster, says of itself, and its time in microseconds."""
-        if self._one_node:
-            with self._redis.pipeline(transaction=False) as pipe:
-                pipe.time()
-                for section in sections:
-                    pipe.info(section)
-                answers = pipe.execute(raise_on_error=False)
-            time, *said = (None if isinstance(answer, Exception) else answer for answer in answers)
-            nodes: list[dict[str, Any]] = [{}]
-            for answer in said:
-                nodes[0] |= answer or {}
-        else:
-            time = _unless_refused(self._redis.time)
-            answers = [_unless_refused(partial(self._redis.info, section)) or {} for section in sections]
-            numbers = sorted({number for answer in answers for number in answer})
-            nodes = [{} for _ in numbers]
-            for node, number in zip(nodes, numbers, strict=True):
-                for answer in answers:
-                    node |= answer.get(number, {})
+        nodes, time = self._info_of_one(sections) if self._one_node else self._info_of_all(sections)
         return nodes, time and time[0] * 1_000_000 + time[1]
+
+    def _info_of_one(self, sections: Sequence[str]) -> tuple[list[dict[str, Any]], Time | None]:
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            for section in sections:
+                pipe.info(section)
+            time, *answers = pipe.execute(raise_on_error=False)
+        told: dict[str, Any] = {}
+        for answer in answers:
+            told |= {} if isinstance(answer, Exception) else answer
+        return [told], None if isinstance(time, Exception) else time
+
+    def _info_of_all(self, sections: Sequence[str]) -> tuple[list[dict[str, Any]], Time | None]:
+        time = _unless_refused(self._redis.time)
+        nodes: dict[str, dict[str, Any]] = {}
+        for section in sections:
+            for number, told in (_unless_refused(partial(self._redis.info, section)) or {}).items():
+                nodes.setdefault(number, {}).update(told)
+        return [nodes[number] for number in sorted(nodes)], time
 
 
 def server_named(info: dict[str, Any]) -> str | None:

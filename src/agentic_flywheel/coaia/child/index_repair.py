@@ -1,4 +1,4 @@
-"""Keeps a listing like what is stored: it stands beside the documents, so it may drift from them."""
+"""Reconciles a listing with the stored documents: it is written beside them, so it may drift from them."""
 
 # pyright: basic
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.
@@ -10,22 +10,22 @@ import redis
 
 RECONCILE_UP_TO = 2_000
 """Keys in a database up to which a listing looks for what the index does not know (about 2 ms), if their number or
-the index's has changed. Larger ones are healed bit by bit (`coaia_heal`)."""
+the index's has changed. Larger ones are reconciled step by step (`coaia_heal`)."""
 
 NAMED_AT_ONCE = 100
 """Documents that a list names as not listed, which its caller then lists before it answers."""
 
-HEALED_AT_ONCE = 2_000
-"""Keys, and members of the index, that one step of healing looks at: some 10 ms, and 200 KB over the network."""
+RECONCILED_AT_ONCE = 2_000
+"""Keys, and members of the index, that one step looks at: some 10 ms, and 200 KB over the network."""
 
-HEALED_EVERY_MS = 1_000
+RECONCILED_EVERY_MS = 1_000
 """From one step to the next, for all machines together: a thousandth of what a Redis can do."""
 
 Reply = dict[str, Any]
 
 
-class Healing:
-    """The verb that heals a listing step by step, and the look at a small one as a whole."""
+class IndexRepair:
+    """Reconciles a listing step by step, or a small one as a whole."""
 
     def __init__(self, client: Any) -> None:  # noqa: ANN401  it is untyped
         self._redis = client
@@ -33,15 +33,15 @@ class Healing:
         self._reconciled: dict[str, tuple[int, int]] = {}  # keys and members when all was well
 
     def coaia_heal(self, index: str, documents: str, place: str = "") -> Reply:
-        """A step of healing: some documents, and members, beyond `place` (the answer of the step before).
+        """Reconcile some documents, and members, beyond `place` (the answer of the step before).
 
         Members whose document is gone are taken out; documents that the listing does not know are named.
         """
-        if not self._redis.set(f"{index}:healing", "1", nx=True, px=HEALED_EVERY_MS):
+        if not self._redis.set(f"{index}:healing", "1", nx=True, px=RECONCILED_EVERY_MS):
             return {"success": True, "place": place, "unlisted": []}
         at, _, there = place.partition(" ")
-        at, keys = self._redis.scan(int(at or 0), match=f"{documents}*", count=HEALED_AT_ONCE)
-        listed_at, pairs = self._redis.zscan(index, int(there or 0), count=HEALED_AT_ONCE)
+        at, keys = self._redis.scan(int(at or 0), match=f"{documents}*", count=RECONCILED_AT_ONCE)
+        listed_at, pairs = self._redis.zscan(index, int(there or 0), count=RECONCILED_AT_ONCE)
         members = [key[len(documents) :] for key in keys]
         with self._redis.pipeline(transaction=False) as pipe:
             for member in members:

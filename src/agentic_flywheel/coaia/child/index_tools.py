@@ -1,111 +1,29 @@
-"""The verbs that keep a listing: a sorted set of members by time, and a hash of what lists show of each."""
+"""Keeps and pages a listing: a sorted set of members by time, and a hash of what lists show of each."""
 
 # pyright: basic
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import redis
 
-if TYPE_CHECKING:
-    from index_repair import Healing
-    from scripts import Scripts
+from index_repair import IndexRepair
+from script_runner import Scripts
+from script_texts import LOOK, PLACE
 
 SLICE_MICROSECONDS = 2_000
-"""How long one script looks through a listing: others who use this Redis wait no longer. Some 2,000 rows."""
+"""How long one script looks through a listing, some 2,000 rows, and others who use this Redis wait."""
 
 LOOKED_AT_OUTSIDE = 1_000
 """Rows read at once where what is sought cannot be looked for inside of Redis: some 500 KB."""
 
-# Inside of Redis: to read thousands of rows only to throw them away takes most of a search. For ASCII words, since Lua
-# knows no other letters.
-# KEYS: the listing, and its notes if they are on this node.
-# ARGV: score and member to go on behind (or ""), rows that are enough, microseconds, words needed, how many patterns of
-# ids and how many texts follow; those, then words. A text that is not there may be written with escapes.
-# The answer: whether this is the end, the last member that was looked at and its score, then rows: member, score, note.
-_LOOK = """
-local function micros()
-  local ok, seconds = pcall(function() return os.clock() end)
-  if ok then return seconds * 1000000 end
-  local time = redis.pcall('TIME')
-  return time.err and 0 or time[1] * 1000000 + time[2]
-end
-local enough, budget, needed = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local patterns, texts, words = {}, {}, {}
-for i = 8, #ARGV do
-  if #patterns < tonumber(ARGV[6]) then patterns[#patterns + 1] = string.gsub(ARGV[i], '\\1', '\\128-\\191')
-  elseif #texts < tonumber(ARGV[7]) then texts[#texts + 1] = ARGV[i]
-  else words[#words + 1] = ARGV[i] end
-end
-local function named(id)
-  local at = 1
-  for i, pattern in ipairs(patterns) do
-    local anchored = (i == 1 and '^' or '') .. pattern .. (i == #patterns and '$' or '')
-    local first, last = string.find(id, anchored, at)
-    if not first then return false end
-    at = last + 1
-  end
-  return true
-end
-local function fits(note)
-  local escapes
-  for _, text in ipairs(texts) do
-    if not string.find(note, text, 1, true) then
-      if escapes == nil then
-        escapes = string.find(note, '\\\\', 1, true) ~= nil and string.find(note, '\\\\[u/]') ~= nil
-      end
-      if not escapes then return false end
-    end
-  end
-  if needed == 0 then return true end
-  local lower, has = string.lower(note), 0
-  for _, word in ipairs(words) do
-    if string.find(lower, word, 1, true) then has = has + 1 end
-  end
-  return has >= needed
-end
-local place = 0
-if ARGV[2] ~= '' then
-  local score = redis.call('ZSCORE', KEYS[1], ARGV[2])
-  if score and tonumber(score) == tonumber(ARGV[1]) then
-    place = redis.call('ZREVRANK', KEYS[1], ARGV[2]) + 1
-  else  -- It is gone, or was saved since: some that were seen may come again.
-    place = redis.call('ZCOUNT', KEYS[1], '(' .. ARGV[1], '+inf')
-  end
-end
-local began, rows, last, ended = micros(), {}, false, false
-repeat
-  local members = redis.call('ZREVRANGE', KEYS[1], place, place + 99)
-  ended = #members < 100
-  local some = {}
-  for _, member in ipairs(members) do
-    if named(member) then some[#some + 1] = member end
-  end
-  last = members[#members] or last
-  local notes = #some > 0 and KEYS[2] and redis.call('HMGET', KEYS[2], unpack(some)) or {}
-  for i, member in ipairs(some) do
-    if not KEYS[2] or not notes[i] or fits(notes[i]) then
-      rows[#rows + 1] = {member, redis.call('ZSCORE', KEYS[1], member), notes[i] or false}
-      if #rows == enough then
-        ended = ended and member == members[#members]
-        last = member
-        break
-      end
-    end
-  end
-  place = place + #members
-until ended or #rows == enough or micros() - began > budget
-return {ended and 1 or 0, last, last and redis.call('ZSCORE', KEYS[1], last), rows}
-"""
-
-# KEYS: the listing. ARGV: score, member.
-_PLACE = "return redis.call('ZADD', KEYS[1], not_after_now(ARGV[1]), ARGV[2])"
-
 Reply = dict[str, Any]
 Row = list[Any]
 """Member, score, note (none: it has none)."""
+Place = list[Any]
+"""Score and member of a row to go on behind."""
 
 
 class Sought(NamedTuple):
@@ -118,13 +36,13 @@ class Sought(NamedTuple):
 
 
 class Index:
-    """The verbs of the listing, over the child's Redis client. `healing` looks at a small one as a whole."""
+    """The verbs of the listing, over the child's Redis client. `repair` reconciles a small one as a whole."""
 
-    def __init__(self, client: Any, scripts: "Scripts", healing: "Healing") -> None:  # noqa: ANN401  it is untyped
+    def __init__(self, client: Any, scripts: Scripts, repair: IndexRepair) -> None:  # noqa: ANN401  it is untyped
         self._redis = client
-        self._healing = healing
-        self._look = scripts.of(_LOOK, reads=True)
-        self.place = scripts.of(scripts.NOT_AFTER_NOW + _PLACE)
+        self._repair = repair
+        self._look = scripts.of(LOOK, reads=True)
+        self.place = scripts.of(PLACE)
         self._one_node = type(client) is redis.Redis  # listing and notes are on it
 
     def coaia_index(self, index: str, member: str, score: int, note: str = "") -> Reply:
@@ -163,46 +81,61 @@ class Index:
         if members is not None:
             return {"success": True, "entries": self._these(index, members)}
         until = time.monotonic() + seconds
-        unlisted: list[str] = []
-        if before is None:
-            try:
-                unlisted = self._healing.reconcile(index, documents)
-            except redis.RedisError:  # no right to SCAN: the list is served as it is
-                unlisted = []
+        unlisted = self._reconciled(index, documents) if before is None else []
         sought = Sought([word.casefold() for word in words or []], needed, texts or [], ids or [])
+        rows, older = self._page(index, before, limit, sought, until)
+        unlisted += [member for member, _, note in rows if note is None]
+        return {"success": True, "entries": rows, "unlisted": unlisted, "older": older}
+
+    def _reconciled(self, index: str, documents: str) -> list[str]:
+        try:
+            return self._repair.reconcile(index, documents)
+        except redis.RedisError:  # no right to SCAN: the list is served as it is
+            return []
+
+    def _page(
+        self, index: str, before: Place | None, limit: int, sought: Sought, until: float
+    ) -> tuple[list[Row], Place | None]:
+        """The rows older than `before` that are found in time, and where to go on; no place at the end."""
         rows: list[Row] = []
         place = before
         while True:
             began = time.monotonic()
             ended, place, some = self._slice(index, place, limit - len(rows), sought)
             rows += some
+            if ended:
+                return rows, None
             now = time.monotonic()
-            if ended or len(rows) >= limit or now + (now - began) > until:  # the next one would come too late
-                break
-        unlisted += [member for member, _, note in rows if note is None]
-        return {"success": True, "entries": rows, "unlisted": unlisted, "older": None if ended else place}
+            if len(rows) >= limit or now + (now - began) > until:  # the next one would come too late
+                return rows, place
 
     def _slice(
-        self, index: str, before: list[Any] | None, enough: int, sought: Sought
-    ) -> tuple[bool, list[Any] | None, list[Row]]:
+        self, index: str, before: Place | None, enough: int, sought: Sought
+    ) -> tuple[bool, Place | None, list[Row]]:
         """Some rows older than `before`, whether there are no more, and else the place that was reached."""
-        inside = self._one_node and all(word.isascii() for word in sought.words)
-        words, needed, texts = (sought.words, sought.needed, sought.texts) if inside else ([], 0, [])
-        at_once = enough if inside or not (sought.words or sought.texts) else max(enough, LOOKED_AT_OUTSIDE)
-        keys = [index, f"{index}:notes"] if inside else [index]
-        args = [*(before or ("", "")), at_once, SLICE_MICROSECONDS, needed, len(sought.ids), len(texts)]
-        answer: Any = self._look(keys, [*args, *sought.ids, *texts, *words])
-        ended, last, last_score, found = answer
-        place = [_score(last_score), last] if last else before
-        rows = [[member, _score(score), note] for member, score, note in found]
-        rows = [row for row in rows if before is None or _is_older(row, before)]
-        if not inside and rows:
+        if self._one_node and all(word.isascii() for word in sought.words):
+            return self._found(index, before, enough, sought, notes=True)
+        at_once = max(enough, LOOKED_AT_OUTSIDE) if sought.words or sought.texts else enough
+        ended, place, rows = self._found(index, before, at_once, Sought([], 0, [], sought.ids), notes=False)
+        if rows:
             notes = self._redis.hmget(f"{index}:notes", [member for member, _, _ in rows])
             rows = [[*row[:2], note] for row, note in zip(rows, notes, strict=True) if _fits(note, sought)]
-            if len(rows) > enough:
-                rows = rows[:enough]
-                ended, place = False, [rows[-1][1], rows[-1][0]]
-        return bool(ended), place, rows
+        if len(rows) > enough:
+            rows = rows[:enough]
+            ended, place = False, [rows[-1][1], rows[-1][0]]
+        return ended, place, rows
+
+    def _found(
+        self, index: str, before: Place | None, enough: int, sought: Sought, *, notes: bool
+    ) -> tuple[bool, Place | None, list[Row]]:
+        """The same, as far as one script finds them; without `notes` it knows the members alone."""
+        keys = [index, f"{index}:notes"] if notes else [index]
+        args = [*(before or ("", "")), enough, SLICE_MICROSECONDS, sought.needed, len(sought.ids), len(sought.texts)]
+        answer: Any = self._look(keys, [*args, *sought.ids, *sought.texts, *sought.words])
+        ended, last, last_score, found = answer
+        rows = [[member, _score(score), note] for member, score, note in found]
+        place = [_score(last_score), last] if last else before
+        return bool(ended), place, [row for row in rows if before is None or _is_older(row, before)]
 
     def _these(self, index: str, members: list[str]) -> list[Row]:
         """The rows of these members, without those that are not listed."""

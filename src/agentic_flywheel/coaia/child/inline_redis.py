@@ -1,8 +1,8 @@
 """Asks Redis in the event loop's own thread, for as long as it answers at once.
 
-A thread costs a call twice what Redis does. So a script goes over a connection kept for that; an answer that is not
-there at once is waited for by a thread, and so is all that follows, until Redis is seen to be quick again. Nothing here
-holds up the event loop: to connect, to send much and to try a connection that was idle are left to threads.
+A thread costs a call twice what Redis does. So a script goes over a connection kept for that. A thread waits for an
+answer that is not there at once, and for all that follow, until Redis is quick again. Threads also do what could hold
+up the event loop: connecting, sending much, trying a connection that was idle.
 """
 
 # pyright: basic
@@ -12,12 +12,11 @@ import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis
 
-if TYPE_CHECKING:
-    from scripts import Script
+from script_runner import Script
 
 AT_ONCE = 0.005
 """Seconds that the event loop waits for an answer; a Redis on the same machine needs a twentieth."""
@@ -32,8 +31,8 @@ AT_ONE_GO = 32_768
 """Characters that any socket takes without waiting for its reader."""
 
 
-class Prompt:
-    """One connection for what is answered at once, and `threads` for what is not."""
+class InlineRedis:
+    """One connection for answers that come at once, and `threads` for all others."""
 
     def __init__(self, client: Any, threads: Executor) -> None:  # noqa: ANN401  it is untyped
         self._client = client
@@ -43,7 +42,7 @@ class Prompt:
         self._idle_since = 0.0
         self._quick_until = 0.0
 
-    async def ask(self, script: "Script", keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401
+    async def ask(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401
         """What a script answers.
 
         Raises:
@@ -64,7 +63,7 @@ class Prompt:
                 return self._read(connection)
             self._quick_until = 0.0
             loop = asyncio.get_running_loop()
-            # Who is cancelled leaves the connection to the thread, which puts it back all the same.
+            # A cancelled caller leaves the connection to the thread, which puts it back.
             return await asyncio.shield(loop.run_in_executor(self._threads, self._read, connection))
         except redis.ResponseError as exc:
             if not script.has_another_way(exc):
@@ -92,7 +91,7 @@ class Prompt:
             return None
         self._connection = None
         try:
-            # What can be read before anything was asked is its end.
+            # If there is something to read before anything was asked, Redis has closed it.
             if time.monotonic() - self._idle_since < IDLE_SECONDS and not connection.can_read(0):
                 return connection
         except (redis.RedisError, OSError):
@@ -100,7 +99,7 @@ class Prompt:
         self._let_go(connection)
         return None
 
-    async def _ask_in_thread(self, script: "Script", keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401
+    async def _ask_in_thread(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401
         def ask() -> tuple[Any, float]:
             began = time.monotonic()
             answer = script(keys=keys, args=args)

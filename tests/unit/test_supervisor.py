@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agentic_flywheel.coaia.launch import ChildFolder, child_command, child_environment
-from agentic_flywheel.coaia.supervisor import CoaiaClient
+from agentic_flywheel.coaia.supervisor import Supervisor
 from agentic_flywheel.errors import InvalidArgument, StashRefused, StashUnavailable
 
 from ..support.processes import alive, kill, wait_gone
@@ -105,14 +105,14 @@ OpenChild = Callable[..., AbstractAsyncContextManager["Child"]]
 class Child:
     """A client and what was ever started by it."""
 
-    def __init__(self, client: CoaiaClient) -> None:
-        self.client = client
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.supervisor = supervisor
         self.pids: set[int] = set()
 
     async def ask(self, key: str, within: float = 10.0, **arguments: Any) -> str:
         deadline = asyncio.get_running_loop().time() + within
-        answer = await self.client.call("coaia_fetch", {"key": key, **arguments}, deadline)
-        if pid := self.client.state.pid:
+        answer = await self.supervisor.call("coaia_fetch", {"key": key, **arguments}, deadline)
+        if pid := self.supervisor.state.pid:
             self.pids.add(pid)
         return answer
 
@@ -139,7 +139,7 @@ def opened(tmp_path: Path) -> OpenChild:
             cluster=False,
             socket_timeout=1.0,
         )
-        client = CoaiaClient(command or [sys.executable, str(program), *moods], env, folder, fair_seconds=FAIR)
+        client = Supervisor(command or [sys.executable, str(program), *moods], env, folder, fair_seconds=FAIR)
         kept = Child(client)
         try:
             yield kept
@@ -155,13 +155,13 @@ def opened(tmp_path: Path) -> OpenChild:
 
 async def test_a_child_is_started_by_the_first_call_and_serves_those_after(opened: OpenChild):
     async with opened() as child:
-        assert (child.client.state.state, child.client.was_ready) == ("not started", False)
+        assert (child.supervisor.state.state, child.supervisor.was_ready) == ("not started", False)
         pid = await child.ask("pid")
         assert await child.ask("pid") == pid
-        state = child.client.state
+        state = child.supervisor.state
         assert (state.state, state.generation, state.pid) == ("ready", 1, int(pid))
         assert state.verbs == ("coaia_fetch", "coaia_tash")
-        assert child.client.was_ready
+        assert child.supervisor.was_ready
 
 
 @pytest.mark.parametrize(("moods", "expires"), [((), False), (("ttl",), True)])
@@ -170,7 +170,7 @@ async def test_what_a_child_can_do_is_learnt_from_its_tools(
 ):
     async with opened(*moods) as child:
         await child.ask("pid")
-        assert child.client.tash_expires is expires
+        assert child.supervisor.tash_expires is expires
 
 
 async def test_calls_at_once_get_each_its_own_answer(opened: OpenChild):
@@ -189,10 +189,10 @@ async def test_a_child_that_is_killed_is_followed_by_a_new_one(opened: OpenChild
     async with opened() as child:
         first = int(await child.ask("pid"))
         kill(first)
-        await eventually(lambda: child.client.state.pid != first or child.client.state.state != "ready")
+        await eventually(lambda: child.supervisor.state.pid != first or child.supervisor.state.state != "ready")
         second = int(await child.ask("pid"))
         assert second != first
-        assert child.client.state.generation == 2
+        assert child.supervisor.state.generation == 2
 
 
 async def test_a_call_whose_child_dies_fails_at_once_and_the_next_one_is_answered(opened: OpenChild):
@@ -201,7 +201,7 @@ async def test_a_call_whose_child_dies_fails_at_once_and_the_next_one_is_answere
         await child.refused("die", within=30)
         assert time.monotonic() - began < 10
         assert await child.ask("echo", value="well") == "well"
-        assert child.client.state.generation == 2
+        assert child.supervisor.state.generation == 2
 
 
 async def test_all_calls_under_way_fail_when_their_child_dies(opened: OpenChild):
@@ -212,7 +212,7 @@ async def test_all_calls_under_way_fail_when_their_child_dies(opened: OpenChild)
         await child.refused("die", within=30)
         await asyncio.wait_for(asyncio.gather(*calls), 10)
         assert await child.ask("echo", value="well") == "well"
-        assert child.client.state.generation == 2
+        assert child.supervisor.state.generation == 2
 
 
 @pytest.mark.parametrize("mood", ["hang", "close stdout", "ignore"])
@@ -224,7 +224,7 @@ async def test_a_child_that_does_not_answer_is_bounded_and_replaced(opened: Open
         assert time.monotonic() - began < 2
         assert int(await child.ask("pid")) != first
         await eventually(lambda: not alive(first), what="the end of the deaf child")
-        assert child.client.state.generation == 2
+        assert child.supervisor.state.generation == 2
 
 
 @pytest.mark.parametrize("code", [-32602, -32601, -32600, -32001, 0, 1, -31999])
@@ -235,7 +235,7 @@ async def test_a_call_that_a_child_refuses_costs_it_nothing(opened: OpenChild, c
             await child.ask("refuse", value=code)
         assert "too long" not in str(refusal.value), "a child may repeat what was said in a session"
         assert await child.ask("pid") == pid
-        assert child.client.state.generation == 1
+        assert child.supervisor.state.generation == 1
 
 
 @pytest.mark.parametrize("code", [-32000, -32603])
@@ -245,7 +245,7 @@ async def test_a_child_that_is_broken_is_replaced(opened: OpenChild, code: int):
         with pytest.raises(StashUnavailable):
             await child.ask("refuse", value=code)
         assert await child.ask("echo", value="well") == "well"
-        assert child.client.state.generation == 2
+        assert child.supervisor.state.generation == 2
 
 
 async def test_a_child_that_no_longer_reads_is_replaced(opened: OpenChild):
@@ -253,7 +253,7 @@ async def test_a_child_that_no_longer_reads_is_replaced(opened: OpenChild):
         assert await child.ask("close stdin") == "pong"
         await child.refused("echo", within=1)
         assert await child.ask("echo", value="well") == "well"
-        assert child.client.state.generation == 2
+        assert child.supervisor.state.generation == 2
 
 
 async def test_a_child_that_hangs_with_much_unread_is_replaced_as_soon(opened: OpenChild):
@@ -274,7 +274,7 @@ async def test_a_call_that_had_no_fair_time_does_not_cost_the_child_its_life(ope
         pid = await child.ask("pid")
         await child.refused("ignore", within=FAIR / 4)
         assert await child.ask("pid") == pid
-        assert child.client.state.generation == 1
+        assert child.supervisor.state.generation == 1
 
 
 async def test_a_late_failure_of_an_old_child_leaves_the_new_one_alone(opened: OpenChild):
@@ -284,9 +284,9 @@ async def test_a_late_failure_of_an_old_child_leaves_the_new_one_alone(opened: O
         await child.refused("hang", within=0.5)
         second = await child.ask("pid")
         await asyncio.wait_for(late, 10)
-        child.client.replace(1, "a failure of the first child, told late")
+        child.supervisor.replace(1, "a failure of the first child, told late")
         assert await child.ask("pid") == second
-        assert (child.client.state.generation, child.client.state.last_error) == (2, None)
+        assert (child.supervisor.state.generation, child.supervisor.state.last_error) == (2, None)
 
 
 async def test_a_call_that_is_given_up_does_not_disturb_the_child(opened: OpenChild):
@@ -317,20 +317,20 @@ async def test_junk_on_stdout_is_survived(opened: OpenChild, mood: str):
     async with opened() as child:
         for _ in range(3):
             assert await child.ask(mood) == "pong"
-        assert child.client.state.generation == 1
+        assert child.supervisor.state.generation == 1
 
 
 @pytest.mark.parametrize("mood", ["junk", "flood"])
 async def test_a_child_that_talks_before_it_serves_is_survived(opened: OpenChild, mood: str):
     async with opened(mood) as child:
         assert await child.ask("echo", value="well") == "well"
-        assert child.client.state.generation == 1
+        assert child.supervisor.state.generation == 1
 
 
 async def test_a_flood_on_stderr_is_survived(opened: OpenChild):
     async with opened() as child:
         assert [await child.ask("flood") for _ in range(3)] == ["pong"] * 3
-        assert child.client.state.generation == 1
+        assert child.supervisor.state.generation == 1
 
 
 async def test_nothing_a_serving_child_says_on_stderr_is_kept(opened: OpenChild, caplog: pytest.LogCaptureFixture):
@@ -339,7 +339,7 @@ async def test_nothing_a_serving_child_says_on_stderr_is_kept(opened: OpenChild,
         await child.ask("flood")
         await child.refused("die")
         await child.ask("pid")
-        assert "conversation" not in caplog.text + repr(child.client) + repr(child.client.state)
+        assert "conversation" not in caplog.text + repr(child.supervisor) + repr(child.supervisor.state)
 
 
 @pytest.mark.parametrize("value", ["half \ud800", ["in a list", "half \udc00"]], ids=ascii)
@@ -356,7 +356,7 @@ async def test_half_a_surrogate_pair_is_refused_and_the_connection_lives(opened:
 
 async def test_a_child_that_ends_at_once_is_tried_less_and_less_often(opened: OpenChild):
     async with opened("exit") as child:
-        client = child.client
+        client = child.supervisor
         client.start()
         await eventually(lambda: client.state.state == "waiting to restart", within=20, what="the back-off")
         tried = client.state.generation
@@ -373,8 +373,8 @@ async def test_a_child_that_ends_at_once_is_tried_less_and_less_often(opened: Op
 @pytest.mark.parametrize("command", [["/nowhere/coaiapy-mcp"], ["/"], ["/dev/null"]], ids=str)
 async def test_a_command_that_cannot_be_run_says_so(opened: OpenChild, command: list[str]):
     async with opened(command=command) as child:
-        child.client.start()
-        await eventually(lambda: child.client.state.state == "waiting to restart", within=20, what="the back-off")
+        child.supervisor.start()
+        await eventually(lambda: child.supervisor.state.state == "waiting to restart", within=20, what="the back-off")
         assert "could not be started" in await child.refused("pid")
 
 
@@ -383,7 +383,7 @@ async def test_a_call_does_not_wait_beyond_its_time_for_a_child_that_never_answe
         began = time.monotonic()
         assert "starting" in await child.refused("pid", within=0.3)
         assert time.monotonic() - began < 2
-        child.pids.add(child.client.state.pid or 0)
+        child.pids.add(child.supervisor.state.pid or 0)
 
 
 # the end
@@ -393,11 +393,11 @@ async def test_another_task_may_close_and_nothing_is_left(opened: OpenChild):
     async with opened() as child:
         pid = int(await asyncio.create_task(child.ask("pid")))
         began = time.monotonic()
-        await asyncio.create_task(child.client.aclose())
+        await asyncio.create_task(child.supervisor.aclose())
         assert time.monotonic() - began < 2
         assert not alive(pid)
-        assert child.client.state.state == "closed"
-        assert "closed" in repr(child.client)
+        assert child.supervisor.state.state == "closed"
+        assert "closed" in repr(child.supervisor)
 
 
 @pytest.mark.parametrize("mood", ["hang", "ignore"])
@@ -405,9 +405,11 @@ async def test_closing_does_not_wait_for_a_call_that_hangs(opened: OpenChild, mo
     async with opened() as child:
         pid = int(await child.ask("pid"))
         hanging = asyncio.create_task(child.refused(mood, within=60))
-        await eventually(lambda: child.client._bounds, what="the call to be under way")  # seen from outside by nobody
+        await eventually(
+            lambda: child.supervisor._bounds, what="the call to be under way"
+        )  # seen from outside by nobody
         began = time.monotonic()
-        await child.client.aclose()
+        await child.supervisor.aclose()
         await asyncio.wait_for(hanging, 5)
         assert time.monotonic() - began < 3
         assert not alive(pid)
@@ -415,11 +417,11 @@ async def test_closing_does_not_wait_for_a_call_that_hangs(opened: OpenChild, mo
 
 async def test_closing_does_not_wait_for_a_child_that_never_answers(opened: OpenChild):
     async with opened("silent") as child:
-        child.client.start()
-        pid = await eventually(lambda: child.client.state.pid, what="the child's start")
+        child.supervisor.start()
+        pid = await eventually(lambda: child.supervisor.state.pid, what="the child's start")
         waiting = asyncio.create_task(child.refused("pid", within=60))
         began = time.monotonic()
-        await child.client.aclose()
+        await child.supervisor.aclose()
         await asyncio.wait_for(waiting, 5)
         assert time.monotonic() - began < 3
         assert not alive(pid)
@@ -427,28 +429,28 @@ async def test_closing_does_not_wait_for_a_child_that_never_answers(opened: Open
 
 async def test_closing_ends_the_back_off(opened: OpenChild):
     async with opened("exit") as child:
-        child.client.start()
-        await eventually(lambda: child.client.state.state == "waiting to restart", within=20, what="the back-off")
+        child.supervisor.start()
+        await eventually(lambda: child.supervisor.state.state == "waiting to restart", within=20, what="the back-off")
         began = time.monotonic()
-        await child.client.aclose()
+        await child.supervisor.aclose()
         assert time.monotonic() - began < 1
 
 
 async def test_what_is_closed_stays_closed(opened: OpenChild):
     async with opened() as child:
         await child.ask("pid")
-        await child.client.aclose()
-        await child.client.aclose()
-        child.client.start()
+        await child.supervisor.aclose()
+        await child.supervisor.aclose()
+        child.supervisor.start()
         await child.refused("pid")
-        assert (child.client.state.state, child.client.state.generation) == ("closed", 1)
+        assert (child.supervisor.state.state, child.supervisor.state.generation) == ("closed", 1)
 
 
 async def test_what_was_never_started_can_be_closed(opened: OpenChild):
     async with opened() as child:
-        await child.client.aclose()
+        await child.supervisor.aclose()
         await child.refused("pid")
-        assert child.client.state.generation == 0
+        assert child.supervisor.state.generation == 0
 
 
 # surroundings
@@ -494,5 +496,5 @@ def test_the_command_is_the_users_own_or_our_program_without_the_current_folder(
     assert child_command(["python3"], "")[0].endswith("/python3")
     own = child_command([], "")
     assert (own[0], own[1]) == (sys.executable, "-P")
-    assert Path(own[2]).is_file()
+    assert (Path(own[2]) / "__main__.py").is_file()
     assert child_command([], "/other/python")[0] == "/other/python"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from agentic_flywheel.coaia.child.inline_redis import Prompt
-from agentic_flywheel.coaia.child.scripts import Scripts
+from agentic_flywheel.coaia.child.inline_redis import InlineRedis
+from agentic_flywheel.coaia.child.script_runner import Scripts
 
 from ..support.redis_server import RedisServer
 
@@ -110,9 +110,9 @@ async def test_the_connection_that_needs_no_thread_goes_the_same_way(
     client = user(*forbidden)
     script = Scripts(client, by_name=True).of(ECHO, reads=True)
     with ThreadPoolExecutor(4) as threads:
-        prompt = Prompt(client, threads)
+        inline = InlineRedis(client, threads)
         for number in range(20):
-            assert await prompt.ask(script, ["key"], [str(number)]) == ["key", str(number)]
+            assert await inline.ask(script, ["key"], [str(number)]) == ["key", str(number)]
             await asyncio.sleep(0)
 
 

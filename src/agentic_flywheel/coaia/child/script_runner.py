@@ -1,4 +1,4 @@
-"""Runs scripts inside of Redis in the way that this Redis allows: by name or whole, with flags or without."""
+"""Runs scripts in the way that this Redis allows: by name or whole, with flags or without."""
 
 # pyright: basic
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.
@@ -14,16 +14,6 @@ from redis.exceptions import NoScriptError
 WAYS = 4
 """Ways in which one call is tried at the most: by name, whole, without flags, by name after it was loaded."""
 
-_NOT_AFTER_NOW = """
-if redis.replicate_commands then redis.replicate_commands() end
-local function not_after_now(score)
-  local time = redis.pcall('TIME')
-  if time.err then return score end
-  local now = time[1] * 1000000 + time[2]
-  return tonumber(score) > now and string.format('%.0f', now) or score
-end
-"""
-
 _REFUSED = r"(unknown command|no permissions to run)[^'`]*['`]"
 """How a Redis (or a proxy before it) begins to refuse a command, whose name follows."""
 
@@ -33,11 +23,6 @@ class Scripts:
 
     On a cluster each is sent whole (`by_name=False`): no node need know it.
     """
-
-    NOT_AFTER_NOW = _NOT_AFTER_NOW
-    """A function for scripts that list what is saved, to be called before they write: a score no later than Redis' own
-    time, since a machine whose clock is ahead would else be the latest for as long as it is.
-    (Before Redis 5 a script that asks for the time must be replicated by its effects.)"""
 
     def __init__(self, client: Any, *, by_name: bool) -> None:  # noqa: ANN401  it is untyped
         self.client = client

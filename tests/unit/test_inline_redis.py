@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from agentic_flywheel.coaia.child.inline_redis import AT_ONCE, AT_ONE_GO, Prompt
-from agentic_flywheel.coaia.child.scripts import Scripts
+from agentic_flywheel.coaia.child.inline_redis import AT_ONCE, AT_ONE_GO, InlineRedis
+from agentic_flywheel.coaia.child.script_runner import Scripts
 
 from ..support.redis_server import RedisServer
 from ..support.waiting import eventually
@@ -28,13 +28,13 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 class Asked:
-    """A prompt with a script, and in how many threads it was run."""
+    """A connection of its own with a script, and in how many threads it was run."""
 
     def __init__(self, server: RedisServer, threads: ThreadPoolExecutor) -> None:
         self.client = redis_py.from_url(
             server.url, decode_responses=True, socket_timeout=SECONDS, health_check_interval=30
         )
-        self.prompt = Prompt(self.client, threads)
+        self.inline = InlineRedis(self.client, threads)
         self.runs = 0
         self.scripts = Scripts(self.client, by_name=True)
         self.script = self.scripts.of(ECHO)
@@ -44,10 +44,10 @@ class Asked:
             self.runs += command[0] == "EVALSHA"
             return run(*command, **options)
 
-        self.client.execute_command = counted  # which the prompt's own connection goes around
+        self.client.execute_command = counted  # which the inline connection goes around
 
     async def echo(self, text: str) -> None:
-        assert await self.prompt.ask(self.script, ["key"], [text]) == ["key", text]
+        assert await self.inline.ask(self.script, ["key"], [text]) == ["key", text]
 
     async def warm(self) -> None:
         """Come back when it is asked without a thread."""
@@ -136,7 +136,7 @@ async def test_a_refusal_is_an_answer(asked: Asked):
     asked.client.set("text", "x")
     asked.client.script_load("return redis.call('LLEN', KEYS[1])")
     with pytest.raises(redis_py.ResponseError, match="WRONGTYPE"):
-        await asked.prompt.ask(wrong, ["text"], [])
+        await asked.inline.ask(wrong, ["text"], [])
     await asked.echo("and on")
     assert asked.runs == before, "and the connection is as good as before"
 

@@ -1,0 +1,205 @@
+"""Holds the Lua that runs inside of Redis: steps that must not be interrupted, and searches near the data.
+
+`pcall` calls what an access list may forbid or an older Redis lack. No script decodes our JSON: Lua's cjson would turn
+[] into {} and damage big integers.
+"""
+
+IN_PLACE_FROM = 500_000
+"""Bytes of a document from which on what changed is written into it: Redis keeps room behind it then, up to a megabyte,
+and need not make all of it anew."""
+
+NOT_LISTED = 2
+"""What `COMMIT_AND_LIST` answers if the document is written and the listing is not."""
+
+NOT_AFTER_NOW = """
+if redis.replicate_commands then redis.replicate_commands() end
+local function not_after_now(score)
+  local time = redis.pcall('TIME')
+  if time.err then return score end
+  local now = time[1] * 1000000 + time[2]
+  return tonumber(score) > now and string.format('%.0f', now) or score
+end
+"""
+"""A function that caps a score at Redis' own time, or sessions of a machine whose clock is ahead would stay the latest.
+A script calls it before it writes. (Before Redis 5 a script that asks for the time must be replicated by its effects.)
+"""
+
+# A document is compared by its beginning, which names its revision, and its end, which names the write that made it.
+# KEYS[1]: the document. ARGV: how what was seen begins, "drop" or "", text, milliseconds to live, how what was seen
+# ends; if the sixth is not "", the new text is the third, the bytes sixth to seventh of the old one, and the eighth.
+_COMPARE = """
+if ARGV[1] == '' then
+  if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+elseif redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1] then
+  return 0
+elseif ARGV[5] ~= '' and redis.call('GETRANGE', KEYS[1], -#ARGV[5], -1) ~= ARGV[5] then
+  return 0
+end
+local function put(key, text)
+  if ARGV[4] == '0' then redis.call('SET', key, text) else redis.call('SET', key, text, 'PX', ARGV[4]) end
+end
+local function live(key)
+  if ARGV[4] == '0' then return redis.pcall('PERSIST', key) end
+  return redis.pcall('PEXPIRE', key, ARGV[4])
+end
+"""
+_WRITE = f"""
+local function in_place()
+  local length = redis.call('STRLEN', KEYS[1])
+  local behind = length + ARGV[7] + 1
+  if length < {IN_PLACE_FROM} or #ARGV[3] ~= tonumber(ARGV[6]) or behind + #ARGV[8] < length then return false end
+  if type(live(KEYS[1])) == 'table' then return false end
+  if type(redis.pcall('SETRANGE', KEYS[1], 0, ARGV[3])) == 'table' then return false end
+  redis.call('SETRANGE', KEYS[1], behind, ARGV[8])
+  return true
+end
+if ARGV[2] == 'drop' then
+  redis.call('DEL', KEYS[1])
+elseif ARGV[6] == '' then
+  put(KEYS[1], ARGV[3])
+elseif not in_place() then
+  put(KEYS[1], ARGV[3] .. redis.call('GETRANGE', KEYS[1], ARGV[6], ARGV[7]) .. ARGV[8])
+end
+"""
+COMMIT = f"{_COMPARE}{_WRITE}return 1"
+"""One key: all that a cluster's node may be asked at once."""
+
+READ = "return {redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])}"
+"""Unlike MGET it does not take a value of another type for none."""
+
+# KEYS also: where the text that was there is kept (the document's own key: nowhere), the tombstone, the index, its
+# notes, the keys that live as long, and the keys that are deleted (the last of ARGV is their number).
+# ARGV also: the tombstone that was seen; score, member and note, or "".
+COMMIT_AND_LIST = f"""{NOT_AFTER_NOW}
+{_COMPARE}
+local function keep()
+  -- Inside of Redis, without a way through Lua; before 6.2 it cannot.
+  local copied = redis.pcall('COPY', KEYS[1], KEYS[2], 'REPLACE')
+  if type(copied) == 'table' then
+    put(KEYS[2], redis.call('GET', KEYS[1]))
+  else
+    live(KEYS[2])
+  end
+end
+if ARGV[1] == '' and (redis.call('GET', KEYS[3]) or '') ~= ARGV[9] then return 0 end
+local score = ARGV[11] ~= '' and not_after_now(ARGV[10])
+if KEYS[2] ~= KEYS[1] then keep() end
+{_WRITE}
+for i = 6, #KEYS - ARGV[13] do live(KEYS[i]) end
+for i = #KEYS - ARGV[13] + 1, #KEYS do redis.pcall('DEL', KEYS[i]) end
+if ARGV[11] ~= '' then
+  local placed = redis.pcall('ZADD', KEYS[4], score, ARGV[11])
+  local noted = redis.pcall('HSET', KEYS[5], ARGV[11], ARGV[12])
+  if type(placed) == 'table' or type(noted) == 'table' then return {NOT_LISTED} end
+end
+return 1
+"""
+"""The whole of a save in one round trip, where all keys are on one node."""
+
+# KEYS: documents, then their tombstones in the same order. ARGV: how many bytes of each end. What is of another type
+# has no beginning.
+MARKS = """
+local function head(key)
+  local text = redis.pcall('GETRANGE', key, 0, ARGV[1] + 3 * #key)
+  return type(text) == 'string' and text
+end
+local function tail(key)
+  local text = redis.pcall('GETRANGE', key, -ARGV[2], -1)
+  return type(text) == 'string' and text or ''
+end
+local half, rows = #KEYS / 2, {}
+for i = 1, half do rows[i] = {head(KEYS[i]), tail(KEYS[i]), head(KEYS[half + i]) or ''} end
+return rows
+"""
+
+# The same of one key, all that a cluster's node may be asked at once.
+ENDS = """
+local function part(first, last)
+  local text = redis.pcall('GETRANGE', KEYS[1], first, last)
+  return type(text) == 'string' and text
+end
+return {part(0, ARGV[1] + 3 * #KEYS[1]), part(-ARGV[2], -1) or ''}
+"""
+
+# Reading thousands of rows to throw them away would take most of a search. It is for ASCII words: Lua knows no others.
+# KEYS: the listing, and its notes if they are on this node.
+# ARGV: score and member to go on behind (or ""), rows that are enough, microseconds, words needed, how many patterns of
+# ids and how many texts follow; those, then words. A text that is not there may be written with escapes.
+# The answer: whether this is the end, the last member that was looked at and its score, then rows: member, score, note.
+LOOK = """
+local function micros()
+  local ok, seconds = pcall(function() return os.clock() end)
+  if ok then return seconds * 1000000 end
+  local time = redis.pcall('TIME')
+  return time.err and 0 or time[1] * 1000000 + time[2]
+end
+local enough, budget, needed = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local patterns, texts, words = {}, {}, {}
+for i = 8, #ARGV do
+  if #patterns < tonumber(ARGV[6]) then patterns[#patterns + 1] = string.gsub(ARGV[i], '\\1', '\\128-\\191')
+  elseif #texts < tonumber(ARGV[7]) then texts[#texts + 1] = ARGV[i]
+  else words[#words + 1] = ARGV[i] end
+end
+local function named(id)
+  local at = 1
+  for i, pattern in ipairs(patterns) do
+    local anchored = (i == 1 and '^' or '') .. pattern .. (i == #patterns and '$' or '')
+    local first, last = string.find(id, anchored, at)
+    if not first then return false end
+    at = last + 1
+  end
+  return true
+end
+local function fits(note)
+  local escapes
+  for _, text in ipairs(texts) do
+    if not string.find(note, text, 1, true) then
+      if escapes == nil then
+        escapes = string.find(note, '\\\\', 1, true) ~= nil and string.find(note, '\\\\[u/]') ~= nil
+      end
+      if not escapes then return false end
+    end
+  end
+  if needed == 0 then return true end
+  local lower, has = string.lower(note), 0
+  for _, word in ipairs(words) do
+    if string.find(lower, word, 1, true) then has = has + 1 end
+  end
+  return has >= needed
+end
+local place = 0
+if ARGV[2] ~= '' then
+  local score = redis.call('ZSCORE', KEYS[1], ARGV[2])
+  if score and tonumber(score) == tonumber(ARGV[1]) then
+    place = redis.call('ZREVRANK', KEYS[1], ARGV[2]) + 1
+  else  -- It is gone, or was saved since: some that were seen may come again.
+    place = redis.call('ZCOUNT', KEYS[1], '(' .. ARGV[1], '+inf')
+  end
+end
+local began, rows, last, ended = micros(), {}, false, false
+repeat
+  local members = redis.call('ZREVRANGE', KEYS[1], place, place + 99)
+  ended = #members < 100
+  local some = {}
+  for _, member in ipairs(members) do
+    if named(member) then some[#some + 1] = member end
+  end
+  last = members[#members] or last
+  local notes = #some > 0 and KEYS[2] and redis.call('HMGET', KEYS[2], unpack(some)) or {}
+  for i, member in ipairs(some) do
+    if not KEYS[2] or not notes[i] or fits(notes[i]) then
+      rows[#rows + 1] = {member, redis.call('ZSCORE', KEYS[1], member), notes[i] or false}
+      if #rows == enough then
+        ended = ended and member == members[#members]
+        last = member
+        break
+      end
+    end
+  end
+  place = place + #members
+until ended or #rows == enough or micros() - began > budget
+return {ended and 1 or 0, last, last and redis.call('ZSCORE', KEYS[1], last), rows}
+"""
+
+# KEYS: the listing. ARGV: score, member.
+PLACE = f"{NOT_AFTER_NOW}return redis.call('ZADD', KEYS[1], not_after_now(ARGV[1]), ARGV[2])"
