@@ -50,7 +50,7 @@ async def test_a_pending_row_that_cannot_be_read_is_a_dead_letter_and_blocks_nob
         machine.redis.flush()
         await eventually(lambda: machine.stored("s"), within=5, what="the other session to be put back")
         assert repository.stash
-        child = repository.stash.client
+        child = repository.stash.supervisor
     assert child.state.state == "closed"
     (letter,) = machine.journal.dead_letters()
     assert letter.key == machine.keys.session("poison")
