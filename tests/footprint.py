@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agentic_flywheel.documents.commands import Deletion
 from agentic_flywheel.documents.save import SessionChange
-from agentic_flywheel.documents.writes import Write
+from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.json_text import dumps
 from agentic_flywheel.keys import Keys
 
@@ -47,8 +47,12 @@ def session(rng: random.Random, size: int) -> Write:
     )
     write = change.apply(None, datetime.now(UTC)).write
     assert write is not None, "there was nothing before it"
-    assert write.entry is not None, "sessions are listed"
     return write
+
+
+def entry_of(write: Write) -> Entry:
+    assert write.entry is not None, "sessions are listed"
+    return write.entry
 
 
 def main() -> None:
@@ -74,14 +78,15 @@ def main() -> None:
                 texts.append(f"{sum(len(write.text.encode()) for write in writes) / SESSIONS:,.0f}")
                 keys.append(cost(SESSIONS, lambda writes=writes: (alive(write, write.key) for write in writes)))
             client.flushall()
-            entry = session(rng, 500).entry
+            entry = entry_of(session(rng, 500))
             names = [f"session_{rng.getrandbits(128):032x}" for _ in range(LISTED)]
             places = cost(
                 LISTED, lambda: (client.zadd("i", {name: entry.saved_at + n}) for n, name in enumerate(names))
             )
             notes = cost(LISTED, lambda: (client.hset("n", name, entry.note) for name in names))
             gone = session(rng, 10_000)
-            burial = Deletion(key=gone.key, member=gone.entry.member).apply(gone.text, datetime.now(UTC)).write
+            burial = Deletion(key=gone.key, member=entry_of(gone).member).apply(gone.text, datetime.now(UTC)).write
+            assert burial is not None, "it is there"
             graves = cost(
                 SESSIONS, lambda: (alive(burial, KEYS.tombstone(KEYS.session(name))) for name in names[:SESSIONS])
             )

@@ -271,6 +271,7 @@ async def test_a_saved_session_comes_back_equal(manager: RedisSessionManager):
     assert await manager.save_session(saved) is True
     loaded = await manager.load_session("session_123")
     assert loaded == saved
+    assert loaded
     assert exact(loaded.history) == exact(TALK)
 
 

@@ -245,9 +245,8 @@ json_values = st.recursive(
 )
 objects = st.dictionaries(text, json_values, max_size=4)
 # A day from either end, so that every instant has a name in UTC.
-times = st.datetimes(
-    datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.none() | st.timezones() | st.just(UTC)  # noqa: DTZ001
-)  # fmt: skip
+first, last = datetime(1, 1, 2), datetime(9999, 12, 30)  # noqa: DTZ001
+times = st.datetimes(first, last) | st.datetimes(first, last, timezones=st.timezones() | st.just(UTC))
 sessions = st.builds(
     UniversalSession,
     id=st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=40),

@@ -2,8 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
-
-import redis as redis_py
+from typing import Any
 
 from .corpus import Talk, Turn, changed, grown, history_of
 from .measure import Call, Progress, Run, Spot, interleave, timed
@@ -30,9 +29,7 @@ DEFAULT_TOKENS = 20_000
 class BySize:
     """The operations on sessions of a size, for these peers."""
 
-    def __init__(
-        self, run: Run, peers: Sequence[Peer], redis: redis_py.Redis, rng: random.Random, progress: Progress
-    ) -> None:
+    def __init__(self, run: Run, peers: Sequence[Peer], redis: Any, rng: random.Random, progress: Progress) -> None:
         self._run = run
         self._peers = peers
         self._redis = redis
@@ -131,7 +128,7 @@ def _key(spot: Spot) -> str:
     return f"{spot.operation} {spot.scale}"
 
 
-def make_sure(run: Run, peer: Peer, key: str, talk: Talk, redis: redis_py.Redis) -> None:
+def make_sure(run: Run, peer: Peer, key: str, talk: Talk, redis: Any) -> None:
     """Make sure that an acknowledged write is in Redis, if that is where the peer keeps it."""
     if where := peer.in_redis(key):
         assert talk.mark in (redis.get(where) or ""), f"{peer.name} acknowledged {key}, which is not in Redis"

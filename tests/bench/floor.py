@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from mcp.server.mcpserver import MCPServer
 
@@ -35,7 +36,7 @@ def inner() -> MCPServer[None]:
     import redis
 
     server = MCPServer("inner")
-    client = redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
+    client: Any = redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
 
     @server.tool()
     def put(key: str, value: str) -> str:
@@ -54,6 +55,7 @@ def inner() -> MCPServer[None]:
 def outer() -> MCPServer[None]:
     """The same two tools, which ask the inner server."""
     from mcp import Client, StdioServerParameters
+    from mcp_types import TextContent
 
     command = StdioServerParameters(
         command=sys.executable, args=["-P", __file__, "inner"], env={"REDIS_URL": os.environ["REDIS_URL"]}
@@ -70,7 +72,9 @@ def outer() -> MCPServer[None]:
 
     async def ask(tool: str, **arguments: str) -> str:
         result = await clients[0].call_tool(tool, arguments)
-        return result.content[0].text
+        (content,) = result.content
+        assert isinstance(content, TextContent)
+        return content.text
 
     @server.tool()
     async def put(key: str, value: str) -> str:

@@ -137,6 +137,7 @@ class Engine(Peer):
 
     url: str
     name: str = ENGINE
+    client: Any = field(init=False)
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator["Engine"]:

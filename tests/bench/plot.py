@@ -32,8 +32,8 @@ def draws() -> bool:
 
 def draw(runs: Sequence[Run], path: Path) -> None:
     """Write the SVG."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    import matplotlib as mpl  # pyright: ignore[reportMissingImports]  only the extra `bench` has it
+    from matplotlib.figure import Figure  # pyright: ignore[reportMissingImports]  likewise
 
     with mpl.rc_context(
         {"svg.hashsalt": "bench", "font.size": 9, "axes.grid": True, "axes.axisbelow": True, "grid.color": "#e5e7eb"}

@@ -37,7 +37,12 @@ class Facts:
                 yield f"mode redis, and Redis {seat.destination} could not be reached"
             return
         if self._world.addresses[seat.destination].was_down(reply.sent_at, ended):
-            contrary = {"stored_in": "redis", "source": "redis", "scope": "shared", "reason": "not_found"}
+            contrary: dict[str, Any] = {
+                "stored_in": "redis",
+                "source": "redis",
+                "scope": "shared",
+                "reason": "not_found",
+            }
             if answer.get("found"):
                 contrary["stale"] = False
             for name in _said(answer, contrary):

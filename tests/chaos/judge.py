@@ -151,7 +151,7 @@ class Judge:
         for name, marker in MARKERS.items():
             if name not in (seat.destination, "here"):
                 hits = (await self._call(seat, "list_sessions", query=marker)).get("sessions", [])
-                found += [("crossed", f"{row['id']} search of {seat.name}", f"found for {marker!r}") for row in hits]
+                found.extend(("crossed", f"{row['id']} search of {seat.name}", f"found for {marker!r}") for row in hits)
         return found
 
     async def _told(self, seat: Seat) -> list[Finding]:
@@ -205,11 +205,11 @@ class Judge:
         for name, address in self._world.addresses.items():
             foreign = {marker: other for other, marker in MARKERS.items() if other != name}
             for key, text in (await address.everything()).items():
-                found += [
+                found.extend(
                     ("crossed", f"{key} in {name}", f"holds {marker!r} of {other}: {text[:200]}")
                     for marker, other in foreign.items()
                     if marker in text
-                ]
+                )
         return found
 
     def _seats(self, destination: str) -> list[Seat]:

@@ -106,7 +106,7 @@ class TestStashesThatList:
         assert await restored(place, brief, lasting, unlisted) == ["put"] * 3
         entries = await place.kv.recent(place.keys.index, None, 10)
         assert [(entry.member, entry.saved_at, entry.note) for entry in entries] == [
-            (write.entry.member, write.entry.saved_at, write.entry.note) for write in (brief, lasting)
+            (entry.member, entry.saved_at, entry.note) for entry in (brief.entry, lasting.entry) if entry
         ]
         assert await place.kv.read(place.keys.execution("e")) == document("e", 1)
         over = replace(brief, key=place.keys.session("over"), kept_until=soon(0.01), entry=None)

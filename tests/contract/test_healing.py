@@ -4,7 +4,8 @@ import pytest
 
 from agentic_flywheel.coaia import stash as stash_of_keys
 from agentic_flywheel.coaia.child.document_tools import SCANNED_AT_ONCE, Documents
-from agentic_flywheel.coaia.child.index_repair import NAMED_AT_ONCE
+from agentic_flywheel.coaia.child.index_repair import NAMED_AT_ONCE, IndexRepair
+from agentic_flywheel.coaia.child.index_tools import Index
 from agentic_flywheel.coaia.child.script_runner import Scripts
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.errors import Unfinished
@@ -86,7 +87,8 @@ def test_a_scan_that_stops_in_time_says_so(worker_redis: RedisServer):
         for key in keys:
             pipe.set(key, "")
         pipe.execute()
-        documents = Documents(None, client, Scripts(client, by_name=True), None)
+        scripts = Scripts(client, by_name=True)
+        documents = Documents(None, client, scripts, Index(client, scripts, IndexRepair(client)))
         hurried, patient = (documents.coaia_list("scanned:*", 100_000, seconds) for seconds in (1e-9, 60))
         client.delete(*keys)
     assert not hurried["complete"]

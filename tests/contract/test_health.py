@@ -32,7 +32,9 @@ class TestWatch:
         seen = await watched(place)
         assert seen.time
         assert abs(seen.time / 1_000_000 - datetime.now(UTC).timestamp()) < 60
-        assert (await watched(place)).time > seen.time
+        later = (await watched(place)).time
+        assert later
+        assert later > seen.time
 
     async def test_what_may_be_evicted_is_told(self, place: Place):
         seen = await watched(place)

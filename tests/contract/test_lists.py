@@ -145,6 +145,7 @@ class TestListsOfMany:
 
     async def test_a_session_saved_by_a_clock_that_is_ahead_is_not_the_latest_for_longer(self, place: Place):
         ahead = listed(place, "ahead", 2**52)
+        assert ahead.entry
         await accepted(place, ahead)
         (entry,) = (await place.kv.index.page(place.keys.index, None, 10)).entries
         watched = await place.kv.poll(place.keys.epoch, place.keys.deletions, "0-0")

@@ -9,12 +9,19 @@ from typing import Any, Literal
 
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from mcp_types import ContentBlock, TextContent
 
 from .processes import children, kill, wait_gone
 from .waiting import eventually
 
 # The shell notes its pid and becomes the server, so the pid is known with the SDK's own transport.
 NOTE_PID = 'echo $$ >"$0"; exec "$@"'
+
+
+def text_of(content: ContentBlock) -> str:
+    """The text of a part of an answer, which is text."""
+    assert isinstance(content, TextContent), content
+    return content.text
 
 
 class Session:

@@ -36,7 +36,7 @@ def fuzzed(examples: int) -> settings:
         derandomize=FUZZ == 1,
         phases=[Phase.generate] if FUZZ == 1 else [Phase.generate, Phase.shrink],  # which takes minutes of time-outs
         database=None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=list(HealthCheck),  # pyright: ignore[reportArgumentType]  declared to be of its metaclass
     )
 
 

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import pydoc_data.topics
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -254,7 +254,7 @@ def harmless(seed: int) -> Iterator[Item]:
                 yield Item(kind, make(random), "", held_out)
     for kind, text, held_out in source(random):
         yield Item(kind, text, "", held_out)
-    written: dict[str, list[str] | list[dict[str, Any]]] = {
+    written: dict[str, Sequence[str] | Sequence[dict[str, Any]]] = {
         "talk about credentials": PROSE,
         "code that reads or describes credentials": [*CODE_LINES, *CODE_BLOCKS],
         "placeholders": PLACEHOLDERS,

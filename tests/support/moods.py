@@ -13,6 +13,7 @@ from redis import BusyLoadingError
 from redis import ConnectionError as NoConnection
 
 from .conversations import words
+from .redis_cluster import RedisCluster
 from .redis_server import RedisServer
 from .waiting import wait_until
 from .wire import REPLY_WITHIN, WireServer
@@ -118,13 +119,15 @@ def ids(listed: Mapping[str, Any]) -> set[str]:
     return set(rows)
 
 
-def words_in_redis(redis: RedisServer, session_id: str) -> list[str] | None:
+def words_in_redis(redis: RedisServer | RedisCluster, session_id: str) -> list[str] | None:
     """The words of a session's document, straight from Redis; `None` where there is none."""
     text = redis.get(redis.session_key(session_id))
     return None if text is None else words(json.loads(text)["history"])
 
 
-def arrives(redis: RedisServer, expected: Mapping[str, list[str] | None], *, within: float = BACK_WITHIN) -> None:
+def arrives(
+    redis: RedisServer | RedisCluster, expected: Mapping[str, list[str] | None], *, within: float = BACK_WITHIN
+) -> None:
     """Wait until Redis holds these words under these ids; each once and in this order."""
 
     def there() -> dict[str, list[str] | None]:

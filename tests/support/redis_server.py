@@ -11,6 +11,7 @@ import stat
 import subprocess
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, Self
 
 import pytest
 import redis as redis_py
@@ -114,7 +115,7 @@ class RedisServer:
         if self.version < (major, minor):
             pytest.skip(f"Redis before {major}.{minor} has no {what}")
 
-    def start(self) -> "RedisServer":
+    def start(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [
             server_binary(self.folder),
@@ -147,10 +148,15 @@ class RedisServer:
             return bool(client.ping())
         return False
 
-    def client(self) -> redis_py.Redis:
-        """A client of the tests' own, to look in."""
+    def client(self, *, db: int = 0, decode_responses: bool = True) -> Any:
+        """A client of the tests' own, to look in; `Any`, as to redis-py 4 every answer may be an awaitable."""
         return redis_py.Redis(
-            host="127.0.0.1", port=self.port, password=self.password or None, decode_responses=True, socket_timeout=10
+            host="127.0.0.1",
+            port=self.port,
+            db=db,
+            password=self.password or None,
+            decode_responses=decode_responses,
+            socket_timeout=10,
         )
 
     def freeze(self) -> None:

@@ -11,7 +11,7 @@ T = TypeVar("T")
 STEP = 0.02  # seconds between two looks
 
 
-def wait_until(condition: Callable[[], T], *, within: float = 10.0, what: str = "the condition") -> T:
+def wait_until(condition: Callable[[], T | None], *, within: float = 10.0, what: str = "the condition") -> T:
     """The first truthy answer of `condition`; AssertionError when `within` seconds pass without one."""
     deadline = time.monotonic() + within
     while not (answer := condition()):

@@ -7,7 +7,7 @@ from mcp import MCPError
 from mcp.client.context import ClientRequestContext
 from mcp_types import ElicitRequestParams, ElicitResult, ErrorData
 
-from ..support.client import open_server
+from ..support.client import open_server, text_of
 from ..support.conversations import TALK
 from ..support.waiting import wait_until
 from ..support.wire import WireServer
@@ -84,7 +84,7 @@ async def test_a_client_that_fails_to_ask_deletes_nothing_and_is_told_so(mode: M
         if mode == "legacy":
             answer = await server.client.call_tool("delete_session", {"session_id": "garden"})
             assert answer.is_error
-            assert "could not be asked (no window); nothing was done" in answer.content[0].text
+            assert "could not be asked (no window); nothing was done" in text_of(answer.content[0])
         else:  # it is the client itself that gives up
             with pytest.raises(MCPError, match="no window"):
                 await server.client.call_tool("delete_session", {"session_id": "garden"})
@@ -98,7 +98,7 @@ async def test_an_answer_that_makes_no_sense_deletes_nothing_and_is_told_so(mode
         await server.call("save_session", session_id="garden", history=TALK)
         answer = await server.client.call_tool("delete_session", {"session_id": "garden"})
         assert answer.is_error
-        assert "makes no sense; nothing was done" in answer.content[0].text
+        assert "makes no sense; nothing was done" in text_of(answer.content[0])
         assert (await server.call("resume_session", session_id="garden"))["found"]
         assert "Traceback" not in server.stderr
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def env(tmp_path: Path, own_redis: RedisServer) -> dict[str, str]:
     return clean_env(tmp_path, own_redis.url, own_redis.prefix)
 
 
-def ids(server: WireServer, **more: str) -> set[str]:
+def ids(server: WireServer, **more: Any) -> set[str]:
     return {row["id"] for row in server.call("list_sessions", **more)["sessions"]}
 
 

@@ -21,7 +21,7 @@ def ids(found: dict[str, Any]) -> list[str]:
     return [row["id"] for row in found["sessions"]]
 
 
-def find(server: WireServer, query: str, **more: object) -> list[str]:
+def find(server: WireServer, query: str, **more: Any) -> list[str]:
     return ids(server.call("list_sessions", query=query, **more))
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis as redis_py
 
 from ..conftest import clean_env
 from ..support.conversations import turns
@@ -15,7 +14,7 @@ from ..support.moods import TimedServer, arrives, ids, kept_here, kept_in_redis,
 from ..support.redis_server import RedisServer
 from ..support.waiting import wait_until
 
-Spoil = Callable[[redis_py.Redis, str], Any]
+Spoil = Callable[[Any, str], Any]
 
 CUT = '{"schema_version": 1, "id": "s", "revision": 1, "history": [{"role": "us'
 DAMAGES: dict[str, Spoil] = {
@@ -49,13 +48,13 @@ def server(redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(scope="module")
-def raw(redis: RedisServer) -> Iterator[redis_py.Redis]:
+def raw(redis: RedisServer) -> Iterator[Any]:
     """A client that sees bytes."""
-    with redis_py.Redis(host="127.0.0.1", port=redis.port, socket_timeout=10) as client:
+    with redis.client(decode_responses=False) as client:
         yield client
 
 
-def spoil(raw: redis_py.Redis, key: str, damage: str) -> bytes:
+def spoil(raw: Any, key: str, damage: str) -> bytes:
     """Put the damage under the key; what then lies there, to the byte."""
     raw.delete(key)
     DAMAGES[damage](raw, key)
@@ -64,7 +63,7 @@ def spoil(raw: redis_py.Redis, key: str, damage: str) -> bytes:
 
 @each_damage
 def test_a_damaged_session_is_named_and_left_as_it_is_and_the_others_are_well(
-    damage: str, raw: redis_py.Redis, redis: RedisServer, server: TimedServer, sid: str
+    damage: str, raw: Any, redis: RedisServer, server: TimedServer, sid: str
 ):
     healthy, key = f"healthy-{sid}", redis.session_key(sid)
     kept_in_redis(server.save(sid, turns("one")))
@@ -87,7 +86,7 @@ def test_a_damaged_session_is_named_and_left_as_it_is_and_the_others_are_well(
 
 @each_damage
 def test_a_damaged_session_that_was_the_last_one_saved_is_named_to_who_wants_the_latest(
-    damage: str, raw: redis_py.Redis, redis: RedisServer, server: TimedServer, sid: str
+    damage: str, raw: Any, redis: RedisServer, server: TimedServer, sid: str
 ):
     server.save(f"healthy-{sid}", turns("one"), user_id=sid)
     server.save(sid, turns("one"), user_id=sid)
@@ -100,7 +99,7 @@ def test_a_damaged_session_that_was_the_last_one_saved_is_named_to_who_wants_the
 
 
 def test_a_damaged_session_is_damaged_also_for_a_server_that_starts_anew(
-    raw: redis_py.Redis, redis: RedisServer, tmp_path: Path, sid: str
+    raw: Any, redis: RedisServer, tmp_path: Path, sid: str
 ):
     there = {damage: spoil(raw, redis.session_key(f"{sid}-{i}"), damage) for i, damage in enumerate(DAMAGES)}
     with TimedServer(timed(clean_env(tmp_path, redis.url, redis.prefix), redis.url)) as server:
@@ -124,7 +123,7 @@ def test_what_is_pending_for_a_session_that_is_damaged_there_is_set_aside_and_bl
         for session_id in (*damaged, "healthy"):
             kept_here(server.save(session_id, turns("not to be lost")))
     own_redis.start()
-    with redis_py.Redis(host="127.0.0.1", port=own_redis.port) as raw:
+    with own_redis.client(decode_responses=False) as raw:
         there = {own_redis.session_key(i): spoil(raw, own_redis.session_key(i), damaged[i]) for i in damaged}
         with TimedServer(env) as server:
             server.warm()
@@ -143,7 +142,7 @@ def test_what_is_pending_for_a_session_that_is_damaged_there_is_set_aside_and_bl
 
 @each_damage
 def test_a_damaged_execution_is_named_and_left_as_it_is(
-    damage: str, raw: redis_py.Redis, redis: RedisServer, server: TimedServer, sid: str
+    damage: str, raw: Any, redis: RedisServer, server: TimedServer, sid: str
 ):
     key = f"{redis.prefix}:execution:{sid}"
     assert server.call("cache_result", result={"n": 1}, execution_id=sid)["stored_in"] == "redis"
@@ -161,7 +160,7 @@ def test_a_damaged_execution_is_named_and_left_as_it_is(
 
 @each_damage
 def test_a_damaged_flow_history_is_named_and_left_as_it_is_and_the_execution_is_kept_all_the_same(
-    damage: str, raw: redis_py.Redis, redis: RedisServer, server: TimedServer, sid: str
+    damage: str, raw: Any, redis: RedisServer, server: TimedServer, sid: str
 ):
     key = f"{redis.prefix}:history:{sid}:f"
     server.call("cache_result", result={"n": 1}, session_id=sid, flow_id="f")
@@ -181,7 +180,7 @@ def test_a_damaged_flow_history_is_named_and_left_as_it_is_and_the_execution_is_
 @pytest.mark.parametrize("where", ["index", "index:notes"])
 @pytest.mark.parametrize("damage", ["a list"])
 def test_a_foreign_value_under_the_key_of_the_list_stops_no_save_and_is_named(
-    where: str, damage: str, raw: redis_py.Redis, redis: RedisServer, server: TimedServer, sid: str
+    where: str, damage: str, raw: Any, redis: RedisServer, server: TimedServer, sid: str
 ):
     key = f"{redis.prefix}:{where}"
     both = {f"before-{sid}", sid}

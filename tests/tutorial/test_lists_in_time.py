@@ -55,7 +55,7 @@ SOUGHT = {
 def found(server: TimedServer, **wanted: Any) -> tuple[list[str], list[dict[str, Any]]]:
     """What is found on all pages together, and those pages."""
     pages: list[dict[str, Any]] = []
-    cursor: dict[str, str] = {}
+    cursor: dict[str, Any] = {}
     while not pages or cursor:
         pages.append(server.call("list_sessions", **wanted, **cursor))
         assert pages[-1]["scope"] == "shared", pages[-1]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def large(redis: RedisServer, server_env: dict[str, str]) -> Iterator[WireServer
         yield server
 
 
-def ids(server: WireServer, **wanted: str | int) -> list[str]:
+def ids(server: WireServer, **wanted: Any) -> list[str]:
     return [row["id"] for row in server.call("list_sessions", **wanted)["sessions"]]
 
 

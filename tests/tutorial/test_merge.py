@@ -52,7 +52,8 @@ def test_fields_that_are_absent_stay_as_they_are(server: WireServer, sid: str):
 def test_empty_texts_stay_as_they_are(server: WireServer, sid: str):
     texts = {name: value for name, value in FIELDS.items() if isinstance(value, str)}
     server.call("save_session", session_id=sid, **FIELDS)
-    server.call("save_session", session_id=sid, **dict.fromkeys(texts, ""))
+    empty: dict[str, Any] = dict.fromkeys(texts, "")
+    server.call("save_session", session_id=sid, **empty)
     session = session_of(server, sid)
     assert {name: session[name] for name in texts} == texts
 

@@ -307,9 +307,9 @@ def test_what_was_imported_without_redis_is_set_aside_where_redis_has_another(ow
         with WireServer(env) as here:
             journal = wait_until(
                 lambda: (
-                    (state := here.call("persistence_status")["journal"])["set_aside"]
-                    and not state["pending"]
-                    and state
+                    state
+                    if (state := here.call("persistence_status")["journal"])["set_aside"] and not state["pending"]
+                    else None
                 ),
                 within=30,
                 what="what is pending to be sent",

@@ -6,9 +6,9 @@ from typing import Literal
 
 import pytest
 from mcp import MCPError
-from mcp_types import PromptReference, ResourceTemplateReference
+from mcp_types import PromptReference, ResourceTemplateReference, TextResourceContents
 
-from ..support.client import Session, open_server
+from ..support.client import Session, open_server, text_of
 from ..support.conversations import TALK, turns, words
 from ..support.wire import WireServer
 
@@ -17,15 +17,16 @@ ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
 AWKWARD = "a/../b c?d#é%2F"
 
 
-async def text_of(session: Session, uri: str) -> str:
+async def resource(session: Session, uri: str) -> str:
     (content,) = (await session.client.read_resource(uri)).contents
+    assert isinstance(content, TextResourceContents)
     return content.text
 
 
 async def said(server: Session, prompt: str, **arguments: str) -> str:
     (message,) = (await server.client.get_prompt(prompt, arguments)).messages
     assert message.role == "user"
-    return message.content.text
+    return text_of(message.content)
 
 
 async def save(session: Session, session_id: str, **more: object) -> None:
@@ -38,9 +39,9 @@ async def test_a_session_is_read_by_its_uri_as_document_and_as_markdown(mode: Mo
     async with open_server(disabled_env, mode=mode) as server:
         for session_id, uri in (("s", "session://s"), (AWKWARD, "session://a%2F..%2Fb%20c%3Fd%23%C3%A9%252F")):
             await save(server, session_id, title="Harvest", summary="When to harvest.", tags=["farm"])
-            document = json.loads(await text_of(server, uri))
+            document = json.loads(await resource(server, uri))
             assert document == (await server.call("resume_session", session_id=session_id))["session"]
-            read = await text_of(server, f"{uri}/transcript")
+            read = await resource(server, f"{uri}/transcript")
             assert read.startswith("# Harvest\n\nWhen to harvest.\n")
             assert f"## 0 {TALK[0]['role']}\n\n{TALK[0]['content']}" in read
 
@@ -49,7 +50,7 @@ async def test_a_session_is_read_by_its_uri_as_document_and_as_markdown(mode: Mo
 async def test_an_execution_is_read_by_its_uri(mode: Mode, disabled_env: dict[str, str]):
     async with open_server(disabled_env, mode=mode) as server:
         await server.call("cache_result", execution_id="e/1", result={"text": "done"})
-        assert json.loads(await text_of(server, "execution://e%2F1"))["result"] == {"text": "done"}
+        assert json.loads(await resource(server, "execution://e%2F1"))["result"] == {"text": "done"}
 
 
 @ERAS
@@ -69,7 +70,7 @@ async def test_the_newest_sessions_are_listed_and_can_be_read(mode: Mode, disabl
             await save(server, f"s {number}", title=f"Talk {number}")
         listed = (await server.client.list_resources()).resources
         assert [each.title for each in listed] == [f"Talk {number}" for number in range(24, 4, -1)]
-        assert json.loads(await text_of(server, str(listed[0].uri)))["title"] == "Talk 24"
+        assert json.loads(await resource(server, str(listed[0].uri)))["title"] == "Talk 24"
         templates = (await server.client.list_resource_templates()).resource_templates
         assert {each.uri_template for each in templates} == {
             "session://{session_id}", "session://{session_id}/transcript", "execution://{execution_id}",

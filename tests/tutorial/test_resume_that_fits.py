@@ -10,6 +10,7 @@ from mcp.client.stdio import stdio_client
 
 from ..bench.corpus import history_of, turn
 from ..conftest import Place
+from ..support.client import text_of
 from ..support.wire import SERVER, WireServer
 
 DEFAULT_TOKENS = 20_000
@@ -87,7 +88,7 @@ async def test_text_and_structured_content_are_each_little_more_than_the_turns(
     disabled_env: dict[str, str], sid: str, size: int, mode: Literal["auto", "legacy"]
 ):
     talk = history_of(size, random.Random(size))
-    command = StdioServerParameters(command=SERVER[0], args=SERVER[1:], env=disabled_env, cwd=disabled_env["HOME"])
+    command = StdioServerParameters(command=SERVER[0], args=[*SERVER[1:]], env=disabled_env, cwd=disabled_env["HOME"])
     async with Client(stdio_client(command), mode=mode) as client:
         await client.call_tool("save_session", {"session_id": sid, "history": talk})
         for tokens in (DEFAULT_TOKENS, 10**6):
@@ -96,5 +97,5 @@ async def test_text_and_structured_content_are_each_little_more_than_the_turns(
             assert structured
             carried = len(compact(structured["session"]["history"]).encode())
             assert len(compact(structured).encode()) <= MOST * carried
-            assert len(answer.content[0].text.encode()) <= MOST * carried
+            assert len(text_of(answer.content[0]).encode()) <= MOST * carried
             assert len(answer.content) == 1

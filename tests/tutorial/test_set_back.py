@@ -54,7 +54,7 @@ def dumped(redis: RedisServer, name: str) -> Path:
     """A copy of what Redis holds now."""
     with redis.client() as client:
         client.save()
-    return shutil.copy(redis.folder / "dump.rdb", redis.folder / name)
+    return Path(shutil.copy(redis.folder / "dump.rdb", redis.folder / name))
 
 
 @pytest.mark.parametrize("journal", ["true", "false"], ids=["with a journal", "without"])

@@ -408,7 +408,7 @@ def test_making_room_cuts_off_whole_executions_and_keeps_the_text_of_the_others(
 
 @pytest.mark.parametrize("strange", [',"executions":[', '],"saved_at":"', '"', "\\", '{"id":"a"', "🌾" * 128])
 def test_ids_and_words_that_look_like_the_document_itself_do_no_harm(clock: Clock, strange: str):
-    more = {"session_id": strange, "flow_id": strange}
+    more: dict[str, Any] = {"session_id": strange, "flow_id": strange}
     text = history(clock(), flow(strange, result={strange: [strange]}, **more))
     step = flow("next", result={"document": json.loads(text), "text": text}, **more).apply(text, clock())
     assert step.write

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-import redis as redis_py
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -107,7 +106,7 @@ def test_a_history_key_keeps_plain_ids_readable():
 @example(["a\\"], "a\\")
 @example(["b", "]"], "[a-]]")
 def test_a_glob_matches_the_ids_that_redis_says_it_does(worker_redis: RedisServer, ids: list[str], pattern: str):
-    with redis_py.Redis(port=worker_redis.port, db=9, decode_responses=True) as client:
+    with worker_redis.client(db=9) as client:
         client.flushdb()
         client.mset(dict.fromkeys(ids, "1"))
         matched = set(client.keys(pattern)) if pattern else set[str]()
@@ -121,7 +120,7 @@ def test_a_glob_matches_the_ids_that_redis_says_it_does(worker_redis: RedisServe
 def test_an_escaped_id_matches_itself_alone(worker_redis: RedisServer, ids: list[str], data: st.DataObject):
     wanted = data.draw(st.sampled_from(ids))
     pattern = glob_escape(wanted)
-    with redis_py.Redis(port=worker_redis.port, db=9, decode_responses=True) as client:
+    with worker_redis.client(db=9) as client:
         client.flushdb()
         client.mset(dict.fromkeys(ids, "1"))
         matched = set(client.keys(pattern))

@@ -21,6 +21,7 @@ from agentic_flywheel.sessions.results import SaveResult
 from agentic_flywheel.sessions.status import OVERDUE_SECONDS, persistence_status
 from agentic_flywheel.settings import Settings
 
+from ..support.redis_server import RedisServer
 from .conftest import Clock
 from .destinations import Machine
 
@@ -129,9 +130,9 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def machine(journal: Journal, clock: Clock) -> Machine:
-    redis = type("Redis", (), {"prefix": "p", "url": ""})()
-    return Machine(journal, redis, clock)
+def machine(journal: Journal, clock: Clock, tmp_path: Path) -> Machine:
+    """With a Redis that is never started."""
+    return Machine(journal, RedisServer(tmp_path / "redis", prefix="p"), clock)
 
 
 async def test_what_is_pending_for_long_never_lacks_a_cause(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import redis as redis_py
+from redis.exceptions import NoScriptError
 
 from agentic_flywheel.coaia.child.inline_redis import InlineRedis
 from agentic_flywheel.coaia.child.script_runner import Scripts
@@ -125,7 +126,7 @@ class BeforeSeven:
     def execute_command(self, *command: Any, **_options: Any) -> list[Any]:
         self.sent.append(command[1])
         if command[0] == "EVALSHA":
-            raise redis_py.exceptions.NoScriptError("No matching script. Please use EVAL.")
+            raise NoScriptError("No matching script. Please use EVAL.")
         if command[1].startswith("#!"):
             raise redis_py.ResponseError(
                 "Error compiling script (new function): user_script:1: unexpected symbol near '#'"

@@ -110,10 +110,12 @@ class Child:
         self.pids: set[int] = set()
 
     async def ask(self, key: str, within: float = 10.0, **arguments: Any) -> str:
+        """The text of the answer."""
         deadline = asyncio.get_running_loop().time() + within
         answer = await self.supervisor.call("coaia_fetch", {"key": key, **arguments}, deadline)
         if pid := self.supervisor.state.pid:
             self.pids.add(pid)
+        assert isinstance(answer, str)
         return answer
 
     async def refused(self, key: str, within: float = 10.0) -> str:

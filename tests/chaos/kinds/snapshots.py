@@ -3,8 +3,6 @@
 import asyncio
 import time
 
-from redis import Redis
-
 from ..world import PREFIX
 from .fault import EVERYTHING, Fault
 
@@ -55,6 +53,5 @@ class OlderSnapshot(Fault):
                 client.copy(key, key, destination_db=1, replace=True)
 
     def _forget_copies(self) -> None:
-        port = self.world.a.redis.port
-        with Redis(host="127.0.0.1", port=port, db=1) as client:
+        with self.world.a.redis.client(db=1) as client:
             client.flushdb()

@@ -52,7 +52,7 @@ class Judge:
             for execution_id, result in (await self._results(server, mine)).items():
                 if result != results[execution_id]:
                     text = "a server shows another result than Redis holds"
-                    known = {"shown": result, "stored": results[execution_id]}
+                    known: dict[str, Any] = {"shown": result, "stored": results[execution_id]}
                     self._book.violation("wrongly reported", f"{name} {execution_id}", text, **known)
 
     def _judge_shared(self, shared: Shared, stored: Sequence[Turn]) -> None:
@@ -156,7 +156,7 @@ class Judge:
 
     def _differs(self, name: str, session_id: str, shown: State, stored: State) -> None:
         text = "a server shows another history than Redis holds"
-        known = {"shown": _names(shown), "stored": _names(stored)}
+        known: dict[str, Any] = {"shown": _names(shown), "stored": _names(stored)}
         self._book.violation("wrongly reported", f"{name} {session_id}", text, **known)
         if session_id in self._model.owned:
             self._judge_owned(self._model.owned[session_id], shown, name)
