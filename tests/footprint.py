@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agentic_flywheel.documents.commands import Deletion
+from agentic_flywheel.documents.delete import Deletion
 from agentic_flywheel.documents.save import SessionChange
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.json_text import dumps

@@ -676,7 +676,7 @@ MUTATIONS = [
     ),
     Mutation(
         "(j)",
-        "documents/append.py",
+        "sessions/caller_view.py",
         "if not each.users and each is not seen)",
         "if each is not seen)",
         "tests/unit/test_merge.py::test_what_a_save_under_way_will_add_to_is_not_forgotten_for_others",

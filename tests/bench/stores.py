@@ -10,8 +10,9 @@ from pathlib import Path
 import redis as redis_py
 
 from agentic_flywheel.backends.base import BackendType, UniversalSession
-from agentic_flywheel.documents.codec import Document, encode
-from agentic_flywheel.documents.save import entry
+from agentic_flywheel.documents.codec import encode
+from agentic_flywheel.documents.list_row import entry
+from agentic_flywheel.documents.model import Document
 from agentic_flywheel.keys import Keys
 
 from ..support.redis_server import RedisServer

@@ -10,7 +10,8 @@ from uuid import uuid4
 from agentic_flywheel.coaia.launch import ChildFolder, child_command, child_environment
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.coaia.supervisor import CoaiaClient
-from agentic_flywheel.documents.commands import AnyChange, Deletion, dump_change
+from agentic_flywheel.documents.commands import AnyChange, dump_change
+from agentic_flywheel.documents.delete import Deletion
 from agentic_flywheel.documents.save import SessionChange
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys

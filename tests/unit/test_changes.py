@@ -8,21 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.documents.codec import Tombstone, decode
-from agentic_flywheel.documents.commands import (
-    MAX_TOMBSTONE,
-    MIN_TOMBSTONE,
-    AnyChange,
-    Burial,
-    Deleted,
-    Deletion,
-    ExecutionChange,
-    as_copy,
-    dump_change,
-    load_change,
-)
+from agentic_flywheel.documents.commands import AnyChange, as_copy, dump_change, load_change
+from agentic_flywheel.documents.delete import MAX_TOMBSTONE, MIN_TOMBSTONE, Burial, Deleted, Deletion
+from agentic_flywheel.documents.execution import ExecutionChange
 from agentic_flywheel.documents.flow_history import FlowChange
-from agentic_flywheel.documents.save import Renewal, SessionChange
+from agentic_flywheel.documents.model import Tombstone
+from agentic_flywheel.documents.parse import decode
+from agentic_flywheel.documents.renewal import Renewal
+from agentic_flywheel.documents.save import SessionChange
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.errors import Conflict, Damaged, NewerSchema
 

@@ -9,25 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
-from agentic_flywheel.documents.codec import (
-    NARROW_FROM,
-    SCHEMA_VERSION,
-    Document,
-    Operation,
-    Tombstone,
-    aware,
-    decode,
-    encode,
-    encode_tombstone,
-    instant,
-    iso,
-    kept_until_in,
-    load,
-    micros,
-    public,
-    revision_in,
-    tombstone_in,
-)
+from agentic_flywheel.documents.codec import NARROW_FROM, encode, encode_tombstone, public
+from agentic_flywheel.documents.model import SCHEMA_VERSION, Document, Operation, Tombstone, aware, instant, iso, micros
+from agentic_flywheel.documents.parse import decode, kept_until_in, load, revision_in, tombstone_in
 from agentic_flywheel.documents.writes import marks
 from agentic_flywheel.errors import Damaged, DocumentError, NewerSchema
 

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.documents.codec import iso
 from agentic_flywheel.documents.command import Step
-from agentic_flywheel.documents.commands import Deletion, as_copy, dump_change, load_change
+from agentic_flywheel.documents.commands import as_copy, dump_change, load_change
+from agentic_flywheel.documents.delete import Deletion
 from agentic_flywheel.documents.flow_document import flow_history, outline
 from agentic_flywheel.documents.flow_history import CLEARED_AFTER, LEFT_WHEN_FULL, MAX_EXECUTIONS, Added, FlowChange
 from agentic_flywheel.documents.lineage import MergeForward, covers
+from agentic_flywheel.documents.model import iso
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import ENDS, ends_of
 from agentic_flywheel.errors import Damaged, NewerSchema, TooLarge

@@ -7,8 +7,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.documents.codec import NARROW_FROM, Document, decode, encode
+from agentic_flywheel.documents.codec import NARROW_FROM, encode
 from agentic_flywheel.documents.incremental import LARGEST, RECALLED, Recall, grown, outline
+from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.json_text import dumps
 
 from ..support.conversations import turns

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from agentic_flywheel.documents.codec import micros
+from agentic_flywheel.documents.model import micros
 from agentic_flywheel.documents.writes import Entry, Outcome, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import FILE_NAME, PURGE_AFTER, SCHEMA, Journal, NoJournal

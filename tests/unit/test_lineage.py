@@ -8,9 +8,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentic_flywheel.documents.codec import Document, decode, encode
-from agentic_flywheel.documents.commands import Deletion
+from agentic_flywheel.documents.codec import encode
+from agentic_flywheel.documents.delete import Deletion
 from agentic_flywheel.documents.lineage import MergeForward, buries, covers, missing
+from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.save import SessionChange
 from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, Writer
 

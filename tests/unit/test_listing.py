@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.documents.codec import iso
+from agentic_flywheel.documents.model import iso
 from agentic_flywheel.documents.writes import Entry
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.sessions.listing import (

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agentic_flywheel.documents.append import REMEMBERED_SESSIONS, Memory, Seen, fingerprint, new_turns, view
+from agentic_flywheel.documents.append import fingerprint, new_turns, view
 from agentic_flywheel.json_text import canonical
+from agentic_flywheel.sessions.caller_view import REMEMBERED_SESSIONS, Memory, Seen
 
 from ..support.conversations import turns, words
 from ..support.frameworks import NATIVE

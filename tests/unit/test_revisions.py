@@ -7,9 +7,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentic_flywheel.documents.codec import Document, decode, encode, public
-from agentic_flywheel.documents.revisions import CHEAP, earlier, listed, whole_for
+from agentic_flywheel.documents.codec import encode, public
+from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.parse import decode
+from agentic_flywheel.documents.revisions import earlier, listed, whole_for
 from agentic_flywheel.documents.save import SessionChange
+from agentic_flywheel.documents.superseded import CHEAP
 
 from ..support.conversations import turns
 

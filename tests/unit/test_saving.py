@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentic_flywheel.documents.append import view
-from agentic_flywheel.documents.codec import Document, decode
 from agentic_flywheel.documents.command import BaseChange, Step
-from agentic_flywheel.documents.commands import Deletion
+from agentic_flywheel.documents.delete import Deletion
 from agentic_flywheel.documents.incremental import OUTLINED_FROM
-from agentic_flywheel.documents.save import Renewal, Saved, SessionChange, recoverable, retry_id
+from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.parse import decode
+from agentic_flywheel.documents.renewal import Renewal
+from agentic_flywheel.documents.save import Saved, SessionChange, recoverable, retry_id
 from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, LOST, arrived, find
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import Conflict, Damaged, DeletedMeanwhile, DocumentError, NewerSchema, TooLarge

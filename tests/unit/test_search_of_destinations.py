@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from agentic_flywheel.backends.base import BackendType, UniversalSession
-from agentic_flywheel.documents.codec import Document, encode
+from agentic_flywheel.documents.codec import encode
+from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.journal import PURGE_AFTER, Journal
 from agentic_flywheel.journal.search_index import FILE_NAME

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agentic_flywheel.documents.append import Memory, view
+from agentic_flywheel.documents.append import view
 from agentic_flywheel.documents.save import SessionChange
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.sessions.caller_view import Memory
 from agentic_flywheel.sessions.store import Save, SessionStore
 
 from ..support.conversations import turns, words

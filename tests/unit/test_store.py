@@ -11,11 +11,11 @@ from typing import NoReturn
 
 import pytest
 
-from agentic_flywheel.documents.append import Memory
-from agentic_flywheel.documents.codec import iso
+from agentic_flywheel.documents.model import iso
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Places
+from agentic_flywheel.sessions.caller_view import Memory
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.history import Undo
 from agentic_flywheel.sessions.listing import Wanted

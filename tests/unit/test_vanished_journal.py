@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from agentic_flywheel.backends.base import BackendType, UniversalSession
-from agentic_flywheel.documents.codec import Document, Operation, decode, encode
+from agentic_flywheel.documents.codec import encode
+from agentic_flywheel.documents.model import Document, Operation
+from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import FILE_NAME, SCHEMA, Journal

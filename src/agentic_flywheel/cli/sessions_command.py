@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from typing import cast
 
 from agentic_flywheel.cli.terminal import ask, reach, run, say, say_json, say_table, shown
-from agentic_flywheel.documents.append import Memory
-from agentic_flywheel.documents.codec import Document, public
+from agentic_flywheel.documents.codec import public
+from agentic_flywheel.documents.model import Document
 from agentic_flywheel.server.transcript import markdown
+from agentic_flywheel.sessions.caller_view import Memory
 from agentic_flywheel.sessions.history import Undo
 from agentic_flywheel.sessions.listing import Wanted
 from agentic_flywheel.sessions.store import SessionStore, open_store

@@ -16,7 +16,7 @@ from typing import cast
 from uuid import uuid4
 
 from agentic_flywheel.coaia.supervisor import CoaiaClient
-from agentic_flywheel.documents.codec import load, revision_in, tombstone_of
+from agentic_flywheel.documents.parse import load, revision_in, tombstone_of
 from agentic_flywheel.documents.writes import (
     EVERY_ROW,
     MARKED,

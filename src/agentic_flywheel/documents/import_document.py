@@ -4,9 +4,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
-from agentic_flywheel.documents.codec import Document, Tombstone, decode
 from agentic_flywheel.documents.command import BaseChange, Step, expired
-from agentic_flywheel.documents.save import entry
+from agentic_flywheel.documents.list_row import entry
+from agentic_flywheel.documents.model import Document, Tombstone
+from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.write_ids import find
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import Conflict

@@ -8,7 +8,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agentic_flywheel.documents.codec import Document, Tombstone, around_history, decode, is_large
+from agentic_flywheel.documents.codec import around_history, is_large
+from agentic_flywheel.documents.model import Document, Tombstone
+from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.writes import Splice
 from agentic_flywheel.errors import Damaged, NewerSchema
 from agentic_flywheel.json_text import JSONObject, dumps_checked, narrow, size_of

@@ -11,22 +11,15 @@ from datetime import datetime
 from typing import Literal
 
 from agentic_flywheel.documents.append import fingerprint
-from agentic_flywheel.documents.codec import (
-    Document,
-    Operation,
-    Past,
-    decode,
-    encode,
-    kept_until_in,
-    load,
-    operations_in,
-    tombstone_of,
-)
+from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.command import BaseChange, Step, expired
 from agentic_flywheel.documents.flow_document import outline
 from agentic_flywheel.documents.flow_history import merged
+from agentic_flywheel.documents.list_row import entry
+from agentic_flywheel.documents.model import Document, Operation, Past
+from agentic_flywheel.documents.parse import decode, kept_until_in, load, operations_in, tombstone_of
 from agentic_flywheel.documents.revisions import KEPT_ASIDE
-from agentic_flywheel.documents.save import as_older, entry
+from agentic_flywheel.documents.superseded import as_older
 from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, find, kept
 from agentic_flywheel.documents.writes import Write, ends_of, marks, revision_at_head
 from agentic_flywheel.errors import Damaged

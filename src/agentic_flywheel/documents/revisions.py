@@ -4,15 +4,13 @@ An append takes nothing away, so what came before it is the beginning of what is
 changed much, leaves the earlier document under a key of its own, with the earlier revisions that it names itself.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from agentic_flywheel.backends.base import UniversalSession
-from agentic_flywheel.documents.codec import Document, Past, iso, public, with_fields
-from agentic_flywheel.json_text import JSONObject, dumps
-
-CHEAP = 2000
-"""Characters of fields that differ, up to which they are kept as such."""
+from agentic_flywheel.documents.codec import public
+from agentic_flywheel.documents.model import Document, iso
+from agentic_flywheel.documents.parse import with_fields
+from agentic_flywheel.json_text import JSONObject
 
 CAME_TOO_LATE = "came too late and was kept aside"
 """The note of a replace that lost against another save: the revisions before it do not lead to it."""
@@ -22,37 +20,10 @@ KEPT_ASIDE = "was saved before Redis went back to an older state"
 
 ASIDE = (CAME_TOO_LATE, KEPT_ASIDE)
 
-_NOT_COMPARED = {"id", "revision", "history", "updated_at", "saved_at", "kept_until"}
-
-
-def superseded(alive: Document, document: Document, *, whole: bool, limit: int) -> tuple[tuple[Past, ...], bool]:
-    """The earlier revisions that `document` names as it takes the place of `alive`, and whether that is kept whole.
-
-    `whole`: it took something away. At most `limit` are named.
-    """
-    if not limit:
-        return (), False
-    fields: JSONObject = {}
-    if not whole:
-        before, after = public(alive), public(document)
-        names = (before.keys() | after.keys()) - _NOT_COMPARED
-        fields = {name: before.get(name) for name in sorted(names) if before.get(name) != after.get(name)}
-        if before["updated_at"] != before["saved_at"]:
-            fields["updated_at"] = before["updated_at"]
-        whole = len(dumps(fields)) > CHEAP
-    last = Past(alive.revision, alive.saved_at, turns_in(alive), None if whole else fields, alive.note)
-    return (*alive.past, last)[-limit:], whole
-
 
 def beside(document: Document) -> list[int]:
     """The revisions that are kept whole, for as long as the document."""
     return [past.revision for past in document.past if past.fields is None]
-
-
-def forgotten(before: Sequence[Past], after: Sequence[Past]) -> list[int]:
-    """The revisions that were kept whole for those that are not named any more."""
-    named = {past.revision for past in after}
-    return [past.revision for past in before if past.fields is None and past.revision not in named]
 
 
 def turns_in(document: Document) -> int:

@@ -1,7 +1,6 @@
 """What one save does to a session: append or replace, revision, expiry, size, and how lists show the outcome."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, Self
@@ -10,37 +9,19 @@ from pydantic import Field, SkipValidation, TypeAdapter
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
 from agentic_flywheel.documents.append import Fingerprint, View, fingerprint, new_turns
-from agentic_flywheel.documents.codec import (
-    Document,
-    Operation,
-    Past,
-    Tombstone,
-    decode,
-    encode,
-    encode_around,
-    iso,
-    micros,
-    turns_of,
-)
+from agentic_flywheel.documents.codec import encode, encode_around, turns_of
 from agentic_flywheel.documents.command import BaseChange, Step, expired
 from agentic_flywheel.documents.incremental import RECALL, grown
-from agentic_flywheel.documents.revisions import CAME_TOO_LATE, beside, forgotten, superseded, turns_in
-from agentic_flywheel.documents.turn_text import content_of
+from agentic_flywheel.documents.list_row import entry
+from agentic_flywheel.documents.model import Document, Operation, Past, Tombstone
+from agentic_flywheel.documents.parse import decode
+from agentic_flywheel.documents.renewal import Renewal, life
+from agentic_flywheel.documents.revisions import CAME_TOO_LATE, beside, turns_in
+from agentic_flywheel.documents.superseded import as_older, forgotten, superseded
 from agentic_flywheel.documents.write_ids import LOST, apart, arrived, find, holds, kept, of_an_earlier_life
-from agentic_flywheel.documents.writes import Entry, Splice, Write, revision_at_head
+from agentic_flywheel.documents.writes import Splice, Write, revision_at_head
 from agentic_flywheel.errors import Conflict, Damaged, DeletedMeanwhile, TooLarge
-from agentic_flywheel.json_text import JSONObject, canonical, dumps, is_larger, narrow, size_of
-from agentic_flywheel.settings import MAX_TTL_SECONDS
-
-TITLE_SHOWN, SUMMARY_SHOWN = 200, 1000
-"""Characters of them that lists show: a page of a thousand rows must stay readable."""
-
-
-FIRST_WORDS = 60
-"""Characters of what the user said first that stand for a title where none was given."""
-
-TURNS_LOOKED_AT = 20
-"""Turns among which the user's first is looked for: a talk may begin with instructions and tools."""
+from agentic_flywheel.json_text import JSONObject, canonical, is_larger, narrow, size_of
 
 COMPARED_FIRST = 100
 """Characters at the end of the turns: what was changed is nearly always there."""
@@ -411,34 +392,6 @@ def _session_values(values: JSONObject, absent: tuple[object, ...]) -> JSONObjec
     }
 
 
-class Renewal(BaseChange):
-    """Start a session's clock again because it was resumed: no new revision, no new place in the list."""
-
-    kind: Literal["renewal"] = "renewal"
-    session_id: str
-    index: str
-    revisions: str = ""
-    """What the keys of older revisions begin with: they live as long."""
-
-    def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[None]:
-        """Move the expiry of a session that is alive and has one."""
-        document = decode(base, self.session_id) if base is not None else None
-        seconds = life(document) if isinstance(document, Document) else None
-        if not isinstance(document, Document) or not seconds or (expired(document.kept_until, now) and not held):
-            return Step(None, None, self)
-        renewed = replace(document, kept_until=now + timedelta(seconds=seconds))
-        more = grown(base, document, renewed, []) if base else None
-        text, splice, _ = more or (encode(renewed), None, None)
-        older = tuple(f"{self.revisions}{number}" for number in beside(renewed)) if self.revisions else ()
-        until, listed = renewed.kept_until, entry(self.index, renewed)
-        return Step(Write(self.key, text, base, until, entry=listed, splice=splice, beside=older), None, self)
-
-
-def as_older(revisions: str, document: Document) -> Write:
-    """The document as an older revision, kept under a key of its own for as long as the session."""
-    return Write(f"{revisions}{document.revision}", encode(document), None, document.kept_until)
-
-
 def recoverable(change: SessionChange, base: str | None, revision: int, now: datetime) -> Write:
     """What the save comes to on top of `base`, as an older revision: for one whose session was deleted meanwhile.
 
@@ -454,47 +407,6 @@ def recoverable(change: SessionChange, base: str | None, revision: int, now: dat
     return as_older(change.revisions, replace(document, revision=revision))
 
 
-def life(document: Document) -> int | None:
-    """The stored time to live in seconds; `None` for none, or one that is beyond reason."""
-    ttl = document.ttl_seconds
-    return ttl if ttl is not None and 0 <= ttl <= MAX_TTL_SECONDS else None
-
-
 def retry_id(*parts: object) -> str:
     """What the same save has in common each time it is sent."""
     return hashlib.blake2b(canonical(parts).encode(), digest_size=16).hexdigest()
-
-
-def shorten(text: str, limit: int) -> str:
-    """The text, or its beginning with an ellipsis."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def first_words(history: Sequence[JSONObject]) -> str:
-    """What the user said first, as a title: up to `FIRST_WORDS` characters of whole words; empty if nothing was."""
-    for turn in history[:TURNS_LOOKED_AT]:
-        said = content_of(turn) if turn.get("role") in ("user", "human") else ""
-        if text := " ".join(said[: 4 * FIRST_WORDS].split()):
-            if len(text) <= FIRST_WORDS:
-                return text
-            return text[:FIRST_WORDS].rpartition(" ")[0] or text[: FIRST_WORDS - 1] + "…"
-    return ""
-
-
-def entry(index: str, document: Document) -> Entry:
-    """How lists show a session."""
-    session = document.session
-    note = dumps({
-        "id": session.id,
-        "title": shorten(document.title, TITLE_SHOWN) or first_words(session.history),
-        "summary": shorten(document.summary, SUMMARY_SHOWN),
-        "tags": list(document.tags),
-        "status": session.status.value,
-        "user_id": session.user_id,
-        "turns": len(session.history),
-        "revision": document.revision,
-        "created_at": iso(session.created_at),
-        "updated_at": iso(document.saved_at),
-        "expires_at": iso(document.kept_until),
-    })  # fmt: skip
-    return Entry(index, session.id, micros(document.saved_at), note)

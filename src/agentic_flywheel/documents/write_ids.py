@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import uuid4
 
-from agentic_flywheel.documents.codec import Operation
+from agentic_flywheel.documents.model import Operation
 
 KEPT_OPERATIONS = 32
 """Operation ids kept in a document: the newest of each of the last 32 writers, small beside a conversation."""

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from agentic_flywheel.backends.base import UniversalSession
-from agentic_flywheel.documents.append import REMEMBERED_SESSIONS, Memory
+from agentic_flywheel.sessions.caller_view import REMEMBERED_SESSIONS, Memory
 
 
 @dataclass(slots=True)

@@ -26,8 +26,7 @@ from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from agentic_flywheel.backends.base import UniversalSession
 from agentic_flywheel.coaia.supervisor import CoaiaClient
-from agentic_flywheel.documents.append import Memory
-from agentic_flywheel.documents.codec import Document
+from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.write_ids import told
 from agentic_flywheel.errors import (
     Damaged,
@@ -42,6 +41,7 @@ from agentic_flywheel.errors import (
 from agentic_flywheel.integrations.checks import check_fields, check_kind, check_text, values_of
 from agentic_flywheel.integrations.known_objects import KnownObjects
 from agentic_flywheel.replication.key_locks import KeyLocks
+from agentic_flywheel.sessions.caller_view import Memory
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.listing import Wanted
 from agentic_flywheel.sessions.store import Save, SessionStore, open_client, open_store

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
-from agentic_flywheel.documents.codec import micros
+from agentic_flywheel.documents.model import micros
 from agentic_flywheel.documents.writes import Append, Ends, Entry, Outcome, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.connection import again_if_replaced

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Sequence
 
-from agentic_flywheel.documents.codec import instant, micros
+from agentic_flywheel.documents.model import instant, micros
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.journal.connection import JournalFile, again_if_replaced
 from agentic_flywheel.journal.migrations import THIS_MACHINE

@@ -5,8 +5,8 @@ import sqlite3
 import time
 from collections.abc import Sequence
 
-from agentic_flywheel.documents.codec import micros
 from agentic_flywheel.documents.lineage import buries, covers
+from agentic_flywheel.documents.model import micros
 from agentic_flywheel.documents.writes import Append, Entry, Write
 from agentic_flywheel.journal.connection import again_if_replaced
 from agentic_flywheel.journal.destinations import merge_destination

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 
-from agentic_flywheel.documents.codec import instant, micros
+from agentic_flywheel.documents.model import instant, micros
 from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.journal.connection import again_if_replaced
 from agentic_flywheel.journal.replica_rows import ReplicaRows

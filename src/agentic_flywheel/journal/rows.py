@@ -4,7 +4,7 @@ import re
 import sqlite3
 from collections.abc import Iterable
 
-from agentic_flywheel.documents.codec import instant, micros
+from agentic_flywheel.documents.model import instant, micros
 from agentic_flywheel.documents.writes import Append, Ends, Entry, Write, marks, revision_at_head
 from agentic_flywheel.journal.records import Pending
 from agentic_flywheel.journal.texts import (

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any
 
-from agentic_flywheel.documents.codec import instant
 from agentic_flywheel.documents.commands import as_copy
+from agentic_flywheel.documents.model import instant
 from agentic_flywheel.documents.writes import Entry, Write
 from agentic_flywheel.errors import Damaged, DocumentError
 from agentic_flywheel.journal.migrations import migrate

@@ -8,12 +8,16 @@ from datetime import datetime
 from typing import TypeVar, cast
 
 from agentic_flywheel.coaia.stash import Stash, TooLargeForMirror
-from agentic_flywheel.documents.codec import Document, decode, tombstone_of
 from agentic_flywheel.documents.command import Change, Step, expired
-from agentic_flywheel.documents.commands import AnyChange, Burial, Deletion, as_copy, load_change
+from agentic_flywheel.documents.commands import AnyChange, as_copy, load_change
+from agentic_flywheel.documents.delete import Burial, Deletion
 from agentic_flywheel.documents.import_document import Arrival
 from agentic_flywheel.documents.lineage import MergeForward, buries, covers, lacks, operations_at_end
-from agentic_flywheel.documents.save import Renewal, SessionChange, as_older, recoverable
+from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.parse import decode, tombstone_of
+from agentic_flywheel.documents.renewal import Renewal
+from agentic_flywheel.documents.save import SessionChange, recoverable
+from agentic_flywheel.documents.superseded import as_older
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Write, revision_at_head
 from agentic_flywheel.errors import (

@@ -19,7 +19,8 @@ from agentic_flywheel.coaia.stash import BYTES_A_SECOND, Stash, TooLargeForMirro
 from agentic_flywheel.documents.command import BaseChange, Change, expired
 from agentic_flywheel.documents.commands import AnyChange, as_copy, dump_change, load_change
 from agentic_flywheel.documents.lineage import covers, operations_at_end
-from agentic_flywheel.documents.save import Renewal, Saved, SessionChange, recoverable
+from agentic_flywheel.documents.renewal import Renewal
+from agentic_flywheel.documents.save import Saved, SessionChange, recoverable
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import EVERY_ROW, Append, Entry, Filter, Write, revision_at_head
 from agentic_flywheel.errors import (

@@ -16,8 +16,9 @@ import anyio
 
 from agentic_flywheel.backoff import REFUSALS, delay
 from agentic_flywheel.coaia.stash import Watched
-from agentic_flywheel.documents.codec import micros
-from agentic_flywheel.documents.commands import Deletion, as_copy
+from agentic_flywheel.documents.commands import as_copy
+from agentic_flywheel.documents.delete import Deletion
+from agentic_flywheel.documents.model import micros
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashRefused, StashUnavailable, Unavailable
 from agentic_flywheel.journal import PAUSE_SECONDS, Journal

@@ -5,10 +5,10 @@ from typing import Annotated
 from mcp.server.mcpserver import MCPServer
 from pydantic import Field
 
-from agentic_flywheel.documents.append import Memory
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.server.transcript import transcript
 from agentic_flywheel.sessions.budget import CHARACTERS_PER_TOKEN
+from agentic_flywheel.sessions.caller_view import Memory
 from agentic_flywheel.sessions.listing import Wanted
 from agentic_flywheel.sessions.results import ResumeResult
 from agentic_flywheel.sessions.store import SessionStore

@@ -9,12 +9,12 @@ from mcp.server.mcpserver import AcceptedElicitation, ElicitationResult, Resolve
 from mcp_types import CallToolResult, TextContent
 from pydantic import BeforeValidator, Field, Strict
 
-from agentic_flywheel.documents.append import Memory
 from agentic_flywheel.json_text import JSONObject, dumps
 from agentic_flywheel.server.elicitation import Consent, consent_to_delete
 from agentic_flywheel.server.messages import Sentences
 from agentic_flywheel.server.transcript import transcript
 from agentic_flywheel.sessions.budget import CHARACTERS_PER_TOKEN
+from agentic_flywheel.sessions.caller_view import Memory
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.history import Undo
 from agentic_flywheel.sessions.listing import Wanted

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from agentic_flywheel.documents.codec import iso, kept_until_in, tombstone_in
 from agentic_flywheel.documents.command import expired
-from agentic_flywheel.documents.commands import ExecutionChange, load_execution
+from agentic_flywheel.documents.execution import ExecutionChange, load_execution
 from agentic_flywheel.documents.flow_document import flow_history
 from agentic_flywheel.documents.flow_history import FlowChange
+from agentic_flywheel.documents.model import iso
+from agentic_flywheel.documents.parse import kept_until_in, tombstone_in
 from agentic_flywheel.errors import DocumentError, FlywheelError, InvalidArgument, TooLarge, Unavailable
 from agentic_flywheel.journal.records import in_thread
 from agentic_flywheel.json_text import JSONObject, check_json, dumps, size_of

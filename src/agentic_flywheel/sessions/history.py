@@ -1,12 +1,12 @@
 """Going back: which revisions of a session are kept, one of them made the current one again, a branch from one."""
 
-from agentic_flywheel.documents.append import Memory
-from agentic_flywheel.documents.codec import Document, Tombstone
+from agentic_flywheel.documents.model import Document, Tombstone
+from agentic_flywheel.documents.renewal import life
 from agentic_flywheel.documents.revisions import listed, values_of
-from agentic_flywheel.documents.save import life
 from agentic_flywheel.errors import DocumentError, Reason, Unavailable
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.replication.repository import Found
+from agentic_flywheel.sessions.caller_view import Memory
 from agentic_flywheel.sessions.requests import Save
 from agentic_flywheel.sessions.results import ForkResult, RestoreResult, RevisionsResult, reason_of
 from agentic_flywheel.sessions.store import SessionStore

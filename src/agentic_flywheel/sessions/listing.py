@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
-from agentic_flywheel.documents.codec import kept_until_in
 from agentic_flywheel.documents.command import expired
+from agentic_flywheel.documents.parse import kept_until_in
 from agentic_flywheel.documents.writes import Entry, Filter
 from agentic_flywheel.errors import Damaged, InvalidArgument
 from agentic_flywheel.journal.tokens import words_in

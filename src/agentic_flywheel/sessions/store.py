@@ -19,14 +19,16 @@ from agentic_flywheel.backends.base import FlowStatus
 from agentic_flywheel.coaia.launch import ChildFolder, child_command, child_environment
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.coaia.supervisor import CoaiaClient
-from agentic_flywheel.documents.append import Memory, Seen
-from agentic_flywheel.documents.codec import Document, Tombstone, decode, encode, iso
+from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.command import expired
-from agentic_flywheel.documents.commands import Deletion
+from agentic_flywheel.documents.delete import Deletion
 from agentic_flywheel.documents.import_document import Arrival, Arrived
 from agentic_flywheel.documents.incremental import RECALL
+from agentic_flywheel.documents.model import Document, Tombstone, iso
+from agentic_flywheel.documents.parse import decode
+from agentic_flywheel.documents.renewal import Renewal, life
 from agentic_flywheel.documents.revisions import earlier, whole_for
-from agentic_flywheel.documents.save import Renewal, SessionChange, life, retry_id
+from agentic_flywheel.documents.save import SessionChange, retry_id
 from agentic_flywheel.documents.write_ids import holds, told
 from agentic_flywheel.errors import (
     DeletedMeanwhile,
@@ -45,6 +47,7 @@ from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.repository import Found, Places
 from agentic_flywheel.replication.session_list import place_of
 from agentic_flywheel.sessions.budget import window
+from agentic_flywheel.sessions.caller_view import Memory, Seen
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.listing import UNFINISHED, Row, Wanted, living_rows, read_cursor, write_cursor
 from agentic_flywheel.sessions.opening import open_journal
