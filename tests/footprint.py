@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agentic_flywheel.documents.delete import Deletion
-from agentic_flywheel.documents.save import SessionChange
+from agentic_flywheel.documents.delete import DeleteCommand
+from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.json_text import dumps
 from agentic_flywheel.keys import Keys
@@ -34,7 +34,7 @@ def session(rng: random.Random, size: int) -> Write:
     turns: list[dict[str, str]] = []
     while len(dumps(turns)) < size:
         turns.append({"role": "user", "content": " ".join(rng.choices(WORDS, k=40))})
-    change = SessionChange(
+    change = SaveCommand(
         key=KEYS.session(session_id),
         operation=f"{rng.getrandbits(64):016x}.1",
         session_id=session_id,
@@ -47,7 +47,7 @@ def session(rng: random.Random, size: int) -> Write:
     )
     write = change.apply(None, datetime.now(UTC)).write
     assert write is not None, "there was nothing before it"
-    assert write.entry is not None, "sessions are listed"
+    assert write.list_row is not None, "sessions are listed"
     return write
 
 
@@ -81,7 +81,7 @@ def main() -> None:
             )
             notes = cost(LISTED, lambda: (client.hset("n", name, entry.note) for name in names))
             gone = session(rng, 10_000)
-            burial = Deletion(key=gone.key, member=gone.entry.member).apply(gone.text, datetime.now(UTC)).write
+            burial = DeleteCommand(key=gone.key, member=gone.entry.member).apply(gone.text, datetime.now(UTC)).write
             graves = cost(
                 SESSIONS, lambda: (alive(burial, KEYS.tombstone(KEYS.session(name))) for name in names[:SESSIONS])
             )

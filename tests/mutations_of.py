@@ -81,7 +81,7 @@ MUTATIONS = [
     Mutation(
         "G15",
         "journal/replica_rows.py",
-        "            if here and here.tombstone and buries(here.text, write.text):",
+        "            if here and here.tombstone and tombstone_beats(here.text, write.text):",
         "            if False:",
         "tests/unit/test_replica.py::test_a_late_copy_of_what_was_deleted_does_not_take_the_place_of_its_tombstone",
     ),
@@ -633,7 +633,7 @@ MUTATIONS = [
         "(d) all kinds",
         "replication/repository.py",
         "await self._moving(self._outbox, change.key, deadline)",
-        "await self._moving(self._outbox, change.key, deadline) if isinstance(change, SessionChange) else None",
+        "await self._moving(self._outbox, change.key, deadline) if isinstance(change, SaveCommand) else None",
         "tests/unit/test_places.py::test_all_that_belongs_to_this_machine_moves_with_its_next_change",
     ),
     Mutation(

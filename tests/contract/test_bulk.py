@@ -105,7 +105,7 @@ class TestStashesThatList:
         assert await restored(place, brief, lasting, unlisted) == ["put"] * 3
         entries = await place.kv.recent(place.keys.index, None, 10)
         assert [(entry.member, entry.saved_at, entry.note) for entry in entries] == [
-            (write.entry.member, write.entry.saved_at, write.entry.note) for write in (brief, lasting)
+            (write.list_row.member, write.list_row.saved_at, write.list_row.note) for write in (brief, lasting)
         ]
         assert await place.kv.read(place.keys.execution("e")) == document("e", 1)
         over = replace(brief, key=place.keys.session("over"), kept_until=soon(0.01), entry=None)

@@ -8,7 +8,7 @@ import pytest
 
 from agentic_flywheel.coaia.child.index_tools import LOOKED_AT_OUTSIDE
 from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.documents.writes import EVERY_ROW, Entry, Filter
+from agentic_flywheel.documents.writes import EVERY_ROW, ListRow, Filter
 from agentic_flywheel.json_text import dumps
 from agentic_flywheel.keys import glob
 
@@ -34,12 +34,12 @@ PATTERNS = [
 VALUES = ["running", "été", 'say "so"', "back\\slash", "a/b", "line\nend", "ana", "🌾"]
 
 
-def row(member: str, number: int, **shown: object) -> Entry:
+def row(member: str, number: int, **shown: object) -> ListRow:
     note = {"id": member, "title": f"Talk {number}", "tags": [], "status": "pending", "user_id": None}
-    return Entry("", member, 1_000 + number, dumps(note | shown))
+    return ListRow("", member, 1_000 + number, dumps(note | shown))
 
 
-async def put(place: Place, entries: Sequence[Entry]) -> None:
+async def put(place: Place, entries: Sequence[ListRow]) -> None:
     """List these; no document is needed for that, among others that are stored."""
     key = place.keys.index
     with place.redis_of(key).client() as client:
@@ -52,7 +52,7 @@ async def put(place: Place, entries: Sequence[Entry]) -> None:
 async def members(place: Place, wanted: Filter = EVERY_ROW, limit: int = 7) -> list[str]:
     """All that is listed of what is wanted, a page after another, from the first row on."""
     stash: Stash = place.kv
-    found: list[Entry] = []
+    found: list[ListRow] = []
     before: tuple[int, str] | None = (2**53, "")  # so that nobody sees to what is not stored
     while before:
         page = await stash.listed(place.keys.index, before, limit, wanted, stash.deadline(at_least=20.0))
@@ -104,7 +104,7 @@ class TestListsOfMany:
             "longer": dumps({"status": value + "x"}),
             "other": dumps({"status": "other"}),
         }
-        await put(place, [Entry("", name, number, note) for number, (name, note) in enumerate(notes.items())])
+        await put(place, [ListRow("", name, number, note) for number, (name, note) in enumerate(notes.items())])
         found = await members(place, Filter(texts=[value]))
         assert {"plain", "in a list", "escaped", "everywhere"} <= {*found}
         assert not {"other"} & {*found}

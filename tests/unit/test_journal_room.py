@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agentic_flywheel.documents.writes import Entry, Write
+from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.journal import PURGE_AFTER, Journal, retention
 from agentic_flywheel.journal.schema import LOG_BYTES
 
@@ -28,7 +28,7 @@ def document(revision: int, size: int) -> str:
 
 
 def write(member: str, size: int = 1000, revision: int = 1) -> Write:
-    return Write(f"p:session:{member}", document(revision, size), None, None, entry=Entry(INDEX, member, 1, "{}"))
+    return Write(f"p:session:{member}", document(revision, size), None, None, list_row=ListRow(INDEX, member, 1, "{}"))
 
 
 def room(journal: Journal) -> int:

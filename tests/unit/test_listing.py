@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentic_flywheel.documents.model import iso
-from agentic_flywheel.documents.writes import Entry
+from agentic_flywheel.documents.writes import ListRow
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.sessions.listing import (
     READ_AT_ONCE,
@@ -28,10 +28,10 @@ from agentic_flywheel.sessions.listing import (
 from .conftest import Clock
 
 
-def entry(member: str, **row: Any) -> Entry:
+def entry(member: str, **row: Any) -> ListRow:
     known = {"id": member, "title": "", "summary": "", "tags": [], "status": "pending", "user_id": None,
              "expires_at": None}  # fmt: skip
-    return Entry("p:index", member, 1, json.dumps(known | row))
+    return ListRow("p:index", member, 1, json.dumps(known | row))
 
 
 ROWS = [
@@ -118,7 +118,7 @@ def test_what_expires_within_a_day_says_so(clock: Clock):
 
 @pytest.mark.parametrize("note", ["", "not ours", "[]", "null", '{"a": NaN}'])
 def test_a_row_that_cannot_be_read_is_left_out(clock: Clock, note: str):
-    rows = Wanted().fitting([Entry("p:index", "x", 1, note), ROWS[0]], clock())
+    rows = Wanted().fitting([ListRow("p:index", "x", 1, note), ROWS[0]], clock())
     assert [row.entry.member for row in rows] == ["alpha"]
 
 
@@ -127,7 +127,7 @@ def test_a_row_that_cannot_be_read_is_left_out(clock: Clock, note: str):
 )
 @pytest.mark.parametrize("wanted", [Wanted(), Wanted(tags=["a"])], ids=repr)
 def test_a_row_of_another_shape_does_not_break_the_list(clock: Clock, wanted: Wanted, note: str):
-    rows = wanted.fitting([Entry("p:index", "x", 1, note), entry("x y", tags=["a"])], clock())
+    rows = wanted.fitting([ListRow("p:index", "x", 1, note), entry("x y", tags=["a"])], clock())
     assert "x y" in [row.entry.member for row in rows]
 
 

@@ -13,7 +13,7 @@ import pytest
 from agentic_flywheel.backends.base import BackendType, UniversalSession
 from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.model import Document
-from agentic_flywheel.documents.writes import Entry, Write
+from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.journal import PURGE_AFTER, Journal
 from agentic_flywheel.journal.search_index import FILE_NAME
 
@@ -37,7 +37,7 @@ def talk(clock: Clock, member: str, words: str, saved_at: int = 1, days: float =
     session = UniversalSession(
         id=member, backend=BackendType.CUSTOM, history=[{"role": "user", "content": words}], created_at=now
     )
-    entry = Entry(INDEX, member, saved_at, json.dumps({"id": member}))
+    entry = ListRow(INDEX, member, saved_at, json.dumps({"id": member}))
     return Write(f"p:session:{member}", encode(Document(session, 1, now, until)), None, until, entry=entry)
 
 

@@ -31,7 +31,7 @@ from agentic_flywheel.documents.model import Document, Tombstone, iso
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.errors import FlywheelError, InvalidArgument, Unavailable
 from agentic_flywheel.json_text import JSONObject, canonical, check_json, dumps
-from agentic_flywheel.sessions.caller_view import Memory
+from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.redaction.policy import Credentials
 from agentic_flywheel.sessions.requests import Save
 from agentic_flywheel.sessions.store import SessionStore, open_store
@@ -166,7 +166,7 @@ class _Desk:
             tags = list(talk.tags)
             save = Save(session_id=talk.session_id, history=history, tags=tags, values=values,
                         title=clean["title"], summary=clean["summary"], context=clean["context"])  # fmt: skip
-        saved = await self._sessions.save(save, Memory())
+        saved = await self._sessions.save(save, CallerViews())
         if not saved.saved:
             raise InvalidArgument(saved.message or f"it was not saved: {saved.reason}")
         after, _ = await self._sessions.load(talk.session_id)

@@ -9,7 +9,7 @@ from agentic_flywheel.cli.terminal import ask, reach, run, say, say_json, say_ta
 from agentic_flywheel.documents.codec import public
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.server.transcript import markdown
-from agentic_flywheel.sessions.caller_view import Memory
+from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.history import Undo
 from agentic_flywheel.sessions.listing import Wanted
 from agentic_flywheel.sessions.store import SessionStore, open_store
@@ -72,7 +72,7 @@ async def _delete(store: SessionStore, options: Namespace) -> int:
     question = f"Delete session {options.id!r} with its revisions, for everybody?"
     if not options.yes and (code := ask(question, "deleting")):
         return code
-    deleted = await store.delete(options.id, Memory())
+    deleted = await store.delete(options.id, CallerViews())
     if not deleted.deleted:
         return _none(options.id, deleted.message or _words(deleted.reason))
     say(f"Deleted {options.id!r}{', but ' + deleted.message if deleted.message else '.'}")
@@ -80,7 +80,7 @@ async def _delete(store: SessionStore, options: Namespace) -> int:
 
 
 async def _restore(store: SessionStore, options: Namespace) -> int:
-    restored = await Undo(store).restore(Memory(), options.id, options.revision)
+    restored = await Undo(store).restore(CallerViews(), options.id, options.revision)
     if not restored.restored:
         return _none(options.id, restored.message or _words(restored.reason))
     say(f"Restored {options.id!r} from revision {options.revision}; it is revision {restored.revision} now.")

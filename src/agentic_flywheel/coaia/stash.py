@@ -21,7 +21,7 @@ from agentic_flywheel.documents.writes import (
     EVERY_ROW,
     MARKED,
     Append,
-    Entry,
+    ListRow,
     Filter,
     Outcome,
     Write,
@@ -145,7 +145,7 @@ class Mark:
 
     def is_of(self, text: str) -> bool:
         """Whether that text is the document of this mark; never of one of another shape than ours."""
-        ending = marks(text)[1]
+        ending = etag(text)[1]
         return bool(ending) and (revision_at_head(text), ending) == (self.revision, self.ending)
 
 
@@ -156,7 +156,7 @@ class Listed:
     `unlisted` are sessions that are stored but not in the list.
     """
 
-    entries: list[Entry]
+    entries: list[ListRow]
     older: tuple[int, str] | None
     unlisted: list[str]
 
@@ -322,7 +322,7 @@ class Stash:
         return "put" if outcome.accepted else "there"
 
     def _item(self, write: Write) -> list[object]:
-        entry = write.entry
+        entry = write.list_row
         row = [entry.member, entry.saved_at, entry.note] if entry else ["", 0, ""]
         grave, life = self._keys.tombstone(write.key), round(self._ttl(write) * 1000)
         return [write.key, grave, write.text, life, *row]
@@ -375,13 +375,13 @@ class Stash:
         seen, buried = write.seen or "", ""
         if seen and tombstone_of(seen):
             seen, buried = "", seen
-        entry = write.entry
-        expected, ending = marks(seen)
+        entry = write.list_row
+        expected, ending = etag(seen)
         part = write.splice if len(write.text) > SPLICED_FROM else None
         arguments: JSONObject = {
             "key": write.key,
             "value": "" if part else write.text,
-            "splice": [part.head, part.start, part.rest, part.tail] if part else None,
+            "splice": [part.prefix, part.skip_start_bytes, part.skip_end_bytes, part.suffix] if part else None,
             "older": older.key if older and older.text == write.seen else "",
             "expected": expected,
             "ending": ending,
@@ -391,10 +391,10 @@ class Stash:
             "bury": write.tombstone,
             "entry": [entry.index, entry.member, entry.saved_at, entry.note] if entry else None,
         }
-        if write.beside:
-            arguments["beside"] = [*write.beside]
-        if write.gone:
-            arguments["gone"] = [*write.gone]
+        if write.extend_keys:
+            arguments["beside"] = [*write.extend_keys]
+        if write.delete_keys:
+            arguments["gone"] = [*write.delete_keys]
         if write.tombstone and "coaia_watch" in self.client.verbs:
             arguments["deletions"] = self._keys.deletions
         reply = await self._call("coaia_commit", arguments, deadline)
@@ -413,7 +413,7 @@ class Stash:
         arguments: JSONObject = {
             "key": write.key,
             "value": "",
-            "splice": [write.splice.head, write.splice.start, write.splice.rest, write.splice.tail],
+            "splice": [write.splice.prefix, write.splice.skip_start_bytes, write.splice.skip_end_bytes, write.splice.suffix],
             "expected": expected,
             "ending": ending,
             "grave": self._keys.tombstone(write.key),
@@ -423,7 +423,7 @@ class Stash:
         self._note_taken(write.key)
         return Outcome(accepted=bool(reply.get("committed")), current=reply.get("current"))
 
-    async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
+    async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[ListRow]:
         """A page of the list, newest first; empty on a mirror, which cannot list."""
         return (await self.listed(index, before, limit)).entries
 
@@ -465,7 +465,7 @@ class Stash:
         except (TypeError, ValueError, IndexError) as exc:
             raise StashUnavailable(NONSENSE) from exc
 
-    async def entries(self, index: str, members: Sequence[str], deadline: float) -> list[Entry]:
+    async def entries(self, index: str, members: Sequence[str], deadline: float) -> list[ListRow]:
         """The entries of these members of the list; none on a mirror, which cannot list."""
         await self.ready(deadline)
         if not self.atomic or not members:
@@ -483,7 +483,7 @@ class Stash:
         unlisted: list[object] = reply.get("unlisted") or []
         return str(reply.get("place") or ""), [str(member) for member in unlisted]
 
-    async def put_in_list(self, entry: Entry, deadline: float) -> None:
+    async def put_in_list(self, entry: ListRow, deadline: float) -> None:
         """List a session that was stored by somebody who keeps no list."""
         arguments = {"index": entry.index, "member": entry.member, "score": entry.saved_at, "note": entry.note}
         await self._call("coaia_index", arguments, deadline)
@@ -655,9 +655,9 @@ def _mark_of(text: str | None) -> Mark | None:
     return Mark(None, "", grave.revision) if grave else Mark(revision_at_head(text), text[-MARKED:], None)
 
 
-def _entries(index: str, reply: JSONObject) -> list[Entry]:
+def _entries(index: str, reply: JSONObject) -> list[ListRow]:
     try:
-        return [Entry(index, str(m), int(score), note or "") for m, score, note in reply.get("entries", [])]
+        return [ListRow(index, str(m), int(score), note or "") for m, score, note in reply.get("entries", [])]
     except (TypeError, ValueError) as exc:
         raise StashUnavailable(NONSENSE) from exc
 

@@ -14,7 +14,7 @@ from agentic_flywheel.json_text import JSONObject
 Fingerprint = bytes
 """Sixteen bytes that stand for a turn; equal exactly when its canonical JSON is."""
 
-View = tuple[Fingerprint, ...]
+Fingerprints = tuple[Fingerprint, ...]
 """The turns without an `id` that a caller has seen (or sent), in order."""
 
 
@@ -37,13 +37,13 @@ def _in_order(value: object) -> object:
 NOTHING_CUT: Mapping[Fingerprint, Fingerprint] = MappingProxyType({})
 
 
-def view(turns: Iterable[JSONObject], cut: Mapping[Fingerprint, Fingerprint] = NOTHING_CUT) -> View:
+def view(turns: Iterable[JSONObject], cut: Mapping[Fingerprint, Fingerprint] = NOTHING_CUT) -> Fingerprints:
     """What a caller has seen, having seen these turns. `cut` names the whole turn for one that was shown cut."""
     plain = (fingerprint(turn) for turn in turns if _id(turn) is None)
     return tuple(cut.get(mark, mark) for mark in plain)
 
 
-def last(turns: Sequence[JSONObject], count: int) -> View:
+def last(turns: Sequence[JSONObject], count: int) -> Fingerprints:
     """The end of the view of these turns."""
     plain = (turn for turn in reversed(turns) if _id(turn) is None)
     return view(itertools.islice(plain, count))[::-1]
@@ -52,7 +52,7 @@ def last(turns: Sequence[JSONObject], count: int) -> View:
 def new_turns(
     stored: Sequence[JSONObject],
     sent: Sequence[JSONObject],
-    views: Sequence[View] | None,
+    views: Sequence[Fingerprints] | None,
     cut: Mapping[Fingerprint, Fingerprint] = NOTHING_CUT,
     *,
     set_back: bool = False,
@@ -93,7 +93,7 @@ def _id(turn: JSONObject) -> str | int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def overlap(seen: View, sent: View) -> int:
+def overlap(seen: Fingerprints, sent: Fingerprints) -> int:
     """The length of the longest prefix of `sent` that is a suffix of `seen` (Knuth, Morris and Pratt)."""
     border = [0] * (len(sent) + 1)
     length = 0

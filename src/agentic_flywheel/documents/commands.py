@@ -1,41 +1,41 @@
-"""The changes other than a save, and all of them as the outbox keeps them."""
+"""Writes and reads any command as the outbox keeps it, and any document as the replica keeps it."""
 
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from agentic_flywheel.documents.delete import Deletion
-from agentic_flywheel.documents.execution import ExecutionChange
+from agentic_flywheel.documents.delete import DeleteCommand
+from agentic_flywheel.documents.execution import ExecutionCommand
 from agentic_flywheel.documents.flow_document import outline
-from agentic_flywheel.documents.flow_history import FlowChange
-from agentic_flywheel.documents.import_document import Arrival
-from agentic_flywheel.documents.lineage import MergeForward
-from agentic_flywheel.documents.list_row import entry
+from agentic_flywheel.documents.flow_history import FlowHistoryCommand
+from agentic_flywheel.documents.import_document import ImportCommand
+from agentic_flywheel.documents.lineage import MergeForwardCommand
+from agentic_flywheel.documents.list_row import list_row
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.parse import decode, kept_until_in, load
-from agentic_flywheel.documents.renewal import Renewal
-from agentic_flywheel.documents.save import SessionChange
+from agentic_flywheel.documents.renewal import RenewCommand
+from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.writes import Write, ends_of
 from agentic_flywheel.errors import Damaged
 
-AnyChange = SessionChange | Renewal | Deletion | ExecutionChange | FlowChange | Arrival | MergeForward
-_PENDING: TypeAdapter[AnyChange] = TypeAdapter(Annotated[AnyChange, Field(discriminator="kind")])
+AnyCommand = SaveCommand | RenewCommand | DeleteCommand | ExecutionCommand | FlowHistoryCommand | ImportCommand | MergeForwardCommand
+_COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(Annotated[AnyCommand, Field(discriminator="kind")])
 
 
-def dump_change(change: AnyChange) -> str:
-    """A change as the outbox keeps it."""
-    return _PENDING.dump_json(change).decode()
+def dump_command(command: AnyCommand) -> str:
+    """A command as the outbox keeps it."""
+    return _COMMANDS.dump_json(command).decode()
 
 
-def load_change(text: str) -> AnyChange:
-    """The change that `dump_change` wrote.
+def load_command(text: str) -> AnyCommand:
+    """The command that `dump_command` wrote.
 
     Raises:
         Damaged: it cannot be read.
 
     """
     try:
-        return _PENDING.validate_json(text)
+        return _COMMANDS.validate_json(text)
     except ValidationError:  # its text quotes what was said
         raise Damaged("The pending change cannot be read: it is damaged, or of a newer version.") from None
 
@@ -49,8 +49,8 @@ def as_copy(key: str, text: str, member: str = "", index: str = "") -> Write:
     """
     if member:
         document = decode(text, member)
-        listed = entry(index, document) if isinstance(document, Document) else None
-        return Write(key, text, None, document.kept_until, tombstone=listed is None, entry=listed)
+        listed = list_row(index, document) if isinstance(document, Document) else None
+        return Write(key, text, None, document.kept_until, tombstone=listed is None, list_row=listed)
     if history := outline(ends_of(text)):
         return Write(key, text, None, history.kept_until)
     data = load(text, "the document")

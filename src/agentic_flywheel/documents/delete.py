@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from agentic_flywheel.documents.codec import encode_tombstone
-from agentic_flywheel.documents.command import BaseChange, Step, expired
-from agentic_flywheel.documents.lineage import buries
+from agentic_flywheel.documents.command import Command, Step, expired
+from agentic_flywheel.documents.lineage import tombstone_beats
 from agentic_flywheel.documents.model import Document, Operation, Origin, Tombstone, micros
 from agentic_flywheel.documents.parse import (
     decode,
@@ -16,9 +16,9 @@ from agentic_flywheel.documents.parse import (
     tombstone_in,
     tombstone_of,
 )
-from agentic_flywheel.documents.revisions import beside
+from agentic_flywheel.documents.revisions import kept_whole
 from agentic_flywheel.documents.write_ids import find
-from agentic_flywheel.documents.writes import Entry, Write
+from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.errors import Conflict, Damaged, DocumentError
 from agentic_flywheel.json_text import load_object
 
@@ -34,7 +34,7 @@ class Deleted:
     reason: Literal["not_found", "expired", "deleted"] | None = None
 
 
-class Deletion(BaseChange):
+class DeleteCommand(Command[Deleted]):
     """Take a document away and leave a tombstone, which beats every revision up to its own."""
 
     kind: Literal["deletion"] = "deletion"
@@ -48,8 +48,8 @@ class Deletion(BaseChange):
     saw_operations: tuple[str, ...] = ()
     """The revision, and the writes, that a pending deletion deleted here: what others saved on top of them stays."""
 
-    def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[Deleted]:
-        """Bury what is stored; a damaged or newer document too, since its owner asked for it."""
+    def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[Deleted]:
+        """Replace what is stored by a tombstone; a damaged or newer document too, since its owner asked for it."""
         if base is None:
             return Step(None, Deleted(deleted=False, reason="not_found"), self)
         kept_until: datetime | None = None
@@ -63,19 +63,19 @@ class Deletion(BaseChange):
             revision = 1
         if self.saw is not None and revision > self.saw and not self._saw_all(operations):
             raise Conflict("Somebody saved it after it was deleted here, so it stays.", revision)
-        is_expired = expired(kept_until, now) and not held
+        is_expired = expired(kept_until, now) and not alive_remotely
         if self.because == "expired" and not is_expired:
             return Step(None, Deleted(deleted=False), self)
         life = max(MIN_TOMBSTONE, 2 * (kept_until - now)) if kept_until else MAX_TOMBSTONE
         because = "expired" if is_expired else self.because
         tombstone = Tombstone(self.member, revision, now, now + min(life, MAX_TOMBSTONE), because, operations)
         deleted = Deleted(deleted=not is_expired, reason="expired" if is_expired else None)
-        burial = _burial(self.key, tombstone, base, self.index, now)
+        write = _tombstone_write(self.key, tombstone, base, self.index, now)
         if self.revisions:
-            named = _kept_whole(base, self.member)
-            burial = replace(burial, gone=tuple(f"{self.revisions}{number}" for number in named))
+            named = _revisions_kept_whole(base, self.member)
+            write = replace(write, delete_keys=tuple(f"{self.revisions}{number}" for number in named))
         saw = {"saw": revision, "saw_operations": tuple(operation.id for operation in operations)}
-        return Step(burial, deleted, self.model_copy(update=saw))
+        return Step(write, deleted, self.model_copy(update=saw))
 
     def _saw_all(self, operations: tuple[Operation, ...]) -> bool:
         """Whether nobody has written since; revisions given here are none of the stash's, but writes have names."""
@@ -83,38 +83,38 @@ class Deletion(BaseChange):
         return bool(operations) and all(find(seen, operation.id, "") for operation in operations)
 
 
-def _kept_whole(base: str, member: str) -> list[int]:
+def _revisions_kept_whole(base: str, member: str) -> list[int]:
     """The numbers of the revisions that a document names and that lie under keys of their own."""
     try:
         document = decode(base, member)
     except DocumentError:
         return []
-    return beside(document) if isinstance(document, Document) else []
+    return kept_whole(document) if isinstance(document, Document) else []
 
 
-class Burial(BaseChange):
+class TombstoneCommand(Command[None]):
     """Put a tombstone back where it was lost, and what it beats below it."""
 
     member: str
     index: str
     text: str
 
-    def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[None]:  # noqa: ARG002
-        """Bury what is not newer; a tombstone that is there already stays."""
+    def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[None]:  # noqa: ARG002
+        """Replace what is not newer; a tombstone that is there already stays."""
         tombstone = decode(self.text, self.member)
         if not isinstance(tombstone, Tombstone) or expired(tombstone.kept_until, now):
             return Step(None, None, self)
-        if base is not None and (tombstone_of(base) or not buries(self.text, base)):
+        if base is not None and (tombstone_of(base) or not tombstone_beats(self.text, base)):
             return Step(None, None, self)
-        return Step(_burial(self.key, tombstone, base, self.index, now), None, self)
+        return Step(_tombstone_write(self.key, tombstone, base, self.index, now), None, self)
 
 
-def _burial(key: str, tombstone: Tombstone, base: str | None, index: str, now: datetime) -> Write:
+def _tombstone_write(key: str, tombstone: Tombstone, base: str | None, index: str, now: datetime) -> Write:
     return Write(
         key=key,
         text=encode_tombstone(tombstone),
         seen=base,
         kept_until=tombstone.kept_until,
         tombstone=True,
-        entry=Entry(index, tombstone.id, micros(now)) if index else None,
+        list_row=ListRow(index, tombstone.id, micros(now)) if index else None,
     )

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from agentic_flywheel.documents.codec import listed
-from agentic_flywheel.documents.command import BaseChange, Step
+from agentic_flywheel.documents.command import Command, Step
 from agentic_flywheel.documents.model import SCHEMA_VERSION, Operation, iso
 from agentic_flywheel.documents.parse import kept_until_in, load, operations_in, revision_in
 from agentic_flywheel.documents.write_ids import find, kept
@@ -21,14 +21,14 @@ class Kept:
     kept_until: datetime | None
 
 
-class ExecutionChange(BaseChange):
+class ExecutionCommand(Command[Kept]):
     """Keep one execution under its id; a later one of the same id takes its place."""
 
     kind: Literal["execution"] = "execution"
     record: JSONObject
     ttl_seconds: int
 
-    def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[Kept]:  # noqa: ARG002
+    def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[Kept]:  # noqa: ARG002
         """Write the record as the next revision."""
         before = load_execution(base, str(self.record["id"])) if base is not None else JSONObject()
         operations = operations_in(before)

@@ -98,10 +98,10 @@ class FlowHistory:
     dropped: int = 0
 
 
-def flow_history(text: str | None, now: datetime, *, held: bool = False, limit: int | None = None) -> FlowHistory:
+def flow_history(text: str | None, now: datetime, *, alive_remotely: bool = False, limit: int | None = None) -> FlowHistory:
     """The executions, or the newest `limit`, in a flow history's text; none if it is absent, deleted or expired.
 
-    `held`: a place that expires documents by itself still has it.
+    `alive_remotely`: a store that expires documents by itself still has it.
 
     Raises:
         Damaged, NewerSchema: it is no flow history, or one of a newer version.
@@ -110,12 +110,12 @@ def flow_history(text: str | None, now: datetime, *, held: bool = False, limit: 
     if text is None or tombstone_of(text):
         return FlowHistory([])
     there = outline(ends_of(text))
-    if there and expired(there.kept_until, now) and not held:
+    if there and expired(there.kept_until, now) and not alive_remotely:
         return FlowHistory([])
     known = _newest(text, there, limit, now) if there and limit else None
     if known is None:
         stored = whole(text)
-        if expired(stored.outline.kept_until, now) and not held:
+        if expired(stored.outline.kept_until, now) and not alive_remotely:
             return FlowHistory([])
         known = [execution for execution, _, _ in stored.executions if not expired(kept_until_in(execution), now)]
         there = stored.outline

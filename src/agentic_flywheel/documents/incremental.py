@@ -15,21 +15,21 @@ from agentic_flywheel.documents.writes import Splice
 from agentic_flywheel.errors import Damaged, NewerSchema
 from agentic_flywheel.json_text import JSONObject, dumps_checked, narrow, size_of
 
-RECALLED = 3_000_000
+CACHED_CHARACTERS = 3_000_000
 """Characters of text whose documents are kept in memory; parsed, they take about four times as many bytes."""
 
 LARGEST = 2_000_000
 """Characters of the largest of them."""
 
 
-OUTLINED_FROM = 100_000
+HEAD_PARSED_FROM = 100_000
 """Characters of a document from which on one that is replaced is not parsed whole."""
 
 _BEFORE_TURNS, _BEHIND_TURNS = ',"history":[', '],"created_at":"'
 """What stands around the turns; in a text of ours the first and the last of them nearly always do."""
 
 
-class Recall:
+class DocumentCache:
     """The documents that were read and written last, one for each id, under their exact text."""
 
     def __init__(self) -> None:
@@ -47,12 +47,12 @@ class Recall:
             self.keep(text, document)
         return document
 
-    def outline(self, text: str, session_id: str) -> tuple[Document, str] | None:
-        """What `outline` gives, where that is quicker than to decode it."""
+    def parse_head(self, text: str, session_id: str) -> tuple[Document, str] | None:
+        """What `parse_head` gives, where that is quicker than to decode it."""
         known = self._get(text, session_id)
         if known and known[1]:
             return known[0], text[slice(*known[1])]
-        return outline(text, session_id) if len(text) > OUTLINED_FROM else None
+        return parse_head(text, session_id) if len(text) > HEAD_PARSED_FROM else None
 
     def keep(self, text: str, document: Document, turns: tuple[int, int] | None = None) -> None:
         """Know it from now on, if it is not too large; with the place of the `turns` it is one without them."""
@@ -63,7 +63,7 @@ class Recall:
             if len(text) <= LARGEST:
                 self._known[session_id] = (text, document, turns)
                 self._characters += len(text)
-            while self._characters > RECALLED:
+            while self._characters > CACHED_CHARACTERS:
                 _, (gone, *_) = self._known.popitem(last=False)
                 self._characters -= len(gone)
 
@@ -73,11 +73,11 @@ class Recall:
         return known[1:] if known and known[0] == text else None
 
 
-RECALL = Recall()
+DOCUMENT_CACHE = DocumentCache()
 """The documents of this process."""
 
 
-def outline(text: str, session_id: str) -> tuple[Document, str] | None:
+def parse_head(text: str, session_id: str) -> tuple[Document, str] | None:
     """The document without its turns, and their text between its brackets, for one that is not to be parsed whole.
 
     `None` where the text is not written as this version writes, or it cannot be told where the turns begin and end.
@@ -99,7 +99,7 @@ def outline(text: str, session_id: str) -> tuple[Document, str] | None:
     return None
 
 
-def grown(
+def append_text(
     before: str, base: Document, document: Document, added: Sequence[JSONObject]
 ) -> tuple[str, Splice, Document] | None:
     """The text of `document`, which is `base`, the document in `before`, with other fields and turns `added`.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from agentic_flywheel.documents.model import Document, iso, micros
 from agentic_flywheel.documents.turn_text import content_of
-from agentic_flywheel.documents.writes import Entry
+from agentic_flywheel.documents.writes import ListRow
 from agentic_flywheel.json_text import JSONObject, dumps
 
 TITLE_SHOWN, SUMMARY_SHOWN = 200, 1000
@@ -33,7 +33,7 @@ def first_words(history: Sequence[JSONObject]) -> str:
     return ""
 
 
-def entry(index: str, document: Document) -> Entry:
+def list_row(index: str, document: Document) -> ListRow:
     """How lists show a session."""
     session = document.session
     note = dumps({
@@ -49,4 +49,4 @@ def entry(index: str, document: Document) -> Entry:
         "updated_at": iso(document.saved_at),
         "expires_at": iso(document.kept_until),
     })  # fmt: skip
-    return Entry(index, session.id, micros(document.saved_at), note)
+    return ListRow(index, session.id, micros(document.saved_at), note)

@@ -21,13 +21,13 @@ KEPT_ASIDE = "was saved before Redis went back to an older state"
 ASIDE = (CAME_TOO_LATE, KEPT_ASIDE)
 
 
-def beside(document: Document) -> list[int]:
+def kept_whole(document: Document) -> list[int]:
     """The revisions that are kept whole, for as long as the document."""
     return [past.revision for past in document.past if past.fields is None]
 
 
 def turns_in(document: Document) -> int:
-    """How many turns it has, also if it is an outline."""
+    """How many turns it has, also if only its head was parsed."""
     named = (done.turns for done in reversed(document.operations) if done.revision == document.revision)
     return next(named, len(document.session.history))
 

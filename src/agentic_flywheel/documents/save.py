@@ -8,15 +8,15 @@ from typing import Any, Literal, Self
 from pydantic import Field, SkipValidation, TypeAdapter
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
-from agentic_flywheel.documents.append import Fingerprint, View, fingerprint, new_turns
+from agentic_flywheel.documents.append import Fingerprint, Fingerprints, fingerprint, new_turns
 from agentic_flywheel.documents.codec import encode, encode_around, turns_of
-from agentic_flywheel.documents.command import BaseChange, Step, expired
-from agentic_flywheel.documents.incremental import RECALL, grown
-from agentic_flywheel.documents.list_row import entry
+from agentic_flywheel.documents.command import Command, Step, expired
+from agentic_flywheel.documents.incremental import DOCUMENT_CACHE, append_text
+from agentic_flywheel.documents.list_row import list_row
 from agentic_flywheel.documents.model import Document, Operation, Past, Tombstone
 from agentic_flywheel.documents.parse import decode
-from agentic_flywheel.documents.renewal import Renewal, life
-from agentic_flywheel.documents.revisions import CAME_TOO_LATE, beside, turns_in
+from agentic_flywheel.documents.renewal import RenewCommand, ttl_of
+from agentic_flywheel.documents.revisions import CAME_TOO_LATE, kept_whole, turns_in
 from agentic_flywheel.documents.superseded import as_older, forgotten, superseded
 from agentic_flywheel.documents.write_ids import LOST, apart, arrived, find, holds, kept, of_an_earlier_life
 from agentic_flywheel.documents.writes import Splice, Write, revision_at_head
@@ -39,7 +39,7 @@ class Saved:
     operations: tuple[Operation, ...] = field(default=(), compare=False)
 
 
-class SessionChange(BaseChange):
+class SaveCommand(Command[Saved]):
     """A save. Absent means unchanged; `values` are `UniversalSession` fields in their JSON form."""
 
     kind: Literal["session"] = "session"
@@ -81,7 +81,7 @@ class SessionChange(BaseChange):
     """The turns were already compared with the history: add them all, but for what is in what it did not have then."""
     compared: tuple[int, Fingerprint] | None = None
     """How many turns the history had then, and the last of them; `None` where all are to be added."""
-    views: tuple[View, ...] | None = None
+    views: tuple[Fingerprints, ...] | None = None
     cut: tuple[tuple[Fingerprint, Fingerprint], ...] = ()
     """Turns that its writer was shown cut, and the whole ones."""
     seen_here: bool = False
@@ -91,55 +91,55 @@ class SessionChange(BaseChange):
     follows: str = ""
     """A write of this machine that it holds then, too."""
 
-    def named(self, operation: str, follows: str = "") -> Self:
-        """The save as the write of that name; its document must hold the write that it `follows`."""
+    def with_write_id(self, operation: str, follows: str = "") -> Self:
+        """The save as the write of that id; its document must hold the write that it `follows`."""
         return self.model_copy(update={"operation": operation, "follows": follows})
 
-    def knowing(self, copy: Write | None, now: datetime) -> Self:
+    def with_base_revision(self, copy: Write | None, now: datetime) -> Self:
         """The save, based on what this machine has seen of the session as well."""
         if copy is None or copy.tombstone or expired(copy.kept_until, now):
             return self
         return self.model_copy(update={"based_on": max(self.based_on, revision_at_head(copy.text))})
 
-    def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[Saved]:
+    def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[Saved]:
         """Merge into what is stored, or begin a session."""
-        part = RECALL.outline(base, self.session_id) if base and self._replaces_all else None
-        current = part[0] if part else RECALL.decode(base, self.session_id) if base is not None else None
-        alive = current if isinstance(current, Document) and (held or not expired(current.kept_until, now)) else None
-        if step := self._answered(base, current, alive, now, outlined=part is not None, held=held):
+        part = DOCUMENT_CACHE.parse_head(base, self.session_id) if base and self._replaces_all else None
+        current = part[0] if part else DOCUMENT_CACHE.decode(base, self.session_id) if base is not None else None
+        alive = current if isinstance(current, Document) and (alive_remotely or not expired(current.kept_until, now)) else None
+        if step := self._answered(base, current, alive, now, head_only=part is not None, alive_remotely=alive_remotely):
             return step
         if self.based_on and current and self._is_based_on_what_was_deleted(current):
             text = "The session was deleted while this save was under way, or before it; the deletion stands."
-            buried = current.began - 1 if isinstance(current, Document) else current.revision
-            raise DeletedMeanwhile(text, current.revision, buried)
+            deleted = current.began - 1 if isinstance(current, Document) else current.revision
+            raise DeletedMeanwhile(text, current.revision, deleted)
         if alive and self.replaces is not None and not self._is(alive, self.replaces):
             if not self.session_only:
                 return self._too_late(alive, base, now)
             # A library's replace that lost while it was pending is merged: it must overwrite nobody, nor get lost.
-            return self.model_copy(update={"mode": "append", "replaces": None}).apply(base, now, held=held)
+            return self.model_copy(update={"mode": "append", "replaces": None}).apply(base, now, alive_remotely=alive_remotely)
         if self.expected_revision is not None and not self._is(alive, self.expected_revision):
             raise self._conflict(alive, current)
         return self._made(base, current, alive, part[1] if part else None, now)
 
     def _answered(
         self, base: str | None, current: Document | Tombstone | None, alive: Document | None, now: datetime,
-        *, outlined: bool, held: bool,
+        *, head_only: bool, alive_remotely: bool,
     ) -> Step[Saved] | None:  # fmt: skip
         """The answer that this write had, if it was accepted before, or that of the write which it repeats."""
         if isinstance(current, Tombstone) and (done := arrived(current.operations, self.operation)):
             return Step(None, Saved(done.revision, done.turns, done.added, None, []), self)  # deleted since
         if not alive:
             return None
-        history = (self.turns or []) if outlined else alive.session.history
+        history = (self.turns or []) if head_only else alive.session.history
         if done := arrived(alive.operations, self.operation):
-            loser = None
+            superseded_write = None
             if done.id.endswith(LOST):  # it may not have been kept as an older revision yet
-                loser = self._as_older(self._merged(alive, self.turns or [], now), done.revision - 1)
+                superseded_write = self._as_older(self._merged(alive, self.turns or [], now), done.revision - 1)
             saved = Saved(done.revision, done.turns, done.added, alive.kept_until, history, alive.operations)
-            return Step(None, saved, self, loser=loser)
+            return Step(None, saved, self, superseded_write=superseded_write)
         if done := find(alive.operations, self.operation, self.retry):  # sent again: nothing is added, the life renewed
-            renewal = Renewal(key=self.key, session_id=self.session_id, index=self.index, revisions=self.revisions)
-            step = renewal.apply(base, now, held=held)
+            renewal = RenewCommand(key=self.key, session_id=self.session_id, index=self.index, revisions=self.revisions)
+            step = renewal.apply(base, now, alive_remotely=alive_remotely)
             until = step.write.kept_until if step.write else alive.kept_until
             saved = Saved(done.revision, done.turns, done.added, until, history, alive.operations)
             return Step(step.write, saved, renewal)
@@ -186,12 +186,12 @@ class SessionChange(BaseChange):
         saved = Saved(
             revision, len(session.history), len(added), document.kept_until, session.history, document.operations
         )
-        replaced = None
+        archived = None
         if self.revisions and base and alive:
             if whole:  # as it is: a place that has it can keep it without being sent it
-                replaced = Write(f"{self.revisions}{alive.revision}", base, None, document.kept_until)
-            write = replace(write, gone=tuple(f"{self.revisions}{number}" for number in forgotten(alive.past, past)))
-        return Step(write, saved, self._pending(alive, added), replaced=replaced)
+                archived = Write(f"{self.revisions}{alive.revision}", base, None, document.kept_until)
+            write = replace(write, delete_keys=tuple(f"{self.revisions}{number}" for number in forgotten(alive.past, past)))
+        return Step(write, saved, self._queued(alive, added), archived=archived)
 
     def _written(
         self, base: str | None, alive: Document | None, document: Document, added: list[JSONObject], turns: bytes
@@ -202,7 +202,7 @@ class SessionChange(BaseChange):
             TooLarge: it is.
 
         """
-        more = grown(base, alive, document, added) if base and alive and self.mode == "append" else None
+        more = append_text(base, alive, document, added) if base and alive and self.mode == "append" else None
         if self._replaces_all:
             text, place = encode_around(document, turns)
             own, splice = replace(document, session=replace(document.session, history=[])), None
@@ -219,10 +219,10 @@ class SessionChange(BaseChange):
                 alive.kept_until if alive else None,
             )
         if own:
-            RECALL.keep(text, own, place)
+            DOCUMENT_CACHE.keep(text, own, place)
         return self._write(document, text, base, splice)
 
-    def _pending(self, alive: Document | None, added: list[JSONObject]) -> Self:
+    def _queued(self, alive: Document | None, added: list[JSONObject]) -> Self:
         """The save as it is to be kept, and applied again later, where it cannot be sent now."""
         replaced = alive if self.mode == "replace" else None
         # What is here was set back: only where the writer's views hold can it be told what is new.
@@ -261,9 +261,9 @@ class SessionChange(BaseChange):
         return Conflict(text, alive.revision, turns_in(alive), alive.kept_until)
 
     def _write(self, document: Document, text: str, base: str | None, splice: Splice | None = None) -> Write:
-        older = tuple(f"{self.revisions}{number}" for number in beside(document)) if self.revisions else ()
+        older = tuple(f"{self.revisions}{number}" for number in kept_whole(document)) if self.revisions else ()
         until = document.kept_until
-        return Write(self.key, text, base, until, entry=entry(self.index, document), splice=splice, beside=older)
+        return Write(self.key, text, base, until, list_row=list_row(self.index, document), splice=splice, extend_keys=older)
 
     @property
     def _replaces_all(self) -> bool:
@@ -291,9 +291,9 @@ class SessionChange(BaseChange):
             past=(*alive.past, late)[-self.kept_revisions :] if self.kept_revisions else (),
         )
         write = self._write(document, encode(document), base)
-        loser = self._as_older(replace(self._merged(alive, self.turns or [], now), past=()), alive.revision + 1)
+        superseded_write = self._as_older(replace(self._merged(alive, self.turns or [], now), past=()), alive.revision + 1)
         saved = Saved(document.revision, len(history), 0, document.kept_until, history, document.operations)
-        return Step(write, saved, self, loser=loser)
+        return Step(write, saved, self, superseded_write=superseded_write)
 
     def _as_older(self, document: Document, revision: int) -> Write | None:
         if not self.revisions:
@@ -320,7 +320,7 @@ class SessionChange(BaseChange):
         kept = alive if self.mode == "append" else None
         labelled = alive if self.session_only else kept
         created_at = alive.session.created_at if alive else now
-        ttl = self.ttl_seconds if self.ttl_seconds is not None else life(alive) if alive else None
+        ttl = self.ttl_seconds if self.ttl_seconds is not None else ttl_of(alive) if alive else None
         ttl = self.default_ttl_seconds if ttl is None else ttl
         base = kept.session if kept else UniversalSession(
             id=self.session_id,
@@ -354,7 +354,7 @@ class SessionChange(BaseChange):
 
 
 def _is_same(document: Document, alive: Document, there: str | None, turns: bytes) -> bool:
-    """Whether a save changes nothing but the times; `there` is the text of the turns if `alive` is an outline."""
+    """Whether a save changes nothing but the times; `there` is the text of the turns if of `alive` only the head was parsed."""
     document = replace(document, saved_at=alive.saved_at, kept_until=alive.kept_until)
     if there is None:
         return document == alive
@@ -392,7 +392,7 @@ def _session_values(values: JSONObject, absent: tuple[object, ...]) -> JSONObjec
     }
 
 
-def recoverable(change: SessionChange, base: str | None, revision: int, now: datetime) -> Write:
+def recoverable(change: SaveCommand, base: str | None, revision: int, now: datetime) -> Write:
     """What the save comes to on top of `base`, as an older revision: for one whose session was deleted meanwhile.
 
     Raises:
@@ -400,7 +400,7 @@ def recoverable(change: SessionChange, base: str | None, revision: int, now: dat
 
     """
     alone = change.model_copy(update={"based_on": 0, "expected_revision": None, "replaces": None})
-    step = alone.apply(base, now, held=True)
+    step = alone.apply(base, now, alive_remotely=True)
     document = decode(step.write.text if step.write else base or "", change.session_id)
     if not isinstance(document, Document):
         raise Damaged("A save came to no session.")

@@ -41,7 +41,7 @@ from agentic_flywheel.errors import (
 from agentic_flywheel.integrations.checks import check_fields, check_kind, check_text, values_of
 from agentic_flywheel.integrations.known_objects import KnownObjects
 from agentic_flywheel.replication.key_locks import KeyLocks
-from agentic_flywheel.sessions.caller_view import Memory
+from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.listing import Wanted
 from agentic_flywheel.sessions.store import Save, SessionStore, open_client, open_store
@@ -345,7 +345,7 @@ class RedisSessionManager(_RedisState):
         try:
             stores = await self._stores()
             async with stores.turns.of(session_id), self._alone_with(session_id):
-                result = await stores.sessions.delete(session_id, Memory())
+                result = await stores.sessions.delete(session_id, CallerViews())
                 self._known.forget(session_id)
         except Unavailable as exc:
             return self._failed("delete_session", exc, answer=False)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from agentic_flywheel.documents.model import micros
-from agentic_flywheel.documents.writes import Append, Ends, Entry, Outcome, Write
+from agentic_flywheel.documents.writes import Append, Ends, ListRow, Outcome, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.connection import again_if_replaced
 from agentic_flywheel.journal.migrations import THIS_MACHINE
@@ -40,7 +40,7 @@ LARGEST_GLANCE = 256 * 1024
 """Bytes of a document that is read on the event loop: they take less than a millisecond."""
 
 _ENTRY = "list, member, saved_at, note, destination, unverified"
-"""The columns of an `Entry`, where it belongs, and whether it is there."""
+"""The columns of a `ListRow`, where it belongs, and whether it is there."""
 
 
 class Journal(Retention):
@@ -175,7 +175,7 @@ class Journal(Retention):
             opened.reading.release()
 
     @again_if_replaced
-    def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
+    def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[ListRow]:
         """A page of the list, newest first: of the destination in use, and of this machine."""
         with self._use() as db:
             found = self._recent(db, self._destination, index, before, limit)
@@ -183,14 +183,14 @@ class Journal(Retention):
         return sorted(found, key=lambda entry: (entry.saved_at, entry.member), reverse=True)[:limit]
 
     @again_if_replaced
-    def recent_of_this_machine(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
+    def recent_of_this_machine(self, index: str, before: tuple[int, str] | None, limit: int) -> list[ListRow]:
         """A page of what belongs to this machine, while a Redis is in use; what that is known to have is left out."""
         with self._use() as db:
             return self._recent_of_this_machine(db, index, before, limit)
 
     def _recent_of_this_machine(
         self, db: sqlite3.Connection, index: str, before: tuple[int, str] | None, limit: int
-    ) -> list[Entry]:
+    ) -> list[ListRow]:
         if self._destination == THIS_MACHINE:
             return []
         return self._recent(db, THIS_MACHINE, index, before, limit, but=self._destination)
@@ -203,7 +203,7 @@ class Journal(Retention):
         before: tuple[int, str] | None,
         limit: int,
         but: int | None = None,
-    ) -> list[Entry]:
+    ) -> list[ListRow]:
         saved_at, member = before or (2**62, "")
         rows = db.execute(
             f"SELECT {_ENTRY} FROM documents WHERE destination = ? AND list = ?"  # noqa: S608
@@ -214,11 +214,11 @@ class Journal(Retention):
         ).fetchall()
         return [self._entry(row) for row in rows]
 
-    def _entry(self, row: tuple[str, str, int, str, int, int]) -> Entry:
-        return Entry(*row[:4], here_alone=row[4] != self._destination or row[5] == MISSING)
+    def _entry(self, row: tuple[str, str, int, str, int, int]) -> ListRow:
+        return ListRow(*row[:4], here_alone=row[4] != self._destination or row[5] == MISSING)
 
     @again_if_replaced
-    def entries(self, index: str, members: Sequence[str]) -> list[Entry]:
+    def entries(self, index: str, members: Sequence[str]) -> list[ListRow]:
         """The entries of these members of the list, as far as they are here and have not expired."""
         with self._use() as db:
             rows = db.execute(
@@ -274,7 +274,7 @@ class Journal(Retention):
         return sorted((Head(*row) for row in rows), key=lambda head: head.saved_at, reverse=True)
 
     @again_if_replaced
-    def unsent(self, index: str) -> tuple[list[Entry], list[str]]:
+    def unsent(self, index: str) -> tuple[list[ListRow], list[str]]:
         """The entries of the list that have a pending change, newest first; the keys of unsent deletions."""
         with self._use() as db:
             rows = db.execute(

@@ -5,9 +5,9 @@ import sqlite3
 import time
 from collections.abc import Sequence
 
-from agentic_flywheel.documents.lineage import buries, covers
+from agentic_flywheel.documents.lineage import tombstone_beats, covers
 from agentic_flywheel.documents.model import micros
-from agentic_flywheel.documents.writes import Append, Entry, Write
+from agentic_flywheel.documents.writes import Append, ListRow, Write
 from agentic_flywheel.journal.connection import again_if_replaced
 from agentic_flywheel.journal.destinations import merge_destination
 from agentic_flywheel.journal.outbox_rows import OutboxRows
@@ -75,7 +75,7 @@ class ReplicaRows(OutboxRows):
         with self._transaction() as db:
             for write in tombstones:
                 here = copy_of(db, self._destination, write.key)
-                if (here is None or buries(write.text, here.text)) and not self._is_pending(db, write.key):
+                if (here is None or tombstone_beats(write.text, here.text)) and not self._is_pending(db, write.key):
                     self._put(db, write, replica=True)
         self._forget_words(*(write.key for write in tombstones))
 
@@ -141,7 +141,7 @@ class ReplicaRows(OutboxRows):
         return [Copy(*row) for row in rows]
 
     @again_if_replaced
-    def putting_back(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
+    def putting_back(self, index: str, before: tuple[int, str] | None, limit: int) -> list[ListRow]:
         """A page of the list: sessions that the destination has lost, and that are still to be put back."""
         saved_at, member = before or (2**62, "")
         with self._use() as db:
@@ -152,7 +152,7 @@ class ReplicaRows(OutboxRows):
                 " ORDER BY saved_at DESC, member DESC LIMIT ?",
                 (self._destination, index, saved_at, saved_at, member, micros(self._clock()), limit),
             ).fetchall()
-        return [Entry(*row, here_alone=True) for row in rows]
+        return [ListRow(*row, here_alone=True) for row in rows]
 
     @again_if_replaced
     def buried(self, keys: Sequence[str]) -> dict[str, int]:
@@ -202,7 +202,7 @@ class ReplicaRows(OutboxRows):
         ).fetchone()
         if row and row[0] and not holds(db, self._destination, write.key, write.seen):
             here = None if write.tombstone else copy_of(db, self._destination, write.key)
-            if here and here.tombstone and buries(here.text, write.text):
+            if here and here.tombstone and tombstone_beats(here.text, write.text):
                 return
             if here and not here.tombstone and not covers(write.text, here.text):
                 if not covers(here.text, write.text):

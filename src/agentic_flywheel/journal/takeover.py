@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from datetime import datetime
 from itertools import islice
 
-from agentic_flywheel.documents.lineage import MergeForward, buries, covers
+from agentic_flywheel.documents.lineage import MergeForwardCommand, tombstone_beats, covers
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError
@@ -141,16 +141,16 @@ def _put_document(db: sqlite3.Connection, document: SavedDocument, numbers: dict
 def _joined(there: Write, saved: Write, now: datetime) -> Write | None:
     """What goes into the place of the document that is there; `None`: it stays."""
     if there.tombstone:
-        return None if saved.tombstone or buries(there.text, saved.text) else saved
+        return None if saved.tombstone or tombstone_beats(there.text, saved.text) else saved
     if saved.tombstone:
-        return saved if buries(saved.text, there.text) else None
+        return saved if tombstone_beats(saved.text, there.text) else None
     if covers(there.text, saved.text):
         return None
     if covers(saved.text, there.text):
         return saved
-    entry = saved.entry or there.entry
+    entry = saved.list_row or there.list_row
     member, index = (entry.member, entry.index) if entry else ("", "")
-    forward = MergeForward(key=saved.key, text=saved.text, member=member, index=index).named(Writer().next())
+    forward = MergeForwardCommand(key=saved.key, text=saved.text, member=member, index=index).with_write_id(Writer().next())
     with contextlib.suppress(DocumentError):
         return forward.apply(there.text, now).write
     return None

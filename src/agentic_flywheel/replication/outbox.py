@@ -9,14 +9,14 @@ from typing import TypeVar, cast
 
 from agentic_flywheel.coaia.stash import Stash, TooLargeForMirror
 from agentic_flywheel.documents.command import Change, Step, expired
-from agentic_flywheel.documents.commands import AnyChange, as_copy, load_change
-from agentic_flywheel.documents.delete import Burial, Deletion
-from agentic_flywheel.documents.import_document import Arrival
-from agentic_flywheel.documents.lineage import MergeForward, buries, covers, lacks, operations_at_end
+from agentic_flywheel.documents.commands import AnyCommand, as_copy, load_command
+from agentic_flywheel.documents.delete import TombstoneCommand, DeleteCommand
+from agentic_flywheel.documents.import_document import ImportCommand
+from agentic_flywheel.documents.lineage import MergeForwardCommand, tombstone_beats, covers, lacks, operations_at_end
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.parse import decode, tombstone_of
-from agentic_flywheel.documents.renewal import Renewal
-from agentic_flywheel.documents.save import SessionChange, recoverable
+from agentic_flywheel.documents.renewal import RenewCommand
+from agentic_flywheel.documents.save import SaveCommand, recoverable
 from agentic_flywheel.documents.superseded import as_older
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Write, revision_at_head
@@ -57,7 +57,7 @@ class Outbox:
 
     async def settle(
         self,
-        change: Change[Answer],
+        change: Command[Answer],
         copy: Write | None,
         deadline: float,
         *,
@@ -76,7 +76,7 @@ class Outbox:
             _Overtaken: somebody else committed since `start`.
 
         """
-        change = change.knowing(copy, self._clock())
+        change = change.with_base_revision(copy, self._clock())
         base = seen = copy.text if copy else start
         # What has expired here may be alive there: somebody else renewed it, or this machine's clock is wrong.
         guess = not (copy and expired(copy.kept_until, self._clock()))
@@ -85,7 +85,7 @@ class Outbox:
         held = copy is None and start is not None and self.stash.atomic
         while True:
             try:
-                step = await self._applied(change, base, held=held) if guess or confirmed else None
+                step = await self._applied(change, base, alive_remotely=held) if guess or confirmed else None
             except DocumentError:
                 if confirmed:
                     raise
@@ -93,7 +93,7 @@ class Outbox:
             if step and step.write:
                 splice = step.write.splice if base is seen else None
                 write = replace(step.write, seen=seen, splice=splice)
-                outcome = await self.stash.commit(write, deadline, step.replaced)
+                outcome = await self.stash.commit(write, deadline, step.archived)
                 if outcome.accepted:
                     await self._see_to_the_rest(change, step, deadline)
                     return step
@@ -115,10 +115,10 @@ class Outbox:
             if copy and (seen is None or _beats(copy, seen) or is_buried(copy, seen)):
                 base, held = copy.text, False
 
-    async def _applied(self, change: Change[Answer], base: str | None, *, held: bool) -> Step[Answer]:
+    async def _applied(self, change: Command[Answer], base: str | None, *, held: bool) -> Step[Answer]:
         """What the change comes to; in a thread where it may take long."""
         if base is None or len(base) <= APPLIED_AT_ONCE:
-            return change.apply(base, self._clock(), held=held)
+            return change.apply(base, self._clock(), alive_remotely=held)
         return await in_thread(change.apply, base, self._clock(), held=held)
 
     async def merge_forward(self, copy: Write, deadline: float) -> None:
@@ -143,9 +143,9 @@ class Outbox:
             return copy.text
         return step.write.text if step.write else there
 
-    def _merge_of(self, copy: Write) -> MergeForward:
+    def _merge_of(self, copy: Write) -> MergeForwardCommand:
         member = copy.key.removeprefix(self._keys.sessions) if copy.key.startswith(self._keys.sessions) else ""
-        return MergeForward(
+        return MergeForwardCommand(
             key=copy.key,
             operation=self._writer.next(),
             member=member,
@@ -190,7 +190,7 @@ class Outbox:
         unreadable: list[int] = []
         for item in self._journal.pending(key):
             try:
-                load_change(item.change)
+                load_command(item.change)
             except DocumentError as exc:
                 logger.warning("A pending change is a dead letter now: %s", exc)
                 unreadable.append(item.position)
@@ -207,7 +207,7 @@ class Outbox:
                 kept = await self._sent(item, document, remote, deadline)
             except DeletedMeanwhile as exc:
                 logger.warning("What was saved here to a session that was deleted elsewhere is kept on this machine.")
-                await self._keep_what_was_deleted(item, exc.buried, deadline)
+                await self._keep_what_was_deleted(item, exc.deleted_revision, deadline)
             except TooLargeForMirror:  # the journal alone keeps it, as it would have from the beginning
                 await in_thread(self._journal.settle, [item.position], None)
             except DocumentError as exc:
@@ -235,21 +235,21 @@ class Outbox:
         if copy.tombstone:
             grave = tombstone_of(copy.text)
             member = grave.id if grave else ""
-            burial = Burial(key=copy.key, member=member, index=self._keys.index if member else "", text=copy.text)
+            burial = TombstoneCommand(key=copy.key, member=member, index=self._keys.index if member else "", text=copy.text)
             await self.settle(burial, None, deadline)
             return
         await self.merge_forward(copy, deadline)
         await self._adopt(copy, deadline)
 
-    async def _see_to_the_rest(self, change: Change[Answer], step: Step[Answer], deadline: float) -> None:
+    async def _see_to_the_rest(self, change: Command[Answer], step: Step[Answer], deadline: float) -> None:
         """What goes beside the document itself."""
-        if step.loser:
-            await self.stash.keep(step.loser, deadline)
-        if isinstance(change, Deletion) and change.revisions and step.write:
+        if step.superseded_write:
+            await self.stash.keep(step.superseded_write, deadline)
+        if isinstance(change, DeleteCommand) and change.revisions and step.write:
             with contextlib.suppress(StashUnavailable, DocumentError):  # what is left then expires by itself
                 # A version of ours kept pending deletions without histories: nothing is listed for them.
                 for key in await self._found(change.histories, deadline) if change.histories else ():
-                    await self.settle(Deletion(key=key, member=""), None, deadline)
+                    await self.settle(DeleteCommand(key=key, member=""), None, deadline)
                 for key in await self._found(change.revisions, deadline):
                     await self.stash.drop(key, deadline)
 
@@ -296,10 +296,10 @@ class Outbox:
         """
         if document.tombstone or tombstone_of(remote):
             return False
-        pending = [load_change(item.change) for item in self._journal.pending(document.key)]
+        pending = [load_command(item.change) for item in self._journal.pending(document.key)]
         own = {change.operation.partition("~")[0] for change in pending}
         done = operations_at_end(document.text)
-        base = pending[0].base if pending and isinstance(pending[0], SessionChange) else None
+        base = pending[0].base if pending and isinstance(pending[0], SaveCommand) else None
         if base is None:
             before = [write for write in done if write.id.partition("~")[0] not in own]
         else:
@@ -309,14 +309,14 @@ class Outbox:
     async def _adopt(self, copy: Write, deadline: float) -> None:
         """Keep what the stash holds now in the place of the copy."""
         if text := await self.stash.read(copy.key, deadline):
-            entry = copy.entry
+            entry = copy.list_row
             member, index = (entry.member, entry.index) if entry else ("", "")
             await in_thread(self._journal.adopt, as_copy(copy.key, text, member, index))
 
     async def _sent(self, item: Pending, document: Write | None, remote: str | None, deadline: float) -> Write | None:
         """Send one change; what the stash holds then."""
-        change = load_change(item.change)
-        step: Step[object] = await self.settle(cast("Change[object]", change), None, deadline, start=remote, once=True)
+        change = load_command(item.change)
+        step: Step[object] = await self.settle(cast("Command[object]", change), None, deadline, start=remote, once=True)
         if step.write:
             return step.write
         text = await self.stash.read(item.key, deadline)
@@ -331,9 +331,9 @@ class Outbox:
 
         def move(there: Write | None) -> None:
             pending = self._journal.pending(first.key)
-            changes = [load_change(item.change) for item in pending]
-            end = next((i for i, change in enumerate(changes) if isinstance(change, Deletion)), len(changes))
-            saves = [change for change in changes[:end] if isinstance(change, SessionChange)]
+            changes = [load_command(item.change) for item in pending]
+            end = next((i for i, change in enumerate(changes) if isinstance(change, DeleteCommand)), len(changes))
+            saves = [change for change in changes[:end] if isinstance(change, SaveCommand)]
             copy = self._journal.copy(first.key)
             if end == len(changes) and saves and saves[0].revisions:
                 for write in _recovered(self._journal, saves, copy, revision, self._clock()):
@@ -345,11 +345,11 @@ class Outbox:
             self._journal.settle([item.position for item in pending[1:end]], there)
 
         text = await self.stash.read(first.key, deadline)
-        await in_thread(move, as_copy(first.key, text, *listed_as(load_change(first.change))) if text else None)
+        await in_thread(move, as_copy(first.key, text, *listed_as(load_command(first.change))) if text else None)
 
 
 def _recovered(
-    journal: Journal, saves: list[SessionChange], copy: Write | None, revision: int, now: datetime
+    journal: Journal, saves: list[SaveCommand], copy: Write | None, revision: int, now: datetime
 ) -> list[Write]:
     """The older revision that these saves come to: the document here, which holds them all, if nothing is kept yet."""
     before = journal.copy(f"{saves[0].revisions}{revision}")
@@ -370,7 +370,7 @@ def went_back(copy: Write, seen: str) -> bool:
 
 def is_buried(copy: Write, seen: str) -> bool:
     """Whether the copy is the tombstone of what is seen: it was lost there, or somebody put it back."""
-    return copy.tombstone and tombstone_of(seen) is None and buries(copy.text, seen)
+    return copy.tombstone and tombstone_of(seen) is None and tombstone_beats(copy.text, seen)
 
 
 def _beats(copy: Write, seen: str) -> bool:
@@ -379,10 +379,10 @@ def _beats(copy: Write, seen: str) -> bool:
     return grave is not None and revision_at_head(copy.text) > grave.revision
 
 
-def listed_as(change: AnyChange) -> tuple[str, str]:
+def listed_as(change: AnyCommand) -> tuple[str, str]:
     """The id under which a change's document is listed, and the list; empty for what is in none."""
-    if isinstance(change, SessionChange | Renewal):
+    if isinstance(change, SaveCommand | RenewCommand):
         return change.session_id, change.index
-    if isinstance(change, Arrival | MergeForward):
+    if isinstance(change, ImportCommand | MergeForwardCommand):
         return change.member, change.index
-    return (change.member, change.index) if isinstance(change, Deletion) and change.index else ("", "")
+    return (change.member, change.index) if isinstance(change, DeleteCommand) and change.index else ("", "")

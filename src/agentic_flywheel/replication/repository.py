@@ -16,13 +16,13 @@ from typing import Generic, Literal, TypeVar, cast
 import anyio
 
 from agentic_flywheel.coaia.stash import BYTES_A_SECOND, Stash, TooLargeForMirror, revision_of
-from agentic_flywheel.documents.command import BaseChange, Change, expired
-from agentic_flywheel.documents.commands import AnyChange, as_copy, dump_change, load_change
+from agentic_flywheel.documents.command import Command, expired
+from agentic_flywheel.documents.commands import AnyCommand, as_copy, dump_command, load_command
 from agentic_flywheel.documents.lineage import covers, operations_at_end
-from agentic_flywheel.documents.renewal import Renewal
-from agentic_flywheel.documents.save import Saved, SessionChange, recoverable
+from agentic_flywheel.documents.renewal import RenewCommand
+from agentic_flywheel.documents.save import Saved, SaveCommand, recoverable
 from agentic_flywheel.documents.write_ids import Writer
-from agentic_flywheel.documents.writes import EVERY_ROW, Append, Entry, Filter, Write, revision_at_head
+from agentic_flywheel.documents.writes import EVERY_ROW, Append, ListRow, Filter, Write, revision_at_head
 from agentic_flywheel.errors import (
     Conflict,
     DeletedMeanwhile,
@@ -148,7 +148,7 @@ class Places:
         """The event loop's time by which what begins now must be done: one bound for all that one answer needs."""
         return self.stash.deadline(at_least=self._patience if reading else 0.0) if self.stash else 0.0
 
-    async def write(self, change: Change[Answer], bound: float | None = None) -> Placed[Answer]:
+    async def write(self, change: Command[Answer], bound: float | None = None) -> Placed[Answer]:
         """Apply a change where it can be kept.
 
         Raises:
@@ -203,11 +203,11 @@ class Places:
             self._upkeep.wake()
             return self._placed("journal", change, answer)
 
-    def _named(self, change: Change[Answer]) -> Change[Answer]:
-        return change.named(self._writer.next(), self._writer.newest(change.key))
+    def _named(self, change: Command[Answer]) -> Command[Answer]:
+        return change.with_write_id(self._writer.next(), self._writer.newest(change.key))
 
-    def _placed(self, stored_in: StoredIn, change: Change[Answer], answer: Answer) -> Placed[Answer]:
-        if isinstance(change, SessionChange) and isinstance(answer, Saved) and answer.operations:
+    def _placed(self, stored_in: StoredIn, change: Command[Answer], answer: Answer) -> Placed[Answer]:
+        if isinstance(change, SaveCommand) and isinstance(answer, Saved) and answer.operations:
             self._writer.wrote(change.key, change.operation, answer.operations)
         return Placed(stored_in, answer)
 
@@ -222,7 +222,7 @@ class Places:
         _, copy = await self._look(key)
         return Found(copy.text if copy else None, "journal", stale=False)
 
-    async def renew(self, renewal: Renewal) -> None:
+    async def renew(self, renewal: RenewCommand) -> None:
         """Start a session's clock again where it is kept; while that cannot be reached, nothing is done."""
         async with self._locks.of(renewal.key) as held:
             with contextlib.suppress(Unavailable, DocumentError):
@@ -346,7 +346,7 @@ class Places:
             await self._locks.idle()
         return await in_thread(self.journal.search, index, words, needed)
 
-    async def entries(self, index: str, members: Sequence[str], bound: float) -> list[Entry]:
+    async def entries(self, index: str, members: Sequence[str], bound: float) -> list[ListRow]:
         """The entries of these members of the list, as far as they are known.
 
         Raises:
@@ -389,24 +389,24 @@ class Places:
         return deadline
 
     async def _write_to_stash(
-        self, outbox: Outbox, change: Change[Answer], copy: Write | None, deadline: float, held: Held
+        self, outbox: Outbox, change: Command[Answer], copy: Write | None, deadline: float, held: Held
     ) -> Answer:
         try:
             step = await outbox.settle(change, copy, deadline)
         except DeletedMeanwhile as exc:
-            exc.kept = await self._kept_here(change, copy, exc.buried)
+            exc.kept = await self._kept_here(change, copy, exc.deleted_revision)
             with contextlib.suppress(StashUnavailable, DocumentError, JournalUnavailable):  # else upkeep learns of it
                 if text := await outbox.stash.read(change.key, deadline):
-                    member, index = listed_as(cast("AnyChange", change))
+                    member, index = listed_as(cast("AnyCommand", change))
                     await in_thread(self.journal.remember, as_copy(change.key, text, member, index))
             raise
         if step.write:
             # Redis has it: nobody need wait until this machine has its copy, but the next one who wants the key.
-            held.rest = self._copy_here(change, [w for w in (step.write, step.replaced, step.loser) if w])
+            held.rest = self._copy_here(change, [w for w in (step.write, step.archived, step.superseded_write) if w])
         return step.answer
 
     async def _append(
-        self, outbox: Outbox, change: Change[Answer], deadline: float, held: Held
+        self, outbox: Outbox, change: Command[Answer], deadline: float, held: Held
     ) -> Placed[Answer] | None:
         """Add to a large document of which only the ends are looked at; `None` where that is not enough."""
         if not change.appends or not outbox.stash.atomic:
@@ -428,15 +428,15 @@ class Places:
             held.rest = self._copy_here(change, [step.write])
         return Placed("redis", step.answer)
 
-    async def _copy_here(self, change: Change[Answer], writes: Sequence[Write | Append]) -> None:
+    async def _copy_here(self, change: Command[Answer], writes: Sequence[Write | Append]) -> None:
         if not await self._copies.keep(*writes):
             # Another process of this machine has something pending: what is shown here shall hold both.
             with contextlib.suppress(JournalUnavailable, DocumentError):
                 await in_thread(self._write_to_journal, change, pending=False)
 
-    async def _kept_here(self, change: Change[Answer], copy: Write | None, revision: int) -> bool:
+    async def _kept_here(self, change: Command[Answer], copy: Write | None, revision: int) -> bool:
         """Whether what a save would have come to is kept as an older revision on this machine."""
-        if not isinstance(change, SessionChange) or not change.revisions:
+        if not isinstance(change, SaveCommand) or not change.revisions:
             return False
 
         def keep() -> None:
@@ -451,7 +451,7 @@ class Places:
             return False
         return True
 
-    def _write_to_journal(self, change: Change[Answer], pending: bool) -> Answer:  # noqa: FBT001
+    def _write_to_journal(self, change: Command[Answer], pending: bool) -> Answer:  # noqa: FBT001
         pending = pending or (self.stash is None and self.journal.has_destination())  # told when it is used again
         if grown := self._append_here(change, pending):
             return grown.answer
@@ -459,43 +459,43 @@ class Places:
             copy = self.journal.copy(change.key)
             if copy is None and self.journal.move_from_this_machine(change.key):
                 copy = self.journal.copy(change.key)
-            known = change.knowing(self._as_the_stash_has_it(copy) if pending else copy, self._clock())
+            known = change.with_base_revision(self._as_the_stash_has_it(copy) if pending else copy, self._clock())
             step = known.apply(copy.text if copy else None, self._clock())
             if step.write is None:
                 return step.answer
-            command, supersedes = self._to_send(step.pending, copy) if pending else (None, False)
-            write, older = step.write, step.replaced
+            command, supersedes = self._to_send(step.queued, copy) if pending else (None, False)
+            write, older = step.write, step.archived
             if self.journal.commit(write, command, older, durable=True, supersedes=supersedes).accepted:
                 return step.answer
 
-    def _append_here(self, change: Change[Answer], pending: bool) -> Placed[Answer] | None:  # noqa: FBT001
+    def _append_here(self, change: Command[Answer], pending: bool) -> Placed[Answer] | None:  # noqa: FBT001
         """The same in the journal."""
         _, ends = self.journal.ends(change.key) if change.appends else (False, None)
         grown = change.onto(ends, self._clock()) if ends else None
-        command = dump_change(cast("AnyChange", change)) if pending else None
+        command = dump_command(cast("AnyCommand", change)) if pending else None
         if grown and self.journal.commit(grown[0], command, durable=True).accepted:
             return Placed("journal", grown[1])
         return None
 
-    def _to_send(self, change: BaseChange, copy: Write | None) -> tuple[str, bool]:
+    def _to_send(self, change: Command, copy: Write | None) -> tuple[str, bool]:
         """A change as it is sent later, and whether it makes those before it needless: a replace has all that is left.
 
         It remembers the revision on which the first of them was made, which the stash is to have still.
         """
-        if not isinstance(change, SessionChange):
-            return dump_change(cast("AnyChange", change)), False
+        if not isinstance(change, SaveCommand):
+            return dump_command(cast("AnyCommand", change)), False
         base: int | None = revision_at_head(copy.text) if copy and not copy.tombstone else 0
         first = self.journal.next_pending(change.key)
         if first:
             with contextlib.suppress(DocumentError):
-                before = load_change(first.change)
-                base = before.base if isinstance(before, SessionChange) else None
+                before = load_command(first.change)
+                base = before.base if isinstance(before, SaveCommand) else None
         supersedes = bool(first) and base is not None and change.mode == "replace"
         more: dict[str, object] = {}
         if supersedes and copy:  # it replaces what the first of them was made on
             before = [write.id for write in operations_at_end(copy.text) if write.revision <= (base or 0)]
             more = {"replaces": base, "expects": before[-1] if before else ""}
-        return dump_change(change.model_copy(update={"base": base, **more})), supersedes
+        return dump_command(change.model_copy(update={"base": base, **more})), supersedes
 
     def _as_the_stash_has_it(self, copy: Write | None) -> Write | None:
         """The copy if nothing of it is pending; revisions that were given here are no revisions of the stash."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.commands import as_copy
-from agentic_flywheel.documents.writes import EVERY_ROW, Entry, Filter
+from agentic_flywheel.documents.writes import EVERY_ROW, ListRow, Filter
 from agentic_flywheel.errors import Damaged, DocumentError, JournalUnavailable, StashUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import in_thread
@@ -35,7 +35,7 @@ class Page:
     `shared`: the stash answered; if it was to be asked and did not, `why`.
     """
 
-    entries: list[Entry]
+    entries: list[ListRow]
     older: tuple[int, str] | None
     shared: bool
     why: str = ""
@@ -84,7 +84,7 @@ async def still_stored(stash: Stash | None, members: Sequence[str], bound: float
 
 async def entries_of(
     journal: Journal, stash: Stash | None, index: str, members: Sequence[str], bound: float
-) -> list[Entry]:
+) -> list[ListRow]:
     """The entries of these members: the stash's, if it answers till `bound`, unless a newer one is pending here.
 
     Raises:
@@ -138,8 +138,8 @@ class _Here:
     Of those there are more beyond the place `end`.
     """
 
-    unsent: list[Entry]
-    others: list[Entry]
+    unsent: list[ListRow]
+    others: list[ListRow]
     lost: bool
     end: tuple[int, str]
 
@@ -155,7 +155,7 @@ async def _here(journal: Journal, index: str, before: tuple[int, str] | None, li
         return _Here([], [], lost=False, end=FIRST_PLACE)
 
 
-async def _buried(journal: Journal, stash: Stash, entries: list[Entry]) -> set[str]:
+async def _buried(journal: Journal, stash: Stash, entries: list[ListRow]) -> set[str]:
     """The keys of those of which this machine knows the deletion: it is still to be sent, or somebody undid it."""
     keys = [stash.session_key(entry.member) for entry in entries]
     try:
@@ -184,8 +184,8 @@ async def _put_in_list(stash: Stash, index: str, members: Sequence[str], deadlin
         with contextlib.suppress(DocumentError):
             if text := await stash.read(key, deadline):
                 copy = as_copy(key, text, member, index)
-                if copy.entry:
-                    await stash.put_in_list(copy.entry, deadline)
+                if copy.list_row:
+                    await stash.put_in_list(copy.list_row, deadline)
                     return True
         return False
 
@@ -199,7 +199,7 @@ async def _put_in_list(stash: Stash, index: str, members: Sequence[str], deadlin
     return done, len(members)
 
 
-def revision_in_note(entry: Entry) -> int:
+def revision_in_note(entry: ListRow) -> int:
     """The revision that a row of the list shows; 0 where it shows none."""
     try:
         revision = load_object(entry.note, "a row of the list").get("revision")
@@ -208,6 +208,6 @@ def revision_in_note(entry: Entry) -> int:
     return revision if isinstance(revision, int) else 0
 
 
-def place_of(entry: Entry) -> tuple[int, str]:
+def place_of(entry: ListRow) -> tuple[int, str]:
     """Where an entry stands in the order of a list."""
     return entry.saved_at, entry.member

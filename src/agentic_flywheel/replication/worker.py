@@ -17,7 +17,7 @@ import anyio
 from agentic_flywheel.backoff import REFUSALS, delay
 from agentic_flywheel.coaia.stash import Watched
 from agentic_flywheel.documents.commands import as_copy
-from agentic_flywheel.documents.delete import Deletion
+from agentic_flywheel.documents.delete import DeleteCommand
 from agentic_flywheel.documents.model import micros
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashRefused, StashUnavailable, Unavailable
@@ -207,8 +207,8 @@ class Upkeep:
         if self._outbox is None or not self._outbox.stash.mirror:
             return
         for write in gone:
-            member = write.entry.member if write.entry else ""
-            deletion = Deletion(key=write.key, member=member, because="expired")
+            member = write.list_row.member if write.list_row else ""
+            deletion = DeleteCommand(key=write.key, member=member, because="expired")
             async with self._locks.of(write.key):
                 with contextlib.suppress(Unavailable, DocumentError):
                     await self._outbox.settle(deletion, None, self._outbox.stash.deadline())

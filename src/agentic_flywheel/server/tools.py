@@ -14,7 +14,7 @@ from agentic_flywheel.server.elicitation import Consent, consent_to_delete
 from agentic_flywheel.server.messages import Sentences
 from agentic_flywheel.server.transcript import transcript
 from agentic_flywheel.sessions.budget import CHARACTERS_PER_TOKEN
-from agentic_flywheel.sessions.caller_view import Memory
+from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.history import Undo
 from agentic_flywheel.sessions.listing import Wanted
@@ -70,7 +70,7 @@ class Tools:
         self._undo = Undo(sessions)
         self._executions = executions
         self._settings = settings
-        self._memory = Memory()
+        self._memory = CallerViews()
         self._say = Sentences(sessions.places, settings)
         self._credentials = Credentials(settings.secrets)
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 
-from agentic_flywheel.documents.append import Fingerprint, View, fingerprint, overlap, view
+from agentic_flywheel.documents.append import Fingerprint, Fingerprints, fingerprint, overlap, view
 from agentic_flywheel.json_text import JSONObject
 
 REMEMBERED_SESSIONS = 256
@@ -16,7 +16,7 @@ REMEMBERED_CUTS = 32
 """Turns shown cut that are remembered of a session; each answer has one at the most."""
 
 
-class Glance:
+class LazyFingerprints:
     """Turns whose view is taken when it is needed, or bit by bit when nobody waits."""
 
     def __init__(self, turns: Sequence[JSONObject]) -> None:
@@ -34,7 +34,7 @@ class Glance:
         self._turns = ()
         return False
 
-    def view(self) -> View:
+    def view(self) -> Fingerprints:
         """The view of all of them."""
         while self.take(TAKEN_AT_ONCE):
             pass
@@ -46,7 +46,7 @@ TAKEN_AT_ONCE = 100
 
 
 @dataclass(slots=True)
-class Seen:
+class CallerView:
     """What one caller has sent to a session, and what it has seen of it.
 
     `sent` are its own turns; `known` what it first saw and then its own; `shown` what it saw last and then its own.
@@ -56,9 +56,9 @@ class Seen:
     """Whether views are taken at once, because the caller may change the turns afterwards."""
     revision: int = 0
     """The highest revision of the shared store that it was given: what its next save is based on."""
-    sent: View | Glance | None = None
-    known: View | Glance | None = None
-    shown: View | Glance | None = None
+    sent: Fingerprints | LazyFingerprints | None = None
+    known: Fingerprints | LazyFingerprints | None = None
+    shown: Fingerprints | LazyFingerprints | None = None
     cut: dict[Fingerprint, Fingerprint] = field(default_factory=dict[Fingerprint, Fingerprint])
     """The whole turn of each that it was shown cut: what it has of that turn may be sent again."""
     newest: int = 0
@@ -69,7 +69,7 @@ class Seen:
     """Saves under way that will add to it: it is not to be forgotten for others."""
 
     @property
-    def views(self) -> tuple[View, ...] | None:
+    def views(self) -> tuple[Fingerprints, ...] | None:
         """What append compares with; `None` without memory."""
         self._finish()
         return tuple(each for each in (self.sent, self.known, self.shown) if isinstance(each, tuple)) or None
@@ -100,24 +100,24 @@ class Seen:
         self.known = self._glance(history) if not isinstance(self.known, tuple) else self.known + new
         self.shown = None if not isinstance(self.shown, tuple) else self.shown + new
 
-    def _glance(self, turns: Sequence[JSONObject]) -> View | Glance:
-        return view(turns) if self.at_once else Glance(turns)
+    def _glance(self, turns: Sequence[JSONObject]) -> Fingerprints | LazyFingerprints:
+        return view(turns) if self.at_once else LazyFingerprints(turns)
 
     async def look_closer(self) -> None:
         """Take the views that are still to be taken, while others go on: they hold the turns until then."""
-        for glance in {each for each in (self.sent, self.known, self.shown) if isinstance(each, Glance)}:
+        for glance in {each for each in (self.sent, self.known, self.shown) if isinstance(each, LazyFingerprints)}:
             while glance.take(TAKEN_AT_ONCE):  # noqa: ASYNC110  nothing is waited for: others have their turn
                 await asyncio.sleep(0)
         self._finish()
 
     def _finish(self) -> None:
-        glances = {each: each.view() for each in (self.sent, self.known, self.shown) if isinstance(each, Glance)}
-        self.sent = glances[self.sent] if isinstance(self.sent, Glance) else self.sent
-        self.known = glances[self.known] if isinstance(self.known, Glance) else self.known
-        self.shown = glances[self.shown] if isinstance(self.shown, Glance) else self.shown
+        glances = {each: each.view() for each in (self.sent, self.known, self.shown) if isinstance(each, LazyFingerprints)}
+        self.sent = glances[self.sent] if isinstance(self.sent, LazyFingerprints) else self.sent
+        self.known = glances[self.known] if isinstance(self.known, LazyFingerprints) else self.known
+        self.shown = glances[self.shown] if isinstance(self.shown, LazyFingerprints) else self.shown
 
 
-class Memory:
+class CallerViews:
     """What one caller (an MCP connection, or a library object) has sent and seen, per session.
 
     `at_once`: the caller may change the turns that it sent or was given.
@@ -125,11 +125,11 @@ class Memory:
 
     def __init__(self, *, at_once: bool = False) -> None:
         self._at_once = at_once
-        self._sessions: OrderedDict[str, Seen] = OrderedDict()
+        self._sessions: OrderedDict[str, CallerView] = OrderedDict()
 
-    def of(self, session_id: str) -> Seen:
+    def of(self, session_id: str) -> CallerView:
         """The caller's memory of a session, empty at first."""
-        seen = self._sessions.setdefault(session_id, Seen(at_once=self._at_once))
+        seen = self._sessions.setdefault(session_id, CallerView(at_once=self._at_once))
         self._sessions.move_to_end(session_id)
         if len(self._sessions) > REMEMBERED_SESSIONS:
             unused = (name for name, each in self._sessions.items() if not each.users and each is not seen)
@@ -138,7 +138,7 @@ class Memory:
         return seen
 
     @contextlib.contextmanager
-    def used(self, session_id: str) -> Generator[Seen]:
+    def used(self, session_id: str) -> Generator[CallerView]:
         """The same, which stays while it is used."""
         seen = self.of(session_id)
         seen.users += 1
@@ -147,9 +147,9 @@ class Memory:
         finally:
             seen.users -= 1
 
-    def copy(self) -> "Memory":
+    def copy(self) -> "CallerViews":
         """A memory that begins as this one is."""
-        other = Memory(at_once=self._at_once)
+        other = CallerViews(at_once=self._at_once)
         for session_id, seen in self._sessions.items():
             other._sessions[session_id] = replace(seen, users=0)
         return other

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from agentic_flywheel.documents.command import expired
-from agentic_flywheel.documents.execution import ExecutionChange, load_execution
+from agentic_flywheel.documents.execution import ExecutionCommand, load_execution
 from agentic_flywheel.documents.flow_document import flow_history
-from agentic_flywheel.documents.flow_history import FlowChange
+from agentic_flywheel.documents.flow_history import FlowHistoryCommand
 from agentic_flywheel.documents.model import iso
 from agentic_flywheel.documents.parse import kept_until_in, tombstone_in
 from agentic_flywheel.errors import DocumentError, FlywheelError, InvalidArgument, TooLarge, Unavailable
@@ -69,7 +69,7 @@ class ExecutionStore:
         if (size := size_of(dumps(record))) > self._max_bytes:
             limit = f"the limit is {self._max_bytes:,} (FLYWHEEL_MAX_SESSION_BYTES)"
             return _not_cached(execution_id, TooLarge(f"The result has {size:,} bytes; {limit}."))
-        change = ExecutionChange(key=self._keys.execution(execution_id), record=record, ttl_seconds=ttl)
+        change = ExecutionCommand(key=self._keys.execution(execution_id), record=record, ttl_seconds=ttl)
         bound = self._places.bound()
         try:
             placed = await self._places.write(change, bound)
@@ -78,7 +78,7 @@ class ExecutionStore:
         expires_at = iso(placed.answer.kept_until)
         kept = CacheResult(cached=True, execution_id=execution_id, stored_in=placed.stored_in, expires_at=expires_at)
         if session_id and flow_id:
-            append = FlowChange(
+            append = FlowHistoryCommand(
                 key=self._keys.history(session_id, flow_id),
                 session_id=session_id,
                 flow_id=flow_id,
@@ -107,7 +107,7 @@ class ExecutionStore:
         check_id(session_id, "session_id")
         check_id(flow_id, "flow_id")
         check_json(executions, "executions")
-        change = FlowChange(
+        change = FlowHistoryCommand(
             key=self._keys.history(session_id, flow_id),
             session_id=session_id,
             flow_id=flow_id,

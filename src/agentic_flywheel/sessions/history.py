@@ -1,12 +1,12 @@
 """Going back: which revisions of a session are kept, one of them made the current one again, a branch from one."""
 
 from agentic_flywheel.documents.model import Document, Tombstone
-from agentic_flywheel.documents.renewal import life
+from agentic_flywheel.documents.renewal import ttl_of
 from agentic_flywheel.documents.revisions import listed, values_of
 from agentic_flywheel.errors import DocumentError, Reason, Unavailable
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.replication.repository import Found
-from agentic_flywheel.sessions.caller_view import Memory
+from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.requests import Save
 from agentic_flywheel.sessions.results import ForkResult, RestoreResult, RevisionsResult, reason_of
 from agentic_flywheel.sessions.store import SessionStore
@@ -33,7 +33,7 @@ class Undo:
             return RevisionsResult(found=False, revisions=[], reason=reason)
         return RevisionsResult(found=True, revisions=rows)
 
-    async def restore(self, memory: Memory, session_id: str, revision: int) -> RestoreResult:
+    async def restore(self, memory: CallerViews, session_id: str, revision: int) -> RestoreResult:
         """Make an earlier revision the current one again, as a revision of its own."""
         found = await self._revision(session_id, revision)
         if not isinstance(found, Document):
@@ -55,7 +55,7 @@ class Undo:
         )  # fmt: skip
 
     async def fork(
-        self, memory: Memory, session_id: str, revision: int | None = None, new_session_id: str = ""
+        self, memory: CallerViews, session_id: str, revision: int | None = None, new_session_id: str = ""
     ) -> ForkResult:
         """Begin another session with what this one was at a revision; it remembers where it came from."""
         found = await self._revision(session_id, revision)
@@ -119,6 +119,6 @@ def _as_it_was(document: Document, **more: JSONObject) -> JSONObject:
         "summary": document.summary,
         "tags": list(document.tags),
         "values": values_of(document),
-        "ttl_seconds": life(document),
+        "ttl_seconds": ttl_of(document),
         "extra": document.extra | more,
     }

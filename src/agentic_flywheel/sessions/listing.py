@@ -11,7 +11,7 @@ from typing import cast
 
 from agentic_flywheel.documents.command import expired
 from agentic_flywheel.documents.parse import kept_until_in
-from agentic_flywheel.documents.writes import Entry, Filter
+from agentic_flywheel.documents.writes import ListRow, Filter
 from agentic_flywheel.errors import Damaged, InvalidArgument
 from agentic_flywheel.journal.tokens import words_in
 from agentic_flywheel.json_text import JSONObject, load_object
@@ -52,7 +52,7 @@ class Wanted:
         texts = [text for text in (self.status, self.user_id, *self.tags) if text]
         return Filter(words, len(words) - (len(words) >= MANY_WORDS), texts, self.pattern)
 
-    def fitting(self, entries: Sequence[Entry], now: datetime) -> list["Row"]:
+    def fitting(self, entries: Sequence[ListRow], now: datetime) -> list["Row"]:
         """The rows of those entries that are wanted, whatever the query; those too that have expired by our clock.
 
         One that will have within `SOON` says so: `expires_soon`.
@@ -84,13 +84,13 @@ class Wanted:
 class Row:
     """A row of a list as it is shown, and whether it has expired by the clock of this machine."""
 
-    entry: Entry
+    entry: ListRow
     shown: JSONObject
     over: bool
 
 
 async def living_rows(
-    places: Places, wanted: Wanted, entries: Sequence[Entry], now: datetime, bound: float
+    places: Places, wanted: Wanted, entries: Sequence[ListRow], now: datetime, bound: float
 ) -> list[Row]:
     """The rows of those entries that are wanted, whatever the query, and have not expired: where Redis is, it knows.
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from agentic_flywheel.documents.writes import Entry
+from agentic_flywheel.documents.writes import ListRow
 from agentic_flywheel.errors import JournalUnavailable, Unavailable
 from agentic_flywheel.journal.records import Match, Matches, in_thread
 from agentic_flywheel.json_text import JSONObject
@@ -42,7 +42,7 @@ IN_A_TITLE = 2.0
 class _Hit:
     """A session, how many of the words it has, and how well; the lower the score, the better."""
 
-    entry: Entry
+    entry: ListRow
     row: JSONObject
     words: int
     score: float
@@ -110,7 +110,7 @@ class _Listed:
     `bound` is the time by which the rest must be done.
     """
 
-    entries: list[Entry]
+    entries: list[ListRow]
     shared: bool
     older: tuple[int, str] | None
     why: str
@@ -119,7 +119,7 @@ class _Listed:
 
 async def _listed(places: Places, index: str, wanted: Wanted, before: tuple[int, str] | None, bound: float) -> _Listed:
     """The entries that may be found by what lists show."""
-    entries: list[Entry] = []
+    entries: list[ListRow] = []
     shared = False
     bound = await places.bound_once_ready(bound)
     while True:

@@ -21,14 +21,14 @@ from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.coaia.supervisor import CoaiaClient
 from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.command import expired
-from agentic_flywheel.documents.delete import Deletion
-from agentic_flywheel.documents.import_document import Arrival, Arrived
-from agentic_flywheel.documents.incremental import RECALL
+from agentic_flywheel.documents.delete import DeleteCommand
+from agentic_flywheel.documents.import_document import ImportCommand, Arrived
+from agentic_flywheel.documents.incremental import DOCUMENT_CACHE
 from agentic_flywheel.documents.model import Document, Tombstone, iso
 from agentic_flywheel.documents.parse import decode
-from agentic_flywheel.documents.renewal import Renewal, life
+from agentic_flywheel.documents.renewal import RenewCommand, ttl_of
 from agentic_flywheel.documents.revisions import earlier, whole_for
-from agentic_flywheel.documents.save import SessionChange, retry_id
+from agentic_flywheel.documents.save import SaveCommand, retry_id
 from agentic_flywheel.documents.write_ids import holds, told
 from agentic_flywheel.errors import (
     DeletedMeanwhile,
@@ -47,7 +47,7 @@ from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.repository import Found, Places
 from agentic_flywheel.replication.session_list import place_of
 from agentic_flywheel.sessions.budget import window
-from agentic_flywheel.sessions.caller_view import Memory, Seen
+from agentic_flywheel.sessions.caller_view import CallerViews, CallerView
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.listing import UNFINISHED, Row, Wanted, living_rows, read_cursor, write_cursor
 from agentic_flywheel.sessions.opening import open_journal
@@ -115,7 +115,7 @@ class SessionStore:
     async def __aexit__(self, *_: object) -> None:
         await self.places.aclose()
 
-    async def save(self, save: Save, memory: Memory) -> SaveResult:
+    async def save(self, save: Save, memory: CallerViews) -> SaveResult:
         """Merge a save into its session, or begin one."""
         session_id = check_id(save.session_id, "session_id") if save.session_id else f"session_{uuid4().hex}"
         save.check()
@@ -124,17 +124,17 @@ class SessionStore:
             with memory.used(session_id) as seen:
                 return await self._save(session_id, save, seen, memory, bound)
 
-    async def _save(self, session_id: str, save: Save, seen: Seen, memory: Memory, bound: float) -> SaveResult:
+    async def _save(self, session_id: str, save: Save, seen: CallerView, memory: CallerViews, bound: float) -> SaveResult:
         try:
             placed = await self.places.write(self._change(session_id, save, seen), bound)
         except DeletedMeanwhile as exc:
             memory.forget(session_id)  # it is told now, and what it saves next begins the session anew
             answer = _not_saved(session_id, exc)
-            answer.deleted_revision = exc.buried
+            answer.deleted_revision = exc.deleted_revision
             if exc.kept:
                 answer.message += (
                     " What it would have come to is kept on this machine: resume_session(session_id="
-                    f"{session_id!r}, revision={exc.buried}) shows it. Save again to begin the session anew."
+                    f"{session_id!r}, revision={exc.deleted_revision}) shows it. Save again to begin the session anew."
                 )
             return answer
         except (DocumentError, Unavailable) as exc:
@@ -160,12 +160,12 @@ class SessionStore:
             expires_at=iso(saved.kept_until),
         )
 
-    def _change(self, session_id: str, save: Save, seen: Seen) -> SessionChange:
+    def _change(self, session_id: str, save: Save, seen: CallerView) -> SaveCommand:
         """The save, by a caller that has seen so much of the session."""
         repeatable = (session_id, save.mode, save.expected_revision, save.history, save.context, save.title,
                       save.summary, save.tags, save.values, save.ttl_seconds)  # fmt: skip
         default_ttl = self._session_ttl_seconds if save.default_ttl_seconds is None else save.default_ttl_seconds
-        return SessionChange(
+        return SaveCommand(
             key=self._keys.session(session_id),
             retry="" if save.expected_revision is None else retry_id(*repeatable),
             based_on=max(seen.revision, save.expected_revision or 0),
@@ -195,13 +195,13 @@ class SessionStore:
             expects=seen.told[-1] if seen.told and save.expected_revision == seen.newest else "",
         )
 
-    def _one_at_a_time(self, memory: Memory, session_id: str) -> AbstractAsyncContextManager[object]:
+    def _one_at_a_time(self, memory: CallerViews, session_id: str) -> AbstractAsyncContextManager[object]:
         """A caller's saves of a session are merged one after the other; each sees what the one before made of it."""
         return self._callers.of(f"{id(memory)} {session_id}")
 
     async def resume(
         self,
-        memory: Memory,
+        memory: CallerViews,
         session_id: str = "",
         user_id: str = "",
         max_tokens: int = 20_000,
@@ -220,7 +220,7 @@ class SessionStore:
             self.places.check_enabled()
             if not session_id:
                 return await self._resume_latest(memory, user_id, max_tokens, before_turn, bound)
-            document, found = await self.load(session_id, bound, RECALL.decode)
+            document, found = await self.load(session_id, bound, DOCUMENT_CACHE.decode)
             if revision is not None and not (isinstance(document, Document) and document.revision == revision):
                 return await self._resume_older(session_id, revision, document, found, max_tokens, before_turn)
         except DocumentError as exc:
@@ -312,11 +312,11 @@ class SessionStore:
             return []
         return [row.shown for row in await living_rows(self.places, Wanted(), entries, self._clock(), bound)]
 
-    async def delete(self, session_id: str, memory: Memory) -> DeleteResult:
+    async def delete(self, session_id: str, memory: CallerViews) -> DeleteResult:
         """Take a session away, with its flow histories."""
         check_id(session_id, "session_id")
         revisions = self._keys.revisions(session_id)
-        deletion = Deletion(
+        deletion = DeleteCommand(
             key=self._keys.session(session_id),
             member=session_id,
             index=self._keys.index,
@@ -345,7 +345,7 @@ class SessionStore:
         gone, left = 0, 0
         for key in await self.places.keys(self._keys.histories(session_id), bound):
             try:
-                gone += (await self.places.write(Deletion(key=key, member=""), bound)).answer.deleted
+                gone += (await self.places.write(DeleteCommand(key=key, member=""), bound)).answer.deleted
             except (DocumentError, Unavailable) as exc:
                 logger.warning("A flow history was not deleted: %s", exc)
                 left += 1
@@ -366,7 +366,7 @@ class SessionStore:
         if is_larger(text, self._max_bytes):
             raise TooLarge(f"Session {session_id!r} has more bytes than FLYWHEEL_MAX_SESSION_BYTES allows.")
         key, index = self._keys.session(session_id), self._keys.index
-        return (await self.places.write(Arrival(key=key, member=session_id, index=index, text=text))).answer
+        return (await self.places.write(ImportCommand(key=key, member=session_id, index=index, text=text))).answer
 
     async def load(
         self,
@@ -390,7 +390,7 @@ class SessionStore:
         if isinstance(document, Document) and expired(document.kept_until, self._clock()):
             buried = Tombstone(session_id, document.revision, self._clock(), None, "expired")
             if stash and stash.mirror and found.source == "redis" and self._has_surely_expired(document):
-                deletion = Deletion(key=key, member=session_id, because="expired")
+                deletion = DeleteCommand(key=key, member=session_id, because="expired")
                 await self.places.write(deletion)
             return buried, found
         return document, found
@@ -406,11 +406,11 @@ class SessionStore:
         return until is not None and ((steady and until >= self._began) or self._clock() - until < BY_THE_CLOCK)
 
     async def _resume_latest(
-        self, memory: Memory, user_id: str, max_tokens: int, before_turn: int | None, bound: float
+        self, memory: CallerViews, user_id: str, max_tokens: int, before_turn: int | None, bound: float
     ) -> ResumeResult:
         page = await self.list_sessions(Wanted(user_id=user_id), limit=SUGGESTIONS, bound=bound)
         for row in page.sessions:
-            document, found = await self.load(row["id"], bound, RECALL.decode)
+            document, found = await self.load(row["id"], bound, DOCUMENT_CACHE.decode)
             if isinstance(document, Document):  # a listed session may be gone by now
                 return self._resumed(memory, document, found, max_tokens, before_turn)
         stash = self.places.stash
@@ -445,12 +445,12 @@ class SessionStore:
 
     def _renew(self, document: Document, size: int) -> None:
         """Start the clock of a session of that `size` again, behind the answer's back."""
-        ttl, until = life(document), document.kept_until
+        ttl, until = ttl_of(document), document.kept_until
         pause = (ttl or 0) * RENEWED_AFTER if size >= LARGE else RENEWED_WITHIN_SECONDS
         if ttl and until and until - self._clock() <= timedelta(seconds=ttl - pause):
             key = self._keys.session(document.session.id)
             session_id = document.session.id
-            renewal = Renewal(
+            renewal = RenewCommand(
                 key=key, session_id=session_id, index=self._keys.index, revisions=self._keys.revisions(session_id)
             )
             self._later(self.places.renew(renewal))
@@ -462,7 +462,7 @@ class SessionStore:
         task.add_done_callback(self._rests.discard)
 
     def _resumed(
-        self, memory: Memory, document: Document, found: Found, max_tokens: int, before_turn: int | None
+        self, memory: CallerViews, document: Document, found: Found, max_tokens: int, before_turn: int | None
     ) -> ResumeResult:
         result = self._window(document, found, max_tokens, before_turn)
         history, cut = document.session.history, None
