@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as one small tree.
+"""Defines everything that can go wrong, as one small tree.
 
     FlywheelError
     ├── SettingError        an environment variable has a value that is not allowed

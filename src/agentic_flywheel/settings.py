@@ -1,6 +1,6 @@
-"""The environment, read once: every variable of the contract, validated, with a one-line error for a wrong one.
+"""Reads the environment, once: every variable of the contract, validated, with a one-line error for a wrong one.
 
-Nothing below `store.open_store` sees this object: lower layers take plain values.
+Nothing below `open_store` sees this object: lower layers take plain values.
 """
 
 import contextlib
@@ -99,10 +99,7 @@ class Settings:
         secrets = env.text("FLYWHEEL_SECRETS", "redact").lower()
         if secrets not in _SECRETS:
             raise env.wrong("FLYWHEEL_SECRETS", f"allowed: {', '.join(_SECRETS)}")
-        prefix = env.text("FLYWHEEL_KEY_PREFIX", "agentic_flywheel")
-        if not PREFIX_RULE.fullmatch(prefix) or RESERVED & set(prefix.split(":")[1:]):
-            allowed = f"allowed: 1 to 128 of A-Z a-z 0-9 _ . : - without {', '.join(sorted(RESERVED))} after a colon"
-            raise env.wrong("FLYWHEEL_KEY_PREFIX", allowed)
+        prefix = _key_prefix(env)
         redis_url, redis_cluster = _redis_url(env), env.boolean("REDIS_CLUSTER", default=False)
         if redis_cluster and redis_url.startswith("unix:"):
             raise env.wrong("REDIS_CLUSTER", "allowed: a URL with a host; a unix socket reaches one node only")
@@ -178,6 +175,14 @@ class Environment:
         """The error for a variable, naming its value (or what may be `shown` of it)."""
         value = self.text(name, "") if shown is None else shown
         return SettingError(f"{name}={value[:200]!r} is not allowed; {allowed}.")
+
+
+def _key_prefix(env: Environment) -> str:
+    prefix = env.text("FLYWHEEL_KEY_PREFIX", "agentic_flywheel")
+    if not PREFIX_RULE.fullmatch(prefix) or RESERVED & set(prefix.split(":")[1:]):
+        allowed = f"allowed: 1 to 128 of A-Z a-z 0-9 _ . : - without {', '.join(sorted(RESERVED))} after a colon"
+        raise env.wrong("FLYWHEEL_KEY_PREFIX", allowed)
+    return prefix
 
 
 def _folder(env: Environment, text: str) -> Path:
@@ -259,16 +264,21 @@ def _url_problem(url: str) -> str | None:
             return shape
     elif not parts.hostname or port == 0 or not re.fullmatch(r"(/\d{0,9})?", parts.path):
         return shape
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        if name not in _URL_OPTIONS:
-            return "its options may be db=n, socket_timeout=seconds, and for rediss:// the ssl_ ones of redis-py"
-        allowed, words = _URL_OPTIONS[name]
-        if not re.fullmatch(allowed, value):
-            return f"allowed for its option {name}: {words}"
-        if name.startswith("ssl_") and parts.scheme != "rediss":
-            return "its ssl_ options go with rediss:// only"
-        if name == "socket_connect_timeout" and parts.scheme == "unix":
-            return "a unix socket takes no socket_connect_timeout"
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    return next((problem for name, value in options if (problem := _option_problem(name, value, parts.scheme))), None)
+
+
+def _option_problem(name: str, value: str, scheme: str) -> str | None:
+    """What is wrong with an option of a Redis URL; `None` for a good one."""
+    if name not in _URL_OPTIONS:
+        return "its options may be db=n, socket_timeout=seconds, and for rediss:// the ssl_ ones of redis-py"
+    allowed, words = _URL_OPTIONS[name]
+    if not re.fullmatch(allowed, value):
+        return f"allowed for its option {name}: {words}"
+    if name.startswith("ssl_") and scheme != "rediss":
+        return "its ssl_ options go with rediss:// only"
+    if name == "socket_connect_timeout" and scheme == "unix":
+        return "a unix socket takes no socket_connect_timeout"
     return None
 
 
