@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agentic_flywheel.documents.append import fingerprint, new_turns, view
 from agentic_flywheel.json_text import canonical
-from agentic_flywheel.sessions.caller_view import REMEMBERED_SESSIONS, CallerViews, CallerView
+from agentic_flywheel.sessions.caller_view import REMEMBERED_SESSIONS, CallerView, CallerViews
 
 from ..support.conversations import turns, words
 from ..support.frameworks import NATIVE

@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentic_flywheel.documents.commands import AnyCommand, as_copy, dump_command, load_command
-from agentic_flywheel.documents.delete import MAX_TOMBSTONE, MIN_TOMBSTONE, TombstoneCommand, Deleted, DeleteCommand
+from agentic_flywheel.documents.delete import MAX_TOMBSTONE, MIN_TOMBSTONE, DeleteCommand, Deleted, TombstoneCommand
 from agentic_flywheel.documents.execution import ExecutionCommand
 from agentic_flywheel.documents.flow_history import FlowHistoryCommand
 from agentic_flywheel.documents.model import Tombstone
@@ -73,7 +74,7 @@ def test_what_is_alive_is_not_buried_as_expired(clock: Clock):
 
 
 def test_a_deletion_that_was_kept_meanwhile_does_not_take_what_others_saved_since(clock: Clock):
-    pending = deletion().apply(session(revision=2), clock()).pending
+    pending = deletion().apply(session(revision=2), clock()).queued
     assert pending.apply(session(revision=2), clock()).write  # type: ignore[attr-defined]
     with pytest.raises(Conflict):
         pending.apply(session(revision=3), clock())  # type: ignore[attr-defined]
@@ -171,6 +172,9 @@ def test_an_execution_that_arrived_is_not_written_again_not_even_after_later_one
 
 # what the outbox and the journal keep
 
+OLD_ROWS = (Path(__file__).parent / "samples" / "outbox.jsonl").read_text(encoding="utf-8").splitlines()
+"""One of each command, and a save with every field, as the build wrote them that still called them changes."""
+
 ALL_CHANGES: list[AnyCommand] = [
     SaveCommand(
         key=KEY, operation="o", session_id="s", index="p:index", mode="replace",
@@ -196,6 +200,11 @@ def test_a_change_comes_back_from_the_outbox_as_it_was(change: AnyCommand):
     assert type(back) is type(change)
     assert back == change
     assert repr(back) == repr(change)
+
+
+@pytest.mark.parametrize("row", OLD_ROWS, ids=lambda row: json.loads(row)["kind"])
+def test_a_row_of_an_older_build_is_read_and_written_as_it_was(row: str):
+    assert json.loads(dump_command(load_command(row))) == json.loads(row)
 
 
 def test_what_a_caller_had_seen_comes_back_from_the_outbox_byte_for_byte():

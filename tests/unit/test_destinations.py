@@ -202,7 +202,7 @@ def act(journal: Journal, who: str, verb: str, member: str, number: int) -> None
         case "offline" if who != MACHINE:
             journal.commit(write, pending=f"change for {who}", supersedes=number % 2 == 0)
         case "delete":
-            journal.commit(replace(write, tombstone=True, entry=None), pending=f"change for {who}" if who else None)
+            journal.commit(replace(write, tombstone=True, list_row=None), pending=f"change for {who}" if who else None)
         case "remember" if who != MACHINE:
             journal.remember(write)
         case "adopt" if who != MACHINE:

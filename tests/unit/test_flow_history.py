@@ -12,7 +12,13 @@ from agentic_flywheel.documents.command import Step
 from agentic_flywheel.documents.commands import as_copy, dump_command, load_command
 from agentic_flywheel.documents.delete import DeleteCommand
 from agentic_flywheel.documents.flow_document import flow_history, outline
-from agentic_flywheel.documents.flow_history import CLEARED_AFTER, LEFT_WHEN_FULL, MAX_EXECUTIONS, Added, FlowHistoryCommand
+from agentic_flywheel.documents.flow_history import (
+    CLEARED_AFTER,
+    LEFT_WHEN_FULL,
+    MAX_EXECUTIONS,
+    Added,
+    FlowHistoryCommand,
+)
 from agentic_flywheel.documents.lineage import MergeForwardCommand, covers
 from agentic_flywheel.documents.model import iso
 from agentic_flywheel.documents.write_ids import Writer

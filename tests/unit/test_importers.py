@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from agentic_flywheel.cli.importers import BadEntry, Imported, Source, read
 from agentic_flywheel.cli.importers.conversation import title
 from agentic_flywheel.documents.append import new_turns
+from agentic_flywheel.documents.save_request import MAX_TEXT, Save
 from agentic_flywheel.keys import MAX_ID_LENGTH
-from agentic_flywheel.sessions.requests import MAX_TEXT, Save
 
 SAMPLES = Path(__file__).parent / "samples"
 CLAUDE, CHATGPT, CLAUDE_CODE = SAMPLES / "claude.json", SAMPLES / "chatgpt.json", SAMPLES / "claude_code.jsonl"

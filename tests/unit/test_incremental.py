@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentic_flywheel.documents.codec import NARROW_FROM, encode
-from agentic_flywheel.documents.incremental import LARGEST, CACHED_CHARACTERS, DocumentCache, append_text, parse_head
+from agentic_flywheel.documents.incremental import CACHED_CHARACTERS, LARGEST, DocumentCache, append_text, parse_head
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.json_text import dumps

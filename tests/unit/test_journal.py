@@ -555,7 +555,7 @@ def test_a_copy_is_ready_to_be_written_where_there_is_nothing(journal: Journal, 
     first = listed("s", 7, clock())
     journal.commit(first)
     assert journal.copy(first.key) == first
-    grave = write(first.key, "grave", first.text, tombstone=True, kept_until=clock(), entry=ListRow(INDEX, "s", 1))
+    grave = write(first.key, "grave", first.text, tombstone=True, kept_until=clock(), list_row=ListRow(INDEX, "s", 1))
     journal.commit(grave)
     copy = journal.copy(first.key)
     assert copy

@@ -34,12 +34,12 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
     return {
         "commit": lambda: [
             journal.commit(write("p:session:a"), "change", write("p:revision:a:1"), supersedes=True),
-            journal.commit(write("p:session:a", 2, document(1), splice=splice, gone=("p:revision:a:1",)), "more"),
+            journal.commit(write("p:session:a", 2, document(1), splice=splice, delete_keys=("p:revision:a:1",)), "more"),
             journal.commit(write("p:session:b"), "change"),
         ],
         "keep": lambda: journal.keep(write("p:revision:a:2")),
         "remember": lambda: journal.remember(write("p:session:c", 3), write("p:session:c", 4), grave),
-        "adopt": lambda: journal.adopt(write("p:session:d", beside=("p:revision:a:2",))),
+        "adopt": lambda: journal.adopt(write("p:session:d", extend_keys=("p:revision:a:2",))),
         "bury": lambda: journal.bury([grave]),
         "copy": lambda: journal.copy("p:session:a"),
         "ends": lambda: journal.ends("p:session:a"),

@@ -166,7 +166,7 @@ def test_what_went_is_named_once_with_its_key_and_its_id(journal: Journal, clock
     journal.purge_expired()
     clock.now += PURGE_AFTER
     (gone,) = journal.purge_expired().gone
-    assert (gone.key, gone.entry and gone.entry.member, gone.tombstone) == ("p:session:s", "s", False)
+    assert (gone.key, gone.list_row and gone.list_row.member, gone.tombstone) == ("p:session:s", "s", False)
     assert journal.purge_expired().gone == []
 
 

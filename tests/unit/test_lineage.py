@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.delete import DeleteCommand
-from agentic_flywheel.documents.lineage import MergeForwardCommand, tombstone_beats, covers, missing
+from agentic_flywheel.documents.lineage import MergeForwardCommand, covers, missing, tombstone_beats
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.save import SaveCommand
@@ -132,7 +132,9 @@ def test_a_tombstone_beats_what_it_names_and_nothing_that_was_begun_without_it()
     grave = step.write.text
     assert tombstone_beats(grave, known)
     assert not tombstone_beats(grave, saved(None, Writer(), "anew"))
-    assert MergeForwardCommand(key="k", operation="x", member="s", index="i", text=known).apply(grave, NOW).write is None
+    assert (
+        MergeForwardCommand(key="k", operation="x", member="s", index="i", text=known).apply(grave, NOW).write is None
+    )
 
 
 @given(st.lists(st.tuples(st.sampled_from(["mine", "theirs", "back", "merge"]), st.integers(0, 5)), max_size=25))

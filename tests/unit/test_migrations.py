@@ -53,7 +53,11 @@ def test_what_was_pending_in_an_older_journal_is_sent_to_the_redis_in_use(
     assert copy
     assert (copy.text, copy.kept_until) == (text("pending", 2), UNTIL)
     assert copy.list_row
-    assert (copy.list_row.index, copy.list_row.member, json.loads(copy.list_row.note)) == (INDEX, "pending", {"id": "pending"})
+    assert (copy.list_row.index, copy.list_row.member, json.loads(copy.list_row.note)) == (
+        INDEX,
+        "pending",
+        {"id": "pending"},
+    )
     assert changes(journal, "pending") == [command("pending", 1), command("pending", 2)]
     grave = journal.copy("p:session:deleted")
     assert grave

@@ -98,7 +98,10 @@ class Rescued:
             copy = journal.copy(f"p:session:{what}-{i}")
             if copy:
                 found += 1
-                assert (copy.text, copy.list_row and copy.list_row.member) == (document(f"{what}-{i}", size), f"{what}-{i}")
+                assert (copy.text, copy.list_row and copy.list_row.member) == (
+                    document(f"{what}-{i}", size),
+                    f"{what}-{i}",
+                )
         return found
 
     def changes(self, journal: Journal, what: str) -> int:

@@ -15,7 +15,8 @@ from agentic_flywheel.documents.incremental import HEAD_PARSED_FROM
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.renewal import RenewCommand
-from agentic_flywheel.documents.save import Saved, SaveCommand, recoverable, retry_id
+from agentic_flywheel.documents.save import SaveCommand, Saved, recoverable
+from agentic_flywheel.documents.save_request import retry_id
 from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, LOST, arrived, find
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import Conflict, Damaged, DeletedMeanwhile, DocumentError, NewerSchema, TooLarge
@@ -214,7 +215,7 @@ def test_a_retry_renews_the_life_and_changes_nothing_else(clock: Clock, mode: st
     assert again.answer.kept_until == again.write.kept_until == clock() + timedelta(seconds=100)
     before, after = json.loads(text), json.loads(again.write.text)
     assert {name for name in before if before[name] != after[name]} == {"kept_until"}
-    assert isinstance(again.pending, RenewCommand)
+    assert isinstance(again.queued, RenewCommand)
 
 
 def test_a_retry_of_what_never_expires_writes_nothing(clock: Clock):
@@ -380,7 +381,9 @@ def test_a_renewal_moves_the_end_and_nothing_else(clock: Clock):
     assert {name for name in before if before[name] != after[name]} == {"kept_until"}
     assert step.write.kept_until == clock() + timedelta(seconds=100)
     assert step.write.list_row
-    assert step.write.list_row.saved_at == save("a").apply(None, clock() - timedelta(seconds=60)).write.list_row.saved_at  # type: ignore[union-attr]
+    assert (
+        step.write.list_row.saved_at == save("a").apply(None, clock() - timedelta(seconds=60)).write.list_row.saved_at
+    )  # type: ignore[union-attr]
 
 
 def test_what_is_gone_is_not_renewed(clock: Clock):
@@ -411,7 +414,7 @@ def test_what_its_writer_has_seen_of_a_pending_replace_is_believed_only_of_a_sto
     base = applied(older, clock(), save("b", operation="ab.2"))
     known: dict[str, Any] = {"views": (view(turns("a", "b")),), "told": ("ab.2",)}
     change = save("a", "b", "c", mode="replace", session_only=True, operation="ab.3", **known)
-    pending = change.apply(base, clock()).pending
+    pending = change.apply(base, clock()).queued
     set_back = applied(older, clock(), save("x", operation="cd.1"))
     assert words(document(applied(set_back, clock(), pending)).session.history) == ["a", "x", "b", "c"]
     merged = applied(base, clock(), save("x", operation="cd.1"))
@@ -423,7 +426,7 @@ def test_what_its_writer_has_seen_of_a_pending_replace_is_believed_only_of_a_sto
 
 def test_a_pending_append_adds_the_same_turns_on_top_of_what_others_saved_meanwhile(clock: Clock):
     base = applied(None, clock(), save("a"))
-    pending = save("a", "b", views=((),)).apply(base, clock()).pending
+    pending = save("a", "b", views=((),)).apply(base, clock()).queued
     assert isinstance(pending, SaveCommand)
     others = applied(base, clock(), save("x"))
     assert words(document(applied(others, clock(), pending)).session.history)[:2] == ["a", "x"]
@@ -431,14 +434,14 @@ def test_a_pending_append_adds_the_same_turns_on_top_of_what_others_saved_meanwh
 
 def test_a_pending_append_counts_what_was_known_when_it_was_made(clock: Clock):
     base = applied(None, clock(), save("a"))
-    pending = save("a", "b", views=(view(turns("a")),)).apply(base, clock()).pending
+    pending = save("a", "b", views=(view(turns("a")),)).apply(base, clock()).queued
     others = applied(base, clock(), save("b", operation="theirs", expected_revision=1))
     assert words(document(applied(others, clock(), pending)).session.history) == ["a", "b", "b"]
 
 
 def test_a_pending_replace_does_not_wipe_out_what_others_saved_meanwhile(clock: Clock):
     base = applied(None, clock(), save("a"))
-    pending = save("b", mode="replace").apply(base, clock()).pending
+    pending = save("b", mode="replace").apply(base, clock()).queued
     others = applied(base, clock(), save("x"))
     after = applied(others, clock(), pending)
     assert (words(document(after).session.history), document(after).revision) == (["a", "x"], 4)
@@ -447,7 +450,7 @@ def test_a_pending_replace_does_not_wipe_out_what_others_saved_meanwhile(clock: 
 
 def test_a_replace_that_came_too_late_becomes_an_older_revision_each_time_it_is_applied(clock: Clock):
     base = applied(None, clock(), save("a"))
-    pending = save("b", mode="replace", revisions="p:revision:s:").apply(base, clock()).pending
+    pending = save("b", mode="replace", revisions="p:revision:s:").apply(base, clock()).queued
     others = applied(base, clock(), save("x"))
     first = pending.apply(others, clock())  # type: ignore[attr-defined]
     assert first.write
@@ -456,7 +459,10 @@ def test_a_replace_that_came_too_late_becomes_an_older_revision_each_time_it_is_
     assert again.write is None
     for step in (first, again):
         assert step.superseded_write.key == "p:revision:s:3"
-        assert (words(document(step.superseded_write.text).session.history), document(step.superseded_write.text).revision) == (["b"], 3)
+        assert (
+            words(document(step.superseded_write.text).session.history),
+            document(step.superseded_write.text).revision,
+        ) == (["b"], 3)
 
 
 def test_what_a_replace_takes_away_is_kept_as_the_revision_that_it_was(clock: Clock):
@@ -465,14 +471,14 @@ def test_what_a_replace_takes_away_is_kept_as_the_revision_that_it_was(clock: Cl
     assert step.archived
     assert step.archived.key == "p:revision:s:2"
     assert words(document(step.archived.text).session.history) == ["a", "b"]
-    assert save("c", revisions="p:revision:s:").apply(base, clock()).replaced is None
+    assert save("c", revisions="p:revision:s:").apply(base, clock()).archived is None
 
 
 def test_a_library_keeps_what_a_replace_takes_away_only_if_it_takes_turns_away(clock: Clock):
     base = applied(None, clock(), save("a", "b"))
     library: dict[str, Any] = {"mode": "replace", "session_only": True, "revisions": "p:revision:s:"}
-    assert save("a", "b", "c", **library).apply(base, clock()).replaced is None
-    assert save("a", "c", **library).apply(base, clock()).replaced
+    assert save("a", "b", "c", **library).apply(base, clock()).archived is None
+    assert save("a", "c", **library).apply(base, clock()).archived
 
 
 def test_a_deletion_wins_over_a_save_that_is_based_on_what_it_deleted(clock: Clock):
@@ -557,7 +563,7 @@ def test_a_replace_by_who_knows_the_session_only_keeps_its_labels(clock: Clock):
 def test_a_pending_replace_by_who_knows_the_session_only_is_merged_when_it_lost(clock: Clock):
     base = applied(None, clock(), save("a"))
     change = save("a", "b", mode="replace", session_only=True, views=(view(turns("a")),))
-    pending = change.apply(base, clock()).pending
+    pending = change.apply(base, clock()).queued
     assert words(document(applied(base, clock(), pending)).session.history) == ["a", "b"]
     others = applied(base, clock(), save("x"))
     assert words(document(applied(others, clock(), pending)).session.history) == ["a", "x", "b"]
@@ -594,7 +600,7 @@ def test_the_pending_form_of_a_change_applied_twice_has_the_effect_of_one(change
     *before, change = changes
     change = change.with_write_id("beef.8", follows)
     base = applied(None, now, *before) if before else None
-    pending = change.apply(base, now).pending
+    pending = change.apply(base, now).queued
     assert isinstance(pending, SaveCommand)
     once = applied(base, now, pending)
     assert document(once) == document(applied(base, now, change))
@@ -619,7 +625,7 @@ def test_a_replace_is_the_same_whether_what_it_replaces_was_parsed_or_not(size: 
     more: dict[str, Any] = {"max_bytes": 10**6, "revisions": "p:revision:s:"}
     base = applied(None, clock(), save(*said, context={"n": 1}, title="t", ttl_seconds=77, **more))
     same = save(*said, mode="replace", context={"n": 1}, title="t", operation="again", **more).apply(base, clock())
-    assert (same.answer.revision, same.replaced) == (1, None), "it changes nothing"
+    assert (same.answer.revision, same.archived) == (1, None), "it changes nothing"
     for changed in (
         save("a" * size, "c", mode="replace", context={"n": 1}, title="t", **more),
         save("c" * size, "b", mode="replace", context={"n": 1}, title="t", **more),
@@ -656,6 +662,6 @@ def test_without_a_title_lists_show_what_the_user_said_first(history: list[dict[
     )
     written = untitled.apply(None, clock()).write
     assert written
-    assert written.entry
-    assert json.loads(written.entry.note)["title"] == title
+    assert written.list_row
+    assert json.loads(written.list_row.note)["title"] == title
     assert document(written.text).title == "", "a title that is given later is the session's own"

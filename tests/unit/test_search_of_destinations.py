@@ -38,7 +38,7 @@ def talk(clock: Clock, member: str, words: str, saved_at: int = 1, days: float =
         id=member, backend=BackendType.CUSTOM, history=[{"role": "user", "content": words}], created_at=now
     )
     entry = ListRow(INDEX, member, saved_at, json.dumps({"id": member}))
-    return Write(f"p:session:{member}", encode(Document(session, 1, now, until)), None, until, entry=entry)
+    return Write(f"p:session:{member}", encode(Document(session, 1, now, until)), None, until, list_row=entry)
 
 
 def found(journal: Journal, word: str) -> list[str]:
@@ -100,7 +100,7 @@ def test_what_one_deletes_is_forgotten_of_that_one_only(opened: Open, clock: Clo
     copy = one.copy("p:session:s")
     assert copy
     grave = json.dumps({"schema_version": 1, "id": "s", "revision": 1, "deleted_at": clock().isoformat()})
-    one.commit(replace(copy, text=grave, seen=copy.text, tombstone=True, entry=None))
+    one.commit(replace(copy, text=grave, seen=copy.text, tombstone=True, list_row=None))
     assert len(indexed(tmp_path)) == 1
     assert (found(one, "garden"), found(two, "garden")) == ([], ["s"])
 

@@ -47,7 +47,7 @@ class Caller:
     async def send(self, back: int = 99) -> None:
         """Send what is new, and `back` turns before it."""
         part = self.talk[max(0, len(self.talk) - self.unsent - back) :]
-        assert (await self.store.save(Save("s", part), self.memory)).saved
+        assert (await self.store.save(Save(session_id="s", history=part), self.memory)).saved
         self.unsent = 0
 
     async def resume(self) -> None:
@@ -119,9 +119,9 @@ async def test_whatever_is_sent_again_after_a_store_was_set_back_is_there_once(t
 async def test_what_somebody_took_away_on_purpose_does_not_come_back_with_a_resend(clock: Clock):
     store = process(Shelf(), clock)
     mine, theirs = CallerViews(), CallerViews()
-    await store.save(Save("s", turns("a", "secret", "b")), mine)
-    await store.save(Save("s", turns("a", "b"), mode="replace"), theirs)
-    await store.save(Save("s", turns("a", "secret", "b", "c")), mine)
+    await store.save(Save(session_id="s", history=turns("a", "secret", "b")), mine)
+    await store.save(Save(session_id="s", history=turns("a", "b"), mode="replace"), theirs)
+    await store.save(Save(session_id="s", history=turns("a", "secret", "b", "c")), mine)
     found = await store.resume(CallerViews(), "s")
     assert found.session
     assert words(found.session["history"]) == ["a", "b", "c"]
@@ -132,18 +132,22 @@ async def test_another_revision_of_the_expected_number_is_a_conflict(mode: Any, 
     shelf = Shelf()
     store = process(shelf, clock)
     mine, theirs = CallerViews(), CallerViews()
-    await store.save(Save("s", turns("a")), mine)
+    await store.save(Save(session_id="s", history=turns("a")), mine)
     dump = dict(shelf.kept)
-    told = await store.save(Save("s", turns("a", "b")), mine)
+    told = await store.save(Save(session_id="s", history=turns("a", "b")), mine)
     shelf.kept = dump
     clock.now += timedelta(seconds=1)
-    assert (await store.save(Save("s", turns("x")), theirs)).revision == told.revision
-    refused = await store.save(Save("s", turns("c"), mode=mode, expected_revision=told.revision), mine)
+    assert (await store.save(Save(session_id="s", history=turns("x")), theirs)).revision == told.revision
+    refused = await store.save(
+        Save(session_id="s", history=turns("c"), mode=mode, expected_revision=told.revision), mine
+    )
     assert (refused.saved, refused.reason, refused.revision) == (False, "conflict", told.revision)
     assert "set back" in refused.message
     resumed = await store.resume(mine, "s")
     assert resumed.revision == told.revision
-    assert (await store.save(Save("s", turns("c"), mode=mode, expected_revision=told.revision), mine)).saved
+    assert (
+        await store.save(Save(session_id="s", history=turns("c"), mode=mode, expected_revision=told.revision), mine)
+    ).saved
 
 
 def test_what_was_sent_to_an_older_copy_is_compared_again_with_what_the_shared_store_holds(clock: Clock):
@@ -194,10 +198,10 @@ def test_what_a_new_process_sends_again_to_an_older_copy_is_not_added_twice(
     newer = text(save(*before, *theirs, "3", "3", mode="replace" if replaced else "append"), older)
     again = save(*before, "3", "3", "4").apply(older, clock())
     assert words(again.answer.history) == ["1", "2", "3", "3", "4"]
-    assert isinstance(again.pending, SaveCommand)
-    sent = again.pending.apply(newer, clock()).answer.history
+    assert isinstance(again.queued, SaveCommand)
+    sent = again.queued.apply(newer, clock()).answer.history
     assert words(sent) == [*before, *theirs, "3", "3", "4"]
-    alone = again.pending.apply(older, clock()).answer.history
+    alone = again.queued.apply(older, clock()).answer.history
     assert words(alone) == ["1", "2", "3", "3", "4"]
 
 

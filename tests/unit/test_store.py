@@ -54,38 +54,38 @@ async def history(store: SessionStore) -> list[str]:
 async def test_the_whole_talk_can_be_resent_after_turns_were_repeated_on_purpose(opened: OpenStore):
     memory = CallerViews()
     async with opened() as store:
-        first = await store.save(Save("s", turns("yes")), memory)
-        await store.save(Save("s", turns("yes"), expected_revision=first.revision), memory)
+        first = await store.save(Save(session_id="s", history=turns("yes")), memory)
+        await store.save(Save(session_id="s", history=turns("yes"), expected_revision=first.revision), memory)
         assert await history(store) == ["yes", "yes"]
-        await store.save(Save("s", turns("yes", "yes", "no")), memory)
+        await store.save(Save(session_id="s", history=turns("yes", "yes", "no")), memory)
         assert await history(store) == ["yes", "yes", "no"]
 
 
 async def test_the_whole_talk_can_be_resent_by_who_looked_what_others_added(opened: OpenStore):
     mine, others = CallerViews(), CallerViews()
     async with opened() as store:
-        await store.save(Save("s", turns("b1")), others)
+        await store.save(Save(session_id="s", history=turns("b1")), others)
         await store.resume(mine, "s")
-        await store.save(Save("s", turns("a1")), mine)
-        await store.save(Save("s", turns("b2")), others)
+        await store.save(Save(session_id="s", history=turns("a1")), mine)
+        await store.save(Save(session_id="s", history=turns("b2")), others)
         await store.resume(mine, "s")
-        await store.save(Save("s", turns("b1", "a1", "a2")), mine)
+        await store.save(Save(session_id="s", history=turns("b1", "a1", "a2")), mine)
         assert await history(store) == ["b1", "a1", "b2", "a2"]
 
 
 async def test_a_session_deleted_meanwhile_is_not_taken_for_the_one_that_was_expected(opened: OpenStore):
     mine, others = CallerViews(), CallerViews()
     async with opened() as store:
-        first = await store.save(Save("s", turns("a1", "a2")), mine)
+        first = await store.save(Save(session_id="s", history=turns("a1", "a2")), mine)
         await store.delete("s", others)
-        second = await store.save(Save("s", turns("a3"), expected_revision=first.revision), mine)
+        second = await store.save(Save(session_id="s", history=turns("a3"), expected_revision=first.revision), mine)
         assert (second.saved, second.reason) == (False, "conflict")
 
 
 async def test_what_expired_is_purged_within_a_day(opened: OpenStore, tmp_path: Path, clock: Clock):
     async with opened() as store:
-        await store.save(Save("brief", turns("a"), ttl_seconds=60), CallerViews())
-        await store.save(Save("lasting", turns("a"), ttl_seconds=0), CallerViews())
+        await store.save(Save(session_id="brief", history=turns("a"), ttl_seconds=60), CallerViews())
+        await store.save(Save(session_id="lasting", history=turns("a"), ttl_seconds=0), CallerViews())
     clock.move(hours=23)
 
     def keys(where: str) -> list[str]:
@@ -99,7 +99,7 @@ async def test_what_expired_is_purged_within_a_day(opened: OpenStore, tmp_path: 
         await eventually(lambda: keys("expired_seen_at NOT NULL") == ["brief"], within=3, what="the purge to notice")
     clock.move(hours=1)
     async with opened() as store:
-        await store.save(Save("other", turns("a")), CallerViews())
+        await store.save(Save(session_id="other", history=turns("a")), CallerViews())
         await store.resume(CallerViews(), "lasting")
 
         def kept() -> list[str]:
@@ -110,7 +110,7 @@ async def test_what_expired_is_purged_within_a_day(opened: OpenStore, tmp_path: 
 
 async def test_a_session_lives_as_long_after_a_resume_as_after_a_save(opened: OpenStore, clock: Clock):
     async with opened() as store:
-        await store.save(Save("s", turns("a"), ttl_seconds=100), CallerViews())
+        await store.save(Save(session_id="s", history=turns("a"), ttl_seconds=100), CallerViews())
         for _ in range(3):
             clock.move(seconds=90)
             assert (await store.resume(CallerViews(), "s")).found
@@ -128,7 +128,7 @@ async def test_a_large_session_that_is_resumed_again_and_again_is_not_written_an
     opened: OpenStore, clock: Clock
 ):
     async with opened() as store:
-        saved = await store.save(Save("s", turns("a" * LARGE), ttl_seconds=1000), CallerViews())
+        saved = await store.save(Save(session_id="s", history=turns("a" * LARGE), ttl_seconds=1000), CallerViews())
 
         async def ends_after_a_resume() -> str:
             assert (await store.resume(CallerViews(), "s")).found
@@ -148,7 +148,7 @@ async def test_a_session_is_deleted_though_a_flow_history_of_it_could_not_be(clo
     places = Places(shelf, None, keys, clock)
     store = SessionStore(places, keys, session_ttl_seconds=0, max_bytes=10**6, revisions=10, user="", clock=clock)
     executions = ExecutionStore(places, keys, ttl_seconds=0, max_bytes=10**6, clock=clock)
-    await store.save(Save("s", turns("a")), CallerViews())
+    await store.save(Save(session_id="s", history=turns("a")), CallerViews())
     for flow in ("f", "g"):
         await executions.cache_result({}, session_id="s", flow_id=flow)
     shelf.refused = keys.history("s", "f")
@@ -168,8 +168,10 @@ async def test_a_session_is_deleted_though_a_flow_history_of_it_could_not_be(clo
 async def test_a_branch_and_a_restored_session_are_what_they_were(opened: OpenStore, clock: Clock):
     async with opened() as store:
         undo = Undo(store)
-        first = await store.save(Save("s", turns("a"), ttl_seconds=0, extra={"x-theirs": [1]}), CallerViews())
-        await store.save(Save("s", turns("b"), mode="replace", ttl_seconds=60), CallerViews())
+        first = await store.save(
+            Save(session_id="s", history=turns("a"), ttl_seconds=0, extra={"x-theirs": [1]}), CallerViews()
+        )
+        await store.save(Save(session_id="s", history=turns("b"), mode="replace", ttl_seconds=60), CallerViews())
         assert (await undo.fork(CallerViews(), "s", first.revision, "branch")).forked
         assert (await undo.restore(CallerViews(), "s", first.revision)).restored
         clock.move(days=4000)
@@ -185,16 +187,16 @@ async def test_an_id_that_looks_the_same_is_suggested_however_long_ago_it_was_sa
 ):
     monkeypatch.setattr("agentic_flywheel.sessions.store.NEAR", 2)
     async with opened() as store:
-        await store.save(Save("cafe\u0301", turns("a")), CallerViews())
+        await store.save(Save(session_id="cafe\u0301", history=turns("a")), CallerViews())
         for name in "xyz":
-            await store.save(Save(name, turns("a")), CallerViews())
+            await store.save(Save(session_id=name, history=turns("a")), CallerViews())
         assert (await store.resume(CallerViews(), "caf\u00e9")).suggestions == ["cafe\u0301"]
 
 
 async def test_what_is_saved_where_no_redis_was_ever_meant_waits_for_none(opened: OpenStore):
     async with opened() as store:
         for said in ("a", "b"):
-            await store.save(Save("s", turns(said), mode="replace"), CallerViews())
+            await store.save(Save(session_id="s", history=turns(said), mode="replace"), CallerViews())
         state = store.places.journal.state()
         assert (state.pending, state.waiting) == (0, ())
 
@@ -213,8 +215,8 @@ async def test_the_time_that_an_answer_may_take_runs_while_others_of_its_caller_
         monkeypatch.setattr(store.places, "bound", lambda **_: float(next(taken)))
         monkeypatch.setattr(store.places, "write", write)
         memory = CallerViews()
-        first = asyncio.create_task(store.save(Save("s", turns("a")), memory))
-        second = asyncio.create_task(store.save(Save("s", turns("b")), memory))
+        first = asyncio.create_task(store.save(Save(session_id="s", history=turns("a")), memory))
+        second = asyncio.create_task(store.save(Save(session_id="s", history=turns("b")), memory))
         third = asyncio.create_task(store.delete("s", memory))
         await eventually(lambda: len(given) == 1, what="the first to be under way, and the others to wait for it")
         assert next(taken) == 4

@@ -43,7 +43,9 @@ def session(clock: Clock, revision: int, turns: list[str], writers: list[str]) -
 
 
 def listed(text: str, seen: str | None = None, member: str = "s") -> Write:
-    return Write(f"p:session:{member}", text, seen, None, list_row=ListRow(INDEX, member, 1, json.dumps({"id": member})))
+    return Write(
+        f"p:session:{member}", text, seen, None, list_row=ListRow(INDEX, member, 1, json.dumps({"id": member}))
+    )
 
 
 def document(member: str) -> str:
