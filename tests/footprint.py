@@ -74,14 +74,14 @@ def main() -> None:
                 texts.append(f"{sum(len(write.text.encode()) for write in writes) / SESSIONS:,.0f}")
                 keys.append(cost(SESSIONS, lambda writes=writes: (alive(write, write.key) for write in writes)))
             client.flushall()
-            entry = session(rng, 500).entry
+            entry = session(rng, 500).list_row
             names = [f"session_{rng.getrandbits(128):032x}" for _ in range(LISTED)]
             places = cost(
                 LISTED, lambda: (client.zadd("i", {name: entry.saved_at + n}) for n, name in enumerate(names))
             )
             notes = cost(LISTED, lambda: (client.hset("n", name, entry.note) for name in names))
             gone = session(rng, 10_000)
-            burial = DeleteCommand(key=gone.key, member=gone.entry.member).apply(gone.text, datetime.now(UTC)).write
+            burial = DeleteCommand(key=gone.key, member=gone.list_row.member).apply(gone.text, datetime.now(UTC)).write
             graves = cost(
                 SESSIONS, lambda: (alive(burial, KEYS.tombstone(KEYS.session(name))) for name in names[:SESSIONS])
             )

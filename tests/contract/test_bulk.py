@@ -108,7 +108,7 @@ class TestStashesThatList:
             (write.list_row.member, write.list_row.saved_at, write.list_row.note) for write in (brief, lasting)
         ]
         assert await place.kv.read(place.keys.execution("e")) == document("e", 1)
-        over = replace(brief, key=place.keys.session("over"), kept_until=soon(0.01), entry=None)
+        over = replace(brief, key=place.keys.session("over"), kept_until=soon(0.01), list_row=None)
         assert await restored(place, over) == ["put"]
 
         async def gone() -> bool:

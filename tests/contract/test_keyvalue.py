@@ -65,12 +65,12 @@ def write(place: Place, member: str, text: str, seen: str | None = None, **more:
 def listed(place: Place, member: str, saved_at: int, revision: int = 1, **more: Any) -> Write:
     """A first write of a document that is to be listed."""
     entry = ListRow(place.keys.index, member, saved_at, json.dumps({"id": member, "revision": revision}))
-    return write(place, member, document(member, revision), entry=entry, **more)
+    return write(place, member, document(member, revision), list_row=entry, **more)
 
 
 def tombstone(place: Place, member: str, seen: str, revision: int = 1, **more: Any) -> Write:
     entry = ListRow(place.keys.index, member, 1) if more.pop("listed", False) else None
-    return write(place, member, buried(member, revision), seen, tombstone=True, entry=entry, **more)
+    return write(place, member, buried(member, revision), seen, tombstone=True, list_row=entry, **more)
 
 
 async def accepted(place: Place, *writes: Write) -> None:

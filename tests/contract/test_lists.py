@@ -8,7 +8,7 @@ import pytest
 
 from agentic_flywheel.coaia.child.index_tools import LOOKED_AT_OUTSIDE
 from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.documents.writes import EVERY_ROW, ListRow, Filter
+from agentic_flywheel.documents.writes import EVERY_ROW, Filter, ListRow
 from agentic_flywheel.json_text import dumps
 from agentic_flywheel.keys import glob
 
@@ -151,7 +151,7 @@ class TestListsOfMany:
         assert watched.time
         assert entry.saved_at <= watched.time
         assert entry.saved_at > watched.time - 60_000_000
-        assert entry.note == ahead.entry.note
+        assert entry.note == ahead.list_row.note
         again = listed(place, "again", 2**52)
         assert await place.kv.restore([again], place.kv.deadline(at_least=20)) == ["put"]
         assert [e.member for e in (await place.kv.listed(place.keys.index, None, 10)).entries] == ["again", "ahead"]

@@ -29,11 +29,11 @@ from agentic_flywheel.cli.importers import (
 from agentic_flywheel.cli.terminal import counted, progress, reach, run, tell
 from agentic_flywheel.documents.model import Document, Tombstone, iso
 from agentic_flywheel.documents.parse import decode
+from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.errors import FlywheelError, InvalidArgument, Unavailable
 from agentic_flywheel.json_text import JSONObject, canonical, check_json, dumps
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.redaction.policy import Credentials
-from agentic_flywheel.sessions.requests import Save
 from agentic_flywheel.sessions.store import SessionStore, open_store
 from agentic_flywheel.settings import Settings
 

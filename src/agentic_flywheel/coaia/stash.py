@@ -21,11 +21,11 @@ from agentic_flywheel.documents.writes import (
     EVERY_ROW,
     MARKED,
     Append,
-    ListRow,
     Filter,
+    ListRow,
     Outcome,
     Write,
-    marks,
+    etag,
     revision_at_head,
 )
 from agentic_flywheel.errors import (
@@ -413,7 +413,12 @@ class Stash:
         arguments: JSONObject = {
             "key": write.key,
             "value": "",
-            "splice": [write.splice.prefix, write.splice.skip_start_bytes, write.splice.skip_end_bytes, write.splice.suffix],
+            "splice": [
+                write.splice.prefix,
+                write.splice.skip_start_bytes,
+                write.splice.skip_end_bytes,
+                write.splice.suffix,
+            ],
             "expected": expected,
             "ending": ending,
             "grave": self._keys.tombstone(write.key),

@@ -1,4 +1,4 @@
-"""Append: which of the turns that were sent are new, given what this caller has seen."""
+"""Tells which of the turns that were sent are new, given what this caller has seen."""
 
 import hashlib
 import itertools

@@ -18,13 +18,21 @@ from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.writes import Write, ends_of
 from agentic_flywheel.errors import Damaged
 
-AnyCommand = SaveCommand | RenewCommand | DeleteCommand | ExecutionCommand | FlowHistoryCommand | ImportCommand | MergeForwardCommand
+AnyCommand = (
+    SaveCommand
+    | RenewCommand
+    | DeleteCommand
+    | ExecutionCommand
+    | FlowHistoryCommand
+    | ImportCommand
+    | MergeForwardCommand
+)
 _COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(Annotated[AnyCommand, Field(discriminator="kind")])
 
 
 def dump_command(command: AnyCommand) -> str:
     """A command as the outbox keeps it."""
-    return _COMMANDS.dump_json(command).decode()
+    return _COMMANDS.dump_json(command, by_alias=True).decode()
 
 
 def load_command(text: str) -> AnyCommand:

@@ -20,7 +20,7 @@ from agentic_flywheel.documents.revisions import kept_whole
 from agentic_flywheel.documents.write_ids import find
 from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.errors import Conflict, Damaged, DocumentError
-from agentic_flywheel.json_text import load_object
+from agentic_flywheel.json_text import JSONObject, load_object
 
 MIN_TOMBSTONE, MAX_TOMBSTONE = timedelta(days=60), timedelta(days=365)
 """A tombstone outlives every copy that could come back: twice the life of the session, within these bounds."""
@@ -52,35 +52,39 @@ class DeleteCommand(Command[Deleted]):
         """Replace what is stored by a tombstone; a damaged or newer document too, since its owner asked for it."""
         if base is None:
             return Step(None, Deleted(deleted=False, reason="not_found"), self)
-        kept_until: datetime | None = None
-        operations: tuple[Operation, ...] = ()
         try:
             data = load_object(base, "the document")
-            if tombstone := tombstone_in(data, "the document"):
-                return Step(None, Deleted(deleted=False, reason=tombstone.because), self)
-            kept_until, revision, operations = kept_until_in(data), revision_in(data), operations_in(data)
+            tombstone = tombstone_in(data, "the document")
         except Damaged:
-            revision = 1
+            data, tombstone = JSONObject(), None
+        if tombstone:
+            return Step(None, Deleted(deleted=False, reason=tombstone.because), self)
+        kept_until, revision, operations = kept_until_in(data), revision_in(data), operations_in(data)
         if self.saw is not None and revision > self.saw and not self._saw_all(operations):
             raise Conflict("Somebody saved it after it was deleted here, so it stays.", revision)
         is_expired = expired(kept_until, now) and not alive_remotely
         if self.because == "expired" and not is_expired:
             return Step(None, Deleted(deleted=False), self)
-        life = max(MIN_TOMBSTONE, 2 * (kept_until - now)) if kept_until else MAX_TOMBSTONE
         because = "expired" if is_expired else self.because
-        tombstone = Tombstone(self.member, revision, now, now + min(life, MAX_TOMBSTONE), because, operations)
-        deleted = Deleted(deleted=not is_expired, reason="expired" if is_expired else None)
+        until = now + _tombstone_ttl(kept_until, now)
+        tombstone = Tombstone(self.member, revision, now, until, because, operations)
         write = _tombstone_write(self.key, tombstone, base, self.index, now)
         if self.revisions:
-            named = _revisions_kept_whole(base, self.member)
-            write = replace(write, delete_keys=tuple(f"{self.revisions}{number}" for number in named))
+            older = _revisions_kept_whole(base, self.member)
+            write = replace(write, delete_keys=tuple(f"{self.revisions}{number}" for number in older))
         saw = {"saw": revision, "saw_operations": tuple(operation.id for operation in operations)}
+        deleted = Deleted(deleted=not is_expired, reason="expired" if is_expired else None)
         return Step(write, deleted, self.model_copy(update=saw))
 
     def _saw_all(self, operations: tuple[Operation, ...]) -> bool:
         """Whether nobody has written since; revisions given here are none of the stash's, but writes have names."""
         seen = [Operation(name, 0, 0, 0) for name in self.saw_operations]
         return bool(operations) and all(find(seen, operation.id, "") for operation in operations)
+
+
+def _tombstone_ttl(kept_until: datetime | None, now: datetime) -> timedelta:
+    ttl = max(MIN_TOMBSTONE, 2 * (kept_until - now)) if kept_until else MAX_TOMBSTONE
+    return min(ttl, MAX_TOMBSTONE)
 
 
 def _revisions_kept_whole(base: str, member: str) -> list[int]:

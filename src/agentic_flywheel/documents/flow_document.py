@@ -1,5 +1,6 @@
-"""Flow histories as text: one JSON object whose fields around the executions say all that an append has to know.
+"""Reads and writes flow histories as text, one JSON object.
 
+The fields around the executions say all that an append has to know:
 `{"schema_version", "revision", "session_id", "flow_id", "executions": […], "saved_at", "kept_until", "ttl_seconds",
 "count", "dropped", "next_expiry", …, "operations"}`. So both ends of a text tell how many executions there are, until
 when the history lives and when the first of them expires, and none of it need be read in between.
@@ -98,7 +99,9 @@ class FlowHistory:
     dropped: int = 0
 
 
-def flow_history(text: str | None, now: datetime, *, alive_remotely: bool = False, limit: int | None = None) -> FlowHistory:
+def flow_history(
+    text: str | None, now: datetime, *, alive_remotely: bool = False, limit: int | None = None
+) -> FlowHistory:
     """The executions, or the newest `limit`, in a flow history's text; none if it is absent, deleted or expired.
 
     `alive_remotely`: a store that expires documents by itself still has it.

@@ -1,4 +1,4 @@
-"""Flow histories as they change: an append reads both ends of the text and writes only what is new.
+"""Adds executions to flow histories: an append reads both ends of the text and writes only what is new.
 
 What has expired leaves, and room is made, in a rewrite of its own, in which the executions that stay keep their text.
 """
@@ -99,8 +99,7 @@ class FlowHistoryCommand(Command[Added]):
             return None
         if find(there.writes, self.operation) or (expired(there.kept_until, now) and not alive_remotely):
             return None
-        cleared = there.next_expiry is None or there.next_expiry > now - CLEARED_AFTER
-        if not cleared or there.count + len(records) > MAX_EXECUTIONS:
+        if _has_to_clear(there, now) or there.count + len(records) > MAX_EXECUTIONS:
             return None
         after = self._after(there, records, there.count, now)
         (old_head, old_tail), (head, tail) = there.around(), after.around()
@@ -238,6 +237,11 @@ def _outline_of(there: Outline, executions: Sequence[Placed], dropped: int = 0) 
             "dropped": there.dropped + dropped,
         }
     )
+
+
+def _has_to_clear(there: Outline, now: datetime) -> bool:
+    """Whether an execution expired so long ago that it has to leave."""
+    return there.next_expiry is not None and there.next_expiry <= now - CLEARED_AFTER
 
 
 def _stays(execution: JSONObject, sent: list[Any], now: datetime) -> bool:

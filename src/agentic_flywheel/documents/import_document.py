@@ -1,4 +1,4 @@
-"""A whole document from elsewhere: put where there is nothing, never over what is there."""
+"""Puts a whole document from elsewhere where there is nothing, never over what is there."""
 
 from dataclasses import replace
 from datetime import datetime

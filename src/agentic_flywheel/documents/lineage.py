@@ -1,4 +1,4 @@
-"""Lines: whether one version of a document goes on from another, and how a version that its destination lost goes back.
+"""Tells whether one version of a document goes on from another, and brings back a version that its destination lost.
 
 A document names the newest write of each of its last writers. A version that goes on from another names its newest
 write; one that does not was made without it: the destination had gone back to an older state.
@@ -128,8 +128,8 @@ class MergeForwardCommand(Command[bool]):
             operations=kept((*mine.operations, *there.operations, done)),
             past=(*there.past, aside)[-_most(mine, there) :],
         )
-        superseded = as_older(self.revisions, replace(mine, revision=top + 1, past=())) if self.revisions else None
-        return Step(self._write(document, encode(document), base), answer=True, queued=self, superseded_write=superseded)
+        late = as_older(self.revisions, replace(mine, revision=top + 1, past=())) if self.revisions else None
+        return Step(self._write(document, encode(document), base), answer=True, queued=self, superseded_write=late)
 
     def _write(self, document: Document, text: str, base: str | None) -> Write:
         return Write(self.key, text, base, document.kept_until, list_row=list_row(self.index, document))

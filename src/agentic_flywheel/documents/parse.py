@@ -1,7 +1,6 @@
 """Reads documents and tombstones from their JSON text, in every shape that a version of the program wrote."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -15,14 +14,9 @@ from pydantic import (
 )
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
-from agentic_flywheel.documents.codec import public
 from agentic_flywheel.documents.model import EPOCH, SCHEMA_VERSION, Document, Operation, Origin, Past, Tombstone, aware
 from agentic_flywheel.errors import Damaged, NewerSchema
 from agentic_flywheel.json_text import JSONObject, load_object
-
-
-def _operations(stored: list[tuple[int, int, int, str]]) -> tuple[Operation, ...]:
-    return tuple(Operation(name, revision, turns, added) for turns, added, revision, name in stored)
 
 
 def load(text: str, what: str) -> JSONObject:
@@ -72,6 +66,10 @@ def operations_in(data: JSONObject) -> tuple[Operation, ...]:
         return ()
 
 
+def _operations(stored: list[tuple[int, int, int, str]]) -> tuple[Operation, ...]:
+    return tuple(Operation(name, revision, turns, added) for turns, added, revision, name in stored)
+
+
 def tombstone_in(data: JSONObject, what: str) -> Tombstone | None:
     """The tombstone that `data` is, or `None` if it is a document."""
     if "deleted_at" not in data:
@@ -112,8 +110,19 @@ def decode(text: str, session_id: str) -> Document | Tombstone:
         raise Damaged(f"What is stored as {what} names another session.")
     if tombstone := tombstone_in(data, what):
         return tombstone
+    return document_in(data, session_id, what)
+
+
+def document_in(data: JSONObject, session_id: str, what: str) -> Document:
+    """The session document that `data` is.
+
+    Raises:
+        Damaged: it is none.
+
+    """
+    stored = _validated(_StoredSession, data, what)
     try:
-        return _document(_validated(_StoredSession, data, what), data, session_id)
+        return _document(stored, data, session_id)
     except OverflowError:
         raise Damaged(f"What is stored as {what} has a time that no calendar has.") from None
 
@@ -155,15 +164,6 @@ def _document(stored: "_StoredSession", data: JSONObject, session_id: str) -> Do
             for revision, saved_at, turns, fields, note in stored.revisions
         ),
     )
-
-
-def with_fields(document: Document, fields: JSONObject) -> Document:
-    """The document without its turns and with other values in some of the fields that `public` gives; `None`: none."""
-    session = replace(document.session, history=[])
-    shown = public(replace(document, session=session)) | fields
-    data = {name: value for name, value in shown.items() if value is not None}
-    made = _document(_validated(_StoredSession, data, "an earlier revision"), data, document.session.id)
-    return replace(made, operations=document.operations, began=document.began)
 
 
 class _OlderTimes(BaseModel):

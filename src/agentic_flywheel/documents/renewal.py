@@ -28,7 +28,11 @@ class RenewCommand(Command[None]):
         """Move the expiry of a session that is alive and has one."""
         document = decode(base, self.session_id) if base is not None else None
         seconds = ttl_of(document) if isinstance(document, Document) else None
-        if not isinstance(document, Document) or not seconds or (expired(document.kept_until, now) and not alive_remotely):
+        if (
+            not isinstance(document, Document)
+            or not seconds
+            or (expired(document.kept_until, now) and not alive_remotely)
+        ):
             return Step(None, None, self)
         renewed = replace(document, kept_until=now + timedelta(seconds=seconds))
         more = append_text(base, document, renewed, []) if base else None

@@ -1,4 +1,4 @@
-"""Earlier revisions of a session: as the few fields in which they differ from the one after them, or whole elsewhere.
+"""Finds the earlier revisions of a session, which are kept as the fields that differ, or whole elsewhere.
 
 An append takes nothing away, so what came before it is the beginning of what is there. What took something away, or
 changed much, leaves the earlier document under a key of its own, with the earlier revisions that it names itself.
@@ -9,7 +9,7 @@ from dataclasses import replace
 from agentic_flywheel.backends.base import UniversalSession
 from agentic_flywheel.documents.codec import public
 from agentic_flywheel.documents.model import Document, iso
-from agentic_flywheel.documents.parse import with_fields
+from agentic_flywheel.documents.parse import document_in
 from agentic_flywheel.json_text import JSONObject
 
 CAME_TOO_LATE = "came too late and was kept aside"
@@ -51,13 +51,21 @@ def earlier(document: Document, revision: int) -> Document | None:
             return None
         fields |= {"updated_at": iso(past.saved_at)} | past.fields  # what is not named there was the time of the save
         if past.revision == revision:
-            made = with_fields(document, fields)
+            made = _with_fields(document, fields)
             session = replace(made.session, history=document.session.history[: past.turns])
             return replace(
                 made, session=session, revision=revision, saved_at=past.saved_at, note=past.note,
                 past=document.past[:place],
             )  # fmt: skip
     return None
+
+
+def _with_fields(document: Document, fields: JSONObject) -> Document:
+    """The document without its turns and with other values in some of the fields that `public` gives; `None`: none."""
+    shown = public(replace(document, session=replace(document.session, history=[]))) | fields
+    data = {name: value for name, value in shown.items() if value is not None}
+    made = document_in(data, document.session.id, "an earlier revision")
+    return replace(made, operations=document.operations, began=document.began)
 
 
 def listed(document: Document) -> list[JSONObject]:

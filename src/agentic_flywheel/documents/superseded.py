@@ -1,10 +1,13 @@
 """Decides what of a session becomes an older revision when a save takes its place, and keeps it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
 from agentic_flywheel.documents.codec import encode, public
-from agentic_flywheel.documents.model import Document, Past
-from agentic_flywheel.documents.revisions import turns_in
+from agentic_flywheel.documents.model import Document, Operation, Past
+from agentic_flywheel.documents.revisions import CAME_TOO_LATE, turns_in
+from agentic_flywheel.documents.write_ids import LOST, kept
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.json_text import JSONObject, dumps
 
@@ -43,3 +46,11 @@ def forgotten(before: Sequence[Past], after: Sequence[Past]) -> list[int]:
     """The revisions that were kept whole for those that are not named any more."""
     named = {past.revision for past in after}
     return [past.revision for past in before if past.fields is None and past.revision not in named]
+
+
+def above_a_late_write(alive: Document, operation: str, turns: int, limit: int, now: datetime) -> Document:
+    """The stored document two revisions on, above a replace that came too late and becomes the one between them."""
+    done = Operation(operation + LOST, alive.revision + 2, len(alive.session.history), 0)
+    late = Past(alive.revision + 1, now, turns, None, CAME_TOO_LATE)
+    past = (*alive.past, late)[-limit:] if limit else ()
+    return replace(alive, revision=alive.revision + 2, operations=kept((*alive.operations, done)), past=past)

@@ -1,4 +1,4 @@
-"""Operations: which writes a document already holds, told from a handful of ids however many writes there were.
+"""Names writes, and tells which of them a document holds from a handful of ids, however many writes there were.
 
 A writer (one running store) numbers its writes, and writes each key in that order. So the newest number of a writer
 that a document names stands for all its earlier ones, and "did it arrive?" is a look-up even after thousands of other

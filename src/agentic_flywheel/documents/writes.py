@@ -143,7 +143,7 @@ def revision_at_head(text: str) -> int:
 
 
 def etag(text: str) -> tuple[str, str]:
-    """The two strings that tell a version of a document from others without comparing all of it: how it begins and ends.
+    """Two strings, how it begins and how it ends, that tell a version of a document without comparing all of it.
 
     Ours begin with their revision and end with the id of the write that made them. A text of another shape is
     its own beginning.

@@ -5,7 +5,7 @@ import sqlite3
 import time
 from collections.abc import Sequence
 
-from agentic_flywheel.documents.lineage import tombstone_beats, covers
+from agentic_flywheel.documents.lineage import covers, tombstone_beats
 from agentic_flywheel.documents.model import micros
 from agentic_flywheel.documents.writes import Append, ListRow, Write
 from agentic_flywheel.journal.connection import again_if_replaced

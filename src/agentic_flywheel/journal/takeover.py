@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from datetime import datetime
 from itertools import islice
 
-from agentic_flywheel.documents.lineage import MergeForwardCommand, tombstone_beats, covers
+from agentic_flywheel.documents.lineage import MergeForwardCommand, covers, tombstone_beats
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError
@@ -150,7 +150,9 @@ def _joined(there: Write, saved: Write, now: datetime) -> Write | None:
         return saved
     entry = saved.list_row or there.list_row
     member, index = (entry.member, entry.index) if entry else ("", "")
-    forward = MergeForwardCommand(key=saved.key, text=saved.text, member=member, index=index).with_write_id(Writer().next())
+    forward = MergeForwardCommand(key=saved.key, text=saved.text, member=member, index=index).with_write_id(
+        Writer().next()
+    )
     with contextlib.suppress(DocumentError):
         return forward.apply(there.text, now).write
     return None

@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import TypeVar, cast
 
 from agentic_flywheel.coaia.stash import Stash, TooLargeForMirror
-from agentic_flywheel.documents.command import Change, Step, expired
+from agentic_flywheel.documents.command import Command, Step, expired
 from agentic_flywheel.documents.commands import AnyCommand, as_copy, load_command
-from agentic_flywheel.documents.delete import TombstoneCommand, DeleteCommand
+from agentic_flywheel.documents.delete import DeleteCommand, TombstoneCommand
 from agentic_flywheel.documents.import_document import ImportCommand
-from agentic_flywheel.documents.lineage import MergeForwardCommand, tombstone_beats, covers, lacks, operations_at_end
+from agentic_flywheel.documents.lineage import MergeForwardCommand, covers, lacks, operations_at_end, tombstone_beats
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.parse import decode, tombstone_of
 from agentic_flywheel.documents.renewal import RenewCommand
@@ -235,7 +235,9 @@ class Outbox:
         if copy.tombstone:
             grave = tombstone_of(copy.text)
             member = grave.id if grave else ""
-            burial = TombstoneCommand(key=copy.key, member=member, index=self._keys.index if member else "", text=copy.text)
+            burial = TombstoneCommand(
+                key=copy.key, member=member, index=self._keys.index if member else "", text=copy.text
+            )
             await self.settle(burial, None, deadline)
             return
         await self.merge_forward(copy, deadline)

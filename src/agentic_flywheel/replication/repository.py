@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, Literal, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar, cast
 
 import anyio
 
@@ -20,9 +20,9 @@ from agentic_flywheel.documents.command import Command, expired
 from agentic_flywheel.documents.commands import AnyCommand, as_copy, dump_command, load_command
 from agentic_flywheel.documents.lineage import covers, operations_at_end
 from agentic_flywheel.documents.renewal import RenewCommand
-from agentic_flywheel.documents.save import Saved, SaveCommand, recoverable
+from agentic_flywheel.documents.save import SaveCommand, Saved, recoverable
 from agentic_flywheel.documents.write_ids import Writer
-from agentic_flywheel.documents.writes import EVERY_ROW, Append, ListRow, Filter, Write, revision_at_head
+from agentic_flywheel.documents.writes import EVERY_ROW, Append, Filter, ListRow, Write, revision_at_head
 from agentic_flywheel.errors import (
     Conflict,
     DeletedMeanwhile,
@@ -477,7 +477,7 @@ class Places:
             return Placed("journal", grown[1])
         return None
 
-    def _to_send(self, change: Command, copy: Write | None) -> tuple[str, bool]:
+    def _to_send(self, change: Command[Any], copy: Write | None) -> tuple[str, bool]:
         """A change as it is sent later, and whether it makes those before it needless: a replace has all that is left.
 
         It remembers the revision on which the first of them was made, which the stash is to have still.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.commands import as_copy
-from agentic_flywheel.documents.writes import EVERY_ROW, ListRow, Filter
+from agentic_flywheel.documents.writes import EVERY_ROW, Filter, ListRow
 from agentic_flywheel.errors import Damaged, DocumentError, JournalUnavailable, StashUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import in_thread

@@ -17,7 +17,7 @@ REMEMBERED_CUTS = 32
 
 
 class LazyFingerprints:
-    """Turns whose view is taken when it is needed, or bit by bit when nobody waits."""
+    """Takes the fingerprints of turns when they are needed, or bit by bit while nobody waits."""
 
     def __init__(self, turns: Sequence[JSONObject]) -> None:
         self._turns = turns
@@ -25,7 +25,7 @@ class LazyFingerprints:
         self._next = 0
 
     def take(self, count: int) -> bool:
-        """Look at so many turns more; whether there are others."""
+        """Take those of so many turns more; whether there are others."""
         end = self._next + count
         self._taken += view(self._turns[self._next : end])
         self._next = end
@@ -35,7 +35,7 @@ class LazyFingerprints:
         return False
 
     def view(self) -> Fingerprints:
-        """The view of all of them."""
+        """Those of all the turns."""
         while self.take(TAKEN_AT_ONCE):
             pass
         return tuple(self._taken)
@@ -70,7 +70,7 @@ class CallerView:
 
     @property
     def views(self) -> tuple[Fingerprints, ...] | None:
-        """What append compares with; `None` without memory."""
+        """What append compares with; `None` if the caller has seen nothing."""
         self._finish()
         return tuple(each for each in (self.sent, self.known, self.shown) if isinstance(each, tuple)) or None
 
@@ -104,21 +104,23 @@ class CallerView:
         return view(turns) if self.at_once else LazyFingerprints(turns)
 
     async def look_closer(self) -> None:
-        """Take the views that are still to be taken, while others go on: they hold the turns until then."""
+        """Take the fingerprints that are still to be taken, while others go on; until then the turns are held."""
         for glance in {each for each in (self.sent, self.known, self.shown) if isinstance(each, LazyFingerprints)}:
             while glance.take(TAKEN_AT_ONCE):  # noqa: ASYNC110  nothing is waited for: others have their turn
                 await asyncio.sleep(0)
         self._finish()
 
     def _finish(self) -> None:
-        glances = {each: each.view() for each in (self.sent, self.known, self.shown) if isinstance(each, LazyFingerprints)}
+        glances = {
+            each: each.view() for each in (self.sent, self.known, self.shown) if isinstance(each, LazyFingerprints)
+        }
         self.sent = glances[self.sent] if isinstance(self.sent, LazyFingerprints) else self.sent
         self.known = glances[self.known] if isinstance(self.known, LazyFingerprints) else self.known
         self.shown = glances[self.shown] if isinstance(self.shown, LazyFingerprints) else self.shown
 
 
 class CallerViews:
-    """What one caller (an MCP connection, or a library object) has sent and seen, per session.
+    """Keeps what one caller (an MCP connection, or a library object) has sent to each session and seen of it.
 
     `at_once`: the caller may change the turns that it sent or was given.
     """
@@ -128,7 +130,7 @@ class CallerViews:
         self._sessions: OrderedDict[str, CallerView] = OrderedDict()
 
     def of(self, session_id: str) -> CallerView:
-        """The caller's memory of a session, empty at first."""
+        """What the caller has sent to a session and seen of it: nothing at first."""
         seen = self._sessions.setdefault(session_id, CallerView(at_once=self._at_once))
         self._sessions.move_to_end(session_id)
         if len(self._sessions) > REMEMBERED_SESSIONS:
@@ -139,7 +141,7 @@ class CallerViews:
 
     @contextlib.contextmanager
     def used(self, session_id: str) -> Generator[CallerView]:
-        """The same, which stays while it is used."""
+        """The same, which is not forgotten while it is used."""
         seen = self.of(session_id)
         seen.users += 1
         try:
@@ -148,12 +150,12 @@ class CallerViews:
             seen.users -= 1
 
     def copy(self) -> "CallerViews":
-        """A memory that begins as this one is."""
+        """Another one that begins as this one is."""
         other = CallerViews(at_once=self._at_once)
         for session_id, seen in self._sessions.items():
             other._sessions[session_id] = replace(seen, users=0)
         return other
 
     def forget(self, session_id: str) -> None:
-        """The session is gone."""
+        """Forget a session: it is gone, or its caller was told so."""
         self._sessions.pop(session_id, None)

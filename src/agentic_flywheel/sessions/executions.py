@@ -10,12 +10,12 @@ from agentic_flywheel.documents.flow_document import flow_history
 from agentic_flywheel.documents.flow_history import FlowHistoryCommand
 from agentic_flywheel.documents.model import iso
 from agentic_flywheel.documents.parse import kept_until_in, tombstone_in
+from agentic_flywheel.documents.save_request import check_ttl
 from agentic_flywheel.errors import DocumentError, FlywheelError, InvalidArgument, TooLarge, Unavailable
 from agentic_flywheel.journal.records import in_thread
 from agentic_flywheel.json_text import JSONObject, check_json, dumps, size_of
 from agentic_flywheel.keys import Keys, check_id
 from agentic_flywheel.replication.repository import Found, Places, StoredIn
-from agentic_flywheel.sessions.requests import check_ttl
 from agentic_flywheel.sessions.results import CacheResult, ExecutionResult, FlowHistoryResult, reason_of
 
 _BOOKKEEPING = ("schema_version", "operation", "operations")
@@ -143,7 +143,7 @@ class ExecutionStore:
         try:
             found = await self._places.read(self._keys.history(session_id, flow_id))
             now, held = self._clock(), self._held(found)
-            history = await in_thread(flow_history, found.text, now, held=held, limit=limit)
+            history = await in_thread(flow_history, found.text, now, alive_remotely=held, limit=limit)
         except (DocumentError, Unavailable) as exc:
             return FlowHistoryResult(found=False, executions=[], reason=reason_of(exc), message=str(exc))
         if not history.executions:

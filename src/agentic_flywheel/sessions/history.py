@@ -3,11 +3,11 @@
 from agentic_flywheel.documents.model import Document, Tombstone
 from agentic_flywheel.documents.renewal import ttl_of
 from agentic_flywheel.documents.revisions import listed, values_of
+from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.errors import DocumentError, Reason, Unavailable
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.replication.repository import Found
 from agentic_flywheel.sessions.caller_view import CallerViews
-from agentic_flywheel.sessions.requests import Save
 from agentic_flywheel.sessions.results import ForkResult, RestoreResult, RevisionsResult, reason_of
 from agentic_flywheel.sessions.store import SessionStore
 

@@ -11,7 +11,7 @@ from typing import cast
 
 from agentic_flywheel.documents.command import expired
 from agentic_flywheel.documents.parse import kept_until_in
-from agentic_flywheel.documents.writes import ListRow, Filter
+from agentic_flywheel.documents.writes import Filter, ListRow
 from agentic_flywheel.errors import Damaged, InvalidArgument
 from agentic_flywheel.journal.tokens import words_in
 from agentic_flywheel.json_text import JSONObject, load_object

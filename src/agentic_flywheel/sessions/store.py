@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 from agentic_flywheel.backends.base import FlowStatus
@@ -22,13 +23,14 @@ from agentic_flywheel.coaia.supervisor import CoaiaClient
 from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.command import expired
 from agentic_flywheel.documents.delete import DeleteCommand
-from agentic_flywheel.documents.import_document import ImportCommand, Arrived
+from agentic_flywheel.documents.import_document import Arrived, ImportCommand
 from agentic_flywheel.documents.incremental import DOCUMENT_CACHE
 from agentic_flywheel.documents.model import Document, Tombstone, iso
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.renewal import RenewCommand, ttl_of
 from agentic_flywheel.documents.revisions import earlier, whole_for
-from agentic_flywheel.documents.save import SaveCommand, retry_id
+from agentic_flywheel.documents.save import SaveCommand
+from agentic_flywheel.documents.save_request import Save, check_one_of, retry_id
 from agentic_flywheel.documents.write_ids import holds, told
 from agentic_flywheel.errors import (
     DeletedMeanwhile,
@@ -47,11 +49,10 @@ from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.repository import Found, Places
 from agentic_flywheel.replication.session_list import place_of
 from agentic_flywheel.sessions.budget import window
-from agentic_flywheel.sessions.caller_view import CallerViews, CallerView
+from agentic_flywheel.sessions.caller_view import CallerView, CallerViews
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.listing import UNFINISHED, Row, Wanted, living_rows, read_cursor, write_cursor
 from agentic_flywheel.sessions.opening import open_journal
-from agentic_flywheel.sessions.requests import Save, check_one_of
 from agentic_flywheel.sessions.results import DeleteResult, ListResult, ResumeResult, SaveResult, reason_of
 from agentic_flywheel.sessions.search import find
 from agentic_flywheel.settings import Settings
@@ -124,7 +125,9 @@ class SessionStore:
             with memory.used(session_id) as seen:
                 return await self._save(session_id, save, seen, memory, bound)
 
-    async def _save(self, session_id: str, save: Save, seen: CallerView, memory: CallerViews, bound: float) -> SaveResult:
+    async def _save(
+        self, session_id: str, save: Save, seen: CallerView, memory: CallerViews, bound: float
+    ) -> SaveResult:
         try:
             placed = await self.places.write(self._change(session_id, save, seen), bound)
         except DeletedMeanwhile as exc:
@@ -165,29 +168,17 @@ class SessionStore:
         repeatable = (session_id, save.mode, save.expected_revision, save.history, save.context, save.title,
                       save.summary, save.tags, save.values, save.ttl_seconds)  # fmt: skip
         default_ttl = self._session_ttl_seconds if save.default_ttl_seconds is None else save.default_ttl_seconds
+        fields: dict[str, Any] = dict(save) | {"session_id": session_id, "default_ttl_seconds": default_ttl}
         return SaveCommand(
+            **fields,
             key=self._keys.session(session_id),
+            index=self._keys.index,
             retry="" if save.expected_revision is None else retry_id(*repeatable),
             based_on=max(seen.revision, save.expected_revision or 0),
             revisions=self._keys.revisions(session_id),
             kept_revisions=self._kept_revisions,
-            note=save.note,
-            extra=save.extra,
-            session_id=session_id,
-            index=self._keys.index,
-            mode=save.mode,
-            turns=save.history,
-            context=save.context,
-            values=save.values,
-            title=save.title,
-            summary=save.summary,
-            tags=save.tags,
-            ttl_seconds=save.ttl_seconds,
-            default_ttl_seconds=default_ttl,
-            session_only=save.session_only,
             default_user=self._user,
             max_bytes=self._max_bytes,
-            expected_revision=save.expected_revision,
             views=seen.views,
             seen_here=not seen.revision,
             cut=tuple(seen.cut.items()),
