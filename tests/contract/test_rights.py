@@ -87,7 +87,9 @@ async def saved(place: Place) -> None:
     beside = replace(write(place, "s", second, first.text, kept_until=soon(60)), extend_keys=(older.key,))
     assert (await place.kv.commit(beside, None, older)).accepted
     assert await place.kv.read(older.key) == first.text
-    gone = replace(write(place, "s", document("s", 3), second), extend_keys=(KEYS.revisions("s") + "2",), delete_keys=(older.key,))
+    gone = replace(
+        write(place, "s", document("s", 3), second), extend_keys=(KEYS.revisions("s") + "2",), delete_keys=(older.key,)
+    )
     await accepted(place, gone)
     assert await place.kv.read(older.key) is None
     assert await place.kv.read(first.key) == document("s", 3)

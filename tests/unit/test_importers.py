@@ -453,8 +453,9 @@ def test_times_that_no_calendar_has_are_no_times(tmp_path: Path):
 def savable(imported: Imported) -> bool:
     """Whether a save takes it as it is, and JSON carries it."""
     save = Save(
-        imported.session_id, imported.history, imported.context, imported.title, imported.summary, list(imported.tags)
-    )
+        session_id=imported.session_id, history=imported.history, context=imported.context, title=imported.title,
+        summary=imported.summary, tags=list(imported.tags),
+    )  # fmt: skip
     save.check()
     assert all(turn["role"] in ("user", "assistant", "tool", "system") for turn in imported.history)
     assert all(time is None or time.utcoffset() is not None for time in (imported.created_at, imported.updated_at))

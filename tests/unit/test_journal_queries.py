@@ -34,7 +34,9 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
     return {
         "commit": lambda: [
             journal.commit(write("p:session:a"), "change", write("p:revision:a:1"), supersedes=True),
-            journal.commit(write("p:session:a", 2, document(1), splice=splice, delete_keys=("p:revision:a:1",)), "more"),
+            journal.commit(
+                write("p:session:a", 2, document(1), splice=splice, delete_keys=("p:revision:a:1",)), "more"
+            ),
             journal.commit(write("p:session:b"), "change"),
         ],
         "keep": lambda: journal.keep(write("p:revision:a:2")),

@@ -486,13 +486,13 @@ def test_a_deletion_wins_over_a_save_that_is_based_on_what_it_deleted(clock: Clo
     gone = buried(base, clock())
     with pytest.raises(DeletedMeanwhile) as caught:
         save("c", based_on=2).apply(gone, clock())
-    assert (caught.value.revision, caught.value.buried) == (2, 2)
+    assert (caught.value.revision, caught.value.deleted_revision) == (2, 2)
     afresh = save("c").apply(gone, clock())
     assert (afresh.answer.revision, words(afresh.answer.history)) == (3, ["c"])
     assert afresh.write
     with pytest.raises(DeletedMeanwhile) as caught:  # begun anew since
         save("d", based_on=2).apply(afresh.write.text, clock())
-    assert (caught.value.revision, caught.value.buried) == (3, 2)
+    assert (caught.value.revision, caught.value.deleted_revision) == (3, 2)
     assert save("d", based_on=3).apply(afresh.write.text, clock()).answer.turns == 2
 
 

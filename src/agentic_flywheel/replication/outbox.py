@@ -115,11 +115,11 @@ class Outbox:
             if copy and (seen is None or _beats(copy, seen) or is_buried(copy, seen)):
                 base, held = copy.text, False
 
-    async def _applied(self, change: Command[Answer], base: str | None, *, held: bool) -> Step[Answer]:
+    async def _applied(self, change: Command[Answer], base: str | None, *, alive_remotely: bool) -> Step[Answer]:
         """What the change comes to; in a thread where it may take long."""
         if base is None or len(base) <= APPLIED_AT_ONCE:
-            return change.apply(base, self._clock(), alive_remotely=held)
-        return await in_thread(change.apply, base, self._clock(), held=held)
+            return change.apply(base, self._clock(), alive_remotely=alive_remotely)
+        return await in_thread(change.apply, base, self._clock(), alive_remotely=alive_remotely)
 
     async def merge_forward(self, copy: Write, deadline: float) -> None:
         """Bring a copy back on top of what the stash has; what goes on from it, and a deletion, stay.
