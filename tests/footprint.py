@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agentic_flywheel.documents.commands import Deletion
-from agentic_flywheel.documents.save import SessionChange
-from agentic_flywheel.documents.writes import Entry, Write
+from agentic_flywheel.documents.delete import DeleteCommand
+from agentic_flywheel.documents.save import SaveCommand
+from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.json_text import dumps
 from agentic_flywheel.keys import Keys
 
@@ -34,12 +34,12 @@ def session(rng: random.Random, size: int) -> Write:
     turns: list[dict[str, str]] = []
     while len(dumps(turns)) < size:
         turns.append({"role": "user", "content": " ".join(rng.choices(WORDS, k=40))})
-    change = SessionChange(
+    change = SaveCommand(
         key=KEYS.session(session_id),
         operation=f"{rng.getrandbits(64):016x}.1",
         session_id=session_id,
         index=KEYS.index,
-        turns=turns,
+        history=turns,
         title=" ".join(rng.choices(WORDS, k=5)),
         summary=" ".join(rng.choices(WORDS, k=30)),
         default_ttl_seconds=2_592_000,
@@ -50,9 +50,9 @@ def session(rng: random.Random, size: int) -> Write:
     return write
 
 
-def entry_of(write: Write) -> Entry:
-    assert write.entry is not None, "sessions are listed"
-    return write.entry
+def entry_of(write: Write) -> ListRow:
+    assert write.list_row is not None, "sessions are listed"
+    return write.list_row
 
 
 def main() -> None:
@@ -85,7 +85,7 @@ def main() -> None:
             )
             notes = cost(LISTED, lambda: (client.hset("n", name, entry.note) for name in names))
             gone = session(rng, 10_000)
-            burial = Deletion(key=gone.key, member=entry_of(gone).member).apply(gone.text, datetime.now(UTC)).write
+            burial = DeleteCommand(key=gone.key, member=entry_of(gone).member).apply(gone.text, datetime.now(UTC)).write
             assert burial is not None, "it is there"
             graves = cost(
                 SESSIONS, lambda: (alive(burial, KEYS.tombstone(KEYS.session(name))) for name in names[:SESSIONS])

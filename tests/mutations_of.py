@@ -81,7 +81,7 @@ MUTATIONS = [
     Mutation(
         "G15",
         "journal/replica_rows.py",
-        "            return stored is None or not buries(stored.text, write.text)",
+        "            return stored is None or not tombstone_beats(stored.text, write.text)",
         "            return True",
         "tests/unit/test_replica.py::test_a_late_copy_of_what_was_deleted_does_not_take_the_place_of_its_tombstone",
     ),
@@ -197,7 +197,7 @@ MUTATIONS = [
         "documents/save.py",
         "            return Step(step.write, saved, renewal)",
         "            return Step(None, saved, self)",
-        "tests/unit/test_saving.py::test_a_retry_renews_the_life_and_changes_nothing_else",
+        "tests/unit/test_save.py::test_a_retry_renews_the_life_and_changes_nothing_else",
     ),
     Mutation(
         "G4 what changes nothing is no retry",
@@ -380,7 +380,7 @@ MUTATIONS = [
     Mutation(
         "G16 the life",
         "sessions/history.py",
-        '        "ttl_seconds": life(document),\n',
+        '        "ttl_seconds": ttl_of(document),\n',
         "",
         "tests/unit/test_store.py::test_a_branch_and_a_restored_session_are_what_they_were",
     ),
@@ -410,7 +410,7 @@ MUTATIONS = [
         "documents/append.py",
         "        if there[mark] and (drop >= 0",
         "        if (there[mark] or (_id(turn) and _id(turn) in map(_id, stored))) and (drop >= 0",
-        "tests/unit/test_merge.py::test_a_turn_with_an_id_is_known_anywhere_by_its_id_and_its_words",
+        "tests/unit/test_append.py::test_a_turn_with_an_id_is_known_anywhere_by_its_id_and_its_words",
     ),
     Mutation(
         "F5 warned",
@@ -512,8 +512,8 @@ MUTATIONS = [
     Mutation(
         "F10 a cap by number",
         "documents/flow_history.py",
-        "if not cleared or there.count + len(records) > MAX_EXECUTIONS:",
-        "if not cleared:",
+        "if _has_to_clear(there, now) or there.count + len(records) > MAX_EXECUTIONS:",
+        "if _has_to_clear(there, now):",
         "tests/unit/test_flow_history.py::test_a_history_has_so_many_executions_and_makes_room_for_many_at_once",
     ),
     Mutation(
@@ -634,7 +634,7 @@ MUTATIONS = [
         "(d) all kinds",
         "replication/document_writer.py",
         "await self._moving(outbox.remote.stash, key, deadline)",
-        "await self._moving(outbox.remote.stash, key, deadline) if isinstance(attempt.change, SessionChange) else None",
+        "await self._moving(outbox.remote.stash, key, deadline) if isinstance(attempt.change, SaveCommand) else None",
         "tests/unit/test_repository.py::test_all_that_belongs_to_this_machine_moves_with_its_next_change",
     ),
     Mutation(
@@ -676,10 +676,10 @@ MUTATIONS = [
     ),
     Mutation(
         "(j)",
-        "documents/append.py",
+        "sessions/caller_view.py",
         "if not each.users and each is not seen)",
         "if each is not seen)",
-        "tests/unit/test_merge.py::test_what_a_save_under_way_will_add_to_is_not_forgotten_for_others",
+        "tests/unit/test_append.py::test_what_a_save_under_way_will_add_to_is_not_forgotten_for_others",
     ),
     Mutation(
         "(k)",
@@ -694,7 +694,7 @@ MUTATIONS = [
         "documents/append.py",
         "        drop = max(drop, _whole(stored, plain))",
         "        pass",
-        "tests/unit/test_merge.py::test_the_whole_talk_is_known_again_by_who_was_shown_an_older_state_of_it",
+        "tests/unit/test_append.py::test_the_whole_talk_is_known_again_by_who_was_shown_an_older_state_of_it",
     ),
     Mutation(
         "G1 this machine, Redis being away",

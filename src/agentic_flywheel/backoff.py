@@ -1,4 +1,4 @@
-"""How often what Redis refused is tried again."""
+"""Tells how often what Redis refused is tried again."""
 
 REFUSALS = 20
 """Keys that Redis may refuse in one round before the others wait for the next: it is full or read-only."""

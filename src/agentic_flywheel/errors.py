@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as one small tree.
+"""Defines everything that can go wrong, as one small tree.
 
     FlywheelError
     ├── SettingError        an environment variable has a value that is not allowed
@@ -89,14 +89,14 @@ class Conflict(DocumentError):  # noqa: N818
 
 
 class DeletedMeanwhile(Conflict):
-    """The session was deleted at the revision `buried`, and this write is based on what was deleted.
+    """The session was deleted at `deleted_revision`, and this write is based on what was deleted.
 
     `kept` says whether this machine keeps what the write would have saved, as an older revision of that number.
     """
 
-    def __init__(self, message: str, revision: int, buried: int) -> None:
+    def __init__(self, message: str, revision: int, deleted_revision: int) -> None:
         super().__init__(message, revision)
-        self.buried = buried
+        self.deleted_revision = deleted_revision
         self.kept = False
 
 

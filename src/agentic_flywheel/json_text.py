@@ -1,4 +1,4 @@
-"""JSON as text: what JSON can carry, how it is written, when two values are the same."""
+"""Reads and writes JSON text, and tells what JSON can carry and when two values are the same."""
 
 import functools
 import json
@@ -94,7 +94,10 @@ def check_json(value: object, path: str, depth: int = 0) -> None:
 
 
 def _survives(value: Any, depth: int) -> bool:  # noqa: ANN401  anything, and a cast at each step would take as long
-    """Whether nothing is wrong with it, as far as a quick look tells; texts are looked at in place, being so many."""
+    """Whether nothing is wrong with it, as far as a quick look tells.
+
+    One function with many branches, because every call counts: texts are looked at in place, being so many.
+    """
     kind = value.__class__
     if kind is dict:
         if depth >= MAX_DEPTH:
@@ -133,33 +136,34 @@ def _is_text(text: str) -> bool:
 
 
 def _find_fault(value: object, path: str, depth: int) -> None:
-    if value is None or isinstance(value, bool):
-        return
-    if isinstance(value, int):
+    if isinstance(value, dict | list):
+        _find_fault_inside(cast("dict[object, object] | list[object]", value), path, depth)
+    elif isinstance(value, str):
+        _check_text(value, path)
+    elif isinstance(value, int):
         if value.bit_length() > MAX_INTEGER_BITS:
             raise InvalidArgument(f"{path} is a whole number of more than 4,300 digits. Send it as text.")
-        return
-    if isinstance(value, str):
-        if not value.isascii():
-            _check_text(value, path)
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise InvalidArgument(f"{path} is {value}: JSON has no such number. Send null or text instead.")
-    elif depth >= MAX_DEPTH:
-        raise InvalidArgument(f"{path} is nested deeper than {MAX_DEPTH} levels. Flatten it or send it as text.")
-    elif isinstance(value, dict):
-        for key, item in cast("dict[object, object]", value).items():
-            if not isinstance(key, str):
-                raise InvalidArgument(f"{path} has the key {key!r}: keys must be text.")
-            _check_text(key, f"a key of {path}")
-            _find_fault(item, f"{path}.{key[:80]}", depth + 1)
-    elif isinstance(value, list):
-        for position, item in enumerate(cast("list[object]", value)):
-            _find_fault(item, f"{path}[{position}]", depth + 1)
-    else:
+    elif value is not None:
         raise InvalidArgument(
             f"{path} is a {type(value).__name__}, which JSON has not. Send text, a list or an object."
         )
+
+
+def _find_fault_inside(value: dict[object, object] | list[object], path: str, depth: int) -> None:
+    if depth >= MAX_DEPTH:
+        raise InvalidArgument(f"{path} is nested deeper than {MAX_DEPTH} levels. Flatten it or send it as text.")
+    if isinstance(value, list):
+        for position, item in enumerate(value):
+            _find_fault(item, f"{path}[{position}]", depth + 1)
+        return
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise InvalidArgument(f"{path} has the key {key!r}: keys must be text.")
+        _check_text(key, f"a key of {path}")
+        _find_fault(item, f"{path}.{key[:80]}", depth + 1)
 
 
 def _check_text(text: str, path: str) -> None:

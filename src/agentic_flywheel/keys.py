@@ -1,4 +1,4 @@
-"""The names of things: which ids are allowed, the Redis key of each document, globs on ids.
+"""Names things: which ids are allowed, the Redis key of each document, globs on ids.
 
     <prefix>:session:<session_id>                one session document
     <prefix>:execution:<execution_id>            one execution

@@ -78,10 +78,6 @@ class Settings:
         env = Environment(environ)
         log_level = env.one_of("FLYWHEEL_LOG_LEVEL", "WARNING", _LOG_LEVELS)
         secrets = env.one_of("FLYWHEEL_SECRETS", "redact", _SECRETS)
-        prefix = env.text("FLYWHEEL_KEY_PREFIX", "agentic_flywheel")
-        if not PREFIX_RULE.fullmatch(prefix) or RESERVED & set(prefix.split(":")[1:]):
-            allowed = f"allowed: 1 to 128 of A-Z a-z 0-9 _ . : - without {', '.join(sorted(RESERVED))} after a colon"
-            raise env.wrong("FLYWHEEL_KEY_PREFIX", allowed)
         redis_url, redis_cluster = _redis_url(env), env.boolean("REDIS_CLUSTER", default=False)
         if redis_cluster and redis_url.startswith("unix:"):
             raise env.wrong("REDIS_CLUSTER", "allowed: a URL with a host; a unix socket reaches one node only")
@@ -92,7 +88,7 @@ class Settings:
             redis_cluster=redis_cluster,
             session_ttl_seconds=env.integer("REDIS_TTL_SECONDS", 2_592_000, 0, MAX_TTL_SECONDS),
             execution_ttl_seconds=env.integer("FLYWHEEL_EXECUTION_TTL_SECONDS", 86_400, 0, MAX_TTL_SECONDS),
-            key_prefix=prefix,
+            key_prefix=_key_prefix(env),
             user=env.text("FLYWHEEL_USER", ""),
             data_dir=_folder(env, data_dir),
             journal=env.boolean("FLYWHEEL_JOURNAL", default=True),
@@ -165,6 +161,14 @@ class Environment:
         """The error for a variable, naming its value (or what may be `shown` of it)."""
         value = self.text(name, "") if shown is None else shown
         return SettingError(f"{name}={value[:200]!r} is not allowed; {allowed}.")
+
+
+def _key_prefix(env: Environment) -> str:
+    prefix = env.text("FLYWHEEL_KEY_PREFIX", "agentic_flywheel")
+    if not PREFIX_RULE.fullmatch(prefix) or RESERVED & set(prefix.split(":")[1:]):
+        allowed = f"allowed: 1 to 128 of A-Z a-z 0-9 _ . : - without {', '.join(sorted(RESERVED))} after a colon"
+        raise env.wrong("FLYWHEEL_KEY_PREFIX", allowed)
+    return prefix
 
 
 def _folder(env: Environment, text: str) -> Path:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agentic_flywheel.backends.base import BackendType, UniversalSession
-from agentic_flywheel.documents.codec import Document, encode
+from agentic_flywheel.documents.codec import encode
+from agentic_flywheel.documents.model import Document
 from agentic_flywheel.json_text import dumps
 
 TURN_BYTES = 500

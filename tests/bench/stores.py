@@ -10,8 +10,9 @@ from pathlib import Path
 import redis as redis_py
 
 from agentic_flywheel.backends.base import BackendType, UniversalSession
-from agentic_flywheel.documents.codec import Document, encode
-from agentic_flywheel.documents.save import entry
+from agentic_flywheel.documents.codec import encode
+from agentic_flywheel.documents.list_row import list_row
+from agentic_flywheel.documents.model import Document
 from agentic_flywheel.keys import Keys
 
 from ..support.redis_server import RedisServer
@@ -58,7 +59,7 @@ def fill(client: redis_py.Redis, count: int, rng: random.Random) -> list[str]:
     while some := list(islice(made, AT_ONCE)):
         with client.pipeline(transaction=False) as pipe:
             for document in some:
-                row = entry(keys.index, document)
+                row = list_row(keys.index, document)
                 pipe.set(keys.session(row.member), encode(document), px=int(LIFE.total_seconds() * 1000))
                 pipe.zadd(row.index, {row.member: row.saved_at})
                 pipe.hset(f"{row.index}:notes", row.member, row.note)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from agentic_flywheel.documents.writes import Entry, Outcome, Write
+from agentic_flywheel.documents.writes import ListRow, Outcome, Write
 from agentic_flywheel.errors import Unavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
@@ -46,9 +46,9 @@ class DictPlace:
         self._writes[write.key] = write
         return Outcome(accepted=True)
 
-    async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
+    async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[ListRow]:
         writes = [write for key in self._writes if (write := self._alive(key)) and not write.tombstone]
-        entries = [write.entry for write in writes if write.entry and write.entry.index == index]
+        entries = [write.list_row for write in writes if write.list_row and write.list_row.index == index]
         entries.sort(key=lambda e: (e.saved_at, e.member), reverse=True)
         return [e for e in entries if before is None or (e.saved_at, e.member) < before][:limit]
 
@@ -72,5 +72,5 @@ class JournalPlace:
     async def commit(self, write: Write) -> Outcome:
         return await asyncio.to_thread(self._journal.commit, write)
 
-    async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
+    async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[ListRow]:
         return await asyncio.to_thread(self._journal.recent, index, before, limit)

@@ -51,7 +51,7 @@ async def test_what_is_added_stands_behind_what_was_there(place: Place, size: in
 async def test_what_leaves_at_the_beginning_is_cut_off(place: Place, size: int):
     stash, key, text = await stored(place, size)
     write = grown(key, text, "x")
-    write = replace(write, splice=replace(write.splice, start=write.splice.start + 1000))
+    write = replace(write, splice=replace(write.splice, skip_start_bytes=write.splice.skip_start_bytes + 1000))
     assert (await stash.append(write, stash.deadline(at_least=20.0))).accepted
     assert await stash.read(key) == write.applied_to(text) == history(2, "é" * (size // 2 - 500) + "x", "a.2")
 

@@ -106,10 +106,10 @@ class TestStashesThatList:
         assert await restored(place, brief, lasting, unlisted) == ["put"] * 3
         entries = await place.kv.recent(place.keys.index, None, 10)
         assert [(entry.member, entry.saved_at, entry.note) for entry in entries] == [
-            (entry.member, entry.saved_at, entry.note) for entry in (brief.entry, lasting.entry) if entry
+            (entry.member, entry.saved_at, entry.note) for entry in (brief.list_row, lasting.list_row) if entry
         ]
         assert await place.kv.read(place.keys.execution("e")) == document("e", 1)
-        over = replace(brief, key=place.keys.session("over"), kept_until=soon(0.01), entry=None)
+        over = replace(brief, key=place.keys.session("over"), kept_until=soon(0.01), list_row=None)
         assert await restored(place, over) == ["put"]
 
         async def gone() -> bool:

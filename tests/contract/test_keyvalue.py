@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agentic_flywheel.documents.writes import Entry, Write
+from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.errors import Unavailable
 
 from ..support.waiting import eventually
@@ -64,13 +64,13 @@ def write(place: Place, member: str, text: str, seen: str | None = None, **more:
 
 def listed(place: Place, member: str, saved_at: int, revision: int = 1, **more: Any) -> Write:
     """A first write of a document that is to be listed."""
-    entry = Entry(place.keys.index, member, saved_at, json.dumps({"id": member, "revision": revision}))
-    return write(place, member, document(member, revision), entry=entry, **more)
+    entry = ListRow(place.keys.index, member, saved_at, json.dumps({"id": member, "revision": revision}))
+    return write(place, member, document(member, revision), list_row=entry, **more)
 
 
 def tombstone(place: Place, member: str, seen: str, revision: int = 1, **more: Any) -> Write:
-    entry = Entry(place.keys.index, member, 1) if more.pop("listed", False) else None
-    return write(place, member, buried(member, revision), seen, tombstone=True, entry=entry, **more)
+    entry = ListRow(place.keys.index, member, 1) if more.pop("listed", False) else None
+    return write(place, member, buried(member, revision), seen, tombstone=True, list_row=entry, **more)
 
 
 async def accepted(place: Place, *writes: Write) -> None:

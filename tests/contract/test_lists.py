@@ -8,7 +8,7 @@ import pytest
 
 from agentic_flywheel.coaia.child.index_tools import LOOKED_AT_OUTSIDE
 from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.documents.writes import EVERY_ROW, Entry, Filter
+from agentic_flywheel.documents.writes import EVERY_ROW, Filter, ListRow
 from agentic_flywheel.json_text import dumps
 from agentic_flywheel.keys import glob
 
@@ -34,12 +34,12 @@ PATTERNS = [
 VALUES = ["running", "été", 'say "so"', "back\\slash", "a/b", "line\nend", "ana", "🌾"]
 
 
-def row(member: str, number: int, **shown: object) -> Entry:
+def row(member: str, number: int, **shown: object) -> ListRow:
     note = {"id": member, "title": f"Talk {number}", "tags": [], "status": "pending", "user_id": None}
-    return Entry("", member, 1_000 + number, dumps(note | shown))
+    return ListRow("", member, 1_000 + number, dumps(note | shown))
 
 
-async def put(place: Place, entries: Sequence[Entry]) -> None:
+async def put(place: Place, entries: Sequence[ListRow]) -> None:
     """List these; no document is needed for that, among others that are stored."""
     key = place.keys.index
     with place.redis_of(key).client() as client:
@@ -52,7 +52,7 @@ async def put(place: Place, entries: Sequence[Entry]) -> None:
 async def members(place: Place, wanted: Filter = EVERY_ROW, limit: int = 7) -> list[str]:
     """All that is listed of what is wanted, a page after another, from the first row on."""
     stash: Stash = place.kv
-    found: list[Entry] = []
+    found: list[ListRow] = []
     before: tuple[int, str] | None = (2**53, "")  # so that nobody sees to what is not stored
     while before:
         page = await stash.index.page(place.keys.index, before, limit, wanted, stash.deadline(at_least=20.0))
@@ -104,7 +104,7 @@ class TestListsOfMany:
             "longer": dumps({"status": value + "x"}),
             "other": dumps({"status": "other"}),
         }
-        await put(place, [Entry("", name, number, note) for number, (name, note) in enumerate(notes.items())])
+        await put(place, [ListRow("", name, number, note) for number, (name, note) in enumerate(notes.items())])
         found = await members(place, Filter(texts=[value]))
         assert {"plain", "in a list", "escaped", "everywhere"} <= {*found}
         assert not {"other"} & {*found}
@@ -145,14 +145,14 @@ class TestListsOfMany:
 
     async def test_a_session_saved_by_a_clock_that_is_ahead_is_not_the_latest_for_longer(self, place: Place):
         ahead = listed(place, "ahead", 2**52)
-        assert ahead.entry
+        assert ahead.list_row
         await accepted(place, ahead)
         (entry,) = (await place.kv.index.page(place.keys.index, None, 10)).entries
         watched = await place.kv.poll(place.keys.epoch, place.keys.deletions, "0-0")
         assert watched.time
         assert entry.saved_at <= watched.time
         assert entry.saved_at > watched.time - 60_000_000
-        assert entry.note == ahead.entry.note
+        assert entry.note == ahead.list_row.note
         again = listed(place, "again", 2**52)
         assert await place.kv.restore([again], place.kv.deadline(at_least=20)) == ["put"]
         assert [e.member for e in (await place.kv.index.page(place.keys.index, None, 10)).entries] == ["again", "ahead"]

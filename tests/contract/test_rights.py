@@ -84,10 +84,12 @@ async def saved(place: Place) -> None:
     first, second = listed(place, "s", 10, kept_until=soon(60)), document("s", 2)
     older = Write(f"{KEYS.revisions('s')}1", first.text, None, soon(60))
     await accepted(place, first)
-    beside = replace(write(place, "s", second, first.text, kept_until=soon(60)), beside=(older.key,))
+    beside = replace(write(place, "s", second, first.text, kept_until=soon(60)), extend_keys=(older.key,))
     assert (await place.kv.commit(beside, None, older)).accepted
     assert await place.kv.read(older.key) == first.text
-    gone = replace(write(place, "s", document("s", 3), second), beside=(KEYS.revisions("s") + "2",), gone=(older.key,))
+    gone = replace(
+        write(place, "s", document("s", 3), second), extend_keys=(KEYS.revisions("s") + "2",), delete_keys=(older.key,)
+    )
     await accepted(place, gone)
     assert await place.kv.read(older.key) is None
     assert await place.kv.read(first.key) == document("s", 3)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from agentic_flywheel.backends.base import BackendType, UniversalSession
-from agentic_flywheel.documents.codec import Document, encode
+from agentic_flywheel.documents.codec import encode
+from agentic_flywheel.documents.model import Document
 from agentic_flywheel.keys import Keys
 
 from ..support.conversations import turns

@@ -10,8 +10,9 @@ from uuid import uuid4
 from agentic_flywheel.coaia.launch import ChildFolder, child_command, child_environment
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.coaia.supervisor import Supervisor
-from agentic_flywheel.documents.commands import AnyChange, Deletion, dump_change
-from agentic_flywheel.documents.save import SessionChange
+from agentic_flywheel.documents.commands import AnyCommand, dump_command
+from agentic_flywheel.documents.delete import DeleteCommand
+from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Repository
@@ -32,27 +33,27 @@ class Machine:
         self.clock = clock
         self.keys = Keys(redis.prefix)
 
-    def save(self, session_id: str, *said: str, **more: Any) -> SessionChange:
+    def save(self, session_id: str, *said: str, **more: Any) -> SaveCommand:
         given: dict[str, Any] = {"default_ttl_seconds": 3600, "max_bytes": 10_000, **more}
-        return SessionChange(
+        return SaveCommand(
             key=self.keys.session(session_id),
             operation=uuid4().hex,
             session_id=session_id,
             index=self.keys.index,
-            turns=turns(*said),
+            history=turns(*said),
             **given,
         )
 
-    def deletion(self, session_id: str) -> Deletion:
-        return Deletion(key=self.keys.session(session_id), operation="d", member=session_id, index=self.keys.index)
+    def deletion(self, session_id: str) -> DeleteCommand:
+        return DeleteCommand(key=self.keys.session(session_id), operation="d", member=session_id, index=self.keys.index)
 
-    def keep(self, *changes: AnyChange) -> None:
+    def keep(self, *changes: AnyCommand) -> None:
         """What the journal does with changes while Redis is away."""
         for change in changes:
             copy = self.journal.copy(change.key)
             step = change.apply(copy.text if copy else None, self.clock())
             assert step.write
-            assert self.journal.commit(step.write, dump_change(step.pending)).accepted  # type: ignore[arg-type]
+            assert self.journal.commit(step.write, dump_command(step.queued)).accepted  # type: ignore[arg-type]
 
     @asynccontextmanager
     async def repository(self, folder: Path, *, worker: bool = True) -> AsyncIterator[Repository]:

@@ -9,26 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
-from agentic_flywheel.documents.codec import (
-    NARROW_FROM,
-    SCHEMA_VERSION,
-    Document,
-    Operation,
-    Tombstone,
-    aware,
-    decode,
-    encode,
-    encode_tombstone,
-    instant,
-    iso,
-    kept_until_in,
-    load,
-    micros,
-    public,
-    revision_in,
-    tombstone_in,
-)
-from agentic_flywheel.documents.writes import marks
+from agentic_flywheel.documents.codec import NARROW_FROM, encode, encode_tombstone, public
+from agentic_flywheel.documents.model import SCHEMA_VERSION, Document, Operation, Tombstone, aware, instant, iso, micros
+from agentic_flywheel.documents.parse import decode, kept_until_in, load, revision_in, tombstone_in
+from agentic_flywheel.documents.writes import etag
 from agentic_flywheel.errors import Damaged, DocumentError, NewerSchema
 
 TEXT = st.text(max_size=12)
@@ -140,7 +124,7 @@ def test_a_document_is_one_json_object_that_begins_with_version_id_and_revision(
 
 @given(DOCUMENTS, st.integers(1, 99))
 def test_the_head_of_a_document_names_its_revision_and_the_tail_its_last_write(document: Document, more: int):
-    head, tail = marks(encode(document))
+    head, tail = etag(encode(document))
     assert encode(document).startswith(head)
     assert encode(document).endswith(tail)
     assert len(tail) > 0
@@ -151,7 +135,7 @@ def test_the_head_of_a_document_names_its_revision_and_the_tail_its_last_write(d
 
 def test_a_text_of_another_shape_is_its_own_mark():
     for text in ("", "{}", '{"revision": 1}', '{"id":"s","schema_version":1,"revision":1}', "anything"):
-        assert marks(text) == (text, "")
+        assert etag(text) == (text, "")
 
 
 def test_a_document_stays_readable_to_a_person():

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentic_flywheel.documents.commands import load_change
-from agentic_flywheel.documents.lineage import MergeForward
-from agentic_flywheel.documents.writes import Entry, Write
+from agentic_flywheel.documents.commands import load_command
+from agentic_flywheel.documents.lineage import MergeForwardCommand
+from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import SyncState, Waiting
 
@@ -34,7 +34,7 @@ def document(member: str, revision: int, words: str, *writers: str) -> str:
 
 
 def listed(member: str, text: str, saved_at: int = 1) -> Write:
-    return Write(f"p:session:{member}", text, None, None, entry=Entry(INDEX, member, saved_at, json.dumps(text)))
+    return Write(f"p:session:{member}", text, None, None, list_row=ListRow(INDEX, member, saved_at, json.dumps(text)))
 
 
 @pytest.fixture
@@ -143,8 +143,8 @@ def test_where_both_have_pending_changes_of_a_key_each_is_sent_and_neither_docum
     met.after.recognise("epoch")
     sent = changes(met.after)
     assert sent[:2] == ["before", "after"]
-    brought = load_change(sent[2])
-    assert isinstance(brought, MergeForward), "what the first document held may be nowhere else"
+    brought = load_command(sent[2])
+    assert isinstance(brought, MergeForwardCommand), "what the first document held may be nowhere else"
     assert brought.text == document("s", 2, "seen and changed", "aa", "bb")
     assert met.after.unsent_document("p:session:s")[0] is None
 
@@ -155,8 +155,8 @@ def test_what_is_pending_for_a_redis_that_is_recognised_goes_on_top_of_the_copy_
     met.after.recognise("epoch")
     first, second = changes(met.after)
     assert first == "after"
-    brought = load_change(second)
-    assert isinstance(brought, MergeForward)
+    brought = load_command(second)
+    assert isinstance(brought, MergeForwardCommand)
     assert (brought.member, brought.index, bool(brought.operation)) == ("s", INDEX, True)
 
 
@@ -205,7 +205,7 @@ def act(journal: Journal, who: str, verb: str, member: str, number: int) -> None
         case "offline" if who != MACHINE:
             journal.commit(write, pending=f"change for {who}", supersedes=number % 2 == 0)
         case "delete":
-            journal.commit(replace(write, tombstone=True, entry=None), pending=f"change for {who}" if who else None)
+            journal.commit(replace(write, tombstone=True, list_row=None), pending=f"change for {who}" if who else None)
         case "remember" if who != MACHINE:
             journal.put_replica(write)
         case "adopt" if who != MACHINE:

@@ -8,12 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.documents.codec import iso
 from agentic_flywheel.documents.command import Step
-from agentic_flywheel.documents.commands import Deletion, as_copy, dump_change, load_change
+from agentic_flywheel.documents.commands import as_copy, dump_command, load_command
+from agentic_flywheel.documents.delete import DeleteCommand
 from agentic_flywheel.documents.flow_document import flow_history, outline
-from agentic_flywheel.documents.flow_history import CLEARED_AFTER, LEFT_WHEN_FULL, MAX_EXECUTIONS, Added, FlowChange
-from agentic_flywheel.documents.lineage import MergeForward, covers
+from agentic_flywheel.documents.flow_history import (
+    CLEARED_AFTER,
+    LEFT_WHEN_FULL,
+    MAX_EXECUTIONS,
+    Added,
+    FlowHistoryCommand,
+)
+from agentic_flywheel.documents.lineage import MergeForwardCommand, covers
+from agentic_flywheel.documents.model import iso
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import ENDS, ends_of
 from agentic_flywheel.errors import Damaged, NewerSchema, TooLarge
@@ -28,21 +35,21 @@ IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4) 
 )
 
 
-def flow(*names: str, result: Any = None, ttl: int = 60, max_bytes: int = 100_000, **more: Any) -> FlowChange:
+def flow(*names: str, result: Any = None, ttl: int = 60, max_bytes: int = 100_000, **more: Any) -> FlowHistoryCommand:
     """Executions as a program keeps them: they do not say when they expire."""
     records = [{"id": name, "result": result or {}} for name in names]
     change = {"session_id": "s", "flow_id": "f", "records": records, "ttl_seconds": ttl, "max_bytes": max_bytes}
-    return FlowChange(**{"key": KEY, "operation": Writer().next(), **change, **more})
+    return FlowHistoryCommand(**{"key": KEY, "operation": Writer().next(), **change, **more})
 
 
-def cached(now: datetime, name: str, ttl: int = 60, **more: Any) -> FlowChange:
+def cached(now: datetime, name: str, ttl: int = 60, **more: Any) -> FlowHistoryCommand:
     """One execution as `cache_result` keeps it."""
     until = iso(now + timedelta(seconds=ttl)) if ttl else None
     record = {"id": name, "session_id": "s", "flow_id": "f", "cached_at": iso(now), "kept_until": until, "result": {}}
     return flow(ttl=ttl, records=[record], **more)
 
 
-def history(now: datetime, *changes: FlowChange, base: str | None = None) -> str:
+def history(now: datetime, *changes: FlowHistoryCommand, base: str | None = None) -> str:
     for change in changes:
         write = change.apply(base, now).write
         assert write
@@ -67,9 +74,9 @@ def only_what_is_new(seen: str, step: Step[Added]) -> bool:
     if not step.write or not step.write.splice:
         return False
     splice, before = step.write.splice, seen.encode()
-    kept = before[splice.start : len(before) - splice.rest]
-    assert splice.head.encode() + kept + splice.tail.encode() == step.write.text.encode()
-    return len(splice.head + splice.tail) < len(seen) / 2
+    kept = before[splice.skip_start_bytes : len(before) - splice.skip_end_bytes]
+    assert splice.prefix.encode() + kept + splice.suffix.encode() == step.write.text.encode()
+    return len(splice.prefix + splice.suffix) < len(seen) / 2
 
 
 def written(step: Step[Added]) -> JSONObject:
@@ -123,7 +130,7 @@ def test_a_history_begins_with_its_revision_and_ends_with_the_write_that_made_it
 
 def test_an_expired_or_deleted_history_begins_anew(clock: Clock):
     text = history(clock(), flow("old", ttl=5))
-    buried = Deletion(key=KEY, operation="d", member="").apply(text, clock()).write
+    buried = DeleteCommand(key=KEY, operation="d", member="").apply(text, clock()).write
     assert buried
     assert ids(history(clock(), flow("new"), base=buried.text), clock()) == ["new"]
     assert ids(history(clock.move(seconds=5), flow("new"), base=text), clock()) == ["new"]
@@ -134,7 +141,7 @@ def test_an_expired_or_deleted_history_begins_anew(clock: Clock):
 
 def test_an_execution_that_was_deleted_with_its_history_is_not_added_again(clock: Clock):
     change = cached(clock(), "e")
-    gone = Deletion(key=KEY, member="").apply(history(clock(), change), clock.move(seconds=1)).write
+    gone = DeleteCommand(key=KEY, member="").apply(history(clock(), change), clock.move(seconds=1)).write
     assert gone
     assert change.apply(gone.text, clock()).write is None
     assert cached(clock.move(seconds=1), "e").apply(gone.text, clock()).write
@@ -188,9 +195,9 @@ def test_an_append_writes_only_what_is_new_and_comes_to_what_a_whole_rewrite_doe
     assert splice or known
     if splice and not known:
         stored = base.encode()
-        kept = stored[splice.start : len(stored) - splice.rest]
-        assert splice.head.encode() + kept + splice.tail.encode() == step.write.text.encode()
-        assert len(splice.head + splice.tail) < 1000 + len(dumps(change.records))
+        kept = stored[splice.skip_start_bytes : len(stored) - splice.skip_end_bytes]
+        assert splice.prefix.encode() + kept + splice.suffix.encode() == step.write.text.encode()
+        assert len(splice.prefix + splice.suffix) < 1000 + len(dumps(change.records))
 
 
 @given(st.lists(IDS, min_size=1, max_size=6, unique=True), IDS)
@@ -270,8 +277,8 @@ def test_a_history_of_an_older_version_is_read_and_grows_on(clock: Clock):
 
 
 def test_a_pending_append_looks_for_its_ids_since_it_may_have_arrived(clock: Clock):
-    change = load_change(dump_change(flow("e1", fresh=True)))
-    assert isinstance(change, FlowChange)
+    change = load_command(dump_command(flow("e1", fresh=True)))
+    assert isinstance(change, FlowHistoryCommand)
     assert not change.fresh
     again = change.model_copy(update={"operation": Writer().next()})
     assert ids(history(clock(), change, again), clock()) == ["e1"]
@@ -428,7 +435,7 @@ def test_what_left_is_forgotten_when_the_history_begins_anew(clock: Clock):
 
 
 def merge_forward(mine: str, there: str | None, now: datetime) -> str | None:
-    write = MergeForward(key=KEY, operation=Writer().next(), text=mine).apply(there, now).write
+    write = MergeForwardCommand(key=KEY, operation=Writer().next(), text=mine).apply(there, now).write
     return write.text if write else None
 
 
@@ -455,7 +462,7 @@ def test_what_a_destination_did_not_lose_is_not_added_to_it(clock: Clock):
     assert merge_forward(later, None, clock()) == later
     other = history(clock(), cached(clock(), "c"), cached(clock(), "b"), cached(clock(), "a"))
     assert merge_forward(later, other, clock()) is None
-    gone = Deletion(key=KEY, member="").apply(start, clock()).write
+    gone = DeleteCommand(key=KEY, member="").apply(start, clock()).write
     assert gone
     assert merge_forward(later, gone.text, clock()) is None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agentic_flywheel.documents.writes import Entry, Write
+from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import Journal
 
@@ -23,8 +23,8 @@ def document(member: str) -> str:
 
 
 def write(member: str, text: str = "") -> Write:
-    entry = Entry(INDEX, member, 1, json.dumps({"id": member}))
-    return Write(f"p:session:{member}", text or document(member), None, None, entry=entry)
+    entry = ListRow(INDEX, member, 1, json.dumps({"id": member}))
+    return Write(f"p:session:{member}", text or document(member), None, None, list_row=entry)
 
 
 @pytest.fixture

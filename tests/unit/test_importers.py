@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from agentic_flywheel.cli.importers import BadEntry, Imported, Source, read
 from agentic_flywheel.cli.importers.conversation import title
 from agentic_flywheel.documents.append import new_turns
+from agentic_flywheel.documents.save_request import MAX_TEXT, Save
 from agentic_flywheel.keys import MAX_ID_LENGTH
-from agentic_flywheel.sessions.requests import MAX_TEXT, Save
 
 SAMPLES = Path(__file__).parent / "samples"
 CLAUDE, CHATGPT, CLAUDE_CODE = SAMPLES / "claude.json", SAMPLES / "chatgpt.json", SAMPLES / "claude_code.jsonl"
@@ -453,8 +453,9 @@ def test_times_that_no_calendar_has_are_no_times(tmp_path: Path):
 def savable(imported: Imported) -> bool:
     """Whether a save takes it as it is, and JSON carries it."""
     save = Save(
-        imported.session_id, imported.history, imported.context, imported.title, imported.summary, list(imported.tags)
-    )
+        session_id=imported.session_id, history=imported.history, context=imported.context, title=imported.title,
+        summary=imported.summary, tags=list(imported.tags),
+    )  # fmt: skip
     save.check()
     assert all(turn["role"] in ("user", "assistant", "tool", "system") for turn in imported.history)
     assert all(time is None or time.utcoffset() is not None for time in (imported.created_at, imported.updated_at))

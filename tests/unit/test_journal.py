@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from agentic_flywheel.documents.codec import micros
-from agentic_flywheel.documents.writes import Entry, Outcome, Write
+from agentic_flywheel.documents.model import micros
+from agentic_flywheel.documents.writes import ListRow, Outcome, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import FILE_NAME, PURGE_AFTER, SCHEMA, Journal, NoJournal
 from agentic_flywheel.keys import Keys
@@ -33,8 +33,8 @@ def write(key: str = "k", text: str = "text", seen: str | None = None, **more: A
 
 
 def listed(member: str, at: int, kept_until: datetime | None = None) -> Write:
-    entry = Entry(INDEX, member, at, json.dumps({"id": member}))
-    return Write(f"p:session:{member}", f"text of {member}", None, kept_until, entry=entry)
+    entry = ListRow(INDEX, member, at, json.dumps({"id": member}))
+    return Write(f"p:session:{member}", f"text of {member}", None, kept_until, list_row=entry)
 
 
 def members(journal: Journal) -> list[str]:
@@ -555,11 +555,11 @@ def test_a_copy_is_ready_to_be_written_where_there_is_nothing(journal: Journal, 
     first = listed("s", 7, clock())
     journal.commit(first)
     assert journal.copy(first.key) == first
-    grave = write(first.key, "grave", first.text, tombstone=True, kept_until=clock(), entry=Entry(INDEX, "s", 1))
+    grave = write(first.key, "grave", first.text, tombstone=True, kept_until=clock(), list_row=ListRow(INDEX, "s", 1))
     journal.commit(grave)
     copy = journal.copy(first.key)
     assert copy
-    assert (copy.text, copy.seen, copy.tombstone, copy.entry) == ("grave", None, True, None)
+    assert (copy.text, copy.seen, copy.tombstone, copy.list_row) == ("grave", None, True, None)
     assert members(journal) == []
 
 

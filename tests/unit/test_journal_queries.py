@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agentic_flywheel.documents.writes import Entry, Splice, Write
+from agentic_flywheel.documents.writes import ListRow, Splice, Write
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import SyncState
 
@@ -23,8 +23,8 @@ def document(revision: int) -> str:
 
 
 def write(key: str, revision: int = 1, seen: str | None = None, **more: Any) -> Write:
-    entry = None if more.get("tombstone") else Entry(INDEX, key, revision, "{}")
-    return Write(key, document(revision), seen, None, entry=entry, **more)
+    entry = None if more.get("tombstone") else ListRow(INDEX, key, revision, "{}")
+    return Write(key, document(revision), seen, None, list_row=entry, **more)
 
 
 def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
@@ -34,7 +34,9 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
     return {
         "commit": lambda: [
             journal.commit(write("p:session:a"), "change", write("p:revision:a:1"), supersedes=True),
-            journal.commit(write("p:session:a", 2, document(1), splice=splice, gone=("p:revision:a:1",)), "more"),
+            journal.commit(
+                write("p:session:a", 2, document(1), splice=splice, delete_keys=("p:revision:a:1",)), "more"
+            ),
             journal.commit(write("p:session:b"), "change"),
         ],
         "keep": lambda: journal.keep(write("p:revision:a:2")),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agentic_flywheel.documents.writes import Entry, Write
+from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.journal import PURGE_AFTER, Journal, retention
 from agentic_flywheel.journal.schema import LOG_BYTES
 
@@ -28,7 +28,7 @@ def document(revision: int, size: int) -> str:
 
 
 def write(member: str, size: int = 1000, revision: int = 1) -> Write:
-    return Write(f"p:session:{member}", document(revision, size), None, None, entry=Entry(INDEX, member, 1, "{}"))
+    return Write(f"p:session:{member}", document(revision, size), None, None, list_row=ListRow(INDEX, member, 1, "{}"))
 
 
 def room(journal: Journal) -> int:
@@ -166,7 +166,7 @@ def test_what_went_is_named_once_with_its_key_and_its_id(journal: Journal, clock
     journal.purge_expired()
     clock.now += PURGE_AFTER
     (gone,) = journal.purge_expired().gone
-    assert (gone.key, gone.entry and gone.entry.member, gone.tombstone) == ("p:session:s", "s", False)
+    assert (gone.key, gone.list_row and gone.list_row.member, gone.tombstone) == ("p:session:s", "s", False)
     assert journal.purge_expired().gone == []
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agentic_flywheel.documents.writes import Entry, Write
+from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import Journal
 
@@ -46,7 +46,7 @@ WRITES: dict[str, Callable[[Journal], object]] = {
 
 def write(member: str) -> Write:
     text = f'{{"schema_version":1,"id":"{member}","revision":1,"operations":[["aa.1",1,1,1]]}}'
-    return Write(f"p:session:{member}", text, None, None, entry=Entry(INDEX, member, 1, "{}"))
+    return Write(f"p:session:{member}", text, None, None, list_row=ListRow(INDEX, member, 1, "{}"))
 
 
 @pytest.fixture

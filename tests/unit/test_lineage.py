@@ -8,10 +8,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentic_flywheel.documents.codec import Document, decode, encode
-from agentic_flywheel.documents.commands import Deletion
-from agentic_flywheel.documents.lineage import MergeForward, buries, covers, missing
-from agentic_flywheel.documents.save import SessionChange
+from agentic_flywheel.documents.codec import encode
+from agentic_flywheel.documents.delete import DeleteCommand
+from agentic_flywheel.documents.lineage import MergeForwardCommand, covers, missing, tombstone_beats
+from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.parse import decode
+from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, Writer
 
 from ..support.conversations import turns, words
@@ -21,7 +23,7 @@ NOW = datetime(2026, 11, 5, 12, tzinfo=UTC)
 
 def saved(base: str | None, writer: Writer, *said: str, now: datetime = NOW, **more: Any) -> str:
     given_: dict[str, Any] = {"default_ttl_seconds": 3600, "max_bytes": 10**6, "turns": turns(*said), **more}
-    change = SessionChange(
+    change = SaveCommand(
         key="k", session_id="s", index="i", revisions="p:revision:s:", operation=writer.next(), **given_
     )
     step = change.apply(base, now)
@@ -31,7 +33,7 @@ def saved(base: str | None, writer: Writer, *said: str, now: datetime = NOW, **m
 
 def merged(mine: str, there: str | None, writer: Writer, now: datetime = NOW) -> str:
     """What is stored after `mine` was merged forward into what is `there`."""
-    change = MergeForward(key="k", operation=writer.next(), member="s", index="i", revisions="r:", text=mine)
+    change = MergeForwardCommand(key="k", operation=writer.next(), member="s", index="i", revisions="r:", text=mine)
     step = change.apply(there, now)
     text = step.write.text if step.write else there
     assert text
@@ -87,11 +89,11 @@ def test_the_life_of_what_is_there_is_not_shortened():
     writer = Writer()
     older = saved(None, writer, "a")
     newer = saved(older, writer, "b")
-    change = MergeForward(key="k", operation="x", member="s", index="i", revisions="r:", text=newer)
+    change = MergeForwardCommand(key="k", operation="x", member="s", index="i", revisions="r:", text=newer)
     renewed = decode(older, "s")
     assert isinstance(renewed, Document)
     later = NOW + timedelta(days=9)
-    step = change.apply(encode(replace(renewed, kept_until=later)), NOW + timedelta(hours=2), held=True)
+    step = change.apply(encode(replace(renewed, kept_until=later)), NOW + timedelta(hours=2), alive_remotely=True)
     assert step.write
     assert step.write.kept_until == later
     assert said(step.write.text) == ["a", "b"]
@@ -101,17 +103,17 @@ def test_what_was_merged_is_kept_aside_as_it_was():
     first = saved(None, Writer(), "a")
     mine = saved(first, Writer(), "mine", title="Ferns")
     there = saved(first, Writer(), "theirs", context={"x": 1})
-    change = MergeForward(key="k", operation=Writer().next(), member="s", index="i", revisions="r:", text=mine)
+    change = MergeForwardCommand(key="k", operation=Writer().next(), member="s", index="i", revisions="r:", text=mine)
     step = change.apply(there, NOW)
     assert step.write
-    assert step.loser
-    document, aside = decode(step.write.text, "s"), decode(step.loser.text, "s")
+    assert step.superseded_write
+    document, aside = decode(step.write.text, "s"), decode(step.superseded_write.text, "s")
     assert isinstance(document, Document)
     assert isinstance(aside, Document)
     assert words(document.session.history) == ["a", "theirs", "mine"]
     assert (document.title, document.session.context) == ("Ferns", {"x": 1})
     assert words(aside.session.history) == ["a", "mine"]
-    assert step.loser.key == f"r:{aside.revision}"
+    assert step.superseded_write.key == f"r:{aside.revision}"
     assert aside.revision in [past.revision for past in document.past]
     assert covers(step.write.text, mine)
     assert covers(step.write.text, there)
@@ -119,18 +121,20 @@ def test_what_was_merged_is_kept_aside_as_it_was():
 
 def test_what_expired_is_not_brought_back():
     mine = saved(None, Writer(), "a", ttl_seconds=60)
-    change = MergeForward(key="k", operation="x", member="s", index="i", text=mine)
+    change = MergeForwardCommand(key="k", operation="x", member="s", index="i", text=mine)
     assert change.apply(None, NOW + timedelta(seconds=61)).write is None
 
 
 def test_a_tombstone_beats_what_it_names_and_nothing_that_was_begun_without_it():
     known = saved(saved(None, Writer(), "a"), Writer(), "b")
-    step = Deletion(key="k", member="s", operation="d").apply(known, NOW)
+    step = DeleteCommand(key="k", member="s", operation="d").apply(known, NOW)
     assert step.write
     grave = step.write.text
-    assert buries(grave, known)
-    assert not buries(grave, saved(None, Writer(), "anew"))
-    assert MergeForward(key="k", operation="x", member="s", index="i", text=known).apply(grave, NOW).write is None
+    assert tombstone_beats(grave, known)
+    assert not tombstone_beats(grave, saved(None, Writer(), "anew"))
+    assert (
+        MergeForwardCommand(key="k", operation="x", member="s", index="i", text=known).apply(grave, NOW).write is None
+    )
 
 
 @given(st.lists(st.tuples(st.sampled_from(["mine", "theirs", "back", "merge"]), st.integers(0, 5)), max_size=25))

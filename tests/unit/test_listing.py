@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.documents.codec import iso
-from agentic_flywheel.documents.writes import Entry
+from agentic_flywheel.documents.model import iso
+from agentic_flywheel.documents.writes import ListRow
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.sessions.cursors import (
     SearchPosition,
@@ -26,10 +26,10 @@ from agentic_flywheel.sessions.session_filter import READ_AT_ONCE, SessionFilter
 from .conftest import Clock
 
 
-def entry(member: str, **row: Any) -> Entry:
+def entry(member: str, **row: Any) -> ListRow:
     known = {"id": member, "title": "", "summary": "", "tags": [], "status": "pending", "user_id": None,
              "expires_at": None}  # fmt: skip
-    return Entry("p:index", member, 1, json.dumps(known | row))
+    return ListRow("p:index", member, 1, json.dumps(known | row))
 
 
 ROWS = [
@@ -121,7 +121,7 @@ def test_what_expires_within_a_day_says_so(clock: Clock):
 
 @pytest.mark.parametrize("note", ["", "not ours", "[]", "null", '{"a": NaN}'])
 def test_a_row_that_cannot_be_read_is_left_out(clock: Clock, note: str):
-    rows = SessionFilter().matching([Entry("p:index", "x", 1, note), ROWS[0]], clock())
+    rows = SessionFilter().matching([ListRow("p:index", "x", 1, note), ROWS[0]], clock())
     assert [row.entry.member for row in rows] == ["alpha"]
 
 
@@ -130,7 +130,7 @@ def test_a_row_that_cannot_be_read_is_left_out(clock: Clock, note: str):
 )
 @pytest.mark.parametrize("wanted", [SessionFilter(), SessionFilter(tags=["a"])], ids=repr)
 def test_a_row_of_another_shape_does_not_break_the_list(clock: Clock, wanted: SessionFilter, note: str):
-    rows = wanted.matching([Entry("p:index", "x", 1, note), entry("x y", tags=["a"])], clock())
+    rows = wanted.matching([ListRow("p:index", "x", 1, note), entry("x y", tags=["a"])], clock())
     assert "x y" in [row.entry.member for row in rows]
 
 

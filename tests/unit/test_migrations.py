@@ -52,8 +52,12 @@ def test_what_was_pending_in_an_older_journal_is_sent_to_the_redis_in_use(
     copy = journal.copy("p:session:pending")
     assert copy
     assert (copy.text, copy.kept_until) == (text("pending", 2), UNTIL)
-    assert copy.entry
-    assert (copy.entry.index, copy.entry.member, json.loads(copy.entry.note)) == (INDEX, "pending", {"id": "pending"})
+    assert copy.list_row
+    assert (copy.list_row.index, copy.list_row.member, json.loads(copy.list_row.note)) == (
+        INDEX,
+        "pending",
+        {"id": "pending"},
+    )
     assert changes(journal, "pending") == [command("pending", 1), command("pending", 2)]
     grave = journal.copy("p:session:deleted")
     assert grave

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agentic_flywheel.documents.writes import Entry, Write
+from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.journal import FILE_NAME, Journal
 from agentic_flywheel.journal.records import SyncState
 
@@ -33,7 +33,7 @@ def command(member: str) -> str:
 
 def listed(member: str, size: int = 300) -> Write:
     note = json.dumps({"id": member})
-    return Write(f"p:session:{member}", document(member, size), None, None, entry=Entry(INDEX, member, 1, note))
+    return Write(f"p:session:{member}", document(member, size), None, None, list_row=ListRow(INDEX, member, 1, note))
 
 
 def fill(folder: Path, clock: Callable[[], datetime]) -> None:
@@ -98,7 +98,10 @@ class Rescued:
             copy = journal.copy(f"p:session:{what}-{i}")
             if copy:
                 found += 1
-                assert (copy.text, copy.entry and copy.entry.member) == (document(f"{what}-{i}", size), f"{what}-{i}")
+                assert (copy.text, copy.list_row and copy.list_row.member) == (
+                    document(f"{what}-{i}", size),
+                    f"{what}-{i}",
+                )
         return found
 
     def changes(self, journal: Journal, what: str) -> int:

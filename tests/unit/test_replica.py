@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agentic_flywheel.documents.writes import Entry, Write
+from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import SyncState
 
@@ -93,7 +93,7 @@ def test_what_was_lost_is_doubted_until_it_is_there_tombstones_first(small: Jour
 
 
 def test_a_copy_that_is_missing_there_is_listed_until_it_is_put_back(small: Journal):
-    entry = Entry("p:index", "s", 7, "{}")
+    entry = ListRow("p:index", "s", 7, "{}")
     small.put_replica(replace(copy("s"), entry=entry))
     assert small.list_missing("p:index", None, 10) == []
     small.mark_unverified("s")

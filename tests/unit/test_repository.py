@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from agentic_flywheel.documents.flow_history import FlowChange
+from agentic_flywheel.documents.flow_history import FlowHistoryCommand
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.journal import LARGEST_NOWAIT
 from agentic_flywheel.keys import Keys
@@ -89,7 +89,7 @@ async def test_a_deletion_of_what_is_gone_there_is_not_set_aside(machine: Machin
 
 
 async def test_a_deletion_kept_by_an_older_version_deletes_no_key_of_anybody_else(machine: Machine, tmp_path: Path):
-    known = machine.save("s", "a").named("other.1").apply(None, machine.clock()).write
+    known = machine.save("s", "a").with_write_id("other.1").apply(None, machine.clock()).write
     assert known
     machine.journal.put_replica(known)
     older = {
@@ -150,13 +150,13 @@ async def test_what_seems_expired_by_a_wrong_clock_arrives_when_the_clock_is_rig
 async def test_a_deletion_elsewhere_wins_and_what_was_saved_meanwhile_stays_here_as_a_revision(
     machine: Machine, tmp_path: Path
 ):
-    known = machine.save("s", "a").named("other.1").apply(None, machine.clock()).write
+    known = machine.save("s", "a").with_write_id("other.1").apply(None, machine.clock()).write
     assert known
     machine.journal.put_replica(known)
     prefix = machine.keys.revisions("s")
     for said in ("b", "c"):
         base = machine.journal.copy(known.key)
-        machine.keep(machine.save("s", said, revisions=prefix).knowing(base, machine.clock()))
+        machine.keep(machine.save("s", said, revisions=prefix).with_base_revision(base, machine.clock()))
     grave = machine.deletion("s").apply(known.text, machine.clock()).write
     assert grave
     with machine.redis.client() as client:
@@ -173,11 +173,11 @@ async def test_a_deletion_elsewhere_wins_and_what_was_saved_meanwhile_stays_here
 
 
 async def test_a_deletion_kept_meanwhile_does_not_take_what_others_saved_since(machine: Machine, tmp_path: Path):
-    known = machine.save("s", "a").named("other.1").apply(None, machine.clock()).write
+    known = machine.save("s", "a").with_write_id("other.1").apply(None, machine.clock()).write
     assert known
     machine.journal.put_replica(known)
     machine.keep(machine.deletion("s"))
-    theirs = machine.save("s", "b").named("other.2").apply(known.text, machine.clock()).write
+    theirs = machine.save("s", "b").with_write_id("other.2").apply(known.text, machine.clock()).write
     assert theirs
     with machine.redis.client() as client:
         client.set(theirs.key, theirs.text)
@@ -190,12 +190,12 @@ async def test_a_deletion_kept_meanwhile_does_not_take_what_others_saved_since(m
 
 
 async def test_a_replace_that_came_too_late_is_kept_as_an_older_revision(machine: Machine, tmp_path: Path):
-    known = machine.save("s", "a").named("other.1").apply(None, machine.clock()).write
+    known = machine.save("s", "a").with_write_id("other.1").apply(None, machine.clock()).write
     assert known
     machine.journal.put_replica(known)
     prefix = machine.keys.revisions("s")
     machine.keep(machine.save("s", "mine", mode="replace", revisions=prefix))
-    theirs = machine.save("s", "b").named("other.2").apply(known.text, machine.clock()).write
+    theirs = machine.save("s", "b").with_write_id("other.2").apply(known.text, machine.clock()).write
     assert theirs
     with machine.redis.client() as client:
         client.set(theirs.key, theirs.text)
@@ -340,11 +340,11 @@ async def test_what_redis_lost_is_put_back_by_whoever_knows_it_by_another_addres
         await eventually(lambda: renamed.stored("s"), within=10, what="it to be put back")
 
 
-def flow(machine: Machine, name: str, result: str = "") -> FlowChange:
+def flow(machine: Machine, name: str, result: str = "") -> FlowHistoryCommand:
     """An execution with an id that nobody else has, at the end of a flow's history."""
     records = [{"id": name, "result": {"text": result}}]
     key = machine.keys.history("s", "f")
-    return FlowChange(
+    return FlowHistoryCommand(
         key=key, session_id="s", flow_id="f", records=records, ttl_seconds=0, max_bytes=10**7, fresh=True
     )  # fmt: skip
 

@@ -7,9 +7,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentic_flywheel.documents.codec import Document, decode, encode, public
-from agentic_flywheel.documents.revisions import CHEAP, earlier, listed, whole_for
-from agentic_flywheel.documents.save import SessionChange
+from agentic_flywheel.documents.codec import encode, public
+from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.parse import decode
+from agentic_flywheel.documents.revisions import earlier, listed, whole_for
+from agentic_flywheel.documents.save import SaveCommand
+from agentic_flywheel.documents.superseded import CHEAP
 
 from ..support.conversations import turns
 
@@ -39,18 +42,18 @@ class Kept:
         self.whole: dict[str, str] = {}
 
     def save(self, number: int, given: dict[str, Any]) -> None:
-        change = SessionChange(
+        change = SaveCommand(
             key="k", session_id="s", index="i", revisions="older:", kept_revisions=KEPT, default_ttl_seconds=60,
             max_bytes=10**6, operation=f"{number:x}.1", **given,
         )  # fmt: skip
         step = change.apply(self.text, START + timedelta(seconds=number))
-        if step.replaced:
-            self.whole[step.replaced.key] = step.replaced.text
+        if step.archived:
+            self.whole[step.archived.key] = step.archived.text
         if step.write:
-            for key in step.write.gone:
+            for key in step.write.delete_keys:
                 del self.whole[key]
             assert {f"older:{past.revision}" for past in read(step.write.text).past if past.fields is None} == set(
-                step.write.beside
+                step.write.extend_keys
             )
             self.text = step.write.text
             current = read(self.text)

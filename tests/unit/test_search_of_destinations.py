@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from agentic_flywheel.backends.base import BackendType, UniversalSession
-from agentic_flywheel.documents.codec import Document, encode
-from agentic_flywheel.documents.writes import Entry, Write
+from agentic_flywheel.documents.codec import encode
+from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.journal import PURGE_AFTER, Journal
 from agentic_flywheel.journal.search_index import FILE_NAME
 
@@ -36,8 +37,8 @@ def talk(clock: Clock, member: str, words: str, saved_at: int = 1, days: float =
     session = UniversalSession(
         id=member, backend=BackendType.CUSTOM, history=[{"role": "user", "content": words}], created_at=now
     )
-    entry = Entry(INDEX, member, saved_at, json.dumps({"id": member}))
-    return Write(f"p:session:{member}", encode(Document(session, 1, now, until)), None, until, entry=entry)
+    entry = ListRow(INDEX, member, saved_at, json.dumps({"id": member}))
+    return Write(f"p:session:{member}", encode(Document(session, 1, now, until)), None, until, list_row=entry)
 
 
 def found(journal: Journal, word: str) -> list[str]:
@@ -99,7 +100,7 @@ def test_what_one_deletes_is_forgotten_of_that_one_only(opened: Open, clock: Clo
     copy = one.copy("p:session:s")
     assert copy
     grave = json.dumps({"schema_version": 1, "id": "s", "revision": 1, "deleted_at": clock().isoformat()})
-    one.commit(replace(copy, text=grave, seen=copy.text, tombstone=True, entry=None))
+    one.commit(replace(copy, text=grave, seen=copy.text, tombstone=True, list_row=None))
     assert len(indexed(tmp_path)) == 1
     assert (found(one, "garden"), found(two, "garden")) == ([], ["s"])
 

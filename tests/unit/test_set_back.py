@@ -7,13 +7,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agentic_flywheel.documents.append import Memory, view
-from agentic_flywheel.documents.save import SessionChange
+from agentic_flywheel.documents.append import view
+from agentic_flywheel.documents.save import SaveCommand
+from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Repository
-from agentic_flywheel.sessions.requests import Save
+from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.store import SessionStore
 
 from ..support.conversations import turns, words
@@ -35,7 +36,7 @@ class Caller:
     """A client of a process: it has a talk of its own, and sends it or a part of it."""
 
     def __init__(self, name: str, store: SessionStore) -> None:
-        self.name, self.store, self.memory = name, store, Memory()
+        self.name, self.store, self.memory = name, store, CallerViews()
         self.talk: list[dict[str, Any]] = []
         self.said = self.unsent = 0
 
@@ -47,7 +48,7 @@ class Caller:
     async def send(self, back: int = 99) -> None:
         """Send what is new, and `back` turns before it."""
         part = self.talk[max(0, len(self.talk) - self.unsent - back) :]
-        assert (await self.store.save(Save("s", part), self.memory)).saved
+        assert (await self.store.save(Save(session_id="s", history=part), self.memory)).saved
         self.unsent = 0
 
     async def resume(self) -> None:
@@ -108,7 +109,7 @@ async def test_whatever_is_sent_again_after_a_store_was_set_back_is_there_once(t
             await callers[number].resume()
     for caller in callers:
         await caller.send()
-    found = await stores[0].resume(Memory(), "s", max_tokens=10**6)
+    found = await stores[0].resume(CallerViews(), "s", max_tokens=10**6)
     assert found.session
     kept = words(found.session["history"])
     for caller in callers:
@@ -118,11 +119,11 @@ async def test_whatever_is_sent_again_after_a_store_was_set_back_is_there_once(t
 
 async def test_what_somebody_took_away_on_purpose_does_not_come_back_with_a_resend(clock: Clock):
     store = process(Shelf(), clock)
-    mine, theirs = Memory(), Memory()
-    await store.save(Save("s", turns("a", "secret", "b")), mine)
-    await store.save(Save("s", turns("a", "b"), mode="replace"), theirs)
-    await store.save(Save("s", turns("a", "secret", "b", "c")), mine)
-    found = await store.resume(Memory(), "s")
+    mine, theirs = CallerViews(), CallerViews()
+    await store.save(Save(session_id="s", history=turns("a", "secret", "b")), mine)
+    await store.save(Save(session_id="s", history=turns("a", "b"), mode="replace"), theirs)
+    await store.save(Save(session_id="s", history=turns("a", "secret", "b", "c")), mine)
+    found = await store.resume(CallerViews(), "s")
     assert found.session
     assert words(found.session["history"]) == ["a", "b", "c"]
 
@@ -131,30 +132,34 @@ async def test_what_somebody_took_away_on_purpose_does_not_come_back_with_a_rese
 async def test_another_revision_of_the_expected_number_is_a_conflict(mode: Any, clock: Clock):
     shelf = Shelf()
     store = process(shelf, clock)
-    mine, theirs = Memory(), Memory()
-    await store.save(Save("s", turns("a")), mine)
+    mine, theirs = CallerViews(), CallerViews()
+    await store.save(Save(session_id="s", history=turns("a")), mine)
     dump = dict(shelf.kept)
-    told = await store.save(Save("s", turns("a", "b")), mine)
+    told = await store.save(Save(session_id="s", history=turns("a", "b")), mine)
     shelf.kept = dump
     clock.now += timedelta(seconds=1)
-    assert (await store.save(Save("s", turns("x")), theirs)).revision == told.revision
-    refused = await store.save(Save("s", turns("c"), mode=mode, expected_revision=told.revision), mine)
+    assert (await store.save(Save(session_id="s", history=turns("x")), theirs)).revision == told.revision
+    refused = await store.save(
+        Save(session_id="s", history=turns("c"), mode=mode, expected_revision=told.revision), mine
+    )
     assert (refused.saved, refused.reason, refused.revision) == (False, "conflict", told.revision)
     assert "set back" in refused.message
     resumed = await store.resume(mine, "s")
     assert resumed.revision == told.revision
-    assert (await store.save(Save("s", turns("c"), mode=mode, expected_revision=told.revision), mine)).saved
+    assert (
+        await store.save(Save(session_id="s", history=turns("c"), mode=mode, expected_revision=told.revision), mine)
+    ).saved
 
 
 def test_what_was_sent_to_an_older_copy_is_compared_again_with_what_the_shared_store_holds(clock: Clock):
     """The journal was put back from a backup while the shared store, which is newer, could not be asked."""
     writer = Writer()
 
-    def save(*said: str, **more: Any) -> SessionChange:
+    def save(*said: str, **more: Any) -> SaveCommand:
         given = {"default_ttl_seconds": 0, "max_bytes": 10_000, "operation": writer.next(), **more}
-        return SessionChange(key="k", session_id="s", index="i", turns=turns(*said), **given)
+        return SaveCommand(key="k", session_id="s", index="i", history=turns(*said), **given)
 
-    def text(change: SessionChange, base: str | None) -> str:
+    def text(change: SaveCommand, base: str | None) -> str:
         step = change.apply(base, clock())
         assert step.write
         return step.write.text
@@ -166,8 +171,8 @@ def test_what_was_sent_to_an_older_copy_is_compared_again_with_what_the_shared_s
     again = save("1", "2", "3", "10", "11", told=told, views=(view(turns("1", "2", "3", "10")),))
     step = again.apply(older, clock())
     assert words(step.answer.history) == ["1", "2", "3", "10", "11"]
-    assert isinstance(step.pending, SessionChange)
-    assert words(step.pending.apply(newer, clock()).answer.history) == ["1", "2", "3", "10", "11"]
+    assert isinstance(step.queued, SaveCommand)
+    assert words(step.queued.apply(newer, clock()).answer.history) == ["1", "2", "3", "10", "11"]
 
 
 @pytest.mark.parametrize("theirs", [[], ["x"]])
@@ -178,13 +183,13 @@ def test_what_a_new_process_sends_again_to_an_older_copy_is_not_added_twice(
     """The same, by a client whose server was started again since: nobody remembers what it had sent."""
     writer = Writer()
 
-    def save(*said: str, mode: Any = "append") -> SessionChange:
-        return SessionChange(
-            key="k", session_id="s", index="i", turns=turns(*said), default_ttl_seconds=0, max_bytes=10_000,
+    def save(*said: str, mode: Any = "append") -> SaveCommand:
+        return SaveCommand(
+            key="k", session_id="s", index="i", history=turns(*said), default_ttl_seconds=0, max_bytes=10_000,
             operation=writer.next(), mode=mode,
         )  # fmt: skip
 
-    def text(change: SessionChange, base: str | None) -> str:
+    def text(change: SaveCommand, base: str | None) -> str:
         step = change.apply(base, clock())
         assert step.write
         return step.write.text
@@ -194,36 +199,36 @@ def test_what_a_new_process_sends_again_to_an_older_copy_is_not_added_twice(
     newer = text(save(*before, *theirs, "3", "3", mode="replace" if replaced else "append"), older)
     again = save(*before, "3", "3", "4").apply(older, clock())
     assert words(again.answer.history) == ["1", "2", "3", "3", "4"]
-    assert isinstance(again.pending, SessionChange)
-    sent = again.pending.apply(newer, clock()).answer.history
+    assert isinstance(again.queued, SaveCommand)
+    sent = again.queued.apply(newer, clock()).answer.history
     assert words(sent) == [*before, *theirs, "3", "3", "4"]
-    alone = again.pending.apply(older, clock()).answer.history
+    alone = again.queued.apply(older, clock()).answer.history
     assert words(alone) == ["1", "2", "3", "3", "4"]
 
 
 @pytest.mark.parametrize("seen_here", [False, True])
 def test_what_was_shown_of_an_older_copy_tells_nothing_of_what_the_shared_store_holds(clock: Clock, *, seen_here: bool):
     given: dict[str, Any] = {"key": "k", "session_id": "s", "index": "i", "default_ttl_seconds": 0, "max_bytes": 9999}
-    older = SessionChange(turns=turns("1"), operation="aa.1", **given).apply(None, clock())
+    older = SaveCommand(history=turns("1"), operation="aa.1", **given).apply(None, clock())
     assert older.write
-    newer = SessionChange(turns=turns("2"), mode="replace", operation="aa.2", **given).apply(older.write.text, clock())
+    newer = SaveCommand(history=turns("2"), mode="replace", operation="aa.2", **given).apply(older.write.text, clock())
     assert newer.write
     shown: dict[str, Any] = {"views": (view(turns("1")),), "seen_here": seen_here}
-    step = SessionChange(turns=turns("2", "3"), operation="bb.1", **shown, **given).apply(older.write.text, clock())
-    assert isinstance(step.pending, SessionChange)
-    history = step.pending.apply(newer.write.text, clock()).answer.history
+    step = SaveCommand(history=turns("2", "3"), operation="bb.1", **shown, **given).apply(older.write.text, clock())
+    assert isinstance(step.queued, SaveCommand)
+    history = step.queued.apply(newer.write.text, clock()).answer.history
     assert words(history) == (["2", "3"] if seen_here else ["2", "2", "3"])
 
 
 def test_a_turn_that_names_itself_is_not_added_twice_by_what_was_sent_to_an_older_copy(clock: Clock):
     known, new = ({"id": name, "role": "user", "content": name} for name in "ab")
     memory: dict[str, Any] = {"key": "k", "session_id": "s", "index": "i", "default_ttl_seconds": 0, "max_bytes": 9999}
-    older = SessionChange(turns=turns("1"), operation="aa.1", **memory).apply(None, clock())
+    older = SaveCommand(history=turns("1"), operation="aa.1", **memory).apply(None, clock())
     assert older.write
-    newer = SessionChange(turns=[known, *turns("x")], operation="aa.2", **memory).apply(older.write.text, clock())
+    newer = SaveCommand(history=[known, *turns("x")], operation="aa.2", **memory).apply(older.write.text, clock())
     assert newer.write
-    change = SessionChange(turns=[known, *turns("x"), new], operation="bb.1", views=(view(turns("1")),), **memory)
+    change = SaveCommand(history=[known, *turns("x"), new], operation="bb.1", views=(view(turns("1")),), **memory)
     step = change.apply(older.write.text, clock())
-    assert isinstance(step.pending, SessionChange)
-    history = step.pending.apply(newer.write.text, clock()).answer.history
+    assert isinstance(step.queued, SaveCommand)
+    history = step.queued.apply(newer.write.text, clock()).answer.history
     assert [turn["content"] for turn in history] == ["1", "a", "x", "x", "b"]

@@ -11,14 +11,14 @@ from typing import NoReturn
 
 import pytest
 
-from agentic_flywheel.documents.append import Memory
-from agentic_flywheel.documents.codec import iso
+from agentic_flywheel.documents.model import iso
+from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Repository
+from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.history import RevisionHistory
-from agentic_flywheel.sessions.requests import Save
 from agentic_flywheel.sessions.resume import LARGE
 from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
@@ -49,46 +49,46 @@ def opened(tmp_path: Path, clock: Clock) -> OpenStore:
 
 async def history(store: SessionStore) -> list[str]:
     """What is stored, as a stranger sees it."""
-    found = await store.resume(Memory(), "s")
+    found = await store.resume(CallerViews(), "s")
     assert found.session
     return words(found.session["history"])
 
 
 async def test_the_whole_talk_can_be_resent_after_turns_were_repeated_on_purpose(opened: OpenStore):
-    memory = Memory()
+    memory = CallerViews()
     async with opened() as store:
-        first = await store.save(Save("s", turns("yes")), memory)
-        await store.save(Save("s", turns("yes"), expected_revision=first.revision), memory)
+        first = await store.save(Save(session_id="s", history=turns("yes")), memory)
+        await store.save(Save(session_id="s", history=turns("yes"), expected_revision=first.revision), memory)
         assert await history(store) == ["yes", "yes"]
-        await store.save(Save("s", turns("yes", "yes", "no")), memory)
+        await store.save(Save(session_id="s", history=turns("yes", "yes", "no")), memory)
         assert await history(store) == ["yes", "yes", "no"]
 
 
 async def test_the_whole_talk_can_be_resent_by_who_looked_what_others_added(opened: OpenStore):
-    mine, others = Memory(), Memory()
+    mine, others = CallerViews(), CallerViews()
     async with opened() as store:
-        await store.save(Save("s", turns("b1")), others)
+        await store.save(Save(session_id="s", history=turns("b1")), others)
         await store.resume(mine, "s")
-        await store.save(Save("s", turns("a1")), mine)
-        await store.save(Save("s", turns("b2")), others)
+        await store.save(Save(session_id="s", history=turns("a1")), mine)
+        await store.save(Save(session_id="s", history=turns("b2")), others)
         await store.resume(mine, "s")
-        await store.save(Save("s", turns("b1", "a1", "a2")), mine)
+        await store.save(Save(session_id="s", history=turns("b1", "a1", "a2")), mine)
         assert await history(store) == ["b1", "a1", "b2", "a2"]
 
 
 async def test_a_session_deleted_meanwhile_is_not_taken_for_the_one_that_was_expected(opened: OpenStore):
-    mine, others = Memory(), Memory()
+    mine, others = CallerViews(), CallerViews()
     async with opened() as store:
-        first = await store.save(Save("s", turns("a1", "a2")), mine)
+        first = await store.save(Save(session_id="s", history=turns("a1", "a2")), mine)
         await store.delete("s", others)
-        second = await store.save(Save("s", turns("a3"), expected_revision=first.revision), mine)
+        second = await store.save(Save(session_id="s", history=turns("a3"), expected_revision=first.revision), mine)
         assert (second.saved, second.reason) == (False, "conflict")
 
 
 async def test_what_expired_is_purged_within_a_day(opened: OpenStore, tmp_path: Path, clock: Clock):
     async with opened() as store:
-        await store.save(Save("brief", turns("a"), ttl_seconds=60), Memory())
-        await store.save(Save("lasting", turns("a"), ttl_seconds=0), Memory())
+        await store.save(Save(session_id="brief", history=turns("a"), ttl_seconds=60), CallerViews())
+        await store.save(Save(session_id="lasting", history=turns("a"), ttl_seconds=0), CallerViews())
     clock.move(hours=23)
 
     def keys(where: str) -> list[str]:
@@ -102,8 +102,8 @@ async def test_what_expired_is_purged_within_a_day(opened: OpenStore, tmp_path: 
         await eventually(lambda: keys("expired_seen_at NOT NULL") == ["brief"], within=3, what="the purge to notice")
     clock.move(hours=1)
     async with opened() as store:
-        await store.save(Save("other", turns("a")), Memory())
-        await store.resume(Memory(), "lasting")
+        await store.save(Save(session_id="other", history=turns("a")), CallerViews())
+        await store.resume(CallerViews(), "lasting")
 
         def kept() -> list[str]:
             return keys("TRUE")
@@ -113,10 +113,10 @@ async def test_what_expired_is_purged_within_a_day(opened: OpenStore, tmp_path: 
 
 async def test_a_session_lives_as_long_after_a_resume_as_after_a_save(opened: OpenStore, clock: Clock):
     async with opened() as store:
-        await store.save(Save("s", turns("a"), ttl_seconds=100), Memory())
+        await store.save(Save(session_id="s", history=turns("a"), ttl_seconds=100), CallerViews())
         for _ in range(3):
             clock.move(seconds=90)
-            assert (await store.resume(Memory(), "s")).found
+            assert (await store.resume(CallerViews(), "s")).found
 
             async def renewed() -> bool:
                 (row,) = (await store.list_sessions(SessionFilter())).sessions
@@ -124,17 +124,17 @@ async def test_a_session_lives_as_long_after_a_resume_as_after_a_save(opened: Op
 
             await eventually(renewed, within=3, what="the renewal")
         clock.move(seconds=100)
-        assert (await store.resume(Memory(), "s")).reason == "expired"
+        assert (await store.resume(CallerViews(), "s")).reason == "expired"
 
 
 async def test_a_large_session_that_is_resumed_again_and_again_is_not_written_anew_each_time(
     opened: OpenStore, clock: Clock
 ):
     async with opened() as store:
-        saved = await store.save(Save("s", turns("a" * LARGE), ttl_seconds=1000), Memory())
+        saved = await store.save(Save(session_id="s", history=turns("a" * LARGE), ttl_seconds=1000), CallerViews())
 
         async def ends_after_a_resume() -> str:
-            assert (await store.resume(Memory(), "s")).found
+            assert (await store.resume(CallerViews(), "s")).found
             await eventually(lambda: not store._background, within=3, what="what is done behind the answer's back")
             (row,) = (await store.list_sessions(SessionFilter())).sessions
             return row["expires_at"]
@@ -151,33 +151,35 @@ async def test_a_session_is_deleted_though_a_flow_history_of_it_could_not_be(clo
     repository = Repository(shelf, None, keys, clock)
     store = SessionStore(repository, keys, session_ttl_seconds=0, max_bytes=10**6, revisions=10, user="", clock=clock)
     executions = ExecutionStore(repository, keys, ttl_seconds=0, max_bytes=10**6, clock=clock)
-    await store.save(Save("s", turns("a")), Memory())
+    await store.save(Save(session_id="s", history=turns("a")), CallerViews())
     for flow in ("f", "g"):
         await executions.cache_result({}, session_id="s", flow_id=flow)
     shelf.refused = keys.history("s", "f")
-    deleted = await store.delete("s", Memory())
+    deleted = await store.delete("s", CallerViews())
     assert (deleted.deleted, deleted.reason) == (True, None)
     assert "a flow history" in deleted.message
-    assert (await store.resume(Memory(), "s")).reason == "deleted"
-    again = await store.delete("s", Memory())
+    assert (await store.resume(CallerViews(), "s")).reason == "deleted"
+    again = await store.delete("s", CallerViews())
     assert (again.deleted, again.reason) == (False, "unavailable")
     shelf.refused = ""
-    rest = await store.delete("s", Memory())
+    rest = await store.delete("s", CallerViews())
     assert (rest.deleted, rest.message) == (True, "")
     assert shelf.keys(keys.histories("s")) == []
-    assert (await store.delete("s", Memory())).reason == "deleted"
+    assert (await store.delete("s", CallerViews())).reason == "deleted"
 
 
 async def test_a_branch_and_a_restored_session_are_what_they_were(opened: OpenStore, clock: Clock):
     async with opened() as store:
         undo = RevisionHistory(store)
-        first = await store.save(Save("s", turns("a"), ttl_seconds=0, extra={"x-theirs": [1]}), Memory())
-        await store.save(Save("s", turns("b"), mode="replace", ttl_seconds=60), Memory())
-        assert (await undo.fork(Memory(), "s", first.revision, "branch")).forked
-        assert (await undo.restore(Memory(), "s", first.revision)).restored
+        first = await store.save(
+            Save(session_id="s", history=turns("a"), ttl_seconds=0, extra={"x-theirs": [1]}), CallerViews()
+        )
+        await store.save(Save(session_id="s", history=turns("b"), mode="replace", ttl_seconds=60), CallerViews())
+        assert (await undo.fork(CallerViews(), "s", first.revision, "branch")).forked
+        assert (await undo.restore(CallerViews(), "s", first.revision)).restored
         clock.move(days=4000)
         for session_id, more in (("s", {}), ("branch", {"forked_from": {"session_id": "s", "revision": 1}})):
-            found = await store.resume(Memory(), session_id)
+            found = await store.resume(CallerViews(), session_id)
             assert found.session, session_id
             assert (words(found.session["history"]), found.session["ttl_seconds"]) == (["a"], 0)
             assert {name: found.session.get(name) for name in ("x-theirs", *more)} == {"x-theirs": [1], **more}
@@ -188,16 +190,16 @@ async def test_an_id_that_looks_the_same_is_suggested_however_long_ago_it_was_sa
 ):
     monkeypatch.setattr("agentic_flywheel.sessions.resume.SIMILAR_AMONG", 2)
     async with opened() as store:
-        await store.save(Save("cafe\u0301", turns("a")), Memory())
+        await store.save(Save(session_id="cafe\u0301", history=turns("a")), CallerViews())
         for name in "xyz":
-            await store.save(Save(name, turns("a")), Memory())
-        assert (await store.resume(Memory(), "caf\u00e9")).suggestions == ["cafe\u0301"]
+            await store.save(Save(session_id=name, history=turns("a")), CallerViews())
+        assert (await store.resume(CallerViews(), "caf\u00e9")).suggestions == ["cafe\u0301"]
 
 
 async def test_what_is_saved_where_no_redis_was_ever_meant_waits_for_none(opened: OpenStore):
     async with opened() as store:
         for said in ("a", "b"):
-            await store.save(Save("s", turns(said), mode="replace"), Memory())
+            await store.save(Save(session_id="s", history=turns(said), mode="replace"), CallerViews())
         state = store.repository.journal.state()
         assert (state.pending, state.waiting) == (0, ())
 
@@ -215,9 +217,9 @@ async def test_the_time_that_an_answer_may_take_runs_while_others_of_its_caller_
     async with opened() as store:
         monkeypatch.setattr(store.repository, "deadline", lambda **_: float(next(taken)))
         monkeypatch.setattr(store.repository, "write", write)
-        memory = Memory()
-        first = asyncio.create_task(store.save(Save("s", turns("a")), memory))
-        second = asyncio.create_task(store.save(Save("s", turns("b")), memory))
+        memory = CallerViews()
+        first = asyncio.create_task(store.save(Save(session_id="s", history=turns("a")), memory))
+        second = asyncio.create_task(store.save(Save(session_id="s", history=turns("b")), memory))
         third = asyncio.create_task(store.delete("s", memory))
         await eventually(lambda: len(given) == 1, what="the first to be under way, and the others to wait for it")
         assert next(taken) == 4

@@ -58,7 +58,11 @@ def splices(draw: st.DrawFn) -> tuple[str, list[Splice]]:
 
 def spliced(text: str, splice: Splice) -> str:
     data = text.encode()
-    return (splice.head.encode() + data[splice.start : len(data) - splice.rest] + splice.tail.encode()).decode()
+    return (
+        splice.prefix.encode()
+        + data[splice.skip_start_bytes : len(data) - splice.skip_end_bytes]
+        + splice.suffix.encode()
+    ).decode()
 
 
 @given(splices())

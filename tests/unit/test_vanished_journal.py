@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from agentic_flywheel.backends.base import BackendType, UniversalSession
-from agentic_flywheel.documents.codec import Document, Operation, decode, encode
-from agentic_flywheel.documents.writes import Entry, Write
+from agentic_flywheel.documents.codec import encode
+from agentic_flywheel.documents.model import Document, Operation
+from agentic_flywheel.documents.parse import decode
+from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import FILE_NAME, SCHEMA, Journal
 from agentic_flywheel.journal.records import SyncState
@@ -41,7 +43,9 @@ def session(clock: Clock, revision: int, turns: list[str], writers: list[str]) -
 
 
 def listed(text: str, seen: str | None = None, member: str = "s") -> Write:
-    return Write(f"p:session:{member}", text, seen, None, entry=Entry(INDEX, member, 1, json.dumps({"id": member})))
+    return Write(
+        f"p:session:{member}", text, seen, None, list_row=ListRow(INDEX, member, 1, json.dumps({"id": member}))
+    )
 
 
 def document(member: str) -> str:

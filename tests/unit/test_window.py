@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentic_flywheel.backends.base import BackendType, UniversalSession
-from agentic_flywheel.documents.codec import Document, encode, public
+from agentic_flywheel.documents.codec import encode, public
+from agentic_flywheel.documents.model import Document
 from agentic_flywheel.json_text import dumps
 from agentic_flywheel.sessions.budget import ANSWER_OVERHEAD, CHARACTERS_PER_TOKEN, token_window
 

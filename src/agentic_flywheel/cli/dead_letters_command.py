@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from agentic_flywheel.cli.terminal import PRIVATE, ask, say, say_json, say_table, tell
-from agentic_flywheel.documents.codec import iso
+from agentic_flywheel.documents.model import iso
 from agentic_flywheel.errors import Damaged
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import DeadLetter

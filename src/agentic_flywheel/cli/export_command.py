@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import IO
 
 from agentic_flywheel.cli.terminal import PRIVATE, counted, progress, reach, run, tell
-from agentic_flywheel.documents.codec import Document, encode
+from agentic_flywheel.documents.codec import encode
+from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.sessions.listing import MAX_PAGE
 from agentic_flywheel.sessions.session_filter import SessionFilter

@@ -27,12 +27,13 @@ from agentic_flywheel.cli.importers import (
     sources,
 )
 from agentic_flywheel.cli.terminal import counted, progress, reach, run, tell
-from agentic_flywheel.documents.append import Memory
-from agentic_flywheel.documents.codec import Document, Tombstone, decode, iso
+from agentic_flywheel.documents.model import Document, Tombstone, iso
+from agentic_flywheel.documents.parse import decode
+from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.errors import FlywheelError, InvalidArgument, Unavailable
 from agentic_flywheel.json_text import JSONObject, canonical, check_json, dumps
+from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.redaction.policy import Credentials
-from agentic_flywheel.sessions.requests import Save
 from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
@@ -171,7 +172,7 @@ class _Importer:
             tags = list(conversation.tags)
             save = Save(session_id=conversation.session_id, history=history, tags=tags, values=values,
                         title=clean["title"], summary=clean["summary"], context=clean["context"])  # fmt: skip
-        saved = await self._sessions.save(save, Memory())
+        saved = await self._sessions.save(save, CallerViews())
         if not saved.saved:
             raise InvalidArgument(saved.message or f"it was not saved: {saved.reason}")
         after, _ = await self._sessions.load(conversation.session_id)

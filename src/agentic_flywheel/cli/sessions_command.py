@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from typing import cast
 
 from agentic_flywheel.cli.terminal import ask, reach, run, say, say_json, say_table, shown, tell
-from agentic_flywheel.documents.append import Memory
-from agentic_flywheel.documents.codec import Document, public
+from agentic_flywheel.documents.codec import public
+from agentic_flywheel.documents.model import Document
 from agentic_flywheel.server.transcript import markdown
 from agentic_flywheel.sessions.budget import ellipsis
+from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.history import RevisionHistory
 from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
@@ -72,7 +73,7 @@ async def _delete(store: SessionStore, options: Namespace) -> int:
     question = f"Delete session {options.id!r} with its revisions, for everybody?"
     if not options.yes and (code := ask(question, "deleting")):
         return code
-    deleted = await store.delete(options.id, Memory())
+    deleted = await store.delete(options.id, CallerViews())
     if not deleted.deleted:
         return _none(options.id, deleted.message or _words(deleted.reason))
     say(f"Deleted {options.id!r}{', but ' + deleted.message if deleted.message else '.'}")
@@ -80,7 +81,7 @@ async def _delete(store: SessionStore, options: Namespace) -> int:
 
 
 async def _restore(store: SessionStore, options: Namespace) -> int:
-    restored = await RevisionHistory(store).restore(Memory(), options.id, options.revision)
+    restored = await RevisionHistory(store).restore(CallerViews(), options.id, options.revision)
     if not restored.restored:
         return _none(options.id, restored.message or _words(restored.reason))
     say(f"Restored {options.id!r} from revision {options.revision}; it is revision {restored.revision} now.")

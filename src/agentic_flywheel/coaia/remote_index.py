@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from agentic_flywheel.coaia.child_calls import ChildCalls
 from agentic_flywheel.coaia.replies import IndexPage, entries, index_page
-from agentic_flywheel.documents.writes import EVERY_ROW, Entry, Filter
+from agentic_flywheel.documents.writes import EVERY_ROW, Filter, ListRow
 from agentic_flywheel.errors import Damaged, StashUnavailable
 from agentic_flywheel.json_text import JSONObject, dumps
 from agentic_flywheel.keys import lua_patterns
@@ -53,7 +53,7 @@ class RemoteIndex:
             why = f"The list that Redis holds under {index} is not ours. Delete it there, and it is made anew."
             raise StashUnavailable(why) from exc
 
-    async def entries(self, index: str, members: Sequence[str], deadline: float) -> list[Entry]:
+    async def entries(self, index: str, members: Sequence[str], deadline: float) -> list[ListRow]:
         """The entries of these members of the list."""
         await self._calls.ready(deadline)
         if not self._calls.atomic or not members:
@@ -71,7 +71,7 @@ class RemoteIndex:
         unlisted: list[object] = reply.get("unlisted") or []
         return str(reply.get("place") or ""), [str(member) for member in unlisted]
 
-    async def index_session(self, entry: Entry, deadline: float) -> None:
+    async def index_session(self, entry: ListRow, deadline: float) -> None:
         """List a session that was stored by somebody who keeps no list."""
         arguments = {"index": entry.index, "member": entry.member, "score": entry.saved_at, "note": entry.note}
         await self._calls.call("coaia_index", arguments, deadline)

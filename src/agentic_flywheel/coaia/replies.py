@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
-from agentic_flywheel.documents.codec import load, revision_in, tombstone_of
-from agentic_flywheel.documents.writes import MARKED, Entry, Outcome, marks, revision_at_head
+from agentic_flywheel.documents.parse import load, revision_in, tombstone_of
+from agentic_flywheel.documents.writes import MARKED, ListRow, Outcome, etag, revision_at_head
 from agentic_flywheel.errors import (
     Damaged,
     FlywheelError,
@@ -83,7 +83,7 @@ class StoredVersion:
 
     def is_of(self, text: str) -> bool:
         """Whether that text is this version; never if its shape is not ours."""
-        ending = marks(text)[1]
+        ending = etag(text)[1]
         return bool(ending) and (revision_at_head(text), ending) == (self.revision, self.ending)
 
 
@@ -94,7 +94,7 @@ class IndexPage:
     `unlisted` are sessions that are stored but not in the list.
     """
 
-    entries: list[Entry]
+    entries: list[ListRow]
     older: tuple[int, str] | None
     unlisted: list[str]
 
@@ -229,9 +229,9 @@ def index_page(index: str, reply: JSONObject) -> IndexPage:
 
 
 @_making_sense()
-def entries(index: str, reply: JSONObject) -> list[Entry]:
+def entries(index: str, reply: JSONObject) -> list[ListRow]:
     """The entries that `coaia_recent` replies."""
-    return [Entry(index, str(m), int(score), note or "") for m, score, note in reply.get("entries", [])]
+    return [ListRow(index, str(m), int(score), note or "") for m, score, note in reply.get("entries", [])]
 
 
 def revision_of(text: str | None) -> int:

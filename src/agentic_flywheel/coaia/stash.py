@@ -23,8 +23,8 @@ from agentic_flywheel.coaia.replies import (
     version_of,
 )
 from agentic_flywheel.coaia.supervisor import Supervisor
-from agentic_flywheel.documents.codec import tombstone_of
-from agentic_flywheel.documents.writes import Append, Entry, Outcome, Splice, Write, marks
+from agentic_flywheel.documents.parse import tombstone_of
+from agentic_flywheel.documents.writes import Append, ListRow, Outcome, Splice, Write, etag
 from agentic_flywheel.errors import StashRefused, Unfinished
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys, glob_escape
@@ -131,7 +131,7 @@ class Stash(ChildCalls):
         return "put" if accepted else "there"
 
     def _item(self, write: Write) -> list[object]:
-        row = _row(write.entry) if write.entry else ["", 0, ""]
+        row = _row(write.list_row) if write.list_row else ["", 0, ""]
         tombstone_key, life = self._keys.tombstone(write.key), round(self.ttl(write.kept_until) * 1000)
         return [write.key, tombstone_key, write.text, life, *row]
 
@@ -182,16 +182,16 @@ class Stash(ChildCalls):
     def _whole_arguments(self, write: Write, older: Write | None) -> JSONObject:
         seen, seen_tombstone = _seen(write)
         splice = write.splice if len(write.text) > SPLICED_FROM else None
-        arguments = self._arguments(write, marks(seen), splice) | {
+        arguments = self._arguments(write, etag(seen), splice) | {
             "value": "" if splice else write.text,
             "older": older.key if older and older.text == write.seen else "",
             "seen_tombstone": seen_tombstone,
             "delete": write.tombstone,
-            "entry": write.entry and [write.entry.index, *_row(write.entry)],
+            "entry": write.list_row and [write.list_row.index, *_row(write.list_row)],
         }
         optional: JSONObject = {
-            "extend_keys": [*write.beside],
-            "delete_keys": [*write.gone],
+            "extend_keys": [*write.extend_keys],
+            "delete_keys": [*write.delete_keys],
             "deletions": self._keys.deletions if write.tombstone and self.has("coaia_watch") else "",
         }
         return arguments | {name: value for name, value in optional.items() if value}
@@ -210,7 +210,7 @@ class Stash(ChildCalls):
         """The arguments of `coaia_commit` that a write of either kind has."""
         return {
             "key": write.key,
-            "splice": splice and [splice.head, splice.start, splice.rest, splice.tail],
+            "splice": splice and [splice.prefix, splice.skip_start_bytes, splice.skip_end_bytes, splice.suffix],
             "expected": seen[0],
             "ending": seen[1],
             "tombstone_key": self._keys.tombstone(write.key),
@@ -222,7 +222,7 @@ class Stash(ChildCalls):
         self.breaker.note_taken(arguments["key"])
         return outcome(reply)
 
-    async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
+    async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[ListRow]:
         """A page of the list, newest first; empty on a mirror, which cannot list."""
         return (await self.index.page(index, before, limit)).entries
 
@@ -276,5 +276,5 @@ def _seen(write: Write) -> tuple[str, str]:
     return ("", seen) if seen and tombstone_of(seen) else (seen, "")
 
 
-def _row(entry: Entry) -> list[object]:
+def _row(entry: ListRow) -> list[object]:
     return [entry.member, entry.saved_at, entry.note]

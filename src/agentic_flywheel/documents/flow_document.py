@@ -1,5 +1,6 @@
-"""Flow histories as text: one JSON object whose fields around the executions say all that an append has to know.
+"""Reads and writes flow histories as text, one JSON object.
 
+The fields around the executions say all that an append has to know:
 `{"schema_version", "revision", "session_id", "flow_id", "executions": […], "saved_at", "kept_until", "ttl_seconds",
 "count", "dropped", "next_expiry", …, "operations"}`. So both ends of a text tell how many executions there are, until
 when the history lives and when the first of them expires, and none of it need be read in between.
@@ -15,19 +16,10 @@ from typing import NoReturn, cast
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
-from agentic_flywheel.documents.codec import (
-    SCHEMA_VERSION,
-    Operation,
-    instant_of,
-    iso,
-    kept_until_in,
-    listed,
-    load,
-    operations_in,
-    revision_in,
-    tombstone_of,
-)
+from agentic_flywheel.documents.codec import listed
 from agentic_flywheel.documents.command import expired
+from agentic_flywheel.documents.model import SCHEMA_VERSION, Operation, iso
+from agentic_flywheel.documents.parse import instant_of, kept_until_in, load, operations_in, revision_in, tombstone_of
 from agentic_flywheel.documents.writes import Ends, Splice, ends_of
 from agentic_flywheel.errors import Damaged, NewerSchema
 from agentic_flywheel.json_text import JSONObject, dumps, size_of
@@ -107,10 +99,12 @@ class FlowHistory:
     dropped: int = 0
 
 
-def flow_history(text: str | None, now: datetime, *, held: bool = False, limit: int | None = None) -> FlowHistory:
+def flow_history(
+    text: str | None, now: datetime, *, alive_remotely: bool = False, limit: int | None = None
+) -> FlowHistory:
     """The executions, or the newest `limit`, in a flow history's text; none if it is absent, deleted or expired.
 
-    `held`: a place that expires documents by itself still has it.
+    `alive_remotely`: a store that expires documents by itself still has it.
 
     Raises:
         Damaged, NewerSchema: it is no flow history, or one of a newer version.
@@ -119,12 +113,12 @@ def flow_history(text: str | None, now: datetime, *, held: bool = False, limit: 
     if text is None or tombstone_of(text):
         return FlowHistory([])
     there = outline(ends_of(text))
-    if there and expired(there.kept_until, now) and not held:
+    if there and expired(there.kept_until, now) and not alive_remotely:
         return FlowHistory([])
     known = _newest(text, there, limit, now) if there and limit else None
     if known is None:
         stored = whole(text)
-        if expired(stored.outline.kept_until, now) and not held:
+        if expired(stored.outline.kept_until, now) and not alive_remotely:
             return FlowHistory([])
         known = [execution for execution, _, _ in stored.executions if not expired(kept_until_in(execution), now)]
         there = stored.outline

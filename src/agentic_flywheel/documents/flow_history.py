@@ -1,4 +1,4 @@
-"""Flow histories as they change: an append reads both ends of the text and writes only what is new.
+"""Adds executions to flow histories: an append reads both ends of the text and writes only what is new.
 
 What has expired leaves, and room is made, in a rewrite of its own, in which the executions that stay keep their text.
 """
@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
-from agentic_flywheel.documents.codec import Operation, Tombstone, instant_of, kept_until_in, listed, tombstone_of
-from agentic_flywheel.documents.command import BaseChange, Step, expired
+from agentic_flywheel.documents.codec import listed
+from agentic_flywheel.documents.command import Command, Step, expired
 from agentic_flywheel.documents.flow_document import (
     Outline,
     Placed,
@@ -25,8 +25,10 @@ from agentic_flywheel.documents.flow_document import (
     put_together,
     whole,
 )
+from agentic_flywheel.documents.model import Operation, Tombstone
+from agentic_flywheel.documents.parse import instant_of, kept_until_in, tombstone_of
 from agentic_flywheel.documents.write_ids import find, kept
-from agentic_flywheel.documents.writes import Append, Ends, Splice, Write, ends_of, marks
+from agentic_flywheel.documents.writes import Append, Ends, Splice, Write, ends_of, etag
 from agentic_flywheel.errors import TooLarge
 from agentic_flywheel.json_text import JSONObject, dumps, size_of
 
@@ -54,7 +56,7 @@ class Added:
     dropped: int = 0
 
 
-class FlowChange(BaseChange):
+class FlowHistoryCommand(Command[Added]):
     """Put executions at the end of their flow's history, or in its place; one whose id is there is replaced."""
 
     appends: ClassVar[bool] = True
@@ -69,15 +71,15 @@ class FlowChange(BaseChange):
     fresh: bool = Field(default=False, exclude=True)
     """Their ids were made for this very call: none of them can be there."""
 
-    def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[Added]:
+    def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[Added]:
         """Add to what is stored; when the history passes a limit, its oldest executions go first."""
         tombstone = tombstone_of(base) if base is not None else None
         if tombstone and self._was_deleted(tombstone):
             return Step(None, Added(tombstone.kept_until), self)
-        if base is not None and (append := self._append(ends_of(base), now, held=held, text=base)):
+        if base is not None and (append := self._append(ends_of(base), now, alive_remotely=alive_remotely, text=base)):
             write = Write(self.key, append.applied_to(base), base, append.kept_until, splice=append.splice)
             return Step(write, Added(append.kept_until), self)
-        stored = self._stored(base, tombstone, now, held=held)
+        stored = self._stored(base, tombstone, now, alive_remotely=alive_remotely)
         if find(stored.outline.writes, self.operation) or (self.records and not self._living(now)):
             return Step(None, Added(stored.outline.kept_until), self)
         return self._rewritten(stored, base, now)
@@ -87,18 +89,17 @@ class FlowChange(BaseChange):
 
         `None` where more of it must be known: an execution may be there already, or some have to leave.
         """
-        append = self._append(ends, now, held=False, text=None)
+        append = self._append(ends, now, alive_remotely=False, text=None)
         return (append, Added(append.kept_until)) if append else None
 
-    def _append(self, ends: Ends, now: datetime, *, held: bool, text: str | None) -> Append | None:
+    def _append(self, ends: Ends, now: datetime, *, alive_remotely: bool, text: str | None) -> Append | None:
         """The same; `text` is all of the history, where that is at hand."""
         there, records = outline(ends), self._living(now)
         if not there or there.count is None or self.replaces or not records:
             return None
-        if find(there.writes, self.operation) or (expired(there.kept_until, now) and not held):
+        if find(there.writes, self.operation) or (expired(there.kept_until, now) and not alive_remotely):
             return None
-        cleared = there.next_expiry is None or there.next_expiry > now - CLEARED_AFTER
-        if not cleared or there.count + len(records) > MAX_EXECUTIONS:
+        if _has_to_clear(there, now) or there.count + len(records) > MAX_EXECUTIONS:
             return None
         after = self._after(there, records, there.count, now)
         (old_head, old_tail), (head, tail) = there.around(), after.around()
@@ -114,7 +115,7 @@ class FlowChange(BaseChange):
             return False
         return _IDS.add(append, cast("list[str]", ids), text, fresh=self.fresh)
 
-    def _stored(self, base: str | None, tombstone: Tombstone | None, now: datetime, *, held: bool) -> Stored:
+    def _stored(self, base: str | None, tombstone: Tombstone | None, now: datetime, *, alive_remotely: bool) -> Stored:
         """What the executions are added to: none where the history is replaced, was deleted or has expired."""
         new = Outline(session_id=self.session_id, flow_id=self.flow_id)
         if base is None:
@@ -123,7 +124,7 @@ class FlowChange(BaseChange):
             writes = listed(tombstone.operations)
             return Stored(new.model_copy(update={"revision": tombstone.revision, "operations": writes}))
         stored = whole(base, new)
-        if self.replaces or (expired(stored.outline.kept_until, now) and not held):
+        if self.replaces or (expired(stored.outline.kept_until, now) and not alive_remotely):
             return Stored(stored.outline.model_copy(update={"dropped": 0}))
         return stored
 
@@ -142,7 +143,7 @@ class FlowChange(BaseChange):
         tail = ("," if stay and texts else "") + ",".join(texts) + tail
         text, splice = put_together(stored, stay, head, tail)
         ids = {_cut(record.get("id")) for record in (*(execution for execution, _, _ in stay), *records)}
-        _IDS.keep(self.key, {name for name in ids if name is not None}, marks(text))
+        _IDS.keep(self.key, {name for name in ids if name is not None}, etag(text))
         write = Write(self.key, text, base, after.kept_until, splice=splice if stored.text is base else None)
         return Step(write, Added(after.kept_until, dropped), self)
 
@@ -236,6 +237,11 @@ def _outline_of(there: Outline, executions: Sequence[Placed], dropped: int = 0) 
             "dropped": there.dropped + dropped,
         }
     )
+
+
+def _has_to_clear(there: Outline, now: datetime) -> bool:
+    """Whether an execution expired so long ago that it has to leave."""
+    return there.next_expiry is not None and there.next_expiry <= now - CLEARED_AFTER
 
 
 def _stays(execution: JSONObject, sent: list[Any], now: datetime) -> bool:

@@ -1,12 +1,13 @@
-"""A whole document from elsewhere: put where there is nothing, never over what is there."""
+"""Puts a whole document from elsewhere where there is nothing, never over what is there."""
 
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
-from agentic_flywheel.documents.codec import Document, Tombstone, decode
-from agentic_flywheel.documents.command import BaseChange, Step, expired
-from agentic_flywheel.documents.save import entry
+from agentic_flywheel.documents.command import Command, Step, expired
+from agentic_flywheel.documents.list_row import list_row
+from agentic_flywheel.documents.model import Document, Tombstone
+from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.write_ids import find
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import Conflict
@@ -15,7 +16,7 @@ Arrived = Literal["put", "same", "another", "deleted", "expired"]
 """What became of a document from elsewhere: put, or what is there in its place, or that it has expired."""
 
 
-class Arrival(BaseChange):
+class ImportCommand(Command[Arrived]):
     """Put a whole document from elsewhere where there is nothing; what is there stays as it is."""
 
     kind: Literal["arrival"] = "arrival"
@@ -25,7 +26,7 @@ class Arrival(BaseChange):
     acknowledged: bool = False
     """Whether its caller was told that it is kept: then it must not be dropped for what is found later."""
 
-    def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[Arrived]:
+    def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[Arrived]:
         """Put it, or tell what is there.
 
         Raises:
@@ -38,14 +39,14 @@ class Arrival(BaseChange):
         there = decode(base, self.member) if base is not None else None
         if isinstance(there, Tombstone) and there.because == "deleted":
             return self._met("deleted", there.revision)
-        if isinstance(there, Document) and (held or not expired(there.kept_until, now)):
+        if isinstance(there, Document) and (alive_remotely or not expired(there.kept_until, now)):
             # Resuming a session renews its expiry, and makes no other session of it.
             if replace(there, kept_until=document.kept_until) == document or self._goes_on(there, document):
                 return Step(None, "same", self)
             return self._met("another", there.revision)
         if expired(document.kept_until, now):
             return Step(None, "expired", self)
-        write = Write(self.key, self.text, base, document.kept_until, entry=entry(self.index, document))
+        write = Write(self.key, self.text, base, document.kept_until, list_row=list_row(self.index, document))
         return Step(write, "put", self.model_copy(update={"acknowledged": True}))
 
     def _goes_on(self, there: Document, document: Document) -> bool:

@@ -1,4 +1,4 @@
-"""Documents that grow: the text and the document of the save before are taken over, and only what is new is made.
+"""Makes the next text of a document out of the one before, so that only what is new is parsed and written.
 
 Parsing and writing a conversation of a megabyte takes milliseconds; most saves add a turn to it.
 """
@@ -6,29 +6,36 @@ Parsing and writing a conversation of a megabyte takes milliseconds; most saves 
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from agentic_flywheel.documents.codec import Document, Tombstone, around_history, decode, is_large
+from agentic_flywheel.documents.codec import around_history, is_large
+from agentic_flywheel.documents.command import expired
+from agentic_flywheel.documents.model import Document, Tombstone
+from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.writes import Splice
 from agentic_flywheel.errors import Damaged, NewerSchema
 from agentic_flywheel.json_text import JSONObject, dumps_checked, narrow, size_of
 
-RECALLED = 3_000_000
+CACHED_CHARACTERS = 3_000_000
 """Characters of text whose documents are kept in memory; parsed, they take about four times as many bytes."""
 
 LARGEST = 2_000_000
 """Characters of the largest of them."""
 
 
-OUTLINED_FROM = 100_000
+HEAD_PARSED_FROM = 100_000
 """Characters of a document from which on one that is replaced is not parsed whole."""
+
+COMPARED_FIRST = 100
+"""Characters at the end of the turns: what was changed is nearly always there."""
 
 _BEFORE_TURNS, _BEHIND_TURNS = ',"history":[', '],"created_at":"'
 """What stands around the turns; in a text of ours the first and the last of them nearly always do."""
 
 
-class Recall:
-    """The documents that were read and written last, one for each id, under their exact text."""
+class DocumentCache:
+    """Keeps the documents that were read and written last, one for each id, under their exact text."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,7 +43,7 @@ class Recall:
         self._characters = 0
 
     def decode(self, text: str, session_id: str) -> Document | Tombstone:
-        """What `codec.decode` gives, to whoever does not change it."""
+        """What `parse.decode` gives; the caller must not change it."""
         known = self._get(text, session_id)
         if known and not known[1]:
             return known[0]
@@ -45,15 +52,15 @@ class Recall:
             self.keep(text, document)
         return document
 
-    def outline(self, text: str, session_id: str) -> tuple[Document, str] | None:
-        """What `outline` gives, where that is quicker than to decode it."""
+    def parse_head(self, text: str, session_id: str) -> tuple[Document, str] | None:
+        """What the function `parse_head` gives, where that is quicker than to decode the text."""
         known = self._get(text, session_id)
         if known and known[1]:
             return known[0], text[slice(*known[1])]
-        return outline(text, session_id) if len(text) > OUTLINED_FROM else None
+        return parse_head(text, session_id) if len(text) > HEAD_PARSED_FROM else None
 
     def keep(self, text: str, document: Document, turns: tuple[int, int] | None = None) -> None:
-        """Know it from now on, if it is not too large; with the place of the `turns` it is one without them."""
+        """Keep it, if it is not too large; with the place of its `turns` in the text it is a document without them."""
         session_id = document.session.id
         with self._lock:
             if before := self._known.pop(session_id, None):
@@ -61,7 +68,7 @@ class Recall:
             if len(text) <= LARGEST:
                 self._known[session_id] = (text, document, turns)
                 self._characters += len(text)
-            while self._characters > RECALLED:
+            while self._characters > CACHED_CHARACTERS:
                 _, (gone, *_) = self._known.popitem(last=False)
                 self._characters -= len(gone)
 
@@ -71,11 +78,11 @@ class Recall:
         return known[1:] if known and known[0] == text else None
 
 
-RECALL = Recall()
+DOCUMENT_CACHE = DocumentCache()
 """The documents of this process."""
 
 
-def outline(text: str, session_id: str) -> tuple[Document, str] | None:
+def parse_head(text: str, session_id: str) -> tuple[Document, str] | None:
     """The document without its turns, and their text between its brackets, for one that is not to be parsed whole.
 
     `None` where the text is not written as this version writes, or it cannot be told where the turns begin and end.
@@ -97,13 +104,43 @@ def outline(text: str, session_id: str) -> tuple[Document, str] | None:
     return None
 
 
-def grown(
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """What is stored where a save is applied: its text, what it says, and that again if it is a session that lives.
+
+    `turns`: the text of its turns, where only the head was parsed.
+    """
+
+    text: str | None
+    current: Document | Tombstone | None
+    alive: Document | None
+    turns: str | None
+
+
+def read_stored(
+    text: str | None, session_id: str, now: datetime, *, head_only: bool, alive_remotely: bool
+) -> StoredSession:
+    """What the text says, of a large document its head only if that will do.
+
+    Raises:
+        Damaged, NewerSchema: it is no document of this session, or one of a newer version.
+
+    """
+    if text is None:
+        return StoredSession(None, None, None, None)
+    head = DOCUMENT_CACHE.parse_head(text, session_id) if head_only else None
+    current, turns = head or (DOCUMENT_CACHE.decode(text, session_id), None)
+    lives = isinstance(current, Document) and (alive_remotely or not expired(current.kept_until, now))
+    return StoredSession(text, current, current if lives and isinstance(current, Document) else None, turns)
+
+
+def append_text(
     before: str, base: Document, document: Document, added: Sequence[JSONObject]
 ) -> tuple[str, Splice, Document] | None:
     """The text of `document`, which is `base`, the document in `before`, with other fields and turns `added`.
 
-    And that as a splice, and the document with nothing in it that a caller may still change. `None` where `before` is
-    not written as this version writes.
+    With it that text as a splice, and the document with nothing in it that a caller may still change. `None` where
+    `before` is not written as this version writes.
     """
     large = is_large(before)
     for narrowed in (True, False) if large else (False,):
@@ -126,3 +163,17 @@ def grown(
         return None
     history = [*base.session.history, *own.session.history]
     return text, splice, replace(own, session=replace(own.session, history=history))
+
+
+def is_same(document: Document, alive: Document, stored_turns: str | None, turns: bytes) -> bool:
+    """Whether a save changes nothing but the times; `stored_turns` is the text of the turns if `alive` has none."""
+    document = replace(document, saved_at=alive.saved_at, kept_until=alive.kept_until)
+    if stored_turns is None:
+        return document == alive
+    if replace(document, session=replace(document.session, history=[])) != alive:
+        return False
+    end = stored_turns[-COMPARED_FIRST:].encode()
+    for written in (bytes, narrow):
+        if written(turns[-4 * COMPARED_FIRST :]).endswith(end) and written(turns).decode() == stored_turns:
+            return True
+    return False

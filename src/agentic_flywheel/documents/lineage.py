@@ -1,4 +1,4 @@
-"""Lines: whether one version of a document goes on from another, and how a version that its destination lost goes back.
+"""Tells whether one version of a document goes on from another, and brings back a version that its destination lost.
 
 A document names the newest write of each of its last writers. A version that goes on from another names its newest
 write; one that does not was made without it: the destination had gone back to an older state.
@@ -11,24 +11,17 @@ from datetime import datetime
 from typing import Literal
 
 from agentic_flywheel.documents.append import fingerprint
-from agentic_flywheel.documents.codec import (
-    Document,
-    Operation,
-    Past,
-    decode,
-    encode,
-    kept_until_in,
-    load,
-    operations_in,
-    tombstone_of,
-)
-from agentic_flywheel.documents.command import BaseChange, Step, expired
+from agentic_flywheel.documents.codec import encode
+from agentic_flywheel.documents.command import Command, Step, expired
 from agentic_flywheel.documents.flow_document import outline
 from agentic_flywheel.documents.flow_history import merged
+from agentic_flywheel.documents.list_row import list_row
+from agentic_flywheel.documents.model import Document, Operation, Past
+from agentic_flywheel.documents.parse import decode, kept_until_in, load, operations_in, tombstone_of
 from agentic_flywheel.documents.revisions import KEPT_ASIDE
-from agentic_flywheel.documents.save import as_older, entry
+from agentic_flywheel.documents.superseded import as_older
 from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, find, kept
-from agentic_flywheel.documents.writes import Write, ends_of, marks, revision_at_head
+from agentic_flywheel.documents.writes import Write, ends_of, etag, revision_at_head
 from agentic_flywheel.errors import Damaged
 from agentic_flywheel.json_text import JSONObject, load_object
 
@@ -37,7 +30,7 @@ _OPERATIONS = '"operations":'
 
 def covers(newer: str, older: str) -> bool:
     """Whether the text `newer` goes on from `older`, or is the same."""
-    if marks(newer) == marks(older):
+    if etag(newer) == etag(older):
         return True
     later, earlier = operations_at_end(newer), operations_at_end(older)
     if later and earlier and len(later) < KEPT_OPERATIONS:
@@ -53,7 +46,7 @@ def lacks(text: str, writes: Sequence[Operation]) -> bool:
     return 0 < len(known) < KEPT_OPERATIONS and not all(find(known, write.id) for write in writes)
 
 
-def buries(tombstone: str, document: str) -> bool:
+def tombstone_beats(tombstone: str, document: str) -> bool:
     """Whether a tombstone beats a document: it names its newest write, and a revision that is not lower.
 
     A document that was begun anew by somebody who did not know of the deletion is not beaten.
@@ -75,7 +68,7 @@ def operations_at_end(text: str) -> tuple[Operation, ...]:
         return ()
 
 
-class MergeForward(BaseChange):
+class MergeForwardCommand(Command[bool]):
     """Bring back a version that its destination held once: on top of what it has now, never over what goes on from it.
 
     An older version of the same line is replaced; one that others have saved on since gets the turns that it lacks, and
@@ -90,33 +83,33 @@ class MergeForward(BaseChange):
     """What the keys of older revisions begin with."""
     text: str
 
-    def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[bool]:
+    def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[bool]:
         """Whether there was anything to bring back."""
         tombstone = tombstone_of(base) if base is not None else None
         if tombstone and (tombstone.because == "deleted" or tombstone.revision >= revision_at_head(self.text)):
             return self._nothing()
         if base is not None and not tombstone and covers(base, self.text):
             return self._nothing()
-        return self._session(base, now, held=held) if self.member else self._other(base, now)
+        return self._session(base, now, alive_remotely=alive_remotely) if self.member else self._other(base, now)
 
     def _nothing(self) -> Step[bool]:
-        return Step(None, answer=False, pending=self)
+        return Step(None, answer=False, queued=self)
 
-    def _session(self, base: str | None, now: datetime, *, held: bool) -> Step[bool]:
+    def _session(self, base: str | None, now: datetime, *, alive_remotely: bool) -> Step[bool]:
         mine = decode(self.text, self.member)
         if not isinstance(mine, Document):
             return self._nothing()
         there = decode(base, self.member) if base is not None else None
-        if not isinstance(there, Document) or (expired(there.kept_until, now) and not held):
+        if not isinstance(there, Document) or (expired(there.kept_until, now) and not alive_remotely):
             if expired(mine.kept_until, now):
                 return self._nothing()
-            return Step(self._write(mine, self.text, base), answer=True, pending=self)
+            return Step(self._write(mine, self.text, base), answer=True, queued=self)
         if there.began > mine.revision:  # it was deleted, and begun anew
             return self._nothing()
         if covers(self.text, base or "") and mine.revision > there.revision:
             until = _later(mine.kept_until, there.kept_until)
             text = self.text if until == mine.kept_until else encode(replace(mine, kept_until=until))
-            return Step(self._write(replace(mine, kept_until=until), text, base), answer=True, pending=self)
+            return Step(self._write(replace(mine, kept_until=until), text, base), answer=True, queued=self)
         return self._merged(mine, there, base, now)
 
     def _merged(self, mine: Document, there: Document, base: str | None, now: datetime) -> Step[bool]:
@@ -135,11 +128,11 @@ class MergeForward(BaseChange):
             operations=kept((*mine.operations, *there.operations, done)),
             past=(*there.past, aside)[-_most(mine, there) :],
         )
-        loser = as_older(self.revisions, replace(mine, revision=top + 1, past=())) if self.revisions else None
-        return Step(self._write(document, encode(document), base), answer=True, pending=self, loser=loser)
+        late = as_older(self.revisions, replace(mine, revision=top + 1, past=())) if self.revisions else None
+        return Step(self._write(document, encode(document), base), answer=True, queued=self, superseded_write=late)
 
     def _write(self, document: Document, text: str, base: str | None) -> Write:
-        return Write(self.key, text, base, document.kept_until, entry=entry(self.index, document))
+        return Write(self.key, text, base, document.kept_until, list_row=list_row(self.index, document))
 
     def _other(self, base: str | None, now: datetime) -> Step[bool]:
         """An execution, a flow history or an older revision."""
@@ -148,11 +141,11 @@ class MergeForward(BaseChange):
         if expired(until, now):
             return self._nothing()
         if base is None or (covers(self.text, base) and revision_at_head(self.text) > revision_at_head(base)):
-            return Step(Write(self.key, self.text, base, until), answer=True, pending=self)
+            return Step(Write(self.key, self.text, base, until), answer=True, queued=self)
         if not history or tombstone_of(base):
             return self._nothing()
         more = merged(self.text, base, self.operation, now)
-        return Step(Write(self.key, more[0], base, more[1]), answer=True, pending=self) if more else self._nothing()
+        return Step(Write(self.key, more[0], base, more[1]), answer=True, queued=self) if more else self._nothing()
 
 
 def missing(mine: list[JSONObject], there: list[JSONObject]) -> list[JSONObject]:

@@ -1,18 +1,16 @@
-"""Earlier revisions of a session: as the few fields in which they differ from the one after them, or whole elsewhere.
+"""Finds the earlier revisions of a session, which are kept as the fields that differ, or whole elsewhere.
 
 An append takes nothing away, so what came before it is the beginning of what is there. What took something away, or
 changed much, leaves the earlier document under a key of its own, with the earlier revisions that it names itself.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from agentic_flywheel.backends.base import UniversalSession
-from agentic_flywheel.documents.codec import Document, Past, iso, public, with_fields
-from agentic_flywheel.json_text import JSONObject, dumps
-
-CHEAP = 2000
-"""Characters of fields that differ, up to which they are kept as such."""
+from agentic_flywheel.documents.codec import public
+from agentic_flywheel.documents.model import Document, iso
+from agentic_flywheel.documents.parse import document_in
+from agentic_flywheel.json_text import JSONObject
 
 CAME_TOO_LATE = "came too late and was kept aside"
 """The note of a replace that lost against another save: the revisions before it do not lead to it."""
@@ -22,41 +20,14 @@ KEPT_ASIDE = "was saved before Redis went back to an older state"
 
 ASIDE = (CAME_TOO_LATE, KEPT_ASIDE)
 
-_NOT_COMPARED = {"id", "revision", "history", "updated_at", "saved_at", "kept_until"}
 
-
-def superseded(alive: Document, document: Document, *, whole: bool, limit: int) -> tuple[tuple[Past, ...], bool]:
-    """The earlier revisions that `document` names as it takes the place of `alive`, and whether that is kept whole.
-
-    `whole`: it took something away. At most `limit` are named.
-    """
-    if not limit:
-        return (), False
-    fields: JSONObject = {}
-    if not whole:
-        before, after = public(alive), public(document)
-        names = (before.keys() | after.keys()) - _NOT_COMPARED
-        fields = {name: before.get(name) for name in sorted(names) if before.get(name) != after.get(name)}
-        if before["updated_at"] != before["saved_at"]:
-            fields["updated_at"] = before["updated_at"]
-        whole = len(dumps(fields)) > CHEAP
-    last = Past(alive.revision, alive.saved_at, turns_in(alive), None if whole else fields, alive.note)
-    return (*alive.past, last)[-limit:], whole
-
-
-def beside(document: Document) -> list[int]:
+def kept_whole(document: Document) -> list[int]:
     """The revisions that are kept whole, for as long as the document."""
     return [past.revision for past in document.past if past.fields is None]
 
 
-def forgotten(before: Sequence[Past], after: Sequence[Past]) -> list[int]:
-    """The revisions that were kept whole for those that are not named any more."""
-    named = {past.revision for past in after}
-    return [past.revision for past in before if past.fields is None and past.revision not in named]
-
-
 def turns_in(document: Document) -> int:
-    """How many turns it has, also if it is an outline."""
+    """How many turns it has, also if only its head was parsed."""
     named = (done.turns for done in reversed(document.operations) if done.revision == document.revision)
     return next(named, len(document.session.history))
 
@@ -80,13 +51,21 @@ def earlier(document: Document, revision: int) -> Document | None:
             return None
         fields |= {"updated_at": iso(past.saved_at)} | past.fields  # what is not named there was the time of the save
         if past.revision == revision:
-            made = with_fields(document, fields)
+            made = _with_fields(document, fields)
             session = replace(made.session, history=document.session.history[: past.turns])
             return replace(
                 made, session=session, revision=revision, saved_at=past.saved_at, note=past.note,
                 past=document.past[:place],
             )  # fmt: skip
     return None
+
+
+def _with_fields(document: Document, fields: JSONObject) -> Document:
+    """The document without its turns and with other values in some of the fields that `public` gives; `None`: none."""
+    shown = public(replace(document, session=replace(document.session, history=[]))) | fields
+    data = {name: value for name, value in shown.items() if value is not None}
+    made = document_in(data, document.session.id, "an earlier revision")
+    return replace(made, operations=document.operations, began=document.began)
 
 
 def listed(document: Document) -> list[JSONObject]:

@@ -1,49 +1,26 @@
-"""What one save does to a session: append or replace, revision, expiry, size, and how lists show the outcome."""
+"""Applies one save to a session: append or replace, revision, expiry, size; refused where somebody else was first."""
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Any, Literal, Self
+from datetime import datetime
+from typing import Literal, Self
 
-from pydantic import Field, SkipValidation, TypeAdapter
-
-from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
-from agentic_flywheel.documents.append import Fingerprint, View, fingerprint, new_turns
-from agentic_flywheel.documents.codec import (
-    Document,
-    Operation,
-    Past,
-    Tombstone,
-    decode,
-    encode,
-    encode_around,
-    iso,
-    micros,
-    turns_of,
-)
-from agentic_flywheel.documents.command import BaseChange, Step, expired
-from agentic_flywheel.documents.incremental import RECALL, grown
-from agentic_flywheel.documents.revisions import CAME_TOO_LATE, beside, forgotten, superseded, turns_in
-from agentic_flywheel.documents.turn_text import content_of
+from agentic_flywheel.documents.append import Fingerprint, Fingerprints, fingerprint, new_turns
+from agentic_flywheel.documents.codec import encode, encode_around, turns_of
+from agentic_flywheel.documents.command import Command, Step, expired
+from agentic_flywheel.documents.incremental import DOCUMENT_CACHE, StoredSession, append_text, is_same, read_stored
+from agentic_flywheel.documents.list_row import list_row
+from agentic_flywheel.documents.merge import merged
+from agentic_flywheel.documents.model import Document, Operation, Tombstone
+from agentic_flywheel.documents.parse import decode
+from agentic_flywheel.documents.refusals import conflict, deleted_meanwhile, too_large
+from agentic_flywheel.documents.renewal import RenewCommand
+from agentic_flywheel.documents.revisions import kept_whole
+from agentic_flywheel.documents.save_request import Save
+from agentic_flywheel.documents.superseded import above_a_late_write, as_older, forgotten, superseded
 from agentic_flywheel.documents.write_ids import LOST, apart, arrived, find, holds, kept, of_an_earlier_life
-from agentic_flywheel.documents.writes import Entry, Splice, Write, revision_at_head
-from agentic_flywheel.errors import Conflict, Damaged, DeletedMeanwhile, TooLarge
-from agentic_flywheel.json_text import JSONObject, canonical, dumps, is_larger, narrow, size_of
-from agentic_flywheel.settings import MAX_TTL_SECONDS
-
-TITLE_SHOWN, SUMMARY_SHOWN = 200, 1000
-"""Characters of them that lists show: a page of a thousand rows must stay readable."""
-
-
-FIRST_WORDS = 60
-"""Characters of what the user said first that stand for a title where none was given."""
-
-TURNS_LOOKED_AT = 20
-"""Turns among which the user's first is looked for: a talk may begin with instructions and tools."""
-
-COMPARED_FIRST = 100
-"""Characters at the end of the turns: what was changed is nearly always there."""
+from agentic_flywheel.documents.writes import Splice, Write, revision_at_head
+from agentic_flywheel.errors import Damaged
+from agentic_flywheel.json_text import JSONObject, is_larger
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,30 +35,19 @@ class Saved:
     operations: tuple[Operation, ...] = field(default=(), compare=False)
 
 
-class SessionChange(BaseChange):
-    """A save. Absent means unchanged; `values` are `UniversalSession` fields in their JSON form."""
+class SaveCommand(Save, Command[Saved]):
+    """A save, with the keys that it writes and what its writer had seen."""
 
     kind: Literal["session"] = "session"
-    session_id: str
     index: str
-    mode: Literal["append", "replace"] = "append"
-    turns: SkipValidation[list[JSONObject] | None] = None  # checked already, and it would be copied
-    context: SkipValidation[JSONObject | None] = None
-    values: JSONObject = Field(default_factory=JSONObject)
-    title: str = ""
-    summary: str = ""
-    tags: list[str] | None = None
-    ttl_seconds: int | None = None
-    default_ttl_seconds: int
     default_user: str = ""
     max_bytes: int
-    expected_revision: int | None = None
     expects: str = ""
     """A write that the revision which is expected, or replaced, holds; else it is another one of that number."""
     replaces: int | None = None
-    """The revision that a pending replace replaced here; where there is another by now, the replace came too late."""
+    """The revision that a queued replace replaced here; where there is another by now, the replace came too late."""
     base: int | None = None
-    """The revision on which the first of the pending changes was made (0: there was none); `None`: not known."""
+    """The revision on which the first of the queued commands was made (0: there was none); `None`: not known."""
     retry: str = ""
     """What the same save has in common each time a client sends it; empty where sending it again adds again."""
     based_on: int = 0
@@ -90,17 +56,11 @@ class SessionChange(BaseChange):
     """What the keys of older revisions begin with."""
     kept_revisions: int = 10
     """How many of them can be had back."""
-    note: str = ""
-    """How the revision came about, for the list of revisions."""
-    extra: JSONObject = Field(default_factory=JSONObject)
-    """Fields beyond those of a session, kept and shown with it."""
-    session_only: bool = False
-    """A replace keeps title, summary and tags: the caller knows only the fields of `UniversalSession`."""
     exact: bool = False
     """The turns were already compared with the history: add them all, but for what is in what it did not have then."""
     compared: tuple[int, Fingerprint] | None = None
     """How many turns the history had then, and the last of them; `None` where all are to be added."""
-    views: tuple[View, ...] | None = None
+    views: tuple[Fingerprints, ...] | None = None
     cut: tuple[tuple[Fingerprint, Fingerprint], ...] = ()
     """Turns that its writer was shown cut, and the whole ones."""
     seen_here: bool = False
@@ -110,55 +70,50 @@ class SessionChange(BaseChange):
     follows: str = ""
     """A write of this machine that it holds then, too."""
 
-    def named(self, operation: str, follows: str = "") -> Self:
-        """The save as the write of that name; its document must hold the write that it `follows`."""
+    def with_write_id(self, operation: str, follows: str = "") -> Self:
+        """The save as the write of that id; its document must hold the write that it `follows`."""
         return self.model_copy(update={"operation": operation, "follows": follows})
 
-    def knowing(self, copy: Write | None, now: datetime) -> Self:
+    def with_base_revision(self, copy: Write | None, now: datetime) -> Self:
         """The save, based on what this machine has seen of the session as well."""
         if copy is None or copy.tombstone or expired(copy.kept_until, now):
             return self
         return self.model_copy(update={"based_on": max(self.based_on, revision_at_head(copy.text))})
 
-    def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[Saved]:
+    def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[Saved]:
         """Merge into what is stored, or begin a session."""
-        part = RECALL.outline(base, self.session_id) if base and self._replaces_all else None
-        current = part[0] if part else RECALL.decode(base, self.session_id) if base is not None else None
-        alive = current if isinstance(current, Document) and (held or not expired(current.kept_until, now)) else None
-        if step := self._answered(base, current, alive, now, outlined=part is not None, held=held):
+        stored = read_stored(base, self.session_id, now, head_only=self._replaces_all, alive_remotely=alive_remotely)
+        if step := self._already_done(stored, now, alive_remotely=alive_remotely):
             return step
-        if self.based_on and current and self._is_based_on_what_was_deleted(current):
-            text = "The session was deleted while this save was under way, or before it; the deletion stands."
-            buried = current.began - 1 if isinstance(current, Document) else current.revision
-            raise DeletedMeanwhile(text, current.revision, buried)
-        if alive and self.replaces is not None and not self._is(alive, self.replaces):
+        if self.based_on and stored.current and (refusal := deleted_meanwhile(stored.current, self.based_on)):
+            raise refusal
+        if stored.alive and self.replaces is not None and not self._is(stored.alive, self.replaces):
             if not self.session_only:
-                return self._too_late(alive, base, now)
-            # A library's replace that lost while it was pending is merged: it must overwrite nobody, nor get lost.
-            return self.model_copy(update={"mode": "append", "replaces": None}).apply(base, now, held=held)
-        if self.expected_revision is not None and not self._is(alive, self.expected_revision):
-            raise self._conflict(alive, current)
-        return self._made(base, current, alive, part[1] if part else None, now)
+                return self._too_late(stored.alive, base, now)
+            # A library's replace that lost while it was queued is merged: it must overwrite nobody, nor get lost.
+            append = self.model_copy(update={"mode": "append", "replaces": None})
+            return append.apply(base, now, alive_remotely=alive_remotely)
+        if self.expected_revision is not None and not self._is(stored.alive, self.expected_revision):
+            raise conflict(stored.alive, stored.current, self.expected_revision)
+        return self._accepted(stored, now)
 
-    def _answered(
-        self, base: str | None, current: Document | Tombstone | None, alive: Document | None, now: datetime,
-        *, outlined: bool, held: bool,
-    ) -> Step[Saved] | None:  # fmt: skip
+    def _already_done(self, stored: StoredSession, now: datetime, *, alive_remotely: bool) -> Step[Saved] | None:
         """The answer that this write had, if it was accepted before, or that of the write which it repeats."""
+        current, alive = stored.current, stored.alive
         if isinstance(current, Tombstone) and (done := arrived(current.operations, self.operation)):
             return Step(None, Saved(done.revision, done.turns, done.added, None, []), self)  # deleted since
         if not alive:
             return None
-        history = (self.turns or []) if outlined else alive.session.history
+        history = alive.session.history if stored.turns is None else self.history or []
         if done := arrived(alive.operations, self.operation):
-            loser = None
+            late = None
             if done.id.endswith(LOST):  # it may not have been kept as an older revision yet
-                loser = self._as_older(self._merged(alive, self.turns or [], now), done.revision - 1)
+                late = self._as_older(self._merged(alive, self.history or [], now), done.revision - 1)
             saved = Saved(done.revision, done.turns, done.added, alive.kept_until, history, alive.operations)
-            return Step(None, saved, self, loser=loser)
+            return Step(None, saved, self, superseded_write=late)
         if done := find(alive.operations, self.operation, self.retry):  # sent again: nothing is added, the life renewed
-            renewal = Renewal(key=self.key, session_id=self.session_id, index=self.index, revisions=self.revisions)
-            step = renewal.apply(base, now, held=held)
+            renewal = RenewCommand(key=self.key, session_id=self.session_id, index=self.index, revisions=self.revisions)
+            step = renewal.apply(stored.text, now, alive_remotely=alive_remotely)
             until = step.write.kept_until if step.write else alive.kept_until
             saved = Saved(done.revision, done.turns, done.added, until, history, alive.operations)
             return Step(step.write, saved, renewal)
@@ -170,28 +125,49 @@ class SessionChange(BaseChange):
             return alive is None and revision == 0
         return not self.expects or holds(alive.operations, [self.expects])
 
-    def _made(
-        self, base: str | None, current: Document | Tombstone | None, alive: Document | None, there: str | None,
-        now: datetime,
-    ) -> Step[Saved]:  # fmt: skip
-        """The next revision, or the same one with its life renewed; `there`: see `_is_same`."""
-        added = self._added(alive)
+    def _too_late(self, alive: Document, base: str | None, now: datetime) -> Step[Saved]:
+        """Somebody saved since: what is there stays, as one revision more, above the older one that this becomes."""
+        turns = self.history or []
+        document = above_a_late_write(alive, self._name(alive), len(turns), self.kept_revisions, now)
+        write = self._write(document, encode(document), base)
+        late = self._as_older(replace(self._merged(alive, turns, now), past=()), alive.revision + 1)
+        history = alive.session.history
+        saved = Saved(document.revision, len(history), 0, document.kept_until, history, document.operations)
+        return Step(write, saved, self, superseded_write=late)
+
+    def _accepted(self, stored: StoredSession, now: datetime) -> Step[Saved]:
+        """The next revision, or the same one with its life renewed."""
+        alive, added = stored.alive, self._added(stored.alive)
         document = self._merged(alive, added, now)
-        if current and not alive:  # what was sent to the life before must not be taken for new in this one
-            document = replace(document, operations=of_an_earlier_life(current.operations))
         turns = turns_of(document) if self._replaces_all else b""
-        unchanged = alive is not None and _is_same(document, alive, there, turns)
-        revision, session = current.revision if current else 0, document.session
-        if not unchanged:
-            revision += 1
-            session = session if "updated_at" in self.values else replace(session, updated_at=now)
-        # What changes nothing may be sent again as often as one likes: it is compared with what is stored each time.
-        name = self._name(current) + (f"~{self.retry}" if self.retry and not unchanged else "")
-        done = Operation(name, revision, len(session.history), len(added))
-        past, whole = (document.past, False)
+        unchanged = alive is not None and is_same(document, alive, stored.turns, turns)
+        document, whole = self._next_document(stored, document, len(added), unchanged=unchanged)
+        write, archived = self._encode(stored, document, added, turns), None
+        history = document.session.history
+        saved = Saved(document.revision, len(history), len(added), document.kept_until, history, document.operations)
+        if self.revisions and stored.text and alive:
+            if whole:  # as it is: a store that has it can keep it without being sent it
+                archived = Write(self._key_of(alive.revision), stored.text, None, document.kept_until)
+            write = replace(write, delete_keys=tuple(map(self._key_of, forgotten(alive.past, document.past))))
+        return Step(write, saved, self._queued(alive, added), archived=archived)
+
+    def _next_document(
+        self, stored: StoredSession, document: Document, added: int, *, unchanged: bool
+    ) -> tuple[Document, bool]:
+        """What is written of the merged `document`, and whether the revision before it is to be kept whole."""
+        alive, current = stored.alive, stored.current
+        revision = (current.revision if current else 0) + (not unchanged)
+        session, past, whole, operations = document.session, document.past, False, document.operations
+        if not unchanged and "updated_at" not in self.values:
+            session = replace(session, updated_at=document.saved_at)
         if alive and not unchanged:
             whole = self.mode == "replace" and self._takes_away(alive)
             past, whole = superseded(alive, document, whole=whole, limit=self.kept_revisions)
+        if current and not alive:  # what was sent to the life before must not be taken for new in this one
+            operations = of_an_earlier_life(current.operations)
+        # What changes nothing may be sent again as often as one likes: it is compared with what is stored each time.
+        name = self._name(current) + (f"~{self.retry}" if self.retry and not unchanged else "")
+        done = Operation(name, revision, len(session.history), added)
         document = replace(
             document,
             session=session,
@@ -199,128 +175,15 @@ class SessionChange(BaseChange):
             note=document.note if unchanged else self.note,
             past=past,
             began=_began(current, revision),
-            operations=kept((*document.operations, done)),
+            operations=kept((*operations, done)),
         )
-        write = self._written(base, alive, document, added, turns)
-        saved = Saved(
-            revision, len(session.history), len(added), document.kept_until, session.history, document.operations
-        )
-        replaced = None
-        if self.revisions and base and alive:
-            if whole:  # as it is: a place that has it can keep it without being sent it
-                replaced = Write(f"{self.revisions}{alive.revision}", base, None, document.kept_until)
-            write = replace(write, gone=tuple(f"{self.revisions}{number}" for number in forgotten(alive.past, past)))
-        return Step(write, saved, self._pending(alive, added), replaced=replaced)
+        return document, whole
 
-    def _written(
-        self, base: str | None, alive: Document | None, document: Document, added: list[JSONObject], turns: bytes
-    ) -> Write:
-        """The write of the document, whose text is remembered with it; `turns` is the text of those of a replace.
-
-        Raises:
-            TooLarge: it is.
-
-        """
-        more = grown(base, alive, document, added) if base and alive and self.mode == "append" else None
-        if self._replaces_all:
-            text, place = encode_around(document, turns)
-            own, splice = replace(document, session=replace(document.session, history=[])), None
-        else:
-            text, splice, own = more or (encode(document), None, None)
-            place = None
-        if is_larger(text, self.max_bytes):
-            size = size_of(text)
-            raise TooLarge(
-                f"The session would have {size:,} bytes; the limit is {self.max_bytes:,} (FLYWHEEL_MAX_SESSION_BYTES). "
-                "What was stored stays as it is. Go on in a new session, or keep a summary with mode='replace'.",
-                alive.revision if alive else 0,
-                turns_in(alive) if alive else 0,
-                alive.kept_until if alive else None,
-            )
-        if own:
-            RECALL.keep(text, own, place)
-        return self._write(document, text, base, splice)
-
-    def _pending(self, alive: Document | None, added: list[JSONObject]) -> Self:
-        """The save as it is to be kept, and applied again later, where it cannot be sent now."""
-        replaced = alive if self.mode == "replace" else None
-        # What is here was set back: only where the writer's views hold can it be told what is new.
-        set_back = self.expected_revision is None and not holds(alive.operations if alive else (), self.told)
-        as_sent = self.mode == "replace" or set_back  # a library's replace is merged later, if it lost
-        history = alive.session.history if alive and not as_sent and self.expected_revision is None else []
-        return self.model_copy(
-            update={
-                "turns": self.turns if as_sent else added,
-                "compared": (len(history), fingerprint(history[-1])) if history else None,
-                "exact": not as_sent and (alive is not None or self.exact),
-                # Of who has seen what is elsewhere, only what names itself can be there: people repeat themselves.
-                "views": self.views if as_sent else None if self.views is None or self.seen_here else (),
-                "told": self.told if as_sent else (),
-                "cut": self.cut if set_back else (),
-                "expected_revision": None,
-                "replaces": replaced.revision if replaced else None,
-                "expects": replaced.operations[-1].id if replaced and replaced.operations else "",
-            }
-        )
-
-    def _name(self, current: Document | Tombstone | None) -> str:
-        """The name of this write there: one apart, where what it follows is not there any more."""
-        operations = current.operations if current else ()
-        return self.operation if not self.follows or find(operations, self.follows) else apart(self.operation)
-
-    def _conflict(self, alive: Document | None, current: Document | Tombstone | None) -> Conflict:
-        if not alive:
-            gone = "There is no such session now: it was deleted or has expired."
-            return Conflict(gone if current else "There is no such session.", current.revision if current else 0)
-        text = f"Somebody saved in between: the current revision is {alive.revision}."
-        if self.expected_revision == alive.revision:
-            text = f"The store was set back since; revision {alive.revision} is another one now. Resume it first."
-        if (self.expected_revision or 0) > alive.revision:
-            text = f"There is no revision {self.expected_revision}: the current one is {alive.revision}."
-        return Conflict(text, alive.revision, turns_in(alive), alive.kept_until)
-
-    def _write(self, document: Document, text: str, base: str | None, splice: Splice | None = None) -> Write:
-        older = tuple(f"{self.revisions}{number}" for number in beside(document)) if self.revisions else ()
-        until = document.kept_until
-        return Write(self.key, text, base, until, entry=entry(self.index, document), splice=splice, beside=older)
-
-    @property
-    def _replaces_all(self) -> bool:
-        """Whether nothing of the turns that are stored is needed."""
-        return self.mode == "replace" and not self.session_only and self.replaces is None
-
-    def _is_based_on_what_was_deleted(self, current: Document | Tombstone) -> bool:
-        if isinstance(current, Document):
-            return self.based_on < current.began
-        return current.because == "deleted" and self.based_on <= current.revision
-
-    def _takes_away(self, alive: Document) -> bool:
-        """Whether this replace removes something that its writer may want back."""
-        return not self.session_only or (self.turns or [])[: len(alive.session.history)] != alive.session.history
-
-    def _too_late(self, alive: Document, base: str | None, now: datetime) -> Step[Saved]:
-        """Somebody saved since: what is there stays, as one revision more, above the older one that this becomes."""
-        history = alive.session.history
-        done = Operation(self._name(alive) + LOST, alive.revision + 2, len(history), 0)
-        late = Past(alive.revision + 1, now, len(self.turns or []), None, CAME_TOO_LATE)
-        document = replace(
-            alive,
-            revision=alive.revision + 2,
-            operations=kept((*alive.operations, done)),
-            past=(*alive.past, late)[-self.kept_revisions :] if self.kept_revisions else (),
-        )
-        write = self._write(document, encode(document), base)
-        loser = self._as_older(replace(self._merged(alive, self.turns or [], now), past=()), alive.revision + 1)
-        saved = Saved(document.revision, len(history), 0, document.kept_until, history, document.operations)
-        return Step(write, saved, self, loser=loser)
-
-    def _as_older(self, document: Document, revision: int) -> Write | None:
-        if not self.revisions:
-            return None
-        return as_older(self.revisions, replace(document, revision=revision))
+    def _merged(self, alive: Document | None, added: list[JSONObject], now: datetime) -> Document:
+        return merged(self, alive, added, now, self.default_user)
 
     def _added(self, alive: Document | None) -> list[JSONObject]:
-        sent = self.turns or []
+        sent = self.history or []
         if self.mode == "replace" or alive is None or self.expected_revision is not None:
             return sent
         if self.exact:
@@ -334,56 +197,81 @@ class SessionChange(BaseChange):
         same = 0 < count <= len(history) and fingerprint(history[count - 1]) == mark
         return history[count:] if same else history
 
-    def _merged(self, alive: Document | None, added: list[JSONObject], now: datetime) -> Document:
-        """The stored session with this change in it; revision and operations still the old ones."""
-        kept = alive if self.mode == "append" else None
-        labelled = alive if self.session_only else kept
-        created_at = alive.session.created_at if alive else now
-        ttl = self.ttl_seconds if self.ttl_seconds is not None else life(alive) if alive else None
-        ttl = self.default_ttl_seconds if ttl is None else ttl
-        base = kept.session if kept else UniversalSession(
-            id=self.session_id,
-            backend=BackendType.CUSTOM,
-            created_at=created_at,
-            updated_at=alive.session.updated_at if alive else now,
-            user_id=self.default_user or None,
-        )  # fmt: skip
-        session = replace(
-            base,
-            **_session_values(self.values, absent=(None, "") if kept else ()),
-            context={**base.context, **(self.context or {})},
-            history=[*base.history, *added],
-        )
-        tags = tuple(self.tags) if self.tags is not None else labelled.tags if labelled else ()
-        return Document(
-            session=session,
-            revision=alive.revision if alive else 0,
-            saved_at=now,
-            kept_until=now + timedelta(seconds=ttl) if ttl else None,
-            ttl_seconds=ttl,
-            title=self.title or (labelled.title if labelled else ""),
-            summary=self.summary or (labelled.summary if labelled else ""),
-            tags=tags,
-            operations=alive.operations if alive else (),
-            began=alive.began if alive else 1,
-            extra={**(alive.extra if alive else {}), **self.extra},
-            note=alive.note if alive else "",
-            past=alive.past if alive else (),
-        )
+    def _takes_away(self, alive: Document) -> bool:
+        """Whether this replace removes something that its writer may want back."""
+        return not self.session_only or (self.history or [])[: len(alive.session.history)] != alive.session.history
 
+    def _encode(self, stored: StoredSession, document: Document, added: list[JSONObject], turns: bytes) -> Write:
+        """The write of the document, which is remembered under its text; `turns` is the text of those of a replace.
 
-def _is_same(document: Document, alive: Document, there: str | None, turns: bytes) -> bool:
-    """Whether a save changes nothing but the times; `there` is the text of the turns if `alive` is an outline."""
-    document = replace(document, saved_at=alive.saved_at, kept_until=alive.kept_until)
-    if there is None:
-        return document == alive
-    if replace(document, session=replace(document.session, history=[])) != alive:
-        return False
-    end = there[-COMPARED_FIRST:].encode()
-    for written in (bytes, narrow):
-        if written(turns[-4 * COMPARED_FIRST :]).endswith(end) and written(turns).decode() == there:
-            return True
-    return False
+        Raises:
+            TooLarge: it is.
+
+        """
+        alive, place = stored.alive, None
+        if self._replaces_all:
+            text, place = encode_around(document, turns)
+            own, splice = replace(document, session=replace(document.session, history=[])), None
+        else:
+            grows = self.mode == "append"
+            more = append_text(stored.text, alive, document, added) if grows and stored.text and alive else None
+            text, splice, own = more or (encode(document), None, None)
+        if is_larger(text, self.max_bytes):
+            raise too_large(text, self.max_bytes, alive)
+        if own:
+            DOCUMENT_CACHE.keep(text, own, place)
+        return self._write(document, text, stored.text, splice)
+
+    def _write(self, document: Document, text: str, base: str | None, splice: Splice | None = None) -> Write:
+        older = tuple(map(self._key_of, kept_whole(document))) if self.revisions else ()
+        until, row = document.kept_until, list_row(self.index, document)
+        return Write(self.key, text, base, until, list_row=row, splice=splice, extend_keys=older)
+
+    def _as_older(self, document: Document, revision: int) -> Write | None:
+        return as_older(self.revisions, replace(document, revision=revision)) if self.revisions else None
+
+    def _key_of(self, revision: int) -> str:
+        return f"{self.revisions}{revision}"
+
+    def _queued(self, alive: Document | None, added: list[JSONObject]) -> Self:
+        """The save as it is to be kept, and applied again later, where it cannot be sent now."""
+        # What is here was set back: only where the writer's views hold can it be told what is new.
+        set_back = self.expected_revision is None and not holds(alive.operations if alive else (), self.told)
+        queued: dict[str, object] = {
+            "expected_revision": None,
+            "compared": None,
+            "exact": False,
+            "cut": self.cut if set_back else (),
+            "replaces": None,
+            "expects": "",
+        }
+        if self.mode == "append" and not set_back:
+            queued |= self._with_what_is_new(alive, added)
+        if self.mode == "replace" and alive:  # a library's is merged later, if it lost
+            queued |= {"replaces": alive.revision, "expects": alive.operations[-1].id if alive.operations else ""}
+        return self.model_copy(update=queued)
+
+    def _with_what_is_new(self, alive: Document | None, added: list[JSONObject]) -> dict[str, object]:
+        """The fields of a queued append that has been compared with what is here."""
+        history = alive.session.history if alive and self.expected_revision is None else []
+        return {
+            "history": added,
+            "compared": (len(history), fingerprint(history[-1])) if history else None,
+            "exact": alive is not None or self.exact,
+            # Of who has seen what is elsewhere, only what names itself can be there: people repeat themselves.
+            "views": None if self.views is None or self.seen_here else (),
+            "told": (),
+        }
+
+    def _name(self, current: Document | Tombstone | None) -> str:
+        """The name of this write there: one apart, where what it follows is not there any more."""
+        operations = current.operations if current else ()
+        return self.operation if not self.follows or find(operations, self.follows) else apart(self.operation)
+
+    @property
+    def _replaces_all(self) -> bool:
+        """Whether nothing of the turns that are stored is needed."""
+        return self.mode == "replace" and not self.session_only and self.replaces is None
 
 
 def _began(current: Document | Tombstone | None, revision: int) -> int:
@@ -393,108 +281,16 @@ def _began(current: Document | Tombstone | None, revision: int) -> int:
     return revision if current and current.because == "deleted" else 1
 
 
-_SESSION_VALUES: dict[str, TypeAdapter[Any]] = {
-    "backend": TypeAdapter(BackendType),
-    "status": TypeAdapter(FlowStatus),
-    "created_at": TypeAdapter(datetime),
-    "updated_at": TypeAdapter(datetime),
-    "expires_at": TypeAdapter(datetime | None),
-}
-
-
-def _session_values(values: JSONObject, absent: tuple[object, ...]) -> JSONObject:
-    """The values as the dataclass has them, without those that mean: leave it as it is."""
-    return {
-        name: _SESSION_VALUES[name].validate_python(value) if name in _SESSION_VALUES else value
-        for name, value in values.items()
-        if value not in absent
-    }
-
-
-class Renewal(BaseChange):
-    """Start a session's clock again because it was resumed: no new revision, no new place in the list."""
-
-    kind: Literal["renewal"] = "renewal"
-    session_id: str
-    index: str
-    revisions: str = ""
-    """What the keys of older revisions begin with: they live as long."""
-
-    def apply(self, base: str | None, now: datetime, *, held: bool = False) -> Step[None]:
-        """Move the expiry of a session that is alive and has one."""
-        document = decode(base, self.session_id) if base is not None else None
-        seconds = life(document) if isinstance(document, Document) else None
-        if not isinstance(document, Document) or not seconds or (expired(document.kept_until, now) and not held):
-            return Step(None, None, self)
-        renewed = replace(document, kept_until=now + timedelta(seconds=seconds))
-        more = grown(base, document, renewed, []) if base else None
-        text, splice, _ = more or (encode(renewed), None, None)
-        older = tuple(f"{self.revisions}{number}" for number in beside(renewed)) if self.revisions else ()
-        until, listed = renewed.kept_until, entry(self.index, renewed)
-        return Step(Write(self.key, text, base, until, entry=listed, splice=splice, beside=older), None, self)
-
-
-def as_older(revisions: str, document: Document) -> Write:
-    """The document as an older revision, kept under a key of its own for as long as the session."""
-    return Write(f"{revisions}{document.revision}", encode(document), None, document.kept_until)
-
-
-def recoverable(change: SessionChange, base: str | None, revision: int, now: datetime) -> Write:
+def recoverable(command: SaveCommand, base: str | None, revision: int, now: datetime) -> Write:
     """What the save comes to on top of `base`, as an older revision: for one whose session was deleted meanwhile.
 
     Raises:
         DocumentError: it cannot be applied to that.
 
     """
-    alone = change.model_copy(update={"based_on": 0, "expected_revision": None, "replaces": None})
-    step = alone.apply(base, now, held=True)
-    document = decode(step.write.text if step.write else base or "", change.session_id)
+    alone = command.model_copy(update={"based_on": 0, "expected_revision": None, "replaces": None})
+    step = alone.apply(base, now, alive_remotely=True)
+    document = decode(step.write.text if step.write else base or "", command.session_id)
     if not isinstance(document, Document):
         raise Damaged("A save came to no session.")
-    return as_older(change.revisions, replace(document, revision=revision))
-
-
-def life(document: Document) -> int | None:
-    """The stored time to live in seconds; `None` for none, or one that is beyond reason."""
-    ttl = document.ttl_seconds
-    return ttl if ttl is not None and 0 <= ttl <= MAX_TTL_SECONDS else None
-
-
-def retry_id(*parts: object) -> str:
-    """What the same save has in common each time it is sent."""
-    return hashlib.blake2b(canonical(parts).encode(), digest_size=16).hexdigest()
-
-
-def shorten(text: str, limit: int) -> str:
-    """The text, or its beginning with an ellipsis."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def first_words(history: Sequence[JSONObject]) -> str:
-    """What the user said first, as a title: up to `FIRST_WORDS` characters of whole words; empty if nothing was."""
-    for turn in history[:TURNS_LOOKED_AT]:
-        said = content_of(turn) if turn.get("role") in ("user", "human") else ""
-        if text := " ".join(said[: 4 * FIRST_WORDS].split()):
-            if len(text) <= FIRST_WORDS:
-                return text
-            return text[:FIRST_WORDS].rpartition(" ")[0] or text[: FIRST_WORDS - 1] + "…"
-    return ""
-
-
-def entry(index: str, document: Document) -> Entry:
-    """How lists show a session."""
-    session = document.session
-    note = dumps({
-        "id": session.id,
-        "title": shorten(document.title, TITLE_SHOWN) or first_words(session.history),
-        "summary": shorten(document.summary, SUMMARY_SHOWN),
-        "tags": list(document.tags),
-        "status": session.status.value,
-        "user_id": session.user_id,
-        "turns": len(session.history),
-        "revision": document.revision,
-        "created_at": iso(session.created_at),
-        "updated_at": iso(document.saved_at),
-        "expires_at": iso(document.kept_until),
-    })  # fmt: skip
-    return Entry(index, session.id, micros(document.saved_at), note)
+    return as_older(command.revisions, replace(document, revision=revision))

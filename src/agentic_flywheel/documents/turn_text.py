@@ -1,4 +1,4 @@
-"""What a turn says, in whatever way its program writes turns."""
+"""Reads what a turn says, in whatever way its program writes turns."""
 
 from typing import cast
 

@@ -1,4 +1,4 @@
-"""Operations: which writes a document already holds, told from a handful of ids however many writes there were.
+"""Names writes, and tells which of them a document holds from a handful of ids, however many writes there were.
 
 A writer (one running store) numbers its writes, and writes each key in that order. So the newest number of a writer
 that a document names stands for all its earlier ones, and "did it arrive?" is a look-up even after thousands of other
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import uuid4
 
-from agentic_flywheel.documents.codec import Operation
+from agentic_flywheel.documents.model import Operation
 
 KEPT_OPERATIONS = 32
 """Operation ids kept in a document: the newest of each of the last 32 writers, small beside a conversation."""

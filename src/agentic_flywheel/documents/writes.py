@@ -1,20 +1,19 @@
-"""The seam between the store's rules and the places that keep documents: one verb reads, one writes.
+"""Defines writes, the rows of lists, and by what a stored text is known again: the seam to whatever keeps documents.
 
-Every place behaves alike (one contract suite holds them to it): under a key there is a document, a tombstone,
-or nothing, and a write is accepted only where its writer saw what is there now.
+Every place that keeps documents behaves alike (one contract suite holds them to it): under a key there is a document,
+a tombstone or nothing, and a write is accepted only where its writer saw what is there now.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from agentic_flywheel.json_text import size_of
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ListRow:
     """A listing row: `member` of `index`, sorted by `saved_at` (microseconds since 1970), shown as `note` (JSON).
 
     `here_alone`: it belongs to this machine, while a Redis is in use.
@@ -29,19 +28,19 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Splice:
-    """A text as a change of the one seen: `head`, then that without its first `start` and last `rest` bytes, `tail`."""
+    """A text made of the one seen: `prefix`, that without so many bytes at its start and its end, `suffix`."""
 
-    head: str
-    start: int
-    rest: int
-    tail: str
+    prefix: str
+    skip_start_bytes: int
+    skip_end_bytes: int
+    suffix: str
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
     """`text` for `key`, accepted only if `seen` is what the key holds now (`None`: nothing).
 
-    A tombstone takes the document away and its `entry` out of the list. With `splice` a place that has what was seen
+    A tombstone takes the document away and its `list_row` out of the list. With `splice` a place that has what was seen
     need not be sent the whole text.
     """
 
@@ -50,11 +49,11 @@ class Write:
     seen: str | None
     kept_until: datetime | None
     tombstone: bool = False
-    entry: Entry | None = None
+    list_row: ListRow | None = None
     splice: Splice | None = None
-    beside: tuple[str, ...] = ()
+    extend_keys: tuple[str, ...] = ()
     """Keys of older revisions, which live as long as this from now on."""
-    gone: tuple[str, ...] = ()
+    delete_keys: tuple[str, ...] = ()
     """Keys of older revisions that nobody will ask for any more."""
 
 
@@ -78,26 +77,29 @@ class Append:
 
     @property
     def before(self) -> tuple[str, str]:
-        """The marks of what was seen."""
-        return marks(self.seen.head + self.seen.tail)
+        """The etag of what was seen."""
+        return etag(self.seen.head + self.seen.tail)
 
     @property
     def after(self) -> tuple[str, str]:
-        """The marks of what is written."""
-        kept = self.seen.tail.encode()[: -self.splice.rest or None].decode(errors="ignore")
-        return marks(self.splice.head + kept + self.splice.tail)
+        """The etag of what is written."""
+        kept = self.seen.tail.encode()[: -self.splice.skip_end_bytes or None].decode(errors="ignore")
+        return etag(self.splice.prefix + kept + self.splice.suffix)
 
     @property
     def size(self) -> int:
         """Bytes of what is written."""
-        return self.seen.size - self.splice.start - self.splice.rest + size_of(self.splice.head + self.splice.tail)
+        splice = self.splice
+        left = self.seen.size - splice.skip_start_bytes - splice.skip_end_bytes
+        return left + size_of(splice.prefix + splice.suffix)
 
     def applied_to(self, seen: str) -> str:
         """The text that is written, given all of the one that was seen."""
-        start, rest = self.splice.start, self.splice.rest
-        start = len(seen[:start].encode()[:start].decode())  # the splice's places are in bytes
-        rest = len(seen[-rest:].encode()[-rest:].decode())
-        return self.splice.head + seen[start : len(seen) - rest] + self.splice.tail
+        splice = self.splice
+        start, end = splice.skip_start_bytes, splice.skip_end_bytes  # as characters they are no more than as bytes
+        start = len(seen[:start].encode()[:start].decode())
+        end = len(seen[-end:].encode()[-end:].decode())
+        return splice.prefix + seen[start : len(seen) - end] + splice.suffix
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,26 +108,6 @@ class Outcome:
 
     accepted: bool
     current: str | None = None
-
-
-class KeyValue(Protocol):
-    """A place that keeps documents. Both verbs raise `Unavailable` when the place does not answer."""
-
-    async def read(self, key: str) -> str | None:
-        """The document or tombstone under `key`; `None` if there is neither."""
-        ...
-
-    async def commit(self, write: Write) -> Outcome:
-        """Write, if what the writer saw is still there."""
-        ...
-
-
-class Recent(Protocol):
-    """The optional ability to list by time of the last save."""
-
-    async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
-        """Up to `limit` entries older than `before` (saved_at, member), newest first; fewer: there are no more."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +142,8 @@ def revision_at_head(text: str) -> int:
     return int(match[2][:18]) if match else 1
 
 
-def marks(text: str) -> tuple[str, str]:
-    """The beginning and the end by which a place knows a document again without comparing all of it.
+def etag(text: str) -> tuple[str, str]:
+    """Two strings, how it begins and how it ends, that tell a version of a document without comparing all of it.
 
     Ours begin with their revision and end with the id of the write that made them. A text of another shape is
     its own beginning.

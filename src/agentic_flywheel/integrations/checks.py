@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
-from agentic_flywheel.documents.codec import iso
+from agentic_flywheel.documents.model import iso
 from agentic_flywheel.json_text import JSONObject
 
 _KINDS: dict[str, tuple[type, ...]] = {

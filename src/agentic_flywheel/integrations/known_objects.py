@@ -11,14 +11,14 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from agentic_flywheel.backends.base import UniversalSession
-from agentic_flywheel.documents.append import REMEMBERED_SESSIONS, Memory
+from agentic_flywheel.sessions.caller_view import REMEMBERED_SESSIONS, CallerViews
 
 
 @dataclass(slots=True)
 class Known:
     """What is known of an object: `revision` is the one that it is, `None` where others' turns may be in that too."""
 
-    memory: Memory = field(default_factory=lambda: Memory(at_once=True))
+    memory: CallerViews = field(default_factory=lambda: CallerViews(at_once=True))
     revision: int | None = None
 
 

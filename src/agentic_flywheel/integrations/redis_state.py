@@ -18,13 +18,13 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from agentic_flywheel.backends.base import UniversalSession
-from agentic_flywheel.documents.append import Memory
-from agentic_flywheel.documents.codec import Document
+from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import Damaged, DocumentError, FlywheelError, Unavailable
 from agentic_flywheel.integrations.checks import check_fields, check_kind, check_text
 from agentic_flywheel.integrations.fail_safe import FailSafe, error_of, logger
 from agentic_flywheel.integrations.session_objects import SessionObjects
 from agentic_flywheel.integrations.shared_stores import LoopLocks
+from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.settings import MAX_TTL_SECONDS, Environment
 
@@ -145,7 +145,7 @@ class RedisSessionManager(FailSafe):
         try:
             stores = await self._stores()
             async with stores.turns.of(session_id), self._other_loops.of(session_id):
-                result = await stores.sessions.delete(session_id, Memory())
+                result = await stores.sessions.delete(session_id, CallerViews())
                 self._objects.forget(session_id)
         except Unavailable as exc:
             return self._failed("delete_session", exc, answer=False)

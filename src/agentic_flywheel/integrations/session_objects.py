@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 from agentic_flywheel.backends.base import UniversalSession
-from agentic_flywheel.documents.codec import Document
+from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.documents.write_ids import told
 from agentic_flywheel.errors import DeletedMeanwhile, DocumentError, Unavailable
 from agentic_flywheel.integrations.checks import values_of
 from agentic_flywheel.integrations.fail_safe import error_of
 from agentic_flywheel.integrations.known_objects import KnownObjects
-from agentic_flywheel.sessions.requests import Save
 from agentic_flywheel.sessions.store import SessionStore
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from agentic_flywheel.documents.codec import micros
+from agentic_flywheel.documents.model import micros
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.address import Address
 from agentic_flywheel.journal.migrations import SCHEMA, THIS_MACHINE

@@ -2,8 +2,8 @@
 
 import sqlite3
 
-from agentic_flywheel.documents.commands import dump_change
-from agentic_flywheel.documents.lineage import MergeForward, covers
+from agentic_flywheel.documents.commands import dump_command
+from agentic_flywheel.documents.lineage import MergeForwardCommand, covers
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.journal.rows import copy_of, drop, is_pending, queue
@@ -36,14 +36,14 @@ def _send_both(db: sqlite3.Connection, key: str, own: int, other: int, now: int,
     """Send all changes of a key one by one: neither document holds the changes of the other."""
     stored = copy_of(db, other, key)
     if stored and not stored.tombstone:
-        queue(db, other, key, dump_change(_merge_of(stored).named(writer.next())), now)
+        queue(db, other, key, dump_command(_merge_of(stored).with_write_id(writer.next())), now)
     drop(db, own, [key])
     drop(db, other, [key])
 
 
-def _merge_of(copy: Write) -> MergeForward:
-    entry = copy.entry
-    return MergeForward(
+def _merge_of(copy: Write) -> MergeForwardCommand:
+    entry = copy.list_row
+    return MergeForwardCommand(
         key=copy.key, text=copy.text, member=entry.member if entry else "", index=entry.index if entry else ""
     )
 

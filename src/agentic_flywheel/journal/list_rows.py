@@ -4,21 +4,21 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from agentic_flywheel.documents.writes import Entry
+from agentic_flywheel.documents.writes import ListRow
 from agentic_flywheel.journal.connection import JournalFile
 from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.retry import retry_once_if_replaced
 from agentic_flywheel.journal.rows import MISSING
 
 _ENTRY = "list, member, saved_at, note, destination, unverified"
-"""The columns of an `Entry`, its destination, and whether that has lost it."""
+"""The columns of an `ListRow`, its destination, and whether that has lost it."""
 
 
 class ListRows(JournalFile):
     """The verbs of listing. They leave out what has expired."""
 
     @retry_once_if_replaced
-    def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
+    def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[ListRow]:
         """A page of the list, newest first: of the destination in use and of this machine."""
         with self._snapshot() as db:
             found = self._recent(db, self._destination, index, before, limit)
@@ -26,14 +26,14 @@ class ListRows(JournalFile):
         return sorted(found, key=lambda entry: (entry.saved_at, entry.member), reverse=True)[:limit]
 
     @retry_once_if_replaced
-    def recent_of_this_machine(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
+    def recent_of_this_machine(self, index: str, before: tuple[int, str] | None, limit: int) -> list[ListRow]:
         """A page of what belongs to this machine while a Redis is in use, without what that is known to have."""
         with self._snapshot() as db:
             return self._recent_of_this_machine(db, index, before, limit)
 
     def _recent_of_this_machine(
         self, db: sqlite3.Connection, index: str, before: tuple[int, str] | None, limit: int
-    ) -> list[Entry]:
+    ) -> list[ListRow]:
         if self._destination == THIS_MACHINE:
             return []
         return self._recent(db, THIS_MACHINE, index, before, limit, but=self._destination)
@@ -46,7 +46,7 @@ class ListRows(JournalFile):
         before: tuple[int, str] | None,
         limit: int,
         but: int | None = None,
-    ) -> list[Entry]:
+    ) -> list[ListRow]:
         saved_at, member = before or (2**62, "")
         rows = db.execute(
             f"SELECT {_ENTRY} FROM documents WHERE destination = ? AND list = ?"  # noqa: S608
@@ -57,11 +57,11 @@ class ListRows(JournalFile):
         ).fetchall()
         return [self._entry(row) for row in rows]
 
-    def _entry(self, row: tuple[str, str, int, str, int, int]) -> Entry:
-        return Entry(*row[:4], here_alone=row[4] != self._destination or row[5] == MISSING)
+    def _entry(self, row: tuple[str, str, int, str, int, int]) -> ListRow:
+        return ListRow(*row[:4], here_alone=row[4] != self._destination or row[5] == MISSING)
 
     @retry_once_if_replaced
-    def entries(self, index: str, members: Sequence[str]) -> list[Entry]:
+    def entries(self, index: str, members: Sequence[str]) -> list[ListRow]:
         """The entries of these members of the list, as far as they are here."""
         with self._snapshot() as db:
             rows = db.execute(
@@ -73,7 +73,7 @@ class ListRows(JournalFile):
         return [*{row[1]: self._entry(row) for row in rows}.values()]
 
     @retry_once_if_replaced
-    def unsent(self, index: str) -> tuple[list[Entry], list[str]]:
+    def unsent(self, index: str) -> tuple[list[ListRow], list[str]]:
         """The entries of the list with a pending change, newest first; the keys of pending deletions."""
         with self._snapshot() as db:
             rows = db.execute(
@@ -101,7 +101,7 @@ class ListRows(JournalFile):
         return [row[0] for row in rows]
 
     @retry_once_if_replaced
-    def list_missing(self, index: str, before: tuple[int, str] | None, limit: int) -> list[Entry]:
+    def list_missing(self, index: str, before: tuple[int, str] | None, limit: int) -> list[ListRow]:
         """A page of the sessions that the destination has lost and that are to be put back."""
         saved_at, member = before or (2**62, "")
         with self._snapshot() as db:
@@ -112,7 +112,7 @@ class ListRows(JournalFile):
                 " ORDER BY saved_at DESC, member DESC LIMIT ?",
                 (self._destination, index, saved_at, saved_at, member, self._now(), limit),
             ).fetchall()
-        return [Entry(*row, here_alone=True) for row in rows]
+        return [ListRow(*row, here_alone=True) for row in rows]
 
     @retry_once_if_replaced
     def of_this_machine(self) -> int:

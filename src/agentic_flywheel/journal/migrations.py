@@ -4,7 +4,7 @@ import contextlib
 import sqlite3
 from collections.abc import Sequence
 
-from agentic_flywheel.documents.writes import marks, revision_at_head
+from agentic_flywheel.documents.writes import etag, revision_at_head
 from agentic_flywheel.journal.old_schemas import OLD_COLUMNS
 from agentic_flywheel.journal.texts import put_text
 from agentic_flywheel.json_text import size_of
@@ -157,7 +157,7 @@ def _move_documents(db: sqlite3.Connection, version: int, known: dict[str, int],
                 "INSERT INTO documents (destination, key, revision, ending, bytes, tombstone, kept_until,"
                 " expired_seen_at, touched, replica, unverified, list, member, saved_at, note)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (destination, key, revision_at_head(text), marks(text)[1], size_of(text), tombstone, kept_until,
+                (destination, key, revision_at_head(text), etag(text)[1], size_of(text), tombstone, kept_until,
                  hidden, touched, place is not None, lost, index, member, saved_at, note),
             ).lastrowid  # fmt: skip
             put_text(db, number or 0, text)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Sequence
 
-from agentic_flywheel.documents.codec import instant
+from agentic_flywheel.documents.model import instant
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.journal.connection import JournalFile
 from agentic_flywheel.journal.migrations import THIS_MACHINE

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from agentic_flywheel.documents.lineage import buries, covers
+from agentic_flywheel.documents.lineage import covers, tombstone_beats
 from agentic_flywheel.documents.writes import Append, Write
 from agentic_flywheel.journal.address import Address
 from agentic_flywheel.journal.destinations import merge_destination
@@ -63,7 +63,7 @@ class ReplicaRows(SearchRows):
         with self._transaction() as db:
             for write in tombstones:
                 stored = copy_of(db, self._destination, write.key)
-                if (stored is None or buries(write.text, stored.text)) and not is_pending(
+                if (stored is None or tombstone_beats(write.text, stored.text)) and not is_pending(
                     db, self._destination, write.key
                 ):
                     self._put(db, write, replica=True)
@@ -184,7 +184,7 @@ class ReplicaRows(SearchRows):
             return True
         stored = copy_of(db, self._destination, write.key)
         if stored is None or stored.tombstone:
-            return stored is None or not buries(stored.text, write.text)
+            return stored is None or not tombstone_beats(stored.text, write.text)
         if covers(write.text, stored.text):
             return True
         if not covers(stored.text, write.text):

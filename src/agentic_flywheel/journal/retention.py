@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 
-from agentic_flywheel.documents.codec import instant, micros
-from agentic_flywheel.documents.writes import Entry, Write
+from agentic_flywheel.documents.model import instant, micros
+from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.journal.replica_rows import ReplicaRows
 from agentic_flywheel.journal.retry import retry_once_if_replaced
 
@@ -113,8 +113,8 @@ class Retention(ReplicaRows):
                 db.execute("DELETE FROM outbox WHERE destination = ? AND key = ? AND NOT dead", (destination, key))
                 db.execute("DELETE FROM documents WHERE destination = ? AND key = ?", (destination, key))
                 if destination == self._destination:
-                    listed = Entry(*entry) if entry[0] else None
-                    gone.append(Write(key, "", None, instant(kept_until), tombstone=bool(tombstone), entry=listed))
+                    listed = ListRow(*entry) if entry[0] else None
+                    gone.append(Write(key, "", None, instant(kept_until), tombstone=bool(tombstone), list_row=listed))
         return gone, False
 
     def _release_pages(self, db: sqlite3.Connection, until: float) -> bool:

@@ -4,8 +4,8 @@ import re
 import sqlite3
 from collections.abc import Iterable
 
-from agentic_flywheel.documents.codec import instant, micros
-from agentic_flywheel.documents.writes import Append, Ends, Entry, Write, marks, revision_at_head
+from agentic_flywheel.documents.model import instant, micros
+from agentic_flywheel.documents.writes import Append, Ends, ListRow, Write, etag, revision_at_head
 from agentic_flywheel.journal.records import Pending
 from agentic_flywheel.journal.texts import (
     PIECES,
@@ -37,9 +37,9 @@ def copy_of(db: sqlite3.Connection, destination: int, key: str) -> Write | None:
     if row is None:
         return None
     number, size, kept_until, tombstone, *entry = row
-    listed = Entry(*entry) if entry[0] else None
+    listed = ListRow(*entry) if entry[0] else None
     text = read_text(db, number, size)
-    return Write(key, text, None, instant(kept_until), tombstone=bool(tombstone), entry=listed)
+    return Write(key, text, None, instant(kept_until), tombstone=bool(tombstone), list_row=listed)
 
 
 def ends_of(db: sqlite3.Connection, destination: int, key: str, larger_than: int) -> Ends | None:
@@ -59,8 +59,8 @@ def holds(db: sqlite3.Connection, destination: int, key: str, seen: str | Ends |
     if row is None or seen is None:
         return row is None and seen is None
     if isinstance(seen, Ends):
-        return (row[1], row[2]) == (revision_at_head(seen.head), marks(seen.head + seen.tail)[1])
-    ending = marks(seen)[1]
+        return (row[1], row[2]) == (revision_at_head(seen.head), etag(seen.head + seen.tail)[1])
+    ending = etag(seen)[1]
     if ending:
         return (row[1], row[2]) == (revision_at_head(seen), ending)
     return read_text(db, row[0]) == seen  # not written as we write: it has no etag
@@ -68,12 +68,12 @@ def holds(db: sqlite3.Connection, destination: int, key: str, seen: str | Ends |
 
 def put(db: sqlite3.Connection, destination: int, write: Write, now: int, *, replica: bool) -> int:
     """Put a document; its size in bytes. `replica`: the destination holds the same."""
-    entry = None if write.tombstone else write.entry
+    entry = None if write.tombstone else write.list_row
     size = size_of(write.text)
     until = micros(write.kept_until) if write.kept_until else None
     row: dict[str, object] = {
         "revision": revision_at_head(write.text),
-        "ending": marks(write.text)[1],
+        "ending": etag(write.text)[1],
         "bytes": size,
         "tombstone": write.tombstone,
         "kept_until": until,
@@ -86,8 +86,8 @@ def put(db: sqlite3.Connection, destination: int, write: Write, now: int, *, rep
     }
     _put_row(db, destination, write, row, (entry.index, entry.member) if entry else (None, None))
     live = "UPDATE documents SET kept_until = ?, expired_seen_at = NULL WHERE destination = ? AND key = ?"
-    db.executemany(live, ((until, destination, key) for key in write.beside))
-    drop(db, destination, write.gone)
+    db.executemany(live, ((until, destination, key) for key in write.extend_keys))
+    drop(db, destination, write.delete_keys)
     return size
 
 
@@ -125,7 +125,7 @@ def append(db: sqlite3.Connection, destination: int, write: Append, now: int, *,
     number, before = row.fetchone()
     splice_text(db, number, write.splice)
     until = micros(write.kept_until) if write.kept_until else None
-    revision, ending = revision_at_head(write.splice.head), write.after[1]
+    revision, ending = revision_at_head(write.splice.prefix), write.after[1]
     db.execute(
         "UPDATE documents SET revision = ?, ending = ?, bytes = ?, kept_until = ?, expired_seen_at = NULL,"
         " touched = ?, replica = ?, unverified = 0 WHERE id = ?",

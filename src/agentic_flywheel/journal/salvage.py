@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any
 
-from agentic_flywheel.documents.codec import instant
 from agentic_flywheel.documents.commands import as_copy
-from agentic_flywheel.documents.writes import Entry, Write
+from agentic_flywheel.documents.model import instant
+from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.errors import Damaged, DocumentError
 from agentic_flywheel.journal.migrations import migrate
 from agentic_flywheel.journal.old_schemas import OLD_COLUMNS, create_old
@@ -88,8 +88,8 @@ def _document(db: sqlite3.Connection, row: _Row) -> SavedDocument | None:
     text = _text(db, number)
     if text is None or size_of(text) != size:
         return None
-    listed = Entry(*entry) if entry[0] else None
-    write = Write(key, text, None, instant(kept_until), tombstone=bool(tombstone), entry=listed)
+    listed = ListRow(*entry) if entry[0] else None
+    write = Write(key, text, None, instant(kept_until), tombstone=bool(tombstone), list_row=listed)
     return SavedDocument(destination, write, bool(replica), touched)
 
 

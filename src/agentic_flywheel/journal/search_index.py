@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 
-from agentic_flywheel.documents.codec import Document, decode
+from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.turn_text import said_in
 from agentic_flywheel.errors import DocumentError
 from agentic_flywheel.journal.records import Head, Match, Matches

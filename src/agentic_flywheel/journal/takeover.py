@@ -7,7 +7,7 @@ from collections.abc import Generator
 from datetime import datetime
 from itertools import chain, islice
 
-from agentic_flywheel.documents.lineage import MergeForward, buries, covers
+from agentic_flywheel.documents.lineage import MergeForwardCommand, covers, tombstone_beats
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError
@@ -136,16 +136,18 @@ def _put_document(db: sqlite3.Connection, document: SavedDocument, numbers: dict
 def _merged(stored: Write, saved: Write, now: datetime) -> Write | None:
     """What takes the place of the stored document; `None`: it stays."""
     if stored.tombstone:
-        return None if saved.tombstone or buries(stored.text, saved.text) else saved
+        return None if saved.tombstone or tombstone_beats(stored.text, saved.text) else saved
     if saved.tombstone:
-        return saved if buries(saved.text, stored.text) else None
+        return saved if tombstone_beats(saved.text, stored.text) else None
     if covers(stored.text, saved.text):
         return None
     if covers(saved.text, stored.text):
         return saved
-    entry = saved.entry or stored.entry
+    entry = saved.list_row or stored.list_row
     member, index = (entry.member, entry.index) if entry else ("", "")
-    forward = MergeForward(key=saved.key, text=saved.text, member=member, index=index).named(Writer().next())
+    forward = MergeForwardCommand(key=saved.key, text=saved.text, member=member, index=index).with_write_id(
+        Writer().next()
+    )
     with contextlib.suppress(DocumentError):
         return forward.apply(stored.text, now).write
     return None

@@ -77,7 +77,7 @@ def drop_text(db: sqlite3.Connection, number: int) -> None:
 
 def splice_text(db: sqlite3.Connection, number: int, splice: Splice) -> None:
     """Give the stored text a new beginning and a new end."""
-    _splice(db, number, splice.head.encode(), splice.start, splice.rest, splice.tail.encode())
+    _splice(db, number, splice.prefix.encode(), splice.skip_start_bytes, splice.skip_end_bytes, splice.suffix.encode())
 
 
 def difference(old: bytes, new: bytes) -> tuple[bytes, int, int, bytes] | None:

@@ -4,10 +4,13 @@ import logging
 from dataclasses import replace
 from datetime import datetime
 
-from agentic_flywheel.documents.codec import Document, decode
-from agentic_flywheel.documents.command import Change
-from agentic_flywheel.documents.commands import Deletion, load_change
-from agentic_flywheel.documents.save import SessionChange, as_older, recoverable
+from agentic_flywheel.documents.command import Command
+from agentic_flywheel.documents.commands import load_command
+from agentic_flywheel.documents.delete import DeleteCommand
+from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.parse import decode
+from agentic_flywheel.documents.save import SaveCommand, recoverable
+from agentic_flywheel.documents.superseded import as_older
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError, JournalUnavailable
 from agentic_flywheel.journal import Journal
@@ -16,12 +19,12 @@ from agentic_flywheel.journal.records import Pending
 logger = logging.getLogger(__name__)
 
 
-def keep_save(journal: Journal, change: Change[object], copy: Write | None, revision: int, now: datetime) -> bool:
+def keep_save(journal: Journal, change: Command[object], copy: Write | None, revision: int, now: datetime) -> bool:
     """Keep what one save would have made as that revision; whether it is kept.
 
     It is applied to an earlier save that is kept as that revision, else to the `copy`.
     """
-    if not isinstance(change, SessionChange) or not change.revisions:
+    if not isinstance(change, SaveCommand) or not change.revisions:
         return False
     try:
         kept = journal.copy(f"{change.revisions}{revision}")
@@ -39,9 +42,9 @@ def keep_pending(journal: Journal, first: Pending, revision: int, remote: Write 
     Keeps none where the session was deleted here as well, after them. `remote` is what the stash holds.
     """
     pending = journal.pending(first.key)
-    changes = [load_change(item.change) for item in pending]
-    end = next((i for i, change in enumerate(changes) if isinstance(change, Deletion)), len(changes))
-    saves = [change for change in changes[:end] if isinstance(change, SessionChange)]
+    changes = [load_command(item.change) for item in pending]
+    end = next((i for i, change in enumerate(changes) if isinstance(change, DeleteCommand)), len(changes))
+    saves = [change for change in changes[:end] if isinstance(change, SaveCommand)]
     copy = journal.copy(first.key)
     if end == len(changes) and saves and saves[0].revisions:
         journal.keep(_older_revision(journal, saves, copy, revision, now))
@@ -51,7 +54,7 @@ def keep_pending(journal: Journal, first: Pending, revision: int, remote: Write 
 
 
 def _older_revision(
-    journal: Journal, saves: list[SessionChange], copy: Write | None, revision: int, now: datetime
+    journal: Journal, saves: list[SaveCommand], copy: Write | None, revision: int, now: datetime
 ) -> Write:
     """The older revision that these saves make: the document here, which holds them all, if none is kept yet."""
     first, *others = saves

@@ -10,10 +10,11 @@ from typing import Generic, TypeVar, cast
 
 from agentic_flywheel.coaia.mirror import TooLargeForMirror
 from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.documents.command import Change, Step
-from agentic_flywheel.documents.commands import AnyChange
+from agentic_flywheel.documents.command import Command, Step
+from agentic_flywheel.documents.commands import AnyCommand
 from agentic_flywheel.documents.lineage import covers
-from agentic_flywheel.documents.save import Renewal, Saved, SessionChange
+from agentic_flywheel.documents.renewal import RenewCommand
+from agentic_flywheel.documents.save import SaveCommand, Saved
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Append, Write
 from agentic_flywheel.errors import (
@@ -43,7 +44,7 @@ Answer = TypeVar("Answer")
 class _Attempt(Generic[Answer]):
     """A change whose key is `held`; `sent`: the stash may have taken it without an answer."""
 
-    change: Change[Answer]
+    change: Command[Answer]
     held: Held
     sent: bool = False
 
@@ -61,7 +62,7 @@ class DocumentWriter:
         self._clock = clock
         self._write_ids = Writer()
 
-    async def write(self, change: Change[Answer], deadline: float, held: Held) -> Placed[Answer]:
+    async def write(self, change: Command[Answer], deadline: float, held: Held) -> Placed[Answer]:
         """Apply a change where it can be kept.
 
         Raises:
@@ -83,7 +84,7 @@ class DocumentWriter:
                 why = f"Redis did not take it: {exc} "
         return await self._write_to_journal(attempt, why, pending=pending)
 
-    async def renew(self, renewal: Renewal, held: Held) -> None:
+    async def renew(self, renewal: RenewCommand, held: Held) -> None:
         """Start a session's clock again where it is kept.
 
         Raises:
@@ -160,22 +161,22 @@ class DocumentWriter:
         return Placed("redis", step.answer)
 
     async def _commit(
-        self, remote: RemoteWriter, change: Change[Answer], copy: Write | None, deadline: float, held: Held
+        self, remote: RemoteWriter, change: Command[Answer], copy: Write | None, deadline: float, held: Held
     ) -> Answer:
         try:
             step = await remote.commit_with_retry(change, copy, deadline)
         except DeletedMeanwhile as exc:
-            exc.kept = await in_thread(keep_save, self._journal, change, copy, exc.buried, self._clock())
+            exc.kept = await in_thread(keep_save, self._journal, change, copy, exc.deleted_revision, self._clock())
             with contextlib.suppress(StashUnavailable, DocumentError, JournalUnavailable):  # else the worker does
                 if text := await remote.stash.read(change.key, deadline):
-                    await in_thread(self._journal.put_replica, copy_under(cast("AnyChange", change), text))
+                    await in_thread(self._journal.put_replica, copy_under(cast("AnyCommand", change), text))
             raise
         if step.write:
             # Redis has it: only the next holder of the key waits until this machine has its copy.
             held.follow_up = self._copy(change, *_writes(step))
         return step.answer
 
-    async def _copy(self, change: Change[Answer], *writes: Write | Append) -> None:
+    async def _copy(self, change: Command[Answer], *writes: Write | Append) -> None:
         if not await self._replica.put(*writes):
             # Another process of this machine has a change pending: the document here is to hold both.
             with contextlib.suppress(JournalUnavailable, DocumentError):
@@ -186,15 +187,15 @@ class DocumentWriter:
         copy = await self._replica.of_this_machine(key)
         return copy if copy and await stash.read(key, deadline) is None else None
 
-    def _named(self, change: Change[Answer]) -> Change[Answer]:
-        return change.named(self._write_ids.next(), self._write_ids.newest(change.key))
+    def _named(self, change: Command[Answer]) -> Command[Answer]:
+        return change.with_write_id(self._write_ids.next(), self._write_ids.newest(change.key))
 
-    def _placed(self, stored_in: StoredIn, change: Change[Answer], answer: Answer) -> Placed[Answer]:
-        if isinstance(change, SessionChange) and isinstance(answer, Saved) and answer.operations:
+    def _placed(self, stored_in: StoredIn, change: Command[Answer], answer: Answer) -> Placed[Answer]:
+        if isinstance(change, SaveCommand) and isinstance(answer, Saved) and answer.operations:
             self._write_ids.wrote(change.key, change.operation, answer.operations)
         return Placed(stored_in, answer)
 
 
 def _writes(step: Step[Answer]) -> list[Write]:
     """All that a step writes."""
-    return [write for write in (step.write, step.replaced, step.loser) if write]
+    return [write for write in (step.write, step.archived, step.superseded_write) if write]

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from agentic_flywheel.documents.command import BaseChange, Change
-from agentic_flywheel.documents.commands import AnyChange, dump_change, load_change
+from agentic_flywheel.documents.command import Command
+from agentic_flywheel.documents.commands import AnyCommand, dump_command, load_command
 from agentic_flywheel.documents.lineage import operations_at_end
-from agentic_flywheel.documents.save import SessionChange
+from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.writes import Append, Write, revision_at_head
 from agentic_flywheel.errors import DocumentError
 from agentic_flywheel.journal import Journal
@@ -23,7 +23,7 @@ class LocalWriter:
         self._clock = clock
         self._offline = offline
 
-    def write(self, change: Change[Answer], *, pending: bool) -> Answer:
+    def write(self, change: Command[Answer], *, pending: bool) -> Answer:
         """Apply and commit until nobody else commits in between; `pending`: queue the change as well.
 
         Raises:
@@ -37,19 +37,19 @@ class LocalWriter:
         while True:
             copy = self._owned(change.key)
             seen = self._as_the_stash_has_it(copy) if pending else copy
-            step = change.knowing(seen, self._clock()).apply(copy.text if copy else None, self._clock())
+            step = change.with_base_revision(seen, self._clock()).apply(copy.text if copy else None, self._clock())
             if step.write is None:
                 return step.answer
-            command, supersedes = self._to_send(step.pending, copy) if pending else (None, False)
-            write, older = step.write, step.replaced
+            command, supersedes = self._to_send(step.queued, copy) if pending else (None, False)
+            write, older = step.write, step.archived
             if self._journal.commit(write, command, older, durable=True, supersedes=supersedes).accepted:
                 return step.answer
 
-    def _append(self, change: Change[Answer], *, pending: bool) -> tuple[Append, Answer] | None:
+    def _append(self, change: Command[Answer], *, pending: bool) -> tuple[Append, Answer] | None:
         """Add to a large document of which only the ends are read; `None` where that is not enough."""
         _, ends = self._journal.ends(change.key) if change.appends else (False, None)
         grown = change.onto(ends, self._clock()) if ends else None
-        command = dump_change(cast("AnyChange", change)) if pending else None
+        command = dump_command(cast("AnyCommand", change)) if pending else None
         return grown if grown and self._journal.commit(grown[0], command, durable=True).accepted else None
 
     def _owned(self, key: str) -> Write | None:
@@ -63,13 +63,13 @@ class LocalWriter:
         """The copy if nothing of it is pending; the stash does not have revisions that were given here."""
         return copy if copy and self._journal.next_pending(copy.key) is None else None
 
-    def _to_send(self, change: BaseChange, copy: Write | None) -> tuple[str, bool]:
+    def _to_send(self, change: Command[Any], copy: Write | None) -> tuple[str, bool]:
         """The change as the outbox keeps it, and whether it supersedes the pending ones, as a replace does.
 
         It keeps the revision on which the first of them was made, which the stash is expected to have.
         """
-        if not isinstance(change, SessionChange):
-            return dump_change(cast("AnyChange", change)), False
+        if not isinstance(change, SaveCommand):
+            return dump_command(cast("AnyCommand", change)), False
         first = self._journal.next_pending(change.key)
         newest = revision_at_head(copy.text) if copy and not copy.tombstone else 0
         base = _base_of(first.change, newest) if first else newest
@@ -78,13 +78,13 @@ class LocalWriter:
         if supersedes and copy:  # it replaces what the first of them was made on
             before = [write.id for write in operations_at_end(copy.text) if write.revision <= (base or 0)]
             fields |= {"replaces": base, "expects": before[-1] if before else ""}
-        return dump_change(change.model_copy(update=fields)), supersedes
+        return dump_command(change.model_copy(update=fields)), supersedes
 
 
 def _base_of(command: str, unreadable: int) -> int | None:
     """The revision on which a pending save was made; `None` if that is not known, or it is no save."""
     try:
-        change = load_change(command)
+        change = load_command(command)
     except DocumentError:
         return unreadable
-    return change.base if isinstance(change, SessionChange) else None
+    return change.base if isinstance(change, SaveCommand) else None

@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import cast
 
 from agentic_flywheel.coaia.mirror import TooLargeForMirror
-from agentic_flywheel.documents.codec import tombstone_of
-from agentic_flywheel.documents.command import Change, Step, expired
-from agentic_flywheel.documents.commands import load_change
+from agentic_flywheel.documents.command import Command, Step, expired
+from agentic_flywheel.documents.commands import load_command
 from agentic_flywheel.documents.lineage import lacks, operations_at_end
-from agentic_flywheel.documents.save import SessionChange
+from agentic_flywheel.documents.parse import tombstone_of
+from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DeletedMeanwhile, DocumentError, JournalUnavailable
 from agentic_flywheel.journal import Journal
@@ -69,7 +69,7 @@ class Outbox:
         unreadable: list[int] = []
         for item in self._journal.pending(key):
             try:
-                load_change(item.change)
+                load_command(item.change)
             except DocumentError as exc:
                 logger.warning("A pending change is a dead letter now: %s", exc)
                 unreadable.append(item.position)
@@ -86,7 +86,7 @@ class Outbox:
                 kept = await self._sent(item, document, remote, deadline)
             except DeletedMeanwhile as exc:
                 logger.warning("What was saved here to a session that was deleted elsewhere is kept on this machine.")
-                await self._keep_here(item, exc.buried, deadline)
+                await self._keep_here(item, exc.deleted_revision, deadline)
             except TooLargeForMirror:  # the journal alone keeps it, as it would have from the beginning
                 await in_thread(self._journal.ack, [item.position], None)
             except DocumentError as exc:
@@ -138,10 +138,10 @@ class Outbox:
         """
         if document.tombstone or tombstone_of(remote):
             return False
-        pending = [load_change(item.change) for item in self._journal.pending(document.key)]
+        pending = [load_command(item.change) for item in self._journal.pending(document.key)]
         names = {change.operation.partition("~")[0] for change in pending}
         operations = operations_at_end(document.text)
-        base = pending[0].base if pending and isinstance(pending[0], SessionChange) else None
+        base = pending[0].base if pending and isinstance(pending[0], SaveCommand) else None
         if base is None:
             before = [write for write in operations if write.id.partition("~")[0] not in names]
         else:
@@ -150,9 +150,9 @@ class Outbox:
 
     async def _sent(self, item: Pending, document: Write | None, remote: str | None, deadline: float) -> Write | None:
         """Send one change; the document that the stash holds then."""
-        change = load_change(item.change)
+        change = load_command(item.change)
         step: Step[object] = await self.remote.commit_with_retry(
-            cast("Change[object]", change), None, deadline, start=remote, once=True
+            cast("Command[object]", change), None, deadline, start=remote, once=True
         )
         if step.write:
             return step.write
@@ -162,5 +162,5 @@ class Outbox:
     async def _keep_here(self, first: Pending, revision: int, deadline: float) -> None:
         """Keep on this machine the saves from `first` on, whose session was deleted elsewhere."""
         text = await self.remote.stash.read(first.key, deadline)
-        remote = copy_under(load_change(first.change), text) if text else None
+        remote = copy_under(load_command(first.change), text) if text else None
         await in_thread(keep_pending, self._journal, first, revision, remote, self._clock())

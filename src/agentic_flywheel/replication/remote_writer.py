@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import TypeVar
 
 from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.documents.codec import tombstone_of
-from agentic_flywheel.documents.command import Change, Step, expired
-from agentic_flywheel.documents.commands import Burial, Deletion, as_copy
-from agentic_flywheel.documents.lineage import MergeForward
+from agentic_flywheel.documents.command import Command, Step, expired
+from agentic_flywheel.documents.commands import as_copy
+from agentic_flywheel.documents.delete import DeleteCommand, TombstoneCommand
+from agentic_flywheel.documents.lineage import MergeForwardCommand
+from agentic_flywheel.documents.parse import tombstone_of
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Outcome, Write
 from agentic_flywheel.errors import DocumentError, StashUnavailable, Unfinished
@@ -36,13 +37,13 @@ class Overtaken(Exception):  # noqa: N818  nothing went wrong
 class _Attempt:
     """What a command is applied to (`base`), while the stash is taken to hold what was `seen`.
 
-    `confirmed`: that was read there just now. `held`: so was the base, which is alive whatever our clock says.
+    `confirmed`: that was read there just now. `alive_remotely`: so was the base; it is alive whatever our clock says.
     """
 
     base: str | None
     seen: str | None
     confirmed: bool
-    held: bool
+    alive_remotely: bool
 
 
 class RemoteWriter:
@@ -59,7 +60,7 @@ class RemoteWriter:
 
     async def commit_with_retry(
         self,
-        change: Change[Answer],
+        change: Command[Answer],
         copy: Write | None,
         deadline: float,
         *,
@@ -78,7 +79,7 @@ class RemoteWriter:
             Overtaken: somebody else committed since `start`.
 
         """
-        change = change.knowing(copy, self._clock())
+        change = change.with_base_revision(copy, self._clock())
         attempt = self._first_attempt(copy, start)
         merged: str | None = None
         while True:
@@ -98,25 +99,25 @@ class RemoteWriter:
     def _first_attempt(self, copy: Write | None, start: str | None) -> _Attempt | None:
         """The attempt without reading first; `None` where the copy here has expired."""
         if copy is None:
-            return _Attempt(start, start, confirmed=False, held=start is not None and self.stash.atomic)
+            return _Attempt(start, start, confirmed=False, alive_remotely=start is not None and self.stash.atomic)
         if expired(copy.kept_until, self._clock()):  # somebody may have renewed it there, or this clock is wrong
             return None
-        return _Attempt(copy.text, copy.text, confirmed=False, held=False)
+        return _Attempt(copy.text, copy.text, confirmed=False, alive_remotely=False)
 
     def _next_attempt(self, copy: Write | None, seen: str | None) -> _Attempt:
         """The attempt on top of what was seen in the stash, or of the copy that stands in for it."""
         if copy and (seen is None or outlives(copy, seen) or lost_deletion(copy, seen)):
-            return _Attempt(copy.text, seen, confirmed=True, held=False)
-        return _Attempt(seen, seen, confirmed=True, held=seen is not None and self.stash.atomic)
+            return _Attempt(copy.text, seen, confirmed=True, alive_remotely=False)
+        return _Attempt(seen, seen, confirmed=True, alive_remotely=seen is not None and self.stash.atomic)
 
-    async def _step(self, change: Change[Answer], attempt: _Attempt) -> Step[Answer] | None:
+    async def _step(self, change: Command[Answer], attempt: _Attempt) -> Step[Answer] | None:
         """Apply the change, in a thread where that may take long; `None`: the stash is to be read first."""
         base = attempt.base
         try:
             if base is None or len(base) <= APPLIED_AT_ONCE:
-                step = change.apply(base, self._clock(), held=attempt.held)
+                step = change.apply(base, self._clock(), alive_remotely=attempt.alive_remotely)
             else:
-                step = await in_thread(change.apply, base, self._clock(), held=attempt.held)
+                step = await in_thread(change.apply, base, self._clock(), alive_remotely=attempt.alive_remotely)
         except DocumentError:
             if attempt.confirmed:
                 raise
@@ -124,7 +125,7 @@ class RemoteWriter:
         return step if step.write or attempt.confirmed else None
 
     async def _try(
-        self, change: Change[Answer], attempt: _Attempt | None, deadline: float
+        self, change: Command[Answer], attempt: _Attempt | None, deadline: float
     ) -> tuple[Step[Answer] | None, Outcome]:
         """Apply and commit once; without a step where the stash had to be read first."""
         step = await self._step(change, attempt) if attempt else None
@@ -134,17 +135,17 @@ class RemoteWriter:
             return step, Outcome(accepted=True)
         splice = step.write.splice if attempt.base is attempt.seen else None
         write = replace(step.write, seen=attempt.seen, splice=splice)
-        return step, await self.stash.commit(write, deadline, step.replaced)
+        return step, await self.stash.commit(write, deadline, step.archived)
 
-    async def _write_others(self, change: Change[Answer], step: Step[Answer], deadline: float) -> None:
+    async def _write_others(self, change: Command[Answer], step: Step[Answer], deadline: float) -> None:
         """Write what goes with the document: a save that came too late, and what a deletion takes along."""
-        if step.loser:
-            await self.stash.keep(step.loser, deadline)
-        if isinstance(change, Deletion) and change.revisions and step.write:
+        if step.superseded_write:
+            await self.stash.keep(step.superseded_write, deadline)
+        if isinstance(change, DeleteCommand) and change.revisions and step.write:
             with contextlib.suppress(StashUnavailable, DocumentError):  # what is left then expires by itself
                 # A version of ours kept pending deletions without histories: nothing is listed for them.
                 for key in await self._keys_below(change.histories, deadline) if change.histories else ():
-                    await self.commit_with_retry(Deletion(key=key, member=""), None, deadline)
+                    await self.commit_with_retry(DeleteCommand(key=key, member=""), None, deadline)
                 for key in await self._keys_below(change.revisions, deadline):
                     await self.stash.drop(key, deadline)
 
@@ -178,9 +179,9 @@ class RemoteWriter:
             return copy.text
         return step.write.text if step.write else remote
 
-    def _merge_of(self, copy: Write) -> MergeForward:
+    def _merge_of(self, copy: Write) -> MergeForwardCommand:
         member = copy.key.removeprefix(self._keys.sessions) if copy.key.startswith(self._keys.sessions) else ""
-        return MergeForward(
+        return MergeForwardCommand(
             key=copy.key,
             operation=self._write_ids.next(),
             member=member,
@@ -200,7 +201,9 @@ class RemoteWriter:
         if copy.tombstone:
             tombstone = tombstone_of(copy.text)
             member = tombstone.id if tombstone else ""
-            burial = Burial(key=copy.key, member=member, index=self._keys.index if member else "", text=copy.text)
+            burial = TombstoneCommand(
+                key=copy.key, member=member, index=self._keys.index if member else "", text=copy.text
+            )
             await self.commit_with_retry(burial, None, deadline)
             return
         await self.merge_forward(copy, deadline)
@@ -209,6 +212,6 @@ class RemoteWriter:
     async def refresh_copy(self, copy: Write, deadline: float) -> None:
         """Replace the copy by what the stash holds now."""
         if text := await self.stash.read(copy.key, deadline):
-            entry = copy.entry
+            entry = copy.list_row
             member, index = (entry.member, entry.index) if entry else ("", "")
             await in_thread(self._journal.overwrite_replica, as_copy(copy.key, text, member, index))

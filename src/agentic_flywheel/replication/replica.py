@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import logging
 
-from agentic_flywheel.documents.codec import tombstone_of
-from agentic_flywheel.documents.commands import AnyChange, Deletion, as_copy
-from agentic_flywheel.documents.import_document import Arrival
-from agentic_flywheel.documents.lineage import MergeForward, buries, covers
-from agentic_flywheel.documents.save import Renewal, SessionChange
+from agentic_flywheel.documents.commands import AnyCommand, as_copy
+from agentic_flywheel.documents.delete import DeleteCommand
+from agentic_flywheel.documents.import_document import ImportCommand
+from agentic_flywheel.documents.lineage import MergeForwardCommand, covers, tombstone_beats
+from agentic_flywheel.documents.parse import tombstone_of
+from agentic_flywheel.documents.renewal import RenewCommand
+from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.writes import Append, Write, revision_at_head
 from agentic_flywheel.errors import DocumentError, JournalUnavailable
 from agentic_flywheel.journal import Journal
@@ -81,7 +83,7 @@ def went_back(copy: Write, remote: str) -> bool:
 
 def lost_deletion(copy: Write, remote: str) -> bool:
     """Whether the copy is the tombstone of what the stash holds: it was lost there, or somebody put that back."""
-    return copy.tombstone and tombstone_of(remote) is None and buries(copy.text, remote)
+    return copy.tombstone and tombstone_of(remote) is None and tombstone_beats(copy.text, remote)
 
 
 def outlives(copy: Write, remote: str) -> bool:
@@ -90,15 +92,15 @@ def outlives(copy: Write, remote: str) -> bool:
     return tombstone is not None and revision_at_head(copy.text) > tombstone.revision
 
 
-def copy_under(change: AnyChange, text: str) -> Write:
+def copy_under(change: AnyCommand, text: str) -> Write:
     """The copy of a text that the stash holds under the key of a change.
 
     Raises:
         DocumentError: it is no document of ours.
 
     """
-    if isinstance(change, SessionChange | Renewal):
+    if isinstance(change, SaveCommand | RenewCommand):
         return as_copy(change.key, text, change.session_id, change.index)
-    if isinstance(change, Arrival | MergeForward) or (isinstance(change, Deletion) and change.index):
+    if isinstance(change, ImportCommand | MergeForwardCommand) or (isinstance(change, DeleteCommand) and change.index):
         return as_copy(change.key, text, change.member, change.index)
     return as_copy(change.key, text)

@@ -15,9 +15,9 @@ from typing import TypeVar
 import anyio
 
 from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.documents.command import Change
-from agentic_flywheel.documents.save import Renewal
-from agentic_flywheel.documents.writes import EVERY_ROW, Entry, Filter
+from agentic_flywheel.documents.command import Command
+from agentic_flywheel.documents.renewal import RenewCommand
+from agentic_flywheel.documents.writes import EVERY_ROW, Filter, ListRow
 from agentic_flywheel.errors import (
     Disabled,
     DocumentError,
@@ -127,7 +127,7 @@ class Repository:
         """Whether another page can be asked for till then; the journal alone needs no deadline."""
         return self.stash is None or deadline - asyncio.get_running_loop().time() > ANOTHER_PAGE_SECONDS
 
-    async def write(self, change: Change[Answer], deadline: float | None = None) -> Placed[Answer]:
+    async def write(self, change: Command[Answer], deadline: float | None = None) -> Placed[Answer]:
         """Apply a change where it can be kept.
 
         Raises:
@@ -143,7 +143,7 @@ class Repository:
             self._worker.wake()
         return placed
 
-    async def renew(self, renewal: Renewal) -> None:
+    async def renew(self, renewal: RenewCommand) -> None:
         """Start a session's clock again where it is kept; do nothing while that cannot be reached."""
         async with self._locks.of(renewal.key) as held:
             with contextlib.suppress(Unavailable, DocumentError):
@@ -198,7 +198,7 @@ class Repository:
         """Those of these sessions that Redis holds, whatever the clock of this machine says."""
         return await self._sessions.still_stored(members, deadline)
 
-    async def entries(self, index: str, members: Sequence[str], deadline: float) -> list[Entry]:
+    async def entries(self, index: str, members: Sequence[str], deadline: float) -> list[ListRow]:
         """The entries of these members of the list, as far as they are known.
 
         Raises:

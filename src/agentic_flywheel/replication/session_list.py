@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.commands import as_copy
-from agentic_flywheel.documents.writes import EVERY_ROW, Entry, Filter
+from agentic_flywheel.documents.writes import EVERY_ROW, Filter, ListRow
 from agentic_flywheel.errors import Damaged, DocumentError, JournalUnavailable, StashUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.threads import in_thread
@@ -35,7 +35,7 @@ class Page:
     `shared`: the stash answered; if it was to be asked and did not, `why`.
     """
 
-    entries: list[Entry]
+    entries: list[ListRow]
     older: tuple[int, str] | None
     shared: bool
     why: str = ""
@@ -48,8 +48,8 @@ class _Local:
     Of those there are more beyond the position `end`. `lost`: Redis had some of them once.
     """
 
-    unsent: list[Entry]
-    others: list[Entry]
+    unsent: list[ListRow]
+    others: list[ListRow]
     lost: bool
     end: tuple[int, str]
 
@@ -96,7 +96,7 @@ class SessionList:
                 return {member for member, mark in present if mark and mark.revision is not None}
         return set()
 
-    async def entries(self, index: str, members: Sequence[str], deadline: float) -> list[Entry]:
+    async def entries(self, index: str, members: Sequence[str], deadline: float) -> list[ListRow]:
         """The entries of these members: the stash's, if it answers till the deadline, unless a newer one is pending.
 
         Raises:
@@ -112,7 +112,7 @@ class SessionList:
                     return await self._shared_entries(self._stash, index, members, deadline)
         return await in_thread(self._journal.entries, index, members)
 
-    async def _shared_entries(self, stash: Stash, index: str, members: Sequence[str], deadline: float) -> list[Entry]:
+    async def _shared_entries(self, stash: Stash, index: str, members: Sequence[str], deadline: float) -> list[ListRow]:
         found = {entry.member: entry for entry in await stash.index.entries(index, members, deadline)}
         unsent, deleted = await in_thread(self._journal.unsent, index)
         found |= {entry.member: entry for entry in unsent if entry.member in {*members}}
@@ -158,7 +158,7 @@ class SessionList:
         except JournalUnavailable:
             return _Local([], [], lost=False, end=END)
 
-    async def _deleted(self, stash: Stash, entries: list[Entry]) -> set[str]:
+    async def _deleted(self, stash: Stash, entries: list[ListRow]) -> set[str]:
         """The keys of those whose deletion this machine knows: it is still to be sent, or somebody undid it."""
         rows = {stash.session_key(entry.member): entry for entry in entries}
         try:
@@ -186,8 +186,8 @@ async def index_sessions(stash: Stash, index: str, members: Sequence[str], deadl
         with contextlib.suppress(DocumentError):
             if text := await stash.read(key, deadline):
                 copy = as_copy(key, text, member, index)
-                if copy.entry:
-                    await stash.index.index_session(copy.entry, deadline)
+                if copy.list_row:
+                    await stash.index.index_session(copy.list_row, deadline)
                     return True
         return False
 
@@ -201,7 +201,7 @@ async def index_sessions(stash: Stash, index: str, members: Sequence[str], deadl
     return listed, len(members)
 
 
-def revision_in_note(entry: Entry) -> int:
+def revision_in_note(entry: ListRow) -> int:
     """The revision that a row of the list shows; 0 where it shows none."""
     try:
         revision = load_object(entry.note, "a row of the list").get("revision")
@@ -210,6 +210,6 @@ def revision_in_note(entry: Entry) -> int:
     return revision if isinstance(revision, int) else 0
 
 
-def position_of(entry: Entry) -> tuple[int, str]:
+def position_of(entry: ListRow) -> tuple[int, str]:
     """Where an entry stands in the order of a list."""
     return entry.saved_at, entry.member

@@ -18,8 +18,9 @@ import anyio
 from agentic_flywheel.backoff import REFUSALS, delay
 from agentic_flywheel.coaia.replies import RemoteState
 from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.documents.codec import micros
-from agentic_flywheel.documents.commands import Deletion, as_copy
+from agentic_flywheel.documents.commands import as_copy
+from agentic_flywheel.documents.delete import DeleteCommand
+from agentic_flywheel.documents.model import micros
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashRefused, StashUnavailable, Unavailable
 from agentic_flywheel.journal import PAUSE_SECONDS, Journal
@@ -209,8 +210,8 @@ class ReplicationWorker:
             return
         remote = self._outbox.remote
         for write in gone:
-            member = write.entry.member if write.entry else ""
-            deletion = Deletion(key=write.key, member=member, because="expired")
+            member = write.list_row.member if write.list_row else ""
+            deletion = DeleteCommand(key=write.key, member=member, because="expired")
             async with self._locks.of(write.key):
                 with contextlib.suppress(Unavailable, DocumentError):
                     await remote.commit_with_retry(deletion, None, remote.stash.deadline())

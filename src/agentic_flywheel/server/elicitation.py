@@ -5,7 +5,7 @@ import contextlib
 from mcp.server.mcpserver import Context, Elicit
 from pydantic import BaseModel, Field
 
-from agentic_flywheel.documents.codec import Document
+from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.keys import check_id
 from agentic_flywheel.sessions.budget import ellipsis

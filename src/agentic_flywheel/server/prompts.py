@@ -5,10 +5,10 @@ from typing import Annotated
 from mcp.server.mcpserver import MCPServer
 from pydantic import Field
 
-from agentic_flywheel.documents.append import Memory
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.server.transcript import transcript
 from agentic_flywheel.sessions.budget import CHARACTERS_PER_TOKEN
+from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.results import ResumeResult
 from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
@@ -72,13 +72,13 @@ class Prompts:
 
     async def _with_conversation(self, asked: str, session: str) -> str:
         try:
-            found = await self._sessions.resume(Memory(), session, max_tokens=TOKENS)
+            found = await self._sessions.resume(CallerViews(), session, max_tokens=TOKENS)
         except InvalidArgument as exc:  # no id, but perhaps words
             found = ResumeResult(found=False, reason="not_found", message=str(exc))
         if found.reason == "not_found" and session.strip():
             named = await self._sessions.list_sessions(SessionFilter(query=session), limit=1)
             if named.sessions:
-                found = await self._sessions.resume(Memory(), named.sessions[0]["id"], max_tokens=TOKENS)
+                found = await self._sessions.resume(CallerViews(), named.sessions[0]["id"], max_tokens=TOKENS)
         if not found.found or found.session is None:
             return _nothing(session, found)
         text = transcript(found, TOKENS * CHARACTERS_PER_TOKEN)

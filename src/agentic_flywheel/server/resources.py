@@ -10,7 +10,8 @@ from mcp.server.mcpserver.resources import ResourceSecurity
 from mcp_types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
 from mcp_types import Resource as MCPResource
 
-from agentic_flywheel.documents.codec import Document, public
+from agentic_flywheel.documents.codec import public
+from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.json_text import dumps
 from agentic_flywheel.server.transcript import markdown

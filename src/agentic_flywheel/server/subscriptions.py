@@ -26,7 +26,7 @@ from mcp_types import (
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
-from agentic_flywheel.documents.codec import iso
+from agentic_flywheel.documents.model import iso
 from agentic_flywheel.server.resources import LISTED, execution_uri, member_of, uri_of
 from agentic_flywheel.server.sdk_internals import (
     CallNext,

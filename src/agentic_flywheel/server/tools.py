@@ -12,16 +12,16 @@ from mcp.server.mcpserver import AcceptedElicitation, ElicitationResult, Resolve
 from mcp_types import CallToolResult, TextContent
 from pydantic import BeforeValidator, Field, Strict
 
-from agentic_flywheel.documents.append import Memory
+from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.json_text import JSONObject, dumps
 from agentic_flywheel.server.elicitation import Consent, consent_to_delete
 from agentic_flywheel.server.messages import Messages
 from agentic_flywheel.server.transcript import transcript
 from agentic_flywheel.sessions.budget import CHARACTERS_PER_TOKEN
+from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.history import RevisionHistory
 from agentic_flywheel.sessions.redaction.policy import Credentials
-from agentic_flywheel.sessions.requests import Save
 from agentic_flywheel.sessions.results import (
     CacheResult,
     DeleteResult,
@@ -74,7 +74,7 @@ class Tools:
         self._revisions = RevisionHistory(sessions)
         self._executions = executions
         self._settings = settings
-        self._memory = Memory()
+        self._memory = CallerViews()
         self._messages = Messages(sessions.repository, settings)
         self._credentials = Credentials(settings.secrets)
 

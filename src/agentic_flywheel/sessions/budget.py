@@ -5,7 +5,8 @@ A token is four characters of compact JSON. Nothing is cut that need not be, and
 
 from dataclasses import dataclass, field
 
-from agentic_flywheel.documents.codec import Document, public
+from agentic_flywheel.documents.codec import public
+from agentic_flywheel.documents.model import Document
 from agentic_flywheel.json_text import JSONObject, dumps
 
 CHARACTERS_PER_TOKEN = 4

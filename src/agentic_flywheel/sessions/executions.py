@@ -4,18 +4,19 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from agentic_flywheel.documents.codec import iso, kept_until_in, tombstone_in
 from agentic_flywheel.documents.command import expired
-from agentic_flywheel.documents.commands import ExecutionChange, load_execution
+from agentic_flywheel.documents.execution import ExecutionCommand, load_execution
 from agentic_flywheel.documents.flow_document import flow_history
-from agentic_flywheel.documents.flow_history import FlowChange
+from agentic_flywheel.documents.flow_history import FlowHistoryCommand
+from agentic_flywheel.documents.model import iso
+from agentic_flywheel.documents.parse import kept_until_in, tombstone_in
+from agentic_flywheel.documents.save_request import check_ttl
 from agentic_flywheel.errors import DocumentError, InvalidArgument, TooLarge, Unavailable
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject, check_json, dumps, size_of
 from agentic_flywheel.keys import Keys, check_id
 from agentic_flywheel.replication.answers import Found, StoredIn
 from agentic_flywheel.replication.repository import Repository
-from agentic_flywheel.sessions.requests import check_ttl
 from agentic_flywheel.sessions.results import CacheResult, ExecutionResult, FlowHistoryResult, reason_of
 
 _BOOKKEEPING = ("schema_version", "operation", "operations")
@@ -79,7 +80,7 @@ class ExecutionStore:
             if (size := size_of(dumps(record))) > self._max_bytes:
                 limit = f"the limit is {self._max_bytes:,} (FLYWHEEL_MAX_SESSION_BYTES)"
                 raise TooLarge(f"The result has {size:,} bytes; {limit}.")
-            change = ExecutionChange(key=self._keys.execution(execution_id), record=record, ttl_seconds=ttl_seconds)
+            change = ExecutionCommand(key=self._keys.execution(execution_id), record=record, ttl_seconds=ttl_seconds)
             placed = await self._repository.write(change, deadline)
         except (DocumentError, Unavailable) as exc:
             return CacheResult(
@@ -102,8 +103,8 @@ class ExecutionStore:
         *,
         replaces: bool = False,
         fresh: bool = False,
-    ) -> FlowChange:
-        return FlowChange(
+    ) -> FlowHistoryCommand:
+        return FlowHistoryCommand(
             key=self._keys.history(session_id, flow_id),
             session_id=session_id,
             flow_id=flow_id,
@@ -154,7 +155,7 @@ class ExecutionStore:
         try:
             found = await self._repository.read(self._keys.history(session_id, flow_id))
             held = self._redis_expires(found)
-            history = await in_thread(flow_history, found.text, self._clock(), held=held, limit=limit)
+            history = await in_thread(flow_history, found.text, self._clock(), alive_remotely=held, limit=limit)
         except (DocumentError, Unavailable) as exc:
             return FlowHistoryResult(found=False, executions=[], reason=reason_of(exc), message=str(exc))
         if not history.executions:

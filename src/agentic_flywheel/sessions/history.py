@@ -1,13 +1,13 @@
 """Lists, restores and forks the revisions of a session."""
 
-from agentic_flywheel.documents.append import Memory
-from agentic_flywheel.documents.codec import Document, Tombstone
+from agentic_flywheel.documents.model import Document, Tombstone
+from agentic_flywheel.documents.renewal import ttl_of
 from agentic_flywheel.documents.revisions import listed, values_of
-from agentic_flywheel.documents.save import life
+from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.errors import DocumentError, Reason, Unavailable
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.replication.answers import Found
-from agentic_flywheel.sessions.requests import Save
+from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.results import ForkResult, RestoreResult, RevisionsResult, reason_of
 from agentic_flywheel.sessions.store import SessionStore
 
@@ -31,7 +31,7 @@ class RevisionHistory:
             return RevisionsResult(found=False, revisions=[], reason=reason)
         return RevisionsResult(found=True, revisions=rows)
 
-    async def restore(self, memory: Memory, session_id: str, revision: int) -> RestoreResult:
+    async def restore(self, memory: CallerViews, session_id: str, revision: int) -> RestoreResult:
         """Make an earlier revision the current one again, as a revision of its own."""
         found = await self._revision(session_id, revision)
         if not isinstance(found, Document):
@@ -53,7 +53,7 @@ class RevisionHistory:
         )  # fmt: skip
 
     async def fork(
-        self, memory: Memory, session_id: str, revision: int | None = None, new_session_id: str = ""
+        self, memory: CallerViews, session_id: str, revision: int | None = None, new_session_id: str = ""
     ) -> ForkResult:
         """Begin another session with what this one was at a revision; it records its origin."""
         found = await self._revision(session_id, revision)
@@ -115,6 +115,6 @@ def _save_fields(document: Document, **more: JSONObject) -> JSONObject:
         "summary": document.summary,
         "tags": list(document.tags),
         "values": values_of(document),
-        "ttl_seconds": life(document),
+        "ttl_seconds": ttl_of(document),
         "extra": document.extra | more,
     }

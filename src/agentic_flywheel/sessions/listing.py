@@ -5,13 +5,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from agentic_flywheel.backends.base import FlowStatus
+from agentic_flywheel.documents.save_request import check_one_of
 from agentic_flywheel.errors import Disabled, InvalidArgument, Unavailable
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.replication.session_list import position_of
 from agentic_flywheel.sessions.cursors import UNFINISHED, read_cursor, write_cursor
-from agentic_flywheel.sessions.requests import check_one_of
 from agentic_flywheel.sessions.results import ListResult
 from agentic_flywheel.sessions.search import search
 from agentic_flywheel.sessions.session_filter import Row, SessionFilter, unexpired_rows

@@ -8,13 +8,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from agentic_flywheel.documents.append import Memory
-from agentic_flywheel.documents.codec import Document, Tombstone, decode
 from agentic_flywheel.documents.command import expired
-from agentic_flywheel.documents.commands import Deletion
-from agentic_flywheel.documents.incremental import RECALL
+from agentic_flywheel.documents.delete import DeleteCommand
+from agentic_flywheel.documents.incremental import DOCUMENT_CACHE
+from agentic_flywheel.documents.model import Document, Tombstone
+from agentic_flywheel.documents.parse import decode
+from agentic_flywheel.documents.renewal import RenewCommand, ttl_of
 from agentic_flywheel.documents.revisions import earlier, whole_for
-from agentic_flywheel.documents.save import Renewal, life
 from agentic_flywheel.documents.write_ids import told
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.journal.threads import in_thread
@@ -22,6 +22,7 @@ from agentic_flywheel.keys import Keys, check_id, other_spellings
 from agentic_flywheel.replication.answers import Found
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.budget import token_window
+from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.listing import SessionList
 from agentic_flywheel.sessions.results import ResumeResult, reason_of
 from agentic_flywheel.sessions.session_filter import SessionFilter
@@ -33,7 +34,7 @@ RENEWED_WITHIN_SECONDS = 1
 """A session resumed again within this time is not renewed again."""
 
 LARGE, RENEWED_AFTER = 64 * 1024, 0.1
-"""A session of this many characters is renewed only after this part of its life: renewing writes it anew."""
+"""A session of this many characters is renewed only after this part of its ttl_of: renewing writes it anew."""
 
 BY_THE_CLOCK = timedelta(hours=1)
 """What expired within this did so by a clock that is right, or wrong by no more."""
@@ -55,7 +56,7 @@ class SessionReader(SessionList):
 
     async def resume(
         self,
-        memory: Memory,
+        memory: CallerViews,
         session_id: str = "",
         user_id: str = "",
         max_tokens: int = 20_000,
@@ -80,7 +81,7 @@ class SessionReader(SessionList):
             self.repository.check_enabled()
             if not session_id:
                 return await self._resume_latest(memory, user_id, page, deadline)
-            document, found = await self.load(session_id, deadline, RECALL.decode)
+            document, found = await self.load(session_id, deadline, DOCUMENT_CACHE.decode)
             if revision is not None and not (isinstance(document, Document) and document.revision == revision):
                 return await self._resume_older(session_id, revision, document, found, page)
         except (DocumentError, Unavailable) as exc:
@@ -143,7 +144,7 @@ class SessionReader(SessionList):
         if isinstance(document, Document) and expired(document.kept_until, self._clock()):
             tombstone = Tombstone(session_id, document.revision, self._clock(), None, "expired")
             if stash and stash.mirror and found.source == "redis" and self._has_surely_expired(document):
-                deletion = Deletion(key=key, member=session_id, because="expired")
+                deletion = DeleteCommand(key=key, member=session_id, because="expired")
                 await self.repository.write(deletion)
             return tombstone, found
         return document, found
@@ -158,10 +159,10 @@ class SessionReader(SessionList):
         until = document.kept_until
         return until is not None and ((steady and until >= self._began) or self._clock() - until < BY_THE_CLOCK)
 
-    async def _resume_latest(self, memory: Memory, user_id: str, page: "_Page", deadline: float) -> ResumeResult:
+    async def _resume_latest(self, memory: CallerViews, user_id: str, page: "_Page", deadline: float) -> ResumeResult:
         latest = await self.list_sessions(SessionFilter(user_id=user_id), limit=SUGGESTIONS, deadline=deadline)
         for row in latest.sessions:
-            document, found = await self.load(row["id"], deadline, RECALL.decode)
+            document, found = await self.load(row["id"], deadline, DOCUMENT_CACHE.decode)
             if isinstance(document, Document):  # a listed session may be gone by now
                 return self._resumed(memory, document, found, page)
         stash = self.repository.stash
@@ -194,7 +195,7 @@ class SessionReader(SessionList):
                     found.append(other)
         return found
 
-    def _resumed(self, memory: Memory, document: Document, found: Found, page: "_Page") -> ResumeResult:
+    def _resumed(self, memory: CallerViews, document: Document, found: Found, page: "_Page") -> ResumeResult:
         result = _answer(document, found, page)
         history, cut = document.session.history, None
         if result.cut_turn is not None and result.session:  # as it was shown it may be sent again
@@ -210,11 +211,11 @@ class SessionReader(SessionList):
 
     def _renew(self, document: Document, size: int) -> None:
         """Start the clock of a session of that `size` again, in the background."""
-        ttl, until = life(document), document.kept_until
+        ttl, until = ttl_of(document), document.kept_until
         pause = (ttl or 0) * RENEWED_AFTER if size >= LARGE else RENEWED_WITHIN_SECONDS
         if ttl and until and until - self._clock() <= timedelta(seconds=ttl - pause):
             session_id, keys = document.session.id, self._keys
-            renewal = Renewal(
+            renewal = RenewCommand(
                 key=keys.session(session_id),
                 session_id=session_id,
                 index=keys.index,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from agentic_flywheel.documents.writes import Entry
+from agentic_flywheel.documents.writes import ListRow
 from agentic_flywheel.errors import JournalUnavailable, Unavailable
 from agentic_flywheel.journal.records import Match, Matches
 from agentic_flywheel.journal.threads import in_thread
@@ -35,7 +35,7 @@ WEIGHT_IN_LIST = 2.0
 class _Hit:
     """A session, how many of the words it has, and how well; the lower the score, the better."""
 
-    entry: Entry
+    entry: ListRow
     row: JSONObject
     words: int
     score: float
@@ -87,7 +87,7 @@ async def search(
 class _Listed:
     """Entries of the shared list, or of this machine's; `older`: where to go on, if the time was too short."""
 
-    entries: list[Entry]
+    entries: list[ListRow]
     shared: bool
     older: tuple[int, str] | None
     why: str
@@ -98,7 +98,7 @@ async def _listed(
     repository: Repository, index: str, session_filter: SessionFilter, before: tuple[int, str] | None, deadline: float
 ) -> _Listed:
     """The entries that may match by what lists show."""
-    entries: list[Entry] = []
+    entries: list[ListRow] = []
     shared = False
     deadline = await repository.deadline_once_ready(deadline)
     while True:
@@ -116,7 +116,7 @@ async def _listed(
 
 async def _candidates(
     repository: Repository, index: str, listed: _Listed, matches: Mapping[str, Match], *, first: bool
-) -> tuple[list[Entry], str]:
+) -> tuple[list[ListRow], str]:
     """The entries of all that may match, by what lists show or by turns, and why some of them are missing.
 
     Matches by turns belong to the `first` part of the list, and to no later one.

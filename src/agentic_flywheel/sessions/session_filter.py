@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
-from agentic_flywheel.documents.codec import kept_until_in
 from agentic_flywheel.documents.command import expired
-from agentic_flywheel.documents.writes import Entry, Filter
+from agentic_flywheel.documents.parse import kept_until_in
+from agentic_flywheel.documents.writes import Filter, ListRow
 from agentic_flywheel.errors import Damaged
 from agentic_flywheel.journal.tokens import words_in
 from agentic_flywheel.json_text import JSONObject, load_object
@@ -47,7 +47,7 @@ class SessionFilter:
         texts = [text for text in (self.status, self.user_id, *self.tags) if text]
         return Filter(words, len(words) - (len(words) >= MANY_WORDS), texts, self.pattern)
 
-    def matching(self, entries: Sequence[Entry], now: datetime) -> list["Row"]:
+    def matching(self, entries: Sequence[ListRow], now: datetime) -> list["Row"]:
         """The rows of the entries that match all but the query, those included that have expired by our clock.
 
         A row that expires within `SOON` says so: `expires_soon`.
@@ -75,12 +75,12 @@ class SessionFilter:
 class Row:
     """A row of a list as it is shown, and whether it has expired by the clock of this machine."""
 
-    entry: Entry
+    entry: ListRow
     shown: JSONObject
     expired: bool
 
 
-def _row(entry: Entry, shown: JSONObject, now: datetime) -> Row:
+def _row(entry: ListRow, shown: JSONObject, now: datetime) -> Row:
     kept_until = kept_until_in({"kept_until": shown.get("expires_at")})
     shown["id"] = entry.member  # others who share the Redis may have written anything there
     if entry.here_alone:
@@ -91,7 +91,7 @@ def _row(entry: Entry, shown: JSONObject, now: datetime) -> Row:
 
 
 async def unexpired_rows(
-    repository: Repository, session_filter: SessionFilter, entries: Sequence[Entry], now: datetime, deadline: float
+    repository: Repository, session_filter: SessionFilter, entries: Sequence[ListRow], now: datetime, deadline: float
 ) -> list[Row]:
     """The rows that match all but the query and have not expired; Redis decides where it holds them.
 

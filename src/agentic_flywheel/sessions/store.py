@@ -7,20 +7,22 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
-from agentic_flywheel.documents.append import Memory, Seen
-from agentic_flywheel.documents.codec import Document, encode, iso
-from agentic_flywheel.documents.commands import Deletion
-from agentic_flywheel.documents.import_document import Arrival, Arrived
-from agentic_flywheel.documents.save import SessionChange, retry_id
+from agentic_flywheel.documents.codec import encode
+from agentic_flywheel.documents.delete import DeleteCommand
+from agentic_flywheel.documents.import_document import Arrived, ImportCommand
+from agentic_flywheel.documents.model import Document, iso
+from agentic_flywheel.documents.save import SaveCommand
+from agentic_flywheel.documents.save_request import Save, retry_id
 from agentic_flywheel.documents.write_ids import holds, told
 from agentic_flywheel.errors import DeletedMeanwhile, DocumentError, FlywheelError, TooLarge, Unavailable
 from agentic_flywheel.json_text import is_larger
 from agentic_flywheel.keys import Keys, check_id
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.repository import Repository
-from agentic_flywheel.sessions.requests import Save
+from agentic_flywheel.sessions.caller_view import CallerView, CallerViews
 from agentic_flywheel.sessions.results import DeleteResult, SaveResult, reason_of
 from agentic_flywheel.sessions.resume import SessionReader
 
@@ -54,7 +56,7 @@ class SessionStore(SessionReader):
     async def __aexit__(self, *_: object) -> None:
         await self.repository.aclose()
 
-    async def save(self, save: Save, memory: Memory) -> SaveResult:
+    async def save(self, save: Save, memory: CallerViews) -> SaveResult:
         """Merge a save into its session, or begin one."""
         session_id = check_id(save.session_id, "session_id") if save.session_id else f"session_{uuid4().hex}"
         save.check()
@@ -63,7 +65,9 @@ class SessionStore(SessionReader):
             with memory.used(session_id) as seen:
                 return await self._save(session_id, save, seen, memory, deadline)
 
-    async def _save(self, session_id: str, save: Save, seen: Seen, memory: Memory, deadline: float) -> SaveResult:
+    async def _save(
+        self, session_id: str, save: Save, seen: CallerView, memory: CallerViews, deadline: float
+    ) -> SaveResult:
         try:
             placed = await self.repository.write(self._change(session_id, save, seen), deadline)
         except DeletedMeanwhile as exc:
@@ -92,34 +96,22 @@ class SessionStore(SessionReader):
             expires_at=iso(saved.kept_until),
         )
 
-    def _change(self, session_id: str, save: Save, seen: Seen) -> SessionChange:
+    def _change(self, session_id: str, save: Save, seen: CallerView) -> SaveCommand:
         """The save, by a caller that has seen so much of the session."""
         repeatable = (session_id, save.mode, save.expected_revision, save.history, save.context, save.title,
                       save.summary, save.tags, save.values, save.ttl_seconds)  # fmt: skip
         default_ttl = self._session_ttl_seconds if save.default_ttl_seconds is None else save.default_ttl_seconds
-        return SessionChange(
+        fields: dict[str, Any] = dict(save) | {"session_id": session_id, "default_ttl_seconds": default_ttl}
+        return SaveCommand(
+            **fields,
             key=self._keys.session(session_id),
+            index=self._keys.index,
             retry="" if save.expected_revision is None else retry_id(*repeatable),
             based_on=max(seen.revision, save.expected_revision or 0),
             revisions=self._keys.revisions(session_id),
             kept_revisions=self._kept_revisions,
-            note=save.note,
-            extra=save.extra,
-            session_id=session_id,
-            index=self._keys.index,
-            mode=save.mode,
-            turns=save.history,
-            context=save.context,
-            values=save.values,
-            title=save.title,
-            summary=save.summary,
-            tags=save.tags,
-            ttl_seconds=save.ttl_seconds,
-            default_ttl_seconds=default_ttl,
-            session_only=save.session_only,
             default_user=self._user,
             max_bytes=self._max_bytes,
-            expected_revision=save.expected_revision,
             views=seen.views,
             seen_here=not seen.revision,
             cut=tuple(seen.cut.items()),
@@ -127,15 +119,15 @@ class SessionStore(SessionReader):
             expects=seen.told[-1] if seen.told and save.expected_revision == seen.newest else "",
         )
 
-    def _one_at_a_time(self, memory: Memory, session_id: str) -> AbstractAsyncContextManager[object]:
+    def _one_at_a_time(self, memory: CallerViews, session_id: str) -> AbstractAsyncContextManager[object]:
         """A caller's saves of a session are merged one after the other; each sees what the one before made of it."""
         return self._callers.of(f"{id(memory)} {session_id}")
 
-    async def delete(self, session_id: str, memory: Memory) -> DeleteResult:
+    async def delete(self, session_id: str, memory: CallerViews) -> DeleteResult:
         """Take a session away, with its flow histories."""
         check_id(session_id, "session_id")
         revisions = self._keys.revisions(session_id)
-        deletion = Deletion(
+        deletion = DeleteCommand(
             key=self._keys.session(session_id),
             member=session_id,
             index=self._keys.index,
@@ -164,7 +156,7 @@ class SessionStore(SessionReader):
         gone, left = 0, 0
         for key in await self.repository.keys(self._keys.histories(session_id), deadline):
             try:
-                gone += (await self.repository.write(Deletion(key=key, member=""), deadline)).answer.deleted
+                gone += (await self.repository.write(DeleteCommand(key=key, member=""), deadline)).answer.deleted
             except (DocumentError, Unavailable) as exc:
                 logger.warning("A flow history was not deleted: %s", exc)
                 left += 1
@@ -185,16 +177,16 @@ class SessionStore(SessionReader):
         if is_larger(text, self._max_bytes):
             raise TooLarge(f"Session {session_id!r} has more bytes than FLYWHEEL_MAX_SESSION_BYTES allows.")
         key, index = self._keys.session(session_id), self._keys.index
-        return (await self.repository.write(Arrival(key=key, member=session_id, index=index, text=text))).answer
+        return (await self.repository.write(ImportCommand(key=key, member=session_id, index=index, text=text))).answer
 
 
 def _deleted_meanwhile(session_id: str, exc: DeletedMeanwhile) -> SaveResult:
     answer = _not_saved(session_id, exc)
-    answer.deleted_revision = exc.buried
+    answer.deleted_revision = exc.deleted_revision
     if exc.kept:
         answer.message += (
             " What it would have come to is kept on this machine: resume_session(session_id="
-            f"{session_id!r}, revision={exc.buried}) shows it. Save again to begin the session anew."
+            f"{session_id!r}, revision={exc.deleted_revision}) shows it. Save again to begin the session anew."
         )
     return answer
 

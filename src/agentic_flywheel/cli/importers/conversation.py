@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import cast
 
 from agentic_flywheel.cli.importers.json_entries import BadEntry
+from agentic_flywheel.documents.save_request import MAX_TEXT
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import MAX_DEPTH, JSONObject, check_json
 from agentic_flywheel.keys import check_id
-from agentic_flywheel.sessions.requests import MAX_TEXT
 
 FIRST_WORDS = 80
 """Characters of a title made of what the person said first: a line of a list."""

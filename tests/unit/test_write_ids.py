@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.documents.codec import Operation
+from agentic_flywheel.documents.model import Operation
 from agentic_flywheel.documents.write_ids import (
     KEPT_OPERATIONS,
     LOST,

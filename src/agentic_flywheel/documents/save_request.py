@@ -1,11 +1,13 @@
-"""Checks what a caller asks to save, before anything is touched."""
+"""Defines what a caller asks to save, and checks it before anything is touched."""
 
-from dataclasses import dataclass, field
+import hashlib
 from typing import Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SkipValidation
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus
 from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.json_text import JSONObject, check_json
+from agentic_flywheel.json_text import JSONObject, canonical, check_json
 from agentic_flywheel.keys import MAX_ID_LENGTH
 from agentic_flywheel.settings import MAX_TTL_SECONDS
 
@@ -15,42 +17,45 @@ MAX_TEXT = 100_000
 MAX_TAGS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Save:
-    """What a caller asks to save; absent means unchanged. `values` are other `UniversalSession` fields as JSON.
+class Save(BaseModel):
+    """What a caller asks to save; absent means unchanged. `values` are other `UniversalSession` fields as JSON."""
 
-    `session_only`: a replace keeps title, summary and tags. `default_ttl_seconds`: for a new session.
-    """
+    model_config = ConfigDict(frozen=True)
 
     session_id: str = ""
-    history: list[JSONObject] | None = None
-    context: JSONObject | None = None
+    history: SkipValidation[list[JSONObject] | None] = Field(  # `check` looks at it, and it would be copied
+        default=None, validation_alias=AliasChoices("history", "turns"), serialization_alias="turns"
+    )
+    context: SkipValidation[JSONObject | None] = None
     title: str = ""
     summary: str = ""
     tags: list[str] | None = None
-    values: JSONObject = field(default_factory=JSONObject)
+    values: JSONObject = Field(default_factory=JSONObject)
     ttl_seconds: int | None = None
     mode: Literal["append", "replace"] = "append"
     expected_revision: int | None = None
     session_only: bool = False
+    """A replace keeps title, summary and tags: the caller knows only the fields of `UniversalSession`."""
     default_ttl_seconds: int | None = None
+    """The time to live of a new session."""
     note: str = ""
     """How the revision comes about, for the list of revisions."""
-    extra: JSONObject = field(default_factory=JSONObject)
-    """Fields of the document beyond those of a session."""
+    extra: JSONObject = Field(default_factory=JSONObject)
+    """Fields of the document beyond those of a session, kept and shown with it."""
 
     def check(self) -> None:
         """Raise `InvalidArgument` for what cannot be kept as it is, naming what and where."""
-        merged = {"history": self.history, "context": self.context, "tags": self.tags}
-        for name, value in {**merged, "title": self.title, "summary": self.summary, **self.values}.items():
+        for name, value in (("history", self.history), ("context", self.context), ("tags", self.tags)):
+            if value is not None:
+                check_json(value, name)
+        for name, value in {"title": self.title, "summary": self.summary, **self.values}.items():
             check_json(value, name)
             if isinstance(value, str) and len(value) > MAX_TEXT:
                 raise InvalidArgument(f"{name} must be at most {MAX_TEXT:,} characters; it has {len(value):,}.")
         for name, kind in (("backend", BackendType), ("status", FlowStatus)):
             if name in self.values:
                 check_one_of(kind, self.values[name], name)
-        if self.tags is not None:
-            _check_tags(self.tags)
+        self._check_tags()
         if self.ttl_seconds is not None:
             check_ttl(self.ttl_seconds)
         if self.expected_revision is not None and self.expected_revision < 0:
@@ -58,10 +63,9 @@ class Save:
                 "expected_revision must be the revision of an earlier answer, or 0 for a new session."
             )
 
-
-def _check_tags(tags: list[str]) -> None:
-    if len(tags) > MAX_TAGS or any(len(tag) > MAX_ID_LENGTH for tag in tags):
-        raise InvalidArgument(f"tags must be at most {MAX_TAGS}, each of at most {MAX_ID_LENGTH} characters.")
+    def _check_tags(self) -> None:
+        if len(self.tags or ()) > MAX_TAGS or any(len(tag) > MAX_ID_LENGTH for tag in self.tags or ()):
+            raise InvalidArgument(f"tags must be at most {MAX_TAGS}, each of at most {MAX_ID_LENGTH} characters.")
 
 
 def check_one_of(kind: type[BackendType] | type[FlowStatus], value: object, name: str) -> None:
@@ -81,3 +85,8 @@ def check_ttl(ttl_seconds: int) -> int:
     if not 0 <= ttl_seconds <= MAX_TTL_SECONDS:
         raise InvalidArgument(f"ttl_seconds must be from 0 (never expires) to {MAX_TTL_SECONDS}.")
     return ttl_seconds
+
+
+def retry_id(*parts: object) -> str:
+    """What the same save has in common each time it is sent."""
+    return hashlib.blake2b(canonical(parts).encode(), digest_size=16).hexdigest()

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agentic_flywheel.documents.append import REMEMBERED_SESSIONS, Memory, Seen, fingerprint, new_turns, view
+from agentic_flywheel.documents.append import fingerprint, new_turns, view
 from agentic_flywheel.json_text import canonical
+from agentic_flywheel.sessions.caller_view import REMEMBERED_SESSIONS, CallerView, CallerViews
 
 from ..support.conversations import turns, words
 from ..support.frameworks import NATIVE
@@ -44,7 +45,7 @@ def test_with_memory_what_was_seen_counts_or_the_whole_of_what_is_stored(
 
 def test_the_whole_talk_is_known_again_by_who_was_shown_an_older_state_of_it():
     """A server that starts over an older journal, Redis being slow, shows a replaced history."""
-    seen = Seen()
+    seen = CallerView()
     seen.resumed(turns("old one", "old two"))
     assert words(new_turns(turns("a", "b"), turns("a", "b", "c"), seen.views)) == ["c"]
 
@@ -174,7 +175,7 @@ class Caller:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.seen = Seen()
+        self.seen = CallerView()
         self.talk: list[Turn] = []
         self.unsent = 0
         self.said = 0
@@ -258,7 +259,7 @@ def test_a_caller_who_repeats_itself_on_purpose_sends_only_what_is_new():
 
 
 def test_the_memory_of_a_caller_is_per_session_and_bounded():
-    memory = Memory()
+    memory = CallerViews()
     memory.of("kept").resumed(turns("a"))
     for i in range(REMEMBERED_SESSIONS):
         memory.of("kept")
@@ -268,7 +269,7 @@ def test_the_memory_of_a_caller_is_per_session_and_bounded():
 
 
 def test_what_a_save_under_way_will_add_to_is_not_forgotten_for_others():
-    memory = Memory()
+    memory = CallerViews()
     with memory.used("saved") as seen:
         for i in range(2 * REMEMBERED_SESSIONS):
             memory.of(f"other {i}")
@@ -280,7 +281,7 @@ def test_what_a_save_under_way_will_add_to_is_not_forgotten_for_others():
 
 
 def test_a_copy_of_a_memory_goes_its_own_way():
-    memory = Memory()
+    memory = CallerViews()
     memory.of("s").resumed(turns("a"))
     copy = memory.copy()
     copy.of("s").saved(turns("a", "b"), turns("a", "b"), afresh=True)
@@ -289,7 +290,7 @@ def test_a_copy_of_a_memory_goes_its_own_way():
 
 
 def test_a_forgotten_session_is_a_stranger():
-    memory = Memory()
+    memory = CallerViews()
     memory.of("s").resumed(turns("a"))
     memory.forget("s")
     memory.forget("never known")
@@ -299,7 +300,7 @@ def test_a_forgotten_session_is_a_stranger():
 @given(st.lists(LETTERS, max_size=6), st.lists(st.booleans(), min_size=12, max_size=12))
 async def test_views_taken_later_are_those_taken_at_once(saves: list[list[str]], looks: list[bool]):
     """Whatever is done in between, and whenever nobody waits."""
-    later, now = Seen(), Seen(at_once=True)
+    later, now = CallerView(), CallerView(at_once=True)
     history: list[Turn] = []
     for number, letters in enumerate(saves):
         if looks[2 * number]:
@@ -314,7 +315,7 @@ async def test_views_taken_later_are_those_taken_at_once(saves: list[list[str]],
 
 
 async def test_once_views_are_taken_no_turn_is_held():
-    seen = Seen()
+    seen = CallerView()
     talk = turns(*"abc" * 200)
     seen.resumed(talk)
     await seen.look_closer()

@@ -2,27 +2,21 @@
 
 import json
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.documents.codec import Tombstone, decode
-from agentic_flywheel.documents.commands import (
-    MAX_TOMBSTONE,
-    MIN_TOMBSTONE,
-    AnyChange,
-    Burial,
-    Deleted,
-    Deletion,
-    ExecutionChange,
-    as_copy,
-    dump_change,
-    load_change,
-)
-from agentic_flywheel.documents.flow_history import FlowChange
-from agentic_flywheel.documents.save import Renewal, SessionChange
+from agentic_flywheel.documents.commands import AnyCommand, as_copy, dump_command, load_command
+from agentic_flywheel.documents.delete import MAX_TOMBSTONE, MIN_TOMBSTONE, DeleteCommand, Deleted, TombstoneCommand
+from agentic_flywheel.documents.execution import ExecutionCommand
+from agentic_flywheel.documents.flow_history import FlowHistoryCommand
+from agentic_flywheel.documents.model import Tombstone
+from agentic_flywheel.documents.parse import decode
+from agentic_flywheel.documents.renewal import RenewCommand
+from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.errors import Conflict, Damaged, NewerSchema
 
@@ -36,16 +30,16 @@ def session(revision: int = 3, kept_until: datetime | None = None) -> str:
     return json.dumps({"schema_version": 1, "id": "s", "revision": revision, "kept_until": ends})
 
 
-def deletion(**more: Any) -> Deletion:
-    return Deletion(key=KEY, operation="d", member="s", index="p:index", **more)
+def deletion(**more: Any) -> DeleteCommand:
+    return DeleteCommand(key=KEY, operation="d", member="s", index="p:index", **more)
 
 
 WRITER = Writer()
 
 
-def execution(name: str = "e1", result: Any = None, ttl: int = 60) -> ExecutionChange:
+def execution(name: str = "e1", result: Any = None, ttl: int = 60) -> ExecutionCommand:
     record = {"id": name, "result": result or {}}
-    return ExecutionChange(key=f"p:execution:{name}", operation=WRITER.next(), record=record, ttl_seconds=ttl)
+    return ExecutionCommand(key=f"p:execution:{name}", operation=WRITER.next(), record=record, ttl_seconds=ttl)
 
 
 # deletion
@@ -56,8 +50,8 @@ def test_a_deletion_leaves_a_tombstone_of_the_same_revision_and_takes_the_entry_
     assert step.answer == Deleted(deleted=True)
     assert step.write
     assert (step.write.tombstone, step.write.seen) == (True, session(3))
-    assert step.write.entry
-    assert (step.write.entry.index, step.write.entry.member) == ("p:index", "s")
+    assert step.write.list_row
+    assert (step.write.list_row.index, step.write.list_row.member) == ("p:index", "s")
     assert decode(step.write.text, "s") == Tombstone("s", 3, clock(), step.write.kept_until, "deleted")
 
 
@@ -80,7 +74,7 @@ def test_what_is_alive_is_not_buried_as_expired(clock: Clock):
 
 
 def test_a_deletion_that_was_kept_meanwhile_does_not_take_what_others_saved_since(clock: Clock):
-    pending = deletion().apply(session(revision=2), clock()).pending
+    pending = deletion().apply(session(revision=2), clock()).queued
     assert pending.apply(session(revision=2), clock()).write  # type: ignore[attr-defined]
     with pytest.raises(Conflict):
         pending.apply(session(revision=3), clock())  # type: ignore[attr-defined]
@@ -89,10 +83,10 @@ def test_a_deletion_that_was_kept_meanwhile_does_not_take_what_others_saved_sinc
 def test_a_tombstone_is_put_back_over_what_it_beats_only(clock: Clock):
     tombstone = deletion().apply(session(revision=2), clock()).write
     assert tombstone
-    burial = Burial(key=KEY, member="s", index="p:index", text=tombstone.text)
-    for base, buries in ((None, True), (session(revision=2), True), (session(revision=3), False)):
+    burial = TombstoneCommand(key=KEY, member="s", index="p:index", text=tombstone.text)
+    for base, wins in ((None, True), (session(revision=2), True), (session(revision=3), False)):
         write = burial.apply(base, clock()).write
-        assert (write is not None) == buries
+        assert (write is not None) == wins
         assert write is None or (write.text, write.seen, write.tombstone) == (tombstone.text, base, True)
     assert burial.apply(tombstone.text, clock()).write is None
     assert burial.apply(None, clock.move(days=400)).write is None
@@ -178,19 +172,22 @@ def test_an_execution_that_arrived_is_not_written_again_not_even_after_later_one
 
 # what the outbox and the journal keep
 
-ALL_CHANGES: list[AnyChange] = [
-    SessionChange(
+OLD_ROWS = (Path(__file__).parent / "samples" / "outbox.jsonl").read_text(encoding="utf-8").splitlines()
+"""One of each command, and a save with every field, as the build wrote them that still called them changes."""
+
+ALL_CHANGES: list[AnyCommand] = [
+    SaveCommand(
         key=KEY, operation="o", session_id="s", index="p:index", mode="replace",
-        turns=[{"content": "é🌾\u2028\x00", "big": 2**70, "zero": -0.0, "none": None, "empty": [[], {}]}],
+        history=[{"content": "é🌾\u2028\x00", "big": 2**70, "zero": -0.0, "none": None, "empty": [[], {}]}],
         context={"": {"a": [1, 1.0, True]}}, values={"status": "running", "expires_at": None}, title="T", summary="S",
         tags=[], ttl_seconds=0, default_ttl_seconds=5, default_user="ana", max_bytes=10, expected_revision=None,
         replaces=3, exact=True,
     ),
-    SessionChange(key=KEY, operation="o", session_id="s", index="i", default_ttl_seconds=5, max_bytes=10),
-    Renewal(key=KEY, operation="o", session_id="s", index="i"),
-    Deletion(key=KEY, operation="o", member="s", index="i", because="expired"),
+    SaveCommand(key=KEY, operation="o", session_id="s", index="i", default_ttl_seconds=5, max_bytes=10),
+    RenewCommand(key=KEY, operation="o", session_id="s", index="i"),
+    DeleteCommand(key=KEY, operation="o", member="s", index="i", because="expired"),
     execution(result={"n": 2**70, "f": 1e308}),
-    FlowChange(
+    FlowHistoryCommand(
         key="p:history:s:f", operation="o", session_id="s", flow_id="f", records=[{"id": "e", "result": {"t": [None]}}],
         replaces=True, ttl_seconds=60, max_bytes=9,
     ),
@@ -198,42 +195,47 @@ ALL_CHANGES: list[AnyChange] = [
 
 
 @pytest.mark.parametrize("change", ALL_CHANGES, ids=lambda change: change.kind)
-def test_a_change_comes_back_from_the_outbox_as_it_was(change: AnyChange):
-    back = load_change(dump_change(change))
+def test_a_change_comes_back_from_the_outbox_as_it_was(change: AnyCommand):
+    back = load_command(dump_command(change))
     assert type(back) is type(change)
     assert back == change
     assert repr(back) == repr(change)
 
 
+@pytest.mark.parametrize("row", OLD_ROWS, ids=lambda row: json.loads(row)["kind"])
+def test_a_row_of_an_older_build_is_read_and_written_as_it_was(row: str):
+    assert json.loads(dump_command(load_command(row))) == json.loads(row)
+
+
 def test_what_a_caller_had_seen_comes_back_from_the_outbox_byte_for_byte():
     views = ((b"\x00\xff" * 8, b"x" * 16), ())
-    change = SessionChange(
+    change = SaveCommand(
         key=KEY, operation="o", session_id="s", index="i", default_ttl_seconds=5, max_bytes=10, views=views
     )
-    back = load_change(dump_change(change))
-    assert isinstance(back, SessionChange)
+    back = load_command(dump_command(change))
+    assert isinstance(back, SaveCommand)
     assert back.views == views
 
 
 def test_a_copy_of_a_session_is_listed_and_ends_when_it_does(clock: Clock):
     copy = as_copy(KEY, session(4, kept_until=clock()), "s", "p:index")
     assert (copy.seen, copy.kept_until, copy.tombstone) == (None, clock(), False)
-    assert copy.entry
-    assert json.loads(copy.entry.note)["revision"] == 4
+    assert copy.list_row
+    assert json.loads(copy.list_row.note)["revision"] == 4
 
 
 def test_a_copy_of_a_tombstone_is_a_tombstone_and_not_listed(clock: Clock):
     grave = deletion().apply(session(), clock()).write
     assert grave
     for copy in (as_copy(KEY, grave.text, "s", "p:index"), as_copy(KEY, grave.text)):
-        assert (copy.tombstone, copy.entry, copy.kept_until) == (True, None, grave.kept_until)
+        assert (copy.tombstone, copy.list_row, copy.kept_until) == (True, None, grave.kept_until)
 
 
 def test_a_copy_of_an_execution_is_not_listed(clock: Clock):
     write = execution().apply(None, clock()).write
     assert write
     copy = as_copy(write.key, write.text)
-    assert (copy.text, copy.kept_until, copy.entry, copy.tombstone) == (write.text, write.kept_until, None, False)
+    assert (copy.text, copy.kept_until, copy.list_row, copy.tombstone) == (write.text, write.kept_until, None, False)
 
 
 def test_no_copy_is_kept_of_what_is_not_ours():

@@ -9,11 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentic_flywheel.documents.append import view
-from agentic_flywheel.documents.codec import Document, decode
-from agentic_flywheel.documents.command import BaseChange, Step
-from agentic_flywheel.documents.commands import Deletion
-from agentic_flywheel.documents.incremental import OUTLINED_FROM
-from agentic_flywheel.documents.save import Renewal, Saved, SessionChange, recoverable, retry_id
+from agentic_flywheel.documents.command import Command, Step
+from agentic_flywheel.documents.delete import DeleteCommand
+from agentic_flywheel.documents.incremental import HEAD_PARSED_FROM
+from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.parse import decode
+from agentic_flywheel.documents.renewal import RenewCommand
+from agentic_flywheel.documents.save import SaveCommand, Saved, recoverable
+from agentic_flywheel.documents.save_request import retry_id
 from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, LOST, arrived, find
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import Conflict, Damaged, DeletedMeanwhile, DocumentError, NewerSchema, TooLarge
@@ -26,21 +29,21 @@ DEFAULT_TTL = 3600
 MAX_BYTES = 20_000
 
 
-def save(*said: str, operation: str = "", **more: Any) -> SessionChange:
+def save(*said: str, operation: str = "", **more: Any) -> SaveCommand:
     """A save of those turns (`history=False`: of none at all) by an operation named after them."""
     has_history = more.pop("history", True)
     given = {"default_ttl_seconds": DEFAULT_TTL, "max_bytes": MAX_BYTES, **more}
-    return SessionChange(
+    return SaveCommand(
         key="p:session:s",
         session_id="s",
         index=INDEX,
         operation=operation or f"{said}{sorted(more)}",
-        turns=turns(*said) if has_history else None,
+        history=turns(*said) if has_history else None,
         **given,
     )
 
 
-def applied(base: str | None, now: datetime, *changes: BaseChange) -> str:
+def applied(base: str | None, now: datetime, *changes: Command) -> str:
     """The text after those changes, each of which writes."""
     for change in changes:
         step: Step[Any] = change.apply(base, now)  # type: ignore[attr-defined]
@@ -206,19 +209,19 @@ def test_a_retry_renews_the_life_and_changes_nothing_else(clock: Clock, mode: st
     assert first.write
     text = applied(first.write.text, clock(), save("theirs", operation="cd.1"))
     clock.move(seconds=60)
-    again = change.named("ef.1").apply(text, clock())
+    again = change.with_write_id("ef.1").apply(text, clock())
     assert (again.answer.revision, again.answer.turns, again.answer.added) == (2, first.answer.turns, 1)
     assert again.write
     assert again.answer.kept_until == again.write.kept_until == clock() + timedelta(seconds=100)
     before, after = json.loads(text), json.loads(again.write.text)
     assert {name for name in before if before[name] != after[name]} == {"kept_until"}
-    assert isinstance(again.pending, Renewal)
+    assert isinstance(again.queued, RenewCommand)
 
 
 def test_a_retry_of_what_never_expires_writes_nothing(clock: Clock):
     change = save("b", expected_revision=1, retry="same", operation="ab.1")
     text = applied(applied(None, clock(), save("a", ttl_seconds=0)), clock(), change)
-    again = change.named("ef.1").apply(text, clock.move(days=9))
+    again = change.with_write_id("ef.1").apply(text, clock.move(days=9))
     assert (again.write, again.answer.revision) == (None, 2)
 
 
@@ -229,12 +232,12 @@ def test_a_save_that_changes_nothing_is_no_write_that_may_be_repeated(clock: Clo
     base = applied(None, clock(), save("a"))
     text = applied(base, clock(), change)
     assert document(text).revision == 1
-    renewed = change.named("ab.2").apply(text, clock.move(seconds=60))
+    renewed = change.with_write_id("ab.2").apply(text, clock.move(seconds=60))
     assert renewed.write
     assert renewed.write.kept_until == clock() + timedelta(seconds=DEFAULT_TTL)
     others = applied(text, clock(), save("b", operation="cd.1"))
     with pytest.raises(Conflict):
-        change.named("ab.3").apply(others, clock())
+        change.with_write_id("ab.3").apply(others, clock())
 
 
 def test_the_names_of_writes_in_a_document_are_bounded(clock: Clock):
@@ -284,7 +287,7 @@ def test_an_expired_session_is_begun_anew_and_its_revisions_go_on(clock: Clock):
 
 
 def buried(text: str, now: datetime) -> str:
-    return applied(text, now, Deletion(key="p:session:s", operation="d", member="s", index=INDEX))
+    return applied(text, now, DeleteCommand(key="p:session:s", operation="d", member="s", index=INDEX))
 
 
 def test_a_session_begun_on_a_tombstone_has_nothing_of_the_old_and_a_higher_revision(clock: Clock):
@@ -313,7 +316,7 @@ def test_size_is_counted_in_bytes_of_the_whole_document(clock: Clock):
     step = save("a").apply(None, clock())
     assert step.write
     size = len(step.write.text.encode())
-    same = step.pending.operation
+    same = step.queued.operation
     assert save("a", operation=same, max_bytes=size).apply(None, clock()).write
     with pytest.raises(TooLarge):
         save("a", operation=same, max_bytes=size - 1).apply(None, clock())
@@ -333,13 +336,13 @@ def test_a_save_on_top_of_numbers_beyond_reason_is_kept_or_a_document_error(cloc
     assert step.answer.kept_until is None or step.answer.kept_until > clock()
 
 
-RENEWAL = Renewal(key="p:session:s", operation="r", session_id="s", index=INDEX)
+RENEWAL = RenewCommand(key="p:session:s", operation="r", session_id="s", index=INDEX)
 
 
 @pytest.mark.parametrize(
     "change", [save("a"), save("a", mode="replace"), RENEWAL], ids=["append", "replace", "renewal"]
 )
-def test_what_is_damaged_or_newer_is_never_written_over(clock: Clock, change: SessionChange | Renewal):
+def test_what_is_damaged_or_newer_is_never_written_over(clock: Clock, change: SaveCommand | RenewCommand):
     with pytest.raises(Damaged):
         change.apply("not ours", clock())
     with pytest.raises(NewerSchema):
@@ -358,15 +361,15 @@ def test_times_given_by_the_caller_are_kept_and_delete_nothing(clock: Clock):
 def test_lists_show_when_it_was_saved_and_how_long_it_is_kept(clock: Clock):
     step = save("a", **EVERYTHING).apply(None, clock())
     assert step.write
-    assert step.write.entry
-    note = json.loads(step.write.entry.note)
+    assert step.write.list_row
+    note = json.loads(step.write.list_row.note)
     assert note == {
         "id": "s", "title": "Title", "summary": "Summary", "tags": ["x", "y"], "status": "running", "user_id": "ana",
         "turns": 1, "revision": 1, "created_at": "2020-01-02T03:04:05.000000+00:00",
         "updated_at": "2026-11-05T12:00:00.123456+00:00", "expires_at": "2026-11-05T12:01:17.123456+00:00",
     }  # fmt: skip
-    assert (step.write.entry.index, step.write.entry.member) == (INDEX, "s")
-    assert step.write.entry.saved_at % 1_000_000 == 123_456
+    assert (step.write.list_row.index, step.write.list_row.member) == (INDEX, "s")
+    assert step.write.list_row.saved_at % 1_000_000 == 123_456
 
 
 def test_a_renewal_moves_the_end_and_nothing_else(clock: Clock):
@@ -377,8 +380,11 @@ def test_a_renewal_moves_the_end_and_nothing_else(clock: Clock):
     before, after = json.loads(base), json.loads(step.write.text)
     assert {name for name in before if before[name] != after[name]} == {"kept_until"}
     assert step.write.kept_until == clock() + timedelta(seconds=100)
-    assert step.write.entry
-    assert step.write.entry.saved_at == save("a").apply(None, clock() - timedelta(seconds=60)).write.entry.saved_at  # type: ignore[union-attr]
+    minute_ago = save("a").apply(None, clock() - timedelta(seconds=60)).write
+    assert step.write.list_row
+    assert minute_ago
+    assert minute_ago.list_row
+    assert step.write.list_row.saved_at == minute_ago.list_row.saved_at
 
 
 def test_what_is_gone_is_not_renewed(clock: Clock):
@@ -395,7 +401,7 @@ def test_what_is_gone_is_not_renewed(clock: Clock):
 def test_a_write_stands_for_those_before_it_only_where_they_are(clock: Clock):
     older = applied(None, clock(), save("a", operation="ab.1"))
     newer = applied(older, clock(), save("b", operation="ab.2"))
-    third = save("c").named("ab.3", "ab.2")
+    third = save("c").with_write_id("ab.3", "ab.2")
     assert document(applied(newer, clock(), third)).operations[-1].id == "ab.3"
     alone = document(applied(older, clock(), third)).operations
     assert find(alone, "ab.2") is None, "b is not there"
@@ -409,7 +415,7 @@ def test_what_its_writer_has_seen_of_a_pending_replace_is_believed_only_of_a_sto
     base = applied(older, clock(), save("b", operation="ab.2"))
     known: dict[str, Any] = {"views": (view(turns("a", "b")),), "told": ("ab.2",)}
     change = save("a", "b", "c", mode="replace", session_only=True, operation="ab.3", **known)
-    pending = change.apply(base, clock()).pending
+    pending = change.apply(base, clock()).queued
     set_back = applied(older, clock(), save("x", operation="cd.1"))
     assert words(document(applied(set_back, clock(), pending)).session.history) == ["a", "x", "b", "c"]
     merged = applied(base, clock(), save("x", operation="cd.1"))
@@ -421,22 +427,22 @@ def test_what_its_writer_has_seen_of_a_pending_replace_is_believed_only_of_a_sto
 
 def test_a_pending_append_adds_the_same_turns_on_top_of_what_others_saved_meanwhile(clock: Clock):
     base = applied(None, clock(), save("a"))
-    pending = save("a", "b", views=((),)).apply(base, clock()).pending
-    assert isinstance(pending, SessionChange)
+    pending = save("a", "b", views=((),)).apply(base, clock()).queued
+    assert isinstance(pending, SaveCommand)
     others = applied(base, clock(), save("x"))
     assert words(document(applied(others, clock(), pending)).session.history)[:2] == ["a", "x"]
 
 
 def test_a_pending_append_counts_what_was_known_when_it_was_made(clock: Clock):
     base = applied(None, clock(), save("a"))
-    pending = save("a", "b", views=(view(turns("a")),)).apply(base, clock()).pending
+    pending = save("a", "b", views=(view(turns("a")),)).apply(base, clock()).queued
     others = applied(base, clock(), save("b", operation="theirs", expected_revision=1))
     assert words(document(applied(others, clock(), pending)).session.history) == ["a", "b", "b"]
 
 
 def test_a_pending_replace_does_not_wipe_out_what_others_saved_meanwhile(clock: Clock):
     base = applied(None, clock(), save("a"))
-    pending = save("b", mode="replace").apply(base, clock()).pending
+    pending = save("b", mode="replace").apply(base, clock()).queued
     others = applied(base, clock(), save("x"))
     after = applied(others, clock(), pending)
     assert (words(document(after).session.history), document(after).revision) == (["a", "x"], 4)
@@ -445,7 +451,7 @@ def test_a_pending_replace_does_not_wipe_out_what_others_saved_meanwhile(clock: 
 
 def test_a_replace_that_came_too_late_becomes_an_older_revision_each_time_it_is_applied(clock: Clock):
     base = applied(None, clock(), save("a"))
-    pending = save("b", mode="replace", revisions="p:revision:s:").apply(base, clock()).pending
+    pending = save("b", mode="replace", revisions="p:revision:s:").apply(base, clock()).queued
     others = applied(base, clock(), save("x"))
     first = pending.apply(others, clock())  # type: ignore[attr-defined]
     assert first.write
@@ -453,24 +459,28 @@ def test_a_replace_that_came_too_late_becomes_an_older_revision_each_time_it_is_
     again = pending.apply(first.write.text, clock())  # type: ignore[attr-defined]
     assert again.write is None
     for step in (first, again):
-        assert step.loser.key == "p:revision:s:3"
-        assert (words(document(step.loser.text).session.history), document(step.loser.text).revision) == (["b"], 3)
+        assert step.superseded_write
+        assert step.superseded_write.key == "p:revision:s:3"
+        assert (
+            words(document(step.superseded_write.text).session.history),
+            document(step.superseded_write.text).revision,
+        ) == (["b"], 3)
 
 
 def test_what_a_replace_takes_away_is_kept_as_the_revision_that_it_was(clock: Clock):
     base = applied(None, clock(), save("a"), save("b"))
     step = save("c", mode="replace", revisions="p:revision:s:").apply(base, clock())
-    assert step.replaced
-    assert step.replaced.key == "p:revision:s:2"
-    assert words(document(step.replaced.text).session.history) == ["a", "b"]
-    assert save("c", revisions="p:revision:s:").apply(base, clock()).replaced is None
+    assert step.archived
+    assert step.archived.key == "p:revision:s:2"
+    assert words(document(step.archived.text).session.history) == ["a", "b"]
+    assert save("c", revisions="p:revision:s:").apply(base, clock()).archived is None
 
 
 def test_a_library_keeps_what_a_replace_takes_away_only_if_it_takes_turns_away(clock: Clock):
     base = applied(None, clock(), save("a", "b"))
     library: dict[str, Any] = {"mode": "replace", "session_only": True, "revisions": "p:revision:s:"}
-    assert save("a", "b", "c", **library).apply(base, clock()).replaced is None
-    assert save("a", "c", **library).apply(base, clock()).replaced
+    assert save("a", "b", "c", **library).apply(base, clock()).archived is None
+    assert save("a", "c", **library).apply(base, clock()).archived
 
 
 def test_a_deletion_wins_over_a_save_that_is_based_on_what_it_deleted(clock: Clock):
@@ -478,13 +488,13 @@ def test_a_deletion_wins_over_a_save_that_is_based_on_what_it_deleted(clock: Clo
     gone = buried(base, clock())
     with pytest.raises(DeletedMeanwhile) as caught:
         save("c", based_on=2).apply(gone, clock())
-    assert (caught.value.revision, caught.value.buried) == (2, 2)
+    assert (caught.value.revision, caught.value.deleted_revision) == (2, 2)
     afresh = save("c").apply(gone, clock())
     assert (afresh.answer.revision, words(afresh.answer.history)) == (3, ["c"])
     assert afresh.write
     with pytest.raises(DeletedMeanwhile) as caught:  # begun anew since
         save("d", based_on=2).apply(afresh.write.text, clock())
-    assert (caught.value.revision, caught.value.buried) == (3, 2)
+    assert (caught.value.revision, caught.value.deleted_revision) == (3, 2)
     assert save("d", based_on=3).apply(afresh.write.text, clock()).answer.turns == 2
 
 
@@ -507,10 +517,10 @@ def test_an_expiry_wins_over_nobody(clock: Clock):
 def test_a_copy_that_is_alive_is_what_a_save_is_based_on(clock: Clock):
     base = applied(None, clock(), save("a"), save("b", ttl_seconds=5))
     alive = Write("p:session:s", base, None, clock() + timedelta(seconds=5))
-    assert save("c").knowing(alive, clock()).based_on == 2
-    assert save("c", based_on=7).knowing(alive, clock()).based_on == 7
-    assert save("c").knowing(None, clock()).based_on == 0
-    assert save("c").knowing(alive, clock() + timedelta(seconds=6)).based_on == 0
+    assert save("c").with_base_revision(alive, clock()).based_on == 2
+    assert save("c", based_on=7).with_base_revision(alive, clock()).based_on == 7
+    assert save("c").with_base_revision(None, clock()).based_on == 0
+    assert save("c").with_base_revision(alive, clock() + timedelta(seconds=6)).based_on == 0
 
 
 def test_what_a_deleted_session_would_have_come_to_can_be_kept(clock: Clock):
@@ -525,8 +535,8 @@ def test_what_a_deleted_session_would_have_come_to_can_be_kept(clock: Clock):
 def test_what_a_place_still_holds_is_alive_whatever_our_clock_says(clock: Clock):
     base = applied(None, clock(), save("a", ttl_seconds=5))
     clock.move(days=40)
-    assert words(save("b").apply(base, clock(), held=True).answer.history) == ["a", "b"]
-    assert RENEWAL.apply(base, clock(), held=True).write
+    assert words(save("b").apply(base, clock(), alive_remotely=True).answer.history) == ["a", "b"]
+    assert RENEWAL.apply(base, clock(), alive_remotely=True).write
 
 
 CHANGES = st.builds(
@@ -555,7 +565,7 @@ def test_a_replace_by_who_knows_the_session_only_keeps_its_labels(clock: Clock):
 def test_a_pending_replace_by_who_knows_the_session_only_is_merged_when_it_lost(clock: Clock):
     base = applied(None, clock(), save("a"))
     change = save("a", "b", mode="replace", session_only=True, views=(view(turns("a")),))
-    pending = change.apply(base, clock()).pending
+    pending = change.apply(base, clock()).queued
     assert words(document(applied(base, clock(), pending)).session.history) == ["a", "b"]
     others = applied(base, clock(), save("x"))
     assert words(document(applied(others, clock(), pending)).session.history) == ["a", "x", "b"]
@@ -573,10 +583,10 @@ FOLLOWS = st.sampled_from(["", f"{0:032x}", "f00d.7"])
 
 @settings(max_examples=200)
 @given(OPERATIONS, FOLLOWS)
-def test_the_same_change_applied_twice_has_the_effect_of_one(changes: list[SessionChange], follows: str):
+def test_the_same_change_applied_twice_has_the_effect_of_one(changes: list[SaveCommand], follows: str):
     now = Clock()()
     *before, change = changes
-    change = change.named("beef.8", follows)
+    change = change.with_write_id("beef.8", follows)
     base = applied(None, now, *before) if before else None
     once = applied(base, now, change)
     again = change.apply(once, now)
@@ -587,13 +597,13 @@ def test_the_same_change_applied_twice_has_the_effect_of_one(changes: list[Sessi
 
 @settings(max_examples=200)
 @given(OPERATIONS, FOLLOWS)
-def test_the_pending_form_of_a_change_applied_twice_has_the_effect_of_one(changes: list[SessionChange], follows: str):
+def test_the_pending_form_of_a_change_applied_twice_has_the_effect_of_one(changes: list[SaveCommand], follows: str):
     now = Clock()()
     *before, change = changes
-    change = change.named("beef.8", follows)
+    change = change.with_write_id("beef.8", follows)
     base = applied(None, now, *before) if before else None
-    pending = change.apply(base, now).pending
-    assert isinstance(pending, SessionChange)
+    pending = change.apply(base, now).queued
+    assert isinstance(pending, SaveCommand)
     once = applied(base, now, pending)
     assert document(once) == document(applied(base, now, change))
     again = pending.apply(once, now)
@@ -601,7 +611,7 @@ def test_the_pending_form_of_a_change_applied_twice_has_the_effect_of_one(change
 
 
 @given(OPERATIONS)
-def test_revisions_never_go_back(changes: list[SessionChange]):
+def test_revisions_never_go_back(changes: list[SaveCommand]):
     now = Clock()()
     base, revision = None, 0
     for change in changes:
@@ -610,14 +620,14 @@ def test_revisions_never_go_back(changes: list[SessionChange]):
         revision = document(base).revision
 
 
-@pytest.mark.parametrize("size", [10, OUTLINED_FROM], ids=["small", "large"])
+@pytest.mark.parametrize("size", [10, HEAD_PARSED_FROM], ids=["small", "large"])
 def test_a_replace_is_the_same_whether_what_it_replaces_was_parsed_or_not(size: int, clock: Clock):
     """A large one is not, and nothing of it may be missed: its revision, its life, its writes, its other fields."""
     said = ("a" * size, "b")
     more: dict[str, Any] = {"max_bytes": 10**6, "revisions": "p:revision:s:"}
     base = applied(None, clock(), save(*said, context={"n": 1}, title="t", ttl_seconds=77, **more))
     same = save(*said, mode="replace", context={"n": 1}, title="t", operation="again", **more).apply(base, clock())
-    assert (same.answer.revision, same.replaced) == (1, None), "it changes nothing"
+    assert (same.answer.revision, same.archived) == (1, None), "it changes nothing"
     for changed in (
         save("a" * size, "c", mode="replace", context={"n": 1}, title="t", **more),
         save("c" * size, "b", mode="replace", context={"n": 1}, title="t", **more),
@@ -628,7 +638,7 @@ def test_a_replace_is_the_same_whether_what_it_replaces_was_parsed_or_not(size: 
         step = changed.apply(base, clock())
         assert step.answer.revision == 2
         assert step.write
-        assert step.replaced == Write("p:revision:s:1", base, None, step.write.kept_until)
+        assert step.archived == Write("p:revision:s:1", base, None, step.write.kept_until)
         after = document(step.write.text)
         assert (after.ttl_seconds, len(after.operations)) == (77, 2)
         assert after.session.created_at == document(base).session.created_at
@@ -649,11 +659,11 @@ def test_a_replace_is_the_same_whether_what_it_replaces_was_parsed_or_not(size: 
     ],
 )
 def test_without_a_title_lists_show_what_the_user_said_first(history: list[dict[str, Any]], title: str, clock: Clock):
-    untitled = SessionChange(
-        key="p:session:s", session_id="s", index=INDEX, turns=history, default_ttl_seconds=9, max_bytes=MAX_BYTES
+    untitled = SaveCommand(
+        key="p:session:s", session_id="s", index=INDEX, history=history, default_ttl_seconds=9, max_bytes=MAX_BYTES
     )
     written = untitled.apply(None, clock()).write
     assert written
-    assert written.entry
-    assert json.loads(written.entry.note)["title"] == title
+    assert written.list_row
+    assert json.loads(written.list_row.note)["title"] == title
     assert document(written.text).title == "", "a title that is given later is the session's own"

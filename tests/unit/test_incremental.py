@@ -7,8 +7,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.documents.codec import NARROW_FROM, Document, decode, encode
-from agentic_flywheel.documents.incremental import LARGEST, RECALLED, Recall, grown, outline
+from agentic_flywheel.documents.codec import NARROW_FROM, encode
+from agentic_flywheel.documents.incremental import CACHED_CHARACTERS, LARGEST, DocumentCache, append_text, parse_head
+from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.json_text import dumps
 
 from ..support.conversations import turns
@@ -34,13 +36,13 @@ def test_it_is_written_as_if_it_were_written_anew(
     session = replace(base.session, history=[*base.session.history, *added], context=context)
     after = replace(base, session=session, revision=base.revision + 1, title=title)
 
-    made = grown(before, base, after, added)
+    made = append_text(before, base, after, added)
     assert made
     text, splice, own = made
     assert json.loads(text) == json.loads(encode(after))
     bytes_before = before.encode()
-    kept = bytes_before[splice.start : len(bytes_before) - splice.rest]
-    assert splice.head.encode() + kept + splice.tail.encode() == text.encode()
+    kept = bytes_before[splice.skip_start_bytes : len(bytes_before) - splice.skip_end_bytes]
+    assert splice.prefix.encode() + kept + splice.suffix.encode() == text.encode()
     assert own == decode(text, base.session.id)
 
 
@@ -51,9 +53,9 @@ def test_what_has_just_become_large_is_written_anew_and_grows_on_from_there():
     large = replace(small, session=replace(base.session, history=[*long, *long]))
     larger = replace(small, session=replace(base.session, history=[*long, *long, *long]), tags=("🌿",))
     assert "🌱" in encode(small)
-    assert grown(encode(small), small, large, long) is None, "its emoji are escaped now"
+    assert append_text(encode(small), small, large, long) is None, "its emoji are escaped now"
     assert "🌱" not in encode(large)
-    made = grown(encode(large), large, larger, long)
+    made = append_text(encode(large), large, larger, long)
     assert made
     assert made[0] == encode(larger)
 
@@ -63,7 +65,7 @@ def test_what_somebody_else_wrote_in_another_way_is_written_anew(written: Docume
     other = json.dumps(json.loads(encode(written)), indent=1)
     base = decode(other, written.session.id)
     assert isinstance(base, Document)
-    assert grown(other, base, base, []) is None
+    assert append_text(other, base, base, []) is None
 
 
 @given(DOCUMENTS, OBJECTS | st.just(LOOKS_LIKE_THE_HISTORY), OBJECTS)
@@ -76,7 +78,7 @@ def test_an_outline_is_the_document_without_its_turns_or_none(
     text = encode(whole)
     document = decode(text, written.session.id)
     assert isinstance(document, Document)
-    made = outline(text, written.session.id)
+    made = parse_head(text, written.session.id)
     if made is None:
         misleading = ',"history":[' in dumps(context) or '],"created_at":"' in dumps(extra)
         assert misleading, "only then it cannot be told where the turns are"
@@ -87,7 +89,7 @@ def test_an_outline_is_the_document_without_its_turns_or_none(
 
 
 def test_a_recalled_document_is_that_of_the_very_text():
-    recall, (text, made) = Recall(), document("s", 10)
+    recall, (text, made) = DocumentCache(), document("s", 10)
     recall.keep(text, made)
     assert recall.decode(text, "s") is made
     other, changed = document("s", 11)
@@ -95,8 +97,8 @@ def test_a_recalled_document_is_that_of_the_very_text():
 
 
 def test_only_so_much_is_recalled():
-    recall = Recall()
-    documents = {name: document(name, RECALLED // 3) for name in "abcd"}
+    recall = DocumentCache()
+    documents = {name: document(name, CACHED_CHARACTERS // 3) for name in "abcd"}
     for text, made in documents.values():
         recall.keep(text, made)
     newest_first = [*documents.items()][::-1]  # what is not known any more is learnt, and takes the room of others

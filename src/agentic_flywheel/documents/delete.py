@@ -1,0 +1,124 @@
+"""Deletes a document and leaves a tombstone, and puts a tombstone back that its destination lost."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from agentic_flywheel.documents.codec import encode_tombstone
+from agentic_flywheel.documents.command import Command, Step, expired
+from agentic_flywheel.documents.lineage import tombstone_beats
+from agentic_flywheel.documents.model import Document, Operation, Origin, Tombstone, micros
+from agentic_flywheel.documents.parse import (
+    decode,
+    kept_until_in,
+    operations_in,
+    revision_in,
+    tombstone_in,
+    tombstone_of,
+)
+from agentic_flywheel.documents.revisions import kept_whole
+from agentic_flywheel.documents.write_ids import find
+from agentic_flywheel.documents.writes import ListRow, Write
+from agentic_flywheel.errors import Conflict, Damaged, DocumentError
+from agentic_flywheel.json_text import JSONObject, load_object
+
+MIN_TOMBSTONE, MAX_TOMBSTONE = timedelta(days=60), timedelta(days=365)
+"""A tombstone outlives every copy that could come back: twice the life of the session, within these bounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A deletion's answer; `reason` says why nothing was deleted."""
+
+    deleted: bool
+    reason: Literal["not_found", "expired", "deleted"] | None = None
+
+
+class DeleteCommand(Command[Deleted]):
+    """Take a document away and leave a tombstone, which beats every revision up to its own."""
+
+    kind: Literal["deletion"] = "deletion"
+    member: str
+    index: str = ""
+    because: Origin = "deleted"
+    revisions: str = ""
+    histories: str = ""
+    """What the keys of the session's older revisions and flow histories begin with: they go too. Empty: it has none."""
+    saw: int | None = None
+    saw_operations: tuple[str, ...] = ()
+    """The revision, and the writes, that a pending deletion deleted here: what others saved on top of them stays."""
+
+    def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[Deleted]:
+        """Replace what is stored by a tombstone; a damaged or newer document too, since its owner asked for it."""
+        if base is None:
+            return Step(None, Deleted(deleted=False, reason="not_found"), self)
+        try:
+            data = load_object(base, "the document")
+            tombstone = tombstone_in(data, "the document")
+        except Damaged:
+            data, tombstone = JSONObject(), None
+        if tombstone:
+            return Step(None, Deleted(deleted=False, reason=tombstone.because), self)
+        kept_until, revision, operations = kept_until_in(data), revision_in(data), operations_in(data)
+        if self.saw is not None and revision > self.saw and not self._saw_all(operations):
+            raise Conflict("Somebody saved it after it was deleted here, so it stays.", revision)
+        is_expired = expired(kept_until, now) and not alive_remotely
+        if self.because == "expired" and not is_expired:
+            return Step(None, Deleted(deleted=False), self)
+        because = "expired" if is_expired else self.because
+        until = now + _tombstone_ttl(kept_until, now)
+        tombstone = Tombstone(self.member, revision, now, until, because, operations)
+        write = _tombstone_write(self.key, tombstone, base, self.index, now)
+        if self.revisions:
+            older = _revisions_kept_whole(base, self.member)
+            write = replace(write, delete_keys=tuple(f"{self.revisions}{number}" for number in older))
+        saw = {"saw": revision, "saw_operations": tuple(operation.id for operation in operations)}
+        deleted = Deleted(deleted=not is_expired, reason="expired" if is_expired else None)
+        return Step(write, deleted, self.model_copy(update=saw))
+
+    def _saw_all(self, operations: tuple[Operation, ...]) -> bool:
+        """Whether nobody has written since; revisions given here are none of the stash's, but writes have names."""
+        seen = [Operation(name, 0, 0, 0) for name in self.saw_operations]
+        return bool(operations) and all(find(seen, operation.id, "") for operation in operations)
+
+
+def _tombstone_ttl(kept_until: datetime | None, now: datetime) -> timedelta:
+    ttl = max(MIN_TOMBSTONE, 2 * (kept_until - now)) if kept_until else MAX_TOMBSTONE
+    return min(ttl, MAX_TOMBSTONE)
+
+
+def _revisions_kept_whole(base: str, member: str) -> list[int]:
+    """The numbers of the revisions that a document names and that lie under keys of their own."""
+    try:
+        document = decode(base, member)
+    except DocumentError:
+        return []
+    return kept_whole(document) if isinstance(document, Document) else []
+
+
+class TombstoneCommand(Command[None]):
+    """Put a tombstone back where it was lost, and what it beats below it."""
+
+    member: str
+    index: str
+    text: str
+
+    def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[None]:  # noqa: ARG002
+        """Replace what is not newer; a tombstone that is there already stays."""
+        tombstone = decode(self.text, self.member)
+        if not isinstance(tombstone, Tombstone) or expired(tombstone.kept_until, now):
+            return Step(None, None, self)
+        if base is not None and (tombstone_of(base) or not tombstone_beats(self.text, base)):
+            return Step(None, None, self)
+        return Step(_tombstone_write(self.key, tombstone, base, self.index, now), None, self)
+
+
+def _tombstone_write(key: str, tombstone: Tombstone, base: str | None, index: str, now: datetime) -> Write:
+    return Write(
+        key=key,
+        text=encode_tombstone(tombstone),
+        seen=base,
+        kept_until=tombstone.kept_until,
+        tombstone=True,
+        list_row=ListRow(index, tombstone.id, micros(now)) if index else None,
+    )

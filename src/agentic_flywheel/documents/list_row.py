@@ -1,0 +1,52 @@
+"""Makes the row by which lists show a session."""
+
+from collections.abc import Sequence
+
+from agentic_flywheel.documents.model import Document, iso, micros
+from agentic_flywheel.documents.turn_text import content_of
+from agentic_flywheel.documents.writes import ListRow
+from agentic_flywheel.json_text import JSONObject, dumps
+
+TITLE_SHOWN, SUMMARY_SHOWN = 200, 1000
+"""Characters of them that lists show: a page of a thousand rows must stay readable."""
+
+FIRST_WORDS = 60
+"""Characters of what the user said first that stand for a title where none was given."""
+
+TURNS_LOOKED_AT = 20
+"""Turns among which the user's first is looked for: a talk may begin with instructions and tools."""
+
+
+def shorten(text: str, limit: int) -> str:
+    """The text, or its beginning with an ellipsis."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def first_words(history: Sequence[JSONObject]) -> str:
+    """What the user said first, as a title: up to `FIRST_WORDS` characters of whole words; empty if nothing was."""
+    for turn in history[:TURNS_LOOKED_AT]:
+        said = content_of(turn) if turn.get("role") in ("user", "human") else ""
+        if text := " ".join(said[: 4 * FIRST_WORDS].split()):
+            if len(text) <= FIRST_WORDS:
+                return text
+            return text[:FIRST_WORDS].rpartition(" ")[0] or text[: FIRST_WORDS - 1] + "…"
+    return ""
+
+
+def list_row(index: str, document: Document) -> ListRow:
+    """How lists show a session."""
+    session = document.session
+    note = dumps({
+        "id": session.id,
+        "title": shorten(document.title, TITLE_SHOWN) or first_words(session.history),
+        "summary": shorten(document.summary, SUMMARY_SHOWN),
+        "tags": list(document.tags),
+        "status": session.status.value,
+        "user_id": session.user_id,
+        "turns": len(session.history),
+        "revision": document.revision,
+        "created_at": iso(session.created_at),
+        "updated_at": iso(document.saved_at),
+        "expires_at": iso(document.kept_until),
+    })  # fmt: skip
+    return ListRow(index, session.id, micros(document.saved_at), note)

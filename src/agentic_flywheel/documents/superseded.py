@@ -1,0 +1,56 @@
+"""Decides what of a session becomes an older revision when a save takes its place, and keeps it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from agentic_flywheel.documents.codec import encode, public
+from agentic_flywheel.documents.model import Document, Operation, Past
+from agentic_flywheel.documents.revisions import CAME_TOO_LATE, turns_in
+from agentic_flywheel.documents.write_ids import LOST, kept
+from agentic_flywheel.documents.writes import Write
+from agentic_flywheel.json_text import JSONObject, dumps
+
+
+def as_older(revisions: str, document: Document) -> Write:
+    """The document as an older revision, kept under a key of its own for as long as the session."""
+    return Write(f"{revisions}{document.revision}", encode(document), None, document.kept_until)
+
+
+CHEAP = 2000
+"""Characters of fields that differ, up to which they are kept as such."""
+
+_NOT_COMPARED = {"id", "revision", "history", "updated_at", "saved_at", "kept_until"}
+
+
+def superseded(alive: Document, document: Document, *, whole: bool, limit: int) -> tuple[tuple[Past, ...], bool]:
+    """The earlier revisions that `document` names as it takes the place of `alive`, and whether that is kept whole.
+
+    `whole`: it took something away. At most `limit` are named.
+    """
+    if not limit:
+        return (), False
+    fields: JSONObject = {}
+    if not whole:
+        before, after = public(alive), public(document)
+        names = (before.keys() | after.keys()) - _NOT_COMPARED
+        fields = {name: before.get(name) for name in sorted(names) if before.get(name) != after.get(name)}
+        if before["updated_at"] != before["saved_at"]:
+            fields["updated_at"] = before["updated_at"]
+        whole = len(dumps(fields)) > CHEAP
+    last = Past(alive.revision, alive.saved_at, turns_in(alive), None if whole else fields, alive.note)
+    return (*alive.past, last)[-limit:], whole
+
+
+def forgotten(before: Sequence[Past], after: Sequence[Past]) -> list[int]:
+    """The revisions that were kept whole for those that are not named any more."""
+    named = {past.revision for past in after}
+    return [past.revision for past in before if past.fields is None and past.revision not in named]
+
+
+def above_a_late_write(alive: Document, operation: str, turns: int, limit: int, now: datetime) -> Document:
+    """The stored document two revisions on, above a replace that came too late and becomes the one between them."""
+    done = Operation(operation + LOST, alive.revision + 2, len(alive.session.history), 0)
+    late = Past(alive.revision + 1, now, turns, None, CAME_TOO_LATE)
+    past = (*alive.past, late)[-limit:] if limit else ()
+    return replace(alive, revision=alive.revision + 2, operations=kept((*alive.operations, done)), past=past)
