@@ -93,7 +93,7 @@ def check_json(value: object, path: str, depth: int = 0) -> None:
         _find_fault(value, path, depth)
 
 
-def _survives(value: Any, depth: int) -> bool:  # noqa: ANN401  anything, and a cast at each step would take as long
+def _survives(value: Any, depth: int) -> bool:  # noqa: ANN401, PLR0912  casts and calls would take as long as it does
     """Whether nothing is wrong with it, as far as a quick look tells.
 
     One function with many branches, because every call counts: texts are looked at in place, being so many.

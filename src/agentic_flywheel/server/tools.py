@@ -1,6 +1,6 @@
 """Turns the arguments of each tool into one call of the store, and the answer into a result with a sentence.
 
-A tool's signature is its published schema, so a tool with many parameters is a long function.
+Long: a tool's signature is its published schema, so a tool with many parameters is a long function.
 """
 
 from collections.abc import Callable
