@@ -1,4 +1,4 @@
-"""The house keeps its measure: what is long says why, and there are as many floors as the page on architecture draws."""
+"""The house keeps its measure: what is long says why, and every package stands on a floor."""
 
 from .house import floors, modules, too_long
 
