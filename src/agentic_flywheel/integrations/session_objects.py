@@ -1,7 +1,5 @@
 """Saves session objects: one replaces the stored revision that it is, any other one adds what is new in it."""
 
-from dataclasses import replace
-
 from agentic_flywheel.backends.base import UniversalSession
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.save_request import Save
@@ -39,7 +37,9 @@ class SessionObjects:
             default_ttl_seconds=default_ttl_seconds,
             session_only=True,
         )
-        as_it_is = merge if revision is None else replace(merge, mode="replace", expected_revision=revision)
+        as_it_is = (
+            merge if revision is None else merge.model_copy(update={"mode": "replace", "expected_revision": revision})
+        )
         result = await store.save(as_it_is, known.memory)
         merged = revision is None or result.reason == "conflict"
         if revision is not None and merged and result.deleted_revision is None:
