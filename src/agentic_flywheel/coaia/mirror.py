@@ -31,8 +31,11 @@ class MirrorStore:
         if self._calls.mirror:
             _check_size(write)
         arguments: JSONObject = {"key": write.key, "value": write.text}
-        if self._calls.supervisor.tash_expires and (ttl := self._calls.ttl(write.kept_until)):
-            arguments["ttl_seconds"] = ttl if self._calls.atomic else max(1, round(ttl))
+        ttl = self._calls.ttl(write.kept_until)
+        if self._calls.atomic:
+            arguments["ttl_seconds"] = ttl
+        elif ttl and self._calls.supervisor.tash_expires:
+            arguments["ttl_seconds"] = max(1, round(ttl))
         await self._calls.call("coaia_tash", arguments, deadline)
 
     async def commit(self, write: Write, deadline: float) -> Outcome:

@@ -106,25 +106,29 @@ def _tool(name: str, description: str | None) -> types.Tool:
 
 
 class CoaiapyTools:
-    """coaiapy-mcp's tools over our Redis client, imported by a thread while others answer: that takes 0.3 s."""
+    """coaiapy-mcp's tools over our Redis client, imported when one is first called: that takes a second of a processor.
+
+    Our own store calls none of them: it always tells how long a text is to live, which they do not take.
+    """
 
     def __init__(self, client: Any) -> None:  # noqa: ANN401
         if importlib.util.find_spec("coaiapy_mcp") is None:
             raise ImportError("This interpreter has no coaiapy-mcp.")
         self._client = client
         self._module: Any = None
-        self._failure: Exception | None = None
-        self._thread = threading.Thread(target=self._load, daemon=True)
-        self._thread.start()
+        self._one_at_a_time = threading.Lock()
 
     def get(self) -> Any:  # noqa: ANN401
-        """The module `coaiapy_mcp.tools`, once it is there."""
-        self._thread.join()
-        if self._failure:
-            raise ImportError(f"coaiapy-mcp cannot be imported: {self._failure}")
+        """The module `coaiapy_mcp.tools`."""
+        with self._one_at_a_time:
+            if self._module is None:
+                try:
+                    self._module = self._load()
+                except Exception as exc:  # its import reads configuration and does much else
+                    raise ImportError(f"coaiapy-mcp cannot be imported: {exc}") from exc
         return self._module
 
-    def _load(self) -> None:
+    def _load(self) -> Any:  # noqa: ANN401
         """Import it without its pings (a frozen Redis would hang them for ever) and give it our client."""
         interval = sys.getswitchinterval()
         sys.setswitchinterval(0.0005)  # who answers meanwhile waits for the interpreter's lock a tenth as long
@@ -132,15 +136,12 @@ class CoaiapyTools:
         redis.Redis.ping = lambda *_args, **_kwargs: True  # type: ignore[method-assign]
         try:
             from coaiapy_mcp import tools
-
-            tools.redis_client = self._client
-            tools.REDIS_AVAILABLE = True
-            self._module = tools
-        except Exception as exc:  # noqa: BLE001  its import reads configuration and does much else
-            self._failure = exc
         finally:
             redis.Redis.ping = ping
             sys.setswitchinterval(interval)
+        tools.redis_client = self._client
+        tools.REDIS_AVAILABLE = True
+        return tools
 
 
 class Calls:

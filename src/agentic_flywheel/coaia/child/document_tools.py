@@ -91,11 +91,11 @@ class Documents:
         self._read_both = scripts.of(READ, reads=True)
         self.commit_and_list = scripts.of(COMMIT_AND_LIST)
 
-    def coaia_tash(self, key: str, value: str, ttl_seconds: float = 0) -> Reply:
-        """Store text under a key; with ttl_seconds it expires, without it never does."""
-        if not ttl_seconds:
+    def coaia_tash(self, key: str, value: str, ttl_seconds: float | None = None) -> Reply:
+        """Store text under a key; with ttl_seconds it expires, with 0 or without them it never does."""
+        if ttl_seconds is None:
             return _finish(self._tools.get().coaia_tash(key, value))
-        self._redis.set(key, value, px=_milliseconds(ttl_seconds))
+        self._redis.set(key, value, px=_milliseconds(ttl_seconds) or None)
         return {"success": True, "message": f"Stored '{key}' in Redis"}
 
     def coaia_fetch(self, key: str) -> Reply:
