@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from .support import preloaded
 from .support.redis_cluster import RedisCluster
 from .support.redis_server import NOBODY_LISTENS, RedisServer
 from .support.stock import StockEnvironment, build
 from .support.wire import WireServer
+
+preloaded.install()
 
 
 def clean_env(folder: Path, redis_url: str, prefix: str) -> dict[str, str]:
@@ -31,6 +34,13 @@ def clean_env(folder: Path, redis_url: str, prefix: str) -> dict[str, str]:
 def cluster_env(folder: Path, cluster: RedisCluster) -> dict[str, str]:
     """The same, with this cluster."""
     return clean_env(folder, cluster.url, cluster.prefix) | {"REDIS_CLUSTER": "true"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stem() -> Iterator[None]:
+    """The process that our programs are forked from ends with the tests."""
+    yield
+    preloaded.end_stem()
 
 
 @pytest.fixture(scope="session")

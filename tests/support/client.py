@@ -11,11 +11,9 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp_types import ContentBlock, TextContent
 
+from .preloaded import noted_pids
 from .processes import children, kill, wait_gone
 from .waiting import eventually
-
-# The shell notes its pid and becomes the server, so the pid is known with the SDK's own transport.
-NOTE_PID = 'echo $$ >"$0"; exec "$@"'
 
 
 def text_of(content: ContentBlock) -> str:
@@ -78,20 +76,16 @@ async def open_server(
 
     `client_can`: callbacks of the client.
     """
-    name = os.urandom(4).hex()
     home = Path(env["HOME"])
-    note, stderr_path = home / f"pid-{name}", home / f"stderr-{name}.log"
+    stderr_path = home / f"stderr-{os.urandom(4).hex()}.log"
     command = StdioServerParameters(
-        command="/bin/sh",
-        args=["-c", NOTE_PID, str(note), sys.executable, "-m", "agentic_flywheel"],
-        env=dict(env),
-        cwd=cwd or home,
+        command=sys.executable, args=["-m", "agentic_flywheel"], env=dict(env), cwd=cwd or home
     )
     seen: list[int] = []
-    with stderr_path.open("w") as errlog:
+    with stderr_path.open("w") as errlog, noted_pids() as started:
         try:
             async with Client(stdio_client(command, errlog=errlog), mode=mode, **client_can) as client:
-                seen.append(int(note.read_text()))
+                seen.append(started[0])
                 try:
                     yield Session(client, seen[0], stderr_path)
                 finally:

@@ -1,0 +1,271 @@
+"""Starts our two programs by forking a process that has imported them: 0.1 s of a processor instead of a second.
+
+`install` replaces `subprocess.Popen` in the process that runs the tests; all that starts processes in Python goes
+through that (`asyncio`, `anyio`, the SDK's client). `python -m agentic_flywheel`, and our child, are then forked by a
+*stem*, which imported both programs and did nothing else. What is started is a process like any other: its own pid,
+pipes, environment, folder and session, and a child of whoever started it. Everything else is started as always, and so
+are our programs inside of `cold()`, on a terminal, with variables that an interpreter looks at when it starts, and
+where there is no Linux.
+"""
+
+import ctypes
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import pkgutil
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import Context, ContextVar
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PACKAGE = "agentic_flywheel"
+SET_CHILD_SUBREAPER = 36  # a number of prctl
+LOOKED_AT_ON_START = re.compile(r"PYTHON|LC_|LD_|(LANG|LANGUAGE|TZ)$")
+GIVEN_TO_OUR_CHILD = ("PYTHONUSERBASE", "PYTHONIOENCODING")  # it says nothing there that the stem does not know
+SYSTEM = ("PATH", "HOME", "PYTHONPATH")  # what the stem itself is given
+MAX_REQUEST = 2**20
+
+cold_starts = 0
+"""How many `cold` blocks are open."""
+
+_noted: ContextVar[list[int] | None] = ContextVar("_noted", default=None)
+
+
+class Order(NamedTuple):
+    """A process to start."""
+
+    args: list[str]
+    env: dict[str, str]
+    cwd: str
+    new_session: bool
+
+
+class Popen(subprocess.Popen):
+    """A process, forked where it is one of our programs."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if (pids := _noted.get()) is not None:
+            pids.append(self.pid)
+
+    def _execute_child(self, args: Any, executable: Any, preexec_fn: Any, *others: Any) -> None:
+        _close_fds, _pass_fds, cwd, env, _startupinfo, _flags, shell, *fds = others[:13]
+        order = Order([str(arg) for arg in args], dict(env or ()), str(cwd or "."), bool(others[-2]))
+        ends = [end if end >= 0 else standard for standard, end in enumerate((fds[0], fds[3], fds[5]))]
+        if shell or executable or preexec_fn or env is None or not self.can_fork(order, ends):
+            super()._execute_child(args, executable, preexec_fn, *others)  # type: ignore[misc]
+            return
+        self.pid = self.fork(order, ends)
+        self._child_created = True
+        self._close_pipe_fds(*fds)  # type: ignore[attr-defined]
+
+    @staticmethod
+    def fork(order: Order, ends: Sequence[int]) -> int:
+        """The pid of a process that the stem forks."""
+        if not _stems:
+            _stems.append(Stem())
+        return _stems[0].fork(order, ends)
+
+    @staticmethod
+    def can_fork(order: Order, ends: Sequence[int]) -> bool:
+        """Whether it is one of our programs, and the stem knows all that it would look at."""
+        return _can_fork(order, ends)
+
+
+def install() -> None:
+    """Start our programs by forking from here on."""
+    subprocess.Popen = Popen
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what the stem lets go becomes our child
+
+
+@contextmanager
+def noted_pids() -> Iterator[list[int]]:
+    """The processes that this task starts inside."""
+    pids: list[int] = []
+    token = _noted.set(pids)
+    try:
+        yield pids
+    finally:
+        _noted.reset(token)
+
+
+@contextmanager
+def cold() -> Iterator[None]:
+    """Programs that are started inside are started as always."""
+    global cold_starts  # no context variable: asyncio may start processes in another context
+    cold_starts += 1
+    try:
+        yield
+    finally:
+        cold_starts -= 1
+
+
+def _can_fork(order: Order, ends: Sequence[int]) -> bool:
+    looked_at = [name for name in order.env if LOOKED_AT_ON_START.match(name) and name not in GIVEN_TO_OUR_CHILD]
+    return (
+        sys.platform == "linux"
+        and not cold_starts
+        and _program(order.args) is not None
+        and all(order.env[name] == os.environ.get(name) for name in looked_at)
+        and Path(order.cwd).is_dir()
+        and not any(os.isatty(end) for end in ends)
+    )
+
+
+def _program(args: Sequence[str]) -> str | None:
+    """Which of our programs a command line starts: "server", "child" or none."""
+    if list(args[:3]) == [sys.executable, "-m", PACKAGE]:
+        return "server"
+    return "child" if list(args) == [sys.executable, "-P", str(_child_folder())] else None
+
+
+def _child_folder() -> Path:
+    spec = importlib.util.find_spec(PACKAGE)
+    assert spec
+    assert spec.origin
+    return Path(spec.origin).parent / "coaia" / "child"
+
+
+# in the process that runs the tests
+
+
+class Stem:
+    """The process that imports our programs and is forked. It ends when `close` is called, or with us."""
+
+    def __init__(self) -> None:
+        self._one_at_a_time = threading.Lock()
+        self._socket, its = socket.socketpair()
+        env = {name: os.environ[name] for name in SYSTEM if name in os.environ}
+        command = [sys.executable, "-P", __file__, str(its.fileno())]
+        with its:
+            self._process = subprocess.Popen(
+                command, env=env, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            )
+
+    def fork(self, order: Order, ends: Sequence[int]) -> int:
+        """The pid of a process that does what was ordered, whose standard input, output and error are `ends`."""
+        with self._one_at_a_time:
+            socket.send_fds(self._socket, [json.dumps(order).encode()], list(ends))
+            return int(self._socket.recv(20))
+
+    def close(self) -> None:
+        """End it; what it started goes on."""
+        self._socket.close()
+        self._process.wait(10)
+
+
+_stems: list[Stem] = []
+"""The stem, once there is one."""
+
+
+def end_stem() -> None:
+    """End the stem, if there is one."""
+    while _stems:
+        _stems.pop().close()
+
+
+# in the stem, and in what it forks
+
+
+def _serve(requests: socket.socket) -> None:
+    """Fork for each order until there are no more."""
+    while True:
+        data, ends, _flags, _address = socket.recv_fds(requests, MAX_REQUEST, 3)
+        if not data:
+            return
+        order = Order(*json.loads(data))
+        between = os.fork()  # so that what it forks is nobody's child, that is, the child of the process above the stem
+        if between:
+            os.waitpid(between, 0)
+            for end in ends:
+                os.close(end)
+            continue
+        above = os.getpid()
+        if pid := os.fork():
+            requests.send(str(pid).encode())
+            os._exit(0)
+        while os.getppid() == above:
+            os.sched_yield()
+        requests.detach()
+        _become(order, ends)
+        return
+
+
+def _become(order: Order, ends: Sequence[int]) -> None:
+    """Be the process that was ordered, until its program ends."""
+    if order.new_session:
+        os.setsid()
+    for standard, end in enumerate(ends):
+        os.dup2(end, standard)
+    os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    signal.set_wakeup_fd(-1)
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler if ending == signal.SIGINT else signal.SIG_DFL)
+    os.chdir(order.cwd)
+    os.environ.clear()
+    os.environ.update(order.env)
+    sys.argv = [sys.argv[0], *order.args[3:]]
+    subprocess.Popen = PopenInside
+    name = _program(order.args)
+    assert name
+    sys.exit(_programs()[name]())
+
+
+class PopenInside(Popen):
+    """What a server starts that a stem forked: our child is forked by the server itself."""
+
+    @staticmethod
+    def fork(order: Order, ends: Sequence[int]) -> int:
+        """The pid of the child."""
+        if pid := os.fork():
+            return pid
+        try:
+            Context().run(_become, order, ends)  # not in that of the server's event loop
+        except SystemExit as end:
+            os._exit(int(end.code or 0))
+        except BaseException:  # noqa: BLE001  it is told, and nothing may go on in what is a copy of a server
+            traceback.print_exc()
+        os._exit(1)
+
+    @staticmethod
+    def can_fork(order: Order, ends: Sequence[int]) -> bool:
+        """Whether it is our child; the server that `demo` starts is not forked from the demo."""
+        return _program(order.args) == "child" and _can_fork(order, ends)
+
+
+@cache
+def _programs() -> dict[str, Callable[[], int | None]]:
+    """What runs each of our programs, with all that they import imported."""
+    package = importlib.import_module(PACKAGE)
+    for module in pkgutil.walk_packages(package.__path__, f"{PACKAGE}."):
+        if ".coaia.child" not in module.name and not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    sys.path.insert(0, str(_child_folder()))
+    spec = importlib.util.spec_from_file_location("coaia_child", _child_folder() / "__main__.py")
+    assert spec
+    assert spec.loader
+    child = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(child)
+    importlib.import_module("cluster")
+    del sys.path[0]
+    return {"server": importlib.import_module(f"{PACKAGE}.cli.main").main, "child": child.main}
+
+
+if __name__ == "__main__":
+    _programs()
+    gc.collect()
+    gc.freeze()
+    _serve(socket.socket(fileno=int(sys.argv[1])))
