@@ -202,6 +202,13 @@ def test_a_change_comes_back_from_the_outbox_as_it_was(change: AnyCommand):
     assert repr(back) == repr(change)
 
 
+@pytest.mark.parametrize("change", ALL_CHANGES, ids=lambda change: change.kind)
+def test_a_row_of_the_outbox_begins_with_its_kind_since_only_the_first_piece_of_a_large_one_is_looked_at(
+    change: AnyCommand,
+):
+    assert dump_command(change).startswith(f'{{"kind":"{change.kind}",')
+
+
 @pytest.mark.parametrize("row", OLD_ROWS, ids=lambda row: json.loads(row)["kind"])
 def test_a_row_of_an_older_build_is_read_and_written_as_it_was(row: str):
     assert json.loads(dump_command(load_command(row))) == json.loads(row)

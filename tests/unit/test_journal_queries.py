@@ -41,7 +41,7 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
         ],
         "keep": lambda: journal.keep(write("p:revision:a:2")),
         "put_replica": lambda: journal.put_replica(write("p:session:c", 3), write("p:session:c", 4), grave),
-        "overwrite_replica": lambda: journal.overwrite_replica(write("p:session:d", beside=("p:revision:a:2",))),
+        "overwrite_replica": lambda: journal.overwrite_replica(write("p:session:d", extend_keys=("p:revision:a:2",))),
         "apply_tombstones": lambda: journal.apply_tombstones([grave]),
         "copy": lambda: journal.copy("p:session:a"),
         "ends": lambda: journal.ends("p:session:a"),

@@ -94,7 +94,7 @@ def test_what_was_lost_is_doubted_until_it_is_there_tombstones_first(small: Jour
 
 def test_a_copy_that_is_missing_there_is_listed_until_it_is_put_back(small: Journal):
     entry = ListRow("p:index", "s", 7, "{}")
-    small.put_replica(replace(copy("s"), entry=entry))
+    small.put_replica(replace(copy("s"), list_row=entry))
     assert small.list_missing("p:index", None, 10) == []
     small.mark_unverified("s")
     assert small.list_missing("p:index", None, 10) == [], "it may be there"

@@ -39,6 +39,8 @@ class Command(BaseModel, Generic[Answer_co]):
     appends: ClassVar[bool] = False
     """Whether it may need no more of a large document than its ends."""
 
+    kind: Any = None
+    """A literal in each command that can be queued. It comes first: the journal reads it from where a row begins."""
     key: str
     operation: str = ""
     """Names the write in the document that it makes; the repository gives it, in the order in which writes are made."""
