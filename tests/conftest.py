@@ -43,6 +43,13 @@ def stem() -> Iterator[None]:
     preloaded.end_stem()
 
 
+@pytest.fixture
+def cold() -> Iterator[None]:
+    """Our programs start as they do for everybody, with an interpreter of their own that imports them."""
+    with preloaded.cold():
+        yield
+
+
 @pytest.fixture(scope="session")
 def worker_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One real Redis for all tests of this worker."""

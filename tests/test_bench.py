@@ -9,7 +9,7 @@ from .bench.peers import EMPTY, ENGINE, JOURNAL, OURS, STOCK, TWO_HOPS
 from .bench.report import report
 from .bench.run import Plan, whole_run
 
-pytestmark = pytest.mark.timeout(600)  # the first run of a clone builds the stock environment
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the first run of a clone builds the stock environment
 
 PEERS = (OURS, JOURNAL, STOCK, EMPTY, TWO_HOPS, ENGINE)
 ROUNDS = 2

@@ -19,6 +19,8 @@ from .support.wire import SERVER, WireServer
 SCRIPT = Path(sys.executable).with_name("agentic-flywheel-state")
 PASSWORD = "hush-hush-9"  # noqa: S105
 
+pytestmark = pytest.mark.usefixtures("cold")  # how our programs start is a part of it
+
 
 def run(env: dict[str, str], *arguments: str, command: tuple[str, ...] = SERVER) -> subprocess.CompletedProcess[str]:
     """Run the program to its end in its own HOME, with nothing on stdin."""

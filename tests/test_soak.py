@@ -10,6 +10,7 @@ from .soak import run
 OPERATIONS = 2000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="what a process holds is read from /proc")
 async def test_thousands_of_operations_leave_memory_descriptors_and_files_as_they_were(
     tmp_path: Path,

@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from .book import KINDS
 from .storm.run import run
 
 SEED = 14
 FAULTS = 15
+
+pytestmark = pytest.mark.slow
 
 
 async def test_nothing_acknowledged_is_lost_undone_doubled_or_misreported_whatever_dies(tmp_path: Path) -> None:

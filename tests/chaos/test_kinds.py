@@ -15,7 +15,7 @@ from .world import World, a_world
 
 SEED = 12
 NOISY = "over the deadline"  # a test machine is
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

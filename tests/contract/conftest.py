@@ -3,7 +3,7 @@
 import asyncio
 import shlex
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -80,38 +80,31 @@ async def lost_stock_child(
         yield client
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def place(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    own_child: Supervisor,
-    cluster_child: Supervisor,
-    stock_child: Supervisor,
-    lost_own_child: Supervisor,
-    lost_cluster_child: Supervisor,
-    lost_stock_child: Supervisor,
-    worker_redis: RedisServer,
-    worker_cluster: RedisCluster,
-) -> AsyncIterator[Place]:
-    """The place that the suite names. A child is started by the first who calls it."""
-    (tmp_path / "file").write_text("not a folder")
-    journal = Journal(tmp_path / "journal", utc_now)
-    journal_below_a_file = Journal(tmp_path / "file" / "journal", utc_now)
-    places = {
-        "a dict": DictPlace(utc_now),
-        "the journal": JournalPlace(journal),
-        "a stash on our child": own_child,
-        "a stash on a cluster": cluster_child,
-        "a stash on the stock child": stock_child,
-        "a dict that is away": DictPlace(utc_now, away=True),
-        "a journal below a file": JournalPlace(journal_below_a_file),
-        "our child without Redis": lost_own_child,
-        "our child without its cluster": lost_cluster_child,
-        "the stock child without Redis": lost_stock_child,
-    }
-    chosen = places[request.param]
+CHILDREN = {
+    "a stash on our child": "own_child",
+    "a stash on a cluster": "cluster_child",
+    "a stash on the stock child": "stock_child",
+    "our child without Redis": "lost_own_child",
+    "our child without its cluster": "lost_cluster_child",
+    "the stock child without Redis": "lost_stock_child",
+}
+"""The fixture of each place that has a child, started by the first test that asks for it."""
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path, worker_redis: RedisServer) -> Iterator[Place]:
+    """The place that the suite names."""
+    name: str = request.param
     keys = Keys(f"contract-{uuid.uuid4().hex[:12]}")
-    kv = Stash(chosen, keys, SECONDS, utc_now) if isinstance(chosen, Supervisor) else chosen
-    yield Place(kv, keys, worker_cluster.node_of if chosen is cluster_child else lambda _key: worker_redis)
-    journal.close()
-    journal_below_a_file.close()
+    redis_of: Callable[[str], RedisServer] = lambda _key: worker_redis  # noqa: E731  a function is what a place has
+    if child := CHILDREN.get(name):
+        if child == "cluster_child":
+            redis_of = request.getfixturevalue("worker_cluster").node_of
+        yield Place(Stash(request.getfixturevalue(child), keys, SECONDS, utc_now), keys, redis_of)
+    elif "journal" in name:
+        (tmp_path / "file").write_text("not a folder")
+        journal = Journal(tmp_path / ("file/journal" if name == "a journal below a file" else "journal"), utc_now)
+        yield Place(JournalPlace(journal), keys, redis_of)
+        journal.close()
+    else:
+        yield Place(DictPlace(utc_now, away=name == "a dict that is away"), keys, redis_of)

@@ -6,12 +6,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from agentic_flywheel.documents.writes import ListRow, Outcome, Write
 from agentic_flywheel.errors import Unavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
 
 from ..support.redis_server import RedisServer
+
+CLUSTER = pytest.param("a stash on a cluster", marks=pytest.mark.slow)
+STOCK_CHILD = pytest.param("a stash on the stock child", marks=pytest.mark.slow)
+LOST_CLUSTER = pytest.param("our child without its cluster", marks=pytest.mark.slow)
+LOST_STOCK_CHILD = pytest.param("the stock child without Redis", marks=pytest.mark.slow)
 
 
 def utc_now() -> datetime:

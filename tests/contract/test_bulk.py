@@ -10,13 +10,13 @@ from agentic_flywheel.coaia.stash import VERSIONS_AT_ONCE, Stash
 from agentic_flywheel.documents.writes import Write
 
 from ..support.waiting import eventually
-from .places import Place
+from .places import CLUSTER, STOCK_CHILD, Place
 from .test_keyvalue import accepted, document, listed, soon, tombstone, write
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-EVERY_STASH = ["a stash on our child", "a stash on a cluster", "a stash on the stock child"]
-STASHES_THAT_LIST = ["a stash on our child", "a stash on a cluster"]
+EVERY_STASH = ["a stash on our child", CLUSTER, STOCK_CHILD]
+STASHES_THAT_LIST = ["a stash on our child", CLUSTER]
 
 LONGEST_ID = 'é漢🌾\\"' * 102 + "ab"
 """As long as an id may be, in characters that take many bytes or are escaped."""

@@ -12,10 +12,10 @@ from agentic_flywheel.errors import Unfinished
 from agentic_flywheel.replication.session_list import reconcile_index
 
 from ..support.redis_server import RedisServer
-from .places import Place
+from .places import CLUSTER, Place
 from .test_keyvalue import accepted, document, write
 
-STASHES_THAT_LIST = ["a stash on our child", "a stash on a cluster"]
+STASHES_THAT_LIST = ["a stash on our child", CLUSTER]
 
 
 def at_once(place: Place) -> None:

@@ -16,19 +16,19 @@ from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.errors import Unavailable
 
 from ..support.waiting import eventually
-from .places import Place, utc_now
+from .places import CLUSTER, LOST_CLUSTER, LOST_STOCK_CHILD, STOCK_CHILD, Place, utc_now
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-EVERY_PLACE = ["a dict", "the journal", "a stash on our child", "a stash on a cluster", "a stash on the stock child"]
-PLACES_THAT_COMPARE_AND_LIST = ["a dict", "the journal", "a stash on our child", "a stash on a cluster"]
-PLACES_THAT_FORGET = ["a dict", "a stash on our child", "a stash on a cluster"]
+EVERY_PLACE = ["a dict", "the journal", "a stash on our child", CLUSTER, STOCK_CHILD]
+PLACES_THAT_COMPARE_AND_LIST = ["a dict", "the journal", "a stash on our child", CLUSTER]
+PLACES_THAT_FORGET = ["a dict", "a stash on our child", CLUSTER]
 PLACES_OUT_OF_REACH = [
     "a dict that is away",
     "a journal below a file",
     "our child without Redis",
-    "our child without its cluster",
-    "the stock child without Redis",
+    LOST_CLUSTER,
+    LOST_STOCK_CHILD,
 ]
 
 WORDS = [

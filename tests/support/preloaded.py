@@ -87,8 +87,6 @@ class Popen(subprocess.Popen):
 def install() -> None:
     """Start our programs by forking from here on."""
     subprocess.Popen = Popen
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what the stem lets go becomes our child
 
 
 @contextmanager
@@ -158,13 +156,20 @@ class Stem:
     def fork(self, order: Order, ends: Sequence[int]) -> int:
         """The pid of a process that does what was ordered, whose standard input, output and error are `ends`."""
         with self._one_at_a_time:
+            _adopt_orphans(on=True)  # what the stem lets go becomes our child, and nothing else does
             socket.send_fds(self._socket, [json.dumps(order).encode()], list(ends))
-            return int(self._socket.recv(20))
+            pid = int(self._socket.recv(20))
+            _adopt_orphans(on=False)
+            return pid
 
     def close(self) -> None:
         """End it; what it started goes on."""
         self._socket.close()
         self._process.wait(10)
+
+
+def _adopt_orphans(*, on: bool) -> None:
+    ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, int(on), 0, 0, 0)
 
 
 _stems: list[Stem] = []
@@ -187,15 +192,17 @@ def _serve(requests: socket.socket) -> None:
         if not data:
             return
         order = Order(*json.loads(data))
+        read, write = os.pipe()
         between = os.fork()  # so that what it forks is nobody's child, that is, the child of the process above the stem
         if between:
             os.waitpid(between, 0)
-            for end in ends:
-                os.close(end)
+            requests.send(os.read(read, 20))
+            for fd in (*ends, read, write):
+                os.close(fd)
             continue
         above = os.getpid()
         if pid := os.fork():
-            requests.send(str(pid).encode())
+            os.write(write, str(pid).encode())
             os._exit(0)
         while os.getppid() == above:
             os.sched_yield()

@@ -18,6 +18,8 @@ PAGE = 7
 MANY = 3000  # more than a listing looks through; what it misses is found bit by bit
 HEALED_WITHIN = 15.0
 
+pytestmark = pytest.mark.slow
+
 
 async def listed_in_pages(server: Session) -> list[str]:
     """The ids of a list that is shared, page by page."""

@@ -15,6 +15,8 @@ from ..support.waiting import wait_until
 CAUSES = "refused|connect|closed|CLUSTERDOWN|time"
 FEW_DESCRIPTORS = 5
 
+pytestmark = pytest.mark.slow
+
 
 def timed_server(cluster: RedisCluster, folder: Path) -> TimedServer:
     return TimedServer(timed(cluster_env(folder, cluster), cluster.url))

@@ -22,6 +22,7 @@ INSPECTOR = "@modelcontextprotocol/inspector@2.12.0"
 WITHIN = 300  # seconds of one command: the first one fetches the Inspector
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.timeout(600),
     pytest.mark.skipif(shutil.which("npx") is None, reason="npx is not on PATH"),
 ]

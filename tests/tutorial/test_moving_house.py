@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ..conftest import Place, clean_env
+from ..support import preloaded
 from ..support.conversations import CONTEXT, TALK, turns, words
 from ..support.redis_server import RedisServer
 from ..support.waiting import wait_until
@@ -82,9 +83,8 @@ def claude_talk(*said: str, title: str = "Theirs", ids: bool = True) -> list[dic
 
 def kill_once(env: dict[str, str], *arguments: str, when: Callable[[], object]) -> None:
     """Begin a command, and kill it in the middle of its work."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "agentic_flywheel", *arguments], env=env, cwd=env["HOME"], stderr=subprocess.PIPE
-    ) as process:
+    command = [sys.executable, "-m", "agentic_flywheel", *arguments]
+    with preloaded.cold(), subprocess.Popen(command, env=env, cwd=env["HOME"], stderr=subprocess.PIPE) as process:
         wait_until(lambda: process.poll() is not None or when(), within=30, what="the command to begin its work")
         process.kill()
     assert process.returncode == -signal.SIGKILL, "it was done before it could be killed"

@@ -14,6 +14,8 @@ from ..support.wire import WireServer
 MARKER = "kumquat-7f3a"
 CONSOLE_SCRIPT = Path(sys.executable).with_name("agentic-flywheel-state")
 
+pytestmark = pytest.mark.usefixtures("cold")  # how our programs start is a part of it
+
 
 def say_everything(server: WireServer) -> None:
     """Put the marker into every field of every tool, right and wrong."""

@@ -17,6 +17,9 @@ ENDINGS: dict[str, Callable[[WireServer], None]] = {
     "SIGTERM": lambda server: kill(server.pid, signal.SIGTERM),
     "SIGINT": lambda server: kill(server.pid, signal.SIGINT),
 }
+
+pytestmark = pytest.mark.usefixtures("cold")  # how our programs start is a part of it
+
 each_ending = pytest.mark.parametrize("ending", ENDINGS)
 
 

@@ -13,7 +13,7 @@ from ..support.redis_server import RedisServer
 from ..support.stock import StockEnvironment
 from ..support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(600)  # the first run of a clone builds the stock environment
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the first run of a clone builds the stock environment
 
 
 @pytest.fixture
