@@ -120,10 +120,12 @@ def main(root: Path = ROOT) -> int:
     """Print the numbers; 1 if something is too long."""
     house = modules(root)
     between_files, between_boxes = arrows(house)
+    boxes = {module.name.split(".")[0] for module in house if "." in module.name}
+    packages = [floor for floor in floors(root) if boxes & {*floor.split(" | ")} - {"backends"}]
     largest = max(house, key=lambda module: module.lines)
     longest = max(((m, f) for m in house for f in m.functions), key=lambda pair: pair[1].lines)
     sys.stdout.write(
-        f"floors {len(floors(root))}, boxes {len({module.box for module in house})}, files {len(house)}\n"
+        f"floors {len(packages)} over {len(floors(root)) - len(packages)} of ground modules, files {len(house)}\n"
         f"arrows between files {between_files}, between boxes {between_boxes}\n"
         f"lines {sum(m.lines for m in house):,}, of code {sum(m.code for m in house):,}\n"
         f"largest file {largest.name} ({largest.lines})\n"

@@ -19,8 +19,6 @@ from .support.wire import SERVER, WireServer
 SCRIPT = Path(sys.executable).with_name("agentic-flywheel-state")
 PASSWORD = "hush-hush-9"  # noqa: S105
 
-pytestmark = pytest.mark.usefixtures("cold")  # how our programs start is a part of it
-
 
 def run(env: dict[str, str], *arguments: str, command: tuple[str, ...] = SERVER) -> subprocess.CompletedProcess[str]:
     """Run the program to its end in its own HOME, with nothing on stdin."""
@@ -46,11 +44,12 @@ def nothing_stays(tmp_path: Path):
 
 
 def started_with(folder: Path) -> list[int]:
-    """The processes whose environment or command names the test's folder (Linux), but for its own Redis."""
+    """The processes whose environment, command or folder names the test's folder (Linux), but for its own Redis."""
     found: list[int] = []
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             about = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
+            about += bytes((entry / "cwd").readlink())
             if os.fsencode(folder) in about and b"redis-server" not in about:
                 found.append(int(entry.name))
     return found
@@ -59,6 +58,7 @@ def started_with(folder: Path) -> list[int]:
 # demo
 
 
+@pytest.mark.usefixtures("cold")
 def test_the_demo_with_redis_shows_the_key_and_its_life(server_env: dict[str, str], redis: RedisServer):
     done = run(server_env, "demo")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -113,6 +113,7 @@ def test_the_demo_says_what_is_wrong_with_a_transcript(
 # doctor
 
 
+@pytest.mark.usefixtures("cold")
 def test_the_doctor_finds_a_good_machine_good(own_redis: RedisServer, lonely_env: dict[str, str]):
     own_redis.password = PASSWORD
     own_redis.start()
@@ -178,6 +179,7 @@ def test_the_doctor_finds_a_data_folder_it_cannot_use(disabled_env: dict[str, st
 # help, version, start
 
 
+@pytest.mark.usefixtures("cold")
 @pytest.mark.parametrize("command", [SERVER, (str(SCRIPT),)], ids=["module", "console script"])
 def test_help_names_the_commands_and_version_is_the_packages(command: tuple[str, ...], disabled_env: dict[str, str]):
     helped = run(disabled_env, "--help", command=command)
@@ -195,6 +197,7 @@ def test_an_unknown_command_is_refused(disabled_env: dict[str, str]):
     assert "demo" in done.stderr
 
 
+@pytest.mark.usefixtures("cold")
 @pytest.mark.parametrize("command", [SERVER, (str(SCRIPT),)], ids=["module", "console script"])
 def test_with_no_argument_it_serves(command: tuple[str, ...], disabled_env: dict[str, str]):
     with WireServer(disabled_env, command=command) as server:

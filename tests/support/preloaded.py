@@ -74,19 +74,19 @@ class Popen(subprocess.Popen):
     @staticmethod
     def fork(order: Order, ends: Sequence[int]) -> int:
         """The pid of a process that the stem forks."""
-        if not _stems:
-            _stems.append(Stem())
         return _stems[0].fork(order, ends)
 
     @staticmethod
     def can_fork(order: Order, ends: Sequence[int]) -> bool:
         """Whether it is one of our programs, and the stem knows all that it would look at."""
-        return _can_fork(order, ends)
+        return bool(_stems) and _can_fork(order, ends)
 
 
 def install() -> None:
     """Start our programs by forking from here on."""
     subprocess.Popen = Popen
+    if sys.platform == "linux":
+        _stems.append(Stem())
 
 
 @contextmanager
@@ -114,8 +114,7 @@ def cold() -> Iterator[None]:
 def _can_fork(order: Order, ends: Sequence[int]) -> bool:
     looked_at = [name for name in order.env if LOOKED_AT_ON_START.match(name) and name not in GIVEN_TO_OUR_CHILD]
     return (
-        sys.platform == "linux"
-        and not cold_starts
+        not cold_starts
         and _program(order.args) is not None
         and all(order.env[name] == os.environ.get(name) for name in looked_at)
         and Path(order.cwd).is_dir()

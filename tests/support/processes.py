@@ -48,7 +48,7 @@ def kill(pid: int, sig: int = signal.SIGKILL) -> None:
         os.kill(pid, sig)
 
 
-def wait_gone(pids: list[int], *, within: float = 5.0) -> None:
+def wait_gone(pids: list[int], *, within: float = 15.0) -> None:
     """Wait until none of `pids` runs."""
     wait_until(lambda: not any(alive(p) for p in pids), within=within, what=f"the end of processes {pids}")
 

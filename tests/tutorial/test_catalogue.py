@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from ..support.wire import WireServer
+from .test_arguments import GOOD
 
 README = Path(__file__).parents[2] / "README.md"
 HINTS = {  # (read-only, destructive, idempotent)
@@ -34,7 +35,7 @@ def test_the_model_facing_part_is_small_and_the_readme_has_its_figure(disabled_e
 
 def test_every_tool_and_parameter_explains_itself(disabled_env: dict[str, str]):
     tools, _ = catalogue(disabled_env)
-    assert len(tools) == 11
+    assert {tool["name"] for tool in tools} == {*GOOD}, "each tool is tried with wrong arguments and nonsense"
     for tool in tools:
         assert tool.get("title") or tool["annotations"].get("title")
         assert len(tool["description"]) > 20

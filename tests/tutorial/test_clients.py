@@ -10,20 +10,9 @@ from ..support.conversations import CONTEXT, TALK, exact
 from ..support.redis_server import RedisServer
 from ..support.stock import StockEnvironment
 from ..support.wire import SERVER
+from .test_arguments import GOOD
 
-TOOLS = {
-    "save_session",
-    "resume_session",
-    "list_sessions",
-    "delete_session",
-    "list_revisions",
-    "restore_session",
-    "fork_session",
-    "cache_result",
-    "get_result",
-    "get_flow_history",
-    "persistence_status",
-}
+TOOLS = {*GOOD}
 JOB: list[tuple[str, dict[str, Any]]] = [
     ("resume_session", {"session_id": "nobody"}),  # waits until Redis can be asked
     ("save_session", {"session_id": "s", "history": TALK, "context": CONTEXT, "ttl_seconds": 3600}),

@@ -13,17 +13,9 @@ from ..conftest import place_named
 from ..support.fuzz import INTERNALS, LiveServer, fuzzed
 from ..support.redis_server import RedisServer
 from ..support.wire import error_text
+from .test_arguments import GOOD
 
-TOOLS = (
-    "save_session",
-    "resume_session",
-    "list_sessions",
-    "delete_session",
-    "cache_result",
-    "get_result",
-    "get_flow_history",
-    "persistence_status",
-)
+TOOLS = tuple(GOOD)
 PARSE_ERROR, INVALID_PARAMS = -32700, -32602
 
 

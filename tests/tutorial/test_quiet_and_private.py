@@ -14,8 +14,6 @@ from ..support.wire import WireServer
 MARKER = "kumquat-7f3a"
 CONSOLE_SCRIPT = Path(sys.executable).with_name("agentic-flywheel-state")
 
-pytestmark = pytest.mark.usefixtures("cold")  # how our programs start is a part of it
-
 
 def say_everything(server: WireServer) -> None:
     """Put the marker into every field of every tool, right and wrong."""
@@ -73,6 +71,7 @@ def test_no_word_of_a_session_is_logged_when_storage_fails(own_redis: RedisServe
     assert MARKER not in server.stderr
 
 
+@pytest.mark.usefixtures("cold")
 @pytest.mark.parametrize("command", ["module", "console script"])
 def test_files_in_the_current_folder_and_home_redirect_nothing(
     command: str, server_env: dict[str, str], redis: RedisServer, own_redis: RedisServer, tmp_path: Path
@@ -110,6 +109,7 @@ def test_files_in_the_current_folder_and_home_redirect_nothing(
     assert not trace.exists(), "no module of the folder was imported"
 
 
+@pytest.mark.usefixtures("cold")
 @pytest.mark.parametrize("name", ["KV_URL", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_HOST"])
 def test_variables_that_are_not_the_contracts_redirect_nothing(
     name: str, lonely_env: dict[str, str], own_redis: RedisServer

@@ -18,8 +18,6 @@ ENDINGS: dict[str, Callable[[WireServer], None]] = {
     "SIGINT": lambda server: kill(server.pid, signal.SIGINT),
 }
 
-pytestmark = pytest.mark.usefixtures("cold")  # how our programs start is a part of it
-
 each_ending = pytest.mark.parametrize("ending", ENDINGS)
 
 
@@ -41,6 +39,7 @@ def test_an_idle_server_ends_within_its_time_and_its_child_with_it(ending: str, 
     assert "Traceback" not in server.stderr
 
 
+@pytest.mark.usefixtures("cold")
 @each_ending
 def test_a_save_in_flight_is_finished(ending: str, server_env: dict[str, str], sid: str):
     history = turns(*(f"{i} " + "x" * 1000 for i in range(1000)))
@@ -74,6 +73,7 @@ def test_a_save_that_waits_for_a_frozen_redis_is_kept(
     assert resumed_history(env, sid) == exact(TALK)
 
 
+@pytest.mark.usefixtures("cold")
 @each_ending
 def test_a_server_that_is_still_starting_its_child_ends_with_it(ending: str, server_env: dict[str, str]):
     with WireServer(server_env) as server:
@@ -115,6 +115,7 @@ def test_a_killed_server_leaves_no_child(
         wait_gone(below, within=EXIT_WITHIN)
 
 
+@pytest.mark.usefixtures("cold")
 def test_an_end_before_the_handshake_is_an_end(server_env: dict[str, str]):
     server = WireServer(server_env).spawn()
     try:

@@ -24,6 +24,7 @@ KEEP_SECONDS = 3600
 """The demo's session is there to be looked at for an hour."""
 
 CALL_SECONDS = 30.0
+START_LOOKS = 100
 """Far above any timeout of the server; only a broken installation meets it."""
 
 TRANSCRIPT: list[JSONObject] = [
@@ -65,6 +66,7 @@ async def _demo(settings: Settings, turns: list[JSONObject]) -> None:
     session_id = f"demo_{uuid4().hex[:8]}"
     async with _server() as (server, client):
         _step("1", f"A server is running (process {server.pid}).")
+        await _child_started(client)
         saved = await _call(
             client, "save_session", session_id=session_id, history=turns, title="Demo", ttl_seconds=KEEP_SECONDS
         )
@@ -75,6 +77,7 @@ async def _demo(settings: Settings, turns: list[JSONObject]) -> None:
         _step("3", f"Process {server.pid} was killed (SIGKILL): nothing of it is left.")
     async with _server() as (server, client):
         _step("4", f"A new server is running (process {server.pid}).")
+        await _child_started(client)
         resumed = await _call(client, "resume_session", session_id=session_id, max_tokens=10**9)
         if not resumed["found"]:
             raise Difference(f"It did not come back: {resumed['message']}")
@@ -120,6 +123,14 @@ async def _call(client: Client, tool: str, **arguments: Any) -> JSONObject:
     if result.is_error or result.structured_content is None:
         raise Difference(f"{tool} answered with an error: {result.content}")
     return cast("JSONObject", result.structured_content)
+
+
+async def _child_started(client: Client) -> None:
+    """Wait until the server's child has started: until then a busy machine's server keeps all in the journal."""
+    for _ in range(START_LOOKS):
+        if (await _call(client, "persistence_status"))["child"]["state"] not in ("not started", "starting"):
+            return
+        await asyncio.sleep(0.1)
 
 
 def _seconds_until(expires_at: str) -> int:

@@ -65,7 +65,7 @@ class RedisSessionManager(FailSafe):
     """Keeps `UniversalSession`s.
 
     A save replaces what is stored if the session object that is saved was loaded or saved by this manager at the
-    revision that is current. Otherwise, and at the first save of an object, it adds what is new (DESIGN: append), so
+    revision that is current. Otherwise, and at the first save of an object, it adds the turns that are new, so
     that nobody's turns are overwritten.
 
     Args:

@@ -85,6 +85,16 @@ def prepare(db: sqlite3.Connection) -> None:
 def migrate(db: sqlite3.Connection, version: int, addresses: Sequence[str]) -> None:
     """Migrate the tables of an older version to this one; `addresses` are those of the Redis in use, if one is.
 
+    A step for each version that changed the tables. A step creates them as they were in its own version: when a later
+    one changes `TABLES`, those of 4 go to `old_schemas` and this step uses them.
+    """
+    if version < 4:
+        _to_4(db, version, addresses)
+
+
+def _to_4(db: sqlite3.Connection, version: int, addresses: Sequence[str]) -> None:
+    """Give each row its destination, and texts in pieces.
+
     What was pending belongs to the one Redis that the file names, or, if it names none, to the one in use. Where it
     names several, none can be told from the others: it stays with this machine until a person has it sent.
     """

@@ -278,7 +278,11 @@ class Documents:
 
 
 def beats(tombstone: str, document: str) -> bool:
-    """Whether the revision of a tombstone is not below that of a document; one without a revision is never beaten."""
+    """Whether the revision of a tombstone is not below that of a document; one without a revision is never beaten.
+
+    Both are of one Redis, where a session begun anew goes on from its tombstone's revision; between two stores that is
+    not so (`documents/lineage.py`).
+    """
     deleted, revision = _REVISION.match(tombstone), _REVISION.match(document)
     return bool(deleted and revision and int(deleted[1]) >= int(revision[1]))
 
