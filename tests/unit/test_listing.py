@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentic_flywheel.documents.model import iso
-from agentic_flywheel.documents.writes import ListRow
+from agentic_flywheel.documents.writes import EVERY_ROW, ListRow
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.sessions.cursors import (
     SearchPosition,
@@ -181,3 +181,7 @@ def test_any_text_is_a_cursor_or_refused(text: str):
         return
     assert isinstance(saved_at, int)
     assert isinstance(member, str)
+
+
+def test_a_list_without_conditions_asks_for_every_row_and_so_for_no_more_than_a_page():
+    assert SessionFilter().row_filter == EVERY_ROW

@@ -43,8 +43,8 @@ class SessionFilter:
     @property
     def row_filter(self) -> Filter:
         """What of this the keeper of the list can test by itself, so that it need not give every row."""
-        words = self.words
-        texts = [text for text in (self.status, self.user_id, *self.tags) if text]
+        words = (*self.words,)
+        texts = tuple(text for text in (self.status, self.user_id, *self.tags) if text)
         return Filter(words, len(words) - (len(words) >= MANY_WORDS), texts, self.pattern)
 
     def matching(self, entries: Sequence[ListRow], now: datetime) -> list["Row"]:

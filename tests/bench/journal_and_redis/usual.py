@@ -4,6 +4,7 @@ import random
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import redis as redis_py
@@ -14,12 +15,14 @@ from ..by_size import APPEND, RESUME, SAVE, SIZES, BySize
 from ..corpus import Talk, history_of
 from ..measure import Call, Progress, Run, Spot, interleave, timed
 from ..ours import Ours, OursWithoutRedis
+from ..process import measure_cold
 from .builds import Build, alone
 
-MEASURED = ("10 KB", "1 MB")
+MEASURED = {"10 KB": 1, "1 MB": 2, "5 MB": 5}
+"""Sizes, and how many times as many rounds as the share of a size: few samples of what is slow are noise."""
 ROUNDS, RUNS = 20, 3
 LISTED, PAGE = 300, 20
-LIST = "list of 20"
+LIST, SEARCH = "list of 20", "search"
 
 REDIS, JOURNAL = "Redis", "journal only"
 
@@ -41,6 +44,8 @@ async def _run(both: Sequence[Build], folder: Path, rounds: int, rng: random.Ran
         async with _peers(both, folder, redis.url) as peers:
             with redis.client() as client:
                 await _measure(run, peers, client, rounds, rng, progress)
+        starts = {f"{build.name}, {REDIS}": partial(_with_redis, build, folder, redis.url) for build in both}
+        await measure_cold(run, starts, rounds // 2, rng, progress)
     finally:
         redis.kill()
     return run
@@ -52,9 +57,7 @@ async def _peers(both: Sequence[Build], folder: Path, url: str) -> AsyncIterator
     async with AsyncExitStack() as stack:
         peers: list[Ours] = []
         for build in both:
-            env = clean_environment(folder / build.name, "home", url, FLYWHEEL_KEY_PREFIX=build.name)
-            shared = Ours(f"{build.name}, {REDIS}", [*build.command], env)
-            shared.redis_key = f"{build.name}:session:{{key}}"
+            shared = _with_redis(build, folder, url)
             own = OursWithoutRedis(f"{build.name}, {JOURNAL}", [*build.command], alone(folder / f"{build.name} alone"))
             for peer in (shared, own):
                 await stack.enter_async_context(peer.connected())
@@ -63,23 +66,32 @@ async def _peers(both: Sequence[Build], folder: Path, url: str) -> AsyncIterator
         yield peers
 
 
+def _with_redis(build: Build, folder: Path, url: str) -> Ours:
+    env = clean_environment(folder / build.name, "home", url, FLYWHEEL_KEY_PREFIX=build.name)
+    server = Ours(f"{build.name}, {REDIS}", [*build.command], env)
+    server.redis_key = f"{build.name}:session:{{key}}"
+    return server
+
+
 async def _measure(
     run: Run, peers: Sequence[Ours], client: redis_py.Redis, rounds: int, rng: random.Random, progress: Progress
 ) -> None:
     by_size = BySize(run, peers, client, rng, progress)
-    for size in MEASURED:
-        await by_size.measure(size, rounds, frozenset({SAVE, APPEND, RESUME}))
+    for size, more in MEASURED.items():
+        await by_size.measure(size, rounds * more, frozenset({SAVE, APPEND, RESUME}))
     history = history_of(SIZES["1 KB"], rng)
     for peer in peers:
         for number in range(LISTED):
             assert peer.kept(await peer.save(f"listed {number}", Talk(history, "", "")))
-    calls = {peer.name: _list_of(peer) for peer in peers}
-    await interleave(run, LIST, f"of {LISTED}", calls, rounds=rounds, rng=rng, progress=progress)
+    word = history[0]["content"].split()[0]
+    for operation, wanted in ((LIST, {}), (SEARCH, {"query": word})):
+        calls = {peer.name: _list_of(peer, wanted) for peer in peers}
+        await interleave(run, operation, f"of {LISTED}", calls, rounds=rounds, rng=rng, progress=progress)
 
 
-def _list_of(peer: Ours) -> Call:
+def _list_of(peer: Ours, wanted: dict[str, str]) -> Call:
     async def call() -> float:
-        milliseconds, answer = await timed(peer.call("list_sessions", limit=PAGE))
+        milliseconds, answer = await timed(peer.call("list_sessions", limit=PAGE, **wanted))
         assert len(answer.structured_content["sessions"]) == PAGE
         return milliseconds
 
@@ -95,6 +107,8 @@ def _report(runs: Sequence[Run]) -> str:
     for operation, scale in spots:
         for where in (REDIS, JOURNAL):
             before, now = (Spot(operation, scale, f"{build}, {where}") for build in ("before", "now"))
+            if not any(now in run.times for run in runs):
+                continue
             medians = [_all(runs, spot).median(spot) for spot in (before, now)]
             ratios = [f"{ratio:.2f}" for run in runs if (ratio := run.ratio(now, before)) is not None]
             cells = [f"{operation} {scale}", where, *(f"{each:.2f}" for each in medians if each is not None)]
