@@ -84,8 +84,16 @@ def holds(operations: Sequence[Operation], identities: Sequence[str]) -> bool:
 
 def find(operations: Sequence[Operation], identity: str, retry: str = "") -> Operation | None:
     """The operation that shows that the document holds the write `identity`, or the one that it repeats (`retry`)."""
+    name = identity.partition("~")[0]
+    number = _ID.fullmatch(name)
+    writer = f"{number[1]}." if number else ""
     for operation in reversed(operations):
-        if (retry and operation.id.endswith("~" + retry)) or _covers(operation.id, identity):
+        if retry and operation.id.endswith("~" + retry):
+            return operation
+        known = operation.id.partition("~")[0]
+        if known == name:
+            return operation
+        if number and known.startswith(writer) and (later := _ID.fullmatch(known)) and int(later[2]) >= int(number[2]):
             return operation
     return None
 
@@ -93,13 +101,6 @@ def find(operations: Sequence[Operation], identity: str, retry: str = "") -> Ope
 def of_an_earlier_life(operations: Sequence[Operation]) -> tuple[Operation, ...]:
     """The same writes, none of which a client can repeat any more: what it sends again is for the session of now."""
     return tuple(replace(operation, id=operation.id.partition("~")[0]) for operation in operations)
-
-
-def _covers(known: str, identity: str) -> bool:
-    if known.partition("~")[0] == identity.partition("~")[0]:
-        return True
-    later, earlier = _ID.fullmatch(known), _ID.fullmatch(identity)
-    return bool(later and earlier and later[1] == earlier[1] and int(later[2]) >= int(earlier[2]))
 
 
 def kept(operations: Sequence[Operation]) -> tuple[Operation, ...]:

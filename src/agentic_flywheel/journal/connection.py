@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from agentic_flywheel.documents.model import micros
 from agentic_flywheel.errors import JournalUnavailable
@@ -36,6 +37,9 @@ from agentic_flywheel.journal.schema import (
     size_of_log,
 )
 from agentic_flywheel.journal.takeover import take_over
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +73,10 @@ class _Open:
 
 
 class _ThreadState(threading.local):
-    """The destination of the verb that this thread runs."""
+    """The destination of the verb that this thread runs, and whether it may wait."""
 
     destination = THIS_MACHINE
+    waits = True
 
 
 class JournalFile:
@@ -89,6 +94,19 @@ class JournalFile:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}, {'open' if self._open else 'closed'})"
+
+    def nowait(self, verb: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """What a reading verb gives, on the event loop: it waits for nobody and reads little.
+
+        Raises:
+            JournalUnavailable: it must be run in a worker thread.
+
+        """
+        self._thread.waits = False
+        try:
+            return verb(*args, **kwargs)
+        finally:
+            self._thread.waits = True
 
     def close(self) -> None:
         """Close the file; a later call opens it again."""
@@ -128,6 +146,10 @@ class JournalFile:
     @contextlib.contextmanager
     def _snapshot(self) -> Generator[sqlite3.Connection]:
         """Give one thread at a time a connection that reads the file as of one moment; map its errors."""
+        if not self._thread.waits:
+            with self._snapshot_now() as db:
+                yield db
+            return
         try:
             opened = self._ensure_open(BUSY_SECONDS)
         except _NoRoom:
@@ -139,6 +161,23 @@ class JournalFile:
                 yield db
         except (sqlite3.Error, OSError) as exc:
             raise self._failure(exc, opened.identity) from exc
+
+    @contextlib.contextmanager
+    def _snapshot_now(self) -> Generator[sqlite3.Connection]:
+        """The same at once, if the file is open and not in use."""
+        opened = self._open
+        if opened is None or not self._is_current(opened):
+            raise JournalUnavailable(f"The journal {self.path} is not open.")
+        with _held(opened.reading, 0, self.path):
+            try:
+                opened.reader.execute("PRAGMA busy_timeout = 0")
+                with self._read_transaction(opened) as db:
+                    yield db
+            except (sqlite3.Error, OSError) as exc:
+                raise JournalUnavailable(f"The journal {self.path} cannot be read at once.") from exc
+            finally:
+                with contextlib.suppress(sqlite3.Error):
+                    opened.reader.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
 
     @contextlib.contextmanager
     def _immutable(self) -> Generator[sqlite3.Connection]:

@@ -5,8 +5,6 @@ not taken yet, in the order in which they were made. Several processes may share
 them in worker threads.
 """
 
-import contextlib
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -31,7 +29,10 @@ FAILURE_SHOWN_SECONDS = 60.0
 NAMED = 20
 """Dead letters that its state names: the newest."""
 
-LARGEST_NOWAIT = 256 * 1024
+LARGE = 256 * 1024
+"""Bytes from which on a document may be appended to by its ends alone."""
+
+LARGEST_NOWAIT = 2 * 2**20
 """Bytes of a document that may be read on the event loop: that takes less than a millisecond."""
 
 
@@ -112,7 +113,7 @@ class Journal(ListRows, OutboxRows, Retention):
     def ends(self, key: str) -> tuple[bool, Ends | None]:
         """Whether a change of `key` is pending; the ends of the document here, if it is large."""
         with self._snapshot() as db:
-            return is_pending(db, self._destination, key), ends_of(db, self._destination, key, LARGEST_NOWAIT)
+            return is_pending(db, self._destination, key), ends_of(db, self._destination, key, LARGE)
 
     @retry_once_if_replaced
     def copy_of_this_machine(self, key: str) -> Write | None:
@@ -142,27 +143,18 @@ class Journal(ListRows, OutboxRows, Retention):
         with self._snapshot() as db:
             return next_pending(db, self._destination, key), copy_of(db, self._destination, key)
 
-    def lookup_nowait(self, key: str) -> tuple[Pending | None, Write | None] | None:
-        """The same; `None` where that needs a thread: the file is not open, in use, or the document is large."""
-        opened = self._open
-        if opened is None or not opened.reading.acquire(blocking=False):
-            return None
+    def lookup_nowait(self, key: str, largest: int = LARGEST_NOWAIT) -> tuple[Pending | None, Write | None] | None:
+        """The same; `None` where that needs a thread: the file is not open, in use, or the document too large."""
         try:
-            if not self._is_current(opened):
-                return None
-            opened.reader.execute("PRAGMA busy_timeout = 0")
-            with self._read_transaction(opened) as db:
-                query = "SELECT bytes FROM documents WHERE destination = ? AND key = ?"
-                row = db.execute(query, (self._destination, key)).fetchone()
-                if row and row[0] > LARGEST_NOWAIT:
-                    return None
-                return next_pending(db, self._destination, key), copy_of(db, self._destination, key)
-        except (sqlite3.Error, OSError, JournalUnavailable):
+            return None if self.nowait(self._size, key) > largest else self.nowait(self.lookup, key)
+        except JournalUnavailable:
             return None  # `lookup` meets it again
-        finally:
-            with contextlib.suppress(sqlite3.Error):
-                opened.reader.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
-            opened.reading.release()
+
+    def _size(self, key: str) -> int:
+        with self._snapshot() as db:
+            query = "SELECT bytes FROM documents WHERE destination = ? AND key = ?"
+            row = db.execute(query, (self._destination, key)).fetchone()
+        return row[0] if row else 0
 
     def state(self) -> JournalState:
         """The journal's account of itself; never raises."""

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from agentic_flywheel.documents.writes import ListRow
+from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.connection import JournalFile
 from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.retry import retry_once_if_replaced
@@ -12,6 +13,10 @@ from agentic_flywheel.journal.rows import MISSING
 
 _ENTRY = "list, member, saved_at, note, destination, unverified"
 """The columns of an `ListRow`, its destination, and whether that has lost it."""
+
+
+FEW = 50
+"""Pending changes whose rows are read on the event loop."""
 
 
 class ListRows(JournalFile):
@@ -76,6 +81,7 @@ class ListRows(JournalFile):
     def unsent(self, index: str) -> tuple[list[ListRow], list[str]]:
         """The entries of the list with a pending change, newest first; the keys of pending deletions."""
         with self._snapshot() as db:
+            self._check_few_pending(db)
             rows = db.execute(
                 f"SELECT {_ENTRY} FROM documents WHERE destination = ?1 AND key IN"  # noqa: S608
                 " (SELECT key FROM outbox WHERE destination = ?1 AND NOT dead) AND list = ?2"
@@ -88,6 +94,12 @@ class ListRows(JournalFile):
                 (self._destination,),
             ).fetchall()
         return [self._entry(row) for row in rows], [row[0] for row in deleted]
+
+    def _check_few_pending(self, db: sqlite3.Connection) -> None:
+        """Leave it to a thread to read many."""
+        query = "SELECT 1 FROM outbox WHERE destination = ? AND NOT dead LIMIT 1 OFFSET ?"
+        if not self._thread.waits and db.execute(query, (self._destination, FEW)).fetchone():
+            raise JournalUnavailable(f"More than {FEW} changes are pending.")
 
     @retry_once_if_replaced
     def keys(self, prefix: str) -> list[str]:

@@ -28,7 +28,7 @@ class NoJournal(Journal):
         with self._snapshot():
             yield
 
-    def lookup_nowait(self, key: str) -> tuple[Pending | None, Write | None] | None:  # noqa: ARG002
+    def lookup_nowait(self, key: str, largest: int = 0) -> tuple[Pending | None, Write | None] | None:  # noqa: ARG002
         """Answer that nothing is kept, so that no thread is asked."""
         return None, None
 

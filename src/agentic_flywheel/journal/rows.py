@@ -4,10 +4,12 @@ import re
 import sqlite3
 from collections.abc import Iterable
 
+from agentic_flywheel.documents.incremental import DOCUMENT_CACHE
 from agentic_flywheel.documents.model import instant, micros
 from agentic_flywheel.documents.writes import Append, Ends, ListRow, Write, etag, revision_at_head
 from agentic_flywheel.journal.records import Pending
 from agentic_flywheel.journal.texts import (
+    PIECE,
     PIECES,
     put_text,
     read_command,
@@ -30,16 +32,17 @@ _PENDING_OF_KEY = "destination = ? AND key = ? AND NOT dead"
 def copy_of(db: sqlite3.Connection, destination: int, key: str) -> Write | None:
     """The document under `key`, expired or not, as a write where there is nothing."""
     row = db.execute(
-        "SELECT id, bytes, kept_until, tombstone, list, member, saved_at, note FROM documents"
+        "SELECT id, bytes, revision, ending, kept_until, tombstone, list, member, saved_at, note FROM documents"
         " WHERE destination = ? AND key = ?",
         (destination, key),
     ).fetchone()
     if row is None:
         return None
-    number, size, kept_until, tombstone, *entry = row
+    number, size, revision, ending, kept_until, tombstone, *entry = row
     listed = ListRow(*entry) if entry[0] else None
-    text = read_text(db, number, size)
-    return Write(key, text, None, instant(kept_until), tombstone=bool(tombstone), list_row=listed)
+    until = instant(kept_until)
+    text = listed and DOCUMENT_CACHE.text(listed.member, revision, ending, until, size)
+    return Write(key, text or read_text(db, number, size), None, until, tombstone=bool(tombstone), list_row=listed)
 
 
 def ends_of(db: sqlite3.Connection, destination: int, key: str, larger_than: int) -> Ends | None:
@@ -197,9 +200,9 @@ def is_pending(db: sqlite3.Connection, destination: int, key: str) -> bool:
 
 
 def _put_over(db: sqlite3.Connection, destination: int, write: Write, number: int, before: int) -> None:
-    """Splice the stored text where the write says how; else replace it."""
+    """Splice the stored text where the write says how; else replace it, as is quicker where it is one piece."""
     splice, seen = write.splice, write.seen
-    if splice and seen and before == size_of(seen) and holds(db, destination, write.key, seen):
+    if splice and seen and before > PIECE and before == size_of(seen) and holds(db, destination, write.key, seen):
         splice_text(db, number, splice)
     else:
         replace_text(db, number, write.text)

@@ -1,9 +1,12 @@
-"""Runs the journal's verbs, which block, in worker threads."""
+"""Runs the journal's verbs, which block, in worker threads, or at once where they would not."""
 
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import anyio.to_thread
+
+from agentic_flywheel.errors import JournalUnavailable
+from agentic_flywheel.journal.connection import JournalFile
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -12,3 +15,11 @@ _R = TypeVar("_R")
 async def in_thread(verb: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
     """Run a blocking verb in a worker thread."""
     return await anyio.to_thread.run_sync(lambda: verb(*args, **kwargs))
+
+
+async def at_once(journal: JournalFile, verb: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    """Run a reading verb on the event loop if it need not wait there: a thread takes longer than such a verb."""
+    try:
+        return journal.nowait(verb, *args, **kwargs)
+    except JournalUnavailable:
+        return await in_thread(verb, *args, **kwargs)

@@ -26,6 +26,7 @@ from agentic_flywheel.errors import (
     StashUnreached,
 )
 from agentic_flywheel.journal import Journal
+from agentic_flywheel.journal.journal import LARGE, LARGEST_NOWAIT
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.replication.answers import Placed, StoredIn
 from agentic_flywheel.replication.deleted_elsewhere import keep_save
@@ -106,7 +107,7 @@ class DocumentWriter:
         key = attempt.change.key
         copy = None
         try:
-            found = self._journal.lookup_nowait(key)
+            found = self._journal.lookup_nowait(key, LARGE if attempt.change.appends else LARGEST_NOWAIT)
             if found is None and (appended := await self._append(outbox.remote, attempt, deadline)):
                 return appended
             pending, copy = found or await in_thread(self._journal.lookup, key)

@@ -11,7 +11,7 @@ from agentic_flywheel.documents.commands import as_copy
 from agentic_flywheel.documents.writes import EVERY_ROW, Filter, ListRow
 from agentic_flywheel.errors import Damaged, DocumentError, JournalUnavailable, StashUnavailable
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.threads import in_thread
+from agentic_flywheel.journal.threads import at_once, in_thread
 from agentic_flywheel.json_text import load_object
 
 logger = logging.getLogger(__name__)
@@ -131,7 +131,10 @@ class SessionList:
         deadline: float,
     ) -> Page:
         # The journal is read first: what is sent meanwhile is then seen twice rather than not at all.
-        local = await self._local(index, before, limit)
+        try:
+            local = await at_once(self._journal, self._local, index, before, limit)
+        except JournalUnavailable:
+            local = _Local([], [], lost=False, end=END)
         listed = await stash.index.page(index, before, limit, wanted, deadline)
         put, _ = await index_sessions(stash, index, listed.unlisted, deadline)
         if put:
@@ -148,21 +151,18 @@ class SessionList:
         entries.sort(key=position_of, reverse=True)
         return Page(entries, None if end == END else end, shared=True, why=PUTTING_BACK if local.lost else "")
 
-    async def _local(self, index: str, before: tuple[int, str] | None, limit: int) -> _Local:
-        try:
-            unsent, _ = await in_thread(self._journal.unsent, index)
-            lost = await in_thread(self._journal.list_missing, index, before, limit)
-            own = await in_thread(self._journal.recent_of_this_machine, index, before, limit)
-            ends = [position_of(entries[-1]) for entries in (lost, own) if len(entries) == limit]
-            return _Local(unsent, [*lost, *own], bool(lost), max(ends, default=END))
-        except JournalUnavailable:
-            return _Local([], [], lost=False, end=END)
+    def _local(self, index: str, before: tuple[int, str] | None, limit: int) -> _Local:
+        unsent, _ = self._journal.unsent(index)
+        lost = self._journal.list_missing(index, before, limit)
+        own = self._journal.recent_of_this_machine(index, before, limit)
+        ends = [position_of(entries[-1]) for entries in (lost, own) if len(entries) == limit]
+        return _Local(unsent, [*lost, *own], bool(lost), max(ends, default=END))
 
     async def _deleted(self, stash: Stash, entries: list[ListRow]) -> set[str]:
         """The keys of those whose deletion this machine knows: it is still to be sent, or somebody undid it."""
         rows = {stash.session_key(entry.member): entry for entry in entries}
         try:
-            deleted = await in_thread(self._journal.tombstone_revisions, [*rows])
+            deleted = await at_once(self._journal, self._journal.tombstone_revisions, [*rows])
         except JournalUnavailable:
             return set()
         return {key for key, revision in deleted.items() if revision_in_note(rows[key]) <= revision}
