@@ -18,6 +18,8 @@ from .support.processes import children
 from .support.redis_server import RedisServer
 from .support.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 THREADS, SAVES = 8, 25
 
 

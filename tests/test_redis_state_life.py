@@ -102,7 +102,8 @@ def test_a_program_that_leaves_without_closing_ends_clean(redis_is: str, env: di
     done = run(
         SAVE_AND_LEAVE, env if redis_is == "up" else env | {"REDIS_URL": NOBODY_LISTENS}, "-X", "dev", "-W", "error"
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    told = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]  # a busy machine is slow
+    assert (done.returncode, told) == (0, [])
     answer = json.loads(done.stdout)
     assert (answer["saved"], answer["cached"]) == (True, True)
     assert len(answer["children"]) == 1

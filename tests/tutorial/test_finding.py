@@ -14,6 +14,8 @@ from ..support.redis_server import RedisServer
 from ..support.waiting import wait_until
 from ..support.wire import WireServer
 
+pytestmark = pytest.mark.slow
+
 ENOUGH = 45  # of the fifty searches
 
 

@@ -15,6 +15,8 @@ from ..support.redis_server import RedisServer
 from ..support.wire import error_text
 from .test_arguments import GOOD
 
+pytestmark = pytest.mark.slow
+
 TOOLS = tuple(GOOD)
 PARSE_ERROR, INVALID_PARAMS = -32700, -32602
 

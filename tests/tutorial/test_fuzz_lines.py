@@ -13,6 +13,8 @@ from ..support.fuzz import ERAS, INTERNALS, META, LiveServer, fuzzed
 from ..support.redis_server import NOBODY_LISTENS
 from ..support.wire import WireServer
 
+pytestmark = pytest.mark.slow
+
 PARSE_ERROR, INVALID_REQUEST = -32700, -32600
 MB = 1_000_000
 SILENCE = object()  # wanted of blank lines, notifications and answers

@@ -18,6 +18,8 @@ from ..support.redis_server import RedisServer
 from ..support.waiting import wait_until
 from ..support.wire import WireServer
 
+pytestmark = pytest.mark.slow
+
 MACHINES, SENTENCES = 8, 50
 SAME_ANSWER = ("saved", "session_id", "revision", "turns", "added_turns")
 

@@ -14,8 +14,8 @@ from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import SyncState
 
 INDEX = "p:index"
-NO_SQL = {"close", "off"}
-"""Of these nothing is asked of the journal's file."""
+NO_SQL = {"close", "nowait", "off"}
+"""Of these nothing is asked of the journal's file; `nowait` runs another verb."""
 
 
 def document(revision: int) -> str:

@@ -10,6 +10,8 @@ import pytest
 from ..support.prose import PAIRS, TALKS, VAGUE_TITLES, Talk, talks
 from ..support.queries import QUERIES
 
+pytestmark = pytest.mark.slow
+
 PRINT_TALKS = "from tests.support.prose import talks; print(*map(ascii, talks()), sep=chr(10))"
 
 
