@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -32,6 +33,22 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture(autouse=True)
+def no_journal_stays_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every journal that a test makes is closed behind it."""
+    made: list[Journal] = []
+    init = Journal.__init__
+
+    def noted(self: Journal, *args: Any, **options: Any) -> None:
+        init(self, *args, **options)
+        made.append(self)
+
+    monkeypatch.setattr(Journal, "__init__", noted)
+    yield
+    for journal in made:
+        journal._close_connections()
 
 
 @pytest.fixture

@@ -278,14 +278,14 @@ class JournalFile:
             with exclusive(self.path):  # the log of an earlier file is not that of this one
                 if log.exists() and identity(log) == before.log and not self._is_current(before):
                     delete_log(self.path)
-        writer = open_file(self.path, self._address.spellings, timeout)
-        try:
+        with contextlib.ExitStack() as stack:
+            writer = stack.enter_context(contextlib.closing(open_file(self.path, self._address.spellings, timeout)))
             if before:
                 self._take_over_from(before, writer)
-            return _Open(writer, open_to_read(self.path), identity(self.path), identity(log))
-        except BaseException:
-            writer.close()
-            raise
+            reader = stack.enter_context(contextlib.closing(open_to_read(self.path)))
+            opened = _Open(writer, reader, identity(self.path), identity(log))
+            stack.pop_all()
+        return opened
 
     def _take_over_from(self, before: _Open, writer: sqlite3.Connection) -> None:
         if before.identity in (identity(self.path.with_name(name)) for name in damaged_files(self.path)):

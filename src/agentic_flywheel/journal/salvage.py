@@ -66,12 +66,20 @@ def salvage(db: sqlite3.Connection, version: int, addresses: Sequence[str]) -> S
     """Read a file of that version; one of an older version is migrated for the Redis in use."""
     if version in OLD_COLUMNS:
         db = _migrated(db, version, addresses)
+        documents = _and_close(db, _documents(db))
+    else:
+        documents = _documents(db)
     return Salvage(
         [*_readable(db, "SELECT id, epoch, run, after, shown FROM destinations")],
         [*_readable(db, "SELECT address, destination FROM addresses")],
         [*_changes(db)],
-        _documents(db),
+        documents,
     )
+
+
+def _and_close(db: sqlite3.Connection, documents: Iterator[SavedDocument]) -> Iterator[SavedDocument]:
+    with contextlib.closing(db):
+        yield from documents
 
 
 def _documents(db: sqlite3.Connection) -> Iterator[SavedDocument]:

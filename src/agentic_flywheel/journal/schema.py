@@ -132,7 +132,11 @@ def _migrate(db: sqlite3.Connection, path: Path, addresses: Sequence[str]) -> No
 def open_to_read(path: Path) -> sqlite3.Connection:
     """Open another connection to an open journal, which only reads."""
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    db.execute("PRAGMA query_only = ON")
+    try:
+        db.execute("PRAGMA query_only = ON")
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
