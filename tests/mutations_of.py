@@ -703,4 +703,12 @@ MUTATIONS = [
         "if (local := None) is None:",
         "tests/tutorial/test_destinations.py::test_what_belongs_to_this_machine_is_resumed_while_the_redis_is_away",
     ),
+    Mutation(
+        "R12 vendors",
+        "sessions/redaction/known_formats.py",
+        """    ("xAI key", "xai-", r"[A-Za-z0-9]{60,}"),
+""",
+        "",
+        "tests/unit/test_redaction.py::test_a_known_format_is_replaced_and_what_is_around_it_stays[--xAI]",
+    ),
 ]
