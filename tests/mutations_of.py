@@ -711,4 +711,18 @@ MUTATIONS = [
         "",
         "tests/unit/test_redaction.py::test_a_known_format_is_replaced_and_what_is_around_it_stays[--xAI]",
     ),
+    Mutation(
+        "S6 seams",
+        "sessions/redaction/values.py",
+        " or has_seam(search.said[::-1])",
+        "",
+        "tests/unit/test_redaction_seams.py::test_a_value_alone_is_replaced_if_the_text_before_names_it",
+    ),
+    Mutation(
+        "S6 header pairs",
+        "sessions/redaction/values.py",
+        '    return name if kind_under(name, value) else ""',
+        '    return ""',
+        "tests/unit/test_redaction_seams.py::test_a_value_that_a_pair_gives_its_name_is_replaced",
+    ),
 ]
