@@ -725,4 +725,18 @@ MUTATIONS = [
         '    return ""',
         "tests/unit/test_redaction_seams.py::test_a_value_that_a_pair_gives_its_name_is_replaced",
     ),
+    Mutation(
+        "S6 ids",
+        "sessions/redaction/ids.py",
+        "    for finding in found if credentials.replaces else ():",
+        "    for finding in ():",
+        "tests/tutorial/test_secrets.py::test_a_new_id_that_looks_like_one_is_refused_before_anything_is_kept",
+    ),
+    Mutation(
+        "S6 the Python API",
+        "integrations/fail_safe.py",
+        'Credentials("redact" if redact else "off")',
+        'Credentials("off")',
+        "tests/test_redis_state_redaction.py::test_credentials_are_replaced_where_it_is_wanted",
+    ),
 ]

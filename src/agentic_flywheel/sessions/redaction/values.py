@@ -63,10 +63,7 @@ def redacted(value: _Value, path: str) -> tuple[_Value, list[Finding]]:
                 findings += [Finding(_shown(path, trail), kind) for kind in kinds]
         elif isinstance(node, dict):
             items = cast("JSONObject", node).items()
-            given = _given_name(cast("JSONObject", node))
-            stack.extend(
-                ((*trail, key), item, given if key in _VALUES and given else key) for key, item in reversed(items)
-            )
+            stack += _under_their_names(trail, cast("JSONObject", node))
             kinds = [
                 (key, kind) for key, _ in items if len(key) >= _SHORTEST_KEY for kind in without_credentials(key)[1]
             ]
@@ -82,6 +79,12 @@ def redacted(value: _Value, path: str) -> tuple[_Value, list[Finding]]:
     for trail in reversed(renamed):  # the inner ones first: a trail has the old keys
         _rename(_own(copy, trail, owned))
     return copy[0], findings
+
+
+def _under_their_names(trail: _Trail, node: JSONObject) -> list[tuple[_Trail, object, str]]:
+    given = _given_name(node)
+    items = reversed(node.items())
+    return [((*trail, key), item, given if key in _VALUES and given else key) for key, item in items]
 
 
 def _without_seams(copy: list[Any], owned: set[int]) -> list[tuple[_Trail, str]]:
