@@ -739,4 +739,11 @@ MUTATIONS = [
         'Credentials("off")',
         "tests/test_redis_state_redaction.py::test_credentials_are_replaced_where_it_is_wanted",
     ),
+    Mutation(
+        "S6 imports of our own exports",
+        "cli/import_command.py",
+        "        clean, findings = redacted_document(self._credentials, document)",
+        "        clean, findings = document, []",
+        "tests/tutorial/test_moving_house.py::test_a_credential_in_an_export_of_ours_is_replaced_as_one_from_elsewhere",
+    ),
 ]
