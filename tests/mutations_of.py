@@ -746,4 +746,18 @@ MUTATIONS = [
         "        clean, findings = document, []",
         "tests/tutorial/test_moving_house.py::test_a_credential_in_an_export_of_ours_is_replaced_as_one_from_elsewhere",
     ),
+    Mutation(
+        "S6 what was kept earlier",
+        "sessions/secrets_scan.py",
+        "        for revision in kept_whole(document):",
+        "        for revision in ():",
+        "tests/tutorial/test_secrets_scan.py::test_what_is_found_is_replaced_in_a_new_revision_and_in_the_older_ones",
+    ),
+    Mutation(
+        "S6 compare-and-set of a rewrite",
+        "documents/rewrite.py",
+        "        if digest(base) != self.seen:",
+        "        if False:",
+        "tests/unit/test_rewrite.py::test_what_somebody_saved_meanwhile_stays",
+    ),
 ]

@@ -1,7 +1,7 @@
 """Takes the credentials out of a whole session document: what it says now, and what it keeps of earlier revisions."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentic_flywheel.documents.codec import public
 from agentic_flywheel.documents.model import Document
@@ -21,8 +21,8 @@ def redacted_document(credentials: Credentials, document: Document) -> tuple[Doc
     The same document when nothing was found, or when they are only named.
     """
     fields = {name: value for name, value in public(document).items() if name not in _OWN and value}
-    texts = {name: value for name, value in fields.items() if isinstance(value, str | list | dict)}
-    earlier = {f"revisions[{past.revision}]": past.fields for past in document.past if past.fields}
+    texts: dict[str, Any] = {name: each for name, each in fields.items() if not isinstance(each, int | float)}
+    earlier: dict[str, Any] = {f"revisions[{past.revision}]": past.fields for past in document.past if past.fields}
     clean, findings = credentials.redact(texts | earlier)
     if not findings or not credentials.replaces:
         return document, findings
