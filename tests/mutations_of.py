@@ -760,4 +760,11 @@ MUTATIONS = [
         "        if False:",
         "tests/unit/test_rewrite.py::test_what_somebody_saved_meanwhile_stays",
     ),
+    Mutation(
+        "S6 the seam between two saves",
+        "server/tools.py",
+        "        continued, in_next = self._ends.continued(session_id, history)",
+        "        continued, in_next = history, []",
+        "tests/tutorial/test_secrets.py::test_a_value_alone_is_replaced_too_if_the_save_before_ended_with_its_name",
+    ),
 ]

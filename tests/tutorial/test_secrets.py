@@ -61,6 +61,17 @@ def test_neither_redis_nor_the_journal_ever_holds_them(redis: RedisServer, serve
         assert KEY.encode() not in file.read_bytes()
 
 
+def test_a_value_alone_is_replaced_too_if_the_save_before_ended_with_its_name(disabled_env: dict[str, str], sid: str):
+    talk = turns("my password is", PASSWORD, "Thanks")
+    with WireServer(disabled_env) as server:
+        server.call("save_session", session_id=sid, history=talk[:1])
+        saved = server.call("save_session", session_id=sid, history=talk[1:2])
+        assert saved["secrets"] == [{"path": "history[0].content", "kind": "password"}]
+        assert server.call("save_session", session_id=sid, history=talk)["turns"] == 3
+        session = server.call("resume_session", session_id=sid)["session"]
+        assert session["history"] == turns("my password is", "[redacted: password]", "Thanks")
+
+
 @pytest.mark.parametrize(
     ("tool", "arguments", "name"),
     [

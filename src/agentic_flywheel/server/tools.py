@@ -23,6 +23,7 @@ from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.history import RevisionHistory
 from agentic_flywheel.sessions.redaction.ids import check_ids
 from agentic_flywheel.sessions.redaction.policy import Credentials
+from agentic_flywheel.sessions.redaction.talk_ends import TalkEnds
 from agentic_flywheel.sessions.results import (
     CacheResult,
     DeleteResult,
@@ -78,6 +79,7 @@ class Tools:
         self._memory = CallerViews()
         self._messages = Messages(sessions.repository, settings)
         self._credentials = Credentials(settings.secrets)
+        self._ends = TalkEnds(self._credentials)
 
     def prepare(self) -> None:
         """Do in advance, blocking, what the first save would wait for."""
@@ -117,7 +119,8 @@ class Tools:
             "current_flow_id": current_flow_id,
             "user_id": user_id,
         }
-        sent = {"history": history, "context": context, "title": title, "summary": summary, "tags": tags}
+        continued, in_next = self._ends.continued(session_id, history)
+        sent = {"history": continued, "context": context, "title": title, "summary": summary, "tags": tags}
         in_ids = await check_ids(self._credentials, self._sessions, session_id)
         clean, findings = await self._credentials.redact_in_time(sent)
         values, more_findings = await self._credentials.redact_in_time(
@@ -134,7 +137,9 @@ class Tools:
             ),
             self._memory,
         )
-        return self._kept(result, [*in_ids, *findings, *more_findings], self._messages.saved)
+        if result.saved:
+            self._ends.note(result.session_id, history)
+        return self._kept(result, [*in_ids, *in_next, *findings, *more_findings], self._messages.saved)
 
     async def resume_session(
         self,

@@ -54,6 +54,11 @@ class Credentials:
         return kept, findings
 
     @property
+    def looks(self) -> bool:
+        """Whether they are looked for."""
+        return self._setting != "off"
+
+    @property
     def replaces(self) -> bool:
         """Whether they are replaced, not only named."""
         return self._setting == "redact"

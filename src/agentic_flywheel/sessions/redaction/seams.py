@@ -80,6 +80,12 @@ def spoken(value: object) -> Iterator[tuple[Trail, str]]:
             yield trail, node
 
 
+def end_of(turns: list[JSONObject]) -> str:
+    """The end of what was said last, as long as the next text may have to do with it; empty if nothing was said."""
+    last = [text for _, text in spoken(turns[-1:])][-1:]
+    return last[0][-_LONGEST:] if last else ""
+
+
 def has_seam(texts: Sequence[str]) -> bool:
     """Whether anything lies over a seam of these neighbours, none of them empty."""
     return any(seam_of(texts[place], texts[place + 1]) for place in _worth_a_look(texts))
