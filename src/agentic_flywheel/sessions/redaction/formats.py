@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from agentic_flywheel.sessions.redaction.known_formats import KNOWN, UNPREFIXED
 from agentic_flywheel.sessions.redaction.names import is_random, is_stand_in
@@ -20,13 +21,13 @@ _BEGINNING = 2
 """Characters that are looked up first: next to no long word of a text begins as a credential does."""
 
 
-def _patterns() -> dict[str, tuple[re.Pattern[str], list[str]]]:
-    """By how they begin, formats as one pattern each, and the kind of each of its groups."""
+def _by_beginning() -> dict[str, list[tuple[str, str]]]:
+    """By how they begin, the kinds and patterns of formats."""
     found: dict[str, list[tuple[str, str]]] = {}
     for kind, beginnings, rest in KNOWN:
         for beginning in beginnings.split():
             found.setdefault(beginning[:_BEGINNING], []).append((kind, re.escape(beginning) + f"(?:{rest})"))
-    return {beginning: _alternatives(formats) for beginning, formats in found.items()}
+    return found
 
 
 def _alternatives(formats: Sequence[tuple[str, str]]) -> tuple[re.Pattern[str], list[str]]:
@@ -34,7 +35,15 @@ def _alternatives(formats: Sequence[tuple[str, str]]) -> tuple[re.Pattern[str], 
     return re.compile(f"(?:{pattern})(?![A-Za-z0-9_])", re.ASCII), [kind for kind, _ in formats]
 
 
-_BY_BEGINNING = _patterns()
+_BY_BEGINNING = _by_beginning()
+
+
+@cache
+def _beginning_with(beginning: str) -> tuple[re.Pattern[str], list[str]]:
+    """The formats that begin so as one pattern, and the kind of each of its groups; compiled when it is first met."""
+    return _alternatives(_BY_BEGINNING[beginning])
+
+
 _OTHERS = _alternatives(UNPREFIXED)
 _GLUED = re.compile(r"(?:(?:KEY|BLOCK)-----|(?<=\\)[nrt]|(?<=%)[0-9A-Fa-f]{2})?[._-]*")
 """What can stand at the beginning of a long word without being of it: `\\n`, `%20`, an ellipsis, the end of a PEM."""
@@ -83,8 +92,8 @@ def _format_at(text: str, start: int, end: int) -> Span | None:
     """The secret of a published format with which the word at `start` begins."""
     glued = _GLUED.match(text, start, end)
     start = glued.end() if glued else start
-    known = _BY_BEGINNING.get(text[start : start + _BEGINNING])
-    for pattern, kinds in (known, _OTHERS) if known else (_OTHERS,):
+    beginning = text[start : start + _BEGINNING]
+    for pattern, kinds in (_beginning_with(beginning), _OTHERS) if beginning in _BY_BEGINNING else (_OTHERS,):
         match = pattern.match(text, start)
         if match and match.lastindex and _is_genuine(kind := kinds[match.lastindex - 1], match[0]):
             return match.start(), match.end(), kind
