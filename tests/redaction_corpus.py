@@ -3,7 +3,7 @@
     python -m tests.redaction_corpus [--wrong | --speed]
 
 Prints Markdown tables: of secrets, how many were found; of harmless values, how many were taken for one. The corpus
-is drawn from a seed (`support/secrets.py`, `support/leaks.py`, `support/harmless.py`). One half was used to write the
+is drawn from a seed (`leaks`, `neighbours`, `harmless` and what they use, in `support`). One half was used to write the
 detector, the other was held out until it was done: its carriers, texts and modules are others. Not collected by pytest.
 """
 
@@ -19,6 +19,7 @@ from agentic_flywheel.sessions.redaction.values import redacted
 
 from .support.harmless import harmless
 from .support.leaks import leaks
+from .support.neighbours import harmless_neighbours, over_seams
 from .support.secrets import Item
 
 SEED = 6
@@ -26,7 +27,7 @@ PIECE = 6  # characters: a secret of which so many in a row are still there was 
 
 
 def corpus() -> list[Item]:
-    return [*leaks(SEED), *harmless(SEED)]
+    return [*leaks(SEED), *over_seams(SEED), *harmless(SEED), *harmless_neighbours(SEED)]
 
 
 def is_wrong(item: Item) -> bool:

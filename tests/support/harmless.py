@@ -182,6 +182,29 @@ def lookalikes(random: Random) -> str:
     )
 
 
+def beginnings(random: Random) -> str:
+    """What begins as keys of vendors do: names, publishable keys, placeholders."""
+    some = random.sample(WORDS, 4)
+    return random.choice(
+        [
+            f"{random.choice(['ak', 're', 'fw', 'pat', 'rnd', 'sk', 'nfp', 'pnu', 'e2b'])}_" + "_".join(some),
+            f"{random.choice(['api', 'sdk', 'key', 'pul', 'ico', 'fc', 'xai', 'pplx'])}-" + "-".join(some),
+            f"{random.choice(['pat', 'sat', 'sl', 'dp.pt', 'v1.0', 'dt0c01'])}." + ".".join(some),
+            "ak_" + "".join(some)[:20].ljust(20, "x"),
+            "phc_" + chars(random, ALNUM, 43) + " is the project's public key",
+            "pk" + ".eyJ" + chars(random, ALNUM, 60) + "." + chars(random, ALNUM, 22),
+            "sb" + "_publishable_" + chars(random, ALNUM, 22) + "_" + chars(random, ALNUM, 8),
+            "FLWPUBK" + "_TEST-" + chars(random, HEX, 32) + "-X",
+            random.choice(["tvly-", "pplx-", "xai-", "gsk_", "nvapi-", "fw_"]) + "x" * random.randrange(20, 60),
+            random.choice(["TAVILY_API_KEY=tvly-", "XAI_API_KEY=xai-"]) + "your-api-key-goes-here-123456",
+            f"pip install pat-{word(random)}==1.2 sdk-{word(random)}-{word(random)}-{word(random)}",
+            f"cache key-{word(random)}-{word(random)}-{random.randrange(10**9)}",
+            f"EAAA{'A' * 24}{chars(random, BASE64, 20)}/{chars(random, BASE64, 60)}",
+            f"cio{''.join(some)} and oy2{''.join(some)}",
+        ]
+    )
+
+
 def minified(random: Random) -> str:
     names = [chars(random, ALNUM[:52], 2) for _ in range(6)]
     a, b, c, d, e, f = names
@@ -218,6 +241,7 @@ GENERATED: dict[str, Callable[[Random], str]] = {
     "long identifiers, paths, names of secrets": identifiers,
     "emails, phones, URLs, addresses": addresses,
     "vendor fixtures, placeholders of a key's shape": lookalikes,
+    "names and public keys that begin as vendors' keys": beginnings,
     "minified code, source maps, SVG": minified,
     "numbers, tables, logs": numbers,
 }

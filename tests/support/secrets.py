@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from .vendor_secrets import VENDORS
+
 ALNUM = string.ascii_letters + string.digits
 URL_SAFE = ALNUM + "-_"
 UPPER = string.ascii_uppercase + string.digits
@@ -223,5 +225,6 @@ FORMATS: dict[str, Callable[[Random], str]] = {
     "DigitalOcean": digital_ocean,
     "Databricks": databricks,
     "Langfuse": langfuse,
+    **VENDORS,
 }
 """Kinds known by their shape alone: they are put into carriers that do not say what they carry."""

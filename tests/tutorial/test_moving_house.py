@@ -275,6 +275,32 @@ def test_a_credential_in_a_talk_from_elsewhere_is_replaced_and_its_place_named(
     assert secret in run(open_env, "sessions", "show", "claude-u", "--json").stdout
 
 
+def test_a_credential_in_an_export_of_ours_is_replaced_as_one_from_elsewhere(
+    disabled_env: dict[str, str], tmp_path: Path
+):
+    secret = "sk-ant-api03-" + "A1b2C3d4E5f6G7h8" * 5 + "-AAAA_AA"
+    open_env, file = disabled_env | {"FLYWHEEL_SECRETS": "off"}, tmp_path / "ours.jsonl"
+    with WireServer(open_env) as server:
+        said = turns("hello", f"my key is {secret}")
+        server.call("save_session", session_id="s", history=said, title=f"Key {secret}", context={"n": 1})
+        server.call("save_session", session_id="s", title="Keys")
+        server.call("save_session", session_id=secret, history=turns("hello"))
+    run(open_env, "export", str(file))
+    env = elsewhere(disabled_env, tmp_path / "there", "x")
+    told = run(env, "import", str(file), code=1).stderr
+    assert "history[1].content" in told
+    assert "The id looks like a credential" in told
+    assert secret not in told + run(env, "sessions", "list", "--json").stdout
+    run(env, "export", str(tmp_path / "again.jsonl"))
+    assert secret not in (tmp_path / "again.jsonl").read_text("utf-8")  # nor in the title of the revision before
+    assert "Took in 0 sessions; 1 were there already" in run(env, "import", str(file), code=1).stderr
+    assert "Took in 0 sessions; 2 were there already, 0 could not" in run(disabled_env, "import", str(file)).stderr
+    as_it_is = elsewhere(open_env, tmp_path / "as it is", "y")
+    run(as_it_is, "import", str(file))
+    run(as_it_is, "export", str(tmp_path / "third.jsonl"))
+    assert (tmp_path / "third.jsonl").read_bytes() == file.read_bytes()
+
+
 @pytest.mark.parametrize("told_by", ["id", "content"])
 def test_a_talk_that_went_on_here_and_there_gets_what_is_new_and_keeps_what_was_changed(
     disabled_env: dict[str, str], tmp_path: Path, told_by: str

@@ -61,6 +61,49 @@ def test_neither_redis_nor_the_journal_ever_holds_them(redis: RedisServer, serve
         assert KEY.encode() not in file.read_bytes()
 
 
+def test_a_value_alone_is_replaced_too_if_the_save_before_ended_with_its_name(disabled_env: dict[str, str], sid: str):
+    talk = turns("my password is", PASSWORD, "Thanks")
+    with WireServer(disabled_env) as server:
+        server.call("save_session", session_id=sid, history=talk[:1])
+        saved = server.call("save_session", session_id=sid, history=talk[1:2])
+        assert saved["secrets"] == [{"path": "history[0].content", "kind": "password"}]
+        assert server.call("save_session", session_id=sid, history=talk)["turns"] == 3
+        session = server.call("resume_session", session_id=sid)["session"]
+        assert session["history"] == turns("my password is", "[redacted: password]", "Thanks")
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "name"),
+    [
+        ("save_session", {"session_id": KEY, "history": TALK[1:]}, "session_id"),
+        ("fork_session", {"session_id": "tale", "new_session_id": KEY}, "new_session_id"),
+        ("cache_result", {"execution_id": KEY, "result": {"a": 1}}, "execution_id"),
+        ("cache_result", {"session_id": KEY, "flow_id": "f", "result": {"a": 1}}, "session_id"),
+        ("cache_result", {"session_id": "tale", "flow_id": KEY, "result": {"a": 1}}, "flow_id"),
+    ],
+)
+def test_a_new_id_that_looks_like_one_is_refused_before_anything_is_kept(
+    disabled_env: dict[str, str], tool: str, arguments: dict[str, Any], name: str
+):
+    with WireServer(disabled_env) as server:
+        server.call("save_session", session_id="tale", history=TALK[1:])
+        why = server.refused(tool, **arguments)
+        assert f"The id looks like a credential (Anthropic key); choose another {name}." in why
+        journal = Path(server.call("persistence_status")["journal"]["path"])
+    for file in journal.parent.glob("*"):
+        assert file.is_dir() or KEY.encode() not in file.read_bytes()
+
+
+def test_a_session_that_has_such_an_id_already_goes_on(disabled_env: dict[str, str]):
+    with WireServer(disabled_env | {"FLYWHEEL_SECRETS": "warn"}) as server:
+        saved = server.call("save_session", session_id=KEY, history=TALK[1:])
+        assert [each["path"] for each in saved["secrets"]] == ["session_id"]
+    with WireServer(disabled_env) as server:
+        assert server.call("save_session", session_id=KEY, history=turns("more"))["turns"] == 2
+        assert server.call("resume_session", session_id=KEY)["found"]
+        assert server.call("delete_session", session_id=KEY)["deleted"]
+
+
 def test_they_are_only_named_if_that_is_wanted(disabled_env: dict[str, str], sid: str):
     with WireServer(disabled_env | {"FLYWHEEL_SECRETS": "warn"}) as server:
         saved = save(server, sid)

@@ -364,8 +364,9 @@ def test_any_json_is_redacted_once_and_for_all(value: Any):
 
 @given(st.lists(TEXTS, max_size=5))
 def test_a_text_is_redacted_the_same_alone_and_among_others(texts: list[str]):
-    clean, _ = redacted([{"content": text} for text in texts], "history")
-    assert [turn["content"] for turn in clean] == [text_of(text) for text in texts]
+    apart = "And then?"  # no credential goes over a text of its own
+    clean, _ = redacted([{"content": text} for each in texts for text in (each, apart)], "history")
+    assert [turn["content"] for turn in clean][::2] == [text_of(text) for text in texts]
 
 
 @given(st.lists(st.sampled_from(redaction_corpus.corpus()), max_size=5), st.integers())
@@ -457,5 +458,6 @@ def test_the_corpus_is_redacted_with_few_misses_and_few_false_alarms(capsys: pyt
     for half in (False, True):
         missed = [redaction_corpus.is_wrong(item) for item in secret if item.held_out == half]
         alarms = [redaction_corpus.is_wrong(item) for item in harmless if item.held_out == half]
-        assert sum(missed) <= 0.05 * len(missed)
-        assert sum(alarms) <= 0.01 * len(alarms)
+        assert sum(missed) <= 0.02 * len(missed)
+        assert sum(alarms) <= 0.001 * len(alarms)  # of one half; one more in each is 0.07 %
+    assert sum(map(redaction_corpus.is_wrong, harmless)) <= 0.0005 * len(harmless)

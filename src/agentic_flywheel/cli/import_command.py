@@ -1,8 +1,8 @@
 """`import`: adds what this program, Claude, ChatGPT or Claude Code exported to a store that keeps all it has.
 
-Where a session of our own export is not there yet, it becomes exactly what it was; where something else is there, that
-is reported. Of a conversation from elsewhere that is there, only new turns are added, at the end. What was written is
-read again and compared.
+Where a session of our own export is not there yet, it becomes what it was; where something else is there, that is
+reported. Of a conversation from elsewhere that is there, only new turns are added, at the end. In both, what looks like
+a credential is replaced (`FLYWHEEL_SECRETS=off` takes all as it is). What was written is read again and compared.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +33,8 @@ from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.errors import FlywheelError, InvalidArgument, Unavailable
 from agentic_flywheel.json_text import JSONObject, canonical, check_json, dumps
 from agentic_flywheel.sessions.caller_view import CallerViews
+from agentic_flywheel.sessions.redaction.documents import redacted_document
+from agentic_flywheel.sessions.redaction.ids import check_ids
 from agentic_flywheel.sessions.redaction.policy import Credentials
 from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import open_store
@@ -134,19 +136,24 @@ class _Importer:
         """
         if isinstance(each, BadEntry):
             return "bad", each.reason
+        session_id = each.document.session.id if isinstance(each, _Ours) else each.session_id
+        await check_ids(self._credentials, self._sessions, session_id)
         return await self._put(each.document) if isinstance(each, _Ours) else await self._merge(each)
 
     async def _put(self, document: Document) -> tuple[Outcome, str]:
         session_id = document.session.id
-        outcome = await self._sessions.put(document)
-        if outcome == "same":
+        clean, findings = redacted_document(self._credentials, document)
+        outcome = await self._sessions.put(clean)
+        there, _ = await self._sessions.load(session_id) if outcome == "another" and findings else (None, None)
+        as_exported = isinstance(there, Document) and replace(there, kept_until=document.kept_until) == document
+        if outcome == "same" or as_exported:  # it may be there with its credentials, as it was exported
             return "same", ""
         if outcome != "put":
             raise InvalidArgument(_WHY_NOT[outcome].format(session_id))
         stored, _ = await self._sessions.load(session_id)
-        if stored != document:
+        if stored != clean:
             raise InvalidArgument(_reads_otherwise(session_id))
-        return "new", ""
+        return "new", self._credentials.report(findings)[1]
 
     async def _merge(self, conversation: Imported) -> tuple[Outcome, str]:
         sent = {

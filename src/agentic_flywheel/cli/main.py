@@ -49,6 +49,10 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             from agentic_flywheel.cli.export_command import export
 
             return export(settings, options.file)
+        case "secrets":
+            from agentic_flywheel.cli.secrets_command import secrets
+
+            return secrets(settings, options)
         case "import":
             from agentic_flywheel.cli.import_command import import_from
 
@@ -78,8 +82,15 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument("source", help="a file, a folder, the zip archive as it was downloaded, or -")
     _add_sessions(commands.add_parser("sessions", help="list, show, delete or restore what is kept"))
     _add_dead_letters(commands.add_parser("dead-letters", help="list, retry, export or drop what Redis will not take"))
+    _add_secrets(commands.add_parser("secrets", help="find credentials in what was kept earlier, and replace them"))
     commands.add_parser("purge", help="empty this machine's copies of what Redis holds; what is pending stays")
     return parser
+
+
+def _add_secrets(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    scan = verbs.add_parser("scan", help="name their places in all sessions and older revisions; 1 if some are left")
+    scan.add_argument("--redact", action="store_true", help="replace each by [redacted: …], in older revisions too")
 
 
 def _add_dead_letters(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from agentic_flywheel.documents.list_row import list_row
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.parse import decode, kept_until_in, load
 from agentic_flywheel.documents.renewal import RenewCommand
+from agentic_flywheel.documents.rewrite import RewriteCommand
 from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.writes import Write, ends_of
 from agentic_flywheel.errors import Damaged
@@ -26,6 +27,7 @@ AnyCommand = (
     | FlowHistoryCommand
     | ImportCommand
     | MergeForwardCommand
+    | RewriteCommand
 )
 _COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(Annotated[AnyCommand, Field(discriminator="kind")])
 

@@ -4,7 +4,7 @@ import logging
 import os
 from dataclasses import replace
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from agentic_flywheel.errors import (
     Damaged,
@@ -16,6 +16,7 @@ from agentic_flywheel.errors import (
     Unavailable,
 )
 from agentic_flywheel.integrations.shared_stores import SharedStores, Stores
+from agentic_flywheel.sessions.redaction.policy import Credentials
 from agentic_flywheel.settings import MAX_TTL_SECONDS, Settings
 
 logger = logging.getLogger("agentic_flywheel.integrations.redis_state")
@@ -37,6 +38,7 @@ class FailSafe:
         host: str | None,
         port: int | None,
         strict: bool,
+        redact: bool,
     ) -> None:
         if isinstance(ttl_seconds, bool) or not isinstance(ttl_seconds, int):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"ttl_seconds must be a whole number of seconds, not {type(ttl_seconds).__name__}")
@@ -56,6 +58,7 @@ class FailSafe:
         self.ttl_seconds = ttl_seconds
         self.key_prefix = key_prefix
         self._strict = strict
+        self._credentials = Credentials("redact" if redact else "off")
         # What the MCP server adds by default (a user, its own times to live) is no affair of a library.
         self._settings = replace(settings, user="", session_ttl_seconds=0, execution_ttl_seconds=0)
         self._shared = SharedStores(self._settings)
@@ -86,6 +89,13 @@ class FailSafe:
         if not self.enabled:
             raise Disabled("Persistence is disabled.")
         return await self._shared.open()
+
+    async def _without_credentials(self, what: str, **sent: Any) -> dict[str, Any]:
+        """The same arguments as they are kept, with one log line that names the places of what was replaced."""
+        clean, findings = await self._credentials.redact_in_time(sent)
+        if findings:
+            logger.warning("%s: %s", what, self._credentials.report(findings)[1])
+        return clean
 
     def _failed(self, what: str, exc: FlywheelError, answer: _Answer) -> _Answer:
         """The safe answer, with one log line that says which kind of failure it was; in strict mode the failure."""

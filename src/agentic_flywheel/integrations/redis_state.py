@@ -5,6 +5,9 @@
         await manager.save_session(session)             # True: kept, in Redis or in the journal on its way there
         session = await manager.load_session("session_123")
 
+Everything is kept as given, credentials too, unlike by the MCP server; `RedisSessionManager(redact=True)` replaces
+them before they are kept.
+
 There is no connect step. All objects of one event loop that use the same Redis share one child process, which
 ends with the loop or with the last `aclose()`. An object may be used in any number of event loops and threads, at the
 same time too. Documents and keys are those of the MCP server.
@@ -15,6 +18,7 @@ tell absent from unreachable passes `strict=True`: then `Unavailable` and `Docum
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from agentic_flywheel.backends.base import UniversalSession
@@ -25,6 +29,7 @@ from agentic_flywheel.integrations.fail_safe import FailSafe, error_of, logger
 from agentic_flywheel.integrations.session_objects import SessionObjects
 from agentic_flywheel.integrations.shared_stores import LoopLocks
 from agentic_flywheel.sessions.caller_view import CallerViews
+from agentic_flywheel.sessions.redaction.ids import check_ids
 from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.settings import MAX_TTL_SECONDS, Environment
 
@@ -61,6 +66,10 @@ class RedisConfig:
         }
 
 
+_TEXTS = ("history", "context", "user_id", "backend_session_id", "current_flow_id")
+"""The fields of a session in which anything may be written."""
+
+
 class RedisSessionManager(FailSafe):
     """Keeps `UniversalSession`s.
 
@@ -75,6 +84,9 @@ class RedisSessionManager(FailSafe):
         redis_url: `redis://…`, `rediss://…` or `unix://…`; by default the environment's `REDIS_URL`.
         host, port: instead of a URL.
         strict: raise `Unavailable` and `DocumentError` instead of answering `False`, `None` or `[]`.
+        redact: replace what looks like a credential by `[redacted: <kind>]` before it is kept, as the MCP server does,
+            with a log line that names the places; refuse new ids that look like one. The objects of the program stay
+            as they are. By default everything is kept as given, whatever `FLYWHEEL_SECRETS` says.
 
     Everything else (data folder, time-outs, the child's command) comes from the environment, as for the server.
 
@@ -90,6 +102,7 @@ class RedisSessionManager(FailSafe):
         host: str | None = None,
         port: int | None = None,
         strict: bool = False,
+        redact: bool = False,
     ) -> None:
         super().__init__(
             enabled=enabled,
@@ -99,6 +112,7 @@ class RedisSessionManager(FailSafe):
             host=host,
             port=port,
             strict=strict,
+            redact=redact,
         )
         self._objects = SessionObjects()
         self._other_loops = LoopLocks()
@@ -111,7 +125,8 @@ class RedisSessionManager(FailSafe):
 
         Raises:
             TypeError: it is no `UniversalSession`.
-            InvalidArgument: it holds what JSON cannot carry; the message names what and where.
+            InvalidArgument: it holds what JSON cannot carry; the message names what and where. Or, with `redact`, its
+                id is new and looks like a credential.
 
         """
         if not isinstance(session, UniversalSession):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -120,12 +135,21 @@ class RedisSessionManager(FailSafe):
         try:
             stores = await self._stores()
             async with stores.turns.of(session.id), self._other_loops.of(session.id):
-                await self._objects.save(stores.sessions, session, ttl_seconds, self.ttl_seconds)
+                await check_ids(self._credentials, stores.sessions, session.id)
+                kept = await self._kept(session)
+                await self._objects.save(stores.sessions, session, kept, ttl_seconds, self.ttl_seconds)
         except FlywheelError as exc:
             if not isinstance(exc, DocumentError | Unavailable):
                 raise
             return self._failed("save_session", exc, answer=False)
         return True
+
+    async def _kept(self, session: UniversalSession) -> UniversalSession:
+        """What is kept of a session: itself, or a copy without credentials."""
+        if not self._credentials.replaces:
+            return session
+        sent = {name: getattr(session, name) for name in _TEXTS if getattr(session, name)}
+        return replace(session, **await self._without_credentials("save_session", **sent))
 
     async def load_session(self, session_id: str) -> UniversalSession | None:
         """The session; `None` if there is none or (unless strict) it cannot be told."""
@@ -187,6 +211,7 @@ class RedisExecutionCache(FailSafe):
         host: str | None = None,
         port: int | None = None,
         strict: bool = False,
+        redact: bool = False,
     ) -> None:
         super().__init__(
             enabled=enabled,
@@ -196,6 +221,7 @@ class RedisExecutionCache(FailSafe):
             host=host,
             port=port,
             strict=strict,
+            redact=redact,
         )
 
     async def cache_result(self, execution_id: str, result: dict[str, Any]) -> bool:
@@ -203,8 +229,10 @@ class RedisExecutionCache(FailSafe):
         check_text(execution_id, "execution_id")
         check_kind(result, dict, "result")
         try:
-            store = (await self._stores()).executions
-            kept = await store.cache_result(result, execution_id, ttl_seconds=self.ttl_seconds)
+            stores = await self._stores()
+            await check_ids(self._credentials, stores.sessions, execution_id=execution_id)
+            sent = await self._without_credentials("cache_result", result=result)
+            kept = await stores.executions.cache_result(sent["result"], execution_id, ttl_seconds=self.ttl_seconds)
         except Unavailable as exc:
             return self._failed("cache_result", exc, answer=False)
         if not kept.cached:
@@ -236,8 +264,10 @@ class RedisExecutionCache(FailSafe):
         for execution in executions:
             check_kind(execution, dict, "each execution")
         try:
-            store = (await self._stores()).executions
-            await store.replace_flow_history(session_id, flow_id, executions, self.ttl_seconds)
+            stores = await self._stores()
+            await check_ids(self._credentials, stores.sessions, session_id, flow_id=flow_id)
+            sent = await self._without_credentials("cache_flow_history", executions=executions)
+            await stores.executions.replace_flow_history(session_id, flow_id, sent["executions"], self.ttl_seconds)
         except (DocumentError, Unavailable) as exc:
             return self._failed("cache_flow_history", exc, answer=False)
         return True

@@ -18,28 +18,26 @@ class SessionObjects:
         self._known = KnownObjects()
 
     async def save(
-        self, store: SessionStore, session: UniversalSession, ttl_seconds: int | None, default_ttl_seconds: int
+        self,
+        store: SessionStore,
+        session: UniversalSession,
+        kept: UniversalSession,
+        ttl_seconds: int | None,
+        default_ttl_seconds: int,
     ) -> None:
-        """Save an object; `default_ttl_seconds` is the life of a new session where `ttl_seconds` sets none.
+        """Save an object as what may be `kept` of it: itself, or a copy without credentials.
+
+        `default_ttl_seconds` is the life of a new session where `ttl_seconds` sets none.
 
         Raises:
             FlywheelError: it is not kept; `DeletedMeanwhile` if somebody deleted what it had loaded.
 
         """
         known = self._known.of(session)
+        merge = _merging(kept, ttl_seconds, default_ttl_seconds)
         revision = known.revision
-        merge = Save(
-            session_id=session.id,
-            history=session.history,
-            context=session.context,
-            values=values_of(session),
-            ttl_seconds=ttl_seconds,
-            default_ttl_seconds=default_ttl_seconds,
-            session_only=True,
-        )
-        as_it_is = (
-            merge if revision is None else merge.model_copy(update={"mode": "replace", "expected_revision": revision})
-        )
+        exactly = {} if revision is None else {"mode": "replace", "expected_revision": revision}
+        as_it_is = merge.model_copy(update=exactly)
         result = await store.save(as_it_is, known.memory)
         merged = revision is None or result.reason == "conflict"
         if revision is not None and merged and result.deleted_revision is None:
@@ -51,7 +49,7 @@ class SessionObjects:
             self._known.forget(session.id)
             raise DeletedMeanwhile(result.message, result.revision, result.deleted_revision)
         known.revision = result.revision
-        if merged and result.revision > 1 and not await _is_all(store, session):
+        if merged and result.revision > 1 and not await _is_all(store, kept):
             known.revision = None  # what others wrote is in it as well, so the next save merges again
         self._known.keep(session, known)
 
@@ -69,6 +67,18 @@ class SessionObjects:
     def forget(self, session_id: str) -> None:
         """The session is gone."""
         self._known.forget(session_id)
+
+
+def _merging(kept: UniversalSession, ttl_seconds: int | None, default_ttl_seconds: int) -> Save:
+    return Save(
+        session_id=kept.id,
+        history=kept.history,
+        context=kept.context,
+        values=values_of(kept),
+        ttl_seconds=ttl_seconds,
+        default_ttl_seconds=default_ttl_seconds,
+        session_only=True,
+    )
 
 
 async def _is_all(store: SessionStore, session: UniversalSession) -> bool:

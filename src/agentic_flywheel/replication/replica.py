@@ -10,6 +10,7 @@ from agentic_flywheel.documents.import_document import ImportCommand
 from agentic_flywheel.documents.lineage import MergeForwardCommand, covers, tombstone_beats
 from agentic_flywheel.documents.parse import tombstone_of
 from agentic_flywheel.documents.renewal import RenewCommand
+from agentic_flywheel.documents.rewrite import RewriteCommand
 from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.writes import Append, Write, revision_at_head
 from agentic_flywheel.errors import DocumentError, JournalUnavailable
@@ -101,6 +102,8 @@ def copy_under(change: AnyCommand, text: str) -> Write:
     """
     if isinstance(change, SaveCommand | RenewCommand):
         return as_copy(change.key, text, change.session_id, change.index)
-    if isinstance(change, ImportCommand | MergeForwardCommand) or (isinstance(change, DeleteCommand) and change.index):
+    if isinstance(change, ImportCommand | MergeForwardCommand):
+        return as_copy(change.key, text, change.member, change.index)
+    if isinstance(change, DeleteCommand | RewriteCommand) and change.index:
         return as_copy(change.key, text, change.member, change.index)
     return as_copy(change.key, text)

@@ -21,7 +21,9 @@ from agentic_flywheel.sessions.budget import CHARACTERS_PER_TOKEN
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.history import RevisionHistory
+from agentic_flywheel.sessions.redaction.ids import check_ids
 from agentic_flywheel.sessions.redaction.policy import Credentials
+from agentic_flywheel.sessions.redaction.talk_ends import TalkEnds
 from agentic_flywheel.sessions.results import (
     CacheResult,
     DeleteResult,
@@ -77,6 +79,7 @@ class Tools:
         self._memory = CallerViews()
         self._messages = Messages(sessions.repository, settings)
         self._credentials = Credentials(settings.secrets)
+        self._ends = TalkEnds(self._credentials)
 
     def prepare(self) -> None:
         """Do in advance, blocking, what the first save would wait for."""
@@ -116,7 +119,9 @@ class Tools:
             "current_flow_id": current_flow_id,
             "user_id": user_id,
         }
-        sent = {"history": history, "context": context, "title": title, "summary": summary, "tags": tags}
+        continued, in_next = self._ends.continued(session_id, history)
+        sent = {"history": continued, "context": context, "title": title, "summary": summary, "tags": tags}
+        in_ids = await check_ids(self._credentials, self._sessions, session_id)
         clean, findings = await self._credentials.redact_in_time(sent)
         values, more_findings = await self._credentials.redact_in_time(
             {name: value for name, value in values.items() if value}
@@ -132,7 +137,9 @@ class Tools:
             ),
             self._memory,
         )
-        return self._kept(result, [*findings, *more_findings], self._messages.saved)
+        if result.saved:
+            self._ends.note(result.session_id, history)
+        return self._kept(result, [*in_ids, *in_next, *findings, *more_findings], self._messages.saved)
 
     async def resume_session(
         self,
@@ -195,6 +202,7 @@ class Tools:
         new_session_id: Annotated[Text, Field(description="Absent: generated")] = "",
     ) -> Annotated[CallToolResult, ForkResult]:
         """Begin a new session as a branch of another."""
+        await check_ids(self._credentials, self._sessions, new_session_id=new_session_id)
         forked = await self._revisions.fork(self._memory, session_id, revision, new_session_id)
         return _answer(forked, self._messages.forked)
 
@@ -211,11 +219,13 @@ class Tools:
     ) -> Annotated[CallToolResult, CacheResult]:
         """Keep the result of one flow execution."""
         sent = {"result": result, "input": input, "parameters": parameters, "metrics": metrics}
+        ids = {"execution_id": execution_id, "flow_id": flow_id}
+        in_ids = await check_ids(self._credentials, self._sessions, session_id, **ids)
         clean, findings = await self._credentials.redact_in_time(sent)
         answer = await self._executions.cache_result(
             clean.pop("result"), execution_id, session_id, flow_id, ttl_seconds, **clean
         )
-        return self._kept(answer, findings, self._messages.cached)
+        return self._kept(answer, [*in_ids, *findings], self._messages.cached)
 
     async def get_result(
         self, execution_id: Annotated[Text, Field(description="Id of the execution")]

@@ -122,6 +122,11 @@ class SessionReader(SessionList):
         whole = _document_in(found, session_id)
         return (earlier(whole, revision) if whole else None), found
 
+    async def kept_whole(self, session_id: str, revision: int) -> tuple[Document | None, Found]:
+        """An older revision that is kept whole, under a key of its own."""
+        found = await self.repository.read(f"{self._keys.revisions(session_id)}{revision}")
+        return _document_in(found, session_id), found
+
     async def load(
         self,
         session_id: str,

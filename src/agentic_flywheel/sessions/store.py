@@ -14,6 +14,7 @@ from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.delete import DeleteCommand
 from agentic_flywheel.documents.import_document import Arrived, ImportCommand
 from agentic_flywheel.documents.model import Document, iso
+from agentic_flywheel.documents.rewrite import RewriteCommand, Rewritten, digest
 from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.save_request import Save, retry_id
 from agentic_flywheel.documents.write_ids import holds, told
@@ -44,7 +45,7 @@ class SessionStore(SessionReader):
         clock: Callable[[], datetime],
     ) -> None:
         super().__init__(repository, keys, user=user, clock=clock)
-        self._kept_revisions = revisions
+        self.kept_revisions = revisions
         self._session_ttl_seconds = session_ttl_seconds
         self._max_bytes = max_bytes
         self._callers = KeyLocks()
@@ -109,7 +110,7 @@ class SessionStore(SessionReader):
             retry="" if save.expected_revision is None else retry_id(*repeatable),
             based_on=max(seen.revision, save.expected_revision or 0),
             revisions=self._keys.revisions(session_id),
-            kept_revisions=self._kept_revisions,
+            kept_revisions=self.kept_revisions,
             default_user=self._user,
             max_bytes=self._max_bytes,
             views=seen.views,
@@ -178,6 +179,22 @@ class SessionStore(SessionReader):
             raise TooLarge(f"Session {session_id!r} has more bytes than FLYWHEEL_MAX_SESSION_BYTES allows.")
         key, index = self._keys.session(session_id), self._keys.index
         return (await self.repository.write(ImportCommand(key=key, member=session_id, index=index, text=text))).answer
+
+    async def rewrite(self, text: str, document: Document, seen: str, *, older: bool) -> Rewritten:
+        """Put the text of a document, the current or an `older` revision, in the place of the one that was `seen`.
+
+        Raises:
+            DocumentError, Unavailable: it cannot be kept.
+
+        """
+        session_id = document.session.id
+        revisions = self._keys.revisions(session_id)
+        key = f"{revisions}{document.revision}" if older else self._keys.session(session_id)
+        index = "" if older else self._keys.index
+        change = RewriteCommand(
+            key=key, member=session_id, index=index, revisions=revisions, text=text, seen=digest(seen)
+        )
+        return (await self.repository.write(change)).answer
 
 
 def _deleted_meanwhile(session_id: str, exc: DeletedMeanwhile) -> SaveResult:

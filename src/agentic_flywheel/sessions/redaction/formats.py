@@ -3,8 +3,10 @@
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 
+from agentic_flywheel.sessions.redaction.known_formats import KNOWN, UNPREFIXED
 from agentic_flywheel.sessions.redaction.names import is_random, is_stand_in
 
 Span = tuple[int, int, str]
@@ -15,43 +17,34 @@ _WORDS = bytes(97 if byte in _WORD_BYTES else 32 for byte in range(256))
 _LONG = b"a" * 20
 """The shortest format below, an AWS access key id, is so long. Prose has next to no such words: most texts end here."""
 
-_FORMATS = {
-    "Anthropic key": r"sk-ant-[\w-]{24,}",
-    "Langfuse key": r"sk-lf-[0-9a-f-]{36}",
-    "OpenRouter key": r"sk-or-(?:v1-)?[0-9a-f]{64}",
-    "OpenAI key": r"sk-(?:proj|svcacct|admin|None)-[\w-]{40,}|sk-[A-Za-z0-9]{32,}",
-    "GitHub token": r"gh[oprsu]_[A-Za-z0-9_]{36,}|github_pat_\w{50,}",
-    "GitLab token": r"gl(?:pat|rt|dt|cbt|ptt|soat|ft|imt|agent|oas)-[\w-]{20,}(?:\.[\w.]+)?",
-    "AWS access key id": r"A[KS]IA[A-Z2-7]{16}",
-    "Google API key": r"AIza[\w-]{35}",
-    "Google OAuth secret": r"ya29\.[\w-]{20,}|GOCSPX-[\w-]{28}|(?<=1//)0[\w-]{40,}",
-    "Slack token": r"xox[abeoprs](?:\.xox[bp])?-[\w-]{20,}|xapp-[0-9]-[\w-]{20,}",
-    "Stripe key": r"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[\w+/]{24,}={0,2}",
-    "JWT": r"eyJ[\w-]{10,}\.[\w-]*(?:(?:\.[\w-]+){1,3}|\.)",
-    "npm token": r"npm_[A-Za-z0-9]{36}",
-    "PyPI token": r"pypi-AgE[\w-]{50,}",
-    "Hugging Face token": r"(?:hf|api_org)_[A-Za-z0-9]{34,}",
-    "SendGrid key": r"SG\.[\w-]{16,32}\.[\w-]{32,64}",
-    "Twilio key": r"SK[0-9a-f]{32}",
-    "Telegram bot token": r"(?<=[0-9]{8}:)AA[\w-]{33}",
-    "Discord bot token": r"[MNO][\w-]{22,27}\.[\w-]{6}\.[\w-]{27,45}",
-    "DigitalOcean token": r"do[opr]_v1_[0-9a-f]{64}",
-    "Databricks token": r"dapi[0-9a-f]{32}(?:-[0-9])?",
-    "Groq key": r"gsk_[A-Za-z0-9]{40,}",
-    "Replicate token": r"r8_[A-Za-z0-9]{37}",
-    "Notion token": r"ntn_[A-Za-z0-9]{40,}",
-    "Linear key": r"lin_(?:api|oauth)_[A-Za-z0-9]{32,}",
-    "Shopify token": r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}",
-    "Docker token": r"dckr_(?:pat|oat)_[\w-]{24,}",
-    "Vault token": r"hv[brs]\.[\w-]{24,}",
-    "Grafana token": r"gl(?:sa|c)_[\w+/]{32,}={0,2}",
-    "Supabase key": r"sb(?:p_[0-9a-f]{40}|_secret_[\w-]{20,})",
-    "Atlassian token": r"ATATT3[\w=-]{60,}",
-}
-"""By kind, the formats that services publish for their secrets; not those of ids and of publishable keys."""
+_BEGINNING = 2
+"""Characters that are looked up first: next to no long word of a text begins as a credential does."""
 
-_KINDS = list(_FORMATS)
-_FORMAT = re.compile("(?:" + "|".join(f"({pattern})" for pattern in _FORMATS.values()) + r")(?![A-Za-z0-9_])", re.ASCII)
+
+def _by_beginning() -> dict[str, list[tuple[str, str]]]:
+    """By how they begin, the kinds and patterns of formats."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for kind, beginnings, rest in KNOWN:
+        for beginning in beginnings.split():
+            found.setdefault(beginning[:_BEGINNING], []).append((kind, re.escape(beginning) + f"(?:{rest})"))
+    return found
+
+
+def _alternatives(formats: Sequence[tuple[str, str]]) -> tuple[re.Pattern[str], list[str]]:
+    pattern = "|".join(f"({pattern})" for _, pattern in formats)
+    return re.compile(f"(?:{pattern})(?![A-Za-z0-9_])", re.ASCII), [kind for kind, _ in formats]
+
+
+_BY_BEGINNING = _by_beginning()
+
+
+@cache
+def _beginning_with(beginning: str) -> tuple[re.Pattern[str], list[str]]:
+    """The formats that begin so as one pattern, and the kind of each of its groups; compiled when it is first met."""
+    return _alternatives(_BY_BEGINNING[beginning])
+
+
+_OTHERS = _alternatives(UNPREFIXED)
 _GLUED = re.compile(r"(?:(?:KEY|BLOCK)-----|(?<=\\)[nrt]|(?<=%)[0-9A-Fa-f]{2})?[._-]*")
 """What can stand at the beginning of a long word without being of it: `\\n`, `%20`, an ellipsis, the end of a PEM."""
 
@@ -98,9 +91,12 @@ def shapes_in(text: str, words: bytes) -> Iterator[Span]:
 def _format_at(text: str, start: int, end: int) -> Span | None:
     """The secret of a published format with which the word at `start` begins."""
     glued = _GLUED.match(text, start, end)
-    match = _FORMAT.match(text, glued.end() if glued else start)
-    if match and match.lastindex and _is_genuine(kind := _KINDS[match.lastindex - 1], match[0]):
-        return match.start(), match.end(), kind
+    start = glued.end() if glued else start
+    beginning = text[start : start + _BEGINNING]
+    for pattern, kinds in (_beginning_with(beginning), _OTHERS) if beginning in _BY_BEGINNING else (_OTHERS,):
+        match = pattern.match(text, start)
+        if match and match.lastindex and _is_genuine(kind := kinds[match.lastindex - 1], match[0]):
+            return match.start(), match.end(), kind
     return None
 
 
@@ -109,15 +105,15 @@ def _is_secret(token: str) -> bool:
 
 
 def _is_genuine(kind: str, value: str) -> bool:
-    if len(set(value)) < 8 or is_stand_in(value):
+    if len(set(value)) < 8 or is_stand_in(value) or (value.islower() and not any(map(str.isdigit, value))):
         return False
     match kind:
         case "JWT":
             return b'"alg"' in _decoded(value.partition(".")[0])
         case "Discord bot token":
             return _decoded(value.partition(".")[0]).isdigit()
-        case "Hugging Face token":
-            return not value.islower()
+        case "Composio key":
+            return not value[4:].islower() and not value[4:].isupper()
         case "OpenAI key":
             return any(map(str.isdigit, value))
         case _:

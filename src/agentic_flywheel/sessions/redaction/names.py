@@ -145,6 +145,7 @@ _REFERENCE = re.compile(
     | (?:os|process|env|secrets|vars?|settings|config|cfg|self|this|args|data|local|module|import\.meta) \. \S+
     | [A-Za-z_][\w.:]* [(\[] .* [)\]]                                                         # a call, a subscript
     | (?:env|vault|op|file|ref|arn|keyring|ssm|secret) : \S*                                  # kept elsewhere
+    | (?:min|max|len|length|size) : [0-9]+                                                    # a rule for it
     | [A-Za-z][A-Za-z0-9+.-]{0,20} :// [^@?\s]*                                               # an address
     | (?:~|\.{1,2})? / (?:[a-z0-9_.@-]+ /)+ [\w.@-]* | (?:~|\.{1,2}) / \S+ | /Users/\S+       # a path
     | [\w./-]{1,100} \. (?:pem|key|crt|p12|json|txt|env|ya?ml) )

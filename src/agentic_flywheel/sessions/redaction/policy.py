@@ -53,6 +53,25 @@ class Credentials:
                     kept[name] = clean
         return kept, findings
 
+    @property
+    def looks(self) -> bool:
+        """Whether they are looked for."""
+        return self._setting != "off"
+
+    @property
+    def replaces(self) -> bool:
+        """Whether they are replaced, not only named."""
+        return self._setting == "redact"
+
+    def in_ids(self, **ids: str) -> "list[Finding]":
+        """Which of these ids look like credentials; nothing in an id can be replaced."""
+        if self._setting == "off":
+            return []
+        from agentic_flywheel.sessions.redaction.values import redacted
+
+        found = [(name, redacted(value, name)[1]) for name, value in ids.items() if value]
+        return [findings[0] for _, findings in found if findings]
+
     def report(self, findings: "list[Finding]") -> tuple[list[JSONObject] | None, str]:
         """Places and kinds for an answer, and a sentence; never the values."""
         if not findings:

@@ -1,10 +1,12 @@
 """Finds credentials in JSON values, names them by place and kind, and replaces them."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from agentic_flywheel.json_text import JSONObject
-from agentic_flywheel.sessions.redaction.names import MAX_NAME, credential_named
+from agentic_flywheel.sessions.redaction.names import MAX_NAME, credential_named, is_random
+from agentic_flywheel.sessions.redaction.seams import SPOKEN, Seams, has_seam, seam_of, spoken
 from agentic_flywheel.sessions.redaction.text import kind_under, mark, spans, without_credentials
 
 __all__ = ["Finding", "redacted"]
@@ -14,8 +16,13 @@ _Value = TypeVar("_Value", JSONObject, list[JSONObject], str)
 _Trail = tuple[str | int, ...]
 """Keys and positions from the outside in."""
 
-_NAMES, _VALUE = ("name", "key"), "value"
+_NAMES = ("name", "key", "header", "field", "variable", "k", "Name", "Key")
+_VALUES = frozenset({"value", "values", "val", "v", "Value"})
 """Of an object that gives a value its name: `{"name": "DB_PASSWORD", "value": "…"}`."""
+
+_SCHEME = re.compile(r"(?i:bearer|basic|token|digest|apikey)[ ]+(?=\S)")
+_SHORTEST_PAIRED = 6
+"""Characters of a credential that a list gives its name: `["x-api-key", "…"]`. What no chance draws is a word there."""
 
 _SHORTEST_KEY = 20
 """Characters of an object's key that can itself be a credential."""
@@ -43,9 +50,9 @@ def redacted(value: _Value, path: str) -> tuple[_Value, list[Finding]]:
         return value, []
     copy: list[Any] = [value]  # around the value, so that a text alone has a place too
     owned: set[int] = set()
-    findings: list[Finding] = []
+    findings = [Finding(_shown(path, (0, *trail)), kind) for trail, kind in _without_seams(copy, owned)]
     renamed: list[_Trail] = []
-    stack: list[tuple[_Trail, object, str]] = [((0,), value, "")]
+    stack: list[tuple[_Trail, object, str]] = [((0,), copy[0], "")]
     while stack:
         trail, node, name = stack.pop()
         if isinstance(node, str):
@@ -56,10 +63,7 @@ def redacted(value: _Value, path: str) -> tuple[_Value, list[Finding]]:
                 findings += [Finding(_shown(path, trail), kind) for kind in kinds]
         elif isinstance(node, dict):
             items = cast("JSONObject", node).items()
-            given = _given_name(cast("JSONObject", node))
-            stack.extend(
-                ((*trail, key), item, given if key == _VALUE and given else key) for key, item in reversed(items)
-            )
+            stack += _under_their_names(trail, cast("JSONObject", node))
             kinds = [
                 (key, kind) for key, _ in items if len(key) >= _SHORTEST_KEY for kind in without_credentials(key)[1]
             ]
@@ -67,49 +71,115 @@ def redacted(value: _Value, path: str) -> tuple[_Value, list[Finding]]:
                 renamed.append(trail)
                 findings += [Finding(_shown(path, (*trail, key)), kind) for key, kind in kinds]
         elif isinstance(node, list):
-            places = enumerate(cast("list[object]", node))
-            stack.extend(((*trail, position), item, name) for position, item in reversed([*places]))
+            places = [*enumerate(cast("list[object]", node))]
+            stack.extend(
+                ((*trail, position), item, _paired_name(cast("list[object]", node), position) or name)
+                for position, item in reversed(places)
+            )
     for trail in reversed(renamed):  # the inner ones first: a trail has the old keys
         _rename(_own(copy, trail, owned))
     return copy[0], findings
 
 
+def redacted_after(before: str, turns: list[JSONObject], path: str) -> tuple[list[JSONObject], list[Finding]]:
+    """The turns without what the text before them, which is kept already, makes a credential at their beginning."""
+    first = next(spoken(turns[:1]), None)
+    seam = seam_of(before, first[1]) if first and has_seam([before, first[1]]) else None
+    if not first or not seam:
+        return turns, []
+    trail, text = first
+    copy: list[Any] = [turns]
+    _own(copy, (0, *trail[:-1]), set())[trail[-1]] = text[: seam.begin] + mark(seam.kind) + text[seam.end :]
+    return copy[0], [Finding(_shown(path, (0, *trail)), seam.kind)]
+
+
+def _under_their_names(trail: _Trail, node: JSONObject) -> list[tuple[_Trail, object, str]]:
+    given = _given_name(node)
+    items = reversed(node.items())
+    return [((*trail, key), item, given if key in _VALUES and given else key) for key, item in items]
+
+
+def _without_seams(copy: list[Any], owned: set[int]) -> list[tuple[_Trail, str]]:
+    """Replace what lies over the seams of neighbouring texts; where each part was, and its kind."""
+    seams = Seams(copy[0])
+    for trail, text in seams.texts.items():
+        _own(copy, (0, *trail[:-1]), owned)[trail[-1]] = text
+    return seams.found
+
+
 def _has_any(value: object) -> bool:
     """Whether anything is found at all: all texts at once, many times faster than each with its place."""
-    texts: list[str] = []
+    search = _Search()
     stack: list[object] = [value]
-    harmless: set[str] = set()  # names that announce nothing: those of a turn are the same in every turn
     while stack:
         node = stack.pop()
         if isinstance(node, dict):
-            items = cast("JSONObject", node)
-            if _has_named(items, harmless):
+            if search.finds_in_object(cast("JSONObject", node), stack):
                 return True
-            texts += [key for key in items if len(key) >= _SHORTEST_KEY]
-            stack += items.values()
         elif isinstance(node, list):
-            stack += cast("list[object]", node)
-        elif isinstance(node, str):
-            texts.append(node)
-    return bool(spans("\n".join(texts)))
-
-
-def _has_named(node: JSONObject, harmless: set[str]) -> bool:
-    """Whether a value of the object is a credential because of its name; `harmless` names are remembered."""
-    if _VALUE in node and _has_under(_given_name(node), node[_VALUE]):
-        return True
-    for key, item in node.items():
-        if key not in harmless:
-            if not credential_named(key[-MAX_NAME:]):
-                harmless.add(key)
-            elif _has_under(key, item):
+            if search.finds_in_list(cast("list[object]", node)):
                 return True
-    return False
+            stack += node
+        elif isinstance(node, str):
+            search.texts.append(node)
+            search.said += [node] if node else []
+    return bool(spans("\n".join(search.texts))) or has_seam(search.said[::-1])
+
+
+class _Search:
+    """What one look through a value collects: all texts, and from the last to the first what may have been said."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.said: list[str] = []
+        self._plain: set[str] = set()  # short keys that announce nothing: those of a turn are the same in every turn
+
+    def finds_in_object(self, node: JSONObject, stack: list[object]) -> bool:
+        """Whether a value of the object is a credential because of its name; what is no text goes on the stack."""
+        if not _VALUES.isdisjoint(node) and any(
+            _has_under(_given_name(node), node[key]) for key in _VALUES & node.keys()
+        ):
+            return True
+        for key, item in reversed(node.items()):
+            if key not in self._plain and self._is_credential(key, item):
+                return True
+            if isinstance(item, str):
+                self.texts.append(item)
+                if item and key in SPOKEN:
+                    self.said.append(item)
+            else:
+                stack.append(item)
+        return False
+
+    def _is_credential(self, key: str, item: object) -> bool:
+        if len(key) >= _SHORTEST_KEY:
+            self.texts.append(key)
+        elif not credential_named(key):
+            self._plain.add(key)
+        return _has_under(key, item) if credential_named(key[-MAX_NAME:]) else False
+
+    @staticmethod
+    def finds_in_list(items: list[object]) -> bool:
+        """Whether a text in the list is a credential because of the one before it."""
+        if not items or not isinstance(items[0], str):
+            return False
+        return any(_paired_name(items, place) for place in range(1, len(items)))
 
 
 def _given_name(node: JSONObject) -> str:
     """The name that an object gives to its `value`, as environments and headers are written; empty if it gives none."""
     return next((name for each in _NAMES if isinstance(name := node.get(each), str)), "")
+
+
+def _paired_name(items: list[object], place: int) -> str:
+    """The name that the text before it in a list gives to a text, as headers are listed in pairs; empty for none."""
+    name, value = items[place - 1] if place and isinstance(items[0], str) else None, items[place]
+    if not isinstance(name, str) or not isinstance(value, str) or len(name) > MAX_NAME or not credential_named(name):
+        return ""
+    secret = _SCHEME.sub("", value, count=1)
+    if " " in name or len(secret) < _SHORTEST_PAIRED or not is_random(secret, piece=3):
+        return ""
+    return name if kind_under(name, value) else ""
 
 
 def _has_under(name: str, item: object) -> bool:
