@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-REQUIREMENTS = ("mcp<2", "coaiapy-mcp==0.4.3")
+REQUIREMENTS = ("mcp==1.30.0", "coaiapy-mcp==0.4.3")
 
 # Runs in the stock environment: an SDK 1 client calls the tools that stdin names, and prints the answers.
 SDK1_CLIENT = """
