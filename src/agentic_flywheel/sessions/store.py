@@ -42,8 +42,9 @@ class SessionStore(SessionReader):
         revisions: int,
         user: str,
         clock: Callable[[], datetime],
+        user_only: bool = False,
     ) -> None:
-        super().__init__(repository, keys, user=user, clock=clock)
+        super().__init__(repository, keys, user=user, clock=clock, user_only=user_only)
         self._kept_revisions = revisions
         self._session_ttl_seconds = session_ttl_seconds
         self._max_bytes = max_bytes
@@ -60,6 +61,8 @@ class SessionStore(SessionReader):
         """Merge a save into its session, or begin one."""
         session_id = check_id(save.session_id, "session_id") if save.session_id else f"session_{uuid4().hex}"
         save.check()
+        if self._user_only:
+            save = save.model_copy(update={"values": save.values | {"user_id": self._whose(save.values.get("user_id"))}})
         deadline = self.repository.deadline()  # it has to wait for others of the same caller as well
         async with self._one_at_a_time(memory, session_id):
             with memory.used(session_id) as seen:
@@ -102,6 +105,7 @@ class SessionStore(SessionReader):
                       save.summary, save.tags, save.values, save.ttl_seconds)  # fmt: skip
         default_ttl = self._session_ttl_seconds if save.default_ttl_seconds is None else save.default_ttl_seconds
         fields: dict[str, Any] = dict(save) | {"session_id": session_id, "default_ttl_seconds": default_ttl}
+        fields["checks_owner"] = True
         return SaveCommand(
             **fields,
             key=self._keys.session(session_id),
@@ -138,6 +142,8 @@ class SessionStore(SessionReader):
         async with self._one_at_a_time(memory, session_id):
             memory.forget(session_id)
             try:
+                if await self.hides(session_id):
+                    return DeleteResult(deleted=False, reason="not_found")
                 placed = await self.repository.write(deletion, deadline)
             except (DocumentError, Unavailable) as exc:
                 return DeleteResult(deleted=False, reason=reason_of(exc), message=str(exc))
