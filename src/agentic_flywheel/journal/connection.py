@@ -199,9 +199,11 @@ class JournalFile:
             if db.in_transaction:  # SQLite itself rolls back after some errors, a full disk among them
                 db.execute("ROLLBACK")
 
-    def _shorten_log(self) -> None:
-        with _held(self._lock, BUSY_SECONDS, self.path):
-            shorten_log(self._ensure_open(BUSY_SECONDS).writer)
+    @contextlib.contextmanager
+    def _held_open(self, timeout: float) -> Generator[sqlite3.Connection]:
+        """Give the connection that writes, outside of a transaction."""
+        with _held(self._lock, timeout, self.path):
+            yield self._ensure_open(timeout).writer
 
     def _failure(self, exc: Exception, file: tuple[int, int] | None) -> JournalUnavailable:
         """Map an error that was met in a file; replace the file first if it is damaged."""
