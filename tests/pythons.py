@@ -1,8 +1,8 @@
 """`python -m tests.pythons [PYTHON ...]`: the unit and contract suites under other interpreters than this one.
 
 Without arguments these are the oldest and the newest, of those that `requires-python` promises, which are found on PATH
-or where pyenv keeps its own. Each gets an environment of its own. Under the last one the lines that the suites reach are
-counted, since there that costs next to nothing. The exit code is 1 if a suite fails.
+or where pyenv keeps its own. Each gets an environment of its own. Under the last one the lines that the suites reach
+are counted, since there that costs next to nothing. The exit code is 1 if a suite fails.
 """
 
 import os
@@ -58,7 +58,9 @@ def _failed(python: Path, more: list[str]) -> bool:
         ]
         path = f"{own.parent}{os.pathsep}{os.environ['PATH']}"
         return any(
-            subprocess.run(command, cwd=ROOT, env=os.environ | {"PATH": path, "COVERAGE_CORE": "sysmon"}, check=False).returncode
+            subprocess.run(
+                command, cwd=ROOT, env=os.environ | {"PATH": path, "COVERAGE_CORE": "sysmon"}, check=False
+            ).returncode
             for command in commands
         )
 

@@ -20,7 +20,7 @@ import pytest
 import pytest_asyncio
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
-from agentic_flywheel.errors import DocumentError, InvalidArgument, SettingError, Unavailable
+from agentic_flywheel.errors import Conflict, DocumentError, InvalidArgument, SettingError, Unavailable
 from agentic_flywheel.integrations import redis_state
 from agentic_flywheel.integrations.redis_state import RedisConfig, RedisExecutionCache, RedisSessionManager
 
@@ -285,9 +285,23 @@ async def test_another_manager_loads_what_one_saved(manager: RedisSessionManager
 async def test_a_session_changed_and_saved_again_is_what_it_was_made(manager: RedisSessionManager):
     mine = session("s", "a", "b", context={"old": 1}, user_id="ana")
     await manager.save_session(mine)
-    mine.history, mine.context, mine.user_id = turns("b"), {"new": 2}, None
+    mine.history, mine.context = turns("b"), {"new": 2}
     assert await manager.save_session(mine) is True
     assert await manager.load_session("s") == mine
+
+
+async def test_whose_a_session_is_does_not_change(manager: RedisSessionManager, far: FakeFar | RealFar):
+    mine = session("s", "a", user_id="ana")
+    await manager.save_session(mine)
+    mine.user_id = "bo"
+    assert await manager.save_session(mine) is False
+    strict = RedisSessionManager(key_prefix=far.prefix, strict=True)
+    with pytest.raises(Conflict, match="another user_id"):
+        await strict.save_session(session("s", "b", user_id="bo"))
+    assert await strict.save_session(session("s", "b")) is True
+    loaded = await strict.load_session("s")
+    assert loaded
+    assert (loaded.user_id, words(loaded.history)) == ("ana", ["a", "b"])
 
 
 async def test_an_unknown_session_is_none(manager: RedisSessionManager):

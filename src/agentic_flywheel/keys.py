@@ -6,13 +6,16 @@
     <prefix>:tombstone:<rest of the dead key>    that the document under that key was deleted
     <prefix>:revision:<session_id>:<revision>    an older revision of a session
     <prefix>:index, <prefix>:index:notes         the sessions by time of their last save; one listing row each
+    <prefix>:index:executions:<session_id>       the keys of a session's executions, for its deletion
     <prefix>:deletions                           the newest tombstones, as a stream
     <prefix>:epoch                               a random text: another one, or none, and Redis has lost everything
 
 Ids stand in keys as they are. Only where another part follows (history and revision keys) the session id is escaped
-(`%` and `:`), because only there could two pairs of ids meet in one key.
+(`%` and `:`), because only there could two pairs of ids meet in one key. The tombstone of an execution or a flow
+history names it by a digest, because it outlives what was deleted.
 """
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -98,7 +101,7 @@ class Keys:
 
     def histories(self, session_id: str) -> str:
         """What the key of every flow history of a session begins with."""
-        return f"{self.prefix}:history:{_escaped(session_id)}:"
+        return f"{self.prefix}:history:{escaped(session_id)}:"
 
     def history(self, session_id: str, flow_id: str) -> str:
         """The key of a flow's executions in a session."""
@@ -106,14 +109,19 @@ class Keys:
 
     def revisions(self, session_id: str) -> str:
         """What the key of every older revision of a session begins with; the number follows."""
-        return f"{self.prefix}:revision:{_escaped(session_id)}:"
+        return f"{self.prefix}:revision:{escaped(session_id)}:"
 
     def tombstone(self, key: str) -> str:
         """Where it is written that the document under `key` was deleted."""
-        return f"{self.prefix}:tombstone:{key.removeprefix(self.prefix + ':')}"
+        rest = key.removeprefix(self.prefix + ":")
+        kind, _, name = rest.partition(":")
+        if kind in ("execution", "history"):
+            rest = f"{kind}:{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}"
+        return f"{self.prefix}:tombstone:{rest}"
 
 
-def _escaped(session_id: str) -> str:
+def escaped(session_id: str) -> str:
+    """A session id where another part of a key follows."""
     return session_id.replace("%", "%25").replace(":", "%3A")
 
 

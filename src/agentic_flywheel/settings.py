@@ -35,6 +35,7 @@ class Settings:
     execution_ttl_seconds: int
     key_prefix: str
     user: str
+    user_only: bool
     data_dir: Path
     journal: bool
     replica_bytes: int
@@ -90,6 +91,7 @@ class Settings:
             execution_ttl_seconds=env.integer("FLYWHEEL_EXECUTION_TTL_SECONDS", 86_400, 0, MAX_TTL_SECONDS),
             key_prefix=_key_prefix(env),
             user=env.text("FLYWHEEL_USER", ""),
+            user_only=_user_only(env),
             data_dir=_folder(env, data_dir),
             journal=env.boolean("FLYWHEEL_JOURNAL", default=True),
             replica_bytes=env.integer("FLYWHEEL_REPLICA_BYTES", 500_000_000, 1_000_000, 10**15),
@@ -169,6 +171,13 @@ def _key_prefix(env: Environment) -> str:
         allowed = f"allowed: 1 to 128 of A-Z a-z 0-9 _ . : - without {', '.join(sorted(RESERVED))} after a colon"
         raise env.wrong("FLYWHEEL_KEY_PREFIX", allowed)
     return prefix
+
+
+def _user_only(env: Environment) -> bool:
+    user_only = env.boolean("FLYWHEEL_USER_ONLY", default=False)
+    if user_only and not env.text("FLYWHEEL_USER", ""):
+        raise env.wrong("FLYWHEEL_USER_ONLY", "set FLYWHEEL_USER as well, to say whose sessions these are")
+    return user_only
 
 
 def _folder(env: Environment, text: str) -> Path:

@@ -8,6 +8,7 @@ from agentic_flywheel.coaia.child.index_repair import NAMED_AT_ONCE, IndexRepair
 from agentic_flywheel.coaia.child.index_tools import Index
 from agentic_flywheel.coaia.child.script_runner import Scripts
 from agentic_flywheel.coaia.stash import Stash
+from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import Unfinished
 from agentic_flywheel.replication.session_list import reconcile_index
 
@@ -67,16 +68,16 @@ class TestHealing:
         assert went_on == "beyond", "what cannot be listed must not be looked at for ever"
 
     async def test_keys_that_are_all_found_are_all_there_are(self, place: Place):
-        await accepted(place, *(write(place, f"k{number}", document(f"k{number}", 1)) for number in range(20)))
-        expected = sorted(place.keys.session(f"k{number}") for number in range(20))
-        assert await place.kv.keys(place.keys.sessions, place.kv.deadline(at_least=20)) == expected
+        keys = [place.keys.history("s", f"k{number}") for number in range(20)]
+        await accepted(place, *(Write(key, document("k", 1), None, None) for key in keys))
+        assert await place.kv.keys(place.keys.histories("s"), place.kv.deadline(at_least=20)) == sorted(keys)
 
     async def test_keys_that_are_not_all_found_are_said_to_be_so(self, place: Place, monkeypatch: pytest.MonkeyPatch):
-        keys = {place.keys.session(f"k{number}") for number in range(20)}
-        await accepted(place, *(write(place, f"k{number}", document(f"k{number}", 1)) for number in range(20)))
+        keys = {place.keys.history("s", f"k{number}") for number in range(20)}
+        await accepted(place, *(Write(key, document("k", 1), None, None) for key in keys))
         monkeypatch.setattr(stash_of_keys, "KEYS_LISTED", 5)
         with pytest.raises(Unfinished) as stopped:
-            await place.kv.keys(place.keys.sessions, place.kv.deadline(at_least=20))
+            await place.kv.keys(place.keys.histories("s"), place.kv.deadline(at_least=20))
         assert len(stopped.value.found) == 5
         assert {*stopped.value.found} < keys
 

@@ -2,7 +2,8 @@
 
 from agentic_flywheel.documents.writes import Outcome, Write
 from agentic_flywheel.errors import JournalUnavailable
-from agentic_flywheel.journal import NoJournal
+from agentic_flywheel.journal import Erased, NoJournal
+from agentic_flywheel.session_keys import SessionKeys
 
 
 class Shelf(NoJournal):
@@ -38,6 +39,14 @@ class Shelf(NoJournal):
             return Outcome(accepted=False, current=there.text if there else None)
         self.kept[write.key] = write
         return Outcome(accepted=True)
+
+    def erase(self, keys: SessionKeys, **_: object) -> Erased:
+        gone = [key for key in self.kept if key.startswith((keys.revisions, keys.histories))]
+        if self.refused and any(key.startswith(self.refused) for key in gone):
+            raise JournalUnavailable("The disk is full.")
+        for key in gone:
+            del self.kept[key]
+        return Erased(len(gone), wiped=True)
 
     def keys(self, prefix: str) -> list[str]:
         return [key for key, write in self.kept.items() if key.startswith(prefix) and not write.tombstone]

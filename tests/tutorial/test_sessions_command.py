@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from agentic_flywheel.cli.sessions_command import since
 from agentic_flywheel.cli.terminal import shown
 
 from ..support.conversations import TALK, turns
+from ..support.waiting import wait_until
 from ..support.wire import WireServer
 from .test_moving_house import run
 
@@ -114,3 +116,33 @@ def test_times_are_said_as_people_do(ago: timedelta, said: str):
     now = datetime(2026, 11, 23, tzinfo=UTC)
     assert since((now - ago).isoformat(), now) == said
     assert since(None, now) == ""
+
+
+def test_all_are_deleted_by_one_command_that_asks(filled: dict[str, str]):
+    asked = run(filled, "sessions", "delete", "--all", code=2)
+    assert (asked.returncode, "needs --yes" in asked.stderr) == (2, True)
+    done = run(filled, "sessions", "delete", "--all", "--yes")
+    assert (done.returncode, done.stdout) == (0, "Deleted 2 sessions; 0 could not be deleted.\n")
+    assert json.loads(run(filled, "sessions", "list", "--json").stdout) == []
+    assert run(filled, "sessions", "delete", "--all", "--yes").stdout == "Deleted 0 sessions; 0 could not be deleted.\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("harvest", "--all")])
+def test_a_deletion_names_one_session_or_all(filled: dict[str, str], arguments: tuple[str, ...]):
+    refused = run(filled, "sessions", "delete", *arguments, "--yes", code=2)
+    assert (refused.returncode, "name one session, or --all" in refused.stderr) == (2, True)
+    assert len(json.loads(run(filled, "sessions", "list", "--json").stdout)) == 2
+
+
+def test_expired_sessions_are_erased_by_a_command(disabled_env: dict[str, str]):
+    journal = Path(disabled_env["FLYWHEEL_DATA_DIR"]) / "journal.sqlite3"
+    with WireServer(disabled_env) as server:
+        server.call("save_session", session_id="brief", title="a-title-of-old", ttl_seconds=1)
+        server.call("save_session", session_id="lasting", title="another")
+        wait_until(lambda: not server.call("resume_session", session_id="brief")["found"], what="its end")
+    assert b"a-title-of-old" in journal.read_bytes()
+    done = run(disabled_env, "forget-copies", "--expired")
+    assert (done.returncode, done.stdout.startswith("Removed 1 expired document.")) == (0, True)
+    assert b"a-title-of-old" not in journal.read_bytes()
+    assert b"another" in journal.read_bytes()
+    assert run(disabled_env, "purge").stdout == run(disabled_env, "forget-copies").stdout

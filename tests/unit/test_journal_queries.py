@@ -12,9 +12,10 @@ import pytest
 from agentic_flywheel.documents.writes import ListRow, Splice, Write
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import SyncState
+from agentic_flywheel.session_keys import SessionKeys
 
 INDEX = "p:index"
-NO_SQL = {"close", "nowait", "off"}
+NO_SQL = {"close", "nowait", "off", "unwiped", "wipe", "wipe_log"}
 """Of these nothing is asked of the journal's file; `nowait` runs another verb."""
 
 
@@ -43,6 +44,8 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
         "put_replica": lambda: journal.put_replica(write("p:session:c", 3), write("p:session:c", 4), grave),
         "overwrite_replica": lambda: journal.overwrite_replica(write("p:session:d", extend_keys=("p:revision:a:2",))),
         "apply_tombstones": lambda: journal.apply_tombstones([grave]),
+        "erase": lambda: journal.erase(SessionKeys("p:session:e")),
+        "part_keys": lambda: journal.part_keys(SessionKeys("p:session:e")),
         "copy": lambda: journal.copy("p:session:a"),
         "ends": lambda: journal.ends("p:session:a"),
         "lookup": lambda: journal.lookup("p:session:a"),

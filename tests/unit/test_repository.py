@@ -115,7 +115,7 @@ async def test_a_deletion_kept_by_an_older_version_deletes_no_key_of_anybody_els
 async def test_no_keys_are_listed_without_a_beginning(machine: Machine, tmp_path: Path):
     async with machine.repository(tmp_path / "child") as repository:
         assert repository.stash
-        with pytest.raises(ValueError, match="every key"):
+        with pytest.raises(ValueError, match="keys of one session"):
             await repository.stash.keys("")
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agentic_flywheel.documents.append import view
 from agentic_flywheel.documents.command import Command, Step
+from agentic_flywheel.documents.commands import dump_command, load_command
 from agentic_flywheel.documents.delete import DeleteCommand
 from agentic_flywheel.documents.incremental import HEAD_PARSED_FROM
 from agentic_flywheel.documents.model import Document
@@ -132,7 +133,7 @@ def test_replace_leaves_exactly_what_was_sent(clock: Clock):
     assert (words(session.session.history), session.session.context) == (["new"], {"only": 1})
     assert (session.title, session.summary, session.tags) == ("", "", ())
     assert (session.session.backend.value, session.session.status.value) == ("custom", "pending")
-    assert (session.session.user_id, session.session.current_flow_id, session.session.expires_at) == (None, None, None)
+    assert (session.session.user_id, session.session.current_flow_id, session.session.expires_at) == ("ana", None, None)
     assert session.session.total_queries == 0
     assert session.revision == 2
 
@@ -667,3 +668,15 @@ def test_without_a_title_lists_show_what_the_user_said_first(history: list[dict[
     assert written.list_row
     assert json.loads(written.list_row.note)["title"] == title
     assert document(written.text).title == "", "a title that is given later is the session's own"
+
+
+@pytest.mark.parametrize("mode", ["append", "replace"])
+def test_a_queued_save_of_another_user_is_merged_under_the_owner(clock: Clock, mode: str):
+    his = applied(None, clock(), save("one", values={"user_id": "bob"}))
+    hers = save("one", "two", values={"user_id": "alice"}, mode=mode, checks_owner=True)
+    with pytest.raises(Conflict, match="another user_id"):
+        hers.apply(his, clock())
+    queued = load_command(dump_command(hers))  # an earlier version queued just that, and said that it was saved
+    assert isinstance(queued, SaveCommand)
+    session = document(applied(his, clock(), queued)).session
+    assert (session.user_id, words(session.history)) == ("bob", ["one", "two"])

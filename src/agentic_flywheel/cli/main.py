@@ -33,10 +33,10 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             from agentic_flywheel.cli.doctor import doctor
 
             return doctor(settings)
-        case "purge":
+        case "purge" | "forget-copies":
             from agentic_flywheel.cli.purge_command import purge
 
-            return purge(settings)
+            return purge(settings, expired_only=getattr(options, "expired", False))
         case "dead-letters":
             from agentic_flywheel.cli.dead_letters_command import dead_letters
 
@@ -83,7 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_sessions(commands.add_parser("sessions", help="list, show, delete or restore what is kept"))
     _add_dead_letters(commands.add_parser("dead-letters", help="list, retry, export or drop what Redis will not take"))
     _add_secrets(commands.add_parser("secrets", help="find credentials in what was kept earlier, and replace them"))
-    commands.add_parser("purge", help="empty this machine's copies of what Redis holds; what is pending stays")
+    forget = commands.add_parser(
+        "forget-copies", help="empty this machine's copies of what Redis holds; what is pending stays"
+    )
+    forget.add_argument("--expired", action="store_true", help="erase only what has expired")
+    commands.add_parser("purge", help="the same as forget-copies, by its earlier name")
     return parser
 
 
@@ -122,7 +126,8 @@ def _add_sessions(parser: argparse.ArgumentParser) -> None:
     show.add_argument("id")
     show.add_argument("--json", action="store_true", help="for programs")
     delete = verbs.add_parser("delete", help="delete one, for everybody")
-    delete.add_argument("id")
+    delete.add_argument("id", nargs="?", default="")
+    delete.add_argument("--all", action="store_true", help="all of them (of FLYWHEEL_USER, where that is set)")
     delete.add_argument("--yes", action="store_true", help="do not ask")
     restore = verbs.add_parser("restore", help="make an earlier revision the current one again")
     restore.add_argument("id")

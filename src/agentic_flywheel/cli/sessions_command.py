@@ -1,16 +1,19 @@
 """`sessions`: lists, shows, deletes or restores sessions, for a person or, with `--json`, for a program."""
 
 from argparse import Namespace
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import cast
 
-from agentic_flywheel.cli.terminal import ask, reach, run, say, say_json, say_table, shown, tell
+from agentic_flywheel.cli.terminal import ask, counted, progress, reach, run, say, say_json, say_table, shown, tell
 from agentic_flywheel.documents.codec import public
 from agentic_flywheel.documents.model import Document
+from agentic_flywheel.errors import Unavailable
 from agentic_flywheel.server.transcript import markdown
 from agentic_flywheel.sessions.budget import ellipsis
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.history import RevisionHistory
+from agentic_flywheel.sessions.listing import MAX_PAGE
 from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import open_store
@@ -70,6 +73,11 @@ async def _show(store: SessionStore, options: Namespace) -> int:
 
 
 async def _delete(store: SessionStore, options: Namespace) -> int:
+    if bool(options.id) == options.all:
+        tell("agentic-flywheel-state: name one session, or --all.")
+        return 2
+    if options.all:
+        return await _delete_all(store, options)
     question = f"Delete session {options.id!r} with its revisions, for everybody?"
     if not options.yes and (code := ask(question, "deleting")):
         return code
@@ -78,6 +86,44 @@ async def _delete(store: SessionStore, options: Namespace) -> int:
         return _none(options.id, deleted.message or _words(deleted.reason))
     say(f"Deleted {options.id!r}{', but ' + deleted.message if deleted.message else '.'}")
     return 0
+
+
+async def _delete_all(store: SessionStore, options: Namespace) -> int:
+    """Delete every session that is listed, a page at a time; one that cannot be deleted stops none of the others."""
+    page = await store.list_sessions(SessionFilter(), MAX_PAGE)
+    more = " and more" if page.next_cursor else ""
+    question = f"Delete {counted(len(page.sessions))}{more} with all that goes with them, for everybody?"
+    if page.sessions and not options.yes and (code := ask(question, "deleting")):
+        return code
+    seen, left = set[str](), dict[str, str]()
+    while new := [session_id async for session_id in _listed(store) if session_id not in seen]:
+        for session_id in new:
+            seen.add(session_id)  # a list may show it once more
+            result = await store.delete(session_id, CallerViews())
+            if not result.deleted and result.reason not in ("deleted", "expired"):
+                left[session_id] = result.message or _words(result.reason)
+            progress(len(seen), len(seen) + len(new))
+    for session_id, why in left.items():
+        _none(session_id, why)
+    say(f"Deleted {counted(len(seen) - len(left))}; {len(left)} could not be deleted.")
+    return 1 if left else 0
+
+
+async def _listed(store: SessionStore) -> AsyncGenerator[str]:
+    """The ids of all sessions that are listed.
+
+    Raises:
+        Unavailable: not all could be asked for.
+
+    """
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await store.list_sessions(SessionFilter(), MAX_PAGE, cursor)
+        for row in page.sessions:
+            yield str(row["id"])
+        if page.message and not page.next_cursor and store.repository.stash is None:
+            raise Unavailable(page.message)
+        cursor = page.next_cursor
 
 
 async def _restore(store: SessionStore, options: Namespace) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 
 from agentic_flywheel.coaia.child_calls import ChildCalls
 from agentic_flywheel.coaia.replies import IndexPage, entries, index_page
@@ -71,7 +72,11 @@ class RemoteIndex:
         unlisted: list[object] = reply.get("unlisted") or []
         return str(reply.get("place") or ""), [str(member) for member in unlisted]
 
-    async def index_session(self, entry: ListRow, deadline: float) -> None:
+    async def index_session(self, entry: ListRow, kept_until: datetime | None, deadline: float) -> None:
         """List a session that was stored by somebody who keeps no list."""
-        arguments = {"index": entry.index, "member": entry.member, "score": entry.saved_at, "note": entry.note}
+        arguments: JSONObject = {
+            "index": entry.index, "member": entry.member, "score": entry.saved_at, "note": entry.note,
+        }  # fmt: skip
+        if self._calls.has("coaia_erase"):  # a child of this version
+            arguments["ttl_seconds"] = self._calls.ttl(kept_until)
         await self._calls.call("coaia_index", arguments, deadline)

@@ -13,6 +13,7 @@ from uuid import uuid4
 from agentic_flywheel.coaia.child_calls import BYTES_A_SECOND, ChildCalls
 from agentic_flywheel.coaia.mirror import MirrorStore, TooLargeForMirror
 from agentic_flywheel.coaia.remote_index import RemoteIndex
+from agentic_flywheel.coaia.remote_parts import RemoteParts
 from agentic_flywheel.coaia.replies import (
     RemoteState,
     StoredVersion,
@@ -28,6 +29,7 @@ from agentic_flywheel.documents.writes import Append, ListRow, Outcome, Splice, 
 from agentic_flywheel.errors import StashRefused, Unfinished
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys, glob_escape
+from agentic_flywheel.session_keys import check_beginning
 
 SPLICED_FROM = 4096
 """Characters of a document from which on only what changed is sent."""
@@ -43,7 +45,7 @@ LEAST_SCAN_SECONDS = 0.05
 
 
 class Stash(ChildCalls):
-    """The documents of the stash behind `supervisor`; `index` has its lists.
+    """The documents of the stash behind `supervisor`; `index` has its lists, `parts` what goes with a session.
 
     Once something went unanswered, every verb but `poll`, the probe, fails at once, until something is answered again.
     """
@@ -51,6 +53,7 @@ class Stash(ChildCalls):
     def __init__(self, supervisor: Supervisor, keys: Keys, seconds: float, clock: Callable[[], datetime]) -> None:
         super().__init__(supervisor, seconds, clock)
         self.index = RemoteIndex(self, keys.sessions)
+        self.parts = RemoteParts(self, keys, clock)
         self._mirror_store = MirrorStore(self)
         self._keys = keys
 
@@ -131,9 +134,9 @@ class Stash(ChildCalls):
         return "put" if accepted else "there"
 
     def _item(self, write: Write) -> list[object]:
-        row = _row(write.list_row) if write.list_row else ["", 0, ""]
+        row = _row(write.list_row) if write.list_row else [write.part_of and write.key, 0, ""]
         tombstone_key, life = self._keys.tombstone(write.key), round(self.ttl(write.kept_until) * 1000)
-        return [write.key, tombstone_key, write.text, life, *row]
+        return [write.key, tombstone_key, write.text, life, *row, write.part_of or self._keys.index]
 
     async def keep(self, write: Write, deadline: float) -> None:
         """Put a text that nobody else writes, an older revision, whatever is there."""
@@ -187,12 +190,14 @@ class Stash(ChildCalls):
             "older": older.key if older and older.text == write.seen else "",
             "seen_tombstone": seen_tombstone,
             "delete": write.tombstone,
-            "entry": write.list_row and [write.list_row.index, *_row(write.list_row)],
+            "entry": _entry(write),
         }
+        announced = write.tombstone and self.has("coaia_watch")
         optional: JSONObject = {
             "extend_keys": [*write.extend_keys],
             "delete_keys": [*write.delete_keys],
-            "deletions": self._keys.deletions if write.tombstone and self.has("coaia_watch") else "",
+            "deletions": self._keys.deletions if announced else "",
+            "forget_before": self.parts.oldest_announced() if announced else 0,
         }
         return arguments | {name: value for name, value in optional.items() if value}
 
@@ -232,13 +237,12 @@ class Stash(ChildCalls):
         A Redis of millions of keys, other programs' among them, is looked through as far as half of the time allows.
 
         Raises:
-            ValueError: the prefix is empty, and would name every key of every program.
+            ValueError: the prefix names more than the keys of one session, such as every key of every program.
             Unfinished: there may be more than those that it carries.
             StashUnavailable: it is not known which there are.
 
         """
-        if not prefix:
-            raise ValueError("An empty prefix names every key of the database.")
+        check_beginning(prefix, self._keys.prefix)
         deadline = deadline or self.deadline()
         await self.ready(deadline)
         if not self.atomic:
@@ -274,6 +278,13 @@ def _seen(write: Write) -> tuple[str, str]:
     """The document, and the tombstone, that a writer saw: one of them at most."""
     seen = write.seen or ""
     return ("", seen) if seen and tombstone_of(seen) else (seen, "")
+
+
+def _entry(write: Write) -> list[object] | None:
+    """Where a document is listed: a session in the list, an execution in the set of its session."""
+    if write.list_row:
+        return [write.list_row.index, *_row(write.list_row)]
+    return [write.part_of, write.key, 0, ""] if write.part_of else None
 
 
 def _row(entry: ListRow) -> list[object]:

@@ -18,6 +18,7 @@ from agentic_flywheel.documents.rewrite import RewriteCommand
 from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.writes import Write, ends_of
 from agentic_flywheel.errors import Damaged
+from agentic_flywheel.session_keys import execution_set
 
 AnyCommand = (
     SaveCommand
@@ -64,4 +65,5 @@ def as_copy(key: str, text: str, member: str = "", index: str = "") -> Write:
     if history := outline(ends_of(text)):
         return Write(key, text, None, history.kept_until)
     data = load(text, "the document")
-    return Write(key, text, None, kept_until_in(data), tombstone="deleted_at" in data)
+    part_of = execution_set(key, data.get("session_id"))
+    return Write(key, text, None, kept_until_in(data), tombstone="deleted_at" in data, part_of=part_of)

@@ -32,6 +32,8 @@ class Deleted:
 
     deleted: bool
     reason: Literal["not_found", "expired", "deleted"] | None = None
+    parts: int = 0
+    """Flow histories and executions that went with it, where its destination was asked."""
 
 
 class DeleteCommand(Command[Deleted]):
@@ -46,10 +48,16 @@ class DeleteCommand(Command[Deleted]):
     """What the keys of the session's older revisions and flow histories begin with: they go too. Empty: it has none."""
     saw: int | None = None
     saw_operations: tuple[str, ...] = ()
-    """The revision, and the writes, that a pending deletion deleted here: what others saved on top of them stays."""
+    """The revision, and the writes, that a pending deletion deleted here: what others saved on top of them stays.
+
+    0: there was no session, but executions of it, of which others may have copies: it leaves a tombstone of nothing.
+    """
 
     def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[Deleted]:
         """Replace what is stored by a tombstone; a damaged or newer document too, since its owner asked for it."""
+        if base is None and self.saw == 0:
+            tombstone = Tombstone(self.member, 0, now, now + MIN_TOMBSTONE, "deleted")
+            return Step(_tombstone_write(self.key, tombstone, None, self.index, now), Deleted(deleted=True), self)
         if base is None:
             return Step(None, Deleted(deleted=False, reason="not_found"), self)
         try:

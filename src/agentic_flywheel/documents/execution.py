@@ -12,6 +12,7 @@ from agentic_flywheel.documents.write_ids import find, kept
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import Damaged
 from agentic_flywheel.json_text import JSONObject, dumps
+from agentic_flywheel.session_keys import execution_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ class ExecutionCommand(Command[Kept]):
             "ttl_seconds": self.ttl_seconds,
             "operations": listed(_with(operations, self.operation)),
         })  # fmt: skip
-        return Step(Write(self.key, text, base, kept_until), Kept(kept_until), self)
+        part_of = execution_set(self.key, self.record.get("session_id"))
+        return Step(Write(self.key, text, base, kept_until, part_of=part_of), Kept(kept_until), self)
 
 
 def _with(operations: tuple[Operation, ...], operation: str) -> tuple[Operation, ...]:

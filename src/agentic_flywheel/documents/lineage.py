@@ -24,6 +24,7 @@ from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, find, kept
 from agentic_flywheel.documents.writes import Write, ends_of, etag, revision_at_head
 from agentic_flywheel.errors import Damaged
 from agentic_flywheel.json_text import JSONObject, load_object
+from agentic_flywheel.session_keys import execution_set
 
 _OPERATIONS = '"operations":'
 
@@ -137,11 +138,13 @@ class MergeForwardCommand(Command[bool]):
     def _other(self, base: str | None, now: datetime) -> Step[bool]:
         """An execution, a flow history or an older revision."""
         history = outline(ends_of(self.text))
-        until = history.kept_until if history else kept_until_in(load(self.text, "the document"))
+        data = JSONObject() if history else load(self.text, "the document")
+        until = history.kept_until if history else kept_until_in(data)
         if expired(until, now):
             return self._nothing()
         if base is None or (covers(self.text, base) and revision_at_head(self.text) > revision_at_head(base)):
-            return Step(Write(self.key, self.text, base, until), answer=True, queued=self)
+            part_of = execution_set(self.key, data.get("session_id"))
+            return Step(Write(self.key, self.text, base, until, part_of=part_of), answer=True, queued=self)
         if not history or tombstone_of(base):
             return self._nothing()
         more = merged(self.text, base, self.operation, now)

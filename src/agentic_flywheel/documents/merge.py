@@ -28,12 +28,15 @@ def merged(save: Save, alive: Document | None, added: list[JSONObject], now: dat
     keeps = alive is not None and save.mode == "append"
     base = before.session if keeps else fresh
     labelled = before if keeps or save.session_only else blank
+    values = _session_values(save.values, absent=(None, "") if keeps else ())
+    if session and session.user_id:  # whose it is does not change by the way
+        values["user_id"] = session.user_id
     ttl = _ttl(save, alive)
     return replace(
         before,
         session=replace(
             base,
-            **_session_values(save.values, absent=(None, "") if keeps else ()),
+            **values,
             context={**base.context, **(save.context or {})},
             history=[*base.history, *added],
         ),

@@ -3,7 +3,7 @@
 from agentic_flywheel.documents.model import Document, Tombstone
 from agentic_flywheel.documents.revisions import turns_in
 from agentic_flywheel.errors import Conflict, DeletedMeanwhile, TooLarge
-from agentic_flywheel.json_text import size_of
+from agentic_flywheel.json_text import JSONObject, size_of
 
 
 def deleted_meanwhile(current: Document | Tombstone, based_on: int) -> DeletedMeanwhile | None:
@@ -28,6 +28,15 @@ def conflict(alive: Document | None, current: Document | Tombstone | None, expec
     if expected_revision > alive.revision:
         text = f"There is no revision {expected_revision}: the current one is {alive.revision}."
     return Conflict(text, alive.revision, turns_in(alive), alive.kept_until)
+
+
+def check_owner(alive: Document | None, values: JSONObject) -> None:
+    """Raise `Conflict` for a save that names another user than the one whose session it is."""
+    named, owner = values.get("user_id"), alive.session.user_id if alive else None
+    if named and owner and named != owner:
+        raise Conflict(
+            "The session belongs to another user_id, which its first save set. Save under another session_id."
+        )
 
 
 def too_large(text: str, max_bytes: int, alive: Document | None) -> TooLarge:

@@ -12,7 +12,7 @@ from agentic_flywheel.documents.list_row import list_row
 from agentic_flywheel.documents.merge import merged
 from agentic_flywheel.documents.model import Document, Operation, Tombstone
 from agentic_flywheel.documents.parse import decode
-from agentic_flywheel.documents.refusals import conflict, deleted_meanwhile, too_large
+from agentic_flywheel.documents.refusals import check_owner, conflict, deleted_meanwhile, too_large
 from agentic_flywheel.documents.renewal import RenewCommand
 from agentic_flywheel.documents.revisions import kept_whole
 from agentic_flywheel.documents.save_request import Save
@@ -87,6 +87,7 @@ class SaveCommand(Save, Command[Saved]):
             return step
         if self.based_on and stored.current and (refusal := deleted_meanwhile(stored.current, self.based_on)):
             raise refusal
+        check_owner(stored.alive if self.checks_owner else None, self.values)
         if stored.alive and self.replaces is not None and not self._is(stored.alive, self.replaces):
             if not self.session_only:
                 return self._too_late(stored.alive, base, now)
@@ -239,6 +240,7 @@ class SaveCommand(Save, Command[Saved]):
         set_back = self.expected_revision is None and not holds(alive.operations if alive else (), self.told)
         queued: dict[str, object] = {
             "expected_revision": None,
+            "checks_owner": False,
             "compared": None,
             "exact": False,
             "cut": self.cut if set_back else (),

@@ -43,6 +43,9 @@ class Save(BaseModel):
     extra: JSONObject = Field(default_factory=JSONObject)
     """Fields of the document beyond those of a session, kept and shown with it."""
 
+    checks_owner: bool = Field(default=False, exclude=True)
+    """Another user than the stored one is a conflict; in a queued save, which was acknowledged, it is not taken."""
+
     def check(self) -> None:
         """Raise `InvalidArgument` for what cannot be kept as it is, naming what and where."""
         for name, value in (("history", self.history), ("context", self.context), ("tags", self.tags)):

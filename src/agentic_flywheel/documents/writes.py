@@ -55,6 +55,8 @@ class Write:
     """Keys of older revisions, which live as long as this from now on."""
     delete_keys: tuple[str, ...] = ()
     """Keys of older revisions that nobody will ask for any more."""
+    part_of: str = ""
+    """The set in which the key is found when the session is deleted that this execution belongs to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from agentic_flywheel.errors import (
+    Conflict,
     Damaged,
     Disabled,
     DocumentError,
@@ -60,7 +61,7 @@ class FailSafe:
         self._strict = strict
         self._credentials = Credentials("redact" if redact else "off")
         # What the MCP server adds by default (a user, its own times to live) is no affair of a library.
-        self._settings = replace(settings, user="", session_ttl_seconds=0, execution_ttl_seconds=0)
+        self._settings = replace(settings, user="", user_only=False, session_ttl_seconds=0, execution_ttl_seconds=0)
         self._shared = SharedStores(self._settings)
 
     def __repr__(self) -> str:
@@ -114,6 +115,7 @@ _ERRORS: dict[str, type[FlywheelError]] = {
     "damaged": Damaged,
     "newer_schema": NewerSchema,
     "too_large": TooLarge,
+    "conflict": Conflict,
 }
 
 

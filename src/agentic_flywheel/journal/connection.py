@@ -9,7 +9,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -18,6 +17,7 @@ from agentic_flywheel.documents.model import micros
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.address import Address
 from agentic_flywheel.journal.migrations import SCHEMA, THIS_MACHINE
+from agentic_flywheel.journal.open_file import OpenFile, held
 from agentic_flywheel.journal.recovery import cause, damaged_files, is_damage, recover
 from agentic_flywheel.journal.retry import Replaced
 from agentic_flywheel.journal.salvage import salvage
@@ -54,24 +54,6 @@ class _NoRoom(JournalUnavailable):
     """The journal exists, nobody has it open, and it cannot be opened to write: the disk is full or read-only."""
 
 
-@dataclass
-class _Open:
-    """The connections to one file; `identity` tells it from other files, `log` its write-ahead log."""
-
-    writer: sqlite3.Connection
-    reader: sqlite3.Connection
-    identity: tuple[int, int]
-    log: tuple[int, int]
-    reading: threading.Lock = field(default_factory=threading.Lock)
-    closed: bool = False
-
-    def close(self) -> None:
-        with self.reading:
-            self.closed = True
-            self.reader.close()
-        self.writer.close()
-
-
 class _ThreadState(threading.local):
     """The destination of the verb that this thread runs, and whether it may wait."""
 
@@ -88,7 +70,7 @@ class JournalFile:
         self._address = address
         self._thread = _ThreadState()
         self._lock = threading.RLock()  # of those who write, and of those who open the file
-        self._open: _Open | None = None
+        self._open: OpenFile | None = None
         self._write_failed: tuple[float, str] | None = None
         self._recovered: list[str] = []
 
@@ -121,7 +103,7 @@ class JournalFile:
             self._open.close()
             self._open = None
 
-    def _is_lost(self, opened: _Open) -> bool:
+    def _is_lost(self, opened: OpenFile) -> bool:
         """Whether the open file has left the folder and holds rows that are nowhere else."""
         has_unsent = "SELECT EXISTS (SELECT 1 FROM outbox) OR EXISTS (SELECT 1 FROM documents WHERE NOT replica)"
         with contextlib.suppress(sqlite3.Error, OSError):
@@ -136,7 +118,7 @@ class JournalFile:
         """The destination of the verb that this thread runs, as of its beginning."""
         return self._thread.destination
 
-    def _is_current(self, opened: _Open) -> bool:
+    def _is_current(self, opened: OpenFile) -> bool:
         """Whether the open file is still the one in the folder: a write into another would be lost."""
         try:
             return identity(self.path) == opened.identity
@@ -157,7 +139,7 @@ class JournalFile:
                 yield db
             return
         try:
-            with _held(opened.reading, BUSY_SECONDS, self.path), self._read_transaction(opened) as db:
+            with held(opened.reading, BUSY_SECONDS, self.path), self._read_transaction(opened) as db:
                 yield db
         except (sqlite3.Error, OSError) as exc:
             raise self._failure(exc, opened.identity) from exc
@@ -168,7 +150,7 @@ class JournalFile:
         opened = self._open
         if opened is None or not self._is_current(opened):
             raise JournalUnavailable(f"The journal {self.path} is not open.")
-        with _held(opened.reading, 0, self.path):
+        with held(opened.reading, 0, self.path):
             try:
                 opened.reader.execute("PRAGMA busy_timeout = 0")
                 with self._read_transaction(opened) as db:
@@ -193,7 +175,7 @@ class JournalFile:
             raise JournalUnavailable(f"The journal {self.path} cannot be used: {cause(exc)}") from exc
 
     @contextlib.contextmanager
-    def _read_transaction(self, opened: _Open) -> Generator[sqlite3.Connection]:
+    def _read_transaction(self, opened: OpenFile) -> Generator[sqlite3.Connection]:
         if opened.closed:
             raise Replaced(f"The journal {self.path} was closed.")
         db = opened.reader
@@ -209,7 +191,7 @@ class JournalFile:
     def _transaction(self, *, durable: bool = False, timeout: float = BUSY_SECONDS) -> Generator[sqlite3.Connection]:
         """Give the connection that writes, in a transaction that begins within `timeout` seconds or not at all."""
         deadline = time.monotonic() + timeout
-        with _held(self._lock, timeout, self.path):
+        with held(self._lock, timeout, self.path):
             opened = self._ensure_open(deadline - time.monotonic())
             try:
                 with self._write_transaction(opened, deadline - time.monotonic(), durable=durable) as db:
@@ -222,7 +204,7 @@ class JournalFile:
                 raise self._failure(exc, opened.identity) from exc
 
     @contextlib.contextmanager
-    def _write_transaction(self, opened: _Open, timeout: float, *, durable: bool) -> Generator[sqlite3.Connection]:
+    def _write_transaction(self, opened: OpenFile, timeout: float, *, durable: bool) -> Generator[sqlite3.Connection]:
         db = opened.writer
         # In WAL mode NORMAL survives the death of any process, FULL (an fsync a commit) the loss of power too.
         db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -238,14 +220,16 @@ class JournalFile:
             if db.in_transaction:  # SQLite itself rolls back after some errors, a full disk among them
                 db.execute("ROLLBACK")
 
-    def _shorten_log(self) -> None:
-        with _held(self._lock, BUSY_SECONDS, self.path):
-            shorten_log(self._ensure_open(BUSY_SECONDS).writer)
+    @contextlib.contextmanager
+    def _held_open(self, timeout: float) -> Generator[sqlite3.Connection]:
+        """Give the connection that writes, outside of a transaction."""
+        with held(self._lock, timeout, self.path):
+            yield self._ensure_open(timeout).writer
 
     def _failure(self, exc: Exception, file: tuple[int, int] | None) -> JournalUnavailable:
         """Map an error that was met in a file; replace the file first if it is damaged."""
         if is_damage(exc):
-            with _held(self._lock, BUSY_SECONDS, self.path), contextlib.suppress(sqlite3.Error, OSError):
+            with held(self._lock, BUSY_SECONDS, self.path), contextlib.suppress(sqlite3.Error, OSError):
                 self._close_connections()
                 recover(self.path, file, self._clock(), self._address.spellings)
                 return Replaced(f"The journal {self.path} was damaged.")
@@ -253,13 +237,13 @@ class JournalFile:
         error = _NoRoom if no_room else JournalUnavailable
         return error(f"The journal {self.path} cannot be used: {cause(exc)}")
 
-    def _ensure_open(self, timeout: float) -> _Open:
+    def _ensure_open(self, timeout: float) -> OpenFile:
         """Open the file in the folder, unless it is open, within `timeout` seconds."""
         found = None
         try:
             if (opened := self._open) and self._is_current(opened):
                 return opened
-            with _held(self._lock, timeout, self.path):
+            with held(self._lock, timeout, self.path):
                 before = self._open
                 if before and self._is_current(before):  # another thread was faster
                     return before
@@ -271,7 +255,7 @@ class JournalFile:
         except (sqlite3.Error, OSError) as exc:
             raise self._failure(exc, found) from exc
 
-    def _reopen(self, before: _Open | None, timeout: float) -> _Open:
+    def _reopen(self, before: OpenFile | None, timeout: float) -> OpenFile:
         """Open the file in the folder; take over the rows of the one open `before`, which has left the folder."""
         log = self.path.with_name(FILE_NAME + "-wal")
         if before and log.exists():
@@ -283,11 +267,11 @@ class JournalFile:
             if before:
                 self._take_over_from(before, writer)
             reader = stack.enter_context(contextlib.closing(open_to_read(self.path)))
-            opened = _Open(writer, reader, identity(self.path), identity(log))
+            opened = OpenFile(writer, reader, identity(self.path), identity(log))
             stack.pop_all()
         return opened
 
-    def _take_over_from(self, before: _Open, writer: sqlite3.Connection) -> None:
+    def _take_over_from(self, before: OpenFile, writer: sqlite3.Connection) -> None:
         if before.identity in (identity(self.path.with_name(name)) for name in damaged_files(self.path)):
             return  # it was damaged, and what can be read of it is in this one
         saved = salvage(before.writer, SCHEMA, self._address.spellings)
@@ -299,14 +283,3 @@ class JournalFile:
             )
             self._recovered = [*self._recovered, message][-RECOVERIES_TOLD:]
             logger.error("%s (%s)", message, self.path)
-
-
-@contextlib.contextmanager
-def _held(lock: "threading.Lock | threading.RLock", timeout: float, path: Path) -> Generator[None]:
-    """Hold a lock of this process; wait for it for `timeout` seconds."""
-    if not lock.acquire(timeout=max(timeout, 0.0)):
-        raise JournalUnavailable(f"The journal {path} is in use by others and did not become free in time.")
-    try:
-        yield
-    finally:
-        lock.release()

@@ -9,7 +9,7 @@ from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.connection import JournalFile
 from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.retry import retry_once_if_replaced
-from agentic_flywheel.journal.rows import MISSING
+from agentic_flywheel.journal.rows import MISSING, PART
 
 _ENTRY = "list, member, saved_at, note, destination, unverified"
 """The columns of an `ListRow`, its destination, and whether that has lost it."""
@@ -131,7 +131,8 @@ class ListRows(JournalFile):
         """The number of live sessions that belong to this machine while a Redis is in use."""
         with self._snapshot() as db:
             (count,) = db.execute(
-                "SELECT count(*) FROM documents WHERE destination = ? AND destination != ? AND list IS NOT NULL"
+                "SELECT count(*) FROM documents WHERE destination = ? AND destination != ? AND list IS NOT NULL"  # noqa: S608
+                f" AND saved_at != {PART}"
                 " AND (kept_until IS NULL OR kept_until > ?)",
                 (THIS_MACHINE, self._destination, self._now()),
             ).fetchone()

@@ -58,18 +58,6 @@ class ReplicaRows(SearchRows):
                 self._put_copy(db, write)
 
     @retry_once_if_replaced
-    def apply_tombstones(self, tombstones: Sequence[Write]) -> None:
-        """Apply deletions made elsewhere; each beats a document of the same line, up to its own revision."""
-        with self._transaction() as db:
-            for write in tombstones:
-                stored = copy_of(db, self._destination, write.key)
-                if (stored is None or tombstone_beats(write.text, stored.text)) and not is_pending(
-                    db, self._destination, write.key
-                ):
-                    self._put(db, write, replica=True)
-        self._unindex(*(write.key for write in tombstones))
-
-    @retry_once_if_replaced
     def sync_state(self) -> SyncState | None:
         """The destination as of the last poll; `None` if it was never polled."""
         with self._snapshot() as db:

@@ -9,13 +9,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from agentic_flywheel.documents.model import instant, micros
-from agentic_flywheel.documents.writes import ListRow, Write
-from agentic_flywheel.journal.replica_rows import ReplicaRows
+from agentic_flywheel.documents.writes import Write
+from agentic_flywheel.journal.erasure import Erasure
 from agentic_flywheel.journal.retry import retry_once_if_replaced
+from agentic_flywheel.journal.rows import listed_in
 
 PURGE_AFTER = timedelta(hours=1)
 """How long after it was first seen to have expired a document is deleted; it is hidden at once. A clock that is set
 wrong and right again costs nothing."""
+
+LEAP = timedelta(days=30)
+"""How far the clock may be ahead of the last write to delete at once what has expired by it."""
 
 STEP_SECONDS = 0.02
 """How long a step holds the file: it ends with the document that passes this."""
@@ -41,21 +45,27 @@ class Purged:
     more: bool
 
 
-class Retention(ReplicaRows):
+class Retention(Erasure):
     """The verbs that delete what need not be kept."""
 
     @retry_once_if_replaced
-    def purge_expired(self) -> Purged:
-        """Do one step of deleting what was seen to have expired `PURGE_AFTER` ago, with what is pending of it."""
+    def purge_expired(self, *, at_once: bool = False) -> Purged:
+        """Do one step of deleting what was seen to have expired `PURGE_AFTER` ago, with what is pending of it.
+
+        `at_once`: what has expired goes now, but for what is still to be sent. The clock may be wrong where it is far
+        ahead of the last write; then nothing goes now.
+        """
         with self._transaction() as db:
             until = time.monotonic() + STEP_SECONDS
             self._note_expiry(db)
-            gone, more = self._drop_expired(db, until)
+            gone, more = self._drop_expired(db, until, at_once=at_once and self._is_plausible(db))
             self._room.measure(db)
             while self._room.excess > 0 and not more:
                 self._room.make(db, self._room.excess, until)
                 more = time.monotonic() > until
             more = more or self._release_pages(db, until)
+        if gone:
+            self.unwiped = self._has_slack = True
         if not more:
             self._prune_search_index()
         return Purged(gone, more)
@@ -72,7 +82,8 @@ class Retention(ReplicaRows):
             gone += dropped
             time.sleep(PAUSE_SECONDS if more else 0)
         self._delete_search_index()
-        self._shorten_log()
+        self.wipe_log()
+        self.unwiped = self._has_slack = True
         return gone
 
     @retry_once_if_replaced
@@ -96,14 +107,25 @@ class Retention(ReplicaRows):
             now,
         )
 
-    def _drop_expired(self, db: sqlite3.Connection, until: float) -> tuple[list[Write], bool]:
+    def _is_plausible(self, db: sqlite3.Connection) -> bool:
+        """Whether the time is no more than `LEAP` after what was written last; else the clock may be wrong."""
+        (last,) = db.execute(
+            "SELECT max(ifnull((SELECT touched FROM documents ORDER BY id DESC LIMIT 1), 0),"
+            " ifnull((SELECT max(touched) FROM documents INDEXED BY replica WHERE replica), 0))"
+        ).fetchone()
+        return self._now() - last <= LEAP / timedelta(microseconds=1)
+
+    def _drop_expired(self, db: sqlite3.Connection, until: float, *, at_once: bool) -> tuple[list[Write], bool]:
         """Delete expired documents; those of the destination in use, and whether there are more."""
-        limit = micros(self._clock() - PURGE_AFTER)
+        limit, unsent = micros(self._clock() - PURGE_AFTER), ""
+        if at_once:
+            limit = self._now()
+            unsent = " AND (destination, key) NOT IN (SELECT destination, key FROM outbox WHERE NOT dead)"
         gone: list[Write] = []
         any_gone = False
         query = (
-            "SELECT destination, key, kept_until, tombstone, list, member, saved_at, note FROM documents"
-            " WHERE kept_until IS NOT NULL AND expired_seen_at <= ? LIMIT ?"
+            "SELECT destination, key, kept_until, tombstone, list, member, saved_at, note FROM documents"  # noqa: S608
+            f" WHERE kept_until IS NOT NULL AND expired_seen_at <= ?{unsent} LIMIT ?"
         )
         while rows := db.execute(query, (limit, EXPIRED_AT_ONCE)).fetchall():
             for destination, key, kept_until, tombstone, *entry in rows:
@@ -113,7 +135,7 @@ class Retention(ReplicaRows):
                 db.execute("DELETE FROM outbox WHERE destination = ? AND key = ? AND NOT dead", (destination, key))
                 db.execute("DELETE FROM documents WHERE destination = ? AND key = ?", (destination, key))
                 if destination == self._destination:
-                    listed = ListRow(*entry) if entry[0] else None
+                    listed, _ = listed_in(*entry)
                     gone.append(Write(key, "", None, instant(kept_until), tombstone=bool(tombstone), list_row=listed))
         return gone, False
 

@@ -26,6 +26,9 @@ _KIND = re.compile(rb'"kind":"(\w+)"')
 MISSING = 2
 """The value of `unverified` for a copy that the destination has certainly lost."""
 
+PART = -1
+"""The value of `saved_at` for an execution, which is in the set of its session, and in no list."""
+
 _PENDING_OF_KEY = "destination = ? AND key = ? AND NOT dead"
 
 
@@ -39,10 +42,18 @@ def copy_of(db: sqlite3.Connection, destination: int, key: str) -> Write | None:
     if row is None:
         return None
     number, size, revision, ending, kept_until, tombstone, *entry = row
-    listed = ListRow(*entry) if entry[0] else None
+    listed, part_of = listed_in(*entry)
     until = instant(kept_until)
-    text = listed and DOCUMENT_CACHE.text(listed.member, revision, ending, until, size)
-    return Write(key, text or read_text(db, number, size), None, until, tombstone=bool(tombstone), list_row=listed)
+    known = listed and DOCUMENT_CACHE.text(listed.member, revision, ending, until, size)
+    text = known or read_text(db, number, size)
+    return Write(key, text, None, until, tombstone=bool(tombstone), list_row=listed, part_of=part_of)
+
+
+def listed_in(index: str | None, member: str, saved_at: int | None, note: str) -> tuple[ListRow | None, str]:
+    """The list row of a session, or the set that an execution belongs to."""
+    if index is None or saved_at == PART:
+        return None, index or ""
+    return ListRow(index, member, saved_at or 0, note), ""
 
 
 def ends_of(db: sqlite3.Connection, destination: int, key: str, larger_than: int) -> Ends | None:
@@ -84,10 +95,11 @@ def put(db: sqlite3.Connection, destination: int, write: Write, now: int, *, rep
         "touched": now,
         "replica": replica,
         "unverified": 0,
-        "saved_at": entry.saved_at if entry else None,
+        "saved_at": entry.saved_at if entry else PART if write.part_of else None,
         "note": entry.note if entry else None,
     }
-    _put_row(db, destination, write, row, (entry.index, entry.member) if entry else (None, None))
+    part = (write.part_of, write.key) if write.part_of and not write.tombstone else (None, None)
+    _put_row(db, destination, write, row, (entry.index, entry.member) if entry else part)
     live = "UPDATE documents SET kept_until = ?, expired_seen_at = NULL WHERE destination = ? AND key = ?"
     db.executemany(live, ((until, destination, key) for key in write.extend_keys))
     drop(db, destination, write.delete_keys)

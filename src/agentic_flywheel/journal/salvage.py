@@ -9,10 +9,11 @@ from typing import Any
 
 from agentic_flywheel.documents.commands import as_copy
 from agentic_flywheel.documents.model import instant
-from agentic_flywheel.documents.writes import ListRow, Write
+from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import Damaged, DocumentError
 from agentic_flywheel.journal.migrations import migrate
 from agentic_flywheel.journal.old_schemas import OLD_COLUMNS, create_old
+from agentic_flywheel.journal.rows import listed_in
 from agentic_flywheel.journal.texts import read_text
 from agentic_flywheel.json_text import load_object, size_of
 
@@ -96,8 +97,8 @@ def _document(db: sqlite3.Connection, row: _Row) -> SavedDocument | None:
     text = _text(db, number)
     if text is None or size_of(text) != size:
         return None
-    listed = ListRow(*entry) if entry[0] else None
-    write = Write(key, text, None, instant(kept_until), tombstone=bool(tombstone), list_row=listed)
+    listed, part_of = listed_in(*entry)
+    write = Write(key, text, None, instant(kept_until), tombstone=bool(tombstone), list_row=listed, part_of=part_of)
     return SavedDocument(destination, write, bool(replica), touched)
 
 
@@ -113,6 +114,8 @@ def _named(db: sqlite3.Connection, known: Iterable[int]) -> Iterator[SavedDocume
             continue
         _, destination, key = names[number]
         _, index, member = lists.get(number, (number, "", ""))
+        if member == key:  # an execution, in the set of its session
+            index, member = "", ""
         text = _text(db, number)
         with contextlib.suppress(DocumentError):
             if text is not None:

@@ -28,6 +28,9 @@ LOG_PAGES = 150
 LOG_BYTES = 700_000
 """Bytes from which on the log, which a large save makes that long, is emptied at once."""
 
+WIPE_SECONDS = 0.25
+"""How long a deletion waits for others who are reading in the log: they do so for milliseconds."""
+
 CACHE_KILOBYTES = 8_000
 """What a transaction may change before it writes to the log: it writes a page that it changes twice once."""
 
@@ -62,6 +65,7 @@ def open_file(path: Path, addresses: Sequence[str] = (), timeout: float = BUSY_S
         _switch_to_wal(db, timeout)
         db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         db.execute(f"PRAGMA cache_size = -{CACHE_KILOBYTES}")
+        db.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten, however SQLite was compiled
         if _version(db, path) < SCHEMA:
             _migrate(db, path, addresses)
             shorten_log(db)
@@ -170,6 +174,13 @@ def shorten_log(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA busy_timeout = 0")
     with contextlib.suppress(sqlite3.OperationalError):
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def wipe_log(db: sqlite3.Connection) -> bool:
+    """Empty the write-ahead log, in which what was deleted can still be read; whether nobody was reading in it."""
+    db.execute(f"PRAGMA busy_timeout = {round(WIPE_SECONDS * 1000)}")
+    busy, *_ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy
 
 
 def _refuse_newer(path: Path, timeout: float) -> None:

@@ -33,7 +33,13 @@ READ_AT_ONCE = 20
 EXCERPT_SECONDS = 0.5
 """How long one answer looks for excerpts; the rows behind have none."""
 
-_SHAPE = 4
+MERGED_UP_TO = 4_000_000
+"""Bytes of an index in which the lists of words are merged after a deletion; a larger one is made anew instead."""
+
+_FORGETS = sqlite3.sqlite_version_info >= (3, 42)
+"""Whether FTS5 can take a word out of its lists at once. SQLite before that cannot read the lists then."""
+
+_SHAPE = 5 if _FORGETS else 4
 """The version of the tables, in SQLite's `user_version`; a file of another one is made anew."""
 
 _TABLES = (
@@ -41,6 +47,7 @@ _TABLES = (
     " saved_at INTEGER NOT NULL, UNIQUE (destination, key))",
     "CREATE VIRTUAL TABLE talks USING fts5("
     "id, title, tags, summary, turns, variants, tokenize = 'unicode61 remove_diacritics 2')",
+    *(("INSERT INTO talks (talks, rank) VALUES ('secure-delete', 1)",) if _FORGETS else ()),
     f"PRAGMA user_version = {_SHAPE}",
 )
 
@@ -120,16 +127,25 @@ class SearchIndex:
         if self._path.exists():
             with self._open() as db:
                 _remove_outdated(db, heads, {row[0] for row in db.execute("SELECT DISTINCT destination FROM heads")})
-                # FTS5 only marks what was deleted in the lists of words, until they are merged.
-                db.execute("INSERT INTO talks (talks) VALUES ('optimize')")
+                _forget_words(db)
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def drop(self, destination: int, key: str) -> None:
-        """Remove one session."""
-        if self._path.exists():
-            with self._open() as db:
-                db.execute("BEGIN IMMEDIATE")
-                _drop(db, destination, key)
-                db.execute("COMMIT")
+    def drop(self, destinations: Sequence[int], key: str) -> bool:
+        """Remove one session, so that none of its words is left in the file; whether it is so."""
+        if not self._path.exists():
+            return True
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            dropped = [_drop(db, destination, key) for destination in destinations]
+            large = self._path.stat().st_size > MERGED_UP_TO
+            if any(dropped) and not (_FORGETS or large):
+                _forget_words(db)
+            db.execute("COMMIT")
+            wiped = not db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if any(dropped) and large and not _FORGETS:
+            self.delete()
+            return True
+        return wiped
 
     def delete(self) -> None:
         """Delete the file."""
@@ -224,11 +240,18 @@ def _remove_outdated(
     return {(destination, key) for _, destination, key, saved_at in rows if now.get((destination, key)) == saved_at}
 
 
-def _drop(db: sqlite3.Connection, destination: int, key: str) -> None:
+def _forget_words(db: sqlite3.Connection) -> None:
+    """Merge the lists of words: till then FTS5 only marks in them what was deleted."""
+    db.execute("INSERT INTO talks (talks) VALUES ('optimize')")
+
+
+def _drop(db: sqlite3.Connection, destination: int, key: str) -> bool:
+    """Remove a session; whether it was there."""
     row = db.execute("SELECT number FROM heads WHERE destination = ? AND key = ?", (destination, key)).fetchone()
     if row:
         db.execute("DELETE FROM talks WHERE rowid = ?", row)
         db.execute("DELETE FROM heads WHERE number = ?", row)
+    return row is not None
 
 
 def _put(db: sqlite3.Connection, head: Head, columns: tuple[str, ...]) -> None:

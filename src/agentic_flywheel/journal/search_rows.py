@@ -13,7 +13,7 @@ from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.records import Head, Matches
 from agentic_flywheel.journal.recovery import cause
 from agentic_flywheel.journal.retry import retry_once_if_replaced
-from agentic_flywheel.journal.rows import copy_of
+from agentic_flywheel.journal.rows import PART, copy_of
 from agentic_flywheel.journal.search_index import SearchIndex
 
 SEARCH_SECONDS = 1.5
@@ -39,16 +39,19 @@ class SearchRows(JournalFile):
                 destinations = THIS_MACHINE, self._destination
             return self._search_index.excerpts(destinations, keys, words)
 
-    def _unindex(self, *keys: str) -> None:
-        """Remove deleted sessions from the index; what cannot be removed now is at the next purge."""
+    def _unindex(self, *keys: str) -> bool:
+        """Remove deleted sessions from the index; what cannot be removed now is at the next purge. Whether it went."""
         with contextlib.suppress(JournalUnavailable), self._searching():
-            for key in keys:
-                self._search_index.drop(self._destination, key)
+            gone = [self._search_index.drop((self._destination, THIS_MACHINE), key) for key in keys]
+            return all(gone)
+        return False
 
-    def _prune_search_index(self) -> None:
-        """Remove what the journal no longer holds."""
+    def _prune_search_index(self) -> bool:
+        """Remove what the journal no longer holds; whether it went."""
         with contextlib.suppress(JournalUnavailable), self._searching():
             self._search_index.keep_only(self._heads(everywhere=True))
+            return True
+        return False
 
     def _delete_search_index(self) -> None:
         with self._searching():
@@ -75,7 +78,7 @@ class SearchRows(JournalFile):
         with self._snapshot() as db:
             rows = db.execute(
                 f"SELECT destination, list, key, member, saved_at FROM documents INDEXED BY recent WHERE {where}"  # noqa: S608
-                " AND list IS NOT NULL AND (kept_until IS NULL OR kept_until > ?)",
+                f" AND list IS NOT NULL AND saved_at != {PART} AND (kept_until IS NULL OR kept_until > ?)",
                 (self._now(),) if everywhere else (self._destination, self._now()),
             ).fetchall()
         return sorted((Head(*row) for row in rows), key=lambda head: head.saved_at, reverse=True)

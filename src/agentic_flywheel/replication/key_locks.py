@@ -52,6 +52,11 @@ class KeyLocks:
         """Wait until no key is held or waited for."""
         await self._idle.wait()
 
+    async def settle(self, seconds: float) -> None:
+        """Wait for the follow-ups that were left behind so far, for so long at most."""
+        if self._follow_ups:
+            await asyncio.wait({*self._follow_ups}, timeout=seconds)
+
     async def _finish(self, follow_up: Coroutine[None, None, None], lock: asyncio.Lock) -> None:
         try:
             await follow_up

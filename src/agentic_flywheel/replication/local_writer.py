@@ -6,6 +6,8 @@ from typing import Any, TypeVar, cast
 
 from agentic_flywheel.documents.command import Command
 from agentic_flywheel.documents.commands import AnyCommand, dump_command, load_command
+from agentic_flywheel.documents.delete import DeleteCommand
+from agentic_flywheel.documents.import_document import ImportCommand
 from agentic_flywheel.documents.lineage import operations_at_end
 from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.writes import Append, Write, revision_at_head
@@ -68,9 +70,11 @@ class LocalWriter:
 
         It keeps the revision on which the first of them was made, which the stash is expected to have.
         """
+        first = self._journal.next_pending(change.key) if isinstance(change, SaveCommand | DeleteCommand) else None
+        if isinstance(change, DeleteCommand) and first:
+            return dump_command(_instead_of(first.change, change)), True
         if not isinstance(change, SaveCommand):
             return dump_command(cast("AnyCommand", change)), False
-        first = self._journal.next_pending(change.key)
         newest = revision_at_head(copy.text) if copy and not copy.tombstone else 0
         base = _base_of(first.change, newest) if first else newest
         supersedes = bool(first) and base is not None and change.mode == "replace"
@@ -79,6 +83,25 @@ class LocalWriter:
             before = [write.id for write in operations_at_end(copy.text) if write.revision <= (base or 0)]
             fields |= {"replaces": base, "expects": before[-1] if before else ""}
         return dump_command(change.model_copy(update=fields)), supersedes
+
+
+def _instead_of(first: str, deletion: DeleteCommand) -> DeleteCommand:
+    """The deletion as it is queued in the place of the changes that it deletes, of which this is the first.
+
+    It saw of the stash what the first of them was made on: what others have saved there since stays.
+    """
+    try:
+        change = load_command(first)
+    except DocumentError:
+        return deletion
+    saw, operations = deletion.saw, deletion.saw_operations
+    if isinstance(change, DeleteCommand):
+        saw, operations = change.saw, (*change.saw_operations, *operations)
+    elif isinstance(change, ImportCommand):
+        saw = 0
+    elif isinstance(change, SaveCommand) and change.base is not None:
+        saw = change.base
+    return deletion.model_copy(update={"saw": saw, "saw_operations": operations})
 
 
 def _base_of(command: str, unreadable: int) -> int | None:

@@ -10,6 +10,7 @@ from typing import cast
 from agentic_flywheel.coaia.mirror import TooLargeForMirror
 from agentic_flywheel.documents.command import Command, Step, expired
 from agentic_flywheel.documents.commands import load_command
+from agentic_flywheel.documents.delete import DeleteCommand
 from agentic_flywheel.documents.lineage import lacks, operations_at_end
 from agentic_flywheel.documents.parse import tombstone_of
 from agentic_flywheel.documents.save import SaveCommand
@@ -119,6 +120,7 @@ class Outbox:
         elif remote is None:
             if not (await self.remote.stash.commit(replace(document, seen=None), deadline)).accepted:
                 raise Overtaken
+            await self._delete_parts(document, deadline)
         elif await in_thread(self._went_back_below, document, remote):
             await self.remote.merge_forward(document, deadline)
             await in_thread(self._journal.ack, positions, None)
@@ -128,6 +130,13 @@ class Outbox:
             return False
         await in_thread(self._journal.ack, positions, document)
         return True
+
+    async def _delete_parts(self, document: Write, deadline: float) -> None:
+        """Delete what goes with a session whose pending changes end with its deletion."""
+        if document.tombstone:
+            for item in await in_thread(self._journal.pending, document.key):
+                if isinstance(change := load_command(item.change), DeleteCommand):
+                    await self.remote.delete_parts(change, deadline)
 
     def _went_back_below(self, document: Write, remote: str) -> bool:
         """Whether the stash lacks writes that were in it when the pending changes of this document were made.

@@ -10,16 +10,17 @@ from typing import TypeVar
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.command import Command, Step, expired
 from agentic_flywheel.documents.commands import as_copy
-from agentic_flywheel.documents.delete import DeleteCommand, TombstoneCommand
+from agentic_flywheel.documents.delete import DeleteCommand, Deleted, TombstoneCommand
 from agentic_flywheel.documents.lineage import MergeForwardCommand
 from agentic_flywheel.documents.parse import tombstone_of
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Outcome, Write
-from agentic_flywheel.errors import DocumentError, StashUnavailable, Unfinished
+from agentic_flywheel.errors import DocumentError, JournalUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.replica import lost_deletion, outlives, went_back
+from agentic_flywheel.session_keys import SessionKeys
 
 logger = logging.getLogger(__name__)
 
@@ -85,8 +86,7 @@ class RemoteWriter:
         while True:
             step, outcome = await self._try(change, attempt, deadline)
             if step and outcome.accepted:
-                await self._write_others(change, step, deadline)
-                return step
+                return await self._with_others(change, step, deadline)
             seen = outcome.current
             if once and (step or seen != start):
                 raise Overtaken
@@ -137,25 +137,38 @@ class RemoteWriter:
         write = replace(step.write, seen=attempt.seen, splice=splice)
         return step, await self.stash.commit(write, deadline, step.archived)
 
-    async def _write_others(self, change: Command[Answer], step: Step[Answer], deadline: float) -> None:
+    async def _with_others(self, change: Command[Answer], step: Step[Answer], deadline: float) -> Step[Answer]:
         """Write what goes with the document: a save that came too late, and what a deletion takes along."""
         if step.superseded_write:
             await self.stash.keep(step.superseded_write, deadline)
-        if isinstance(change, DeleteCommand) and change.revisions and step.write:
-            with contextlib.suppress(StashUnavailable, DocumentError):  # what is left then expires by itself
-                # A version of ours kept pending deletions without histories: nothing is listed for them.
-                for key in await self._keys_below(change.histories, deadline) if change.histories else ():
-                    await self.commit_with_retry(DeleteCommand(key=key, member=""), None, deadline)
-                for key in await self._keys_below(change.revisions, deadline):
-                    await self.stash.drop(key, deadline)
+        if isinstance(change, DeleteCommand) and isinstance(step.answer, Deleted):
+            parts = await self.delete_parts(change, deadline)
+            return replace(step, answer=replace(step.answer, parts=parts))
+        return step
 
-    async def _keys_below(self, prefix: str, deadline: float) -> list[str]:
-        """The keys that begin with `prefix`, as far as they are found in time."""
-        try:
-            return await self.stash.keys(prefix, deadline)
-        except Unfinished as exc:
-            logger.warning("Something of a deleted session may be left: %s", exc)
-            return exc.found
+    async def delete_parts(self, change: DeleteCommand, deadline: float) -> int:
+        """Delete the flow histories, the executions and the older revisions of a session; how many of the first two.
+
+        Raises:
+            StashUnavailable: some may be left.
+
+        """
+        keys = SessionKeys.of(change.key) if change.revisions else None
+        if keys is None:
+            return 0
+        known: list[str] = []
+        with contextlib.suppress(JournalUnavailable):
+            known = await in_thread(self._journal.part_keys, keys)
+        parts, older = await self.stash.parts.find(keys, deadline)
+        parts |= {*known}
+        if self.stash.has("coaia_erase"):
+            await self.stash.parts.erase(sorted(parts), [keys.executions, *older], deadline)
+            return len(parts)
+        for key in sorted(parts):
+            await self.commit_with_retry(DeleteCommand(key=key, member=""), None, deadline)
+        for key in older:
+            await self.stash.drop(key, deadline)
+        return len(parts)
 
     async def merge_forward(self, copy: Write, deadline: float) -> None:
         """Merge a copy into what the stash holds; a version that goes on from it, and a deletion, stay.

@@ -21,12 +21,10 @@ from agentic_flywheel.documents.writes import EVERY_ROW, Filter, ListRow
 from agentic_flywheel.errors import (
     Disabled,
     DocumentError,
-    JournalUnavailable,
     StashUnavailable,
     Unavailable,
-    Unfinished,
 )
-from agentic_flywheel.journal import Journal
+from agentic_flywheel.journal import Erased, Journal
 from agentic_flywheel.journal.records import Matches
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys
@@ -39,11 +37,12 @@ from agentic_flywheel.replication.remote_writer import RemoteWriter
 from agentic_flywheel.replication.replica import Replica
 from agentic_flywheel.replication.session_list import Page, SessionList
 from agentic_flywheel.replication.worker import ReplicationWorker
+from agentic_flywheel.session_keys import SessionKeys
 
 logger = logging.getLogger(__name__)
 
 COPIED_WITHIN_SECONDS = 0.2
-"""How long a search waits for the copies of what was just saved."""
+"""How long a search, and a deletion, wait for the copies of what was just saved."""
 
 ANOTHER_PAGE_SECONDS = 0.3
 """The time that a list must have left to ask for one more page and read it."""
@@ -103,6 +102,8 @@ class Repository:
         finally:
             await self.close_client()
             await self._locks.idle()  # every write is bounded, and with the child gone only the journal is left
+            if self.journal.unwiped:
+                await in_thread(self.journal.wipe)
             await in_thread(self.journal.close)
 
     def check_enabled(self) -> None:
@@ -149,11 +150,20 @@ class Repository:
             with contextlib.suppress(Unavailable, DocumentError):
                 await self._writer.renew(renewal, held)
 
-    async def forget(self, prefix: str) -> None:
-        """Drop this machine's copies of keys that begin with `prefix`."""
-        with contextlib.suppress(JournalUnavailable):
-            for key in await in_thread(self.journal.keys, prefix):
-                await in_thread(self.journal.drop, key)
+    async def erase(self, keys: SessionKeys) -> Erased:
+        """Erase what is here of a session that was deleted.
+
+        Raises:
+            JournalUnavailable: it is still there.
+
+        """
+        if self.journal.off:
+            return Erased(0, wiped=True)
+        await self._locks.settle(COPIED_WITHIN_SECONDS)  # copies of its executions, and the tombstone in its place
+        async with self._locks.of(keys.session):
+            erased = await in_thread(self.journal.erase, keys)
+        self._worker.wipe_soon()
+        return erased
 
     async def read(self, key: str, member: str = "", index: str = "", deadline: float | None = None) -> Found:
         """What is stored under `key`, expired or not; a session (`member` of `index`) is copied to the journal.
@@ -217,18 +227,3 @@ class Repository:
         with anyio.move_on_after(COPIED_WITHIN_SECONDS):
             await self._locks.idle()
         return await in_thread(self.journal.search, index, words, needed)
-
-    async def keys(self, prefix: str, deadline: float) -> list[str]:
-        """The keys that begin with `prefix`, here and, if it answers till `deadline`, in the stash."""
-        found: set[str] = set()
-        with contextlib.suppress(JournalUnavailable):
-            found.update(await in_thread(self.journal.keys, prefix))
-        if self.stash:
-            try:
-                found.update(await self.stash.keys(prefix, deadline))
-            except Unfinished as exc:
-                logger.warning("%s", exc)
-                found.update(exc.found)
-            except StashUnavailable as exc:
-                logger.info("Only this machine's keys are known: %s", exc)
-        return sorted(found)

@@ -187,7 +187,7 @@ async def index_sessions(stash: Stash, index: str, members: Sequence[str], deadl
             if text := await stash.read(key, deadline):
                 copy = as_copy(key, text, member, index)
                 if copy.list_row:
-                    await stash.index.index_session(copy.list_row, deadline)
+                    await stash.index.index_session(copy.list_row, copy.kept_until, deadline)
                     return True
         return False
 

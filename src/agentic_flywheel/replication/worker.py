@@ -3,7 +3,7 @@
 A poll of the stash tells whether it answers (it is the circuit breaker's probe), which destination it is, whether it
 lost what it held, and what was deleted elsewhere. After each poll the worker sends what is pending, verifies copies and
 puts them back, and compares a part of the shared list with what is stored; a failure of one step does not stop the
-others. Once an hour it purges what has expired from the journal.
+others. At its start, and once an hour, it purges what has expired from the journal.
 """
 
 import asyncio
@@ -15,18 +15,17 @@ from functools import partial
 
 import anyio
 
-from agentic_flywheel.backoff import REFUSALS, delay
 from agentic_flywheel.coaia.replies import RemoteState
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.commands import as_copy
 from agentic_flywheel.documents.delete import DeleteCommand
-from agentic_flywheel.documents.model import micros
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashRefused, StashUnavailable, Unavailable
 from agentic_flywheel.journal import PAUSE_SECONDS, Journal
-from agentic_flywheel.journal.records import Due, SyncState
+from agentic_flywheel.journal.records import SyncState
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys
+from agentic_flywheel.replication.drain import Drain
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.outbox import Outbox
 from agentic_flywheel.replication.put_back import PutBack
@@ -40,14 +39,11 @@ POLL_SECONDS = 1.5
 PROBE_DELAYS = (0.25, 0.5, 1.0)
 """Seconds between polls while the stash is away; the last one repeats."""
 
-ONCE = 1
-"""Failed attempts that another key on the same connection may have caused."""
-
-DRAINED_SIDE_BY_SIDE = 32
-"""Keys sent at a time: a Redis may be 300 ms away."""
-
 PURGE_SECONDS = 3600.0
 """Seconds between purges of what has expired, which is hidden at once."""
+
+WIPE_AGAIN_SECONDS = 1.0
+"""From one try to the next of emptying the files of what was deleted."""
 
 LAST_DRAIN_SECONDS = 0.7
 """How long closing drains; the next process sends what remains."""
@@ -71,6 +67,7 @@ class ReplicationWorker:
         self._newest = 0
         self._put_back = PutBack(journal, locks)
         self._wake = asyncio.Event()
+        self._wipe = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -79,6 +76,10 @@ class ReplicationWorker:
             self._tasks = [asyncio.create_task(self._purge_for_ever(), name="purge")]
         if self._outbox:
             self._tasks.append(asyncio.create_task(self._poll_for_ever(self._outbox), name="worker"))
+
+    def wipe_soon(self) -> None:
+        """Try again soon to empty the files of what was deleted."""
+        self._wipe.set()
 
     def wake(self) -> None:
         """Poll now: there is something to send."""
@@ -102,7 +103,7 @@ class ReplicationWorker:
         """
         if self._outbox is None:
             return
-        drain = _Drain(self._journal, self._outbox, self._locks, self._clock)
+        drain = Drain(self._journal, self._outbox, self._locks, self._clock)
         tried: set[str] = set()
         while due := await in_thread(self._journal.due_keys, self._keys.documents, tried):
             tried.update(each.key for each in due)
@@ -162,6 +163,7 @@ class ReplicationWorker:
         tombstones = [tombstone for key, text in seen.deleted if (tombstone := self._announced(key, text))]
         if tombstones:
             await in_thread(self._journal.apply_tombstones, tombstones)
+            self.wipe_soon()
         lost = self._has_lost(before, seen) or evicted or outbox.remote.went_back
         outbox.remote.went_back = False
         await self._save_state(before, SyncState(seen.epoch, seen.run, seen.after), lost=lost)
@@ -217,70 +219,30 @@ class ReplicationWorker:
                     await remote.commit_with_retry(deletion, None, remote.stash.deadline())
 
     async def _purge_for_ever(self) -> None:
+        at_start = True
         try:
             while True:
                 pause = PURGE_SECONDS
                 try:
-                    purged = await in_thread(self._journal.purge_expired)
+                    purged = await in_thread(self._journal.purge_expired, at_once=at_start)
                     await self._overwrite_expired(purged.gone)
-                    pause = PAUSE_SECONDS if purged.more else PURGE_SECONDS
+                    at_start = at_start and purged.more
+                    if purged.more:
+                        pause = PAUSE_SECONDS
+                    elif self._journal.unwiped:
+                        self._wipe.set()
                 except JournalUnavailable as exc:
                     logger.warning("%s", exc)
-                await asyncio.sleep(pause)
+                await self._pause(pause)
         finally:
             self._journal.close()  # a program may end its event loop without closing the store
 
-
-class _Drain:
-    """Sends what is due, once."""
-
-    def __init__(self, journal: Journal, outbox: Outbox, locks: KeyLocks, clock: Callable[[], datetime]) -> None:
-        self._journal = journal
-        self._outbox = outbox
-        self._locks = locks
-        self._clock = clock
-        self._limiter = asyncio.Semaphore(DRAINED_SIDE_BY_SIDE)
-        self._refusals: list[StashRefused] = []
-
-    async def send(self, due: list[Due]) -> None:
-        """Send keys side by side; those that failed repeatedly come last, one at a time: they may cut the connection.
-
-        Raises:
-            StashUnavailable: the stash is away, or refuses everything.
-
-        """
-        fresh = [each for each in due if each.attempts <= ONCE]
-        for group in (fresh, *([each] for each in due if each.attempts > ONCE)):
-            outcomes = await asyncio.gather(*(self._send(each) for each in group), return_exceptions=True)
-            for outcome in outcomes:
-                if isinstance(outcome, BaseException):
-                    raise outcome
-            if len(self._refusals) >= REFUSALS:
-                self.end()
-
-    def end(self) -> None:
-        """Raise `StashRefused` if a key was refused."""
-        if self._refusals:
-            raise self._refusals[-1]
-
-    async def _send(self, due: Due) -> None:
-        async with self._limiter, self._locks.of(due.key):
-            if len(self._refusals) >= REFUSALS:
-                return
-            try:
-                await self._outbox.drain(due.key, self._outbox.remote.stash.deadline())
-            except StashRefused as exc:
-                self._refusals.append(exc)
-                await self._postpone(due, str(exc))
-            except StashUnavailable as exc:
-                await self._postpone(due, str(exc))
-                raise
-            except JournalUnavailable as exc:  # full, or in use: the next round comes soon
-                logger.info("%s", exc)
-
-    async def _postpone(self, due: Due, cause: str) -> None:
-        with contextlib.suppress(JournalUnavailable):
-            item = await in_thread(self._journal.next_pending, due.key)
-            if item:
-                seconds = delay(due.attempts + 1, len(item.change))
-                await in_thread(self._journal.postpone, due.key, cause, micros(self._clock()) + int(seconds * 1e6))
+    async def _pause(self, seconds: float) -> None:
+        """Wait; meanwhile the files are emptied of what was deleted, as soon as nobody reads in them."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    await self._wipe.wait()
+                    await asyncio.sleep(WIPE_AGAIN_SECONDS)
+                    if await in_thread(self._journal.wipe):
+                        self._wipe.clear()

@@ -52,7 +52,7 @@ Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else val
 Number = Annotated[int, Strict()]  # else true and "1" were numbers too
 SessionId = Annotated[Text, Field(description="Id of the session")]
 TTL = Annotated[Number | None, Field(description="Seconds to live; 0 = never expires")]
-UserId = Annotated[Text, Field(description="Whose session")]
+UserId = Annotated[Text, Field(description="Only this user's: a filter, no protection")]
 
 ResultType = TypeVar("ResultType", bound=Result)
 KeptType = TypeVar("KeptType", bound=KeptResult)
@@ -100,7 +100,7 @@ class Tools:
         backend: Annotated[Text, Field(description="flowise, langflow or custom")] = "",
         backend_session_id: Annotated[Text, Field(description="The backend's own id of this session")] = "",
         current_flow_id: Annotated[Text, Field(description="Flow now running")] = "",
-        user_id: UserId = "",
+        user_id: Annotated[Text, Field(description="Whose session: the first save sets it")] = "",
         ttl_seconds: TTL = None,
         mode: Annotated[
             Literal["append", "replace"],
@@ -178,7 +178,7 @@ class Tools:
     async def delete_session(
         self, session_id: SessionId, consent: Annotated[ElicitationResult[Consent], Resolve(consent_to_delete)]
     ) -> Annotated[CallToolResult, DeleteResult]:
-        """Delete a session with its revisions and flow histories, for everybody."""
+        """Delete a session with all that goes with it, for everybody."""
         result = DeleteResult(deleted=False, reason="declined")
         if isinstance(consent, AcceptedElicitation) and consent.data.delete:
             with anyio.CancelScope(shield=True):  # once begun, it is finished; only the question may be abandoned

@@ -1,6 +1,6 @@
 """Keeps the results of executions, and the executions of each flow in a session."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -11,7 +11,7 @@ from agentic_flywheel.documents.flow_history import FlowHistoryCommand
 from agentic_flywheel.documents.model import iso
 from agentic_flywheel.documents.parse import kept_until_in, tombstone_in
 from agentic_flywheel.documents.save_request import check_ttl
-from agentic_flywheel.errors import DocumentError, InvalidArgument, TooLarge, Unavailable
+from agentic_flywheel.errors import Conflict, DocumentError, InvalidArgument, TooLarge, Unavailable
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject, check_json, dumps, size_of
 from agentic_flywheel.keys import Keys, check_id
@@ -27,13 +27,21 @@ class ExecutionStore:
     """Executions by id, and the executions of each flow in each session."""
 
     def __init__(
-        self, repository: Repository, keys: Keys, *, ttl_seconds: int, max_bytes: int, clock: Callable[[], datetime]
+        self,
+        repository: Repository,
+        keys: Keys,
+        *,
+        ttl_seconds: int,
+        max_bytes: int,
+        clock: Callable[[], datetime],
+        hides: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
         self._repository = repository
         self._keys = keys
         self._ttl_seconds = ttl_seconds
         self._max_bytes = max_bytes
         self._clock = clock
+        self._hides = hides
 
     async def cache_result(
         self,
@@ -77,20 +85,15 @@ class ExecutionStore:
     async def _keep(self, record: JSONObject, ttl_seconds: int, deadline: float) -> CacheResult:
         execution_id: str = record["id"]
         try:
+            if await self._is_hidden(record["session_id"]):
+                raise Conflict("The session belongs to another user: choose another session_id.")
             if (size := size_of(dumps(record))) > self._max_bytes:
                 limit = f"the limit is {self._max_bytes:,} (FLYWHEEL_MAX_SESSION_BYTES)"
                 raise TooLarge(f"The result has {size:,} bytes; {limit}.")
             change = ExecutionCommand(key=self._keys.execution(execution_id), record=record, ttl_seconds=ttl_seconds)
             placed = await self._repository.write(change, deadline)
         except (DocumentError, Unavailable) as exc:
-            return CacheResult(
-                cached=False,
-                execution_id=execution_id,
-                stored_in="none",
-                expires_at=None,
-                reason=reason_of(exc),
-                message=str(exc),
-            )
+            return _not_kept(execution_id, exc)
         expires_at = iso(placed.answer.kept_until)
         return CacheResult(cached=True, execution_id=execution_id, stored_in=placed.stored_in, expires_at=expires_at)
 
@@ -138,6 +141,8 @@ class ExecutionStore:
             if found.text is None:
                 return ExecutionResult(found=False, reason="not_found")
             execution = load_execution(found.text, execution_id)
+            if await self._is_hidden(execution.get("session_id")):
+                return ExecutionResult(found=False, reason="not_found")
         except (DocumentError, Unavailable) as exc:
             return ExecutionResult(found=False, reason=reason_of(exc), message=str(exc))
         if tombstone := tombstone_in(execution, "the execution"):
@@ -153,6 +158,8 @@ class ExecutionStore:
         if limit is not None and limit < 1:
             raise InvalidArgument("limit must be at least 1.")
         try:
+            if await self._is_hidden(session_id):
+                return FlowHistoryResult(found=False, executions=[], reason="not_found")
             found = await self._repository.read(self._keys.history(session_id, flow_id))
             held = self._redis_expires(found)
             history = await in_thread(flow_history, found.text, self._clock(), alive_remotely=held, limit=limit)
@@ -162,10 +169,25 @@ class ExecutionStore:
             return FlowHistoryResult(found=False, executions=[], reason="not_found")
         return FlowHistoryResult(found=True, executions=history.executions, dropped=history.dropped or None)
 
+    async def _is_hidden(self, session_id: object) -> bool:
+        """Whether the session that something belongs to is another user's, and those are hidden."""
+        return bool(self._hides and isinstance(session_id, str) and session_id and await self._hides(session_id))
+
     def _redis_expires(self, found: Found) -> bool:
         """Whether it was read from a Redis that expires documents by itself: this machine's clock is not asked then."""
         stash = self._repository.stash
         return found.source == "redis" and stash is not None and stash.atomic
+
+
+def _not_kept(execution_id: str, exc: DocumentError | Unavailable) -> CacheResult:
+    return CacheResult(
+        cached=False,
+        execution_id=execution_id,
+        stored_in="none",
+        expires_at=None,
+        reason=reason_of(exc),
+        message=str(exc),
+    )
 
 
 def _check_ids(**ids: str) -> None:

@@ -26,8 +26,11 @@ EXPIRED_AMONG = 5
 class SessionList:
     """The list of the sessions that `repository` keeps."""
 
-    def __init__(self, repository: Repository, keys: Keys, *, user: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, repository: Repository, keys: Keys, *, user: str, clock: Callable[[], datetime], user_only: bool = False
+    ) -> None:
         self.repository = repository
+        self._user_only = user_only
         self._keys = keys
         self._user = user
         self._clock = clock
@@ -48,7 +51,7 @@ class SessionList:
             raise InvalidArgument(f"limit must be from 1 to {MAX_PAGE}.")
         if session_filter.status:
             check_one_of(FlowStatus, session_filter.status, "status")
-        session_filter = replace(session_filter, user_id=session_filter.user_id or self._user)
+        session_filter = replace(session_filter, user_id=self._whose(session_filter.user_id))
         if not session_filter.words:
             return await self._newest(session_filter, limit, cursor, deadline)
         try:
@@ -56,6 +59,21 @@ class SessionList:
         except Disabled as exc:
             return ListResult(sessions=[], scope="this machine", message=str(exc))
         return await search(self.repository, self._keys, session_filter, self._clock(), limit, cursor, deadline)
+
+    def _whose(self, user_id: str | None) -> str:
+        """The user that is asked for; absent, the server's own.
+
+        Raises:
+            InvalidArgument: another one, where others' sessions are hidden.
+
+        """
+        if self._user_only and user_id not in (None, "", self._user):
+            raise InvalidArgument("user_id must be absent: this server shows its own user's sessions alone.")
+        return user_id or self._user
+
+    def is_shown(self, owner: object) -> bool:
+        """Whether sessions of that owner are shown; those of nobody are."""
+        return not self._user_only or owner in (None, "", self._user)
 
     async def _newest(
         self, session_filter: SessionFilter, limit: int, cursor: str, deadline: float | None
@@ -92,4 +110,4 @@ class SessionList:
         except Unavailable:
             return []
         rows = await unexpired_rows(self.repository, SessionFilter(), entries, self._clock(), deadline)
-        return [row.shown for row in rows]
+        return [row.shown for row in rows if self.is_shown(row.shown.get("user_id"))]

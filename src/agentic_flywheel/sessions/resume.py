@@ -49,8 +49,10 @@ SUGGESTIONS = 3
 class SessionReader(SessionList):
     """The sessions that `repository` keeps, to be read; a caller's memory notes what it was shown."""
 
-    def __init__(self, repository: Repository, keys: Keys, *, user: str, clock: Callable[[], datetime]) -> None:
-        super().__init__(repository, keys, user=user, clock=clock)
+    def __init__(
+        self, repository: Repository, keys: Keys, *, user: str, clock: Callable[[], datetime], user_only: bool = False
+    ) -> None:
+        super().__init__(repository, keys, user=user, clock=clock, user_only=user_only)
         self._background: set[asyncio.Task[None]] = set()
         self._began, self._began_monotonic = clock(), time.monotonic()
 
@@ -75,6 +77,7 @@ class SessionReader(SessionList):
 
         """
         _check(session_id, max_tokens, before_turn, revision)
+        user_id = self._whose(user_id) if self._user_only else user_id
         page = _Page(max_tokens, before_turn)
         deadline = self.repository.deadline(reading=True)
         try:
@@ -82,6 +85,8 @@ class SessionReader(SessionList):
             if not session_id:
                 return await self._resume_latest(memory, user_id, page, deadline)
             document, found = await self.load(session_id, deadline, DOCUMENT_CACHE.decode)
+            if document is None and found.text is not None:  # another user's
+                return ResumeResult(found=False, reason="not_found", suggestions=[])
             if revision is not None and not (isinstance(document, Document) and document.revision == revision):
                 return await self._resume_older(session_id, revision, document, found, page)
         except (DocumentError, Unavailable) as exc:
@@ -115,7 +120,8 @@ class SessionReader(SessionList):
         keys = self._keys.revisions(session_id)
         if not isinstance(current, Document):
             found = await self.repository.read_local(f"{keys}{revision}")
-            return _document_in(found, session_id), found
+            kept = _document_in(found, session_id)
+            return (kept if kept and self.is_shown(kept.session.user_id) else None), found
         if made := earlier(current, revision):
             return made, found
         found = await self.repository.read(f"{keys}{whole_for(current, revision) or revision}")
@@ -135,6 +141,8 @@ class SessionReader(SessionList):
     ) -> tuple[Document | Tombstone | None, Found]:
         """What is stored of a session; an expired document on a child that cannot expire keys is overwritten.
 
+        Nothing, where it is another user's and those are hidden.
+
         Raises:
             DocumentError, Unavailable: it cannot be read, or it is not known what is stored.
 
@@ -143,6 +151,8 @@ class SessionReader(SessionList):
         key = self._keys.session(session_id)
         found = await self.repository.read(key, session_id, self._keys.index, deadline)
         document = decode(found.text, session_id) if found.text is not None else None
+        if isinstance(document, Document) and not self.is_shown(document.session.user_id):
+            return None, found
         stash = self.repository.stash
         if isinstance(document, Document) and stash and stash.atomic and found.source == "redis":
             return document, found  # it expires documents by itself, whatever the clock of this machine says
@@ -153,6 +163,18 @@ class SessionReader(SessionList):
                 await self.repository.write(deletion)
             return tombstone, found
         return document, found
+
+    async def hides(self, session_id: str) -> bool:
+        """Whether there is a session of that id that is another user's, and those are hidden.
+
+        Raises:
+            DocumentError, Unavailable: it is not known.
+
+        """
+        if not self._user_only:
+            return False
+        document, found = await self.load(session_id)
+        return document is None and found.text is not None
 
     def _has_surely_expired(self, document: Document) -> bool:
         """Whether no wrong clock is to blame: it expired just now, or while this process ran by a steady clock.

@@ -3,7 +3,6 @@
 Storage that is down is an answer here, never an exception. Wrong arguments raise `InvalidArgument`.
 """
 
-import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -11,23 +10,33 @@ from typing import Any
 from uuid import uuid4
 
 from agentic_flywheel.documents.codec import encode
-from agentic_flywheel.documents.delete import DeleteCommand
+from agentic_flywheel.documents.delete import DeleteCommand, Deleted
 from agentic_flywheel.documents.import_document import Arrived, ImportCommand
 from agentic_flywheel.documents.model import Document, iso
 from agentic_flywheel.documents.rewrite import RewriteCommand, Rewritten, digest
 from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.save_request import Save, retry_id
 from agentic_flywheel.documents.write_ids import holds, told
-from agentic_flywheel.errors import DeletedMeanwhile, DocumentError, FlywheelError, TooLarge, Unavailable
+from agentic_flywheel.errors import (
+    DeletedMeanwhile,
+    DocumentError,
+    FlywheelError,
+    JournalUnavailable,
+    Reason,
+    TooLarge,
+    Unavailable,
+)
 from agentic_flywheel.json_text import is_larger
 from agentic_flywheel.keys import Keys, check_id
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.repository import Repository
+from agentic_flywheel.session_keys import SessionKeys
 from agentic_flywheel.sessions.caller_view import CallerView, CallerViews
 from agentic_flywheel.sessions.results import DeleteResult, SaveResult, reason_of
 from agentic_flywheel.sessions.resume import SessionReader
 
-logger = logging.getLogger(__name__)
+STILL_READ = "another program is reading the files: a trace may be in them until it has done so, mostly for seconds."
+"""What a deletion adds where it could not empty the log."""
 
 
 class SessionStore(SessionReader):
@@ -43,8 +52,9 @@ class SessionStore(SessionReader):
         revisions: int,
         user: str,
         clock: Callable[[], datetime],
+        user_only: bool = False,
     ) -> None:
-        super().__init__(repository, keys, user=user, clock=clock)
+        super().__init__(repository, keys, user=user, clock=clock, user_only=user_only)
         self.kept_revisions = revisions
         self._session_ttl_seconds = session_ttl_seconds
         self._max_bytes = max_bytes
@@ -61,6 +71,10 @@ class SessionStore(SessionReader):
         """Merge a save into its session, or begin one."""
         session_id = check_id(save.session_id, "session_id") if save.session_id else f"session_{uuid4().hex}"
         save.check()
+        if self._user_only:
+            save = save.model_copy(
+                update={"values": save.values | {"user_id": self._whose(save.values.get("user_id"))}}
+            )
         deadline = self.repository.deadline()  # it has to wait for others of the same caller as well
         async with self._one_at_a_time(memory, session_id):
             with memory.used(session_id) as seen:
@@ -103,6 +117,7 @@ class SessionStore(SessionReader):
                       save.summary, save.tags, save.values, save.ttl_seconds)  # fmt: skip
         default_ttl = self._session_ttl_seconds if save.default_ttl_seconds is None else save.default_ttl_seconds
         fields: dict[str, Any] = dict(save) | {"session_id": session_id, "default_ttl_seconds": default_ttl}
+        fields["checks_owner"] = True
         return SaveCommand(
             **fields,
             key=self._keys.session(session_id),
@@ -125,46 +140,38 @@ class SessionStore(SessionReader):
         return self._callers.of(f"{id(memory)} {session_id}")
 
     async def delete(self, session_id: str, memory: CallerViews) -> DeleteResult:
-        """Take a session away, with its flow histories."""
+        """Take a session away, with all that goes with it: when this answers, none of it is left on this machine."""
         check_id(session_id, "session_id")
-        revisions = self._keys.revisions(session_id)
+        keys = SessionKeys(self._keys.session(session_id))
         deletion = DeleteCommand(
-            key=self._keys.session(session_id),
+            key=keys.session,
             member=session_id,
             index=self._keys.index,
-            revisions=revisions,
-            histories=self._keys.histories(session_id),
+            revisions=keys.revisions,
+            histories=keys.histories,
         )
         deadline = self.repository.deadline()
         async with self._one_at_a_time(memory, session_id):
             memory.forget(session_id)
             try:
+                if await self.hides(session_id):
+                    return DeleteResult(deleted=False, reason="not_found")
                 placed = await self.repository.write(deletion, deadline)
+                try:
+                    erased = await self.repository.erase(keys)
+                except JournalUnavailable as exc:
+                    left = f"what goes with it could not be erased on this machine ({exc}); delete it again for that."
+                    return DeleteResult(deleted=placed.answer.deleted, reason=_left_reason(placed.answer), message=left)
+                parts = placed.answer.parts + erased.parts
+                if placed.answer.reason == "not_found" and parts:
+                    placed = await self.repository.write(deletion.model_copy(update={"saw": 0}))
             except (DocumentError, Unavailable) as exc:
                 return DeleteResult(deleted=False, reason=reason_of(exc), message=str(exc))
-            histories, left = await self._delete_histories(session_id, deadline)
-            await self.repository.forget(revisions)
         deleted = placed.answer
-        if deleted.deleted or histories:
-            return DeleteResult(deleted=True, message=left)
-        if left:
-            return DeleteResult(deleted=False, reason="unavailable", message=left)
+        if deleted.deleted or parts:
+            return DeleteResult(deleted=True, message="" if erased.wiped else STILL_READ)
         unasked = deleted.reason == "not_found" and placed.stored_in == "journal" and self.repository.stash is not None
         return DeleteResult(deleted=False, reason="unavailable" if unasked else deleted.reason)
-
-    async def _delete_histories(self, session_id: str, deadline: float) -> tuple[int, str]:
-        """How many flow histories went, and what to say of those that did not."""
-        gone, left = 0, 0
-        for key in await self.repository.keys(self._keys.histories(session_id), deadline):
-            try:
-                gone += (await self.repository.write(DeleteCommand(key=key, member=""), deadline)).answer.deleted
-            except (DocumentError, Unavailable) as exc:
-                logger.warning("A flow history was not deleted: %s", exc)
-                left += 1
-        if not left:
-            return gone, ""
-        count = "a flow history" if left == 1 else f"{left} flow histories"
-        return gone, f"{count} of it could not be deleted now; delete it again for the rest."
 
     async def put(self, document: Document) -> Arrived:
         """Put a whole document where there is nothing; else what is there stays, and is named.
@@ -195,6 +202,10 @@ class SessionStore(SessionReader):
             key=key, member=session_id, index=index, revisions=revisions, text=text, seen=digest(seen)
         )
         return (await self.repository.write(change)).answer
+
+
+def _left_reason(deleted: Deleted) -> Reason | None:
+    return None if deleted.deleted else "unavailable"
 
 
 def _deleted_meanwhile(session_id: str, exc: DeletedMeanwhile) -> SaveResult:

@@ -44,10 +44,16 @@ def open_store(
         max_bytes=settings.max_session_bytes,
         revisions=settings.revisions,
         user=settings.user,
+        user_only=settings.user_only,
         clock=clock,
     )
     executions = ExecutionStore(
-        repository, keys, ttl_seconds=settings.execution_ttl_seconds, max_bytes=settings.max_session_bytes, clock=clock
+        repository,
+        keys,
+        ttl_seconds=settings.execution_ttl_seconds,
+        max_bytes=settings.max_session_bytes,
+        clock=clock,
+        hides=sessions.hides if settings.user_only else None,
     )
     return sessions, executions
 

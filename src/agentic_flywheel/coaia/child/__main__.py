@@ -70,11 +70,12 @@ _SCHEMAS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
             "key": _TEXT, "value": _TEXT, "expected": _TEXT, "ending": _TEXT, "tombstone_key": _TEXT,
             "seen_tombstone": _TEXT, "ttl_seconds": _NUMBER, "delete": _property("boolean"), "entry": _LIST,
             "deletions": _TEXT, "splice": _LIST, "older": _TEXT, "extend_keys": _LIST, "delete_keys": _LIST,
+            "forget_before": _NUMBER,
         },
         ("key", "value", "expected", "tombstone_key"),
     ),
     "coaia_index": (
-        {"index": _TEXT, "member": _TEXT, "score": _NUMBER, "note": _TEXT},
+        {"index": _TEXT, "member": _TEXT, "score": _NUMBER, "note": _TEXT, "ttl_seconds": _NUMBER},
         ("index", "member", "score"),
     ),
     "coaia_recent": (
@@ -86,12 +87,13 @@ _SCHEMAS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "coaia_heal": ({"index": _TEXT, "documents": _TEXT, "place": _TEXT}, ("index", "documents")),
     "coaia_marks": ({"keys": _LIST, "tombstone_keys": _LIST}, ("keys", "tombstone_keys")),
+    "coaia_parts": ({"members_of": _TEXT, "patterns": _LIST, "seconds": _NUMBER}, ("members_of", "patterns")),
     "coaia_restore": ({"items": _LIST, "index": _TEXT}, ("items", "index")),
     "coaia_watch": (
         {"epoch": _TEXT, "offer": _TEXT, "deletions": _TEXT, "after": _TEXT, "index": _TEXT},
         ("epoch", "offer", "deletions", "after", "index"),
     ),
-    "coaia_status": ({}, ()),
+    "coaia_status": ({}, ()), "coaia_erase": ({"items": _LIST}, ("items",)),
 }  # fmt: skip
 
 

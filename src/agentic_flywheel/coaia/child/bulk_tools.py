@@ -16,6 +16,9 @@ from script_texts import ENDS, MARKS
 MARKED_AT_ONCE = 100
 """Documents whose ends one script reads (less than 1 ms, which others wait for)."""
 
+MATCHED = 1_000_000
+"""Keys that are told at the most."""
+
 HEAD_BYTES = 100
 """Of a document's beginning, beside its id, which may take three bytes for one of its key where it is escaped."""
 
@@ -52,7 +55,7 @@ class Bulk:
     def coaia_restore(self, items: list[list[Any]], index: str) -> Reply:
         """Put documents where nothing is, and no tombstone that beats them.
 
-        items: [key, tombstone's key, text, milliseconds to live or 0, member of the listing `index` or "", score, note]
+        items: [key, tombstone's key, text, milliseconds to live or 0, member of a listing or "", score, note, listing]
         The answer has for each "put", "there" where something was there, or why Redis refused it.
         """
         tombstones = self._tombstones(items)
@@ -66,6 +69,38 @@ class Bulk:
         for place, answer in zip(places, answers, strict=True):
             done[place] = answer
         return {"success": True, "done": [_outcome(answer) for answer in done]}
+
+    def coaia_parts(self, members_of: str, patterns: list[str], seconds: float = 1.0) -> Reply:
+        """The members of a sorted set, and the keys that each Redis glob matches, as found in so many seconds.
+
+        `complete` tells whether these are all.
+        """
+        found: list[list[str]] = []
+        complete = True
+        for pattern in patterns:
+            try:
+                listed = self._documents.coaia_list(pattern, MATCHED, seconds / len(patterns))
+            except redis.ResponseError:  # no right to scan
+                listed = {"keys": [], "complete": False}
+            found.append(listed["keys"])
+            complete = complete and listed["complete"]
+        members = self._redis.zrevrange(members_of, 0, -1)
+        return {"success": True, "members": members, "found": found, "complete": complete}
+
+    def coaia_erase(self, items: list[list[Any]]) -> Reply:
+        """Delete keys, whatever they hold, each after its tombstone is put.
+
+        items: [key, tombstone's key or "", tombstone, milliseconds that it lives]
+        """
+        commands: list[Sequence[Any]] = []
+        for key, tombstone_key, tombstone, life in items:
+            if tombstone_key:
+                commands.append(("SET", tombstone_key, tombstone, "PX", life))
+            commands.append(("DEL", key))
+        for answer in self._together(commands):
+            if isinstance(answer, Exception):
+                raise answer
+        return {"success": True}
 
     def _on_one_node(self, keys: Sequence[str], tombstone_keys: Sequence[str]) -> list[Any]:
         return self._marks([*keys, *tombstone_keys], [HEAD_BYTES, TAIL_BYTES], NEVER_DECODE=True)
@@ -92,7 +127,7 @@ class Bulk:
         ]
         return self._run(script, arguments)
 
-    def _put_on_cluster(self, items: list[list[Any]], tombstones: list[bytes], index: str) -> list[Any]:
+    def _put_on_cluster(self, items: list[list[Any]], tombstones: list[bytes], _index: str) -> list[Any]:
         """The same, each step for all of them before the next one."""
         answers = self._run(self._documents.commit, [self._documents.put(item) for item in items])
         written = [place for place, answer in enumerate(answers) if answer == 1]
@@ -101,8 +136,9 @@ class Bulk:
                 self._documents.take_back(items[place])
                 answers[place] = 0
         rows = [items[place] for place in written if answers[place] == 1 and items[place][4]]
-        self._run(self._index.place, [([index], [score, member]) for *_, member, score, _ in rows])
-        self._together([("HSET", f"{index}:notes", member, note) for *_, member, _, note in rows])
+        placed = [([row[7]], [row[5], row[4], row[3]]) for row in rows]
+        self._run(self._index.place, placed)
+        self._run(self._index.note, [([f"{row[7]}:notes"], [row[4], row[6], row[3]]) for row in rows if row[6]])
         return answers
 
     def _run(self, script: Script, arguments: Sequence[tuple[list[str], list[Any]]], **options: Any) -> list[Any]:

@@ -11,12 +11,16 @@ from typing import Any, NamedTuple
 
 import redis
 
+from commit_arguments import Commit, milliseconds
 from index_tools import Index
 from script_runner import Script, Scripts
 from script_texts import COMMIT, COMMIT_AND_LIST, NOT_LISTED, READ
 
 ANNOUNCED_DELETIONS = 10_000
 """Tombstones that the stream of deletions holds; a machine that was away for longer meets the others one by one."""
+
+ANNOUNCED_SECONDS = 366 * 86_400
+"""How long the stream outlives the last of them: longer than any tombstone."""
 
 SCANNED_AT_ONCE = 5_000
 """Keys that one step of a scan looks at (a few ms)."""
@@ -47,37 +51,6 @@ WRITTEN_UNLISTED: Reply = WRITTEN | {"unlisted": True}
 """It is written, and a listing finds it later."""
 
 
-class Commit(NamedTuple):
-    """The arguments of `coaia_commit`, which tells what they are."""
-
-    key: str
-    value: str
-    expected: str
-    tombstone_key: str
-    ending: str = ""
-    seen_tombstone: str = ""
-    ttl_seconds: float = 0
-    delete: bool = False
-    entry: list[Any] | None = None
-    deletions: str = ""
-    splice: list[Any] | None = None
-    older: str = ""
-    extend_keys: list[str] | None = None
-    delete_keys: list[str] | None = None
-
-    @property
-    def life(self) -> int:
-        """Milliseconds to live; 0 for ever."""
-        return _milliseconds(self.ttl_seconds)
-
-    def script_args(self) -> list[Any]:
-        """The arguments of the script `COMMIT`."""
-        if not self.splice:
-            return [self.expected, "", self.value, self.life, self.ending, "", "", ""]
-        head, start, rest, tail = self.splice
-        return [self.expected, "", head, self.life, self.ending, start, -rest - 1, tail]
-
-
 class Documents:
     """The verbs of documents, over coaiapy-mcp's Redis client. All are synchronous: each call has a worker thread."""
 
@@ -95,7 +68,7 @@ class Documents:
         """Store text under a key; with ttl_seconds it expires, with 0 or without them it never does."""
         if ttl_seconds is None:
             return _finish(self._tools.get().coaia_tash(key, value))
-        self._redis.set(key, value, px=_milliseconds(ttl_seconds) or None)
+        self._redis.set(key, value, px=milliseconds(ttl_seconds) or None)
         return {"success": True, "message": f"Stored '{key}' in Redis"}
 
     def coaia_fetch(self, key: str) -> Reply:
@@ -128,7 +101,7 @@ class Documents:
         tombstone_key: holds the tombstone of `key`; seen_tombstone: what was seen there when there was no document.
         delete: value is a tombstone; it is put there, and `key` is removed.
         entry: [index, member, score, note] for the listing; delete removes it.
-        deletions: the stream in which a deletion is announced.
+        deletions: the stream in which a deletion is announced, and forget_before when the oldest of them was (ms).
         splice: instead of a value: [head, start, rest, tail]; between head and tail goes the document seen, without
         its first `start` and its last `rest` bytes.
         older: the key under which what was seen is kept, for ttl_seconds as well.
@@ -165,7 +138,7 @@ class Documents:
         self._extend_and_delete(commit)
         try:
             if commit.entry:
-                self._index.coaia_index(*commit.entry)
+                self._index.put(*commit.entry, life=commit.life)
         except redis.RedisError:
             return WRITTEN_UNLISTED
         return WRITTEN
@@ -196,9 +169,17 @@ class Documents:
             if commit.deletions:
                 fields = {"key": commit.key, "text": commit.value}
                 self._redis.xadd(commit.deletions, fields, maxlen=ANNOUNCED_DELETIONS, approximate=True)
+                self._forget(commit)
         except redis.RedisError:  # who looks for it meets its tombstone
             return WRITTEN_UNLISTED
         return WRITTEN
+
+    def _forget(self, commit: Commit) -> None:
+        """Forget the deletions that nobody can need any more, and all of them if no other one follows for as long."""
+        if commit.forget_before:
+            with suppress(redis.ResponseError):  # before Redis 6.2
+                self._redis.xtrim(commit.deletions, minid=commit.forget_before, approximate=False)
+                self._redis.pexpire(commit.deletions, 1000 * ANNOUNCED_SECONDS)
 
     def _replace_by_tombstone(self, commit: Commit) -> bool:
         """Put the tombstone, and remove the document if it is what the writer saw."""
@@ -241,7 +222,8 @@ class Documents:
 
     def put_and_list(self, item: list[Any], seen_tombstone: bytes, index: str) -> tuple[list[str], list[Any]]:
         """Keys and arguments with which `commit_and_list` puts an item of `coaia_restore`, if that is its tombstone."""
-        key, tombstone_key, text, life, member, score, note = item
+        key, tombstone_key, text, life, member, score, note, *listed = item
+        index = listed[0] if listed else index
         keys = [key, key, tombstone_key, index, f"{index}:notes"]
         row = [score, member, note] if member else ["", "", ""]
         return keys, ["", "", text, life, "", "", "", "", seen_tombstone, *row, 0]
@@ -285,10 +267,6 @@ def beats(tombstone: str, document: str) -> bool:
     """
     deleted, revision = _REVISION.match(tombstone), _REVISION.match(document)
     return bool(deleted and revision and int(deleted[1]) >= int(revision[1]))
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(1, round(seconds * 1000)) if seconds else 0
 
 
 def _finish(coroutine: Any) -> Reply:  # noqa: ANN401

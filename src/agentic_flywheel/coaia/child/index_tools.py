@@ -11,7 +11,7 @@ import redis
 
 from index_repair import IndexRepair
 from script_runner import Scripts
-from script_texts import LOOK, PLACE
+from script_texts import LOOK, NOTE, PLACE
 
 SLICE_MICROSECONDS = 2_000
 """How long one script looks through a listing, some 2,000 rows, and others who use this Redis wait."""
@@ -43,17 +43,26 @@ class Index:
         self._repair = repair
         self._look = scripts.of(LOOK, reads=True)
         self.place = scripts.of(PLACE)
+        self.note = scripts.of(NOTE)
         self._one_node = type(client) is redis.Redis  # listing and notes are on it
 
-    def coaia_index(self, index: str, member: str, score: int, note: str = "") -> Reply:
-        """Put a member with its note into a listing, no later than now; without a note take it out."""
+    def coaia_index(self, index: str, member: str, score: int, note: str = "", ttl_seconds: float = 0) -> Reply:
+        """Put a member with its note into a listing, no later than now; without a note take it out.
+
+        The listing lives for ttl_seconds at least; 0 is for ever.
+        """
         if note:
-            self.place([index], [score, member])
-            self._redis.hset(f"{index}:notes", member, note)
+            self.put(index, member, score, note, round(ttl_seconds * 1000))
         else:
             self._redis.zrem(index, member)
             self._redis.hdel(f"{index}:notes", member)
         return {"success": True}
+
+    def put(self, index: str, member: str, score: int, note: str, life: int) -> None:
+        """Put a member into a listing, which lives for so many milliseconds at least; a set has no notes."""
+        self.place([index], [score, member, life])
+        if note:
+            self.note([f"{index}:notes"], [member, note, life])
 
     def coaia_recent(
         self,

@@ -24,6 +24,21 @@ end
 A script calls it before it writes. (Before Redis 5 a script that asks for the time must be replicated by its effects.)
 """
 
+OUTLAST = """
+local function outlast(key, was_there, life)
+  if life == '0' then
+    redis.pcall('PERSIST', key)
+  elseif was_there == 0 then
+    redis.pcall('PEXPIRE', key, life)
+  else
+    local left = redis.pcall('PTTL', key)
+    if type(left) == 'number' and left >= 0 and left < tonumber(life) then redis.pcall('PEXPIRE', key, life) end
+  end
+end
+"""
+"""A function that has a list live as long as the longest life in it, so that it is gone when no program of ours runs.
+A list that was there without an end keeps none."""
+
 # A document is compared by its beginning, which names its revision, and its end, which names the write that made it.
 # KEYS[1]: the document. ARGV: how what was seen begins, "drop" or "", text, milliseconds to live, how what was seen
 # ends; if the sixth is not "", the new text is the third, the bytes sixth to seventh of the old one, and the eighth.
@@ -70,7 +85,7 @@ READ = "return {redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])}"
 # KEYS also: where the text that was there is kept (the document's own key: nowhere), the tombstone, the index, its
 # notes, the keys that live as long, and the keys that are deleted (the last of ARGV is their number).
 # ARGV also: the tombstone that was seen; score, member and note, or "".
-COMMIT_AND_LIST = f"""{NOT_AFTER_NOW}
+COMMIT_AND_LIST = f"""{NOT_AFTER_NOW}{OUTLAST}
 {_COMPARE}
 local function keep()
   -- Inside of Redis, without a way through Lua; before 6.2 it cannot.
@@ -88,8 +103,16 @@ if KEYS[2] ~= KEYS[1] then keep() end
 for i = 6, #KEYS - ARGV[13] do live(KEYS[i]) end
 for i = #KEYS - ARGV[13] + 1, #KEYS do redis.pcall('DEL', KEYS[i]) end
 if ARGV[11] ~= '' then
+  local was_there = redis.pcall('EXISTS', KEYS[4])
   local placed = redis.pcall('ZADD', KEYS[4], score, ARGV[11])
-  local noted = redis.pcall('HSET', KEYS[5], ARGV[11], ARGV[12])
+  outlast(KEYS[4], was_there, ARGV[4])
+  local noted = ''
+  if ARGV[12] ~= '' then
+    was_there = redis.pcall('EXISTS', KEYS[5])
+    noted = redis.pcall('HSET', KEYS[5], ARGV[11], ARGV[12])
+    if ARGV[4] ~= '0' then redis.pcall('HPEXPIRE', KEYS[5], ARGV[4], 'FIELDS', 1, ARGV[11]) end
+    outlast(KEYS[5], was_there, ARGV[4])
+  end
   if type(placed) == 'table' or type(noted) == 'table' then return {NOT_LISTED} end
 end
 return 1
@@ -201,5 +224,20 @@ until ended or #rows == enough or micros() - began > budget
 return {ended and 1 or 0, last, last and redis.call('ZSCORE', KEYS[1], last), rows}
 """
 
-# KEYS: the listing. ARGV: score, member.
-PLACE = f"{NOT_AFTER_NOW}return redis.call('ZADD', KEYS[1], not_after_now(ARGV[1]), ARGV[2])"
+# KEYS: the listing. ARGV: score, member, milliseconds to live.
+PLACE = f"""{NOT_AFTER_NOW}{OUTLAST}
+local score = not_after_now(ARGV[1])
+local was_there = redis.pcall('EXISTS', KEYS[1])
+local placed = redis.call('ZADD', KEYS[1], score, ARGV[2])
+outlast(KEYS[1], was_there, ARGV[3])
+return placed
+"""
+
+# KEYS: the notes of a listing. ARGV: member, note, milliseconds to live. Redis 7.4 knows lives of single fields.
+NOTE = f"""{OUTLAST}
+local was_there = redis.pcall('EXISTS', KEYS[1])
+local noted = redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+if ARGV[3] ~= '0' then redis.pcall('HPEXPIRE', KEYS[1], ARGV[3], 'FIELDS', 1, ARGV[1]) end
+outlast(KEYS[1], was_there, ARGV[3])
+return noted
+"""

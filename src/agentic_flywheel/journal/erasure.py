@@ -1,0 +1,159 @@
+"""Erases what belongs to a deleted session from this machine's files, so that no byte of it is left in them."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agentic_flywheel.documents.lineage import tombstone_beats
+from agentic_flywheel.documents.writes import Write
+from agentic_flywheel.errors import JournalUnavailable
+from agentic_flywheel.journal.migrations import THIS_MACHINE
+from agentic_flywheel.journal.replica_rows import ReplicaRows
+from agentic_flywheel.journal.retry import retry_once_if_replaced
+from agentic_flywheel.journal.rows import copy_of, drop, is_pending
+from agentic_flywheel.journal.schema import BUSY_SECONDS, PAGE, wipe_log
+from agentic_flywheel.journal.texts import read_command
+from agentic_flywheel.json_text import dumps
+from agentic_flywheel.session_keys import SessionKeys
+
+LAST_CHARACTER = chr(0x10FFFF)
+
+COMPACTED_UP_TO = 32_000_000
+"""Bytes of a file that is written anew, which takes a quarter of a second, and saves wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many flow histories and executions went; `wiped`: nothing of them is left in the files."""
+
+    parts: int
+    wiped: bool
+
+
+class Erasure(ReplicaRows):
+    """The verbs that erase sessions."""
+
+    unwiped = False
+    """Whether something that was deleted may be left in the files."""
+    _has_slack = False
+
+    @retry_once_if_replaced
+    def erase(self, keys: SessionKeys, *, timeout: float = BUSY_SECONDS) -> Erased:
+        """Erase what is here of a session that was deleted, but its tombstone and the deletion that is to be sent.
+
+        What belongs to this machine under the same id goes too: it would come to light when the tombstone has expired.
+        """
+        with self._transaction(timeout=timeout) as db:
+            parts = sum(_erase(db, place, keys) for place in {self._destination, THIS_MACHINE})
+            if self._destination != THIS_MACHINE:
+                drop(db, THIS_MACHINE, [keys.session])
+        self.unwiped = self._has_slack = True
+        unindexed = self._unindex(keys.session)
+        return Erased(parts, wiped=self.wipe_log() and unindexed)
+
+    @retry_once_if_replaced
+    def part_keys(self, keys: SessionKeys) -> list[str]:
+        """The keys of the flow histories and executions of a session that are here."""
+        with self._snapshot() as db:
+            return _part_keys(db, self._destination, keys)
+
+    @retry_once_if_replaced
+    def apply_tombstones(self, tombstones: Sequence[Write]) -> None:
+        """Apply deletions made elsewhere; each beats a document of the same line, up to its own revision.
+
+        What goes with a session goes with it here too, but for what is still to be sent.
+        """
+        with self._transaction() as db:
+            for write in tombstones:
+                stored = copy_of(db, self._destination, write.key)
+                if (stored and not tombstone_beats(write.text, stored.text)) or is_pending(
+                    db, self._destination, write.key
+                ):
+                    continue
+                if (keys := SessionKeys.of(write.key)) and not (stored and stored.tombstone):
+                    _erase(db, self._destination, keys, but_pending=True)
+                self._put(db, write, replica=True)
+        self._unindex(*(write.key for write in tombstones))
+        self.unwiped = self._has_slack = True
+
+    def wipe(self) -> bool:
+        """Remove what deletions had to leave in the files; whether nothing is left.
+
+        SQLite overwrites what is deleted, but where it moves a row to another page a piece of it may stay in the unused
+        part of the first one: so a file of up to `COMPACTED_UP_TO` bytes is written anew.
+        """
+        if not self.unwiped:
+            return True
+        pruned = self._prune_search_index()
+        self.unwiped = not (self.wipe_log(compact=self._has_slack) and pruned)
+        self._has_slack = self._has_slack and self.unwiped
+        return not self.unwiped
+
+    def wipe_log(self, *, compact: bool = False) -> bool:
+        """Empty the log, in which what was deleted can still be read; whether nobody was in the way."""
+        try:
+            with self._held_open(BUSY_SECONDS) as db:
+                if compact and db.execute("PRAGMA page_count").fetchone()[0] * PAGE <= COMPACTED_UP_TO:
+                    db.execute("VACUUM")
+                return wipe_log(db)
+        except (sqlite3.Error, OSError, JournalUnavailable):
+            return False
+
+
+def _erase(db: sqlite3.Connection, destination: int, keys: SessionKeys, *, but_pending: bool = False) -> int:
+    """Erase the parts of a session and its older revisions; how many parts there were."""
+    parts = _part_keys(db, destination, keys)
+    if but_pending:
+        parts = [key for key in parts if not is_pending(db, destination, key)]
+    else:
+        _erase_changes(db, destination, keys, parts)
+    for beginning in (keys.revisions, *(() if but_pending else (keys.histories,))):
+        db.execute(
+            "DELETE FROM documents WHERE destination = ? AND key >= ? AND key < ?",
+            (destination, beginning, beginning + LAST_CHARACTER),
+        )
+    drop(db, destination, parts)
+    return len(parts)
+
+
+def _erase_changes(db: sqlite3.Connection, destination: int, keys: SessionKeys, parts: Sequence[str]) -> None:
+    """Erase the pending changes of the parts, and every dead letter of the session."""
+    dead = db.execute(
+        "SELECT position, key, text FROM outbox WHERE dead AND destination = ?", (destination,)
+    ).fetchall()
+    gone = [
+        position
+        for position, key, text in dead
+        if key == keys.session
+        or key in parts
+        or key.startswith((keys.histories, keys.revisions))
+        or (key.startswith(keys.execution_keys) and _names(keys) in read_command(db, text))
+    ]
+    db.executemany("DELETE FROM outbox WHERE position = ?", [(position,) for position in gone])
+    db.executemany(
+        "DELETE FROM outbox INDEXED BY pending WHERE destination = ? AND key = ? AND NOT dead",
+        [(destination, key) for key in parts],
+    )
+
+
+def _part_keys(db: sqlite3.Connection, destination: int, keys: SessionKeys) -> list[str]:
+    histories = db.execute(
+        "SELECT key FROM documents WHERE destination = ? AND key >= ? AND key < ? AND NOT tombstone",
+        (destination, keys.histories, keys.histories + LAST_CHARACTER),
+    )
+    executions = db.execute(
+        "SELECT key FROM documents INDEXED BY members WHERE destination = ? AND list = ? AND list IS NOT NULL",
+        (destination, keys.executions),
+    )
+    # Those that an earlier version kept are in no set: they name their session near their beginning.
+    earlier = db.execute(
+        "SELECT key FROM documents JOIN texts ON texts.id = documents.id * 1048576 WHERE destination = ?"
+        " AND key >= ? AND key < ? AND list IS NULL AND NOT tombstone AND instr(piece, ?)",
+        (destination, keys.execution_keys, keys.execution_keys + LAST_CHARACTER, _names(keys).encode()),
+    )
+    return [key for rows in (histories, executions, earlier) for (key,) in rows.fetchall()]
+
+
+def _names(keys: SessionKeys) -> str:
+    """How an execution names the session."""
+    return f'"session_id":{dumps(keys.session_id)},'
