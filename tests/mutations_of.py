@@ -459,7 +459,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F7 waiting for a thread",
-        "journal/connection.py",
+        "journal/open_file.py",
         "    if not lock.acquire(timeout=max(timeout, 0.0)):",
         "    if not lock.acquire():",
         "tests/unit/test_journal_waiting.py::test_writing_waits_for_another_process_no_longer_than_it_was_told[commit]",

@@ -97,12 +97,7 @@ class SessionReader(SessionList):
         return self._resumed(memory, document, found, page)
 
     async def _resume_older(
-        self,
-        session_id: str,
-        revision: int,
-        current: Document | Tombstone | None,
-        found: Found,
-        page: "_Page",
+        self, session_id: str, revision: int, current: Document | Tombstone | None, found: Found, page: "_Page"
     ) -> ResumeResult:
         """A revision that is not the current one, if it is kept; of a deleted session, only what this machine has."""
         older, found = await self.older(session_id, revision, current, found)
