@@ -703,4 +703,26 @@ MUTATIONS = [
         "if (local := None) is None:",
         "tests/tutorial/test_destinations.py::test_what_belongs_to_this_machine_is_resumed_while_the_redis_is_away",
     ),
+    Mutation(
+        "S3 the demo's server runs where it was typed",
+        "cli/demo.py",
+        'command = [sys.executable, "-P", "-m", "agentic_flywheel"]\n'
+        "    transport = ChildTransport(command, dict(os.environ), OUR_FOLDER)",
+        'transport = ChildTransport([sys.executable, "-m", "agentic_flywheel"], dict(os.environ), Path.cwd())',
+        "tests/test_current_folder.py::test_no_command_imports_or_runs_a_file_of_the_current_folder[script]",
+    ),
+    Mutation(
+        "S3 `python -m` keeps the current folder",
+        "__main__.py",
+        "del sys.path[0]",
+        "pass",
+        "tests/test_current_folder.py::test_no_command_imports_or_runs_a_file_of_the_current_folder[module]",
+    ),
+    Mutation(
+        "S3 a program of the current folder is the child",
+        "coaia/launch.py",
+        "if Path(folder).is_absolute()]",
+        "]",
+        "tests/test_current_folder.py::test_a_command_of_the_users_own_is_not_looked_for_in_the_current_folder",
+    ),
 ]

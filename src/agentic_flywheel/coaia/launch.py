@@ -26,7 +26,9 @@ INHERITED = (
 def child_command(coaia_command: Sequence[str], coaia_python: str) -> list[str]:
     """The command line of the child: the user's own, or our program under `coaia_python` or this interpreter."""
     if coaia_command:
-        return [shutil.which(coaia_command[0]) or coaia_command[0], *coaia_command[1:]]
+        folders = [folder for folder in os.get_exec_path() if Path(folder).is_absolute()]  # never the current one
+        found = shutil.which(coaia_command[0], path=os.pathsep.join(folders))
+        return [found or coaia_command[0], *coaia_command[1:]]
     # -P: never import a module from the current folder. The program's own folder is then the first of the path.
     return [coaia_python or sys.executable, "-P", str(CHILD_FOLDER)]
 
