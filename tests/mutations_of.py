@@ -725,4 +725,11 @@ MUTATIONS = [
         "]",
         "tests/test_current_folder.py::test_a_command_of_the_users_own_is_not_looked_for_in_the_current_folder",
     ),
+    Mutation(
+        "F3 the host's name is not checked",
+        "coaia/launch.py",
+        '"REDIS_URL": with_name_checked(redis_url)',
+        '"REDIS_URL": redis_url',
+        "tests/tutorial/test_tls.py",
+    ),
 ]

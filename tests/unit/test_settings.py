@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentic_flywheel.errors import SettingError
-from agentic_flywheel.redis_url import without_password
+from agentic_flywheel.redis_url import with_name_checked, without_password
 from agentic_flywheel.settings import Settings
 
 SECRET = "hunter2"  # noqa: S105  nobody's
@@ -102,6 +102,22 @@ def test_a_variable_in_the_name_of_the_data_folder_is_replaced_if_it_is_set():
 def test_an_option_of_a_url_that_is_refused_is_named_with_what_it_may_be():
     assert "ssl_cert_reqs: none, optional or required" in refusal(REDIS_URL="rediss://h?ssl_cert_reqs=None")
     assert "db: a number" in refusal(REDIS_URL="redis://h?db=one")
+    assert "ssl_check_hostname=false beside it" in refusal(REDIS_URL="rediss://h?ssl_cert_reqs=none")
+    assert read(REDIS_URL="rediss://h?ssl_cert_reqs=none&ssl_check_hostname=false").redis_url
+
+
+@pytest.mark.parametrize(
+    ("url", "given"),
+    [
+        ("redis://h:1/2", "redis://h:1/2"),
+        ("unix:///run/redis.sock?db=2", "unix:///run/redis.sock?db=2"),
+        ("rediss://u:p%40@h:1/2", "rediss://u:p%40@h:1/2?ssl_check_hostname=true"),
+        ("rediss://h?db=2", "rediss://h?db=2&ssl_check_hostname=true"),
+        ("rediss://h?ssl_check_hostname=no", "rediss://h?ssl_check_hostname=no"),
+    ],
+)
+def test_over_tls_the_client_is_told_to_check_the_hosts_name(url: str, given: str):
+    assert with_name_checked(url) == given
 
 
 # which Redis it is

@@ -9,6 +9,8 @@ import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from agentic_flywheel.redis_url import with_name_checked
+
 CHILD_FOLDER = Path(__file__).with_name("child")
 """Our own program."""
 
@@ -47,7 +49,7 @@ def child_environment(
         "PYTHONIOENCODING": "utf-8",
         "COAIAPY_ENV_PATH": str(home / "env"),
         "LANGFUSE_TRACING_ENABLED": "false",
-        "REDIS_URL": redis_url,
+        "REDIS_URL": with_name_checked(redis_url),
         "REDIS_CLUSTER": "true" if cluster else "false",
         # A stock child that cannot use REDIS_URL (no such database, socket or user) falls back to the next best thing,
         # by itself localhost:6379. This comes before that, and nothing listens there.
