@@ -161,6 +161,9 @@ def _report_journal(status: StatusResult) -> None:
         _try_this("make the folder writable, or set FLYWHEEL_DATA_DIR to another one.")
     else:
         _report("✓", "Journal", f"{journal['path']} ({journal['bytes']:,} bytes, {journal['pending']} pending)")
+    if journal["made_private"]:
+        names = ", ".join(cast("list[str]", journal["made_private"]))
+        _report("!", "Files", f"others could read {names}; nobody else can now.")
     if journal["putting_back"]:
         _report("·", "Putting back", "what Redis may have lost is compared with this machine's copies and put back.")
     if number := journal["this_machine"]:

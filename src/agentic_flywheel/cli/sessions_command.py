@@ -7,6 +7,7 @@ from typing import cast
 from agentic_flywheel.cli.terminal import ask, reach, run, say, say_json, say_table, shown, tell
 from agentic_flywheel.documents.codec import public
 from agentic_flywheel.documents.model import Document
+from agentic_flywheel.errors import Unavailable
 from agentic_flywheel.server.transcript import markdown
 from agentic_flywheel.sessions.budget import ellipsis
 from agentic_flywheel.sessions.caller_view import CallerViews
@@ -38,6 +39,8 @@ async def _run(settings: Settings, options: Namespace) -> int:
 async def _list(store: SessionStore, options: Namespace) -> int:
     session_filter = SessionFilter(query=options.query, tags=options.tag, user_id=options.user)
     page = await store.list_sessions(session_filter, options.limit)
+    if page.message and not page.sessions and store.repository.stash is None:
+        raise Unavailable(page.message)
     if options.json:
         return say_json(page.sessions)
     now = datetime.now(UTC)

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from agentic_flywheel.private_files import check_folder, open_again
 from agentic_flywheel.redis_url import with_name_checked
 
 CHILD_FOLDER = Path(__file__).with_name("child")
@@ -83,11 +84,13 @@ class ChildFolder:
 
     @staticmethod
     def _make(parent: Path) -> Path:
-        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = parent / "child" / "home"
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (parent, path.parent, path):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            check_folder(folder)  # what others put there could redirect the child
         # An empty or a missing file makes coaiapy print a warning.
-        (path / "env").write_text("FLYWHEEL_PRIVATE_ENV=1\n")
+        with os.fdopen(open_again(path / "env", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w") as file:
+            file.write("FLYWHEEL_PRIVATE_ENV=1\n")
         return path
 
     def close(self) -> None:

@@ -35,12 +35,21 @@ from agentic_flywheel.journal.schema import (
     shorten_log,
     size_of_log,
 )
+from agentic_flywheel.journal.search_index import FILE_NAME as INDEX_NAME
 from agentic_flywheel.journal.takeover import take_over
+from agentic_flywheel.private_files import check_folder, make_private
 
 logger = logging.getLogger(__name__)
 
 TAKEOVER_SECONDS = 1.0
 """For how long replica rows are taken over from a file that vanished; all other rows always are."""
+
+FILES_BESIDE = (
+    *(f"{name}{end}" for name in (FILE_NAME, INDEX_NAME) for end in ("-wal", "-shm", "-journal")),
+    f"{FILE_NAME}.lock",
+    INDEX_NAME,
+)
+"""What is ours beside the journal: SQLite's own files, the search index with its own, the lock."""
 
 RECOVERIES_TOLD = 5
 """How many files that vanished the journal names: the newest."""
@@ -86,6 +95,7 @@ class JournalFile:
         self._open: _Open | None = None
         self._write_failed: tuple[float, str] | None = None
         self._recovered: list[str] = []
+        self._made_private: list[str] = []
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}, {'open' if self._open else 'closed'})"
@@ -224,6 +234,7 @@ class JournalFile:
                 before = self._open
                 if before and self._is_current(before):  # another thread was faster
                     return before
+                self._keep_private()
                 found = identity(self.path) if self.path.exists() else None
                 self._open = opened = self._reopen(before, timeout)
                 if before:
@@ -231,6 +242,20 @@ class JournalFile:
                 return opened
         except (sqlite3.Error, OSError) as exc:
             raise self._failure(exc, found) from exc
+
+    def _keep_private(self) -> None:
+        """Refuse what others own in place of our files, and close ours to others: also what was there before.
+
+        Raises:
+            NotPrivate: the folder or a file is not ours.
+
+        """
+        check_folder(self.path.parent)
+        beside = [self.path.with_name(name) for name in (*FILES_BESIDE, *damaged_files(self.path))]
+        opened = [file.name for file in (self.path, *beside) if make_private(file)]
+        if opened:
+            self._made_private += opened
+            logger.warning("Others could read %s in %s; nobody else can now.", ", ".join(opened), self.path.parent)
 
     def _reopen(self, before: _Open | None, timeout: float) -> _Open:
         """Open the file in the folder; take over the rows of the one open `before`, which has left the folder."""
