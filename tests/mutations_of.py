@@ -774,4 +774,11 @@ MUTATIONS = [
         "",
         "tests/unit/test_private_files.py",
     ),
+    Mutation(
+        "S13 an export goes through a link",
+        "cli/export_command.py",
+        'with os.fdopen(create(sieved), "wb") as kept:',
+        'with sieved.open("wb") as kept:',
+        "tests/tutorial/test_exports_are_private.py",
+    ),
 ]
