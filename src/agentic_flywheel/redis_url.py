@@ -122,5 +122,12 @@ def without_password(url: str) -> str:
     if port and not (name and re.fullmatch(r"\d{1,5}", port)):  # a password whose host was forgotten
         host = f"{name}:***"
     hidden = f"{user if colon else ''}:***@" if at else ""
-    options = re.sub(r"(?i)(\w*(?:pass|token|secret)\w*=)[^&]*", r"\1***", options)
+    options = "&".join(map(_shown, options.split("&")))
     return f"{scheme}{separator}{hidden}{host}{path}{options}"
+
+
+def _shown(option: str) -> str:
+    """An option as it may be shown."""
+    name, equals, _ = option.partition("=")
+    hide = equals and any(word in name.lower() for word in ("pass", "token", "secret"))
+    return f"{name}=***" if hide else option

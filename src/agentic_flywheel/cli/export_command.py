@@ -127,7 +127,7 @@ class _Export:
     def _go_on_with(self, part: Path, stored: dict[str, State]) -> None:
         """Keep the lines that are what is stored now; one that was cut, or saved again or deleted since, goes."""
         sieved = part.with_name(f"{part.name}-sieved")
-        sieved.unlink(missing_ok=True)  # what an export that was killed left, or a link that somebody put there
+        sieved.unlink(missing_ok=True)  # of an export that was killed, or a link
         with contextlib.suppress(FileNotFoundError), os.fdopen(open_again(part, os.O_RDONLY), "rb") as file:
             try:
                 with os.fdopen(create(sieved), "wb") as kept:
