@@ -92,6 +92,15 @@ def test_a_line_that_is_too_long_costs_only_itself():
     ]
 
 
+@pytest.mark.parametrize("size", [100, 5000, 2**20])
+def test_every_talk_of_a_good_export_is_cut_out_on_every_python(size: int):
+    draw = random.Random(7)  # Python before 3.11.5 took 2 of 300 for whole
+    said = ['a "quoted" word \\ and\n' * draw.randrange(300) for _ in range(300)]
+    talks = [claude(uuid=f"{number}", name=text) for number, text in enumerate(said)]
+    found = array(Dribble(json.dumps(talks).encode(), size))
+    assert [each.value for each in found if isinstance(each, JsonEntry)] == talks
+
+
 # --- Which files, and what they are
 
 
