@@ -809,4 +809,25 @@ MUTATIONS = [
         "if each.is_file()]",
         "tests/unit/test_importers_files.py",
     ),
+    Mutation(
+        "S10 what a launcher needs",
+        "coaia/launch.py",
+        "(*INHERITED, *FOR_A_LAUNCHER) if launcher else INHERITED",
+        "(*INHERITED, *FOR_A_LAUNCHER)",
+        "tests/unit/test_supervisor.py",
+    ),
+    Mutation(
+        "S10 a file with the URL that others can read",
+        "settings.py",
+        "return read_secret(path, MAX_SECRET_BYTES).decode().strip()",
+        "return path.read_text().strip()",
+        "tests/unit/test_settings.py",
+    ),
+    Mutation(
+        "3.11.0 where a bounded repeat ends",
+        "cli/importers/json_entries.py",
+        'if data[at : at + 1] == b"\\\\" and at + 1 < len(data):',
+        "if False:",
+        "tests/unit/test_importers_files.py",
+    ),
 ]

@@ -95,9 +95,7 @@ def read_secret(path: Path, limit: int) -> bytes:
     status = path.lstat()
     _check(path, status)
     if hasattr(os, "geteuid") and status.st_mode & OF_OTHERS:
-        raise NotPrivate(
-            f"{path} can be read by others (its mode is {status.st_mode & 0o777:04o}). Run: chmod 600 on it."
-        )
+        raise NotPrivate(f"{path} can be read by others (mode {status.st_mode & 0o777:04o}): chmod 600 it.")
     with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as file:
         return file.read(limit)
 

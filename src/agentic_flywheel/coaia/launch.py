@@ -1,6 +1,7 @@
 """Prepares what a child is started with: its command, its whole environment, and a private folder."""
 
 import os
+import re
 import shutil
 import site
 import sys
@@ -20,10 +21,24 @@ BARE_FOLDER = Path(__file__).with_name("bare") / "child" / "home"
 
 INHERITED = (
     "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TERM", "TMPDIR", "TEMP", "TMP", "TZ", "USER", "LOGNAME", "SSL_CERT_FILE",
-    "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy",
-    "https_proxy", "all_proxy", "no_proxy", "SYSTEMROOT", "PATHEXT", "COMSPEC",
+    "SSL_CERT_DIR", "SYSTEMROOT", "PATHEXT", "COMSPEC",
 )  # fmt: skip
-"""Variables handed to the child as they are; so are `UV_*`. All others (REDIS_*, KV_*, UPSTASH_*, …) are not."""
+"""Variables handed to every child as they are. All others (REDIS_*, KV_*, UPSTASH_*, …) are not."""
+
+FOR_A_LAUNCHER = (
+    "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
+    "all_proxy", "no_proxy", "UV_CACHE_DIR", "UV_CONCURRENT_DOWNLOADS", "UV_CONFIG_FILE", "UV_CONSTRAINT",
+    "UV_DEFAULT_INDEX", "UV_EXCLUDE_NEWER", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_FROZEN", "UV_HTTP_TIMEOUT",
+    "UV_INDEX", "UV_INDEX_STRATEGY", "UV_INDEX_URL", "UV_INSECURE_HOST", "UV_LINK_MODE", "UV_MANAGED_PYTHON",
+    "UV_NATIVE_TLS", "UV_NO_CACHE", "UV_NO_CONFIG", "UV_NO_INDEX", "UV_NO_MANAGED_PYTHON", "UV_OFFLINE", "UV_OVERRIDE",
+    "UV_PRERELEASE", "UV_PYTHON", "UV_PYTHON_DOWNLOADS", "UV_PYTHON_INSTALL_DIR", "UV_PYTHON_INSTALL_MIRROR",
+    "UV_PYTHON_PREFERENCE", "UV_RESOLUTION", "UV_SYSTEM_CERTS", "UV_TOOL_BIN_DIR", "UV_TOOL_DIR",
+)  # fmt: skip
+"""Variables handed as well to a command of the user's own, which may have to fetch the child (`uvx`). None of those
+that hold nothing but credentials (UV_PUBLISH_*, UV_INDEX_*_PASSWORD)."""
+
+INDEXES = ("UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX", "UV_INDEX_URL")
+"""Those of them with addresses of package indexes, which go without the user and password in them."""
 
 
 def child_command(coaia_command: Sequence[str], coaia_python: str) -> list[str]:
@@ -37,11 +52,22 @@ def child_command(coaia_command: Sequence[str], coaia_python: str) -> list[str]:
 
 
 def child_environment(
-    environ: Mapping[str, str], home: Path, *, redis_url: str, cluster: bool, socket_timeout: float
+    environ: Mapping[str, str],
+    home: Path,
+    *,
+    redis_url: str,
+    cluster: bool,
+    socket_timeout: float,
+    launcher: bool = False,
 ) -> dict[str, str]:
-    """The child's whole environment: nothing in it, or in the folders it names, can redirect where data goes."""
+    """The child's whole environment: nothing in it, or in the folders it names, can redirect where data goes.
+
+    `launcher`: it is a command of the user's own, which is also given what it may need to fetch a program.
+    """
     real_home = Path(environ.get("HOME") or "~").expanduser()
-    env = {name: environ[name] for name in environ if name in INHERITED or name.startswith("UV_")}
+    wanted = (*INHERITED, *FOR_A_LAUNCHER) if launcher else INHERITED
+    env = {name: environ[name] for name in wanted if name in environ}
+    env |= {name: re.sub(r"//[^/@\s]*@", "//", env[name]) for name in INDEXES if name in env}
     return env | {
         "HOME": str(home),
         "XDG_CACHE_HOME": environ.get("XDG_CACHE_HOME") or str(real_home / ".cache"),  # where uv keeps its packages
