@@ -830,4 +830,11 @@ MUTATIONS = [
         "if False:",
         "tests/unit/test_importers_files.py",
     ),
+    Mutation(
+        "S14 options of a URL by one expression",
+        "redis_url.py",
+        'options = "&".join(map(_shown, options.split("&")))',
+        'options = re.sub(r"(?i)(\\w*(?:pass|token|secret)\\w*=)[^&]*", r"\\1***", options)',
+        "tests/test_expressions.py",
+    ),
 ]
