@@ -22,6 +22,8 @@ _URL_OPTIONS = {
 }
 """The options of a Redis URL that redis-py 4.3 (coaiapy's) understands and that make sense here; what each may be."""
 
+_NO = ("false", "no", "0")
+
 _THIS_MACHINE = frozenset({"", "localhost", "127.0.0.1", "::1"})
 
 
@@ -57,7 +59,11 @@ def url_problem(url: str) -> str | None:
     elif not parts.hostname or port == 0 or not re.fullmatch(r"(/\d{0,9})?", parts.path):
         return shape
     options = parse_qsl(parts.query, keep_blank_values=True)
-    return next(filter(None, (_option_problem(name, value, parts.scheme) for name, value in options)), None)
+    if problem := next(filter(None, (_option_problem(name, value, parts.scheme) for name, value in options)), None):
+        return problem
+    if ("ssl_cert_reqs", "none") in options and not unchecked(url):
+        return "its option ssl_cert_reqs=none needs ssl_check_hostname=false beside it: nothing is checked then"
+    return None
 
 
 def _option_problem(name: str, value: str, scheme: str) -> str | None:
@@ -72,6 +78,25 @@ def _option_problem(name: str, value: str, scheme: str) -> str | None:
     if name == "socket_connect_timeout" and scheme == "unix":
         return "a unix socket takes no socket_connect_timeout"
     return None
+
+
+def with_name_checked(url: str) -> str:
+    """The URL that a client is given: over TLS it checks the host's name, unless the URL says that it shall not.
+
+    redis-py checks it by itself from version 6 on; coaiapy pins 4.3.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "rediss" or "ssl_check_hostname" in dict(parse_qsl(parts.query)):
+        return url
+    return parts._replace(query="&".join(filter(None, [parts.query, "ssl_check_hostname=true"]))).geturl()
+
+
+def unchecked(url: str) -> str:
+    """What of a certificate the URL leaves unchecked, in words; empty where all is checked, or there is no TLS."""
+    options = dict(reversed(parse_qsl(urlsplit(url).query)))
+    if options.get("ssl_check_hostname", "true").lower() not in _NO:
+        return ""
+    return "certificate" if options.get("ssl_cert_reqs") == "none" else "host name in its certificate"
 
 
 def is_ipv6(host: str) -> bool:
@@ -97,5 +122,12 @@ def without_password(url: str) -> str:
     if port and not (name and re.fullmatch(r"\d{1,5}", port)):  # a password whose host was forgotten
         host = f"{name}:***"
     hidden = f"{user if colon else ''}:***@" if at else ""
-    options = re.sub(r"(?i)(\w*(?:pass|token|secret)\w*=)[^&]*", r"\1***", options)
+    options = "&".join(map(_shown, options.split("&")))
     return f"{scheme}{separator}{hidden}{host}{path}{options}"
+
+
+def _shown(option: str) -> str:
+    """An option as it may be shown."""
+    name, equals, _ = option.partition("=")
+    hide = equals and any(word in name.lower() for word in ("pass", "token", "secret"))
+    return f"{name}=***" if hide else option

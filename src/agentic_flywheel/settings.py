@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -15,10 +16,14 @@ import platformdirs
 
 from agentic_flywheel.errors import SettingError
 from agentic_flywheel.keys import PREFIX_RULE, RESERVED
+from agentic_flywheel.private_files import NotPrivate, read_secret
 from agentic_flywheel.redis_url import address, is_ipv6, url_problem, without_password
 
 MAX_TTL_SECONDS = 100 * 365 * 86_400
 """A hundred years. Longer than any promise we can keep, and far from the year 9999 where datetimes end."""
+
+MAX_SECRET_BYTES = 8192
+"""Of a file with a URL; none is that long."""
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -102,12 +107,13 @@ class Settings:
             coaia_command=env.command("FLYWHEEL_COAIA_COMMAND"),
             coaia_python=env.text("FLYWHEEL_COAIA_PYTHON", ""),
             log_level=log_level,
-            overridden=tuple(name for name in _REDIS_PARTS if env.text(name, "")) if env.text("REDIS_URL", "") else (),
-            redis_named=any(environ.get(name, "").strip() for name in ("REDIS_URL", *_REDIS_PARTS, "REDIS_CLUSTER")),
+            overridden=tuple(filter(partial(env.text, default=""), _REDIS_PARTS)) if _names_url(env) else (),
+            redis_named=any(environ.get(name, "").strip() for name in (*_URLS, *_REDIS_PARTS, "REDIS_CLUSTER")),
         )
 
 
 _SECRETS = ("redact", "warn", "off")
+_URLS = ("REDIS_URL", "REDIS_URL_FILE")
 _REDIS_PARTS = ("REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_USERNAME", "REDIS_PASSWORD")
 
 
@@ -197,16 +203,38 @@ def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def _names_url(env: Environment) -> str:
+    """The variable that gives the URL whole; empty if none does."""
+    named = [name for name in _URLS if env.text(name, "")]
+    if len(named) > 1:
+        raise env.wrong("REDIS_URL_FILE", "allowed: REDIS_URL or REDIS_URL_FILE, not both")
+    return "".join(named)
+
+
+def _secret(env: Environment, name: str) -> str:
+    """The text of the file that the variable names, which nobody else may read."""
+    path = Path(env.text(name, "")).expanduser()
+    if not path.is_absolute():
+        raise env.wrong(name, "allowed: an absolute path, of a file that only you can read")
+    try:
+        return read_secret(path, MAX_SECRET_BYTES).decode().strip()
+    except UnicodeDecodeError:
+        raise env.wrong(name, "allowed: a file with a URL in UTF-8") from None
+    except OSError as exc:
+        why = str(exc) if isinstance(exc, NotPrivate) else f"{path} cannot be read: {exc.strerror}."
+        raise SettingError(f"{name} is not allowed: {why}") from None
+
+
 def _redis_url(env: Environment) -> str:
     """The one URL the child gets: `REDIS_URL` whole, or one made of the other variables.
 
     It is validated here because coaiapy, given a URL it cannot use, silently writes to localhost:6379 instead.
     """
-    url = env.text("REDIS_URL", "")
-    if url:
+    if name := _names_url(env):
+        url = env.text(name, "") if name == "REDIS_URL" else _secret(env, name)
         problem = url_problem(url)
         if problem:
-            raise env.wrong("REDIS_URL", problem, without_password(url))
+            raise env.wrong(name, problem, without_password(url) if name == "REDIS_URL" else None)  # nothing of a file
         return url
     host = env.text("REDIS_HOST", "localhost")
     if not re.fullmatch(r"[\w.-]{1,253}", host) and not is_ipv6(re.sub(r"^\[(.*)\]$", r"\1", host)):

@@ -10,6 +10,7 @@ from typing import Self
 TLS = Path(__file__).with_name("tls")
 OUR_CERTIFICATE = TLS / "ours.crt"  # self-signed, for 127.0.0.1, till 2126: so it is its own authority
 OTHER_CERTIFICATE = TLS / "other.crt"  # of somebody else
+ELSEWHERE = TLS / "elsewhere.crt"  # self-signed with the same key, for redis.example.org
 CHUNK = 1 << 16
 TURNS = (
     5  # of the event loop, in which a connection that was accepted is handed over, and one that is aborted is closed
@@ -20,7 +21,7 @@ CUT_WITHIN = 10.0  # seconds, for the proxy's thread to get its turn
 class Proxy:
     """A port in front of another one, in a thread of its own."""
 
-    def __init__(self, behind: int, *, tls: bool = False) -> None:
+    def __init__(self, behind: int, *, tls: bool = False, certificate: Path = OUR_CERTIFICATE) -> None:
         self.behind = behind
         self.delay = 0.0  # seconds before each piece of an answer is passed on
         self.cuts = False  # whether an answer ends in its middle, and the connection with it
@@ -28,6 +29,7 @@ class Proxy:
         self.most = 0  # bytes that may be asked without an answer in between, else the connection is cut; 0: any
         self.port = 0
         self._tls = tls
+        self._certificate = certificate
         self._loop = asyncio.new_event_loop()
         self._end = asyncio.Event()
         self._open: list[asyncio.WriteTransport] = []
@@ -70,7 +72,7 @@ class Proxy:
         context = None
         if self._tls:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            context.load_cert_chain(OUR_CERTIFICATE, TLS / "ours.key")
+            context.load_cert_chain(self._certificate, TLS / "ours.key")
         server = await asyncio.start_server(self._connection, "127.0.0.1", 0, ssl=context)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()

@@ -428,3 +428,19 @@ def test_fields_that_this_version_does_not_know_move_too(disabled_env: dict[str,
     run(disabled_env, "export", str(tmp_path / "out.jsonl"))
     (line,) = (tmp_path / "out.jsonl").read_text("utf-8").splitlines()
     assert given.items() <= json.loads(line).items()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+def test_an_import_of_standard_input_that_is_ended_leaves_no_file_behind(
+    ending: signal.Signals, disabled_env: dict[str, str], tmp_path: Path
+):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "agentic_flywheel", "import", "-"]
+    env = disabled_env | {"TMPDIR": str(temporary)}
+    with subprocess.Popen(command, env=env, cwd=env["HOME"], stdin=subprocess.PIPE) as process:
+        assert process.stdin
+        process.stdin.write(b"x" * 3_000_000)  # more than a pipe holds: some of it was read, and written
+        process.send_signal(ending)
+        assert process.wait(30) == -ending
+    assert list(temporary.rglob("*")) == []

@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.cli.importers import BadEntry, Imported, Member, read, recognise, sources
+from agentic_flywheel.cli.importers import BadEntry, Imported, Stream, files, read, recognise, sources
 from agentic_flywheel.cli.importers.json_entries import JsonEntry, array, lines
 from agentic_flywheel.errors import InvalidArgument
 
@@ -91,6 +92,15 @@ def test_a_line_that_is_too_long_costs_only_itself():
     ]
 
 
+@pytest.mark.parametrize("size", [100, 5000, 2**20])
+def test_every_talk_of_a_good_export_is_cut_out_on_every_python(size: int):
+    draw = random.Random(7)  # Python before 3.11.5 took 2 of 300 for whole
+    said = ['a "quoted" word \\ and\n' * draw.randrange(300) for _ in range(300)]
+    talks = [claude(uuid=f"{number}", name=text) for number, text in enumerate(said)]
+    found = array(Dribble(json.dumps(talks).encode(), size))
+    assert [each.value for each in found if isinstance(each, JsonEntry)] == talks
+
+
 # --- Which files, and what they are
 
 
@@ -134,10 +144,12 @@ def test_an_archive_and_a_folder_give_their_conversations_and_nothing_else(tmp_p
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(CLAUDE.read_bytes())
     expected = [names[1], names[2], names[3], names[7]]
-    assert list(sources(archive)) == [Member(archive, name) for name in expected]
-    assert list(sources(folder)) == [folder / name for name in expected]
-    assert list(sources(CLAUDE)) == [CLAUDE]
-    assert str(next(sources(archive))) == f"{archive}/conversations-000.json"
+    with sources(archive) as found:
+        assert [str(each) for each in found.files] == [f"{archive}/{name}" for name in expected]
+    with sources(folder) as found:
+        assert found.files == [folder / name for name in expected]
+    with sources(CLAUDE) as found:
+        assert found.files == [CLAUDE]
 
 
 @pytest.mark.parametrize("path", [CLAUDE, CHATGPT, CLAUDE_CODE], ids=lambda path: path.name)
@@ -145,9 +157,10 @@ def test_a_file_in_an_archive_reads_as_it_does_outside(tmp_path: Path, path: Pat
     archive = tmp_path / "export.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as made:
         made.write(path, "deep/conversations.json" if path.suffix == ".json" else f"deep/{path.name}")
-    [member] = sources(archive)
-    assert recognise(member) == recognise(path)
-    assert list(read(member)) == list(read(path))
+    with sources(archive) as found:
+        [member] = found.files
+        assert recognise(member) == recognise(path)
+        assert list(read(member)) == list(read(path))
 
 
 def test_an_archive_that_is_damaged_gives_what_is_before_the_damage(tmp_path: Path):
@@ -158,23 +171,157 @@ def test_an_archive_that_is_damaged_gives_what_is_before_the_damage(tmp_path: Pa
     raw = bytearray(archive.read_bytes())
     raw[3_000_000] ^= 1  # stored, not packed: a wrong checksum at its end
     archive.write_bytes(raw)
-    *before, last = read(next(sources(archive)))
+    with sources(archive) as found:
+        *before, last = read(found.files[0])
     assert len([each for each in before if isinstance(each, Imported)]) > 100
     assert last == BadEntry(before[-1].line, "is the last that can be read: the archive is damaged behind it")
 
 
+def refused(path: Path) -> None:
+    with sources(path):
+        pass
+
+
 def test_archives_and_folders_without_conversations_are_errors(tmp_path: Path):
     with pytest.raises(InvalidArgument, match=r"has no conversations\.json"):
-        list(sources(tmp_path))
+        refused(tmp_path)
     archive = tmp_path / "export.zip"
     with zipfile.ZipFile(archive, "w") as made:
         made.writestr("user.json", "{}")
     with pytest.raises(InvalidArgument, match=r"has no conversations\.json"):
-        list(sources(archive))
+        refused(archive)
     with zipfile.ZipFile(archive, "w") as made:
         made.writestr("conversations.json", "[]")
     raw = archive.read_bytes()
     directory = raw.index(b"PK\x01\x02")
     archive.write_bytes(raw[: directory + 8] + b"\x01" + raw[directory + 9 :])
     with pytest.raises(InvalidArgument, match="has a password"):
-        list(sources(archive))
+        refused(archive)
+
+
+# --- Limits
+
+
+def packed(path: Path, **contents: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, content in contents.items():
+            made.writestr(f"{name}.jsonl", content)
+    return path
+
+
+def test_an_archive_of_too_many_files_is_refused_before_its_contents_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    archive = packed(tmp_path / "many.zip", **{f"m{number}": b"" for number in range(files.MAX_MEMBERS + 1)})
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile, "ZipFile", None)  # it is not opened
+        with pytest.raises(InvalidArgument, match=r"has more than 10,000 files\. If it is yours, unpack it"):
+            refused(archive)
+
+
+@pytest.mark.parametrize("way", ["of a large one", "of its table of contents"])
+def test_the_number_of_files_is_found_however_it_is_written(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    archive = packed(tmp_path / "few.zip", a=b"", b=b"", c=b"")
+    if way == "of a large one":
+        monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
+        archive = packed(tmp_path / "large.zip", a=b"", b=b"", c=b"")
+        monkeypatch.setattr(files, "MAX_MEMBERS", 2)
+    else:
+        monkeypatch.setattr(files, "MAX_DIRECTORY_BYTES", 100)
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile, "ZipFile", None)
+        with pytest.raises(InvalidArgument, match="has more than"):
+            refused(archive)
+
+
+def test_an_archive_that_says_less_than_it_has_is_refused_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    archive = packed(tmp_path / "few.zip", a=b"", b=b"", c=b"")
+    raw = bytearray(archive.read_bytes())
+    at = raw.rindex(b"PK\x05\x06")
+    raw[at + 8 : at + 12] = b"\1\0\1\0"
+    archive.write_bytes(raw)
+    monkeypatch.setattr(files, "MAX_MEMBERS", 2)
+    with pytest.raises(InvalidArgument, match="has more than"):
+        refused(archive)
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused_before_anything_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    blown_up = packed(tmp_path / "blown.zip", a=b"0" * 3_000_000)
+    with pytest.raises(InvalidArgument, match="unpacks to more than 200 times its size, as no talks do"):
+        refused(blown_up)
+    large = packed(tmp_path / "large.zip", a=random.Random(1).randbytes(2000), b=random.Random(2).randbytes(2000))
+    monkeypatch.setattr(zipfile.ZipFile, "open", None)  # nothing is unpacked
+    monkeypatch.setattr(files, "MAX_UNPACKED_BYTES", 3999)
+    with pytest.raises(InvalidArgument, match="unpacks to more than"):
+        refused(large)
+    monkeypatch.setattr(files, "MAX_UNPACKED_BYTES", 4000)
+    refused(large)
+
+
+def test_what_files_of_an_archive_share_counts_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(files, "RATIO_COUNTS_FROM", 1000)
+    archive = packed(
+        tmp_path / "shared.zip", **{f"m{n}": b"ab" * 400 + random.Random(n).randbytes(9) for n in range(9)}
+    )
+    refused(archive)
+    monkeypatch.setattr(files, "MAX_RATIO", 5)
+    with pytest.raises(InvalidArgument, match="times its size"):
+        refused(archive)
+
+
+def test_an_archive_is_opened_once_however_many_files_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    archive = packed(tmp_path / "some.zip", **{f"m{number}": CLAUDE_CODE.read_bytes() for number in range(20)})
+    opened: list[object] = []
+    real = zipfile.ZipFile.__init__
+
+    def counting(self: zipfile.ZipFile, file: Any, *args: Any, **options: Any) -> None:
+        opened.append(file)
+        real(self, file, *args, **options)
+
+    monkeypatch.setattr(zipfile.ZipFile, "__init__", counting)
+    with sources(archive) as found:
+        assert len(found.files) == 20
+        assert all(recognise(each) == "claude-code" and list(read(each)) for each in found.files)
+    assert len(opened) == 1
+
+
+def test_links_in_a_folder_are_named_and_left(tmp_path: Path):
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("elsewhere/a.jsonl", "folder/b.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(CLAUDE_CODE.read_bytes())
+    folder = tmp_path / "folder"
+    (folder / "a.jsonl").symlink_to(tmp_path / "elsewhere" / "a.jsonl")
+    (folder / "more").symlink_to(tmp_path / "elsewhere")
+    (folder / "circle").symlink_to(folder)
+    (folder / "notes.txt").symlink_to(tmp_path / "nothing")
+    with sources(folder) as found:
+        assert found.files == [folder / "b.jsonl"]
+        assert found.links == [folder / "a.jsonl", folder / "circle", folder / "more"]
+    (folder / "b.jsonl").unlink()
+    with pytest.raises(InvalidArgument, match=r"no \.jsonl file in it\. Links in it are left: .*a\.jsonl"):
+        refused(folder)
+
+
+@pytest.mark.parametrize("kind", ["array", "lines"])
+def test_an_entry_over_the_limit_is_refused_by_every_reader(kind: str, tmp_path: Path):
+    talks = [claude(uuid=f"{n}", name="x" * 3000 * (n == 1)) for n in range(3)]
+    path = written(tmp_path, json.dumps(talks).encode())
+    if kind == "lines":
+        path = tmp_path / "export.jsonl"
+        path.write_text("".join(json.dumps({"schema_version": 1} | talk) + "\n" for talk in talks))
+    found = list(files.exported(path, 2000) if kind == "lines" else read(path, limit=2000))
+    assert [each for each in found if isinstance(each, BadEntry)] == [
+        BadEntry(2 if kind == "lines" else 1, "is longer than 2,000 bytes")
+    ]
+    assert len(found) == 3
+
+
+def test_a_file_without_a_name_reads_as_one_with(tmp_path: Path):
+    archive = packed(tmp_path / "export.zip", talk=CLAUDE_CODE.read_bytes())
+    for path in (CLAUDE, archive):
+        with path.open("rb") as file, sources(Stream(file, "standard input")) as found, sources(path) as named:
+            assert [list(read(each)) for each in found.files] == [list(read(each)) for each in named.files]
+            assert str(found.files[0]).startswith("standard input")

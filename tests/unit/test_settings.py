@@ -1,5 +1,6 @@
 """Every variable of the contract: its default, what is allowed, and one line for what is not, never a password."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentic_flywheel.errors import SettingError
-from agentic_flywheel.redis_url import without_password
+from agentic_flywheel.redis_url import with_name_checked, without_password
 from agentic_flywheel.settings import Settings
 
 SECRET = "hunter2"  # noqa: S105  nobody's
@@ -102,6 +103,67 @@ def test_a_variable_in_the_name_of_the_data_folder_is_replaced_if_it_is_set():
 def test_an_option_of_a_url_that_is_refused_is_named_with_what_it_may_be():
     assert "ssl_cert_reqs: none, optional or required" in refusal(REDIS_URL="rediss://h?ssl_cert_reqs=None")
     assert "db: a number" in refusal(REDIS_URL="redis://h?db=one")
+    assert "ssl_check_hostname=false beside it" in refusal(REDIS_URL="rediss://h?ssl_cert_reqs=none")
+    assert read(REDIS_URL="rediss://h?ssl_cert_reqs=none&ssl_check_hostname=false").redis_url
+
+
+@pytest.mark.parametrize(
+    ("url", "given"),
+    [
+        ("redis://h:1/2", "redis://h:1/2"),
+        ("unix:///run/redis.sock?db=2", "unix:///run/redis.sock?db=2"),
+        ("rediss://u:p%40@h:1/2", "rediss://u:p%40@h:1/2?ssl_check_hostname=true"),
+        ("rediss://h?db=2", "rediss://h?db=2&ssl_check_hostname=true"),
+        ("rediss://h?ssl_check_hostname=no", "rediss://h?ssl_check_hostname=no"),
+    ],
+)
+def test_over_tls_the_client_is_told_to_check_the_hosts_name(url: str, given: str):
+    assert with_name_checked(url) == given
+
+
+# a file that holds the URL
+
+
+@pytest.fixture
+def url_file(tmp_path: Path) -> Path:
+    path = tmp_path / "redis-url"
+    path.write_text(f"rediss://ana:{SECRET}@h.example:1/2\n")
+    path.chmod(0o600)
+    return path
+
+
+def test_a_url_comes_out_of_a_file_that_nobody_else_can_read_and_wins_whole(url_file: Path):
+    settings = read(REDIS_URL_FILE=str(url_file), REDIS_PORT="1")
+    assert settings.redis_url == f"rediss://ana:{SECRET}@h.example:1/2"
+    assert (settings.redis_named, settings.overridden) == (True, ("REDIS_PORT",))
+    assert SECRET not in repr(settings)
+
+
+def test_a_file_that_others_can_read_or_own_is_refused_with_a_sentence(url_file: Path, tmp_path: Path):
+    for mode in (0o640, 0o604, 0o660):
+        url_file.chmod(mode)
+        assert f"can be read by others (mode {mode:04o}): chmod 600 it." in refusal(REDIS_URL_FILE=str(url_file))
+    url_file.chmod(0o600)
+    (tmp_path / "link").symlink_to(url_file)
+    assert "is a link" in refusal(REDIS_URL_FILE=str(tmp_path / "link"))
+    assert "is no file" in refusal(REDIS_URL_FILE=str(tmp_path))
+    assert "cannot be read: No such file" in refusal(REDIS_URL_FILE=str(tmp_path / "nothing"))
+    assert "an absolute path" in refusal(REDIS_URL_FILE="redis-url")
+    if os.geteuid() == 0:
+        os.chown(url_file, 65534, 65534)
+        assert "belongs to nobody, not to root" in refusal(REDIS_URL_FILE=str(url_file))
+
+
+def test_both_a_url_and_a_file_are_refused_since_it_could_be_either(url_file: Path):
+    assert "not both" in refusal(REDIS_URL="redis://h", REDIS_URL_FILE=str(url_file))
+
+
+@pytest.mark.parametrize("content", [f"http://:{SECRET}@h", f"redis://:{SECRET}@h:x", SECRET, "", "\udc80"])
+def test_a_file_with_no_url_is_refused_and_its_content_not_shown(content: str, url_file: Path):
+    url_file.write_bytes(content.encode(errors="surrogateescape"))
+    told = refusal(REDIS_URL_FILE=str(url_file))
+    assert "REDIS_URL_FILE" in told
+    assert SECRET not in told
 
 
 # which Redis it is

@@ -465,11 +465,34 @@ async def test_nothing_of_the_callers_surroundings_redirects_the_child(opened: O
                      "KV_REST_API_URL", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "COAIAPY_ENV_PATH",
                      "LANGFUSE_HOST", "LANGFUSE_SECRET_KEY", "PYTHONPATH", "PYTHONSTARTUP")
     }  # fmt: skip
-    async with opened(**evil, TZ="UTC", UV_CACHE_DIR="/somewhere") as child:
+    async with opened(**evil, TZ="UTC") as child:
         seen = json.loads(await child.ask("surroundings"))
         assert not [name for name, value in seen["env"].items() if "evil" in value]
         assert seen["env"]["REDIS_URL"] == "redis://localhost:1/0"
-        assert (seen["env"]["TZ"], seen["env"]["UV_CACHE_DIR"]) == ("UTC", "/somewhere")
+        assert seen["env"]["TZ"] == "UTC"
+
+
+def test_only_a_command_of_the_users_own_gets_what_fetches_programs_and_no_child_gets_credentials(tmp_path: Path):
+    word = "hush" + "-hush"
+    environ = {
+        "HTTPS_PROXY": f"http://ana:{word}@proxy.example.org",
+        "UV_CACHE_DIR": "/somewhere",
+        "UV_PUBLISH_TOKEN": word,
+        "UV_PUBLISH_PASSWORD": word,
+        "UV_INDEX_OURS_PASSWORD": word,
+        "UV_KEYRING_PROVIDER": "subprocess",
+        "UV_INDEX_URL": f"https://ana:{word}@index.example.org/simple",
+        "UV_EXTRA_INDEX_URL": f"https://{word}@a.example.org https://b.example.org/x@y",
+    }
+    given = {"redis_url": "redis://h", "cluster": False, "socket_timeout": 1.0}
+    ours = child_environment(environ, tmp_path, **given)
+    assert not {"HTTPS_PROXY", "UV_CACHE_DIR", "UV_INDEX_URL"} & ours.keys()
+    assert word not in str(ours)
+    theirs = child_environment(environ, tmp_path, **given, launcher=True)
+    assert (theirs["UV_CACHE_DIR"], theirs["HTTPS_PROXY"]) == ("/somewhere", environ["HTTPS_PROXY"])
+    assert theirs["UV_INDEX_URL"] == "https://index.example.org/simple"
+    assert theirs["UV_EXTRA_INDEX_URL"] == "https://a.example.org https://b.example.org/x@y"
+    assert [name for name, value in theirs.items() if word in value] == ["HTTPS_PROXY"]
 
 
 async def test_the_child_works_in_a_private_folder_that_is_its_home(opened: OpenChild, tmp_path: Path):

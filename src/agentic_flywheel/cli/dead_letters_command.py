@@ -5,12 +5,13 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
-from agentic_flywheel.cli.terminal import PRIVATE, ask, say, say_json, say_table, tell
+from agentic_flywheel.cli.terminal import ask, say, say_json, say_table, tell
 from agentic_flywheel.documents.model import iso
 from agentic_flywheel.errors import Damaged
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import DeadLetter
 from agentic_flywheel.json_text import JSONObject, load_object
+from agentic_flywheel.private_files import create
 from agentic_flywheel.sessions.budget import ellipsis
 from agentic_flywheel.sessions.wiring import open_journal
 from agentic_flywheel.settings import Settings
@@ -73,7 +74,7 @@ def _export(journal: Journal, options: Namespace) -> int:
         return say_json(content)
     path = Path(options.file)
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "w", encoding="utf-8") as file:
+        with os.fdopen(create(path), "w", encoding="utf-8") as file:
             json.dump(content, file, indent=2)
             file.write("\n")
     except FileExistsError:

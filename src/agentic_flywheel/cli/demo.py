@@ -27,6 +27,9 @@ CALL_SECONDS = 30.0
 START_LOOKS = 100
 """Far above any timeout of the server; only a broken installation meets it."""
 
+OUR_FOLDER = Path(__file__).parent
+"""Where the demo's servers run, whatever the current folder is."""
+
 TRANSCRIPT: list[JSONObject] = [
     {"role": "user", "content": "I'm moving our café's orders from paper to a small database. Where do I start?"},
     {"role": "assistant", "content": "With one week of real slips. What is on a slip today?"},
@@ -111,8 +114,9 @@ def _read(path: str) -> list[JSONObject]:
 @contextlib.asynccontextmanager
 async def _server() -> AsyncGenerator[tuple[ChildTransport, Client]]:
     """A server process of its own, and a real MCP client to it."""
-    command = [sys.executable, "-m", "agentic_flywheel"]
-    transport = ChildTransport(command, dict(os.environ), Path.cwd())
+    # -P, and a folder of our own: no file of the current folder is imported.
+    command = [sys.executable, "-P", "-m", "agentic_flywheel"]
+    transport = ChildTransport(command, dict(os.environ), OUR_FOLDER)
     async with Client(transport) as client:
         yield transport, client
 

@@ -19,7 +19,7 @@ from agentic_flywheel.journal.records import Waiting
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.redis_url import without_password
+from agentic_flywheel.redis_url import unchecked, without_password
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.results import CacheResult, StatusResult
@@ -60,6 +60,9 @@ def doctor(settings: Settings) -> int:
     _report(
         "·", "Redis", f"{settings.redis_target}{'' if settings.redis_enabled else ' (REDIS_ENABLED=false: not used)'}"
     )
+    if what := unchecked(settings.redis_url):
+        text = f"the {what} is not checked (ssl_check_hostname=false in REDIS_URL): others can pose as this Redis."
+        _report("!", "TLS", text)
     for name in settings.overridden:
         _report("!", name, "is set but overridden by REDIS_URL, which wins whole. Unset one of them.")
     _report("·", "Keys", f"begin with {settings.key_prefix}: (FLYWHEEL_KEY_PREFIX)")
@@ -158,6 +161,9 @@ def _report_journal(status: StatusResult) -> None:
         _try_this("make the folder writable, or set FLYWHEEL_DATA_DIR to another one.")
     else:
         _report("✓", "Journal", f"{journal['path']} ({journal['bytes']:,} bytes, {journal['pending']} pending)")
+    if journal["made_private"]:
+        names = ", ".join(cast("list[str]", journal["made_private"]))
+        _report("!", "Files", f"others could read {names}; nobody else can now.")
     if journal["putting_back"]:
         _report("·", "Putting back", "what Redis may have lost is compared with this machine's copies and put back.")
     if number := journal["this_machine"]:

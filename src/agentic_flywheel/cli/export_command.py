@@ -8,10 +8,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import IO
 
-from agentic_flywheel.cli.terminal import PRIVATE, counted, progress, reach, run, tell
+from agentic_flywheel.cli.terminal import counted, progress, reach, run, tell
 from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
+from agentic_flywheel.private_files import create, open_again
 from agentic_flywheel.sessions.listing import MAX_PAGE
 from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
@@ -72,7 +73,7 @@ class _Export:
 
         """
         self._go_on_with(part, await self._stored())
-        with part.open("ab") as file:
+        with os.fdopen(open_again(part, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as file:
             await self.write(file)
             os.fsync(file.fileno())
         if _read_again(part) != list(self.written.values()):
@@ -126,10 +127,10 @@ class _Export:
     def _go_on_with(self, part: Path, stored: dict[str, State]) -> None:
         """Keep the lines that are what is stored now; one that was cut, or saved again or deleted since, goes."""
         sieved = part.with_name(f"{part.name}-sieved")
-        with contextlib.suppress(FileNotFoundError), part.open("rb") as file:
+        sieved.unlink(missing_ok=True)  # of an export that was killed, or a link
+        with contextlib.suppress(FileNotFoundError), os.fdopen(open_again(part, os.O_RDONLY), "rb") as file:
             try:
-                sieved.touch(mode=PRIVATE)
-                with sieved.open("wb") as kept:
+                with os.fdopen(create(sieved), "wb") as kept:
                     for raw in file:
                         if not raw.endswith(b"\n"):
                             break
@@ -140,9 +141,7 @@ class _Export:
             except BaseException:
                 sieved.unlink(missing_ok=True)
                 raise
-        if sieved.exists():
             sieved.replace(part)
-        part.touch(mode=PRIVATE)
 
 
 def _state_in(raw: bytes, part: Path) -> tuple[str, State]:
@@ -154,7 +153,7 @@ def _state_in(raw: bytes, part: Path) -> tuple[str, State]:
 
 
 def _read_again(part: Path) -> list[bytes]:
-    with part.open("rb") as file:
+    with os.fdopen(open_again(part, os.O_RDONLY), "rb") as file:
         return [_hash(raw) for raw in file]
 
 

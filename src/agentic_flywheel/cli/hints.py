@@ -50,6 +50,13 @@ _HINTS = (
         _always("check the user and the password in REDIS_URL (special characters in them as %XX)."),
     ),
     _Hint(
+        "certificate is not valid for",
+        _always(
+            "REDIS_URL must have the host name that the certificate names, or the Redis a certificate for the host "
+            "that REDIS_URL names. ?ssl_check_hostname=false in REDIS_URL turns this check off."
+        ),
+    ),
+    _Hint(
         "certificate|hostname mismatch",
         _always(
             "REDIS_URL must have the host name that the certificate names; for an authority of your own add "

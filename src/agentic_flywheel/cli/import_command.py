@@ -6,14 +6,13 @@ a credential is replaced (`FLYWHEEL_SECRETS=off` takes all as it is). What was w
 """
 
 import asyncio
-import shutil
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from agentic_flywheel.backends.base import UniversalSession
 from agentic_flywheel.cli.importers import (
@@ -21,11 +20,13 @@ from agentic_flywheel.cli.importers import (
     Imported,
     JsonEntry,
     Source,
+    Stream,
     exported,
     read,
     recognise,
     sources,
 )
+from agentic_flywheel.cli.importers.files import MAX_UNPACKED_BYTES
 from agentic_flywheel.cli.terminal import counted, progress, reach, run, tell
 from agentic_flywheel.documents.model import Document, Tombstone, iso
 from agentic_flywheel.documents.parse import decode
@@ -39,6 +40,12 @@ from agentic_flywheel.sessions.redaction.policy import Credentials
 from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
+
+COPIED_AT_ONCE = 2**20
+"""Bytes of standard input."""
+
+ENTRY_OF_SESSIONS = 4
+"""How many times what a session may be an entry of a file may be: it is written less tersely."""
 
 Outcome = Literal["new", "more", "same", "bad"]
 
@@ -60,46 +67,56 @@ def import_from(settings: Settings, source: str) -> int:
 
 
 async def _from_standard_input(settings: Settings) -> int:
-    # A file of its own, because what it is is seen by its beginning, and an archive is read from its end.
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "standard input"
-        with path.open("wb") as file:
-            await asyncio.to_thread(shutil.copyfileobj, sys.stdin.buffer, file)
-        return await _import(settings, path, shown_as=path.name)
+    # A file of its own, because what it is is seen by its beginning, and an archive is read from its end. It has no
+    # name, so that nothing of it is left however this ends.
+    with tempfile.TemporaryFile() as file:
+        await asyncio.to_thread(_copy, sys.stdin.buffer, file)
+        return await _import(settings, Stream(file, "standard input"))
 
 
-async def _import(settings: Settings, path: Path, shown_as: str = "") -> int:
-    found = list(sources(path))
-    for source in found:
-        recognise(source)  # what is not there or cannot be read ends the command before anything is written
-    # Reading all twice costs little beside the writing; it is done only for somebody who watches.
-    total = sum(1 for source in found for _ in _entries(source)) if sys.stderr.isatty() else 0
-    outcomes = Counter[Outcome]()
-    sessions, _ = open_store(settings)
-    async with sessions:
-        importer = _Importer(sessions, Credentials(settings.secrets), shared=await reach(sessions))
-        for source in found:
-            name = str(source).replace(str(path), shown_as, 1) if shown_as else str(source)
-            for each in _entries(source):
-                try:
-                    outcome, message = await importer.add(each)
-                except FlywheelError as exc:
-                    outcome, message = "bad", f"is not taken in: {exc}"
-                outcomes[outcome] += 1
-                if message:
-                    tell(f"{name}, line {each.line}: {message.rstrip('.')}.")
-                progress(outcomes.total(), total)
+def _copy(source: IO[bytes], target: IO[bytes]) -> None:
+    copied = 0
+    while chunk := source.read(COPIED_AT_ONCE):
+        copied += len(chunk)
+        if copied > MAX_UNPACKED_BYTES:
+            raise InvalidArgument("standard input is longer than 4 GB. If it is no mistake, name it as a file.")
+        target.write(chunk)
+
+
+async def _import(settings: Settings, given: Path | Stream) -> int:
+    limit = ENTRY_OF_SESSIONS * settings.max_session_bytes
+    with sources(given) as found:
+        for link in found.links:
+            tell(f"{link} is a link, and is left. To take it in, name what it leads to.")
+        for source in found.files:
+            recognise(source, limit)  # what is not there or cannot be read ends the command before anything is written
+        # Reading all twice costs little beside the writing; it is done only for somebody who watches.
+        total = sum(1 for source in found.files for _ in _entries(source, limit)) if sys.stderr.isatty() else 0
+        outcomes = Counter[Outcome]()
+        sessions, _ = open_store(settings)
+        async with sessions:
+            importer = _Importer(sessions, Credentials(settings.secrets), shared=await reach(sessions))
+            for source in found.files:
+                for each in _entries(source, limit):
+                    try:
+                        outcome, message = await importer.add(each)
+                    except FlywheelError as exc:
+                        outcome, message = "bad", f"is not taken in: {exc}"
+                    outcomes[outcome] += 1
+                    if message:
+                        tell(f"{source}, line {each.line}: {message.rstrip('.')}.")
+                    progress(outcomes.total(), total)
     more = f", added to {counted(outcomes['more'])}" if outcomes["more"] else ""
     rest = f"{outcomes['same']} were there already, {outcomes['bad']} could not be taken in."
     tell(f"Took in {counted(outcomes['new'])}{more}; {rest}")
     return 1 if outcomes["bad"] else 0
 
 
-def _entries(source: Source) -> Iterator[_Ours | Imported | BadEntry]:
-    if recognise(source) != "flywheel":
-        yield from read(source)
+def _entries(source: Source, limit: int) -> Iterator[_Ours | Imported | BadEntry]:
+    if recognise(source, limit) != "flywheel":
+        yield from read(source, limit=limit)
         return
-    for entry in exported(source):
+    for entry in exported(source, limit):
         yield _ours(entry) if isinstance(entry, JsonEntry) else entry
 
 

@@ -41,6 +41,8 @@ async def _run(settings: Settings, options: Namespace) -> int:
 async def _list(store: SessionStore, options: Namespace) -> int:
     session_filter = SessionFilter(query=options.query, tags=options.tag, user_id=options.user)
     page = await store.list_sessions(session_filter, options.limit)
+    if page.message and not page.sessions and store.repository.stash is None:
+        raise Unavailable(page.message)
     if options.json:
         return say_json(page.sessions)
     now = datetime.now(UTC)

@@ -20,9 +20,6 @@ START_SECONDS = 15.0
 BAR_WIDTH = 30
 """Characters of the bar: it fits the narrowest terminals beside its count."""
 
-PRIVATE = 0o600
-"""What may be done with a file that holds conversations, as with the journal: its owner reads and writes it."""
-
 INTERRUPTED = 130
 """The exit code that shells give a command ended by Ctrl-C (128 and the signal's number)."""
 

@@ -1,6 +1,7 @@
 """Prepares what a child is started with: its command, its whole environment, and a private folder."""
 
 import os
+import re
 import shutil
 import site
 import sys
@@ -8,6 +9,9 @@ import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from agentic_flywheel.private_files import check_folder, open_again
+from agentic_flywheel.redis_url import with_name_checked
 
 CHILD_FOLDER = Path(__file__).with_name("child")
 """Our own program."""
@@ -17,26 +21,53 @@ BARE_FOLDER = Path(__file__).with_name("bare") / "child" / "home"
 
 INHERITED = (
     "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TERM", "TMPDIR", "TEMP", "TMP", "TZ", "USER", "LOGNAME", "SSL_CERT_FILE",
-    "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy",
-    "https_proxy", "all_proxy", "no_proxy", "SYSTEMROOT", "PATHEXT", "COMSPEC",
+    "SSL_CERT_DIR", "SYSTEMROOT", "PATHEXT", "COMSPEC",
 )  # fmt: skip
-"""Variables handed to the child as they are; so are `UV_*`. All others (REDIS_*, KV_*, UPSTASH_*, …) are not."""
+"""Variables handed to every child as they are. All others (REDIS_*, KV_*, UPSTASH_*, …) are not."""
+
+FOR_A_LAUNCHER = (
+    "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
+    "all_proxy", "no_proxy", "UV_CACHE_DIR", "UV_CONCURRENT_DOWNLOADS", "UV_CONFIG_FILE", "UV_CONSTRAINT",
+    "UV_DEFAULT_INDEX", "UV_EXCLUDE_NEWER", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_FROZEN", "UV_HTTP_TIMEOUT",
+    "UV_INDEX", "UV_INDEX_STRATEGY", "UV_INDEX_URL", "UV_INSECURE_HOST", "UV_LINK_MODE", "UV_MANAGED_PYTHON",
+    "UV_NATIVE_TLS", "UV_NO_CACHE", "UV_NO_CONFIG", "UV_NO_INDEX", "UV_NO_MANAGED_PYTHON", "UV_OFFLINE", "UV_OVERRIDE",
+    "UV_PRERELEASE", "UV_PYTHON", "UV_PYTHON_DOWNLOADS", "UV_PYTHON_INSTALL_DIR", "UV_PYTHON_INSTALL_MIRROR",
+    "UV_PYTHON_PREFERENCE", "UV_RESOLUTION", "UV_SYSTEM_CERTS", "UV_TOOL_BIN_DIR", "UV_TOOL_DIR",
+)  # fmt: skip
+"""Variables handed as well to a command of the user's own, which may have to fetch the child (`uvx`). None of those
+that hold nothing but credentials (UV_PUBLISH_*, UV_INDEX_*_PASSWORD)."""
+
+INDEXES = ("UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX", "UV_INDEX_URL")
+"""Those of them with addresses of package indexes, which go without the user and password in them."""
 
 
 def child_command(coaia_command: Sequence[str], coaia_python: str) -> list[str]:
     """The command line of the child: the user's own, or our program under `coaia_python` or this interpreter."""
     if coaia_command:
-        return [shutil.which(coaia_command[0]) or coaia_command[0], *coaia_command[1:]]
+        folders = [folder for folder in os.get_exec_path() if Path(folder).is_absolute()]  # never the current one
+        found = shutil.which(coaia_command[0], path=os.pathsep.join(folders))
+        return [found or coaia_command[0], *coaia_command[1:]]
     # -P: never import a module from the current folder. The program's own folder is then the first of the path.
     return [coaia_python or sys.executable, "-P", str(CHILD_FOLDER)]
 
 
 def child_environment(
-    environ: Mapping[str, str], home: Path, *, redis_url: str, cluster: bool, socket_timeout: float
+    environ: Mapping[str, str],
+    home: Path,
+    *,
+    redis_url: str,
+    cluster: bool,
+    socket_timeout: float,
+    launcher: bool = False,
 ) -> dict[str, str]:
-    """The child's whole environment: nothing in it, or in the folders it names, can redirect where data goes."""
+    """The child's whole environment: nothing in it, or in the folders it names, can redirect where data goes.
+
+    `launcher`: it is a command of the user's own, which is also given what it may need to fetch a program.
+    """
     real_home = Path(environ.get("HOME") or "~").expanduser()
-    env = {name: environ[name] for name in environ if name in INHERITED or name.startswith("UV_")}
+    wanted = (*INHERITED, *FOR_A_LAUNCHER) if launcher else INHERITED
+    env = {name: environ[name] for name in wanted if name in environ}
+    env |= {name: re.sub(r"//[^/@\s]*@", "//", env[name]) for name in INDEXES if name in env}
     return env | {
         "HOME": str(home),
         "XDG_CACHE_HOME": environ.get("XDG_CACHE_HOME") or str(real_home / ".cache"),  # where uv keeps its packages
@@ -45,7 +76,7 @@ def child_environment(
         "PYTHONIOENCODING": "utf-8",
         "COAIAPY_ENV_PATH": str(home / "env"),
         "LANGFUSE_TRACING_ENABLED": "false",
-        "REDIS_URL": redis_url,
+        "REDIS_URL": with_name_checked(redis_url),
         "REDIS_CLUSTER": "true" if cluster else "false",
         # A stock child that cannot use REDIS_URL (no such database, socket or user) falls back to the next best thing,
         # by itself localhost:6379. This comes before that, and nothing listens there.
@@ -79,11 +110,13 @@ class ChildFolder:
 
     @staticmethod
     def _make(parent: Path) -> Path:
-        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = parent / "child" / "home"
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (parent, path.parent, path):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            check_folder(folder)  # what others put there could redirect the child
         # An empty or a missing file makes coaiapy print a warning.
-        (path / "env").write_text("FLYWHEEL_PRIVATE_ENV=1\n")
+        with os.fdopen(open_again(path / "env", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w") as file:
+            file.write("FLYWHEEL_PRIVATE_ENV=1\n")
         return path
 
     def close(self) -> None:

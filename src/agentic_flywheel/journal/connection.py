@@ -17,7 +17,7 @@ from agentic_flywheel.documents.model import micros
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.address import Address
 from agentic_flywheel.journal.migrations import SCHEMA, THIS_MACHINE
-from agentic_flywheel.journal.open_file import OpenFile, held
+from agentic_flywheel.journal.open_file import OpenFile, held, keep_private
 from agentic_flywheel.journal.recovery import cause, damaged_files, is_damage, recover
 from agentic_flywheel.journal.retry import Replaced
 from agentic_flywheel.journal.salvage import salvage
@@ -43,11 +43,11 @@ _R = TypeVar("_R")
 
 logger = logging.getLogger(__name__)
 
-TAKEOVER_SECONDS = 1.0
-"""For how long replica rows are taken over from a file that vanished; all other rows always are."""
-
 RECOVERIES_TOLD = 5
 """How many files that vanished the journal names: the newest."""
+
+TAKEOVER_SECONDS = 1.0
+"""For how long replica rows are taken over from a file that vanished; all other rows always are."""
 
 
 class _NoRoom(JournalUnavailable):
@@ -73,6 +73,7 @@ class JournalFile:
         self._open: OpenFile | None = None
         self._write_failed: tuple[float, str] | None = None
         self._recovered: list[str] = []
+        self._made_private: list[str] = []
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}, {'open' if self._open else 'closed'})"
@@ -247,6 +248,7 @@ class JournalFile:
                 before = self._open
                 if before and self._is_current(before):  # another thread was faster
                     return before
+                self._made_private += keep_private(self.path)
                 found = identity(self.path) if self.path.exists() else None
                 self._open = opened = self._reopen(before, timeout)
                 if before:

@@ -181,4 +181,5 @@ class Journal(ListRows, OutboxRows, Retention):
             seconds,
             cause,
             tuple(self._recovered),
+            tuple(self._made_private),
         )

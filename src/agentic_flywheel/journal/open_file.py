@@ -1,6 +1,7 @@
-"""Holds the connections to one journal file, and has threads of this process wait for each other a bounded time."""
+"""Holds the connections to one journal file, keeps it private, and has threads wait for each other a bounded time."""
 
 import contextlib
+import logging
 import sqlite3
 import threading
 from collections.abc import Generator
@@ -8,6 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agentic_flywheel.errors import JournalUnavailable
+from agentic_flywheel.journal.recovery import damaged_files
+from agentic_flywheel.journal.schema import FILE_NAME
+from agentic_flywheel.journal.search_index import FILE_NAME as INDEX_NAME
+from agentic_flywheel.private_files import check_folder, make_private
+
+logger = logging.getLogger(__name__)
+
+FILES_BESIDE = (
+    *(f"{name}{end}" for name in (FILE_NAME, INDEX_NAME) for end in ("-wal", "-shm", "-journal")),
+    f"{FILE_NAME}.lock",
+    INDEX_NAME,
+)
+"""What is ours beside the journal: SQLite's own files, the search index with its own, the lock."""
 
 
 @dataclass
@@ -38,3 +52,18 @@ def held(lock: "threading.Lock | threading.RLock", timeout: float, path: Path) -
         yield
     finally:
         lock.release()
+
+
+def keep_private(path: Path) -> list[str]:
+    """Refuse what others own in place of our files, and close ours to others, damaged ones too; the names of those.
+
+    Raises:
+        NotPrivate: the folder or a file is not ours.
+
+    """
+    check_folder(path.parent)
+    beside = [path.with_name(name) for name in (*FILES_BESIDE, *damaged_files(path))]
+    opened = [file.name for file in (path, *beside) if make_private(file)]
+    if opened:
+        logger.warning("Others could read %s in %s; nobody else can now.", ", ".join(opened), path.parent)
+    return opened

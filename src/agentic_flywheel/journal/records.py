@@ -97,7 +97,8 @@ class JournalState:
     `bytes` is the size of its files, `replica_bytes` that of its `replica_documents`, copies of what Redis holds;
     `damaged` are the names of files that were moved aside; `waiting` is for other destinations. The oldest of what is
     `pending` is so for `pending_seconds`; `pending_cause` is why the oldest of them that failed did. `recovered` says
-    what was brought over from files that vanished while they were in use.
+    what was brought over from files that vanished while they were in use. `made_private` are the names of files that
+    others could read until they were opened here.
     """
 
     path: str | None
@@ -112,6 +113,7 @@ class JournalState:
     pending_seconds: float = 0.0
     pending_cause: str | None = None
     recovered: tuple[str, ...] = ()
+    made_private: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

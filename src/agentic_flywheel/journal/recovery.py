@@ -12,16 +12,13 @@ from pathlib import Path
 from agentic_flywheel.journal.migrations import SCHEMA, create, migrate, prepare
 from agentic_flywheel.journal.old_schemas import OLD_COLUMNS, create_old
 from agentic_flywheel.journal.salvage import salvage
-from agentic_flywheel.journal.schema import PAGE, create_empty, exclusive, identity, open_file
+from agentic_flywheel.journal.schema import DAMAGED, PAGE, create_empty, exclusive, identity, open_file
 from agentic_flywheel.journal.takeover import take_over
 
 logger = logging.getLogger(__name__)
 
 UNREADABLE = "Could not decode to UTF-8"
 """The beginning of Python's message for a damaged text; the message quotes the text."""
-
-DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-"""SQLite's error codes for a file that is damaged, or no database (https://sqlite.org/rescode.html)."""
 
 
 def is_damage(error: Exception) -> bool:

@@ -3,13 +3,13 @@
 import contextlib
 import os
 import sqlite3
-import stat
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
 
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.migrations import SCHEMA, create, migrate, prepare
+from agentic_flywheel.private_files import PRIVATE, NotPrivate, open_again
 
 FILE_NAME = "journal.sqlite3"
 
@@ -37,27 +37,31 @@ CACHE_KILOBYTES = 8_000
 NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 """SQLite's own words for a file that cannot be written (https://sqlite.org/rescode.html)."""
 
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+"""SQLite's error codes for a file that is damaged, or no database (https://sqlite.org/rescode.html)."""
+
+TABLES_OF_OURS = (b"documents", b"outbox")
+"""The tables that every version of the journal has."""
+
 PAGE = 4096
 """Bytes of a page: SQLite's default, which no statement here changes."""
 
 
 def open_file(path: Path, addresses: Sequence[str] = (), timeout: float = BUSY_SECONDS) -> sqlite3.Connection:
-    """Open or make the journal: its folder 0700, its files 0600; `addresses` are those of the Redis in use.
+    """Open or make the journal: a new folder 0700, its files 0600; `addresses` are those of the Redis in use.
 
     Waits for other processes for `timeout` seconds.
 
     Raises:
-        JournalUnavailable: it has a newer version.
+        JournalUnavailable: it has a newer version, or is another program's.
         sqlite3.Error, OSError: it cannot be opened.
 
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.parent.stat().st_mode & stat.S_IWUSR and not any(path.parent.iterdir()):
-        path.parent.chmod(0o700)  # ours alone; one that holds other things or is read-only is left as it is
     if not path.exists():
         with exclusive(path):
             create_empty(path)
-    _refuse_newer(path, timeout)
+    _refuse_others(path, timeout)
     db = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
     try:
         if _version(db, path) == 0:
@@ -84,7 +88,7 @@ def create_empty(path: Path) -> None:
     with contextlib.suppress(FileExistsError):
         if not path.exists():
             delete_log(path)
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))  # SQLite gives -wal and -shm the same mode
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE))  # SQLite gives -wal and -shm the same mode
 
 
 def identity(path: Path) -> tuple[int, int]:
@@ -103,8 +107,7 @@ def delete_log(path: Path) -> None:
 def exclusive(path: Path) -> Generator[None]:
     """Hold the lock under which one process at a time makes or moves the journal; wait for it for `BUSY_SECONDS`."""
     deadline = time.monotonic() + BUSY_SECONDS
-    lock = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
-    with os.fdopen(lock) as file:
+    with os.fdopen(open_again(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR)) as file:
         with contextlib.suppress(ImportError):  # Windows does not let go of an open file, so two cannot move it
             import fcntl
 
@@ -183,16 +186,29 @@ def wipe_log(db: sqlite3.Connection) -> bool:
     return not busy
 
 
-def _refuse_newer(path: Path, timeout: float) -> None:
-    """Check the version without leaving a trace: SQLite makes files beside one that it opens."""
-    if path.with_name(path.name + "-wal").exists():
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", timeout=timeout, uri=True)) as db:
+def _refuse_others(path: Path, timeout: float) -> None:
+    """Refuse a newer version, and another program's file, without leaving a trace: SQLite makes files beside one."""
+    way = "mode=ro" if path.with_name(path.name + "-wal").exists() else "immutable=1"
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?{way}", timeout=timeout, uri=True)) as db:
             _version(db, path)
-    else:
-        with path.open("rb") as file:
-            header = file.read(64)
-        if header.startswith(b"SQLite format 3\0"):
-            _checked(int.from_bytes(header[60:64], "big"), path)  # https://sqlite.org/fileformat.html
+            refuse_foreign(db, path, TABLES_OF_OURS)
+    except sqlite3.DatabaseError as exc:
+        if getattr(exc, "sqlite_errorcode", 0) & 0xFF not in DAMAGED:  # which is found, and mended, where it is opened
+            raise
+
+
+def refuse_foreign(db: sqlite3.Connection, path: Path, ours: Collection[bytes]) -> None:
+    """Raise `NotPrivate` if the file is another program's: it has tables, or a mark, and no version and tables of ours.
+
+    A file that is empty is nobody's.
+    """
+    db.text_factory = bytes  # a damaged name is no text
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    (version,), (mark,) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("user_version", "application_id"))
+    db.text_factory = str
+    if (tables or mark) and not (version and tables.issuperset(ours)):
+        raise NotPrivate(f"{path} is another program's. Set FLYWHEEL_DATA_DIR to a folder without it.")
 
 
 def _version(db: sqlite3.Connection, path: Path) -> int:

@@ -20,7 +20,9 @@ from agentic_flywheel.documents.turn_text import said_in
 from agentic_flywheel.errors import DocumentError
 from agentic_flywheel.journal.records import Head, Match, Matches
 from agentic_flywheel.journal.recovery import is_damage
+from agentic_flywheel.journal.schema import refuse_foreign
 from agentic_flywheel.journal.tokens import beginnings, excerpt, variants
+from agentic_flywheel.private_files import create, make_private
 
 FILE_NAME = "words.sqlite3"
 
@@ -50,6 +52,9 @@ _TABLES = (
     *(("INSERT INTO talks (talks, rank) VALUES ('secure-delete', 1)",) if _FORGETS else ()),
     f"PRAGMA user_version = {_SHAPE}",
 )
+
+_TABLES_OF_OURS = (b"heads", b"talks")
+"""The tables that every version of the index has."""
 
 _WEIGHTS = "3, 6, 4, 3, 1, 1"
 """The weights of a word in an id, a title, tags, a summary, the turns and the variants."""
@@ -148,7 +153,13 @@ class SearchIndex:
         return wiped
 
     def delete(self) -> None:
-        """Delete the file."""
+        """Delete the file, unless it is another program's."""
+        if self._path.exists():
+            with contextlib.suppress(sqlite3.Error), self._open():
+                pass
+        self._delete()
+
+    def _delete(self) -> None:
         for ending in ("", "-journal", "-wal", "-shm"):
             self._path.with_name(FILE_NAME + ending).unlink(missing_ok=True)
 
@@ -179,9 +190,12 @@ class SearchIndex:
         """Open the index for one verb; delete a damaged file, which the next verb makes anew."""
         with self._lock:
             try:
+                for ending in ("", "-wal", "-shm"):
+                    make_private(self._path.with_name(FILE_NAME + ending))
                 with contextlib.suppress(FileExistsError):
-                    os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+                    os.close(create(self._path))
                 with contextlib.closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)) as db:
+                    refuse_foreign(db, self._path, _TABLES_OF_OURS)
                     if not _is_ours(db):
                         _make(db)
                     db.execute("PRAGMA synchronous = OFF")  # a cache: it is made anew if a loss of power damages it
@@ -189,7 +203,7 @@ class SearchIndex:
                     yield db
             except sqlite3.DatabaseError as exc:
                 if is_damage(exc):
-                    self.delete()
+                    self._delete()
                 raise
 
 

@@ -269,6 +269,7 @@ def _journal(local: _LocalState, replica_bytes: int) -> JSONObject:
         "waiting": [{"destination": each.shown, "changes": each.changes, "keys": each.keys} for each in state.waiting],
         "this_machine": local.of_this_machine,
         "moved_aside": list(state.damaged),
+        "made_private": list(state.made_private),
         "error": state.error,
     }
 

@@ -71,6 +71,7 @@ def open_client(settings: Settings) -> "Supervisor":
         cluster=settings.redis_cluster,
         # Shorter than our own wait, so that a frozen Redis is the child's answer and not the child's end.
         socket_timeout=settings.timeout_seconds * 0.75,
+        launcher=bool(settings.coaia_command),
     )
     command = child_command(settings.coaia_command, settings.coaia_python)
     return Supervisor(command, env, folder, fair_seconds=settings.timeout_seconds / 2)

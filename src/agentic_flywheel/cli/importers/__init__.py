@@ -1,8 +1,20 @@
 """Reads conversations from the files that other programs export or leave on the disk."""
 
 from agentic_flywheel.cli.importers.conversation import Imported
-from agentic_flywheel.cli.importers.files import Member, Source, exported, read, recognise, sources
+from agentic_flywheel.cli.importers.files import Member, Source, Stream, exported, read, recognise, sources
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.kinds import Kind
 
-__all__ = ["BadEntry", "Imported", "JsonEntry", "Kind", "Member", "Source", "exported", "read", "recognise", "sources"]
+__all__ = [
+    "BadEntry",
+    "Imported",
+    "JsonEntry",
+    "Kind",
+    "Member",
+    "Source",
+    "Stream",
+    "exported",
+    "read",
+    "recognise",
+    "sources",
+]

@@ -11,8 +11,8 @@ from typing import IO, Any, cast
 
 from agentic_flywheel.json_text import JSONObject
 
-MAX_ENTRY_BYTES = 256 * 1024 * 1024
-"""Of one entry. A conversation of this size is sixteen times what a session may be; a broken file has no bound."""
+MAX_ENTRY_BYTES = 64 * 1024 * 1024
+"""Of one entry. A conversation of this size is four times what a session may be; a broken file has no bound."""
 
 CHUNK_BYTES = 1024 * 1024
 """Read at a time: few calls for a large file, little memory for many small ones."""
@@ -22,9 +22,11 @@ BOM = b"\xef\xbb\xbf"
 
 BLANK = b" \t\r\n"
 
-_TO_THE_NEXT_BRACKET = re.compile(rb'[^"\[\]{}]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"\[\]{}]*+)*+', re.DOTALL)
+# Possessive repeats around groups miss matches before Python 3.11.5, so no group has one. All of these match whatever
+# they meet, so that nothing is tried twice; `separators` goes on where a bounded repeat ends.
+_TO_THE_NEXT_BRACKET = re.compile(rb'[^"\[\]{}]*+(?:"[^"\\]*+(?:\\.[^"\\]*+){0,99}"[^"\[\]{}]*+){0,999}', re.DOTALL)
 _TO_THE_NEXT_COMMA = re.compile(rb'[^"\[\]{},]*+')
-_TO_THE_END_OF_THE_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+_TO_THE_END_OF_THE_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+){0,999}', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ class _Scanner:
         while at < len(data):
             if self.in_string:
                 at = _end(_TO_THE_END_OF_THE_STRING, data, at)
+                if data[at : at + 1] == b"\\" and at + 1 < len(data):
+                    continue
                 if data[at : at + 1] != b'"':
                     break
                 self.in_string = False

@@ -3,7 +3,7 @@
 from itertools import islice
 from typing import IO, Literal
 
-from agentic_flywheel.cli.importers.json_entries import BLANK, BOM, BadEntry, array, lines
+from agentic_flywheel.cli.importers.json_entries import BLANK, BOM, MAX_ENTRY_BYTES, BadEntry, array, lines
 from agentic_flywheel.json_text import JSONObject
 
 Kind = Literal["claude", "chatgpt", "claude-code", "flywheel"]
@@ -15,12 +15,12 @@ LOOKED_AT = 50
 _HEAD_BYTES = 4096
 
 
-def kind_of(file: IO[bytes]) -> Kind | None:
+def kind_of(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Kind | None:
     """The kind of what is in the file, which must be at its beginning and able to seek; `None` if it is none."""
     head = file.read(_HEAD_BYTES).removeprefix(BOM).lstrip(BLANK)
     file.seek(0)
     is_array = head.startswith(b"[")
-    for entry in islice(array(file) if is_array else lines(file), LOOKED_AT):
+    for entry in islice(array(file, limit) if is_array else lines(file, limit), LOOKED_AT):
         if isinstance(entry, BadEntry):
             continue
         if kind := _of_conversation(entry.value) if is_array else _of_line(entry.value):

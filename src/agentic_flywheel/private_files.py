@@ -1,0 +1,127 @@
+"""Keeps files that hold conversations or passwords to the account that runs us: mode 0600, ours, no link followed.
+
+Only where accounts are those of POSIX; on Windows a person's own folders are closed to others already.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+PRIVATE = 0o600
+"""What may be done with such a file: its owner reads and writes it."""
+
+OF_OTHERS = 0o077
+"""The bits of a mode with which the group and all others may do anything."""
+
+ROOT = 0
+
+
+class NotPrivate(OSError):  # noqa: N818  it is named for what is the matter
+    """A file or folder that is not used, because others own it or can read it; the message is a whole sentence."""
+
+
+def check_folder(folder: Path) -> None:
+    """Check that the folder, if it is there, is ours, or one in which root lets us write.
+
+    Raises:
+        NotPrivate: it belongs to somebody else.
+
+    """
+    try:
+        owner = folder.stat().st_uid
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    effective = os.access in os.supports_effective_ids
+    if _is_ours(owner) or (owner == ROOT and os.access(folder, os.W_OK | os.X_OK, effective_ids=effective)):
+        return
+    raise NotPrivate(f"the folder {folder} belongs to {_name(owner)}, not to {_me()}. Name a folder of your own.")
+
+
+def make_private(path: Path) -> bool:
+    """Check that a file, if it is there, is ours and no link, and close it to others; whether it was open to them.
+
+    Raises:
+        NotPrivate: it is not ours, or no file, or cannot be closed.
+
+    """
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return False
+    _check(path, status)
+    if not hasattr(os, "geteuid") or not status.st_mode & OF_OTHERS:
+        return False
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        _check(path, os.fstat(file))
+        os.fchmod(file, PRIVATE)
+        closed = not os.fstat(file).st_mode & OF_OTHERS
+    finally:
+        os.close(file)
+    if not closed:
+        raise NotPrivate(f"{path} can be read by others, and its disk keeps no modes. Name a folder on another disk.")
+    return True
+
+
+def create(path: Path) -> int:
+    """Make a new file and open it to write; a file descriptor.
+
+    Raises:
+        FileExistsError: there is something of that name, be it a link.
+
+    """
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+
+
+def open_again(path: Path, flags: int) -> int:
+    """Open a file of ours with these flags, and close it to others; a file descriptor. `O_CREAT` makes it private.
+
+    Raises:
+        NotPrivate: it is not ours, or no file.
+
+    """
+    make_private(path)
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), PRIVATE)
+
+
+def read_secret(path: Path, limit: int) -> bytes:
+    """The first `limit` bytes of a file that nobody else may read.
+
+    Raises:
+        NotPrivate: it is not ours, no file, or others may read it.
+        OSError: it cannot be read.
+
+    """
+    status = path.lstat()
+    _check(path, status)
+    if hasattr(os, "geteuid") and status.st_mode & OF_OTHERS:
+        raise NotPrivate(f"{path} can be read by others (mode {status.st_mode & 0o777:04o}): chmod 600 it.")
+    with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as file:
+        return file.read(limit)
+
+
+def _check(path: Path, status: os.stat_result) -> None:
+    if stat.S_ISLNK(status.st_mode):
+        raise NotPrivate(f"{path} is a link, and links are not followed. Put the file itself there.")
+    if not stat.S_ISREG(status.st_mode):
+        raise NotPrivate(f"{path} is no file. Move it out of the way.")
+    if not _is_ours(status.st_uid):
+        raise NotPrivate(f"{path} belongs to {_name(status.st_uid)}, not to {_me()}. Name another place, or remove it.")
+
+
+def _is_ours(owner: int) -> bool:
+    return not hasattr(os, "geteuid") or owner == os.geteuid()
+
+
+def _me() -> str:
+    return _name(os.geteuid())
+
+
+def _name(user: int) -> str:
+    """What a person calls a user: the name, or else the number."""
+    try:
+        import pwd
+
+        return pwd.getpwuid(user).pw_name
+    except (ImportError, KeyError):
+        return f"user {user}"
