@@ -713,7 +713,7 @@ MUTATIONS = [
     Mutation(
         "S1 Markdown",
         "server/transcript.py",
-        '"> " + shown(text).replace("\n", "\n> ")',
+        '"> " + shown(text).replace("\\n", "\\n> ")',
         "shown(text)",
         "tests/unit/test_frame.py::test_no_heading_and_no_fence_in_markdown_is_a_turns",
     ),
