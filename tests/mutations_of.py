@@ -706,8 +706,8 @@ MUTATIONS = [
     Mutation(
         "S1 a turn's lines",
         "server/transcript.py",
-        "_beginning(said, max(MIN_TEXT, room), indented)",
-        "_beginning(said, max(MIN_TEXT, room), shown)",
+        "_indented(said) if len(said) <= room",
+        "said if len(said) <= room",
         "tests/unit/test_frame.py::test_the_lines_that_look_like_ours_are_as_many_as_turns_and_fields",
     ),
     Mutation(

@@ -18,16 +18,17 @@ _HIDDEN = re.compile(
     "\U000110bd-\U0001d17a\U000e0000-\U000e0fff]"
 )
 _WIDER = re.compile("[\U000110bd-\U0001d17a]")
+_PICTURE = re.compile("[\xa9\xae\u203c\u2049\u2122\u2139\u2190-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]")
 _PLAIN = re.compile(
-    "[\t\n -~\xa0-\xac\xae-\u034e\u0370-\u05ff\u2010-\u2027\u2030-\u205f\u2070-\u3163\u3165-\ud7ff"
-    "\U0001f000-\U0001faff]*+"
+    "(?:[\t\n -~\xa0-\xac\xae-\u034e\u0370-\u05ff\u2010-\u2027\u2030-\u205f\u2070-\u3163\u3165-\ud7ff"
+    "\U0001f000-\U0001faff]++"
+    f"|(?<={_PICTURE.pattern})\ufe0f)*+"
 )
 """What most texts are made of: that nothing else is in them is seen in a fifth of the time."""
 
 _ASCII = {code: "?" for code in range(128) if _HIDDEN.match(chr(code))}
 
 # Where a joiner or a variation selector is part of how people write, it is shown.
-_PICTURE = re.compile("[\xa9\xae\u203c\u2049\u2122\u2139\u2190-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]")
 _JOINED = re.compile(  # scripts whose letters change their shape beside each other: Arabic, those of India
     "[\u0600-\u109f\u1700-\u1cff\ua800-\uabff\ufb50-\ufdff\ufe70-\ufefc\U00010a00-\U00011fff\U0001e900-\U0001e95f]"
 )
@@ -38,10 +39,10 @@ _VIRAMA = 9
 
 def shown(text: str) -> str:
     """The text with a question mark for each character that is invisible or obeyed by terminals; lines stay lines."""
-    if "\r\n" in text:
+    if "\r" in text:
         text = text.replace("\r\n", "\n")
     if text.isascii():
-        return text.translate(_ASCII)
+        return text if text.isprintable() else text.translate(_ASCII)
     if _PLAIN.fullmatch(text):
         return text
     return _HIDDEN.sub(lambda match: match[0] if _is_visible(match) else "?", text)

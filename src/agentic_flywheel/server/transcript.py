@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from agentic_flywheel.json_text import JSONObject, dumps
-from agentic_flywheel.plain_text import indented, one_line, shown
+from agentic_flywheel.plain_text import one_line, shown
 from agentic_flywheel.sessions.budget import MIN_TEXT, shortened
 from agentic_flywheel.sessions.results import ResumeResult
 
@@ -45,14 +45,18 @@ def transcript(result: ResumeResult, limit: int, *, with_id: bool = False) -> st
     turns: list[str] = []
     for number in range(len(history) - 1, -1, -1):
         said = f"[{first + number}] {_said(history[number])}"
-        line = said if turns and len(said) > room else _beginning(said, max(MIN_TEXT, room), indented)
-        room -= len(line) + 1
-        if turns and room < 0:
+        line = _indented(said) if len(said) <= room else ""
+        if not 0 < len(line) <= room:
+            if not turns:
+                turns.append(_beginning(said, max(MIN_TEXT, room), _indented))
+                room = 0
+                continue
             start = first + number + 1
             lines.append(f"The turns before {start} are in the structured content, or with before_turn={start}.")
             break
         turns.append(line)
-    return "\n".join([*lines, "", *reversed(turns), "", _end(start, first + len(history))])
+        room -= len(line) + 1
+    return shown("\n".join([*lines, "", *reversed(turns), "", _end(start, first + len(history))]))
 
 
 def markdown(session: JSONObject) -> str:
@@ -77,12 +81,17 @@ def _said(turn: JSONObject) -> str:
     if not isinstance(role, str) or not isinstance(content, str):
         return dumps(turn)
     rest = {name: value for name, value in turn.items() if name not in _SAID}
-    return f"{one_line(role)}: {content}" + (f" {dumps(rest)}" if rest else "")
+    return f"{role if role.isalnum() else one_line(role)}: {content}" + (f" {dumps(rest)}" if rest else "")
 
 
 def _beginning(text: str, limit: int, as_quoted: Callable[[str], str]) -> str:
     """As much of a text as fits in the way that it is quoted; what is far beyond that is not looked at."""
     return shortened(as_quoted(text[:limit]), limit, len(text))
+
+
+def _indented(text: str) -> str:
+    """The text of a turn with its further lines indented; what else ends a line is shown as none, with all the rest."""
+    return text.replace("\n", "\n  ")
 
 
 def _end(start: int, end: int) -> str:
