@@ -80,8 +80,10 @@ def _said(turn: JSONObject) -> str:
     role, content = turn.get("role"), turn.get("content")
     if not isinstance(role, str) or not isinstance(content, str):
         return dumps(turn)
-    rest = {name: value for name, value in turn.items() if name not in _SAID}
-    return f"{role if role.isalnum() else one_line(role)}: {content}" + (f" {dumps(rest)}" if rest else "")
+    said = f"{role if role.isalnum() else one_line(role)}: {content}"
+    if len(turn) == len(_SAID):
+        return said
+    return f"{said} {dumps({name: value for name, value in turn.items() if name not in _SAID})}"
 
 
 def _beginning(text: str, limit: int, as_quoted: Callable[[str], str]) -> str:
