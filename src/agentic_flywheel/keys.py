@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from agentic_flywheel.errors import InvalidArgument
+from agentic_flywheel.plain_text import first_hidden
 
 MAX_ID_LENGTH = 512
 """Characters of an id. Redis allows far more; a listing that a person reads does not."""
@@ -52,6 +53,20 @@ def check_id(value: str, name: str) -> str:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
             raise InvalidArgument(f"{rule}; it has U+{ord(character):04X} at position {position}.")
     return value
+
+
+def refuse_hidden(value: str, name: str) -> None:
+    """Refuse an id that is new and has a character that nobody sees.
+
+    Raises:
+        InvalidArgument: names the argument, the character and its place.
+
+    """
+    if (position := first_hidden(value)) is not None:
+        raise InvalidArgument(
+            f"{name} must have no character that is invisible or turns the writing direction, where it is new; it has "
+            f"U+{ord(value[position]):04X} at position {position}."
+        )
 
 
 def other_spellings(session_id: str) -> list[str]:

@@ -84,7 +84,7 @@ async def test_a_client_that_fails_to_ask_deletes_nothing_and_is_told_so(mode: M
         if mode == "legacy":
             answer = await server.client.call_tool("delete_session", {"session_id": "garden"})
             assert answer.is_error
-            assert "could not be asked (no window); nothing was done" in text_of(answer.content[0])
+            assert 'could not be asked ("no window"); nothing was done' in text_of(answer.content[0])
         else:  # it is the client itself that gives up
             with pytest.raises(MCPError, match="no window"):
                 await server.client.call_tool("delete_session", {"session_id": "garden"})

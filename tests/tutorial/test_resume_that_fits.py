@@ -55,7 +55,8 @@ def test_a_megabyte_of_two_thousand_turns_comes_back_in_pages_within_the_default
         newest, text = resume(server, sid)
         assert newest["session"]["history"][-1] == talk[-1]
         assert newest["omitted_turns"] == 2000 - len(newest["session"]["history"])
-        assert f"[1999] assistant: {talk[-1]['content'][:40]}" in text.splitlines()[-1]
+        assert f"[1999] assistant: {talk[-1]['content'][:40]}" in text.splitlines()[-3]
+        assert text.splitlines()[-1] == f"End of the transcript (turns {newest['next_before_turn']} to 1999)."
 
 
 def test_a_turn_larger_than_the_budget_is_cut_in_both_and_named(disabled_env: dict[str, str], sid: str):

@@ -218,7 +218,7 @@ def test_a_child_that_exits_at_once_is_started_a_handful_of_times_and_taken_when
     watched = watch("exit")
     assert watched.save() == "journal"
     state = watched.wait_for_state("waiting to restart")
-    assert "No Redis library here." in state["last_error"]
+    assert '"No Redis library here"' in state["last_error"]
     check_clear(state["last_error"])
     assert watched.save() == "journal"
     wait_until(lambda: time.monotonic() - began > 5, what="5 seconds to pass")

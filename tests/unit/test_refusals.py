@@ -67,15 +67,15 @@ async def write(stash: Stash, key: str, text: str = "{}", *, tombstone: bool = F
 async def test_a_refusal_speaks_for_all_until_something_is_taken(stash: Stash, child: Child):
     child.refuses = {"a": "OOM a"}
     await write(stash, "a")
-    assert stash.breaker.refuses_all == "OOM a"
+    assert stash.breaker.refuses_all == '"OOM a"'
     await write(stash, "b")
     assert stash.breaker.refuses_all is None
     await write(stash, "a")
     assert stash.breaker.refuses_all is None, "it was refused before, too, while others were taken"
-    assert stash.breaker.refused["a"].why == "OOM a"
+    assert stash.breaker.refused["a"].why == '"OOM a"'
     child.refuses = {"b": "OOM b"}
     await write(stash, "b")
-    assert stash.breaker.refuses_all == "OOM b"
+    assert stash.breaker.refuses_all == '"OOM b"'
     child.refuses = {}
     await write(stash, "b")
     assert (stash.breaker.refuses_all, set(stash.breaker.refused)) == (None, {"a"})
@@ -108,7 +108,7 @@ async def test_a_missing_right_is_named_as_one_whatever_redis_calls_it_and_witho
     child.refuses = {"a": f"Redis error: {said}"}
     await write(stash, "a")
     why = stash.breaker.refused["a"].why
-    assert why.startswith("NOPERM ")
+    assert why.startswith('"NOPERM ')
     assert SHA not in why
     assert "user_script" not in why
 
@@ -117,9 +117,9 @@ async def test_a_refused_read_is_known_until_one_is_answered(stash: Stash, child
     child.refuses = {"a": "CROSSSLOT"}
     with pytest.raises(StashRefused):
         await stash.read("a")
-    assert stash.breaker.unread == "CROSSSLOT"
+    assert stash.breaker.unread == '"CROSSSLOT"'
     await stash.status()
-    assert stash.breaker.unread == "CROSSSLOT", "what Redis says of itself is no document"
+    assert stash.breaker.unread == '"CROSSSLOT"', "what Redis says of itself is no document"
     await stash.read("b")
     assert stash.breaker.unread is None
 

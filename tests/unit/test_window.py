@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentic_flywheel.backends.base import BackendType, UniversalSession
@@ -55,10 +55,14 @@ def test_paging_shows_every_turn_once_and_each_page_is_within_the_budget(
     assert shown == history
 
 
+@settings(max_examples=300)
 @given(TURNS, CONTEXT)
+@example([{"role": "user", "content": "x\n" * 400}], {})
 def test_a_session_within_its_budget_comes_back_whole(history: list[dict[str, Any]], context: dict[str, Any]):
     whole = document(history, context=context)
-    tokens = -(-len(dumps(public(whole))) // CHARACTERS_PER_TOKEN)
+    contents = [turn["content"] for turn in history if isinstance(turn.get("content"), str)]
+    indented = sum(content.count("\n") for content in contents)  # each line break is a character longer as text
+    tokens = -(-(len(dumps(public(whole))) + indented) // CHARACTERS_PER_TOKEN)
     for length in (len(encode(whole)), len(dumps(public(whole)))):
         part = token_window(whole, length, tokens)
         assert (part.start, part.cut, part.left_out) == (0, None, []) or length > 1.3 * tokens * CHARACTERS_PER_TOKEN

@@ -2,22 +2,27 @@
 
 import argparse
 import gc
+import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from agentic_flywheel import __version__
 from agentic_flywheel.errors import SettingError
+from agentic_flywheel.plain_text import PlainFormatter, one_line
 from agentic_flywheel.settings import Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
     options = _parser().parse_args(arguments)
+    if options.command:
+        _log_plainly()
     try:
         settings = Settings.from_env(os.environ)
     except SettingError as exc:
-        sys.stderr.write(f"agentic-flywheel-state: {exc}\n")
+        sys.stderr.write(f"agentic-flywheel-state: {one_line(str(exc))}\n")
         return 2
     return _run(settings, options)
 
@@ -64,8 +69,22 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             return serve(settings)
 
 
+def _log_plainly() -> None:
+    """What Python writes of warnings, where nobody set up a log, must be harmless at a terminal, too."""
+    if logging.lastResort:
+        logging.lastResort.setFormatter(PlainFormatter())
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors quote nothing that a terminal would obey."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line, and end the program."""
+        super().error(one_line(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="agentic-flywheel-state",
         description="An MCP server that keeps conversations. Without a command it serves over standard input/output.",
     )

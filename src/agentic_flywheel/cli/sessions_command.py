@@ -5,10 +5,11 @@ from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import cast
 
-from agentic_flywheel.cli.terminal import ask, counted, progress, reach, run, say, say_json, say_table, shown, tell
+from agentic_flywheel.cli.terminal import ask, counted, progress, reach, run, say, say_json, say_table, say_text, tell
 from agentic_flywheel.documents.codec import public
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import Unavailable
+from agentic_flywheel.plain_text import quoted
 from agentic_flywheel.server.transcript import markdown
 from agentic_flywheel.sessions.budget import ellipsis
 from agentic_flywheel.sessions.caller_view import CallerViews
@@ -70,7 +71,7 @@ async def _show(store: SessionStore, options: Namespace) -> int:
         return _none(options.id, _words(document.because if document else None))
     if options.json:
         return say_json(public(document))
-    say(markdown(public(document)))
+    say_text(markdown(public(document)))
     return 0
 
 
@@ -80,13 +81,13 @@ async def _delete(store: SessionStore, options: Namespace) -> int:
         return 2
     if options.all:
         return await _delete_all(store, options)
-    question = f"Delete session {options.id!r} with its revisions, for everybody?"
+    question = f"Delete session {quoted(options.id)} with its revisions, for everybody?"
     if not options.yes and (code := ask(question, "deleting")):
         return code
     deleted = await store.delete(options.id, CallerViews())
     if not deleted.deleted:
         return _none(options.id, deleted.message or _words(deleted.reason))
-    say(f"Deleted {options.id!r}{', but ' + deleted.message if deleted.message else '.'}")
+    say(f"Deleted {quoted(options.id)}{', but ' + deleted.message if deleted.message else '.'}")
     return 0
 
 
@@ -132,7 +133,7 @@ async def _restore(store: SessionStore, options: Namespace) -> int:
     restored = await RevisionHistory(store).restore(CallerViews(), options.id, options.revision)
     if not restored.restored:
         return _none(options.id, restored.message or _words(restored.reason))
-    say(f"Restored {options.id!r} from revision {options.revision}; it is revision {restored.revision} now.")
+    say(f"Restored {quoted(options.id)} from revision {options.revision}; it is revision {restored.revision} now.")
     return 0
 
 
@@ -157,5 +158,5 @@ def _words(reason: str | None) -> str:
 
 
 def _none(session_id: str, why: str) -> int:
-    tell(f"agentic-flywheel-state: session {shown(session_id)!r}: {why.rstrip('.')}.")
+    tell(f"agentic-flywheel-state: session {quoted(session_id)}: {why.rstrip('.')}.")
     return 1

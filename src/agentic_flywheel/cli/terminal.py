@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentic_flywheel.errors import FlywheelError, StashUnavailable
 from agentic_flywheel.journal import NoJournal
+from agentic_flywheel.plain_text import one_line, shown
 
 if TYPE_CHECKING:  # a command that needs the journal alone does not pay for all that a store needs
     from agentic_flywheel.sessions.store import SessionStore
@@ -22,14 +23,6 @@ BAR_WIDTH = 30
 
 INTERRUPTED = 130
 """The exit code that shells give a command ended by Ctrl-C (128 and the signal's number)."""
-
-# What a terminal would obey instead of show: control characters, and those that turn the writing direction.
-_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-def shown(text: str) -> str:
-    """The text without what a terminal would obey: it is shown as a question mark."""
-    return _OBEYED.sub("?", text)
 
 
 def run(command: Coroutine[Any, Any, int]) -> int:
@@ -52,7 +45,7 @@ def run(command: Coroutine[Any, Any, int]) -> int:
 
 def tell(text: str) -> None:
     """A line on standard error, in the place of the bar."""
-    sys.stderr.write(("\r\x1b[K" if sys.stderr.isatty() else "") + shown(text) + "\n")
+    sys.stderr.write(("\r\x1b[K" if sys.stderr.isatty() else "") + one_line(text) + "\n")
 
 
 def say(text: str, colour: int = 0, coloured: int | None = None) -> None:
@@ -60,12 +53,16 @@ def say(text: str, colour: int = 0, coloured: int | None = None) -> None:
 
     Where a person sees it, its first `coloured` characters (`None`: all) have that ANSI colour (0: none).
     """
-    line = shown(text)
+    line = one_line(text)
     if colour and sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         coloured = len(line) if coloured is None else coloured
         line = f"\x1b[{colour}m{line[:coloured]}\x1b[0m{line[coloured:]}"
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+    _write(line)
+
+
+def say_text(text: str) -> None:
+    """Lines on standard output, in the characters that it takes."""
+    _write(shown(text))
 
 
 def say_json(value: Any) -> int:  # noqa: ANN401
@@ -79,9 +76,14 @@ def say_table(rows: Sequence[Sequence[str]], below: Sequence[str] = ()) -> None:
     rows = [[re.sub(r"[\n\t]", " ", shown(cell)) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for number, row in enumerate(rows):
-        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        _write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         if number < len(below) and below[number]:
             say(f"    {below[number]}")
+
+
+def _write(text: str) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
 
 
 def ask(question: str, doing: str) -> int:
@@ -89,7 +91,7 @@ def ask(question: str, doing: str) -> int:
     if not sys.stdin.isatty():
         tell(f"agentic-flywheel-state: {doing} needs --yes where nobody can be asked.")
         return 2
-    sys.stderr.write(f"{shown(question)} [y/N] ")
+    sys.stderr.write(f"{one_line(question)} [y/N] ")
     sys.stderr.flush()
     return 0 if sys.stdin.readline().strip().casefold() in ("y", "yes") else 1
 

@@ -59,7 +59,8 @@ class CircuitBreaker:
 
         """
         if self.is_open:
-            raise StashUnavailable(f"{self.last_error or 'It did not answer.'} It is asked again in the background.")
+            why = (self.last_error or "It did not answer").rstrip(".")
+            raise StashUnavailable(f"{why}. It is asked again in the background.")
 
     def open(self, why: str) -> None:
         """Let no call pass but probes."""

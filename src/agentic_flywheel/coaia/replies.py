@@ -23,6 +23,7 @@ from agentic_flywheel.errors import (
     StashUnreached,
 )
 from agentic_flywheel.json_text import JSONObject
+from agentic_flywheel.plain_text import cause
 
 UNREADABLE = 2**62
 """A revision above all others: what is there must never be overwritten."""
@@ -37,6 +38,9 @@ NO_RIGHT = "The user executing the script can't run this command"
 
 OTHER_NAME = "REDIS_URL must have the host name that its certificate names."
 """What to do about a certificate for another host."""
+
+_DONE = ("put", "there")
+"""What `coaia_restore` answers of a document that is there now; all else is why it is not."""
 
 UNREACHED = re.compile(r"Error -?\d+ connecting to ")
 """Those that say that there was no connection to send anything on."""
@@ -139,21 +143,21 @@ def _failure(error: str, key: str | None) -> FlywheelError:
     if "certificate is not valid for" in error:
         error = f"{error.partition(' (_ssl')[0]} {OTHER_NAME}"
     if re.search("time(d )?out", error, re.IGNORECASE):
-        return StashSilent(f"Redis did not answer in time ({error}).")
+        return StashSilent(f"Redis did not answer in time ({cause(error)}).")
     if UNREACHED.match(error):
-        return StashUnreached(error)
+        return StashUnreached(cause(error))
     if error and not TRANSIENT.search(error):
-        return StashRefused(error)
-    return StashUnavailable(error or "The coaia child reported no reason.")
+        return StashRefused(cause(error))
+    return StashUnavailable(cause(error) if error else "The coaia child reported no reason.")
 
 
 def _without_script(error: str) -> str:
-    """A refusal of Redis without the name of our script, cut short."""
+    """A refusal of Redis without the name of our script."""
     before = r"^((ERR )?Error running script \(call to \w+\): )?(@user_script: ?\d+: )*"
     error = re.sub(before, "", error.removeprefix("Redis error: "))
     if error.startswith(NO_RIGHT):
         error = f"NOPERM {error}"
-    return re.sub(r"\.? script: [0-9a-f]{40}, on @user_script:\d+\.?$", "", error)[:300]
+    return re.sub(r"\.? script: [0-9a-f]{40}, on @user_script:\d+\.?$", "", error)
 
 
 @contextmanager
@@ -217,7 +221,8 @@ def restored(reply: JSONObject, count: int) -> list[str]:
     answers: object = reply.get("done")
     if not isinstance(answers, list) or len(cast("list[object]", answers)) != count:
         raise StashUnavailable(NONSENSE)
-    return [_without_script(str(answer)) for answer in cast("list[object]", answers)]
+    done = [str(answer) for answer in cast("list[object]", answers)]
+    return [answer if answer in _DONE else cause(_without_script(answer)) for answer in done]
 
 
 def outcome(reply: JSONObject) -> Outcome:

@@ -22,6 +22,7 @@ from agentic_flywheel.coaia.launch import ChildFolder
 from agentic_flywheel.coaia.process import ChildTransport
 from agentic_flywheel.errors import InvalidArgument, StashRefused, StashSilent, StashUnavailable
 from agentic_flywheel.json_text import JSONObject
+from agentic_flywheel.plain_text import cause
 
 logger = logging.getLogger(__name__)
 
@@ -277,13 +278,13 @@ class Supervisor:
 
 def _why(group: BaseExceptionGroup[Exception], transport: ChildTransport) -> str:
     """One line that says why a child could not be started."""
-    cause: BaseException = group
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    if isinstance(cause, TimeoutError):
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    if isinstance(first, TimeoutError):
         return f"The coaia child did not answer within {START_SECONDS:g} s of its start."
-    words = transport.last_words or str(cause) or type(cause).__name__
-    return f"The coaia child could not be started: {' '.join(words.split())[:300]}"
+    words = transport.last_words or str(first) or type(first).__name__
+    return f"The coaia child could not be started: {cause(words)}"
 
 
 def _content(answer: JSONObject) -> JSONObject | str:

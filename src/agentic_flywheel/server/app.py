@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from agentic_flywheel import __version__
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
+from agentic_flywheel.plain_text import PlainFormatter, cause, one_line
 from agentic_flywheel.server.passthrough import attach_content, detach_content
 from agentic_flywheel.server.prompts import Prompts
 from agentic_flywheel.server.resources import Resources
@@ -75,11 +76,10 @@ class FlywheelServer(MCPServer[SessionStore]):
                     await self.after_call(name, arguments, result)
                 return detach_content(result)
         except MCPError as exc:
-            raise ToolError(f"{name}: the person could not be asked ({exc}); nothing was done. Try again.") from exc
+            why = f"{name}: the person could not be asked ({cause(str(exc))}); nothing was done. Try again."
+            raise ToolError(why) from exc
         except ToolError as exc:
-            if exc.__cause__ is None:
-                raise
-            raise ToolError(_explain(name, exc.__cause__)) from None
+            raise ToolError(one_line(_explain(name, exc.__cause__) if exc.__cause__ else str(exc))) from None
         raise ToolError(f"{name} was cancelled.")  # a shielded scope never is, which no type checker can know
 
     async def _check_names(self, name: str, arguments: Mapping[str, Any]) -> None:
@@ -91,19 +91,19 @@ class FlywheelServer(MCPServer[SessionStore]):
             raise ToolError(f"{name} takes no argument {named}. It takes: {', '.join(parameters) or 'none'}.")
 
 
-def _explain(name: str, cause: BaseException) -> str:
+def _explain(name: str, error: BaseException) -> str:
     """What a caller can do about it; never values, which are the caller's conversation."""
-    if name in ASKS_FIRST and isinstance(cause, ToolError):  # the SDK's word for an answer that makes no sense
+    if name in ASKS_FIRST and isinstance(error, ToolError):  # the SDK's word for an answer that makes no sense
         return f"{name}: what the client answered for the person makes no sense; nothing was done."
-    if isinstance(cause, ValidationError):
-        lines = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in cause.errors()[:5]]
+    if isinstance(error, ValidationError):
+        lines = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()[:5]]
         return f"Wrong arguments for {name}. {'; '.join(lines)}."
-    if isinstance(cause, InvalidArgument):
-        return str(cause)
+    if isinstance(error, InvalidArgument):
+        return str(error)
     # Where it happened, without the exception's own text: that may quote a conversation.
-    where = "".join(traceback.format_tb(cause.__traceback__))
-    logger.error("Tool %s failed with %s:\n%s", name, type(cause).__name__, where)
-    return f"{name} failed inside the server ({type(cause).__name__}); its log says where."
+    where = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("Tool %s failed with %s:\n%s", name, type(error).__name__, where)
+    return f"{name} failed inside the server ({type(error).__name__}); its log says where."
 
 
 def build_server(settings: Settings) -> tuple[FlywheelServer, SessionStore]:
@@ -166,7 +166,9 @@ def _published(tools: Tools) -> list[Tool]:
 
 def serve(settings: Settings) -> int:
     """Serve over standard input and output until input ends or a signal comes; the process's exit code."""
-    logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    log = logging.StreamHandler(sys.stderr)
+    log.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=settings.log_level, handlers=[log])
     return asyncio.run(_serve(*build_server(settings)))
 
 

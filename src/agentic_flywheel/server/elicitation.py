@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.keys import check_id
+from agentic_flywheel.plain_text import quoted
 from agentic_flywheel.sessions.budget import ellipsis
 from agentic_flywheel.sessions.store import SessionStore
 
@@ -37,7 +38,7 @@ async def consent_to_delete(context: Context[SessionStore], session_id: str) -> 
         document, _ = await context.request_context.lifespan_context.load(session_id)
         if not isinstance(document, Document):
             return Consent()
-    shown = ellipsis(session_id, SHOWN)
+    named = quoted(ellipsis(session_id, SHOWN))
     return Elicit(
-        f"Delete the saved conversation {shown!r} for everybody, with its revisions and flow histories?", Consent
+        f"Delete the saved conversation {named} for everybody, with its revisions and flow histories?", Consent
     )

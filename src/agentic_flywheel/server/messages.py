@@ -1,5 +1,6 @@
 """Writes the message of each answer: one sentence for a person."""
 
+from agentic_flywheel.plain_text import quoted
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.results import (
     CacheResult,
@@ -43,7 +44,8 @@ class Messages:
         if not result.saved:
             return f"Not saved: {result.message}" if result.message else f"Not saved: {_why(result.reason)}."
         turns = f"{result.turns} turn{'' if result.turns == 1 else 's'}, {result.added_turns} new"
-        return f"Saved {result.session_id!r} as revision {result.revision} ({turns}){self._where(result.stored_in)}"
+        where = self._where(result.stored_in)
+        return f"Saved {quoted(result.session_id)} as revision {result.revision} ({turns}){where}"
 
     def cached(self, result: CacheResult) -> str:
         """After keeping an execution."""
@@ -52,15 +54,16 @@ class Messages:
         full = ""
         if result.dropped:
             full = f" The flow's history is full: its {_oldest(result.dropped)} had to leave it."
-        return f"Kept {result.execution_id!r}{self._where(result.stored_in)}{full} {result.message}".rstrip()
+        return f"Kept {quoted(result.execution_id)}{self._where(result.stored_in)}{full} {result.message}".rstrip()
 
     def resumed(self, result: ResumeResult) -> str:
         """After a resume."""
         if not result.found or result.session is None:
             text = f"No session resumed: {_because(result.reason, result.message)}"
-            return f"{text} Similar ids: {', '.join(result.suggestions)}." if result.suggestions else text
+            return f"{text} Similar ids: {', '.join(map(quoted, result.suggestions))}." if result.suggestions else text
         shown = result.total_turns - result.omitted_turns
-        text = f"Resumed {result.session['id']!r}, revision {result.revision}: {shown} of {result.total_turns} turns"
+        named = quoted(result.session["id"])
+        text = f"Resumed {named}, revision {result.revision}: {shown} of {result.total_turns} turns"
         if result.next_before_turn is not None:
             text += f"; older ones: before_turn={result.next_before_turn}"
         if result.cut_turn is not None:
@@ -103,14 +106,15 @@ class Messages:
         """After a restore."""
         if not result.restored:
             return f"Not restored: {_because(result.reason, result.message)}"
-        return f"Restored {result.session_id!r}; it is revision {result.revision} now."
+        return f"Restored {quoted(result.session_id)}; it is revision {result.revision} now."
 
     def forked(self, result: ForkResult) -> str:
         """After a fork."""
         if not result.forked or result.forked_from is None:
             return f"Not forked: {_because(result.reason, result.message)}"
         origin = result.forked_from
-        return f"Began {result.session_id!r} from revision {origin['revision']} of {origin['session_id']!r}."
+        began, forked = quoted(result.session_id), quoted(origin["session_id"])
+        return f"Began {began} from revision {origin['revision']} of {forked}."
 
     def execution(self, result: ExecutionResult) -> str:
         """After reading an execution."""
@@ -145,7 +149,7 @@ def _because(reason: Reason | None, message: str) -> str:
     """Why there is nothing; where Redis could not be asked, that it may exist."""
     if not message:
         return f"{_why(reason)}."
-    return f"{message} It may well exist, so try again." if reason == "unavailable" else message
+    return f"{message.rstrip('.')}. It may well exist, so try again." if reason == "unavailable" else message
 
 
 def _why(reason: Reason | None) -> str:

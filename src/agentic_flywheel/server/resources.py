@@ -14,6 +14,7 @@ from agentic_flywheel.documents.codec import public
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.json_text import dumps
+from agentic_flywheel.plain_text import escaped, first_hidden, one_line, quoted
 from agentic_flywheel.server.transcript import markdown
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.session_filter import SessionFilter
@@ -75,7 +76,7 @@ class Resources:
 
     async def document(self, session_id: str) -> str:
         """A session as `resume_session` gives it, whole."""
-        return dumps(public(await self._load(session_id)))
+        return escaped(dumps(public(await self._load(session_id))))
 
     async def transcript(self, session_id: str) -> str:
         """A session in Markdown."""
@@ -85,8 +86,8 @@ class Resources:
         """An execution as `get_result` gives it."""
         found = await _asked(self._executions.get_result, execution_id)
         if found.execution is None:
-            raise _missing(f"execution {execution_id!r}", found.reason or "not_found")
-        return dumps(found.execution)
+            raise _missing(f"execution {quoted(execution_id)}", found.reason or "not_found")
+        return escaped(dumps(found.execution))
 
     async def newest(self) -> list[MCPResource]:
         """The newest sessions; none while they cannot be listed."""
@@ -94,9 +95,11 @@ class Resources:
         return [
             MCPResource(
                 uri=uri_of(row["id"]),
-                name=row["id"],
-                title=row.get("title") or row["id"],
-                description=row.get("summary") or f"{row.get('turns', 0)} turns, saved {row.get('updated_at')}",
+                name=one_line(row["id"]),
+                title=one_line(str(row.get("title") or row["id"])),
+                description=one_line(
+                    str(row.get("summary") or f"{row.get('turns', 0)} turns, saved {row.get('updated_at')}")
+                ),
                 mime_type="application/json",
             )
             for row in page.sessions
@@ -108,12 +111,16 @@ class Resources:
         argument: CompletionArgument,
         context: CompletionContext | None,  # noqa: ARG002
     ) -> Completion | None:
-        """Ids of sessions that begin with what was typed, then those that have it in their id or title."""
+        """Ids of sessions that begin with what was typed, then those that have it in their id or title.
+
+        One with a character that nobody sees is not offered: as it is it could not be shown, and otherwise not found.
+        """
         if argument.name not in ("session", "session_id"):
             return None
         page = await self._sessions.list_sessions(SessionFilter(), COMPLETED_FROM)
         typed = argument.value.casefold()
         rows = [(row["id"], f"{row['id']} {row.get('title') or ''}".casefold()) for row in page.sessions]
+        rows = [row for row in rows if first_hidden(row[0]) is None]
         ids = [identity for identity, text in rows if text.startswith(typed)]
         ids += [identity for identity, text in rows if typed in text and not text.startswith(typed)]
         return Completion(values=ids[:COMPLETIONS], total=len(ids), has_more=len(ids) > COMPLETIONS)
@@ -121,7 +128,7 @@ class Resources:
     async def _load(self, session_id: str) -> Document:
         document, _ = await _asked(self._sessions.load, session_id)
         if not isinstance(document, Document):
-            raise _missing(f"session {session_id!r}", document.because if document else "not_found")
+            raise _missing(f"session {quoted(session_id)}", document.because if document else "not_found")
         return document
 
 
@@ -129,7 +136,7 @@ async def _asked(ask: Callable[[str], Awaitable[Answer]], identity: str) -> Answ
     try:
         return await ask(identity)
     except (InvalidArgument, DocumentError, Unavailable) as exc:
-        raise ResourceError(str(exc)) from exc
+        raise ResourceError(one_line(str(exc))) from exc
 
 
 def _missing(what: str, reason: str) -> ResourceError:

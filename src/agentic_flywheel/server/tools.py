@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, Strict
 
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.json_text import JSONObject, dumps
+from agentic_flywheel.plain_text import escaped, one_line
 from agentic_flywheel.server.elicitation import Consent, consent_to_delete
 from agentic_flywheel.server.messages import Messages
 from agentic_flywheel.server.transcript import transcript
@@ -258,11 +259,11 @@ def _answer(
     result: ResultType, message: Callable[[ResultType], str], text: Callable[[ResultType], str] | None = None
 ) -> CallToolResult:
     """A result as structured content, and as `text`, by default the same JSON, for clients that show only that."""
-    result.message = message(result)
+    result.message = one_line(message(result))
     content: JSONObject = {
         name: value
         for name, value in result
         if value is not None or name == "expires_at"  # null there means: never
     }
-    shown = text(result) if text else dumps(content)
+    shown = text(result) if text else escaped(dumps(content))
     return CallToolResult(content=[TextContent(type="text", text=shown)], structured_content=content)

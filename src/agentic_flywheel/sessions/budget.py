@@ -1,6 +1,7 @@
 """Shows what of a session fits a budget: its fields, and the newest turns beside them.
 
-A token is four characters of compact JSON. Nothing is cut that need not be, and what is cut or left out is named.
+A token is four characters of compact JSON, or of the text that models read. Nothing is cut that need not be, and what
+is cut or left out is named.
 """
 
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ def token_window(
     history, shown = document.session.history, public(document)
     end = len(history) if before_turn is None else min(before_turn, len(history))
     room = max_tokens * CHARACTERS_PER_TOKEN
-    if length is not None and (length <= room or (length <= ESCAPED * room and len(dumps(shown)) <= room)):
+    if length is not None and _fits(shown, length, room):
         return TokenWindow(shown | {"history": history[:end]}, 0, end)
     room -= ANSWER_OVERHEAD + 2 * len(document.session.id)
     shown["history"] = []
@@ -58,7 +59,7 @@ def token_window(
     turns: list[JSONObject] = []
     while start:
         turn = history[start - 1]
-        size = len(dumps(turn)) + (start < end)  # and a comma between two turns
+        size = len(dumps(turn)) + _added(turn) + (start < end)  # and a comma between two turns
         if size > room and start < end:
             break
         start -= 1
@@ -69,6 +70,20 @@ def token_window(
         turns.append(turn)
     shown["history"] = turns[::-1]
     return TokenWindow(shown, start, end, cut, left_out)
+
+
+def _fits(shown: JSONObject, length: int, room: int) -> bool:
+    """Whether a session of which `length` characters are stored fits, as JSON and as text."""
+    if 3 * length <= 2 * room:
+        return True  # whatever it says: a line break, two characters of JSON, is never more than three
+    added = sum(map(_added, shown["history"]))
+    return length + added <= room or (length <= ESCAPED * room and len(dumps(shown)) + added <= room)
+
+
+def _added(turn: JSONObject) -> int:
+    """What a turn is longer as text than as JSON, at most: its lines are indented there."""
+    content = turn.get("content")
+    return content.count("\n") if isinstance(content, str) else 0
 
 
 def _leave_out(shown: JSONObject, room: int) -> list[str]:
@@ -109,9 +124,12 @@ def ellipsis(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def shortened(text: str, limit: int) -> str:
-    """The beginning of a text, and how much of it is missing, in about `limit` characters."""
-    if len(text) <= limit:
+def shortened(text: str, limit: int, length: int = 0) -> str:
+    """The beginning of a text, and how much of it is missing, in about `limit` characters.
+
+    `length`: that of the whole text, where this is a part of it, or how it is written in an answer.
+    """
+    if max(len(text), length) <= limit:
         return text
-    mark = f"… [{len(text):,} characters, the rest left out]"
+    mark = f"… [{length or len(text):,} characters, the rest left out]"
     return text[: max(0, limit - len(mark))] + mark

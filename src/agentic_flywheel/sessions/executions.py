@@ -14,7 +14,8 @@ from agentic_flywheel.documents.save_request import check_ttl
 from agentic_flywheel.errors import Conflict, DocumentError, InvalidArgument, TooLarge, Unavailable
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject, check_json, dumps, size_of
-from agentic_flywheel.keys import Keys, check_id
+from agentic_flywheel.keys import Keys, check_id, refuse_hidden
+from agentic_flywheel.plain_text import first_hidden
 from agentic_flywheel.replication.answers import Found, StoredIn
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.results import CacheResult, ExecutionResult, FlowHistoryResult, reason_of
@@ -58,6 +59,7 @@ class ExecutionStore:
         """
         given = {name: value for name, value in details.items() if value is not None}
         _check_ids(execution_id=execution_id, session_id=session_id, flow_id=flow_id)
+        await self._refuse_new(execution_id, session_id, flow_id)
         for name, value in (("result", result), *given.items()):
             check_json(value, name)
         ttl = self._ttl_seconds if ttl_seconds is None else check_ttl(ttl_seconds)
@@ -81,6 +83,25 @@ class ExecutionStore:
             except (DocumentError, Unavailable) as exc:
                 kept.message = f"It could not be added to its flow's history: {exc}"
         return kept
+
+    async def _refuse_new(self, execution_id: str, session_id: str, flow_id: str) -> None:
+        """Refuse an id that nobody can read, unless something is stored under it."""
+        history = self._keys.history(session_id, flow_id)
+        for name, value, keys in (
+            ("execution_id", execution_id, [self._keys.execution(execution_id)]),
+            ("session_id", session_id, [self._keys.session(session_id), history]),
+            ("flow_id", flow_id, [history]),
+        ):
+            if first_hidden(value) is not None and not any([await self._is_stored(key) for key in keys]):
+                refuse_hidden(value, name)
+
+    async def _is_stored(self, key: str) -> bool:
+        try:
+            return (await self._repository.read(key)).text is not None
+        except DocumentError:
+            return True
+        except Unavailable:
+            return False
 
     async def _keep(self, record: JSONObject, ttl_seconds: int, deadline: float) -> CacheResult:
         execution_id: str = record["id"]
@@ -129,6 +150,7 @@ class ExecutionStore:
         """
         check_id(session_id, "session_id")
         check_id(flow_id, "flow_id")
+        await self._refuse_new("", session_id, flow_id)
         check_json(executions, "executions")
         change = self._flow_change(session_id, flow_id, executions, check_ttl(ttl_seconds), replaces=True)
         return (await self._repository.write(change)).stored_in

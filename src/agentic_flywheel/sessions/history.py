@@ -6,6 +6,7 @@ from agentic_flywheel.documents.revisions import listed, values_of
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.errors import DocumentError, Reason, Unavailable
 from agentic_flywheel.json_text import JSONObject
+from agentic_flywheel.keys import refuse_hidden
 from agentic_flywheel.replication.answers import Found
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.results import ForkResult, RestoreResult, RevisionsResult, reason_of
@@ -56,6 +57,7 @@ class RevisionHistory:
         self, memory: CallerViews, session_id: str, revision: int | None = None, new_session_id: str = ""
     ) -> ForkResult:
         """Begin another session with what this one was at a revision; it records its origin."""
+        refuse_hidden(new_session_id, "new_session_id")
         found = await self._revision(session_id, revision)
         if not isinstance(found, Document):
             reason, message = found

@@ -1,6 +1,7 @@
 """Reports where sessions are kept and why: the one account that `persistence_status` and `doctor` both give."""
 
 import platform
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +14,7 @@ from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import HeldUp, JournalState, Waiting
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject
+from agentic_flywheel.plain_text import cause
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.results import StatusResult
 
@@ -106,11 +108,18 @@ async def _ask(stash: Stash, journal: Journal, redis: JSONObject) -> tuple[_Loca
     else:
         local = await in_thread(_look, journal)  # afterwards: a slow answer was time to send something
         redis |= {"state": "answering", "durability": _durability(info), "last_error": None}
-        redis |= {name: info[name] for name in TOLD if info.get(name) is not None}
+        redis |= {name: _word(info[name]) for name in TOLD if info.get(name) is not None}
         mode, reasons = _with_redis(stash, local, redis, error)
     if local.state.path is None:
         reasons.append("On this machine nothing is kept: the journal is switched off (FLYWHEEL_JOURNAL=false).")
     return local, mode, reasons
+
+
+def _word(value: object) -> object:
+    """A value that Redis says of itself; a text is quoted unless it is a word or two, as those are that we know."""
+    if not isinstance(value, str) or re.fullmatch(r"[\w.+-]{1,30}( [\w.+-]{1,30})?", value):
+        return value
+    return cause(value)
 
 
 def _child(stash: Stash) -> JSONObject:

@@ -27,7 +27,8 @@ from agentic_flywheel.errors import (
     Unavailable,
 )
 from agentic_flywheel.json_text import is_larger
-from agentic_flywheel.keys import Keys, check_id
+from agentic_flywheel.keys import Keys, check_id, refuse_hidden
+from agentic_flywheel.plain_text import first_hidden
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.session_keys import SessionKeys
@@ -71,6 +72,8 @@ class SessionStore(SessionReader):
         """Merge a save into its session, or begin one."""
         session_id = check_id(save.session_id, "session_id") if save.session_id else f"session_{uuid4().hex}"
         save.check()
+        if first_hidden(session_id) is not None:
+            await self._refuse_new(session_id)
         if self._user_only:
             save = save.model_copy(
                 update={"values": save.values | {"user_id": self._whose(save.values.get("user_id"))}}
@@ -79,6 +82,17 @@ class SessionStore(SessionReader):
         async with self._one_at_a_time(memory, session_id):
             with memory.used(session_id) as seen:
                 return await self._save(session_id, save, seen, memory, deadline)
+
+    async def _refuse_new(self, session_id: str) -> None:
+        """Refuse an id that nobody can read, unless it is that of a stored session."""
+        try:
+            there, _ = await self.load(session_id)
+        except DocumentError:
+            return  # something is there, which the save meets itself
+        except Unavailable:
+            there = None
+        if not isinstance(there, Document):
+            refuse_hidden(session_id, "session_id")
 
     async def _save(
         self, session_id: str, save: Save, seen: CallerView, memory: CallerViews, deadline: float

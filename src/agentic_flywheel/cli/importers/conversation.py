@@ -10,7 +10,7 @@ from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.documents.save_request import MAX_TEXT
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import MAX_DEPTH, JSONObject, check_json
-from agentic_flywheel.keys import check_id
+from agentic_flywheel.keys import check_id, refuse_hidden
 
 FIRST_WORDS = 80
 """Characters of a title made of what the person said first: a line of a list."""
@@ -39,7 +39,9 @@ class Imported:
 def session_id(vendor: str, own: str) -> str:
     """The id of a session: always the same for the vendor's `own` one, which stands in it where that is allowed."""
     try:
-        return check_id(f"{vendor}-{own}", "session_id")
+        made = check_id(f"{vendor}-{own}", "session_id")
+        refuse_hidden(made, "session_id")
+        return made
     except InvalidArgument:
         return f"{vendor}-{hashlib.blake2b(own.encode(errors='surrogatepass'), digest_size=16).hexdigest()}"
 
