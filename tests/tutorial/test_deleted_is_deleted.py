@@ -16,7 +16,7 @@ SESSIONS, MARKED = 20, 50
 MARK = re.compile(rb"planted-\d{5}-x")
 TRACES = 2
 """Pieces of a thousand that SQLite may leave in unused parts of pages, until the file is written anew soon after."""
-SOON = 5.0
+SOON = 15.0  # seconds; a third of that where nobody else uses the machine
 """Seconds within which Redis and other machines have nothing of it either."""
 
 

@@ -36,6 +36,7 @@ TRANSIENT = re.compile(r"Error \d|Connection|closed|reset|refused|timed? ?out", 
 NO_RIGHT = "The user executing the script can't run this command"
 """How Redis 6 and 7.0 say it of a script; all others, and both of a command alone, begin with NOPERM."""
 
+OTHER_HOST = re.compile(r"certificate is not valid for '[^']*'")
 OTHER_NAME = "REDIS_URL must have the host name that its certificate names."
 """What to do about a certificate for another host."""
 
@@ -140,8 +141,8 @@ def _failure(error: str, key: str | None) -> FlywheelError:
     if "WRONGTYPE" in error or "DAMAGED" in error:
         return Damaged(f"What is stored under {key!r} in Redis is not text of ours; it is left as it is.")
     error = _without_script(error)
-    if "certificate is not valid for" in error:
-        error = f"{error.partition(' (_ssl')[0]} {OTHER_NAME}"
+    if other := OTHER_HOST.search(error):
+        return StashUnreached(f"{cause(other[0])}. {OTHER_NAME}")
     if re.search("time(d )?out", error, re.IGNORECASE):
         return StashSilent(f"Redis did not answer in time ({cause(error)}).")
     if UNREACHED.match(error):

@@ -13,7 +13,7 @@ from agentic_flywheel.documents.codec import around_history, is_large
 from agentic_flywheel.documents.command import expired
 from agentic_flywheel.documents.model import Document, Tombstone
 from agentic_flywheel.documents.parse import decode
-from agentic_flywheel.documents.writes import Splice, etag, revision_at_head
+from agentic_flywheel.documents.writes import Splice
 from agentic_flywheel.errors import Damaged, NewerSchema
 from agentic_flywheel.json_text import JSONObject, dumps_checked, narrow, size_of
 
@@ -71,15 +71,6 @@ class DocumentCache:
             while self._characters > CACHED_CHARACTERS:
                 _, (gone, *_) = self._known.popitem(last=False)
                 self._characters -= len(gone)
-
-    def text(self, session_id: str, revision: int, ending: str, kept_until: datetime | None, size: int) -> str | None:
-        """The text of that etag, life and size, if it is the one that is kept: it need not be read again."""
-        with self._lock:
-            known = self._known.get(session_id)
-        if not ending or not known or (known[1].kept_until, revision_at_head(known[0])) != (kept_until, revision):
-            return None
-        text = known[0]
-        return text if etag(text)[1] == ending and size_of(text) == size else None
 
     def _get(self, text: str, session_id: str) -> tuple[Document, tuple[int, int] | None] | None:
         with self._lock:

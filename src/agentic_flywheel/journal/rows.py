@@ -4,7 +4,6 @@ import re
 import sqlite3
 from collections.abc import Iterable
 
-from agentic_flywheel.documents.incremental import DOCUMENT_CACHE
 from agentic_flywheel.documents.model import instant, micros
 from agentic_flywheel.documents.writes import Append, Ends, ListRow, Write, etag, revision_at_head
 from agentic_flywheel.journal.records import Pending
@@ -35,18 +34,16 @@ _PENDING_OF_KEY = "destination = ? AND key = ? AND NOT dead"
 def copy_of(db: sqlite3.Connection, destination: int, key: str) -> Write | None:
     """The document under `key`, expired or not, as a write where there is nothing."""
     row = db.execute(
-        "SELECT id, bytes, revision, ending, kept_until, tombstone, list, member, saved_at, note FROM documents"
+        "SELECT id, bytes, kept_until, tombstone, list, member, saved_at, note FROM documents"
         " WHERE destination = ? AND key = ?",
         (destination, key),
     ).fetchone()
     if row is None:
         return None
-    number, size, revision, ending, kept_until, tombstone, *entry = row
+    number, size, kept_until, tombstone, *entry = row
+    text = read_text(db, number, size)
     listed, part_of = listed_in(*entry)
-    until = instant(kept_until)
-    known = listed and DOCUMENT_CACHE.text(listed.member, revision, ending, until, size)
-    text = known or read_text(db, number, size)
-    return Write(key, text, None, until, tombstone=bool(tombstone), list_row=listed, part_of=part_of)
+    return Write(key, text, None, instant(kept_until), tombstone=bool(tombstone), list_row=listed, part_of=part_of)
 
 
 def listed_in(index: str | None, member: str, saved_at: int | None, note: str) -> tuple[ListRow | None, str]:
