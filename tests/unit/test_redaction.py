@@ -461,3 +461,9 @@ def test_the_corpus_is_redacted_with_few_misses_and_few_false_alarms(capsys: pyt
         assert sum(missed) <= 0.02 * len(missed)
         assert sum(alarms) <= 0.001 * len(alarms)  # of one half; one more in each is 0.07 %
     assert sum(map(redaction_corpus.is_wrong, harmless)) <= 0.0005 * len(harmless)
+
+
+def test_a_value_that_begins_with_a_hyphen_is_replaced_whole():
+    value = (long_token(Random(4)) * 3)[:42]
+    clean, _ = redacted(f"token sha256~-{value} here", "content")
+    assert clean == "token sha256~[redacted: OpenShift token] here"

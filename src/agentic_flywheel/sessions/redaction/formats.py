@@ -91,12 +91,12 @@ def shapes_in(text: str, words: bytes) -> Iterator[Span]:
 def _format_at(text: str, start: int, end: int) -> Span | None:
     """The secret of a published format with which the word at `start` begins."""
     glued = _GLUED.match(text, start, end)
-    start = glued.end() if glued else start
-    beginning = text[start : start + _BEGINNING]
-    for pattern, kinds in (_beginning_with(beginning), _OTHERS) if beginning in _BY_BEGINNING else (_OTHERS,):
-        match = pattern.match(text, start)
-        if match and match.lastindex and _is_genuine(kind := kinds[match.lastindex - 1], match[0]):
-            return match.start(), match.end(), kind
+    for first in sorted({glued.end() if glued else start, start}):  # what looks glued to it may be its own beginning
+        beginning = text[first : first + _BEGINNING]
+        for pattern, kinds in (_beginning_with(beginning), _OTHERS) if beginning in _BY_BEGINNING else (_OTHERS,):
+            match = pattern.match(text, first)
+            if match and match.lastindex and _is_genuine(kind := kinds[match.lastindex - 1], match[0]):
+                return match.start(), match.end(), kind
     return None
 
 
