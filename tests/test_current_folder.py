@@ -14,6 +14,8 @@ from .support.conversations import turns
 from .support.wire import WireServer
 from .test_demo_and_doctor import SCRIPT
 
+pytestmark = pytest.mark.slow
+
 IMPORTED = """
 import pkgutil, sys
 import agentic_flywheel, coaiapy_mcp.tools
