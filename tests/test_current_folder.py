@@ -14,8 +14,6 @@ from .support.conversations import turns
 from .support.wire import WireServer
 from .test_demo_and_doctor import SCRIPT
 
-pytestmark = pytest.mark.slow
-
 IMPORTED = """
 import pkgutil, sys
 import agentic_flywheel, coaiapy_mcp.tools
@@ -32,7 +30,7 @@ COMMANDS = (
     ("dead-letters",), ("dead-letters", "retry", "--all"), ("purge",), ("--version",), ("serve",),
 )  # fmt: skip
 
-pytestmark = pytest.mark.usefixtures("cold")  # a program that is forked has imported all it needs
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cold")]  # one that is forked has imported all it needs
 
 
 @pytest.fixture(scope="module")
