@@ -1,6 +1,7 @@
 """Deleted is deleted: when the answer is given no byte of a session is left in our files, and soon none in Redis."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,9 @@ def marks_in_files(env: dict[str, str]) -> list[tuple[str, int, bytes]]:
     return [(file.name, mark.start(), mark[0]) for file in files for mark in MARK.finditer(file.read_bytes())]
 
 
-def marks_in_redis(redis: RedisServer, prefix: str) -> set[bytes]:
-    """The marks in every key of the prefix, and in what is stored under it."""
-    found: set[bytes] = set()
+def marks_in_redis(redis: RedisServer, prefix: str) -> set[tuple[str, bytes]]:
+    """The marks in every key of the prefix, and in what is stored under it: where, and the mark."""
+    found: set[tuple[str, bytes]] = set()
     with redis.client() as client:
         for key in client.scan_iter(match=f"{prefix}:*", count=1000):
             kind = client.type(key)
@@ -66,8 +67,15 @@ def marks_in_redis(redis: RedisServer, prefix: str) -> set[bytes]:
                 "string": client.get, "zset": lambda name: client.zrange(name, 0, -1), "hash": client.hgetall,
                 "stream": client.xrange, "none": lambda _name: "it has just gone",
             }[kind](key)  # fmt: skip
-            found.update(MARK.findall(f"{key} {held}".encode()))
+            found.update((key, mark) for mark in MARK.findall(f"{key} {held}".encode()))
     return found
+
+
+def gone_from_redis(redis: RedisServer, prefix: str, within: float) -> None:
+    """Wait until Redis has no mark; then, what is left and where."""
+    with suppress(AssertionError):
+        wait_until(lambda: not marks_in_redis(redis, prefix), within=within)
+    assert marks_in_redis(redis, prefix) == set()
 
 
 def warm(server: WireServer, place: Place) -> WireServer:
@@ -93,7 +101,7 @@ def test_no_byte_of_a_thousand_marks_is_left_when_the_answer_is_given(place: Pla
         wait_until(lambda: not marks_in_files(place.env), within=SOON, what="the trace to go")
         if place.shared:
             prefix = place.env["FLYWHEEL_KEY_PREFIX"]
-            wait_until(lambda: not marks_in_redis(worker_redis, prefix), within=SOON, what="Redis to have none")
+            gone_from_redis(worker_redis, prefix, SOON)
         kept = server.call("list_sessions", limit=100)["sessions"]
         assert {row["id"] for row in kept} == {f"kept-{name}" for name in names}
     assert marks_in_files(place.env) == []
@@ -120,7 +128,7 @@ def test_another_machine_forgets_it_when_it_sees_the_deletion(own: RedisServer, 
         assert there.call("resume_session", session_id="s")["found"] is True
         wait_until(lambda: marks_in_files(there.env), what="the copies there")
         assert here.call("delete_session", session_id="s")["deleted"] is True
-        wait_until(lambda: not marks_in_redis(own, "agentic_flywheel"), within=SOON, what="Redis to have none")
+        gone_from_redis(own, "agentic_flywheel", SOON)
         for server in (here, there):
             wait_until(lambda server=server: not marks_in_files(server.env), within=SOON, what="the files to have none")
         assert there.call("get_result", execution_id="e")["found"] is False
@@ -136,7 +144,7 @@ def test_what_was_deleted_while_redis_was_away_goes_there_when_it_is_back(own: R
         assert here.call("delete_session", session_id="s")["deleted"] is True
         wait_until(lambda: not marks_in_files(here.env), within=SOON, what="this machine to have none")
         own.start()
-        wait_until(lambda: not marks_in_redis(own, "agentic_flywheel"), within=20, what="Redis to have none")
+        gone_from_redis(own, "agentic_flywheel", 20)
         assert here.warm().call("resume_session", session_id="s")["reason"] == "deleted"
 
 
@@ -165,7 +173,7 @@ def test_titles_leave_the_list_with_their_sessions_though_no_program_runs(own: R
         wait_until(lambda: marks_in_redis(own, "agentic_flywheel"), what="it to arrive")
     assert 0 < own.ttl("agentic_flywheel:index:notes") <= 2
     wait_until(lambda: not own.get("agentic_flywheel:session:s"), within=5, what="its end")
-    wait_until(lambda: not marks_in_redis(own, "agentic_flywheel"), within=2, what="the title to go")
+    gone_from_redis(own, "agentic_flywheel", 2)
 
 
 def test_a_list_lives_as_long_as_the_longest_life_in_it(own: RedisServer, tmp_path: Path):

@@ -72,7 +72,7 @@ class ListRows(JournalFile):
             rows = db.execute(
                 f"SELECT {_ENTRY} FROM documents WHERE destination IN (0, ?) AND list = ?"  # noqa: S608
                 " AND member IN (SELECT value FROM json_each(?)) AND (kept_until IS NULL OR kept_until > ?)"
-                " ORDER BY destination",
+                " ORDER BY member, destination",
                 (self._destination, index, json.dumps([*members]), self._now()),
             ).fetchall()
         return [*{row[1]: self._entry(row) for row in rows}.values()]
