@@ -63,14 +63,16 @@ def new_turns(
     """The turns of `sent` that are not in `stored` yet, in order.
 
     A turn with an `id` is known anywhere, as often as it is stored, by its id and its words. Of the others, the longest
-    prefix of `sent` that ends one of the `views` is dropped; an empty sequence of views drops nothing, `None` (no
-    memory of this caller) takes the stored history as seen. `cut` is that of `view`. Where the store was `set_back`
-    since those views, it may lack what they show: only what it holds is dropped.
+    prefix of `sent` that ends one of the `views`, or is the whole stored history, is dropped; an empty sequence of
+    views drops nothing, `None` (no memory of this caller) takes the stored history as seen. `cut` is that of `view`.
+    Where the store was `set_back` since those views, it may lack what they show: only what it holds is dropped.
     """
     prints = [cut.get(mark, mark) for mark in map(fingerprint, sent)]
     plain = tuple(mark for turn, mark in zip(sent, prints, strict=True) if _id(turn) is None)
     seen = [last(stored, len(plain))] if views is None else views
     drop = max((_overlap(each, plain) for each in seen), default=0)
+    if seen and drop < len(stored):  # the views may be of an older state than what is stored
+        drop = max(drop, _whole(stored, plain))
     ids = {identity for turn in sent if (identity := _id(turn)) is not None}
     there = Counter(fingerprint(turn) for turn in stored if _id(turn) in ids) if ids else Counter[Fingerprint]()
     there += Counter(view(stored) if set_back else plain[:drop])
@@ -111,6 +113,17 @@ def _overlap(seen: View, sent: View) -> int:
             matched = border[matched]
         matched += sent[matched] == turn
     return matched
+
+
+def _whole(stored: Sequence[JSONObject], sent: View) -> int:
+    """How many turns the stored history has, if `sent` begins with all of them; else 0."""
+    count = 0
+    for turn in stored:
+        if _id(turn) is None:
+            if count == len(sent) or fingerprint(turn) != sent[count]:
+                return 0
+            count += 1
+    return count
 
 
 REMEMBERED_SESSIONS = 256
