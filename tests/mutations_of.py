@@ -689,4 +689,18 @@ MUTATIONS = [
         "tests/tutorial/test_repeats.py::"
         "test_a_wrong_expected_revision_is_a_conflict_also_while_redis_refuses_connections",
     ),
+    Mutation(
+        "F1 P1 a view of an older state",
+        "merge.py",
+        "        drop = max(drop, _whole(stored, plain))",
+        "        pass",
+        "tests/unit/test_merge.py::test_the_whole_talk_is_known_again_by_who_was_shown_an_older_state_of_it",
+    ),
+    Mutation(
+        "G1 this machine, Redis being away",
+        "places.py",
+        "if copy or (here := await self._of_this_machine(key)) is None:",
+        "if (here := None) is None:",
+        "tests/tutorial/test_destinations.py::test_what_belongs_to_this_machine_is_resumed_while_the_redis_is_away",
+    ),
 ]

@@ -265,9 +265,11 @@ class Places:
                 found = await self._read_from_stash(self._outbox, key, copy, deadline)
             except StashUnavailable:
                 # What is still pending was never anywhere but here, so that it expired is known too.
-                if not copy or not (known or item):
+                if copy and (known or item):
+                    return Found(copy.text, "journal", stale=True)
+                if copy or (here := await self._of_this_machine(key)) is None:
                     raise
-                return Found(copy.text, "journal", stale=True)
+                return Found(here.text, "journal", stale=True)
             if found.source == "journal":
                 return found
             text = found.text

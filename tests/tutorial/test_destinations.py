@@ -124,6 +124,17 @@ def test_what_belongs_to_this_machine_stays_until_it_is_saved_again(
         assert rows == {"stays": "this machine", "moves": None, "taken": None}
 
 
+def test_what_belongs_to_this_machine_is_resumed_while_the_redis_is_away(env: dict[str, str]):
+    none = {name: value for name, value in env.items() if name != "REDIS_URL"} | {"REDIS_ENABLED": "false"}
+    with WireServer(none) as server:
+        server.call("save_session", session_id="stays", history=turns("here"))
+    with WireServer(env) as server:
+        answer = server.call("resume_session", session_id="stays")
+        assert words(answer["session"]["history"]) == ["here"]
+        assert (answer["source"], answer["stale"]) == ("journal", True)
+        assert server.call("resume_session", session_id="nobody's")["reason"] == "unavailable"
+
+
 def test_a_page_of_the_list_leaves_out_nothing_that_belongs_to_this_machine(
     env: dict[str, str], own_redis: RedisServer
 ):
