@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..support.async_wire import Reply, ServerGone
+from ..support.async_wire import NotSent, Reply, ServerGone
 from .book import Book
 from .machine import Machine
 from .seat import Seat
@@ -62,8 +62,10 @@ class Caller:
             server.kill()
             await seat.revive()
             return None
-        except ServerGone:
+        except ServerGone as exc:
             self.book.event(self.name, tool, call=name, about=about, life=seat.life, answer=None)
+            if seat.polite_end and isinstance(exc, NotSent):
+                return None
             if seat.polite_end:
                 text = "the call was sent before the end of the server's input, and not answered"
                 self.book.violation("wrongly reported", name, text, tool=tool, arguments=about)

@@ -86,6 +86,7 @@ class Session:
     replaces: list[Fate] = field(default_factory=list)
     turning: bool = False  # a replace is under way
     turned: int = 0  # how many replaces are over
+    unsure: bool = False  # its Redis may have evicted it since it was last seen there
 
     def live(self, client: str) -> list[Text]:
         """What that client sent and nobody took away, in order: all its turns, as it knows them."""
@@ -164,9 +165,21 @@ class Ledger:
         self.executions: dict[str, Execution] = {}
         self._killed: dict[str, float] = {}
         self.deaf: set[str] = set()  # machines whose journal cannot be written: they learn nothing
+        self._evicting: set[str] = set()
 
     def session(self, destination: str, session_id: str, owner: str = "") -> Session:
-        return self.sessions.setdefault((destination, session_id), Session(session_id, destination, owner))
+        new = Session(session_id, destination, owner, unsure=destination in self._evicting)
+        return self.sessions.setdefault((destination, session_id), new)
+
+    def evicts(self, destination: str) -> None:
+        """From now on that Redis may drop any session: of none is it known what a save found there."""
+        self._evicting.add(destination)
+        for session in self.of(destination):
+            session.unsure = True
+
+    def has_room(self, destination: str) -> None:
+        """It evicts nothing any more; what it dropped is not yet there again."""
+        self._evicting.discard(destination)
 
     def move(self, session: Session, destination: str) -> None:
         """The session belongs to another destination from now on."""
@@ -227,6 +240,8 @@ class Ledger:
 
     def _learns(self, session: Session, machine: str, since: float) -> None:
         """What was in Redis then is in that machine's journal now, if it can be written."""
+        if session.unsure:
+            return
         for fate in [*session.turns.values(), *session.replaces]:
             there = fate.must_be and fate.held.get(session.destination, math.inf) <= since
             if there and machine not in self.deaf:
@@ -258,6 +273,7 @@ class Ledger:
 
     def confirmed(self, session: Session, machines: Iterable[str]) -> None:
         """All that must be there was seen in its Redis, and by these machines."""
+        session.unsure = session.destination in self._evicting
         for fate in [*session.turns.values(), *session.replaces]:
             if fate.must_be:
                 fate.hold(session.destination, *machines)

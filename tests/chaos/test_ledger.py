@@ -110,3 +110,13 @@ def test_a_killed_server_may_have_missed_its_last_copies(ledger: Ledger, session
     ledger.killed("m0")
     ledger.forget("A", float("-inf"))
     assert kinds(session) == []
+
+
+def test_of_a_redis_that_evicts_a_save_learns_nothing_until_the_session_is_seen_there(ledger: Ledger, session: Session):
+    ledger.evicts("A")
+    ledger.saved(session, "m1", [session.turns[turn(3)]], "redis", time.monotonic())
+    assert session.known_to("m1") == [turn(3)]
+    ledger.has_room("A")
+    ledger.confirmed(session, [])
+    ledger.saved(session, "m1", [session.turns[turn(3)]], "redis", time.monotonic())
+    assert session.known_to("m1") == [turn(1), turn(2), turn(3)]

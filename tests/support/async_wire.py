@@ -26,6 +26,10 @@ class ServerGone(Exception):  # noqa: N818  an event of these tests, not a fault
     """The server ended before it answered: whether the call had its effect is unknown."""
 
 
+class NotSent(ServerGone):
+    """The server's input had ended before: the call had no effect."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """One tool call's answer: `answer` is its structured content, `error` the words of an error of any kind."""
@@ -96,7 +100,7 @@ class AsyncWireServer:
         """Call a tool, however long it takes.
 
         Raises:
-            ServerGone: the server ended before it answered.
+            ServerGone: the server ended before it answered (`NotSent`: before it was asked).
 
         """
         sent_at = time.monotonic()
@@ -155,8 +159,10 @@ class AsyncWireServer:
         self._next_id += 1
         number = self._next_id
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        if self._reader is None or self._reader.done():
-            raise ServerGone
+        assert self._process
+        assert self._process.stdin
+        if self._reader is None or self._reader.done() or self._process.stdin.is_closing():
+            raise NotSent
         self._waiting[number] = future
         try:
             self._write({"jsonrpc": "2.0", "id": number, "method": method, "params": params})

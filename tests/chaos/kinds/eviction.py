@@ -22,6 +22,7 @@ class Eviction(Fault):
     async def strike(self) -> None:
         a = self.world.a
         policy = self.rng.choice(self.POLICIES)
+        self.world.ledger.evicts("A")
         await asyncio.to_thread(self._fill)
         used = await asyncio.to_thread(lambda: self._info("memory", "used_memory"))
         before = await asyncio.to_thread(lambda: self._info("stats", "evicted_keys"))
@@ -38,6 +39,7 @@ class Eviction(Fault):
         await self.world.a.ask("CONFIG", "SET", "maxmemory", 0)
         await self.world.a.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
         await asyncio.to_thread(self._make_room)
+        self.world.ledger.has_room("A")
         self.note("there is room again")
 
     def _fill(self) -> None:
