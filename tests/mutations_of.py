@@ -97,7 +97,7 @@ MUTATIONS = [
         "upkeep.py",
         '        except StashRefused as exc:\n            logger.info("Redis refused something: %s", exc)\n',
         "        except StashRefused:\n            raise\n",
-        "tests/unit/test_one_bad_thing.py::test_a_session_that_redis_refuses_waits_and_the_others_are_sent_and_put_back",
+        "tests/unit/test_one_bad_thing.py::test_a_refused_key_does_not_end_what_goes_on_in_the_background",
     ),
     Mutation(
         "F12",

@@ -9,6 +9,7 @@ from agentic_flywheel.backoff import LONGEST_DELAY, LONGEST_SMALL_DELAY, delay
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.keyvalue import Write
+from agentic_flywheel.putting_back import RESTORED_BYTES_AT_ONCE
 
 from ..support.conversations import words
 from ..support.proxy import Proxy
@@ -80,6 +81,28 @@ async def test_a_session_that_redis_refuses_waits_and_the_others_are_sent_and_pu
         assert machine.journal.state().pending == 1
 
 
+async def test_a_refused_key_does_not_end_what_goes_on_in_the_background(
+    machine: Machine, clock: Clock, tmp_path: Path
+):
+    machine.redis.require(6, 0, "access lists")
+    names = [f"s{number}" for number in range(5)]
+    prefix = machine.redis.prefix
+    allowed = [f"~{prefix}:{rest}" for rest in ("epoch", "index*", "deletions", "session:s*", "tombstone:session:s*")]
+    machine.keep(*(machine.save(name, "a") for name in ("refused", *names)))
+    with machine.redis.client() as client:
+        client.execute_command("ACL", "SETUSER", "default", "resetkeys", *allowed)
+        try:
+            async with machine.places(tmp_path / "child"):
+                await eventually(lambda: all(machine.stored(name) for name in names), within=5, what="the others there")
+                client.execute_command("FLUSHALL")
+                await eventually(lambda: all(machine.stored(name) for name in names), within=5, what="the others back")
+                client.execute_command("ACL", "SETUSER", "default", "allkeys")
+                clock.move(seconds=LONGEST_DELAY)
+                await eventually(lambda: machine.stored("refused"), within=20, what="the refused one, once it may be")
+        finally:
+            client.execute_command("ACL", "SETUSER", "default", "allkeys")
+
+
 async def test_a_session_that_costs_the_connection_does_not_keep_the_others_from_being_put_back(
     machine: Machine, tmp_path: Path
 ):
@@ -87,13 +110,17 @@ async def test_a_session_that_costs_the_connection_does_not_keep_the_others_from
     with Proxy(machine.redis.port) as proxy:
         machine.url = machine.redis.url.replace(str(machine.redis.port), str(proxy.port))
         machine.keep(*(machine.save(name, "a") for name in names[:2]))
-        machine.keep(machine.save("large", "x" * 900_000, max_bytes=10_000_000))
-        machine.keep(*(machine.save(name, "a") for name in names[2:]))
-        async with machine.places(tmp_path / "child"):
+        large = "x" * (RESTORED_BYTES_AT_ONCE // 2)  # small enough to be sent together with the others
+        machine.keep(machine.save("large", large, max_bytes=10_000_000))
+        machine.keep(*(machine.save(name, "a") for name in (*names[2:], "gone")))
+        async with machine.places(tmp_path / "child") as places:
             await machine.drained()
-            proxy.most = 300_000
+            await places.write(machine.deletion("gone"))
+            proxy.most = RESTORED_BYTES_AT_ONCE // 4
             machine.redis.flush()
             await eventually(lambda: all(machine.stored(name) for name in names), within=10, what="the others")
+            tombstone = machine.keys.tombstone(machine.keys.session("gone"))
+            await eventually(lambda: machine.redis.get(tombstone), within=10, what="the tombstone")
             assert not machine.stored("large")
             proxy.most = 0
             await eventually(lambda: machine.stored("large"), within=20, what="the large one, once it is let through")
