@@ -156,7 +156,7 @@ class MoodyRedis(RedisServer):
 
     def start_loading(self) -> None:
         """Start again, with so much to load that it answers LOADING until `loaded`."""
-        self.require(6, 0, "way to make loading slow")
+        self.require(7, 0, "way to make loading slow")
         with self.client() as client, client.pipeline(transaction=False) as pipe:
             for i in range(self.PADDING):
                 pipe.set(f"padding:{i}", os.urandom(1200))  # one more than that interval

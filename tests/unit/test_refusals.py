@@ -86,6 +86,30 @@ async def test_a_refused_deletion_or_a_large_document_says_nothing_of_other_writ
     assert stash.refuses_all is None
 
 
+SHA = "db8d8f6383e1a67ce23db65efd679a334c123806"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [  # as Redis 6.2, 7.0 and 7.4 word it when a script runs a command that its user may not run
+        f"Error running script (call to f_{SHA}): @user_script:1: @user_script: 1: The user executing the script can't "
+        "run this command or subcommand",
+        f"The user executing the script can't run this command or subcommand script: {SHA}, on @user_script:1.",
+        f"NOPERM ACL failure in script: User default has no permissions to run the 'set' command script: {SHA}, "
+        "on @user_script:1.",
+    ],
+)
+async def test_a_missing_right_is_named_as_one_whatever_redis_calls_it_and_without_our_script(
+    stash: Stash, child: Child, said: str
+):
+    child.refuses = {"a": f"Redis error: {said}"}
+    await write(stash, "a")
+    why = stash.refused["a"].why
+    assert why.startswith("NOPERM ")
+    assert SHA not in why
+    assert "user_script" not in why
+
+
 async def test_a_refused_read_is_known_until_one_is_answered(stash: Stash, child: Child):
     child.refuses = {"a": "CROSSSLOT"}
     with pytest.raises(StashRefused):

@@ -85,6 +85,9 @@ BYTES_A_SECOND = 1_000_000
 TRANSIENT = re.compile(r"Error \d|Connection|closed|reset|refused|timed? ?out", re.IGNORECASE)
 """Redis errors that tell of the way to Redis; all others are its own answers (redis-py 4.3 `connection.py`)."""
 
+NO_RIGHT = "The user executing the script can't run this command"
+"""How Redis 6 and 7.0 say it of a script; all others, and both of a command alone, begin with NOPERM."""
+
 UNREACHED = re.compile(r"Error -?\d+ connecting to ")
 """Those of them that say that there was no connection to send anything on."""
 
@@ -634,7 +637,11 @@ class Stash:
 
 def _without_script(error: str) -> str:
     """A refusal of Redis without the name of our script, cut short."""
-    return re.sub(r"\.? script: [0-9a-f]{40}, on @user_script:\d+\.?$", "", error.removeprefix("Redis error: "))[:300]
+    error = re.sub(r"^(ERR )?Error running script \(call to \w+\): ", "", error.removeprefix("Redis error: "))
+    error = re.sub(r"^(@user_script: ?\d+: )+", "", error)
+    if error.startswith(NO_RIGHT):
+        error = f"NOPERM {error}"
+    return re.sub(r"\.? script: [0-9a-f]{40}, on @user_script:\d+\.?$", "", error)[:300]
 
 
 def _mark(row: Sequence[str | None] | None) -> Mark | None:
