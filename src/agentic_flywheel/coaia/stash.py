@@ -637,8 +637,8 @@ class Stash:
 
 def _without_script(error: str) -> str:
     """A refusal of Redis without the name of our script, cut short."""
-    error = re.sub(r"^(ERR )?Error running script \(call to \w+\): ", "", error.removeprefix("Redis error: "))
-    error = re.sub(r"^(@user_script: ?\d+: )+", "", error)
+    before = r"^((ERR )?Error running script \(call to \w+\): )?(@user_script: ?\d+: )*"
+    error = re.sub(before, "", error.removeprefix("Redis error: "))
     if error.startswith(NO_RIGHT):
         error = f"NOPERM {error}"
     return re.sub(r"\.? script: [0-9a-f]{40}, on @user_script:\d+\.?$", "", error)[:300]
