@@ -20,6 +20,8 @@ from .support.processes import children, kill, wait_gone
 from .support.redis_server import NOBODY_LISTENS, RedisServer
 from .support.waiting import eventually, wait_until
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 

@@ -15,6 +15,8 @@ from ..support.redis_server import NOBODY_LISTENS, RedisServer, lasting_port
 from ..support.waiting import wait_until
 from ..support.wire import WireServer
 
+pytestmark = pytest.mark.slow
+
 SESSIONS = 200
 SECRET = "what-was-said-in-confidence"  # noqa: S105  must not be in a log
 PAGE = 4096

@@ -17,6 +17,8 @@ from ..support.redis_server import NOBODY_LISTENS, RedisServer
 from ..support.waiting import wait_until
 from ..support.wire import WireServer
 
+pytestmark = pytest.mark.slow
+
 Env = dict[str, str]
 
 

@@ -21,6 +21,8 @@ from ..support.redis_server import RedisServer
 from ..support.waiting import wait_until
 from ..support.wire import WireServer
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = Path(__file__).parents[1] / "unit" / "samples"
 COUNT = 30
 

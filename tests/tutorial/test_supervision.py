@@ -20,6 +20,8 @@ from ..support.redis_server import RedisServer
 from ..support.waiting import wait_until
 from ..support.wire import WireServer
 
+pytestmark = pytest.mark.slow
+
 BOUND = 1.0  # FLYWHEEL_TIMEOUT_SECONDS here
 SLACK = 0.5  # what the contract adds
 
