@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
@@ -59,11 +60,13 @@ class ClusterNode(RedisServer):
         with self.client() as client:
             return client.info("replication")["role"] == "master"
 
-    def _knows(self, node_id: str) -> str:
+    def known(self) -> list[dict[str, Any]]:
+        """The nodes that this one knows, itself among them."""
         with self.client() as client:
-            nodes = client.execute_command("CLUSTER NODES").values()
-        known = any(node["node_id"] == node_id and node["slots"] for node in nodes)
-        return node_id if known else ""
+            return [*client.execute_command("CLUSTER NODES").values()]
+
+    def _knows(self, node_id: str) -> str:
+        return node_id if any(node["node_id"] == node_id and node["slots"] for node in self.known()) else ""
 
 
 class RedisCluster:
