@@ -891,7 +891,7 @@ MUTATIONS = [
     Mutation(
         "S5 files that were open stay so",
         "private_files.py",
-        "        os.fchmod(file, PRIVATE)\n",
+        '        Path(f"/proc/self/fd/{file}").chmod(PRIVATE)\n',
         "",
         "tests/unit/test_private_files.py",
     ),

@@ -51,16 +51,23 @@ def make_private(path: Path) -> bool:
     _check(path, status)
     if not hasattr(os, "geteuid") or not status.st_mode & OF_OTHERS:
         return False
-    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        _check(path, os.fstat(file))
-        os.fchmod(file, PRIVATE)
-        closed = not os.fstat(file).st_mode & OF_OTHERS
-    finally:
-        os.close(file)
-    if not closed:
+    _close_to_others(path)
+    if path.lstat().st_mode & OF_OTHERS:
         raise NotPrivate(f"{path} can be read by others, and its disk keeps no modes. Name a folder on another disk.")
     return True
+
+
+def _close_to_others(path: Path) -> None:
+    """Set the mode of a file, without opening it: who closes a file ends all locks of its process, SQLite's as well."""
+    if os.chmod in os.supports_follow_symlinks:
+        path.chmod(PRIVATE, follow_symlinks=False)
+        return
+    file = os.open(path, os.O_PATH | os.O_NOFOLLOW)  # names the file, and opens nothing
+    try:
+        _check(path, os.fstat(file))
+        Path(f"/proc/self/fd/{file}").chmod(PRIVATE)
+    finally:
+        os.close(file)
 
 
 def create(path: Path) -> int:

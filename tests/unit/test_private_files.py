@@ -4,6 +4,8 @@ import os
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,6 +17,7 @@ from agentic_flywheel.coaia.launch import ChildFolder
 from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import FILE_NAME, Journal
+from agentic_flywheel.private_files import make_private
 
 from .conftest import Clock
 
@@ -218,3 +221,17 @@ def test_a_childs_home_writes_through_no_link(folder: Path, tmp_path: Path):
         assert (tmp_path / "aim").read_text() == "a text of somebody"
     finally:
         home.close()
+
+
+BEGIN = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None).execute('BEGIN IMMEDIATE')"
+
+
+def test_closing_a_file_to_others_ends_no_lock_that_this_process_has_on_it(tmp_path: Path):
+    path = tmp_path / "journal.sqlite3"
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("CREATE TABLE t (x)")
+        db.execute("BEGIN IMMEDIATE")
+        path.chmod(0o644)
+        assert make_private(path)
+        done = subprocess.run([sys.executable, "-c", BEGIN, str(path)], capture_output=True, text=True, check=False)
+        assert "database is locked" in done.stderr
