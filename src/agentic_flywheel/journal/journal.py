@@ -146,15 +146,16 @@ class Journal(ListRows, OutboxRows, Retention):
     def lookup_nowait(self, key: str, largest: int = LARGEST_NOWAIT) -> tuple[Pending | None, Write | None] | None:
         """The same; `None` where that needs a thread: the file is not open, in use, or the document too large."""
         try:
-            return None if self.nowait(self._size, key) > largest else self.nowait(self.lookup, key)
+            return self.nowait(self._lookup_if_small, key, largest)
         except JournalUnavailable:
             return None  # `lookup` meets it again
 
-    def _size(self, key: str) -> int:
+    def _lookup_if_small(self, key: str, largest: int) -> tuple[Pending | None, Write | None] | None:
         with self._snapshot() as db:
-            query = "SELECT bytes FROM documents WHERE destination = ? AND key = ?"
-            row = db.execute(query, (self._destination, key)).fetchone()
-        return row[0] if row else 0
+            query = "SELECT 1 FROM documents WHERE destination = ? AND key = ? AND bytes > ?"
+            if db.execute(query, (self._destination, key, largest)).fetchone():
+                return None
+            return next_pending(db, self._destination, key), copy_of(db, self._destination, key)
 
     def state(self) -> JournalState:
         """The journal's account of itself; never raises."""
