@@ -40,5 +40,5 @@ async def consent_to_delete(context: Context[SessionStore], session_id: str) -> 
             return Consent()
     named = quoted(ellipsis(session_id, SHOWN))
     return Elicit(
-        f"Delete the saved conversation {named} for everybody, with its revisions and flow histories?", Consent
+        f"Delete the saved conversation {named} for everybody, with its revisions and flow results?", Consent
     )
