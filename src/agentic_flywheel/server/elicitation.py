@@ -39,6 +39,4 @@ async def consent_to_delete(context: Context[SessionStore], session_id: str) -> 
         if not isinstance(document, Document):
             return Consent()
     named = quoted(ellipsis(session_id, SHOWN))
-    return Elicit(
-        f"Delete the saved conversation {named} for everybody, with its revisions and flow results?", Consent
-    )
+    return Elicit(f"Delete the saved conversation {named} for everybody, with its revisions and flow results?", Consent)
