@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agentic_flywheel.journal import Journal, NoJournal
+from agentic_flywheel.journal.schema import FILE_NAME
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.settings import Settings
 
@@ -90,6 +91,11 @@ def open_journal(settings: Settings, clock: Callable[[], datetime] | None = None
         settings.replica_bytes,
         switched_off=not settings.redis_enabled,
     )
+
+
+def has_store(settings: Settings) -> bool:
+    """Whether there may be something to read: a Redis is used, the journal was made, or it is switched off."""
+    return settings.redis_enabled or not settings.journal or (settings.data_dir / FILE_NAME).exists()
 
 
 def _utc_now() -> datetime:
