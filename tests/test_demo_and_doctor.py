@@ -117,7 +117,7 @@ def test_the_demo_says_what_is_wrong_with_a_transcript(
 def test_the_doctor_finds_a_good_machine_good(own_redis: RedisServer, lonely_env: dict[str, str]):
     own_redis.password = PASSWORD
     own_redis.start()
-    done = run(lonely_env | {"REDIS_URL": own_redis.url}, "doctor")
+    done = run(lonely_env | {"REDIS_URL": own_redis.url}, "doctor", "--verbose")
     assert done.returncode == 0, done.stdout + done.stderr
     assert PASSWORD not in done.stdout + done.stderr
     assert f"127.0.0.1:{own_redis.port}" in done.stdout

@@ -44,7 +44,7 @@ class Ward:
         self.env["REDIS_URL"] = f"redis://ana:{PASSWORD}@127.0.0.1:{self.redis.port}/0"
 
     def doctor(self) -> subprocess.CompletedProcess[str]:
-        return run(self.env, "doctor")
+        return run(self.env, "doctor", "--verbose")
 
 
 @pytest.fixture

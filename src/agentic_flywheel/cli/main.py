@@ -38,7 +38,7 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
         case "doctor":
             from agentic_flywheel.cli.doctor import doctor
 
-            return doctor(settings)
+            return doctor(settings, verbose=options.verbose)
         case "purge" | "forget-copies":
             from agentic_flywheel.cli.purge_command import purge
 
