@@ -1,17 +1,14 @@
 """Defines the command line: every command with its options, its limits, an example and what its exit codes mean."""
 
 import argparse
-import difflib
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Any, NoReturn, cast
+from typing import cast
 
 from agentic_flywheel import __version__
-from agentic_flywheel.plain_text import one_line, quoted
-
-PROGRAM, SHORT = "agentic-flywheel-state", "flywheel"
+from agentic_flywheel.cli.parser import PROGRAM, SHORT, Parser, number
 
 MAX_PAGE = 1000
 """The same as of `sessions/listing.py`, which is not imported only to read a command line."""
@@ -22,59 +19,7 @@ MAX_REVISION = 10**12
 PATHS = ("file", "source", "transcript")
 """Options that name files, whose names may be any bytes."""
 
-SHOWN = 60
-"""Characters of a wrong argument that are repeated."""
-
 _SESSION = "an id, its beginning if no other id begins so, a title, or latest"
-_CHOICE = re.compile(r"argument (?:COMMAND|VERB): invalid choice: ['\"](.*?)['\"] \(choose", re.DOTALL)
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line that names what is nearest, and quote nothing that a terminal would obey."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs, allow_abbrev=False)
-        self.set_defaults(parser=self)
-        self._names: list[str] = []
-
-    def commands(self, dest: str, *, required: bool = False) -> None:
-        """Let it have commands of its own; the one that is given is the option `dest`."""
-        self._commands = self.add_subparsers(dest=dest, metavar=dest.upper(), required=required)
-
-    def command(self, name: str, what: str, example: str = "", codes: str = "") -> "Parser":
-        """A command, with what its help ends with: an example, and what the exit codes mean beside 2."""
-        self._names.append(name)
-        epilog = (
-            f"Example:  %(prog)s{' ' if example else ''}{example}\nExit:     {codes}, 2 wrong arguments or no storage"
-        )
-        return self._commands.add_parser(
-            name,
-            help=what,
-            description=f"{what[0].upper()}{what[1:]}.",
-            epilog=epilog if codes else None,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-
-    def hidden_command(self, name: str) -> "Parser":
-        """A command that no list shows."""
-        return self._commands.add_parser(name)
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the command line, and end the program with 2."""
-        if wrong := _CHOICE.match(message):
-            message = f"there is no command {_short(wrong[1])} of {self.prog}{_nearest(wrong[1], self._names)}"
-        if message.endswith((": VERB", ": COMMAND")):
-            message = f"name what to do: {', '.join(self._names)}"
-        stop = "" if message.endswith("?") else "."
-        self.exit(2, f"{PROGRAM}: {one_line(message).rstrip('.')}{stop} See {self.prog} --help.\n")
-
-    def refuse(self, unknown: Sequence[str]) -> NoReturn:
-        """Say that nothing takes these arguments, and which option is nearest."""
-        word = unknown[0].partition("=")[0]
-        options = [name for action in self._actions for name in action.option_strings]
-        kind = "option" if word.startswith("-") else "argument"
-        near = _nearest(word, options) if kind == "option" else ""
-        self.error(f"{self.prog} takes no {kind} {_short(word)}{near}")
 
 
 def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -139,7 +84,7 @@ def _add_sessions(parser: Parser) -> None:
     _add_filter(search)
     show = parser.command("show", "print one as Markdown, its turns quoted", "latest", "0 shown, 1 there is none")
     _add_id(show)
-    show.add_argument("--revision", type=_number(1, MAX_REVISION), metavar="N", help="as it was at revision N")
+    show.add_argument("--revision", type=number(1, MAX_REVISION), metavar="N", help="as it was at revision N")
     show.add_argument("--json", action="store_true", help="the whole document, for programs")
     revisions = parser.command(
         "revisions",
@@ -155,7 +100,7 @@ def _add_sessions(parser: Parser) -> None:
 def _add_filter(parser: Parser) -> None:
     parser.add_argument("--tag", action="append", default=[], help="with this tag (again: and this one)")
     parser.add_argument("--user", default="", metavar="ID", help="of this user")
-    limit = _number(1, MAX_PAGE)
+    limit = number(1, MAX_PAGE)
     parser.add_argument("--limit", type=limit, default=50, metavar="N", help="1 to 1000 (default: 50)")
     parser.add_argument("--json", action="store_true", help="for programs")
 
@@ -177,11 +122,11 @@ def _add_writing_verbs(parser: Parser) -> None:
         "restore", "make an earlier revision the current one again", "latest 3", "0 restored, 1 not"
     )
     _add_id(restore)
-    restore.add_argument("revision", type=_number(1, MAX_REVISION), metavar="N", help="see sessions revisions")
+    restore.add_argument("revision", type=number(1, MAX_REVISION), metavar="N", help="see sessions revisions")
     fork = parser.command("fork", "begin another one with what this one is", "latest garden-2", "0 begun, 1 not")
     _add_id(fork)
     fork.add_argument("new", nargs="?", default="", metavar="NEW", help="the id of the new one (default: one is made)")
-    fork.add_argument("--revision", type=_number(1, MAX_REVISION), metavar="N", help="with what it was at revision N")
+    fork.add_argument("--revision", type=number(1, MAX_REVISION), metavar="N", help="with what it was at revision N")
     rename = parser.command("rename", "give one another title", 'latest "The harvest"', "0 renamed, 1 not")
     _add_id(rename)
     rename.add_argument("title", metavar="TITLE")
@@ -252,38 +197,18 @@ def _add_secrets(parser: Parser) -> None:
 
 def _add_dead_letters(parser: Parser) -> None:
     parser.commands("verb")
-    number = _number(1, 2**63 - 1)
+    position = number(1, 2**63 - 1)
     listing = parser.command("list", "a table, oldest first (also without a verb)", "", "0 listed")
     listing.add_argument("--json", action="store_true", help="for programs")
     retry = parser.command("retry", "send some again, or all", "--all", "0 pending again, 1 there is no such")
-    retry.add_argument("numbers", nargs="*", type=number, metavar="N")
+    retry.add_argument("numbers", nargs="*", type=position, metavar="N")
     retry.add_argument("--all", action="store_true")
     export = parser.command("export", "write one as JSON, with its turns", "7 seven.json", "0 written, 1 not")
-    export.add_argument("number", type=number, metavar="N")
+    export.add_argument("number", type=position, metavar="N")
     export.add_argument("file", nargs="?", default="-", help="where to (default: standard output)")
     drop = parser.command("drop", "throw one away for ever", "7", "0 dropped, 1 there is no such (or you said no)")
-    drop.add_argument("number", type=number, metavar="N")
+    drop.add_argument("number", type=position, metavar="N")
     drop.add_argument("--yes", action="store_true", help="do not ask")
-
-
-def _number(low: int, high: int) -> Callable[[str], int]:
-    """What reads a whole number within these limits, however long the text is."""
-
-    def read(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,19}", text) or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{_short(text)} is no whole number from {low} to {high}")
-        return int(text)
-
-    return read
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word[:SHOWN], known, 1, 0.5)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-def _short(text: str) -> str:
-    return quoted(text if len(text) <= SHOWN else text[: SHOWN - 1] + "…")
 
 
 def _is_unicode(text: str) -> bool:

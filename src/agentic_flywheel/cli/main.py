@@ -17,6 +17,13 @@ from agentic_flywheel.settings import Settings
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
     _open_closed_streams()
+    try:
+        return _main(arguments)
+    finally:
+        _flush()
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     options = read_arguments(arguments)
     if options.command:
         _log_plainly()
@@ -29,7 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> int:
-    # Imported late: each command pays for what it uses.
+    """Run the command of these options; the exit code. Each pays for what it imports.
+
+    Long: one branch a command.
+    """
     match options.command:
         case "demo":
             from agentic_flywheel.cli.demo import demo
@@ -90,6 +100,14 @@ def _greet() -> None:
             "agentic-flywheel-state sessions. All commands: agentic-flywheel-state --help\n"
         )
         sys.stderr.flush()
+
+
+def _flush() -> None:
+    """Write what is left of the output; where nobody takes it, it must not fail once more when the interpreter ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _open_closed_streams() -> None:

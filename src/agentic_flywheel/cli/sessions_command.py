@@ -60,7 +60,7 @@ def _check(options: Namespace) -> None:
     """
     if options.verb == "delete" and not options.id:
         return
-    if session_id := getattr(options, "id", None):
+    if (session_id := getattr(options, "id", None)) is not None:
         check_id(session_id, "SESSION")
     if new := getattr(options, "new", ""):
         check_id(new, "NEW")

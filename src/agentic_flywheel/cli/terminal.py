@@ -40,18 +40,18 @@ def run(command: Coroutine[Any, Any, int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (FlywheelError, OSError) as exc:
-        complain(_plainly(exc))
+        complain(plainly(exc))
         return 2
     return code
 
 
-def _plainly(exc: Exception) -> str:
+def plainly(exc: Exception) -> str:
     """What is wrong, in a sentence without the system's numbers."""
     if not isinstance(exc, OSError) or not exc.strerror:
         return str(exc)
     name = exc.filename if isinstance(exc.filename, str) else "a file"
     if isinstance(exc, FileNotFoundError):
-        return f"there is no file {name}."
+        return f"there is no such file or folder: {name}."
     if isinstance(exc, IsADirectoryError):
         return f"{name} is a folder; name a file."
     if isinstance(exc, PermissionError):
