@@ -479,8 +479,8 @@ MUTATIONS = [
     Mutation(
         "L7 a question outlives Ctrl-C",
         "cli/terminal.py",
-        "    with interruptible():\n        answer",
-        "    with contextlib.nullcontext():\n        answer",
+        "    with interruptible():\n        sys.stderr.write",
+        "    with contextlib.nullcontext():\n        sys.stderr.write",
         "tests/test_command_line.py::test_ctrl_c_at_a_question_ends_the_command_at_once",
     ),
     Mutation(

@@ -122,9 +122,9 @@ def ask(question: str, doing: str) -> int:
     if not sys.stdin or not sys.stdin.isatty():
         tell(f"agentic-flywheel-state: {doing} needs --yes where nobody can be asked.")
         return 2
-    sys.stderr.write(f"{one_line(question)} [y/N] ")
-    sys.stderr.flush()
     with interruptible():
+        sys.stderr.write(f"{one_line(question)} [y/N] ")
+        sys.stderr.flush()
         answer = sys.stdin.readline().strip().casefold()
     if answer in ("y", "yes"):
         return 0

@@ -45,9 +45,9 @@ def _read(name: str, limit: int) -> bytes:
             return file.read(limit + 1)
     if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  it is, where whoever started us closed it
         raise InvalidArgument("standard input is closed: name a file.")
-    if sys.stdin.isatty():
-        tell("Type or paste the turns, and end with Ctrl-D on a line of its own.")
     with interruptible():
+        if sys.stdin.isatty():
+            tell("Type or paste the turns, and end with Ctrl-D on a line of its own.")
         return sys.stdin.buffer.read(limit + 1)
 
 
