@@ -1063,9 +1063,9 @@ MUTATIONS = [
     ),
     Mutation(
         "S7 terminal",
-        "cli/main.py",
-        "super().error(one_line(message))",
-        "super().error(message)",
+        "cli/parser.py",
+        "{one_line(message).rstrip('.')}",
+        "{message.rstrip('.')}",
         "tests/tutorial/test_hostile_words.py::test_no_command_says_anything_that_a_terminal_obeys",
     ),
     Mutation(
