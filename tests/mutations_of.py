@@ -1057,4 +1057,11 @@ MUTATIONS = [
         "        if False:\n            refuse_hidden",
         "tests/tutorial/test_hostile_words.py::test_a_new_id_with_what_nobody_sees_is_refused_in_a_sentence",
     ),
+    Mutation(
+        "older revisions put back after a deletion",
+        "keys.py",
+        'if kind == "revision":',
+        'if kind == "no such":',
+        "tests/contract/test_bulk.py::TestStashesThatList::test_an_older_revision_of_what_was_deleted_is_not_put_back",
+    ),
 ]
