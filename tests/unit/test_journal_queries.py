@@ -45,6 +45,15 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
         "overwrite_replica": lambda: journal.overwrite_replica(write("p:session:d", extend_keys=("p:revision:a:2",))),
         "apply_tombstones": lambda: journal.apply_tombstones([grave]),
         "erase": lambda: journal.erase(SessionKeys("p:session:e")),
+        "delete": lambda: [
+            journal.commit(write("p:session:g"), "change"),
+            journal.delete(
+                write("p:session:g", 1, document(1), tombstone=True),
+                SessionKeys("p:session:g"),
+                "gone",
+                supersedes=True,
+            ),
+        ],
         "part_keys": lambda: journal.part_keys(SessionKeys("p:session:e")),
         "copy": lambda: journal.copy("p:session:a"),
         "ends": lambda: journal.ends("p:session:a"),

@@ -34,6 +34,8 @@ class Deleted:
     reason: Literal["not_found", "expired", "deleted"] | None = None
     parts: int = 0
     """Flow histories and executions that went with it, where its destination was asked."""
+    wiped: bool | None = None
+    """Whether nothing of it is left in the files of this machine; `None`: what goes with it is still to be erased."""
 
 
 class DeleteCommand(Command[Deleted]):

@@ -5,6 +5,7 @@ One connection writes and another reads, so that reading never waits for a write
 
 import contextlib
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -226,6 +227,14 @@ class JournalFile:
         """Give the connection that writes, outside of a transaction."""
         with held(self._lock, timeout, self.path):
             yield self._ensure_open(timeout).writer
+
+    def _sync_log(self) -> None:
+        """Have what was committed without `durable` survive power loss; a checkpoint does that too."""
+        try:
+            with self.path.with_name(FILE_NAME + "-wal").open("rb") as log:
+                os.fsync(log.fileno())
+        except OSError as exc:
+            raise JournalUnavailable(f"The journal {self.path} cannot be written: {cause(exc)}") from exc
 
     def _failure(self, exc: Exception, file: tuple[int, int] | None) -> JournalUnavailable:
         """Map an error that was met in a file; replace the file first if it is damaged."""

@@ -10,7 +10,7 @@ from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.replica_rows import ReplicaRows
 from agentic_flywheel.journal.retry import retry_once_if_replaced
-from agentic_flywheel.journal.rows import copy_of, drop, is_pending
+from agentic_flywheel.journal.rows import copy_of, drop, holds, is_pending, queue
 from agentic_flywheel.journal.schema import BUSY_SECONDS, PAGE, wipe_log
 from agentic_flywheel.journal.texts import read_command
 from agentic_flywheel.json_text import dumps
@@ -44,12 +44,44 @@ class Erasure(ReplicaRows):
         What belongs to this machine under the same id goes too: it would come to light when the tombstone has expired.
         """
         with self._transaction(timeout=timeout) as db:
-            parts = sum(_erase(db, place, keys) for place in {self._destination, THIS_MACHINE})
-            if self._destination != THIS_MACHINE:
-                drop(db, THIS_MACHINE, [keys.session])
+            parts = self._erase_everywhere(db, keys)
+        return Erased(parts, wiped=self._wiped(keys))
+
+    @retry_once_if_replaced
+    def delete(
+        self,
+        write: Write,
+        keys: SessionKeys,
+        pending: str | None,
+        *,
+        supersedes: bool = False,
+        timeout: float = BUSY_SECONDS,
+    ) -> Erased | None:
+        """Put a tombstone where the document is that was seen, and erase as above; `None` where another one is.
+
+        It survives power loss. `pending` is the change to queue; if it `supersedes` earlier ones, they go.
+        """
+        with self._transaction(timeout=timeout) as db:
+            if not holds(db, self._destination, write.key, write.seen):
+                return None
+            self._put(db, write, replica=False)
+            if pending is not None:
+                queue(db, self._destination, write.key, pending, self._now(), supersedes=supersedes)
+            parts = self._erase_everywhere(db, keys)
+        if not (wiped := self._wiped(keys)):
+            self._sync_log()
+        return Erased(parts, wiped=wiped)
+
+    def _erase_everywhere(self, db: sqlite3.Connection, keys: SessionKeys) -> int:
+        parts = sum(_erase(db, place, keys) for place in {self._destination, THIS_MACHINE})
+        if self._destination != THIS_MACHINE:
+            drop(db, THIS_MACHINE, [keys.session])
+        return parts
+
+    def _wiped(self, keys: SessionKeys) -> bool:
         self.unwiped = self._has_slack = True
         unindexed = self._unindex(keys.session)
-        return Erased(parts, wiped=self.wipe_log() and unindexed)
+        return self.wipe_log() and unindexed
 
     @retry_once_if_replaced
     def part_keys(self, keys: SessionKeys) -> list[str]:

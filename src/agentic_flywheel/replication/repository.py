@@ -16,6 +16,7 @@ import anyio
 
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.command import Command
+from agentic_flywheel.documents.delete import Deleted
 from agentic_flywheel.documents.renewal import RenewCommand
 from agentic_flywheel.documents.writes import EVERY_ROW, Filter, ListRow
 from agentic_flywheel.errors import (
@@ -150,8 +151,8 @@ class Repository:
             with contextlib.suppress(Unavailable, DocumentError):
                 await self._writer.renew(renewal, held)
 
-    async def erase(self, keys: SessionKeys) -> Erased:
-        """Erase what is here of a session that was deleted.
+    async def erase(self, keys: SessionKeys, deleted: Deleted) -> Erased:
+        """Erase what is here of a session that was deleted, unless it was with the session itself.
 
         Raises:
             JournalUnavailable: it is still there.
@@ -159,6 +160,9 @@ class Repository:
         """
         if self.journal.off:
             return Erased(0, wiped=True)
+        if deleted.wiped is not None:
+            self._worker.wipe_soon()
+            return Erased(0, wiped=deleted.wiped)
         await self._locks.settle(COPIED_WITHIN_SECONDS)  # copies of its executions, and the tombstone in its place
         async with self._locks.of(keys.session):
             erased = await in_thread(self.journal.erase, keys)

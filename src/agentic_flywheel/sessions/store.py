@@ -172,7 +172,7 @@ class SessionStore(SessionReader):
                     return DeleteResult(deleted=False, reason="not_found")
                 placed = await self.repository.write(deletion, deadline)
                 try:
-                    erased = await self.repository.erase(keys)
+                    erased = await self.repository.erase(keys, placed.answer)
                 except JournalUnavailable as exc:
                     left = f"what goes with it could not be erased on this machine ({exc}); delete it again for that."
                     return DeleteResult(deleted=placed.answer.deleted, reason=_left_reason(placed.answer), message=left)
