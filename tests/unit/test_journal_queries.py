@@ -15,7 +15,7 @@ from agentic_flywheel.journal.records import SyncState
 from agentic_flywheel.session_keys import SessionKeys
 
 INDEX = "p:index"
-NO_SQL = {"close", "nowait", "off", "unwiped", "wipe", "wipe_log"}
+NO_SQL = {"one_moment", "close", "nowait", "off", "unwiped", "wipe", "wipe_log"}
 """Of these nothing is asked of the journal's file; `nowait` runs another verb."""
 
 

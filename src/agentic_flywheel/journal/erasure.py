@@ -1,5 +1,6 @@
 """Erases what belongs to a deleted session from this machine's files, so that no byte of it is left in them."""
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.replica_rows import ReplicaRows
 from agentic_flywheel.journal.retry import retry_once_if_replaced
 from agentic_flywheel.journal.rows import copy_of, drop, holds, is_pending, queue
-from agentic_flywheel.journal.schema import BUSY_SECONDS, PAGE, wipe_log
+from agentic_flywheel.journal.schema import BUSY_SECONDS, FILE_NAME, PAGE, wipe_log
 from agentic_flywheel.journal.texts import read_command
 from agentic_flywheel.json_text import dumps
 from agentic_flywheel.session_keys import SessionKeys
@@ -107,6 +108,14 @@ class Erasure(ReplicaRows):
                 self._put(db, write, replica=True)
         self._unindex(*(write.key for write in tombstones))
         self.unwiped = self._has_slack = True
+
+    def _sync_log(self) -> None:
+        """Have what was committed without `durable` survive power loss; a checkpoint does that too."""
+        try:
+            with self.path.with_name(FILE_NAME + "-wal").open("rb") as log:
+                os.fsync(log.fileno())
+        except OSError as exc:
+            raise JournalUnavailable(f"The journal {self.path} cannot be written: {exc.strerror}") from exc
 
     def wipe(self) -> bool:
         """Remove what deletions had to leave in the files; whether nothing is left.

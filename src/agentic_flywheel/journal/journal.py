@@ -88,6 +88,8 @@ class Journal(ListRows, OutboxRows, Retention):
     @retry_once_if_replaced
     def has_destination(self) -> bool:
         """Whether what is kept belongs to a Redis."""
+        if not self._address.spellings:
+            return False
         with self._snapshot():
             return self._destination != THIS_MACHINE
 
