@@ -68,7 +68,7 @@ def test_what_belongs_to_this_machine_is_listed_and_marked_until_the_redis_has_i
     assert (redis.copy(copy.key), machine.copy_of_this_machine(copy.key)) == (None, None)
     redis.put_replica(copy)
     assert redis.recent_of_this_machine(INDEX, None, 9) == [replace(redis.recent(INDEX, None, 1)[0], member="t")]
-    redis.leave_this_machine(copy.key)
+    redis.leave_this_machine(copy.key, copy.text)
     assert machine.copy(copy.key) is None
     assert redis.move_from_this_machine("p:session:t")
     assert not redis.move_from_this_machine("p:session:t")

@@ -122,11 +122,16 @@ class Journal(ListRows, OutboxRows, Retention):
             return copy_of(db, THIS_MACHINE, key) if self._destination != THIS_MACHINE else None
 
     @retry_once_if_replaced
-    def leave_this_machine(self, key: str, *, timeout: float = BUSY_SECONDS) -> None:
-        """Delete what belonged to this machine under `key`: the destination in use has it now."""
+    def leave_this_machine(self, key: str, text: str, *, timeout: float = BUSY_SECONDS) -> bool:
+        """Delete what belonged to this machine under `key`, if it is still this text: the destination in use has it.
+
+        Another process, for which no Redis is named, may have added to it meanwhile; then `False`.
+        """
         with self._transaction(timeout=timeout) as db:
-            if self._destination != THIS_MACHINE:
-                drop(db, THIS_MACHINE, [key])
+            if self._destination == THIS_MACHINE or not holds(db, THIS_MACHINE, key, text):
+                return self._destination == THIS_MACHINE or copy_of(db, THIS_MACHINE, key) is None
+            drop(db, THIS_MACHINE, [key])
+            return True
 
     @retry_once_if_replaced
     def move_from_this_machine(self, key: str) -> bool:
