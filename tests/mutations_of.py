@@ -446,15 +446,15 @@ MUTATIONS = [
         "cli/doctor.py",
         "        tried = await _try(executions, execution_id)\n        try:\n"
         "            return await _status_with_cause(repository, settings, tried), tried\n",
-        "        status = await persistence_status(repository, settings.redis_target, settings.replica_bytes)\n"
+        "        status = await persistence_status(repository, settings.redis_shown, settings.replica_bytes)\n"
         "        tried = await _try(executions, execution_id)\n        try:\n            return status, tried\n",
         "tests/test_doctor.py::test_a_redis_that_takes_no_save_ends_it_with_1_and_what_to_do",
     ),
     Mutation(
         "F6 the doctor ends 1",
         "cli/doctor.py",
-        "        return int(failed)\n",
-        "        return 0\n",
+        'It is kept in the journal, and sent later.")\n        return 1\n',
+        'It is kept in the journal, and sent later.")\n        return 0\n',
         "tests/test_doctor.py::test_a_redis_that_takes_no_save_ends_it_with_1_and_what_to_do",
     ),
     Mutation(
@@ -640,7 +640,7 @@ MUTATIONS = [
     Mutation(
         "(d) it leaves",
         "replication/document_writer.py",
-        "        if moved:\n            await in_thread(self._journal.leave_this_machine, key)\n",
+        "        if moved:\n            await in_thread(self._journal.leave_this_machine, key, moved.text)\n",
         "",
         "tests/tutorial/test_status.py::"
         "test_words_of_the_contract_for_what_is_here_alone_and_for_what_redis_was_not_asked",
