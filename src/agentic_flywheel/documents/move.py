@@ -5,7 +5,7 @@ from datetime import datetime
 
 from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.command import Step, expired
-from agentic_flywheel.documents.lineage import MergeForwardCommand, later, tombstone_beats
+from agentic_flywheel.documents.lineage import MergeForwardCommand, later, missing, tombstone_beats
 from agentic_flywheel.documents.model import Document, Tombstone
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.refusals import check_owner
@@ -27,7 +27,7 @@ class MoveCommand(MergeForwardCommand):
             return self._anew(mine, there, base or "")
         if there is None or (expired(there.kept_until, now) and not alive_remotely):
             return Step(self._write(mine, self.text, base), answer=True, queued=self)
-        if mine.operations and find(there.operations, mine.operations[-1].id):
+        if (mine.operations and find(there.operations, mine.operations[-1].id)) or not _adds(mine, there):
             return self._nothing()
         check_owner(there, {"user_id": mine.session.user_id})
         there = replace(there, kept_until=later(mine.kept_until, there.kept_until))
@@ -51,3 +51,14 @@ class MoveCommand(MergeForwardCommand):
         revision = max(mine.revision, there.revision + 1)
         begun = replace(mine, revision=revision, began=revision if there.because == "deleted" else 1)
         return Step(self._write(begun, encode(begun), base), answer=True, queued=self)
+
+
+def _adds(mine: Document, there: Document) -> bool:
+    """Whether a session has anything that the other lacks: a session names no more than its newest writers."""
+    return bool(
+        missing(mine.session.history, there.session.history)
+        or mine.session.context.keys() - there.session.context.keys()
+        or {*mine.tags} - {*there.tags}
+        or (mine.title and not there.title)
+        or (mine.summary and not there.summary)
+    )
