@@ -20,11 +20,13 @@ class Address:
     """Spellings of the address of the Redis in use, the newest first; without one the destination is this machine.
 
     `shown` is what people call it. `switched_off`: it is not asked, so only one that was met before is the destination.
+    `unnamed`: the address that earlier versions used where none was named.
     """
 
     spellings: tuple[str, ...]
     shown: str
     switched_off: bool
+    unnamed: tuple[str, ...] = ()
 
     def find(self, db: sqlite3.Connection) -> int:
         """The destination as it is now: another process may have found out which it is."""
@@ -36,6 +38,20 @@ class Address:
                 return found[0]
         return THIS_MACHINE if self.switched_off else UNKNOWN
 
+    def adopt(self, db: sqlite3.Connection) -> None:
+        """Give this machine what waits for a Redis that nobody named and that never answered: it is nowhere else.
+
+        What this machine has another document of stays where it is, and is reported as waiting.
+
+        Raises:
+            sqlite3.Error: there is no room; nothing has been changed.
+
+        """
+        for spelling in self.unnamed:
+            found = db.execute(_DESTINATION, (spelling,)).fetchone()
+            if found and found[0] and not found[1] and not db.execute(_HAS_COPIES, (found[0],)).fetchone():
+                _adopt(db, found[0])
+
     def register(self, db: sqlite3.Connection) -> int:
         """The same; a Redis that no spelling leads to is a new destination from now on."""
         number = self.find(db)
@@ -45,3 +61,19 @@ class Address:
         if number != THIS_MACHINE:
             db.execute("UPDATE destinations SET shown = ?1 WHERE id = ?2 AND shown != ?1", (self.shown, number))
         return number
+
+
+def _adopt(db: sqlite3.Connection, destination: int) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        query = "UPDATE OR IGNORE documents SET destination = ? WHERE destination = ?"
+        db.execute(query, (THIS_MACHINE, destination))
+        db.execute(
+            "DELETE FROM outbox WHERE destination = ?1 AND NOT dead AND NOT EXISTS"
+            " (SELECT 1 FROM documents WHERE destination = ?1 AND key = outbox.key)",
+            (destination,),
+        )
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")

@@ -41,6 +41,7 @@ class Journal(ListRows, OutboxRows, Retention):
 
     `addresses` name the Redis that is the destination, the newest spelling first; with none this machine is. The
     replica of what the destination holds takes up to `cap` bytes; what is only here is never dropped for room.
+    `unnamed` is the address that earlier versions used where none was named.
     """
 
     off = False
@@ -54,8 +55,9 @@ class Journal(ListRows, OutboxRows, Retention):
         cap: int = 500_000_000,
         *,
         switched_off: bool = False,
+        unnamed: Sequence[str] = (),
     ) -> None:
-        super().__init__(folder, clock, Address(tuple(addresses), shown, switched_off), cap)
+        super().__init__(folder, clock, Address(tuple(addresses), shown, switched_off, tuple(unnamed)), cap)
 
     @retry_once_if_replaced
     def commit(
