@@ -196,9 +196,9 @@ def _report_saves(settings: Settings, tried: _Tried) -> int:
 def _life(seconds: int, now: datetime) -> str:
     if not seconds:
         return "for ever"
-    return (
-        f"{seconds} s after their last save or resume: what is saved now, until {now + timedelta(seconds=seconds):%F}"
-    )
+    long = f"{seconds:,} s" if seconds % 86_400 else f"{seconds // 86_400:,} days"
+    until = (now + timedelta(seconds=seconds)).date()
+    return f"{long} after their last save or resume: what is saved now, until {until.isoformat()}"
 
 
 def _found_elsewhere(environ: Mapping[str, str], home: Path) -> list[tuple[str, str]]:
