@@ -110,7 +110,7 @@ async def test_nothing_is_started_opened_or_said_of_a_store_that_nobody_named(al
     ("code", "command"),
     [(0, "doctor"), (0, "sessions list"), (0, "sessions show garden"), (1, "sessions delete nobody --yes"),
      (1, "sessions restore garden 7"), (0, "dead-letters"), (0, "secrets scan"), (0, "export"), (0, "forget-copies"),
-     (0, "forget-copies --expired")],
+     (0, "forget-copies --expired"), (0, "demo")],
 )  # fmt: skip
 def test_no_command_speaks_of_it(alone: dict[str, str], code: int, command: str):
     with WireServer(alone) as server:

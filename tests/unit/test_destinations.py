@@ -308,10 +308,12 @@ def test_what_waits_for_a_redis_that_nobody_named_and_that_never_answered_is_thi
         assert [each.key for each in named.due_keys(["p:"])] == ["p:session:both"]
 
 
-def test_what_a_redis_that_answered_has_stays_its_own(tmp_path: Path, clock: Clock):
-    with closing(Journal(tmp_path / "data", clock, ["localhost"])) as earlier:
+def test_what_a_redis_that_answered_has_stays_its_own(tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture):
+    with closing(Journal(tmp_path / "data", clock, ["localhost"], "redis://localhost:6379/0")) as earlier:
         earlier.commit(listed("s", document("s", 1, "there")), pending="change")
         earlier.save_sync_state(SyncState("epoch", "run", "0-0"), lost=False)
     with closing(Journal(tmp_path / "data", clock, unnamed=["localhost"])) as machine:
         assert machine.recent(INDEX, None, 9) == []
         assert [(each.changes, each.keys) for each in machine.waiting()] == [(1, 1)]
+    (told,) = caplog.messages
+    assert told.startswith("Sessions here that are of redis://localhost:6379/0, which is not named: 1.")
