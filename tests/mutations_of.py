@@ -446,15 +446,15 @@ MUTATIONS = [
         "cli/doctor.py",
         "        tried = await _try(executions, execution_id)\n        try:\n"
         "            return await _status_with_cause(repository, settings, tried), tried\n",
-        "        status = await persistence_status(repository, settings.redis_target, settings.replica_bytes)\n"
+        "        status = await persistence_status(repository, settings.redis_shown, settings.replica_bytes)\n"
         "        tried = await _try(executions, execution_id)\n        try:\n            return status, tried\n",
         "tests/test_doctor.py::test_a_redis_that_takes_no_save_ends_it_with_1_and_what_to_do",
     ),
     Mutation(
         "F6 the doctor ends 1",
         "cli/doctor.py",
-        "        return int(failed)\n",
-        "        return 0\n",
+        'It is kept in the journal, and sent later.")\n        return 1\n',
+        'It is kept in the journal, and sent later.")\n        return 0\n',
         "tests/test_doctor.py::test_a_redis_that_takes_no_save_ends_it_with_1_and_what_to_do",
     ),
     Mutation(
@@ -640,7 +640,7 @@ MUTATIONS = [
     Mutation(
         "(d) it leaves",
         "replication/document_writer.py",
-        "        if moved:\n            await in_thread(self._journal.leave_this_machine, key)\n",
+        "        if moved:\n            await in_thread(self._journal.leave_this_machine, key, moved.text)\n",
         "",
         "tests/tutorial/test_status.py::"
         "test_words_of_the_contract_for_what_is_here_alone_and_for_what_redis_was_not_asked",
@@ -1063,5 +1063,63 @@ MUTATIONS = [
         'if kind == "revision":',
         'if kind == "no such":',
         "tests/contract/test_bulk.py::TestStashesThatList::test_an_older_revision_of_what_was_deleted_is_not_put_back",
+    ),
+    Mutation(
+        "L2 no Redis named",
+        "settings.py",
+        'env.boolean("REDIS_ENABLED", default=named)',
+        'env.boolean("REDIS_ENABLED", default=True)',
+        "tests/tutorial/test_this_machine.py::test_nothing_is_started_opened_or_said_of_a_store_that_nobody_named",
+    ),
+    Mutation(
+        "L2 no word of it",
+        "sessions/status.py",
+        "        redis=redis if redis_target else None,",
+        "        redis=redis,",
+        "tests/tutorial/test_this_machine.py::test_nothing_is_started_opened_or_said_of_a_store_that_nobody_named",
+    ),
+    Mutation(
+        "L2 until when",
+        "server/messages.py",
+        'return f", until {result.expires_at[:10]}." if result.expires_at else ", for ever."',
+        'return "."',
+        "tests/tutorial/test_this_machine.py::test_a_save_says_where_it_went_and_until_when",
+    ),
+    Mutation(
+        "L2 kept for a Redis that nobody named",
+        "journal/connection.py",
+        "                self._address.adopt(writer)",
+        "                pass",
+        "tests/unit/test_destinations.py::"
+        "test_what_waits_for_a_redis_that_nobody_named_and_that_never_answered_is_this_machines",
+    ),
+    Mutation(
+        "L2 sent twice",
+        "documents/move.py",
+        "(mine.operations and find(there.operations, mine.operations[-1].id)) or not",
+        "not",
+        "tests/unit/test_move.py::test_what_was_taken_away_there_since_it_was_moved_stays_away",
+    ),
+    Mutation(
+        "L2 two talks taken for one",
+        "documents/move.py",
+        "        if self.member:  # never told",
+        "        if False:  # never told",
+        "tests/unit/test_move.py::test_two_talks_of_many_writers_are_never_taken_for_one",
+    ),
+    Mutation(
+        "L2 added while it was sent",
+        "journal/journal.py",
+        "if self._destination == THIS_MACHINE or not holds(db, THIS_MACHINE, key, text):",
+        "if self._destination == THIS_MACHINE:",
+        "tests/unit/test_destinations.py::"
+        "test_what_belongs_to_this_machine_is_listed_and_marked_until_the_redis_has_it",
+    ),
+    Mutation(
+        "L2 what goes with it",
+        "replication/mover.py",
+        "await in_thread(self._journal.parts_of_this_machine, keys)",
+        "list[str]()",
+        "tests/tutorial/test_sending.py::test_all_is_sent_with_what_goes_with_it_and_once_more_changes_nothing",
     ),
 ]

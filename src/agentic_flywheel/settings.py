@@ -22,6 +22,9 @@ from agentic_flywheel.redis_url import address, is_ipv6, url_problem, without_pa
 MAX_TTL_SECONDS = 100 * 365 * 86_400
 """A hundred years. Longer than any promise we can keep, and far from the year 9999 where datetimes end."""
 
+YEAR_SECONDS = 365 * 86_400
+"""How long the server keeps a session after its last save or resume, by default."""
+
 MAX_SECRET_BYTES = 8192
 """Of a file with a URL; none is that long."""
 
@@ -54,12 +57,17 @@ class Settings:
     overridden: tuple[str, ...] = ()
     """Variables that `REDIS_URL` overrides, for `doctor`."""
     redis_named: bool = False
-    """Whether a variable names a Redis: without one, and without `REDIS_ENABLED=true`, none is meant."""
+    """Whether a variable names a Redis, or `REDIS_ENABLED=true` the one on localhost; else no answer speaks of one."""
 
     @property
     def redis_target(self) -> str:
         """Where Redis is, without the password."""
         return without_password(self.redis_url)
+
+    @property
+    def redis_shown(self) -> str:
+        """The same, as answers name it; empty where no Redis is named, of which no answer speaks."""
+        return self.redis_target if self.redis_named else ""
 
     @property
     def redis_place(self) -> str:
@@ -87,12 +95,14 @@ class Settings:
         redis_url, redis_cluster = _redis_url(env), env.boolean("REDIS_CLUSTER", default=False)
         if redis_cluster and redis_url.startswith("unix:"):
             raise env.wrong("REDIS_CLUSTER", "allowed: a URL with a host; a unix socket reaches one node only")
+        named = any(env.text(name, "") for name in (*_URLS, *_REDIS_PARTS, "REDIS_CLUSTER"))
+        redis_enabled = env.boolean("REDIS_ENABLED", default=named)
         data_dir = env.text("FLYWHEEL_DATA_DIR", "") or platformdirs.user_data_dir("agentic-flywheel-state", False)  # noqa: FBT003
         return cls(
-            redis_enabled=env.boolean("REDIS_ENABLED", default=True),
+            redis_enabled=redis_enabled,
             redis_url=redis_url,
             redis_cluster=redis_cluster,
-            session_ttl_seconds=env.integer("REDIS_TTL_SECONDS", 2_592_000, 0, MAX_TTL_SECONDS),
+            session_ttl_seconds=env.integer("REDIS_TTL_SECONDS", YEAR_SECONDS, 0, MAX_TTL_SECONDS),
             execution_ttl_seconds=env.integer("FLYWHEEL_EXECUTION_TTL_SECONDS", 86_400, 0, MAX_TTL_SECONDS),
             key_prefix=_key_prefix(env),
             user=env.text("FLYWHEEL_USER", ""),
@@ -108,7 +118,7 @@ class Settings:
             coaia_python=env.text("FLYWHEEL_COAIA_PYTHON", ""),
             log_level=log_level,
             overridden=tuple(filter(partial(env.text, default=""), _REDIS_PARTS)) if _names_url(env) else (),
-            redis_named=any(environ.get(name, "").strip() for name in (*_URLS, *_REDIS_PARTS, "REDIS_CLUSTER")),
+            redis_named=named or redis_enabled,
         )
 
 

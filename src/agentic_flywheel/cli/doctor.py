@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -23,7 +24,7 @@ from agentic_flywheel.redis_url import unchecked, without_password
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.results import CacheResult, StatusResult
-from agentic_flywheel.sessions.status import persistence_status, waits
+from agentic_flywheel.sessions.status import SEND, persistence_status, waits
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
@@ -57,23 +58,23 @@ class _Tried:
 
 def doctor(settings: Settings) -> int:
     """Print the findings; 0 if saves are kept where they belong, else 1."""
-    _report(
-        "·", "Redis", f"{settings.redis_target}{'' if settings.redis_enabled else ' (REDIS_ENABLED=false: not used)'}"
-    )
+    if settings.redis_named:
+        unused = "" if settings.redis_enabled else " (REDIS_ENABLED=false: not used)"
+        _report("·", "Redis", f"{settings.redis_target}{unused}")
     if what := unchecked(settings.redis_url):
         text = f"the {what} is not checked (ssl_check_hostname=false in REDIS_URL): others can pose as this Redis."
         _report("!", "TLS", text)
     for name in settings.overridden:
         _report("!", name, "is set but overridden by REDIS_URL, which wins whole. Unset one of them.")
     _report("·", "Keys", f"begin with {settings.key_prefix}: (FLYWHEEL_KEY_PREFIX)")
-    life = f"{settings.session_ttl_seconds} s" if settings.session_ttl_seconds else "for ever"
-    _report("·", "Sessions live", f"{life} after their last save or resume (REDIS_TTL_SECONDS)")
+    named = " (REDIS_TTL_SECONDS)" if settings.redis_named else ""
+    _report("·", "Sessions live", f"{_life(settings.session_ttl_seconds, datetime.now(UTC))}{named}")
     for place, url in _found_elsewhere(os.environ, Path.home()):
         _report("!", place, f"names a Redis, but is never read. To use it set REDIS_URL={url}")
     status, tried = asyncio.run(_examine(settings))
     if settings.redis_enabled:
         _report_redis(settings, status)
-    _report_journal(status)
+    _report_journal(settings, status)
     return _report_saves(settings, tried)
 
 
@@ -105,13 +106,13 @@ async def _try(executions: ExecutionStore, execution_id: str) -> _Tried:
 
 async def _status_with_cause(repository: Repository, settings: Settings, tried: _Tried) -> StatusResult:
     """The status, once it names why Redis did not take the save, if it did not."""
-    status = await persistence_status(repository, settings.redis_target, settings.replica_bytes)
+    status = await persistence_status(repository, settings.redis_shown, settings.replica_bytes)
     if repository.stash and tried.stored_in != "redis":
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(NAMED_SECONDS):
-                while not status.redis["last_error"]:
+                while status.redis and not status.redis["last_error"]:
                     await asyncio.sleep(ASKED_AGAIN_SECONDS)
-                    status = await persistence_status(repository, settings.redis_target, settings.replica_bytes)
+                    status = await persistence_status(repository, settings.redis_shown, settings.replica_bytes)
     return status
 
 
@@ -127,7 +128,7 @@ async def _clean_up(repository: Repository, executions: ExecutionStore, keys: Ke
 
 
 def _report_redis(settings: Settings, status: StatusResult) -> None:
-    child, redis = status.child, status.redis
+    child, redis = status.child, status.redis or {}
     if child["state"] == "ready":
         _report("✓", "Child", f"runs, with {', '.join(child['verbs'][:12])}")
     else:
@@ -152,10 +153,11 @@ def _report_redis(settings: Settings, status: StatusResult) -> None:
         _report("!", "Eviction", redis["warning"])
 
 
-def _report_journal(status: StatusResult) -> None:
+def _report_journal(settings: Settings, status: StatusResult) -> None:
     journal = status.journal
     if journal["path"] is None:
-        _report("!", "Journal", "is switched off (FLYWHEEL_JOURNAL=false): with Redis away, nothing can be saved.")
+        lost = "with Redis away, nothing can be saved" if settings.redis_named else "nothing is kept"
+        _report("!", "Journal", f"is switched off (FLYWHEEL_JOURNAL=false): {lost}.")
     elif journal["error"]:
         _report("✗", "Journal", journal["error"])
         _try_this("make the folder writable, or set FLYWHEEL_DATA_DIR to another one.")
@@ -167,7 +169,7 @@ def _report_journal(status: StatusResult) -> None:
     if journal["putting_back"]:
         _report("·", "Putting back", "what Redis may have lost is compared with this machine's copies and put back.")
     if number := journal["this_machine"]:
-        text = f"{number:,} of the sessions here belong to no Redis; each moves when next saved."
+        text = f"{number:,} of the sessions here belong to no Redis; each moves when next saved, all by {SEND}."
         _report("·", "This machine", text)
     for item in cast("list[JSONObject]", journal["waiting"]):
         _report("!", "Waiting", waits(Waiting(item["destination"], item["changes"], item["keys"])))
@@ -184,11 +186,19 @@ def _report_saves(settings: Settings, tried: _Tried) -> int:
     count = len(tried.seconds)
     milliseconds = sorted(tried.seconds)[count // 2] * 1000
     if settings.redis_enabled and tried.stored_in != "redis":
-        failed = settings.redis_named
-        _report("✗" if failed else "!", "A save", "did not get to Redis. It is kept in the journal, and sent later.")
-        return int(failed)
-    _report("✓", "A save", f"takes {milliseconds:.1f} ms (median of {count}) and is kept in {tried.stored_in}.")
+        _report("✗", "A save", "did not get to Redis. It is kept in the journal, and sent later.")
+        return 1
+    where = f"in {tried.stored_in}" if settings.redis_named else "on this machine"
+    _report("✓", "A save", f"takes {milliseconds:.1f} ms (median of {count}) and is kept {where}.")
     return 0
+
+
+def _life(seconds: int, now: datetime) -> str:
+    if not seconds:
+        return "for ever"
+    long = f"{seconds:,} s" if seconds % 86_400 else f"{seconds // 86_400:,} days"
+    until = (now + timedelta(seconds=seconds)).date()
+    return f"{long} after their last save or resume: what is saved now, until {until.isoformat()}"
 
 
 def _found_elsewhere(environ: Mapping[str, str], home: Path) -> list[tuple[str, str]]:

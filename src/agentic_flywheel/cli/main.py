@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> int:
-    # Imported late: each command pays for what it uses.
+    """Run a command; each is imported here, so that it pays for what it uses. Long: a case for each."""
     match options.command:
         case "demo":
             from agentic_flywheel.cli.demo import demo
@@ -46,6 +46,10 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             from agentic_flywheel.cli.dead_letters_command import dead_letters
 
             return dead_letters(settings, options)
+        case "sessions" if options.verb == "send":
+            from agentic_flywheel.cli.send_command import send
+
+            return send(settings, options)
         case "sessions":
             from agentic_flywheel.cli.sessions_command import sessions
 
@@ -148,6 +152,9 @@ def _add_sessions(parser: argparse.ArgumentParser) -> None:
     delete.add_argument("id", nargs="?", default="")
     delete.add_argument("--all", action="store_true", help="all of them (of FLYWHEEL_USER, where that is set)")
     delete.add_argument("--yes", action="store_true", help="do not ask")
+    sending = verbs.add_parser("send", help="send what was saved while no Redis was named to the one that is named now")
+    sending.add_argument("ids", nargs="*", metavar="ID")
+    sending.add_argument("--all", action="store_true", help="all that belong to this machine")
     restore = verbs.add_parser("restore", help="make an earlier revision the current one again")
     restore.add_argument("id")
     restore.add_argument("revision", type=int)

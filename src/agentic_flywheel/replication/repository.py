@@ -33,6 +33,7 @@ from agentic_flywheel.replication.answers import Found, Placed
 from agentic_flywheel.replication.document_reader import DocumentReader, start_timeout
 from agentic_flywheel.replication.document_writer import DocumentWriter
 from agentic_flywheel.replication.key_locks import KeyLocks
+from agentic_flywheel.replication.mover import Mover
 from agentic_flywheel.replication.outbox import Outbox
 from agentic_flywheel.replication.remote_writer import RemoteWriter
 from agentic_flywheel.replication.replica import Replica
@@ -75,6 +76,7 @@ class Repository:
         self._writer = DocumentWriter(journal, outbox, self._replica, clock)
         self._worker = ReplicationWorker(journal, outbox, self._locks, keys, clock)
         self._sessions = SessionList(journal, stash)
+        self._mover = Mover(journal, outbox, self._replica, self._locks)
         self._closes_client = closes_client
 
     def open(self) -> None:
@@ -110,7 +112,7 @@ class Repository:
     def check_enabled(self) -> None:
         """Raise `Disabled` if nothing is kept anywhere."""
         if self.stash is None and self.journal.off:
-            raise Disabled("Persistence is switched off (REDIS_ENABLED=false and FLYWHEEL_JOURNAL=false).")
+            raise Disabled("Persistence is switched off: FLYWHEEL_JOURNAL is false, and there is no other store.")
 
     def deadline(self, *, reading: bool = False) -> float:
         """The deadline of what begins now: one for all that one answer needs."""
@@ -150,6 +152,16 @@ class Repository:
         async with self._locks.of(renewal.key) as held:
             with contextlib.suppress(Unavailable, DocumentError):
                 await self._writer.renew(renewal, held)
+
+    async def send(self, keys: SessionKeys, index: str) -> None:
+        """Move a session that belongs to this machine to the stash, merged with what that has, as an append is.
+
+        Raises:
+            DocumentError: it cannot be merged with what is there.
+            Unavailable: not all of it could be moved; the rest stays on this machine.
+
+        """
+        await self._mover.move(keys, index)
 
     async def erase(self, keys: SessionKeys, deleted: Deleted) -> Erased:
         """Erase what is here of a session that was deleted, unless it was with the session itself.

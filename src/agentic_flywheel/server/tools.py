@@ -246,7 +246,7 @@ class Tools:
     async def persistence_status(self) -> Annotated[CallToolResult, StatusResult]:
         """Tell where sessions are kept right now, and why there."""
         repository, settings = self._sessions.repository, self._settings
-        status = await persistence_status(repository, settings.redis_target, settings.replica_bytes)
+        status = await persistence_status(repository, settings.redis_shown, settings.replica_bytes)
         return _answer(status, lambda answer: answer.message)
 
     def _kept(self, result: KeptType, findings: "list[Finding]", message: Callable[[KeptType], str]) -> CallToolResult:

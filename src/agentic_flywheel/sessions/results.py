@@ -31,7 +31,7 @@ class SaveResult(KeptResult):
     saved: bool
     session_id: str
     revision: int = Field(description="Current revision; pass it as expected_revision to be told of others' saves.")
-    provisional: bool = Field(description="True if the revision may change once the journal reaches Redis.")
+    provisional: bool = Field(description="True if the revision may change once the shared store has it.")
     turns: int = Field(description="Turns in the session now.")
     added_turns: int
     stored_in: StoredIn
@@ -54,7 +54,7 @@ class ResumeResult(Result):
     cut_turn: int | None = Field(default=None, description="This turn is larger than the budget alone; it is cut.")
     left_out_fields: list[str] | None = Field(default=None, description="Too large for the budget: shortened or empty.")
     source: Literal["redis", "journal"] | None = None
-    stale: bool = Field(default=False, description="True if Redis could not be asked: it may know more.")
+    stale: bool = Field(default=False, description="True if the shared store could not be asked: it may know more.")
     reason: Reason | None = None
     suggestions: list[str] | None = None
 
@@ -140,7 +140,7 @@ class StatusResult(Result):
     )
     reason: str
     child: JSONObject
-    redis: JSONObject
+    redis: JSONObject | None = Field(default=None, description="Absent where none is named.")
     journal: JSONObject
     versions: JSONObject
 
