@@ -12,6 +12,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from agentic_flywheel.cli.doctor_as import doctor_as
 from agentic_flywheel.cli.hints import hint
 from agentic_flywheel.cli.terminal import say
 from agentic_flywheel.errors import Unavailable
@@ -55,8 +56,10 @@ class _Tried:
     message: str
 
 
-def doctor(settings: Settings) -> int:
-    """Print the findings; 0 if saves are kept where they belong, else 1."""
+def doctor(settings: Settings, client: str | None = None) -> int:
+    """Print the findings, or what differs for a `client`; 0 if saves are kept where they belong, else 1."""
+    if client:
+        return doctor_as(settings, client)
     _report(
         "·", "Redis", f"{settings.redis_target}{'' if settings.redis_enabled else ' (REDIS_ENABLED=false: not used)'}"
     )
@@ -65,7 +68,9 @@ def doctor(settings: Settings) -> int:
         _report("!", "TLS", text)
     for name in settings.overridden:
         _report("!", name, "is set but overridden by REDIS_URL, which wins whole. Unset one of them.")
-    _report("·", "Keys", f"begin with {settings.key_prefix}: (FLYWHEEL_KEY_PREFIX)")
+    for place, names in _places(settings).items():
+        _report("·", "Settings", f"{', '.join(names)} from {place}")
+    _report("·", "Keys", f"begin with {settings.key_prefix}: (FLYWHEEL_PREFIX)")
     life = f"{settings.session_ttl_seconds} s" if settings.session_ttl_seconds else "for ever"
     _report("·", "Sessions live", f"{life} after their last save or resume (REDIS_TTL_SECONDS)")
     for place, url in _found_elsewhere(os.environ, Path.home()):
@@ -75,6 +80,15 @@ def doctor(settings: Settings) -> int:
         _report_redis(settings, status)
     _report_journal(status)
     return _report_saves(settings, tried)
+
+
+def _places(settings: Settings) -> dict[str, list[str]]:
+    """The settings that are no defaults, by where they stand."""
+    places: dict[str, list[str]] = {}
+    for name, source in settings.sources:
+        same = source == f"environment variable {name}"
+        places.setdefault("the environment" if same else source, []).append(name)
+    return places
 
 
 async def _examine(settings: Settings) -> tuple[StatusResult, _Tried]:
