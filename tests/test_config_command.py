@@ -191,6 +191,13 @@ def test_a_password_that_a_client_does_not_pass_on_is_no_word_of_the_doctor(env:
     assert "Try: printenv REDIS_PASSWORD | agentic-flywheel-state config set REDIS_PASSWORD -" in done.stdout
 
 
+def test_a_redis_that_is_switched_off_here_alone_is_to_be_switched_off_there(env: dict[str, str], file: Path):
+    write(file, 'redis_url = "redis://127.0.0.1:1"\n')
+    done = run(env | {"REDIS_ENABLED": "false"}, "doctor", "--as", "codex")
+    assert "Destination   this machine here, redis://127.0.0.1:1 there" in done.stdout
+    assert "Try: agentic-flywheel-state config set REDIS_ENABLED false\n" in done.stdout
+
+
 def test_a_server_that_a_clients_environment_stops_says_why(env: dict[str, str]):
     done = run(env | {"FLYWHEEL_DATA_DIR": "${A_TOKEN}/kept", "A_TOKEN": env["HOME"]}, "doctor", "--as", "gemini")
     assert done.returncode == 2

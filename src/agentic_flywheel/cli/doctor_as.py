@@ -82,7 +82,9 @@ def doctor_as(settings: Settings, client: str) -> int:
         cures += _cures(settings, name, fact)
     for line in dict.fromkeys(cures):
         say(f"  Try: {line}")
-    if not cures:
+    if cures:
+        say(f"  (What stands in {name}'s own `env` for this server counts there too, and is not looked at here.)")
+    else:
         say(f"All well: {name} uses the same store.", 32)
     return int(bool(cures))
 
@@ -121,7 +123,7 @@ def _status(environ: Mapping[str, str]) -> JSONObject:
 
 def _facts(settings: Settings, status: JSONObject) -> list[_Fact]:
     """What tells our store from that of a server with this status."""
-    redis, path = status["redis"], status["journal"]["path"]
+    redis, path = status.get("redis") or {"state": "not used"}, status["journal"]["path"]
     target = settings.redis_target if settings.redis_enabled else "this machine"
     their_target = str(redis["target"]) if redis["state"] != "not used" else "this machine"
     folder = str(settings.data_dir) if settings.journal else "none"
@@ -149,7 +151,8 @@ def _other_facts(environ: Mapping[str, str]) -> list[_Fact]:
 def _cures(settings: Settings, client: str, fact: _Fact) -> list[str]:
     """What to do that the client's server agrees with ours in this."""
     sources = dict(settings.sources)
-    if "REDIS_URL" in fact.settings and settings.redis_named and settings.redis_url == settings.redis_target:
+    named = settings.redis_enabled and settings.redis_named
+    if "REDIS_URL" in fact.settings and named and settings.redis_url == settings.redis_target:
         return [f"{SET} REDIS_URL {shlex.quote(settings.redis_url)}"]  # one line, and there is no password in it
     lines: list[str] = []
     for name in fact.settings:
