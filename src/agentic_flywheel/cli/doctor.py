@@ -13,6 +13,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from agentic_flywheel.cli.doctor_as import doctor_as
 from agentic_flywheel.cli.hints import hint
 from agentic_flywheel.cli.terminal import say
 from agentic_flywheel.errors import Unavailable
@@ -56,8 +57,10 @@ class _Tried:
     message: str
 
 
-def doctor(settings: Settings) -> int:
-    """Print the findings; 0 if saves are kept where they belong, else 1."""
+def doctor(settings: Settings, client: str | None = None) -> int:
+    """Print the findings, or what differs for a `client`; 0 if saves are kept where they belong, else 1."""
+    if client:
+        return doctor_as(settings, client)
     if settings.redis_named:
         unused = "" if settings.redis_enabled else " (REDIS_ENABLED=false: not used)"
         _report("·", "Redis", f"{settings.redis_target}{unused}")
@@ -66,7 +69,9 @@ def doctor(settings: Settings) -> int:
         _report("!", "TLS", text)
     for name in settings.overridden:
         _report("!", name, "is set but overridden by REDIS_URL, which wins whole. Unset one of them.")
-    _report("·", "Keys", f"begin with {settings.key_prefix}: (FLYWHEEL_KEY_PREFIX)")
+    for place, names in _places(settings).items():
+        _report("·", "Settings", f"{', '.join(names)} from {place}")
+    _report("·", "Keys", f"begin with {settings.key_prefix}: (FLYWHEEL_PREFIX)")
     named = " (REDIS_TTL_SECONDS)" if settings.redis_named else ""
     _report("·", "Sessions live", f"{_life(settings.session_ttl_seconds, datetime.now(UTC))}{named}")
     for place, url in _found_elsewhere(os.environ, Path.home()):
@@ -76,6 +81,15 @@ def doctor(settings: Settings) -> int:
         _report_redis(settings, status)
     _report_journal(settings, status)
     return _report_saves(settings, tried)
+
+
+def _places(settings: Settings) -> dict[str, list[str]]:
+    """The settings that are no defaults, by where they stand."""
+    places: dict[str, list[str]] = {}
+    for name, source in settings.sources:
+        same = source == f"environment variable {name}"
+        places.setdefault("the environment" if same else source, []).append(name)
+    return places
 
 
 async def _examine(settings: Settings) -> tuple[StatusResult, _Tried]:

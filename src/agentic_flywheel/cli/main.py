@@ -3,7 +3,6 @@
 import argparse
 import gc
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -19,8 +18,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command:
         _log_plainly()
+    if options.command == "config":  # which mends what no other command starts with
+        from agentic_flywheel.cli.config_command import config
+
+        return config(options)
     try:
-        settings = Settings.from_env(os.environ)
+        settings = Settings.of_this_process()
     except SettingError as exc:
         sys.stderr.write(f"agentic-flywheel-state: {one_line(str(exc))}\n")
         return 2
@@ -37,7 +40,7 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
         case "doctor":
             from agentic_flywheel.cli.doctor import doctor
 
-            return doctor(settings)
+            return doctor(settings, options.client)
         case "purge" | "forget-copies":
             from agentic_flywheel.cli.purge_command import purge
 
@@ -96,7 +99,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     demo = commands.add_parser("demo", help="save a conversation, kill the server, resume it in a new one")
     demo.add_argument("--transcript", metavar="FILE", help='a JSON list of {"role", "content"} (default: one built in)')
-    commands.add_parser("doctor", help="say what is configured, what works, and what to do about the rest")
+    doctor = commands.add_parser("doctor", help="say what is configured, what works, and what to do about the rest")
+    doctor.add_argument(
+        "--as",
+        dest="client",
+        choices=("claude", "codex", "gemini", "opencode"),
+        help="start the server with what this client passes on of the environment, and say what differs",
+    )
+    _add_config(commands.add_parser("config", help="show settings and where each stands, or change the settings file"))
     export = commands.add_parser("export", help="write every session as a line of JSON")
     export.add_argument("file", nargs="?", default="-", help="where to (default: standard output)")
     importing = commands.add_parser(
@@ -118,6 +128,20 @@ def _add_secrets(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     scan = verbs.add_parser("scan", help="name their places in all sessions and older revisions; 1 if some are left")
     scan.add_argument("--redact", action="store_true", help="replace each by [redacted: …], in older revisions too")
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+    show = verbs.add_parser(
+        "show", help="each setting, its value without passwords, where it stands (also without a verb)"
+    )
+    show.add_argument("--json", action="store_true", help="for programs")
+    setting = verbs.add_parser("set", help="write a setting into the settings file, which every client's server reads")
+    setting.add_argument("name", metavar="NAME", help="as a variable (REDIS_URL) or in lower case")
+    setting.add_argument("value", nargs="?", default="", metavar="VALUE", help="- reads it from standard input")
+    unset = verbs.add_parser("unset", help="take a setting out of the file (as `set NAME` without a value does)")
+    unset.add_argument("name", metavar="NAME")
+    verbs.add_parser("path", help="where the settings file lies")
 
 
 def _add_dead_letters(parser: argparse.ArgumentParser) -> None:

@@ -143,6 +143,10 @@ class StatusResult(Result):
     redis: JSONObject | None = Field(default=None, description="Absent where none is named.")
     journal: JSONObject
     versions: JSONObject
+    settings: JSONObject = Field(default={}, description="Where each setting that is no default was given")
+    key_prefix: str = ""
+    user: str = ""
+    redaction: str = ""
 
 
 def reason_of(error: FlywheelError) -> Reason:
