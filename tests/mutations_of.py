@@ -308,7 +308,7 @@ MUTATIONS = [
     Mutation(
         "G12",
         "coaia/supervisor.py",
-        "if exc.error.code not in BROKEN:",
+        "if exc.code not in BROKEN:",
         "if False:",
         "tests/unit/test_supervisor.py::test_a_call_that_a_child_refuses_costs_it_nothing",
     ),
