@@ -198,10 +198,11 @@ def is_pipe(descriptor: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
-async def reader_of(descriptor: int) -> asyncio.StreamReader:
-    """A reader of a pipe."""
+async def reader_of(descriptor: int, read: bytes = b"") -> asyncio.StreamReader:
+    """A reader of a pipe, of which some was read before."""
     widen(descriptor)
     reader = asyncio.StreamReader(limit=LINE_LIMIT)
+    reader.feed_data(read)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(descriptor), "rb"))
     return reader
