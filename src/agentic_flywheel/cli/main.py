@@ -15,7 +15,9 @@ from agentic_flywheel.settings import Settings
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
-    options = _parser().parse_args(arguments)
+    gc.set_threshold(50_000)  # little of what imports make is garbage, and looking for it takes a sixth of a start
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(given) if given else argparse.Namespace(command=None)  # what serves begins sooner
     if options.command:
         _log_plainly()
     if options.command == "config":  # which mends what no other command starts with
@@ -70,8 +72,7 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
 
             return import_from(settings, options.source)
         case _:
-            gc.disable()  # nothing that imports make is garbage, and looking for it takes a sixth of the start
-            from agentic_flywheel.server.app import serve
+            from agentic_flywheel.server.front import serve
 
             return serve(settings)
 

@@ -30,7 +30,6 @@ from agentic_flywheel.integrations.session_objects import SessionObjects
 from agentic_flywheel.integrations.shared_stores import LoopLocks
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.redaction.ids import check_ids
-from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.settings import MAX_TTL_SECONDS, Environment
 from agentic_flywheel.settings_file import default_path, gather
 
@@ -182,6 +181,8 @@ class RedisSessionManager(FailSafe):
 
     async def list_sessions(self, pattern: str = "*") -> list[str]:
         """The ids of sessions that match a Redis glob, newest first."""
+        from agentic_flywheel.sessions.session_filter import SessionFilter
+
         check_text(pattern, "pattern")
         ids: list[str] = []
         cursor = ""

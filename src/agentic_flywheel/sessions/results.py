@@ -5,7 +5,7 @@ A field with a default is left out of an answer in which it was not set.
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from agentic_flywheel.errors import Disabled, DocumentError, FlywheelError, Reason
 from agentic_flywheel.json_text import JSONObject
@@ -15,6 +15,8 @@ StoredIn = Literal["redis", "journal", "none"]
 
 class Result(BaseModel):
     """What every answer has."""
+
+    model_config = ConfigDict(defer_build=True)  # each is built when one is first given
 
     message: str = Field(default="", description="What happened, in one sentence.")
 
