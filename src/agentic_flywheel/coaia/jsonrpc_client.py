@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 PROTOCOL_VERSION = "2025-11-25"
 """The newest with a handshake; a server that knows only older ones answers with one of those, which is as good."""
 
+PAGES = 20
+"""Pages of tools that are asked for."""
+
 METHOD_NOT_FOUND, INTERNAL_ERROR = -32601, -32603
 
 
@@ -60,15 +63,25 @@ class JSONRPCClient:
         """Shake hands, as every MCP server knows it."""
         client = {"name": "agentic-flywheel-state", "version": __version__}
         params = {"protocolVersion": PROTOCOL_VERSION, "capabilities": {}, "clientInfo": client}
-        await self.request("initialize", params)
+        answer = await self.request("initialize", params)
+        if not isinstance(answer.get("protocolVersion"), str) or not isinstance(answer.get("capabilities"), dict):
+            raise ValueError("its answer to the handshake is none")
         await self._send({"jsonrpc": "2.0", "method": "notifications/initialized"})
 
     async def tools(self) -> list[JSONObject]:
-        """What the server offers."""
-        listed = (await self.request("tools/list", {})).get("tools")
-        if not isinstance(listed, list):
-            raise ValueError("its list of tools is no list")
-        return [cast("JSONObject", tool) for tool in cast("list[object]", listed) if isinstance(tool, dict)]
+        """What the server offers, on up to `PAGES` pages."""
+        found: list[JSONObject] = []
+        params: JSONObject = {}
+        for _ in range(PAGES):
+            page = await self.request("tools/list", params)
+            listed = page.get("tools")
+            if not isinstance(listed, list):
+                raise ValueError("its list of tools is no list")
+            found += [cast("JSONObject", tool) for tool in cast("list[object]", listed) if isinstance(tool, dict)]
+            if not page.get("nextCursor"):
+                break
+            params = {"cursor": page["nextCursor"]}
+        return found
 
     async def request(self, method: str, params: JSONObject) -> JSONObject:
         """The result of a request.
