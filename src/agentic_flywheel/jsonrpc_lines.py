@@ -1,9 +1,11 @@
 """Carries messages over pipes, a line each: the two streams that the MCP SDK reads and writes, nothing in between.
 
 The SDK's own stdio goes through worker threads and queues, which is most of what a small call costs. Both hops use
-this instead: our server, the child's supervisor, and the child, whose program loads this file by its path. It imports
-nothing of this package, therefore.
+this instead: our server, the child's client, and the child, whose program loads this file by its path. It imports
+nothing of this package, therefore, and the SDK only where a stream of the SDK's is made.
 """
+
+from __future__ import annotations
 
 import asyncio
 import contextlib
@@ -13,13 +15,16 @@ import os
 import stat
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import anyio
-import mcp_types as types
-from mcp.shared.message import SessionMessage
 from pydantic_core import from_json, to_json
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import mcp_types as types
+    from mcp.shared.message import SessionMessage
 
 LINE_LIMIT = 256 * 2**20
 """Bytes of one message, far above any session that is accepted. Only a program that writes no newline meets it."""
@@ -51,6 +56,8 @@ def message_of(line: bytes) -> types.JSONRPCMessage:
         ValueError: there is none.
 
     """
+    import mcp_types as types
+
     # Parsed once and then told apart: the adapter's own parser would read the line for each kind of message.
     return types.jsonrpc_message_adapter.validate_python(from_json(line), by_name=False)
 
@@ -92,6 +99,9 @@ class Incoming(Stream):
         unreadable: Write,
         parse: Callable[[bytes], types.JSONRPCMessage] = message_of,
     ) -> None:
+        from mcp.shared.message import SessionMessage
+
+        self._wrapped = SessionMessage
         self._next_line = next_line
         self._unreadable = unreadable
         self._parse = parse
@@ -102,8 +112,8 @@ class Incoming(Stream):
     async def __anext__(self) -> SessionMessage | Exception:
         while line := await self._next_line():
             try:
-                _passed(line)
-                return SessionMessage(self._parse(line))
+                passed(line)
+                return self._wrapped(self._parse(line))
             except ValueError:
                 await self._unreadable(line)
         raise StopAsyncIteration
@@ -137,7 +147,7 @@ class Outgoing(Stream):
 
         """
         line = self._line_of(item.message)
-        _passed(line)
+        passed(line)
         try:
             await self._write(line)
         except OSError as exc:
@@ -158,7 +168,7 @@ def settle_memory() -> None:
             ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
-def _passed(line: bytes) -> None:
+def passed(line: bytes) -> None:
     """Give back the memory that a large message took, once no other one has come for a while."""
     if len(line) > LARGE_LINE:
         while _giving_back:
@@ -188,10 +198,11 @@ def is_pipe(descriptor: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
-async def reader_of(descriptor: int) -> asyncio.StreamReader:
-    """A reader of a pipe."""
+async def reader_of(descriptor: int, read: bytes = b"") -> asyncio.StreamReader:
+    """A reader of a pipe, of which some was read before."""
     widen(descriptor)
     reader = asyncio.StreamReader(limit=LINE_LIMIT)
+    reader.feed_data(read)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(descriptor), "rb"))
     return reader

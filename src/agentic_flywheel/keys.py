@@ -127,9 +127,11 @@ class Keys:
         return f"{self.prefix}:revision:{escaped(session_id)}:"
 
     def tombstone(self, key: str) -> str:
-        """Where it is written that the document under `key` was deleted."""
+        """Where it is written that the document under `key` was deleted; of an older revision, that its session was."""
         rest = key.removeprefix(self.prefix + ":")
         kind, _, name = rest.partition(":")
+        if kind == "revision":
+            rest = f"session:{_unescaped(name.rpartition(':')[0])}"
         if kind in ("execution", "history"):
             rest = f"{kind}:{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}"
         return f"{self.prefix}:tombstone:{rest}"
@@ -138,6 +140,10 @@ class Keys:
 def escaped(session_id: str) -> str:
     """A session id where another part of a key follows."""
     return session_id.replace("%", "%25").replace(":", "%3A")
+
+
+def _unescaped(part: str) -> str:
+    return part.replace("%3A", ":").replace("%25", "%")
 
 
 def glob_escape(text: str) -> str:

@@ -92,6 +92,20 @@ class TestEveryStash:
 
 @pytest.mark.parametrize("place", STASHES_THAT_LIST, indirect=True)
 class TestStashesThatList:
+    async def test_an_older_revision_of_what_was_deleted_is_not_put_back(self, place: Place):
+        await accepted(place, write(place, "s:%", document("s:%", 4)))
+        older = [
+            Write(f"{place.keys.revisions('s:%')}{number}", document("s:%", number), None, None) for number in (1, 3)
+        ]
+        assert await restored(place, older[0]) == ["put"]
+        await accepted(place, tombstone(place, "s:%", document("s:%", 4), revision=4))
+        assert await restored(place, *older) == ["there", "there"]
+        assert await place.kv.read(older[1].key) != older[1].text
+        with place.redis_of(older[1].key).client() as client:
+            assert client.get(older[1].key) is None
+        begun_anew = Write(f"{place.keys.revisions('s:%')}5", document("s:%", 5), None, None)
+        assert await restored(place, begun_anew) == ["put"]
+
     async def test_what_is_newer_than_its_deletion_comes_back(self, place: Place):
         grave = tombstone(place, "s", document("s", 4), revision=4)
         await accepted(place, write(place, "s", document("s", 4)), grave)

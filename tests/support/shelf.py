@@ -48,5 +48,9 @@ class Shelf(NoJournal):
             del self.kept[key]
         return Erased(len(gone), wiped=True)
 
+    def delete(self, write: Write, keys: SessionKeys, *_: object, **__: object) -> Erased | None:
+        erased = self.erase(keys)
+        return erased if self.commit(write).accepted else None
+
     def keys(self, prefix: str) -> list[str]:
         return [key for key, write in self.kept.items() if key.startswith(prefix) and not write.tombstone]

@@ -83,8 +83,6 @@ def warm(server: WireServer, place: Place) -> WireServer:
 
 
 def test_no_byte_of_a_thousand_marks_is_left_when_the_answer_is_given(place: Place, worker_redis: RedisServer):
-    # Time enough: a save that Redis takes late can leave an older revision there (known, to be mended).
-    place.env["FLYWHEEL_TIMEOUT_SECONDS"] = "20"
     planted = Planted()
     names = [f"s{number}" for number in range(SESSIONS)]
     with place.server() as server:

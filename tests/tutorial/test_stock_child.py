@@ -72,6 +72,22 @@ async def test_deleting_overwrites_the_copy(stock_env, redis: RedisServer, sid: 
         assert (await server.call("resume_session", session_id=sid))["found"] is False
 
 
+async def test_deleting_overwrites_what_goes_with_it(stock_env, redis: RedisServer, sid: str):
+    def kumquats() -> list[str]:
+        with redis.client() as client:
+            keys = client.keys(f"{stock_env['FLYWHEEL_KEY_PREFIX']}:*")
+            return [key for key in keys if "kumquat" in str(client.get(key) if client.type(key) == "string" else "")]
+
+    async with open_server(stock_env) as server:
+        await saved_and_copied(server, redis, sid, history=turns("the secret word is kumquat"))
+        await saved_and_copied(server, redis, sid, history=turns("it was kumquat " + "x" * 5000), mode="replace")
+        await saved_and_copied(server, redis, sid, history=turns("it is kumquat no more"), mode="replace")
+        await server.call("cache_result", session_id=sid, flow_id="f", result={"fruit": "kumquat"})
+        await eventually(lambda: len(kumquats()) >= 4, what="the copies in Redis")
+        assert (await server.call("delete_session", session_id=sid))["deleted"] is True
+        await eventually(lambda: not kumquats(), what=f"the end of {kumquats()}")
+
+
 async def test_an_expired_session_is_not_resumed_from_the_copy_which_is_overwritten(
     stock_env, redis: RedisServer, sid: str, tmp_path: Path
 ):

@@ -209,9 +209,14 @@ def test_a_row_of_the_outbox_begins_with_its_kind_since_only_the_first_piece_of_
     assert dump_command(change).startswith(f'{{"kind":"{change.kind}",')
 
 
+SINCE = {"saw_older"}
+"""Fields that those builds did not write, and leave aside."""
+
+
 @pytest.mark.parametrize("row", OLD_ROWS, ids=lambda row: json.loads(row)["kind"])
 def test_a_row_of_an_older_build_is_read_and_written_as_it_was(row: str):
-    assert json.loads(dump_command(load_command(row))) == json.loads(row)
+    written = json.loads(dump_command(load_command(row)))
+    assert {name: value for name, value in written.items() if name not in SINCE} == json.loads(row)
 
 
 def test_what_a_caller_had_seen_comes_back_from_the_outbox_byte_for_byte():

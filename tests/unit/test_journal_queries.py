@@ -15,7 +15,7 @@ from agentic_flywheel.journal.records import SyncState
 from agentic_flywheel.session_keys import SessionKeys
 
 INDEX = "p:index"
-NO_SQL = {"close", "nowait", "off", "unwiped", "wipe", "wipe_log"}
+NO_SQL = {"one_moment", "close", "nowait", "off", "unwiped", "wipe", "wipe_log"}
 """Of these nothing is asked of the journal's file; `nowait` runs another verb."""
 
 
@@ -45,6 +45,15 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
         "overwrite_replica": lambda: journal.overwrite_replica(write("p:session:d", extend_keys=("p:revision:a:2",))),
         "apply_tombstones": lambda: journal.apply_tombstones([grave]),
         "erase": lambda: journal.erase(SessionKeys("p:session:e")),
+        "delete": lambda: [
+            journal.commit(write("p:session:g"), "change"),
+            journal.delete(
+                write("p:session:g", 1, document(1), tombstone=True),
+                SessionKeys("p:session:g"),
+                "gone",
+                supersedes=True,
+            ),
+        ],
         "part_keys": lambda: journal.part_keys(SessionKeys("p:session:e")),
         "copy": lambda: journal.copy("p:session:a"),
         "ends": lambda: journal.ends("p:session:a"),
@@ -60,7 +69,9 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
         "copy_of_this_machine": lambda: journal.copy_of_this_machine("p:session:z"),
         "recent_of_this_machine": lambda: journal.recent_of_this_machine(INDEX, None, 10),
         "move_from_this_machine": lambda: journal.move_from_this_machine("p:session:z"),
-        "leave_this_machine": lambda: journal.leave_this_machine("p:session:z"),
+        "sessions_of_this_machine": lambda: journal.sessions_of_this_machine(INDEX),
+        "parts_of_this_machine": lambda: journal.parts_of_this_machine(SessionKeys("p:session:z")),
+        "leave_this_machine": lambda: journal.leave_this_machine("p:session:z", "{}"),
         "due_keys": lambda: journal.due_keys(["p:session:", "p:execution:"], ["p:session:b"]),
         "pending": lambda: journal.pending("p:session:a"),
         "next_pending": lambda: journal.next_pending("p:session:a"),

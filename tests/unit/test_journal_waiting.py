@@ -14,6 +14,7 @@ import pytest
 from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import Journal
+from agentic_flywheel.session_keys import SessionKeys
 
 from ..support.waiting import wait_until
 from .conftest import Clock
@@ -39,6 +40,7 @@ WRITES: dict[str, Callable[[Journal], object]] = {
     "keep": lambda journal: journal.keep(write("new"), timeout=0.1),
     "ack": lambda journal: journal.ack([1], None, timeout=0.1),
     "drop": lambda journal: journal.drop("p:session:s", timeout=0.1),
+    "delete": lambda journal: journal.delete(write("new"), SessionKeys("p:session:new"), None, timeout=0.1),
     "put_replica": lambda journal: journal.put_replica(write("new")),
     "overwrite_replica": lambda journal: journal.overwrite_replica(write("new")),
 }

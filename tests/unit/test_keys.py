@@ -80,6 +80,12 @@ def test_every_document_has_a_grave_of_its_own_below_the_prefix(one: str, other:
     assert all(grave.startswith("p:") for grave in graves)
 
 
+@given(TRICKY_IDS, st.integers(min_value=1))
+def test_the_grave_of_a_session_is_that_of_its_older_revisions(session: str, number: int):
+    keys = Keys("p:q")
+    assert keys.tombstone(f"{keys.revisions(session)}{number}") == keys.tombstone(keys.session(session))
+
+
 @given(IDS, IDS)
 def test_what_documents_begin_with_is_true_of_documents_and_of_no_other_key(session: str, flow: str):
     keys = Keys("p")

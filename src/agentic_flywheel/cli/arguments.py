@@ -50,6 +50,7 @@ def parser() -> Parser:
     top.commands("command")
     _add_sessions(top.command("sessions", "list, show, search, save, change and delete what is kept"))
     _add_doctor(top)
+    _add_config(top.command("config", "show settings and where each stands, or change the settings file"))
     _add_demo(top)
     _add_moving(top)
     _add_dead_letters(top.command("dead-letters", "list, retry, export or drop what Redis will not take"))
@@ -95,6 +96,7 @@ def _add_sessions(parser: Parser) -> None:
     _add_id(revisions)
     revisions.add_argument("--json", action="store_true", help="for programs")
     _add_writing_verbs(parser)
+    _add_send(parser)
 
 
 def _add_filter(parser: Parser) -> None:
@@ -141,6 +143,17 @@ def _add_writing_verbs(parser: Parser) -> None:
     delete.add_argument("--yes", action="store_true", help="do not ask")
 
 
+def _add_send(parser: Parser) -> None:
+    send = parser.command(
+        "send",
+        "send what was saved while no Redis was named to the one that is named now",
+        "--all",
+        "0 all are in Redis, 1 not all",
+    )
+    send.add_argument("ids", nargs="*", metavar="SESSION", help="whole ids")
+    send.add_argument("--all", action="store_true", help="all that belong to this machine")
+
+
 def _add_id(parser: Parser) -> None:
     parser.add_argument("id", metavar="SESSION", help=_SESSION)
 
@@ -152,7 +165,28 @@ def _add_doctor(top: Parser) -> None:
         "--verbose",
         "0 what is saved is kept where it should be, 1 not",
     )
+    doctor.add_argument(
+        "--as",
+        dest="client",
+        choices=("claude", "codex", "gemini", "opencode"),
+        help="start the server with what this client passes on of the environment, and say what differs",
+    )
     doctor.add_argument("--verbose", action="store_true", help="say what is configured and what works, too")
+
+
+def _add_config(parser: Parser) -> None:
+    parser.commands("verb")
+    what = "each setting, its value without passwords, where it stands (also without a verb)"
+    show = parser.command("show", what, "", "0 shown")
+    show.add_argument("--json", action="store_true", help="for programs")
+    what = "write a setting into the settings file, which every client's server reads"
+    setting = parser.command("set", what, "REDIS_URL redis://localhost:6379/0", "0 written")
+    setting.add_argument("name", metavar="NAME", help="as a variable (REDIS_URL) or in lower case")
+    setting.add_argument("value", nargs="?", default="", metavar="VALUE", help="- reads it from standard input")
+    what = "take a setting out of the file (as set NAME without a value does)"
+    unset = parser.command("unset", what, "REDIS_URL", "0 taken out")
+    unset.add_argument("name", metavar="NAME")
+    parser.command("path", "where the settings file lies", "", "0 told")
 
 
 def _add_demo(top: Parser) -> None:

@@ -169,7 +169,8 @@ async def _server(settings: Settings) -> AsyncGenerator[tuple[ChildTransport, Cl
     """A server process of its own, and a real MCP client to it."""
     # -P, and a folder of our own: no file of the current folder is imported.
     command = [sys.executable, "-P", "-m", "agentic_flywheel"]
-    own = {"FLYWHEEL_DATA_DIR": str(settings.data_dir), "FLYWHEEL_KEY_PREFIX": settings.key_prefix}
+    own = {"FLYWHEEL_DATA_DIR": str(settings.data_dir), "FLYWHEEL_PREFIX": settings.key_prefix}
+    own["FLYWHEEL_KEY_PREFIX"] = own["FLYWHEEL_PREFIX"]  # its other name, which may be set
     transport = ChildTransport(command, dict(os.environ) | own, OUR_FOLDER)
     async with Client(transport) as client:
         yield transport, client

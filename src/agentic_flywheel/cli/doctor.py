@@ -4,10 +4,12 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from agentic_flywheel.cli.doctor_as import doctor_as
 from agentic_flywheel.cli.examination import Tried, examine
 from agentic_flywheel.cli.hints import hint
 from agentic_flywheel.cli.terminal import run, say
@@ -15,7 +17,7 @@ from agentic_flywheel.journal.records import Waiting
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.redis_url import unchecked, without_password
 from agentic_flywheel.sessions.results import StatusResult
-from agentic_flywheel.sessions.status import waits
+from agentic_flywheel.sessions.status import SEND, waits
 from agentic_flywheel.settings import Settings
 
 REPLICA = "slave"
@@ -59,8 +61,10 @@ class _Report:
                 say(f"{line.mark} {line.what:<13} {line.text}", colour, coloured=len(line.mark))
 
 
-def doctor(settings: Settings, *, verbose: bool = False) -> int:
-    """Print the findings; 0 if saves are kept where they belong, else 1."""
+def doctor(settings: Settings, client: str | None = None, *, verbose: bool = False) -> int:
+    """Print the findings, or what differs for a `client`; 0 if saves are kept where they belong, else 1."""
+    if client:
+        return doctor_as(settings, client)
     return run(_doctor(settings, verbose=verbose))
 
 
@@ -70,7 +74,7 @@ async def _doctor(settings: Settings, *, verbose: bool) -> int:
     status, tried = await examine(settings)
     if settings.redis_enabled:
         _report_redis(report, settings, status)
-    _report_journal(report, status)
+    _report_journal(report, settings, status)
     _report_saves(report, settings, status, tried)
     failed = report.has("✗")
     report.write(whole=verbose or failed)
@@ -81,18 +85,30 @@ async def _doctor(settings: Settings, *, verbose: bool) -> int:
 
 
 def _report_settings(report: _Report, settings: Settings) -> None:
-    unused = "" if settings.redis_enabled else " (REDIS_ENABLED=false: not used)"
-    report.add("·", "Redis", f"{settings.redis_target}{unused}")
+    if settings.redis_named:
+        unused = "" if settings.redis_enabled else " (REDIS_ENABLED=false: not used)"
+        report.add("·", "Redis", f"{settings.redis_target}{unused}")
     if what := unchecked(settings.redis_url):
         text = f"the {what} is not checked (ssl_check_hostname=false in REDIS_URL): others can pose as this Redis."
         report.add("!", "TLS", text)
     for name in settings.overridden:
         report.add("!", name, "is set but overridden by REDIS_URL, which wins whole. Unset one of them.")
-    report.add("·", "Keys", f"begin with {settings.key_prefix}: (FLYWHEEL_KEY_PREFIX)")
-    life = f"{settings.session_ttl_seconds} s" if settings.session_ttl_seconds else "for ever"
-    report.add("·", "Sessions live", f"{life} after their last save or resume (REDIS_TTL_SECONDS)")
+    for place, names in _places(settings).items():
+        report.add("·", "Settings", f"{', '.join(names)} from {place}")
+    report.add("·", "Keys", f"begin with {settings.key_prefix}: (FLYWHEEL_PREFIX)")
+    named = " (REDIS_TTL_SECONDS)" if settings.redis_named else ""
+    report.add("·", "Sessions live", f"{_life(settings.session_ttl_seconds, datetime.now(UTC))}{named}")
     for place, url in _found_elsewhere(os.environ, Path.home()):
         report.add("!", place, f"names a Redis, but is never read. To use it set REDIS_URL={url}")
+
+
+def _places(settings: Settings) -> dict[str, list[str]]:
+    """The settings that are no defaults, by where they stand."""
+    places: dict[str, list[str]] = {}
+    for name, source in settings.sources:
+        same = source == f"environment variable {name}"
+        places.setdefault("the environment" if same else source, []).append(name)
+    return places
 
 
 def _milliseconds(tried: Tried) -> str:
@@ -106,7 +122,7 @@ def _place(settings: Settings, status: StatusResult) -> str:
 
 
 def _report_redis(report: _Report, settings: Settings, status: StatusResult) -> None:
-    child, redis = status.child, status.redis
+    child, redis = status.child, status.redis or {}
     if child["state"] == "ready":
         report.add("✓", "Child", f"runs, with {', '.join(child['verbs'][:12])}")
     else:
@@ -131,10 +147,11 @@ def _report_redis(report: _Report, settings: Settings, status: StatusResult) -> 
         report.add("!", "Eviction", redis["warning"])
 
 
-def _report_journal(report: _Report, status: StatusResult) -> None:
+def _report_journal(report: _Report, settings: Settings, status: StatusResult) -> None:
     journal = status.journal
     if journal["path"] is None:
-        report.add("!", "Journal", "is switched off (FLYWHEEL_JOURNAL=false): with Redis away, nothing can be saved.")
+        lost = "with Redis away, nothing can be saved" if settings.redis_named else "nothing is kept"
+        report.add("!", "Journal", f"is switched off (FLYWHEEL_JOURNAL=false): {lost}.")
     elif journal["error"]:
         report.add("✗", "Journal", journal["error"])
         report.advise("make the folder writable, or set FLYWHEEL_DATA_DIR to another one.")
@@ -153,7 +170,7 @@ def _report_journal(report: _Report, status: StatusResult) -> None:
     if journal["putting_back"]:
         report.add("·", "Putting back", "what Redis may have lost is compared with this machine's copies and put back.")
     if number := journal["this_machine"]:
-        text = f"{number:,} of the sessions here belong to no Redis; each moves when next saved."
+        text = f"{number:,} of the sessions here belong to no Redis; each moves when next saved, all by {SEND}."
         report.add("·", "This machine", text)
     for item in cast("list[JSONObject]", journal["waiting"]):
         report.add("!", "Waiting", waits(Waiting(item["destination"], item["changes"], item["keys"])))
@@ -168,12 +185,20 @@ def _report_saves(report: _Report, settings: Settings, status: StatusResult, tri
     if homeless:
         report.add("✗", "A save", f"is kept nowhere. {tried.message}".rstrip())
     elif settings.redis_enabled and tried.stored_in != "redis":
-        mark = "✗" if settings.redis_named else "!"
-        report.add(mark, "A save", "did not get to Redis. It is kept in the journal, and sent later.")
+        report.add("✗", "A save", "did not get to Redis. It is kept in the journal, and sent later.")
     else:
         count = len(tried.seconds)
-        text = f"takes {_milliseconds(tried)} (median of {count}) and is kept in {tried.stored_in}."
+        where = f"in {tried.stored_in}" if settings.redis_named else "on this machine"
+        text = f"takes {_milliseconds(tried)} (median of {count}) and is kept {where}."
         report.add("✓", "A save", text)
+
+
+def _life(seconds: int, now: datetime) -> str:
+    if not seconds:
+        return "for ever"
+    long = f"{seconds:,} s" if seconds % 86_400 else f"{seconds // 86_400:,} days"
+    until = (now + timedelta(seconds=seconds)).date()
+    return f"{long} after their last save or resume: what is saved now, until {until.isoformat()}"
 
 
 def _found_elsewhere(environ: Mapping[str, str], home: Path) -> list[tuple[str, str]]:

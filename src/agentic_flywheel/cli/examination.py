@@ -78,13 +78,13 @@ async def _try(executions: ExecutionStore, execution_id: str, wanted: StoredIn) 
 
 async def _status_with_cause(repository: Repository, settings: Settings, tried: Tried) -> StatusResult:
     """The status, once it names why Redis did not take the save, if it did not."""
-    status = await persistence_status(repository, settings.redis_target, settings.replica_bytes)
+    status = await persistence_status(repository, settings.redis_shown, settings.replica_bytes)
     if repository.stash and tried.stored_in != "redis":
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(NAMED_SECONDS):
-                while not status.redis["last_error"]:
+                while status.redis and not status.redis["last_error"]:
                     await asyncio.sleep(ASKED_AGAIN_SECONDS)
-                    status = await persistence_status(repository, settings.redis_target, settings.replica_bytes)
+                    status = await persistence_status(repository, settings.redis_shown, settings.replica_bytes)
     return status
 
 
@@ -97,7 +97,7 @@ async def _real_journal(settings: Settings, trial: JSONObject, why: str) -> JSON
     repository = Repository(journal, None, Keys(settings.key_prefix), lambda: datetime.now(UTC))
     try:
         error = await in_thread(_write_to, journal, own_settings(settings, settings.data_dir, "doctor").key_prefix)
-        status = await persistence_status(repository, settings.redis_target, settings.replica_bytes)
+        status = await persistence_status(repository, settings.redis_shown, settings.replica_bytes)
         return status.journal | ({"error": status.journal["error"] or error} if error else {})
     finally:
         await in_thread(journal.close)

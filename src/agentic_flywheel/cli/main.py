@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agentic_flywheel.cli.arguments import read_arguments
 from agentic_flywheel.errors import SettingError
 from agentic_flywheel.plain_text import PlainFormatter, one_line
 from agentic_flywheel.settings import Settings
@@ -24,11 +23,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    options = read_arguments(arguments)
+    gc.set_threshold(50_000)  # little of what imports make is garbage, and looking for it takes a sixth of a start
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _options(given) if given else argparse.Namespace(command=None)  # what serves begins sooner
     if options.command:
         _log_plainly()
+    if options.command == "config":  # which mends what no other command starts with
+        from agentic_flywheel.cli.config_command import config
+
+        return config(options)
+    if options.command == "completion":
+        from agentic_flywheel.cli.completion_command import completion
+
+        return completion(options.shell)
     try:
-        settings = Settings.from_env(os.environ)
+        settings = Settings.of_this_process()
     except SettingError as exc:
         sys.stderr.write(f"agentic-flywheel-state: {one_line(str(exc))}\n")
         return 2
@@ -48,7 +57,7 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
         case "doctor":
             from agentic_flywheel.cli.doctor import doctor
 
-            return doctor(settings, verbose=options.verbose)
+            return doctor(settings, options.client, verbose=options.verbose)
         case "purge" | "forget-copies":
             from agentic_flywheel.cli.purge_command import purge
 
@@ -57,6 +66,10 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             from agentic_flywheel.cli.dead_letters_command import dead_letters
 
             return dead_letters(settings, options)
+        case "sessions" if options.verb == "send":
+            from agentic_flywheel.cli.send_command import send
+
+            return send(settings, options)
         case "sessions":
             from agentic_flywheel.cli.sessions_command import sessions
 
@@ -73,16 +86,17 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             from agentic_flywheel.cli.import_command import import_from
 
             return import_from(settings, options.source)
-        case "completion":
-            from agentic_flywheel.cli.completion_command import completion
-
-            return completion(options.shell)
         case _:
             _greet()
-            gc.disable()  # nothing that imports make is garbage, and looking for it takes a sixth of the start
-            from agentic_flywheel.server.app import serve
+            from agentic_flywheel.server.front import serve
 
             return serve(settings)
+
+
+def _options(given: Sequence[str]) -> argparse.Namespace:
+    from agentic_flywheel.cli.arguments import read_arguments
+
+    return read_arguments(given)
 
 
 def _log_plainly() -> None:

@@ -25,7 +25,8 @@ def purge(settings: Settings, *, expired_only: bool = False) -> int:
     finally:
         journal.close()
     copies = "copy" if gone == 1 else "copies"
-    what = "expired " + ("document" if gone == 1 else "documents") if expired_only else f"{copies} of what Redis holds"
+    copies += " of what Redis holds" if settings.redis_named else ""
+    what = "expired " + ("document" if gone == 1 else "documents") if expired_only else copies
     alone = "all that has not expired" if expired_only else "all that is on this machine alone"
     say(
         f"Removed {gone} {what}. {state.pending} pending {'change' if state.pending == 1 else 'changes'} and {alone} "

@@ -34,6 +34,8 @@ class Deleted:
     reason: Literal["not_found", "expired", "deleted"] | None = None
     parts: int = 0
     """Flow histories and executions that went with it, where its destination was asked."""
+    wiped: bool | None = None
+    """Whether nothing of it is left in the files of this machine; `None`: what goes with it is still to be erased."""
 
 
 class DeleteCommand(Command[Deleted]):
@@ -52,6 +54,8 @@ class DeleteCommand(Command[Deleted]):
 
     0: there was no session, but executions of it, of which others may have copies: it leaves a tombstone of nothing.
     """
+    saw_older: tuple[str, ...] = ()
+    """The keys of the older revisions that the session named then: a mirror cannot list them."""
 
     def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[Deleted]:
         """Replace what is stored by a tombstone; a damaged or newer document too, since its owner asked for it."""
@@ -77,10 +81,11 @@ class DeleteCommand(Command[Deleted]):
         until = now + _tombstone_ttl(kept_until, now)
         tombstone = Tombstone(self.member, revision, now, until, because, operations)
         write = _tombstone_write(self.key, tombstone, base, self.index, now)
+        saw: dict[str, object] = {"saw": revision, "saw_operations": tuple(operation.id for operation in operations)}
         if self.revisions:
-            older = _revisions_kept_whole(base, self.member)
-            write = replace(write, delete_keys=tuple(f"{self.revisions}{number}" for number in older))
-        saw = {"saw": revision, "saw_operations": tuple(operation.id for operation in operations)}
+            older = tuple(f"{self.revisions}{number}" for number in _revisions_kept_whole(base, self.member))
+            write = replace(write, delete_keys=older)
+            saw["saw_older"] = older
         deleted = Deleted(deleted=not is_expired, reason="expired" if is_expired else None)
         return Step(write, deleted, self.model_copy(update=saw))
 

@@ -86,15 +86,15 @@ def find(operations: Sequence[Operation], identity: str, retry: str = "") -> Ope
     """The operation that shows that the document holds the write `identity`, or the one that it repeats (`retry`)."""
     name = identity.partition("~")[0]
     number = _ID.fullmatch(name)
-    writer = f"{number[1]}." if number else ""
+    writer, least = (f"{number[1]}.", int(number[2])) if number else ("", 0)
     for operation in reversed(operations):
         if retry and operation.id.endswith("~" + retry):
             return operation
-        known = operation.id.partition("~")[0]
-        if known == name:
-            return operation
-        if number and known.startswith(writer) and (later := _ID.fullmatch(known)) and int(later[2]) >= int(number[2]):
-            return operation
+        if operation.id.startswith(writer):
+            known = operation.id.partition("~")[0]
+            later = known[len(writer) :] if number else ""
+            if known == name or (later.isdecimal() and int(later) >= least):
+                return operation
     return None
 
 

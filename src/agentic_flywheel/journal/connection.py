@@ -16,8 +16,8 @@ from typing import ParamSpec, TypeVar
 from agentic_flywheel.documents.model import micros
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.address import Address
-from agentic_flywheel.journal.migrations import SCHEMA, THIS_MACHINE
-from agentic_flywheel.journal.open_file import OpenFile, held, keep_private
+from agentic_flywheel.journal.migrations import SCHEMA
+from agentic_flywheel.journal.open_file import OpenFile, ThreadState, held, keep_private
 from agentic_flywheel.journal.recovery import cause, damaged_files, is_damage, recover
 from agentic_flywheel.journal.retry import Replaced
 from agentic_flywheel.journal.salvage import salvage
@@ -54,13 +54,6 @@ class _NoRoom(JournalUnavailable):
     """The journal exists, nobody has it open, and it cannot be opened to write: the disk is full or read-only."""
 
 
-class _ThreadState(threading.local):
-    """The destination of the verb that this thread runs, and whether it may wait."""
-
-    destination = THIS_MACHINE
-    waits = True
-
-
 class JournalFile:
     """The file in `folder`, opened on first use; `clock` names what is moved aside, `address` is the Redis in use."""
 
@@ -68,7 +61,7 @@ class JournalFile:
         self.path = folder / FILE_NAME
         self._clock = clock
         self._address = address
-        self._thread = _ThreadState()
+        self._thread = ThreadState()
         self._lock = threading.RLock()  # of those who write, and of those who open the file
         self._open: OpenFile | None = None
         self._write_failed: tuple[float, str] | None = None
@@ -127,8 +120,25 @@ class JournalFile:
             return False
 
     @contextlib.contextmanager
+    def one_moment(self) -> Generator[None]:
+        """Have all that this thread reads meanwhile be as of one moment; each moment of its own takes longer.
+
+        Raises:
+            JournalUnavailable: the file cannot be read.
+
+        """
+        with self._snapshot() as self._thread.snapshot:
+            try:
+                yield
+            finally:
+                self._thread.snapshot = None
+
+    @contextlib.contextmanager
     def _snapshot(self) -> Generator[sqlite3.Connection]:
         """Give one thread at a time a connection that reads the file as of one moment; map its errors."""
+        if self._thread.snapshot is not None:
+            yield self._thread.snapshot
+            return
         if not self._thread.waits:
             with self._snapshot_now() as db:
                 yield db
@@ -207,9 +217,7 @@ class JournalFile:
     @contextlib.contextmanager
     def _write_transaction(self, opened: OpenFile, timeout: float, *, durable: bool) -> Generator[sqlite3.Connection]:
         db = opened.writer
-        # In WAL mode NORMAL survives the death of any process, FULL (an fsync a commit) the loss of power too.
-        db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        db.execute(f"PRAGMA busy_timeout = {max(round(timeout * 1000), 0)}")
+        opened.set_up(durable=durable, timeout=timeout)
         db.execute("BEGIN IMMEDIATE")
         try:
             if not self._is_current(opened):  # another process moved it aside meanwhile
@@ -268,6 +276,8 @@ class JournalFile:
             writer = stack.enter_context(contextlib.closing(open_file(self.path, self._address.spellings, timeout)))
             if before:
                 self._take_over_from(before, writer)
+            with contextlib.suppress(sqlite3.OperationalError):  # no room: the next start tries again
+                self._address.adopt(writer)
             reader = stack.enter_context(contextlib.closing(open_to_read(self.path)))
             opened = OpenFile(writer, reader, identity(self.path), identity(log))
             stack.pop_all()

@@ -1,5 +1,6 @@
 """Erases what belongs to a deleted session from this machine's files, so that no byte of it is left in them."""
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.replica_rows import ReplicaRows
 from agentic_flywheel.journal.retry import retry_once_if_replaced
-from agentic_flywheel.journal.rows import copy_of, drop, is_pending
-from agentic_flywheel.journal.schema import BUSY_SECONDS, PAGE, wipe_log
+from agentic_flywheel.journal.rows import copy_of, drop, holds, is_pending, queue
+from agentic_flywheel.journal.schema import BUSY_SECONDS, FILE_NAME, PAGE, wipe_log
 from agentic_flywheel.journal.texts import read_command
 from agentic_flywheel.json_text import dumps
 from agentic_flywheel.session_keys import SessionKeys
@@ -44,18 +45,58 @@ class Erasure(ReplicaRows):
         What belongs to this machine under the same id goes too: it would come to light when the tombstone has expired.
         """
         with self._transaction(timeout=timeout) as db:
-            parts = sum(_erase(db, place, keys) for place in {self._destination, THIS_MACHINE})
-            if self._destination != THIS_MACHINE:
-                drop(db, THIS_MACHINE, [keys.session])
+            parts = self._erase_everywhere(db, keys)
+        return Erased(parts, wiped=self._wiped(keys))
+
+    @retry_once_if_replaced
+    def delete(
+        self,
+        write: Write,
+        keys: SessionKeys,
+        pending: str | None,
+        *,
+        supersedes: bool = False,
+        timeout: float = BUSY_SECONDS,
+    ) -> Erased | None:
+        """Put a tombstone where the document is that was seen, and erase as above; `None` where another one is.
+
+        It survives power loss. `pending` is the change to queue; if it `supersedes` earlier ones, they go.
+        """
+        with self._transaction(timeout=timeout) as db:
+            if not holds(db, self._destination, write.key, write.seen):
+                return None
+            self._put(db, write, replica=False)
+            if pending is not None:
+                queue(db, self._destination, write.key, pending, self._now(), supersedes=supersedes)
+            parts = self._erase_everywhere(db, keys)
+        if not (wiped := self._wiped(keys)):
+            self._sync_log()
+        return Erased(parts, wiped=wiped)
+
+    def _erase_everywhere(self, db: sqlite3.Connection, keys: SessionKeys) -> int:
+        parts = sum(_erase(db, place, keys) for place in {self._destination, THIS_MACHINE})
+        if self._destination != THIS_MACHINE:
+            drop(db, THIS_MACHINE, [keys.session])
+        return parts
+
+    def _wiped(self, keys: SessionKeys) -> bool:
         self.unwiped = self._has_slack = True
         unindexed = self._unindex(keys.session)
-        return Erased(parts, wiped=self.wipe_log() and unindexed)
+        return self.wipe_log() and unindexed
 
     @retry_once_if_replaced
     def part_keys(self, keys: SessionKeys) -> list[str]:
         """The keys of the flow histories and executions of a session that are here."""
         with self._snapshot() as db:
             return _part_keys(db, self._destination, keys)
+
+    @retry_once_if_replaced
+    def parts_of_this_machine(self, keys: SessionKeys) -> list[str]:
+        """The keys of what goes with a session and belongs to this machine: its older revisions too."""
+        with self._snapshot() as db:
+            query = "SELECT key FROM documents WHERE destination = ? AND key >= ? AND key < ?"
+            rows = db.execute(query, (THIS_MACHINE, keys.revisions, keys.revisions + LAST_CHARACTER)).fetchall()
+            return [*(row[0] for row in rows), *_part_keys(db, THIS_MACHINE, keys)]
 
     @retry_once_if_replaced
     def apply_tombstones(self, tombstones: Sequence[Write]) -> None:
@@ -75,6 +116,14 @@ class Erasure(ReplicaRows):
                 self._put(db, write, replica=True)
         self._unindex(*(write.key for write in tombstones))
         self.unwiped = self._has_slack = True
+
+    def _sync_log(self) -> None:
+        """Have what was committed without `durable` survive power loss; a checkpoint does that too."""
+        try:
+            with self.path.with_name(FILE_NAME + "-wal").open("rb") as log:
+                os.fsync(log.fileno())
+        except OSError as exc:
+            raise JournalUnavailable(f"The journal {self.path} cannot be written: {exc.strerror}") from exc
 
     def wipe(self) -> bool:
         """Remove what deletions had to leave in the files; whether nothing is left.

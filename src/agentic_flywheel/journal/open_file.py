@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agentic_flywheel.errors import JournalUnavailable
+from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.recovery import damaged_files
 from agentic_flywheel.journal.schema import FILE_NAME
 from agentic_flywheel.journal.search_index import FILE_NAME as INDEX_NAME
@@ -34,6 +35,15 @@ class OpenFile:
     log: tuple[int, int]
     reading: threading.Lock = field(default_factory=threading.Lock)
     closed: bool = False
+    _durable: bool | None = None
+
+    def set_up(self, *, durable: bool, timeout: float) -> None:
+        """Set up the writer for a transaction that begins within `timeout` seconds; `durable` survives power loss."""
+        if durable is not self._durable:
+            # In WAL mode NORMAL survives the death of any process, FULL (an fsync a commit) the loss of power too.
+            self.writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
+        self.writer.execute(f"PRAGMA busy_timeout = {max(round(timeout * 1000), 0)}")
 
     def close(self) -> None:
         """Close both, once nobody reads."""
@@ -41,6 +51,14 @@ class OpenFile:
             self.closed = True
             self.reader.close()
         self.writer.close()
+
+
+class ThreadState(threading.local):
+    """The destination of the verb that this thread runs, whether it may wait, and the snapshot that it reads."""
+
+    destination = THIS_MACHINE
+    waits = True
+    snapshot: sqlite3.Connection | None = None
 
 
 @contextlib.contextmanager

@@ -1,18 +1,20 @@
 """Commits commands to the journal, each with the outbox row by which it is sent later. Its verbs block."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from agentic_flywheel.documents.command import Command
 from agentic_flywheel.documents.commands import AnyCommand, dump_command, load_command
-from agentic_flywheel.documents.delete import DeleteCommand
+from agentic_flywheel.documents.delete import DeleteCommand, Deleted
 from agentic_flywheel.documents.import_document import ImportCommand
 from agentic_flywheel.documents.lineage import operations_at_end
 from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.writes import Append, Write, revision_at_head
 from agentic_flywheel.errors import DocumentError
 from agentic_flywheel.journal import Journal
+from agentic_flywheel.session_keys import SessionKeys
 
 Answer = TypeVar("Answer")
 
@@ -44,7 +46,10 @@ class LocalWriter:
                 return step.answer
             command, supersedes = self._to_send(step.queued, copy) if pending else (None, False)
             write, older = step.write, step.archived
-            if self._journal.commit(write, command, older, durable=True, supersedes=supersedes).accepted:
+            if self._offline and isinstance(step.answer, Deleted) and (keys := SessionKeys.of(change.key)):
+                if erased := self._journal.delete(write, keys, command, supersedes=supersedes):
+                    return cast("Answer", replace(step.answer, parts=erased.parts, wiped=erased.wiped))
+            elif self._journal.commit(write, command, older, durable=True, supersedes=supersedes).accepted:
                 return step.answer
 
     def _append(self, change: Command[Answer], *, pending: bool) -> tuple[Append, Answer] | None:

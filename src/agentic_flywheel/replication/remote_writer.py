@@ -86,7 +86,7 @@ class RemoteWriter:
         while True:
             step, outcome = await self._try(change, attempt, deadline)
             if step and outcome.accepted:
-                return await self._with_others(change, step, deadline)
+                return await self._with_others(step, deadline)
             seen = outcome.current
             if once and (step or seen != start):
                 raise Overtaken
@@ -137,12 +137,12 @@ class RemoteWriter:
         write = replace(step.write, seen=attempt.seen, splice=splice)
         return step, await self.stash.commit(write, deadline, step.archived)
 
-    async def _with_others(self, change: Command[Answer], step: Step[Answer], deadline: float) -> Step[Answer]:
+    async def _with_others(self, step: Step[Answer], deadline: float) -> Step[Answer]:
         """Write what goes with the document: a save that came too late, and what a deletion takes along."""
         if step.superseded_write:
             await self.stash.keep(step.superseded_write, deadline)
-        if isinstance(change, DeleteCommand) and isinstance(step.answer, Deleted):
-            parts = await self.delete_parts(change, deadline)
+        if isinstance(step.queued, DeleteCommand) and isinstance(step.answer, Deleted):
+            parts = await self.delete_parts(step.queued, deadline)
             return replace(step, answer=replace(step.answer, parts=parts))
         return step
 
@@ -164,10 +164,8 @@ class RemoteWriter:
         if self.stash.has("coaia_erase"):
             await self.stash.parts.erase(sorted(parts), [keys.executions, *older], deadline)
             return len(parts)
-        for key in sorted(parts):
+        for key in (*sorted(parts), *older, *change.saw_older):
             await self.commit_with_retry(DeleteCommand(key=key, member=""), None, deadline)
-        for key in older:
-            await self.stash.drop(key, deadline)
         return len(parts)
 
     async def merge_forward(self, copy: Write, deadline: float) -> None:

@@ -16,6 +16,7 @@ import anyio
 
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.command import Command
+from agentic_flywheel.documents.delete import Deleted
 from agentic_flywheel.documents.renewal import RenewCommand
 from agentic_flywheel.documents.writes import EVERY_ROW, Filter, ListRow
 from agentic_flywheel.errors import (
@@ -32,6 +33,7 @@ from agentic_flywheel.replication.answers import Found, Placed
 from agentic_flywheel.replication.document_reader import DocumentReader, start_timeout
 from agentic_flywheel.replication.document_writer import DocumentWriter
 from agentic_flywheel.replication.key_locks import KeyLocks
+from agentic_flywheel.replication.mover import Mover
 from agentic_flywheel.replication.outbox import Outbox
 from agentic_flywheel.replication.remote_writer import RemoteWriter
 from agentic_flywheel.replication.replica import Replica
@@ -74,6 +76,7 @@ class Repository:
         self._writer = DocumentWriter(journal, outbox, self._replica, clock)
         self._worker = ReplicationWorker(journal, outbox, self._locks, keys, clock)
         self._sessions = SessionList(journal, stash)
+        self._mover = Mover(journal, outbox, self._replica, self._locks)
         self._closes_client = closes_client
 
     def open(self) -> None:
@@ -109,7 +112,7 @@ class Repository:
     def check_enabled(self) -> None:
         """Raise `Disabled` if nothing is kept anywhere."""
         if self.stash is None and self.journal.off:
-            raise Disabled("Persistence is switched off (REDIS_ENABLED=false and FLYWHEEL_JOURNAL=false).")
+            raise Disabled("Persistence is switched off: FLYWHEEL_JOURNAL is false, and there is no other store.")
 
     def deadline(self, *, reading: bool = False) -> float:
         """The deadline of what begins now: one for all that one answer needs."""
@@ -150,8 +153,18 @@ class Repository:
             with contextlib.suppress(Unavailable, DocumentError):
                 await self._writer.renew(renewal, held)
 
-    async def erase(self, keys: SessionKeys) -> Erased:
-        """Erase what is here of a session that was deleted.
+    async def send(self, keys: SessionKeys, index: str) -> None:
+        """Move a session that belongs to this machine to the stash, merged with what that has, as an append is.
+
+        Raises:
+            DocumentError: it cannot be merged with what is there.
+            Unavailable: not all of it could be moved; the rest stays on this machine.
+
+        """
+        await self._mover.move(keys, index)
+
+    async def erase(self, keys: SessionKeys, deleted: Deleted) -> Erased:
+        """Erase what is here of a session that was deleted, unless it was with the session itself.
 
         Raises:
             JournalUnavailable: it is still there.
@@ -159,6 +172,9 @@ class Repository:
         """
         if self.journal.off:
             return Erased(0, wiped=True)
+        if deleted.wiped is not None:
+            self._worker.wipe_soon()
+            return Erased(0, wiped=deleted.wiped)
         await self._locks.settle(COPIED_WITHIN_SECONDS)  # copies of its executions, and the tombstone in its place
         async with self._locks.of(keys.session):
             erased = await in_thread(self.journal.erase, keys)

@@ -152,9 +152,10 @@ class SessionList:
         return Page(entries, None if end == END else end, shared=True, why=PUTTING_BACK if local.lost else "")
 
     def _local(self, index: str, before: tuple[int, str] | None, limit: int) -> _Local:
-        unsent, _ = self._journal.unsent(index)
-        lost = self._journal.list_missing(index, before, limit)
-        own = self._journal.recent_of_this_machine(index, before, limit)
+        with self._journal.one_moment():
+            unsent, _ = self._journal.unsent(index)
+            lost = self._journal.list_missing(index, before, limit)
+            own = self._journal.recent_of_this_machine(index, before, limit)
         ends = [position_of(entries[-1]) for entries in (lost, own) if len(entries) == limit]
         return _Local(unsent, [*lost, *own], bool(lost), max(ends, default=END))
 

@@ -81,16 +81,17 @@ def open_client(settings: Settings) -> "Supervisor":
 
 def open_journal(settings: Settings, clock: Callable[[], datetime] | None = None) -> Journal:
     """The journal that the settings describe."""
-    named = settings.redis_enabled or settings.redis_named  # switched off, a Redis is still where sessions belong
-    addresses = (settings.redis_place, settings.redis_place_before) if named else ()
-    shown = settings.redis_target if named else ""
+    # Switched off, a Redis that is named is still where sessions belong.
+    addresses = settings.redis_place, settings.redis_place_before
+    named, unnamed = (addresses, ()) if settings.redis_named else ((), addresses)
     return Journal(
         settings.data_dir,
         clock or _utc_now,
-        addresses,
-        shown,
+        named,
+        settings.redis_shown,
         settings.replica_bytes,
         switched_off=not settings.redis_enabled,
+        unnamed=unnamed,
     )
 
 

@@ -2,9 +2,10 @@
 
 import random
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import redis as redis_py
@@ -22,7 +23,7 @@ MEASURED = {"10 KB": 1, "1 MB": 2, "5 MB": 5}
 """Sizes, and how many times as many rounds as the share of a size: few samples of what is slow are noise."""
 ROUNDS, RUNS = 20, 3
 LISTED, PAGE = 300, 20
-LIST, SEARCH = "list of 20", "search"
+LIST, SEARCH, DELETE = "list of 20", "search", "delete"
 
 REDIS, JOURNAL = "Redis", "journal only"
 
@@ -83,6 +84,9 @@ async def _measure(
     for peer in peers:
         for number in range(LISTED):
             assert peer.kept(await peer.save(f"listed {number}", Talk(history, "", "")))
+    numbers = count()
+    calls = {peer.name: _deletion_by(peer, numbers, rng) for peer in peers}
+    await interleave(run, DELETE, "10 KB", calls, rounds=rounds, rng=rng, progress=progress)
     word = history[0]["content"].split()[0]
     for operation, wanted in ((LIST, {}), (SEARCH, {"query": word})):
         calls = {peer.name: _list_of(peer, wanted) for peer in peers}
@@ -93,6 +97,17 @@ def _list_of(peer: Ours, wanted: dict[str, str]) -> Call:
     async def call() -> float:
         milliseconds, answer = await timed(peer.call("list_sessions", limit=PAGE, **wanted))
         assert len(answer.structured_content["sessions"]) == PAGE
+        return milliseconds
+
+    return call
+
+
+def _deletion_by(peer: Ours, numbers: Iterator[int], rng: random.Random) -> Call:
+    async def call() -> float:
+        name = f"deleted {next(numbers)}"
+        assert peer.kept(await peer.save(name, Talk(history_of(SIZES["10 KB"], rng), "", "")))
+        milliseconds, answer = await timed(peer.call("delete_session", session_id=name))
+        assert answer.structured_content["deleted"]
         return milliseconds
 
     return call
