@@ -13,12 +13,10 @@ Environment: `REDIS_URL` (validated by the parent), `REDIS_CLUSTER` ("true"), `F
 import asyncio
 import ctypes
 import importlib.util
-import inspect
 import json
 import os
 import signal
 import sys
-import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -33,8 +31,6 @@ import redis
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.runner import serve_loop
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from bulk_tools import Bulk
 from document_tools import Documents
@@ -42,13 +38,13 @@ from health_tools import Health
 from index_repair import IndexRepair
 from index_tools import Index
 from inline_redis import InlineRedis
+from redis_client import connect
+from redis_errors import words_of
 from script_runner import Scripts
+from stock_tools import stock_tools
 
 THREADS = 40
 """Calls that Redis is asked at once."""
-
-OF_NEWER_CLIENTS: dict[str, Any] = {"protocol": 2, "driver_info": None}
-"""What redis-py 4 does not take: later ones ask for a protocol that Redis has only since 6.0, and tell their name."""
 
 LAST_WRITE_SECONDS = 0.2
 """How long the parent may take to read the last answer."""
@@ -107,54 +103,16 @@ def _tool(name: str, description: str | None) -> types.Tool:
     return types.Tool(name=name, description=description, input_schema=schema)
 
 
-class CoaiapyTools:
-    """coaiapy-mcp's tools over our Redis client, imported when one is first called: that takes a second of a processor.
-
-    Our own store calls none of them: it always tells how long a text is to live, which they do not take.
-    """
-
-    def __init__(self, client: Any) -> None:  # noqa: ANN401
-        if importlib.util.find_spec("coaiapy_mcp") is None:
-            raise ImportError("This interpreter has no coaiapy-mcp.")
-        self._client = client
-        self._module: Any = None
-        self._one_at_a_time = threading.Lock()
-
-    def get(self) -> Any:  # noqa: ANN401
-        """The module `coaiapy_mcp.tools`."""
-        with self._one_at_a_time:
-            if self._module is None:
-                try:
-                    self._module = self._load()
-                except Exception as exc:  # its import reads configuration and does much else
-                    raise ImportError(f"coaiapy-mcp cannot be imported: {exc}") from exc
-        return self._module
-
-    def _load(self) -> Any:  # noqa: ANN401
-        """Import it without its pings (a frozen Redis would hang them for ever) and give it our client."""
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(0.0005)  # who answers meanwhile waits for the interpreter's lock a tenth as long
-        ping = redis.Redis.ping
-        redis.Redis.ping = lambda *_args, **_kwargs: True  # type: ignore[method-assign]
-        try:
-            from coaiapy_mcp import tools
-        finally:
-            redis.Redis.ping = ping
-            sys.setswitchinterval(interval)
-        tools.redis_client = self._client
-        tools.REDIS_AVAILABLE = True
-        return tools
-
-
 class Calls:
     """Calls of the verbs, over our Redis client."""
 
     def __init__(self) -> None:
-        client = _connect()
+        timeout = float(os.environ.get("FLYWHEEL_CHILD_SOCKET_TIMEOUT", "1.5"))
+        client = connect(os.environ["REDIS_URL"], timeout, cluster=os.environ.get("REDIS_CLUSTER") == "true")
         scripts = Scripts(client, by_name=type(client) is redis.Redis)
         repair = IndexRepair(client)
         index = Index(client, scripts, repair)
-        self._documents = Documents(CoaiapyTools(client), client, scripts, index)
+        self._documents = Documents(stock_tools(client), client, scripts, index)
         bulk = Bulk(client, scripts, self._documents, index)
         parts = (self._documents, index, repair, bulk, Health(client))
         self._threads = ThreadPoolExecutor(THREADS)
@@ -172,7 +130,7 @@ class Calls:
         try:
             reply = await self._reply(name, arguments)
         except redis.RedisError as exc:
-            reply = {"success": False, "error": f"Redis error: {exc}"}
+            reply = {"success": False, "error": f"Redis error: {words_of(exc)}"}
         except UnicodeDecodeError:
             reply = {"success": False, "error": "Redis error: DAMAGED the value is not UTF-8 text"}
         except ImportError as exc:
@@ -201,26 +159,6 @@ class Calls:
                 raise
             reply = partial(verb, **arguments)  # scripts turn out to be forbidden, and it can do without
         return await loop.run_in_executor(self._threads, reply) if callable(reply) else reply
-
-
-def _connect() -> Any:  # noqa: ANN401  it is untyped
-    """Our Redis client."""
-    timeout = float(os.environ.get("FLYWHEEL_CHILD_SOCKET_TIMEOUT", "1.5"))
-    options: dict[str, Any] = {
-        "decode_responses": True,
-        "socket_timeout": timeout,
-        "health_check_interval": 30,
-        "retry": Retry(NoBackoff(), 0),  # a write that may have arrived is for the parent to repeat
-    }
-    known = inspect.signature(redis.Redis.__init__).parameters
-    options |= {name: value for name, value in OF_NEWER_CLIENTS.items() if name in known}
-    if not os.environ["REDIS_URL"].startswith("unix:"):  # whose connection takes no such option
-        options["socket_connect_timeout"] = timeout
-    if os.environ.get("REDIS_CLUSTER") == "true":
-        from cluster import Cluster
-
-        return Cluster.from_url(os.environ["REDIS_URL"], **options)
-    return redis.from_url(os.environ["REDIS_URL"], **options)
 
 
 async def _serve(calls: Calls, answers: int) -> None:
