@@ -17,7 +17,8 @@ from types import TracebackType
 
 import anyio
 
-from agentic_flywheel.jsonrpc_lines import LINE_LIMIT, Incoming, Outgoing
+from agentic_flywheel.jsonrpc_lines import Incoming, Outgoing
+from agentic_flywheel.pipes import LINE_LIMIT
 
 logger = logging.getLogger(__name__)
 

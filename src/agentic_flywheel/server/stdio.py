@@ -21,18 +21,8 @@ import mcp_types as types
 from mcp.shared.message import SessionMessage
 
 from agentic_flywheel.json_text import narrow
-from agentic_flywheel.jsonrpc_lines import (
-    LINE_LIMIT,
-    Incoming,
-    Outgoing,
-    Write,
-    is_pipe,
-    line_of,
-    message_of,
-    reader_of,
-    settle_memory,
-    writer_of,
-)
+from agentic_flywheel.jsonrpc_lines import Incoming, Outgoing, Write, line_of, message_of, writer_of
+from agentic_flywheel.pipes import LINE_LIMIT, is_pipe, open_reader, settle_memory
 
 logger = logging.getLogger(__name__)
 
@@ -215,7 +205,7 @@ def _claimed(descriptor: int, flags: int) -> Generator[int]:
 async def _lines(descriptor: int, stop: asyncio.Event) -> AsyncGenerator[Callable[[], Awaitable[bytes]]]:
     """A function that gives the next line of a descriptor; nothing once it ended or `stop` is set."""
     if is_pipe(descriptor):
-        reader = await reader_of(descriptor)
+        reader = await open_reader(descriptor)
     else:
         # A file or a terminal: a daemon thread reads it, which the end of the process does not wait for.
         reader = asyncio.StreamReader(limit=LINE_LIMIT)
