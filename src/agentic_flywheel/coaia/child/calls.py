@@ -116,9 +116,9 @@ class Calls:
         except (TypeError, ValueError, IndexError):
             reply = {"success": False, "error": "Wrong arguments"}
         if name not in _STOCK_SHAPED:  # a document inside of text would be escaped twice
-            return {"content": [], "structuredContent": reply}
+            return {"content": [], "structuredContent": reply, "isError": False}
         text = json.dumps(reply, ensure_ascii=False, separators=(",", ":"))
-        return {"content": [{"type": "text", "text": text}]}
+        return {"content": [{"type": "text", "text": text}], "isError": False}
 
     async def _reply(self, name: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401  what a verb replies
         loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, cast
 
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """The versions of MCP that begin with a handshake."""
@@ -66,29 +66,33 @@ class Front:
         if not await self._answered(message, line):
             await self._hand_over(line)
 
-    async def _answered(self, message: Any, line: bytes) -> bool:  # noqa: ANN401  any JSON
+    async def _answered(self, message: object, line: bytes) -> bool:
         """Whether it is one of ours, and is being answered."""
-        if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+        fields = _fields(message)
+        if fields.get("jsonrpc") != "2.0":
             return False
-        identity, method, params = message.get("id"), message.get("method"), message.get("params")
-        if self._handshake and identity is None and method == "notifications/initialized":
+        identity, method = fields.get("id"), fields.get("method")
+        if self._handshake and "id" not in fields and method == "notifications/initialized":
             return True
-        if type(identity) not in (int, str) or not isinstance(params, dict | None):
+        if isinstance(identity, bool) or not isinstance(identity, int | str):
             return False
-        params = params or {}
+        params = fields.get("params", {})
+        if not isinstance(params, dict):
+            return False
+        params = _fields(cast("object", params))
         if method == "initialize" and self._handshake is None and _is_plain_handshake(params):
             self._handshake = line
             version = {"protocolVersion": params["protocolVersion"]}
             await self._say(identity, version | {"capabilities": CAPABILITIES, "serverInfo": SERVER})
             return True
-        if self._handshake is None or MODERN in (params.get("_meta") or {}):
+        if self._handshake is None or MODERN in _fields(params.get("_meta")):
             return False
         return await self._answered_in_session(identity, method, params)
 
     async def _answered_in_session(self, identity: int | str, method: object, params: dict[str, Any]) -> bool:
         name, arguments = params.get("name"), params.get("arguments")
         if method == "tools/call" and isinstance(name, str) and isinstance(arguments, dict):
-            task = asyncio.create_task(self._call(identity, name, arguments))
+            task = asyncio.create_task(self._call(identity, name, _fields(cast("object", arguments))))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         elif method == "tools/list" and params.keys() <= {"_meta"}:
@@ -120,13 +124,17 @@ class Front:
 CAPABILITIES: dict[str, Any] = {"tools": {"listChanged": False}}
 
 
+def _fields(value: object) -> dict[str, Any]:
+    """The fields of an object; none of anything else."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
 def _is_plain_handshake(params: dict[str, Any]) -> bool:
     """Whether nothing about a handshake is the SDK's to judge."""
-    client = params.get("clientInfo")
+    client = _fields(params.get("clientInfo"))
     return (
         params.get("protocolVersion") in VERSIONS
         and isinstance(params.get("capabilities"), dict)
-        and isinstance(client, dict)
         and isinstance(client.get("name"), str)
         and isinstance(client.get("version"), str)
     )

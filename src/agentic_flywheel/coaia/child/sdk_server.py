@@ -7,7 +7,6 @@ from typing import Any
 
 import anyio
 import mcp_types as types
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.runner import serve_dual_era_loop
 from mcp.shared.message import SessionMessage
@@ -24,16 +23,7 @@ def server_of(calls: Answers) -> Server[Any]:
     async def call_tool(_context: object, params: types.CallToolRequestParams) -> types.CallToolResult:
         return types.CallToolResult.model_validate(await calls.answer(params.name, params.arguments or {}))
 
-    async def calls_first(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        """Answer a call as it is: the SDK's models of it would walk through each document several times."""
-        params = ctx.params or {}
-        if ctx.method == "tools/call" and isinstance(params.get("arguments"), dict):
-            return await calls.answer(str(params.get("name")), params["arguments"])
-        return await call_next(ctx)
-
-    server: Server[Any] = Server("coaia", on_list_tools=list_tools, on_call_tool=call_tool)
-    server.middleware[:] = [calls_first]
-    return server
+    return Server("coaia", on_list_tools=list_tools, on_call_tool=call_tool)
 
 
 class SdkServer:
@@ -45,6 +35,7 @@ class SdkServer:
         """The request whose answer the client has had already."""
         self._lines, incoming = anyio.create_memory_object_stream[SessionMessage | Exception]()
         outgoing, self._messages = anyio.create_memory_object_stream[SessionMessage]()
+        self._streams = (self._lines, incoming, outgoing, self._messages)
         serving = serve_dual_era_loop(server_of(calls), incoming, outgoing, lifespan_state=None)
         self._tasks = [asyncio.create_task(serving), asyncio.create_task(self._pass_on())]
 
@@ -69,6 +60,8 @@ class SdkServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks)
+        for stream in self._streams:
+            stream.close()
 
     async def _pass_on(self) -> None:
         async for item in self._messages:
