@@ -15,7 +15,7 @@ from mcp import MCPError
 from mcp.client.client import Client
 
 from agentic_flywheel.cli.terminal import say
-from agentic_flywheel.coaia.process import ChildTransport
+from agentic_flywheel.coaia.sdk_transport import ChildTransport
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.settings import Settings

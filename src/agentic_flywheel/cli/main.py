@@ -10,6 +10,7 @@ from typing import NoReturn
 from agentic_flywheel import __version__
 from agentic_flywheel.errors import SettingError
 from agentic_flywheel.plain_text import PlainFormatter, one_line
+from agentic_flywheel.sdk_version import WrongSDK, check_sdk
 from agentic_flywheel.settings import Settings
 
 
@@ -25,8 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return config(options)
     try:
+        if options.command in (None, "demo"):
+            check_sdk()
         settings = Settings.of_this_process()
-    except SettingError as exc:
+    except (SettingError, WrongSDK) as exc:
         sys.stderr.write(f"agentic-flywheel-state: {one_line(str(exc))}\n")
         return 2
     return _run(settings, options)
