@@ -1231,4 +1231,25 @@ MUTATIONS = [
         "if self._at_end:",
         "tests/tutorial/test_first_answers.py::test_input_that_ends_in_mid_start_is_answered_first",
     ),
+    Mutation(
+        "a write tried again by redis-py",
+        "coaia/child/redis_client.py",
+        "Retry(NoBackoff(), 0)",
+        "Retry(NoBackoff(), 3)",
+        "tests/contract/test_redis_py.py::test_a_write_whose_answer_is_cut_off_is_sent_once",
+    ),
+    Mutation(
+        "a refusal without its first word",
+        "coaia/child/redis_errors.py",
+        'f"{code} {text}" if code in KEPT and not text.startswith(f"{code} ") else text',
+        "text.partition(' ')[2] if text.startswith(tuple(KEPT)) else text",
+        "tests/contract/test_redis_py.py::test_refusals_read_alike",
+    ),
+    Mutation(
+        "a client of a later version answered as one of an earlier",
+        "coaia/child/front.py",
+        "if self._handshake is None or MODERN in",
+        "if self._handshake is None or None in",
+        "tests/unit/test_child_front.py::test_anything_else_is_answered_by_the_sdk_which_goes_on_from_there",
+    ),
 ]

@@ -12,12 +12,12 @@ from agentic_flywheel.documents.writes import EVERY_ROW, Filter, ListRow
 from agentic_flywheel.json_text import dumps
 from agentic_flywheel.keys import glob
 
-from .places import CLUSTER, Place
+from .places import OUR_STASHES, Place
 from .test_keyvalue import accepted, listed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-STASHES_THAT_LIST = ["a stash on our child", CLUSTER]
+STASHES_THAT_LIST = OUR_STASHES
 
 MEMBERS = [
     "a", "b", "ab", "aé", "é", "漢字", "🌾🌾", "a-b", "a]b", "a%b", "a.b", "a+b", "[a]", "^a", "\\", "a\\b", "A", "a b",

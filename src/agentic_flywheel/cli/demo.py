@@ -20,7 +20,7 @@ from mcp.client.client import Client
 from agentic_flywheel.cli.parser import PROGRAM, SHORT
 from agentic_flywheel.cli.terminal import plainly, say, say_text, tell
 from agentic_flywheel.cli.trial import own_client, own_folder, own_settings
-from agentic_flywheel.coaia.process import ChildTransport
+from agentic_flywheel.coaia.sdk_transport import ChildTransport
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.redis_url import without_password

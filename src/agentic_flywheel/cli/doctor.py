@@ -125,9 +125,13 @@ def _report_redis(report: _Report, settings: Settings, status: StatusResult) -> 
     child, redis = status.child, status.redis or {}
     if child["state"] == "ready":
         report.add("✓", "Child", f"runs, with {', '.join(child['verbs'][:12])}")
+        if not (status.versions["coaiapy-mcp"] or settings.coaia_command or settings.coaia_python):
+            report.add("·", "coaiapy-mcp", "is not installed, and not needed: the child's own tools do the same.")
     else:
         report.add("✗", "Child", f"{child['state']}. {child['last_error'] or ''}")
-        report.advise("pip install coaiapy-mcp; or check FLYWHEEL_COAIA_PYTHON and FLYWHEEL_COAIA_COMMAND.")
+        report.advise(
+            "check FLYWHEEL_COAIA_PYTHON and FLYWHEEL_COAIA_COMMAND, or install agentic-flywheel-state again."
+        )
     role = ", a replica" if redis.get("role") == REPLICA else f", {redis['role']}" if redis.get("role") else ""
     server = f"{redis['server']}{role}: " if redis.get("server") else ""
     error = redis.get("last_error")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agentic_flywheel.errors import SettingError
 from agentic_flywheel.plain_text import PlainFormatter, one_line
+from agentic_flywheel.sdk_version import WrongSDK, check_sdk
 from agentic_flywheel.settings import Settings
 
 
@@ -37,8 +38,10 @@ def _main(arguments: Sequence[str] | None) -> int:
 
         return completion(options.shell)
     try:
+        if options.command in (None, "demo"):
+            check_sdk()
         settings = Settings.of_this_process()
-    except SettingError as exc:
+    except (SettingError, WrongSDK) as exc:
         sys.stderr.write(f"agentic-flywheel-state: {one_line(str(exc))}\n")
         return 2
     return _run(settings, options)

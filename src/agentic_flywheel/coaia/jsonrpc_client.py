@@ -14,7 +14,7 @@ from pydantic_core import from_json, to_json
 
 from agentic_flywheel import __version__
 from agentic_flywheel.json_text import JSONObject
-from agentic_flywheel.jsonrpc_lines import Write, passed
+from agentic_flywheel.pipes import Write, passed
 
 logger = logging.getLogger(__name__)
 

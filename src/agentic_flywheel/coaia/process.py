@@ -13,11 +13,10 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
 import anyio
 
-from agentic_flywheel.jsonrpc_lines import LINE_LIMIT, Incoming, Outgoing, Write
+from agentic_flywheel.pipes import LINE_LIMIT, Write
 
 logger = logging.getLogger(__name__)
 
@@ -134,22 +133,3 @@ class ChildProcess:
         while chunk := await stderr.read(65_536):
             if self._stderr is not None:
                 self._stderr.extend(line for line in chunk.decode(errors="replace").splitlines() if line.strip())
-
-
-class ChildTransport(ChildProcess):
-    """A child as a transport of the SDK's client (its `Transport` protocol)."""
-
-    async def __aenter__(self) -> tuple[Incoming, Outgoing]:
-        """Start the child."""
-        next_line, write = await self.open()
-
-        async def skip(_line: bytes) -> None:
-            """A stray print."""
-
-        return Incoming(next_line, skip), Outgoing(write)
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """End the child."""
-        await self.aclose()

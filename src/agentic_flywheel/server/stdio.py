@@ -21,18 +21,8 @@ import mcp_types as types
 from mcp.shared.message import SessionMessage
 
 from agentic_flywheel.json_text import narrow
-from agentic_flywheel.jsonrpc_lines import (
-    LINE_LIMIT,
-    Incoming,
-    Outgoing,
-    Write,
-    is_pipe,
-    line_of,
-    message_of,
-    reader_of,
-    settle_memory,
-    writer_of,
-)
+from agentic_flywheel.jsonrpc_lines import Incoming, Outgoing, line_of, message_of, writer_of
+from agentic_flywheel.pipes import LINE_LIMIT, Write, is_pipe, open_reader, settle_memory
 
 if TYPE_CHECKING:
     from agentic_flywheel.server.front import Front
@@ -236,7 +226,7 @@ def _claimed(descriptor: int, flags: int) -> Generator[int]:
 async def _lines(descriptor: int, stop: asyncio.Event, read: bytes) -> AsyncGenerator[Callable[[], Awaitable[bytes]]]:
     """A function that gives the next line of what was `read`, then of a descriptor; nothing at its end or `stop`."""
     if is_pipe(descriptor):
-        reader = await reader_of(descriptor, read)
+        reader = await open_reader(descriptor, read)
     else:
         # A file or a terminal: a daemon thread reads it, which the end of the process does not wait for.
         reader = asyncio.StreamReader(limit=LINE_LIMIT)

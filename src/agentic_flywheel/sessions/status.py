@@ -18,7 +18,8 @@ from agentic_flywheel.plain_text import cause
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.results import StatusResult
 
-REPORTED_PACKAGES = ("mcp", "coaiapy-mcp")
+REPORTED_PACKAGES = {"mcp": "mcp", "redis-py": "redis", "coaiapy-mcp": "coaiapy-mcp"}
+"""Distributions whose versions are told, by the name that they are told under; one that is not installed has none."""
 
 TOLD = ("server", "redis_version", "role", "maxmemory_policy", "maxmemory", "evicted_keys")
 """What Redis says of itself that is told on, where it says it."""
@@ -91,7 +92,7 @@ async def persistence_status(repository: Repository, redis_target: str, replica_
         versions={
             "agentic-flywheel-state": __version__,
             "python": platform.python_version(),
-            **{name: _installed(name) for name in REPORTED_PACKAGES},
+            **{name: _installed(package) for name, package in REPORTED_PACKAGES.items()},
         },
         message=reason,
     )
