@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agentic_flywheel.cli.sessions_command import since
+from agentic_flywheel.cli.sessions_shown import since
 from agentic_flywheel.cli.terminal import shown
 
 from ..support.conversations import TALK, turns
