@@ -499,9 +499,9 @@ MUTATIONS = [
     ),
     Mutation(
         "F7 waiting for a process",
-        "journal/connection.py",
+        "journal/open_file.py",
         "PRAGMA busy_timeout = {max(round(timeout * 1000), 0)}",
-        "PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}",
+        "PRAGMA busy_timeout = 2000",
         "tests/unit/test_journal_waiting.py::test_writing_waits_for_another_process_for_as_long_as_it_was_told",
     ),
     Mutation(
@@ -803,8 +803,8 @@ MUTATIONS = [
     Mutation(
         "S2 the log",
         "journal/erasure.py",
-        "wiped=self.wipe_log() and unindexed",
-        "wiped=unindexed",
+        "return self.wipe_log() and unindexed",
+        "return unindexed",
         "tests/unit/test_erasure.py::test_nothing_of_a_thousand_marks_is_left_when_a_deletion_is_answered",
     ),
     Mutation(
