@@ -37,10 +37,14 @@ def dead_letters(settings: Settings, options: Namespace) -> int:
 
 def _nothing(options: Namespace) -> int:
     """Answer where there is no journal, without making one."""
+    if options.verb in ("export", "drop"):
+        return _missing([options.number], {})
+    if options.verb == "retry" and not options.all:
+        return _missing(options.numbers, {})
     if getattr(options, "json", False):
         return say_json([])
     say("There are no dead letters.")
-    return int(options.verb in ("export", "drop") or bool(getattr(options, "numbers", [])))
+    return 0
 
 
 def _list(journal: Journal, options: Namespace) -> int:
