@@ -17,6 +17,7 @@ from uuid import uuid4
 from mcp import MCPError
 from mcp.client.client import Client
 
+from agentic_flywheel.cli.interrupts import Interrupted, run_until_signal
 from agentic_flywheel.cli.parser import PROGRAM, SHORT
 from agentic_flywheel.cli.terminal import plainly, say, say_text, tell
 from agentic_flywheel.cli.trial import own_client, own_folder, own_settings
@@ -62,19 +63,21 @@ class Difference(Exception):  # noqa: N818  it is not a fault of the program but
 
 def demo(settings: Settings, transcript: str | None) -> int:
     """Run the demo; 0 if what came back equals what was saved, else 1."""
+    code = 1
     try:
         turns = _read(transcript) if transcript else TRANSCRIPT
-        asyncio.run(_demo_and_clean_up(settings, turns))
+        run_until_signal(_demo_and_clean_up(settings, turns))
     except* Difference as group:
         _step("✗", str(_first(group)), colour=31)
     except* (OSError, ValueError, MCPError, TimeoutError) as group:
         _step("✗", f"The demo could not be run: {_why(_first(group))}", colour=31)
-    except* KeyboardInterrupt:
+    except* Interrupted as group:
+        code = cast("Interrupted", _first(group)).code
         tell("Interrupted.")
     else:
         _say_what_to_paste()
         return 0
-    return 1
+    return code
 
 
 async def _demo_and_clean_up(settings: Settings, turns: list[JSONObject]) -> None:

@@ -5,10 +5,11 @@ reported. Of a conversation from elsewhere that is there, only new turns are add
 a credential is replaced (`FLYWHEEL_SECRETS=off` takes all as it is). What was written is read again and compared.
 """
 
+import asyncio
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal
@@ -25,8 +26,9 @@ from agentic_flywheel.cli.importers import (
     recognise,
     sources,
 )
-from agentic_flywheel.cli.importers.files import MAX_UNPACKED_BYTES
-from agentic_flywheel.cli.terminal import counted, interruptible, progress, reach, run, tell
+from agentic_flywheel.cli.importers.files import MAX_UNPACKED_BYTES, Sources
+from agentic_flywheel.cli.interrupts import interruptible
+from agentic_flywheel.cli.terminal import counted, progress, reach, run, tell
 from agentic_flywheel.documents.model import Document, Tombstone, iso
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.save_request import Save
@@ -93,13 +95,13 @@ async def _import(settings: Settings, given: Path | Stream) -> int:
         for source in found.files:
             recognise(source, limit)  # what is not there or cannot be read ends the command before anything is written
         # Reading all twice costs little beside the writing; it is done only for somebody who watches.
-        total = sum(1 for source in found.files for _ in _entries(source, limit)) if sys.stderr.isatty() else 0
+        total = sum([1 async for _ in _all_entries(found, limit)]) if sys.stderr.isatty() else 0
         outcomes = Counter[Outcome]()
         sessions, _ = open_store(settings)
         async with sessions:
             importer = _Importer(sessions, Credentials(settings.secrets), shared=await reach(sessions))
-            for source in found.files:
-                for each in _entries(source, limit):
+            try:
+                async for source, each in _all_entries(found, limit):
                     try:
                         outcome, message = await importer.add(each)
                     except FlywheelError as exc:
@@ -108,10 +110,20 @@ async def _import(settings: Settings, given: Path | Stream) -> int:
                     if message:
                         tell(f"{source}, line {each.line}: {message.rstrip('.')}.")
                     progress(outcomes.total(), total)
+            except asyncio.CancelledError:
+                tell(f"Took in {counted(outcomes['new'])} so far. Run the same again to go on.")
+                raise
     more = f", added to {counted(outcomes['more'])}" if outcomes["more"] else ""
     rest = f"{outcomes['same']} were there already, {outcomes['bad']} could not be taken in."
     tell(f"Took in {counted(outcomes['new'])}{more}; {rest}")
     return 1 if outcomes["bad"] else 0
+
+
+async def _all_entries(found: Sources, limit: int) -> AsyncGenerator[tuple[Source, _Ours | Imported | BadEntry]]:
+    for source in found.files:
+        for each in _entries(source, limit):
+            await asyncio.sleep(0)  # a signal ends it here, too
+            yield source, each
 
 
 def _entries(source: Source, limit: int) -> Iterator[_Ours | Imported | BadEntry]:

@@ -1,15 +1,13 @@
 """Writes what commands show a person: harmless text, tables, a progress bar, errors in a line, questions."""
 
-import asyncio
-import contextlib
 import json
 import os
 import re
-import signal
 import sys
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agentic_flywheel.cli.interrupts import Interrupted, interruptible, run_until_signal
 from agentic_flywheel.errors import FlywheelError, StashUnavailable
 from agentic_flywheel.journal import NoJournal
 from agentic_flywheel.plain_text import one_line, shown
@@ -23,18 +21,15 @@ START_SECONDS = 15.0
 BAR_WIDTH = 30
 """Characters of the bar: it fits the narrowest terminals beside its count."""
 
-INTERRUPTED = 130
-"""The exit code that shells give a command ended by Ctrl-C (128 and the signal's number)."""
-
 
 def run(command: Coroutine[Any, Any, int]) -> int:
     """Run a command to its exit code; 2, and a line on standard error, if it cannot do its work at all."""
     try:
-        code = asyncio.run(command)
+        code = run_until_signal(command)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        tell("Interrupted.")
-        return INTERRUPTED
+    except Interrupted as exc:
+        tell(str(exc))
+        return exc.code
     except BrokenPipeError:
         # Whoever read this has read enough; what is left in the buffer must not fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -57,16 +52,6 @@ def plainly(exc: Exception) -> str:
     if isinstance(exc, PermissionError):
         return f"you have no right to {name}."
     return f"{name} cannot be used: {exc.strerror[:1].lower()}{exc.strerror[1:]}."
-
-
-@contextlib.contextmanager
-def interruptible() -> Generator[None]:
-    """Let Ctrl-C end a wait for the person at once: asyncio's own way would wait for the end of the line as well."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def complain(text: str) -> None:

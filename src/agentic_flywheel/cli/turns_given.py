@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
-from agentic_flywheel.cli.terminal import interruptible, tell
+from agentic_flywheel.cli.interrupts import interruptible
+from agentic_flywheel.cli.terminal import tell
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
