@@ -444,5 +444,5 @@ def test_an_import_of_standard_input_that_is_ended_leaves_no_file_behind(
         assert process.stdin
         process.stdin.write(b"x" * 3_000_000)  # more than a pipe holds: some of it was read, and written
         process.send_signal(ending)
-        assert process.wait(30) == -ending
+        assert process.wait(30) == 128 + ending
     assert list(temporary.rglob("*")) == []

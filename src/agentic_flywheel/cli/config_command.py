@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from contextlib import suppress
+from getpass import getpass
 from pathlib import Path
 from uuid import uuid4
 
@@ -52,7 +53,7 @@ def config(options: argparse.Namespace) -> int:
                 say(str(path))
             case "set" | "unset":
                 value = getattr(options, "value", "")
-                change(path, options.name, sys.stdin.readline().rstrip("\r\n") if value == "-" else value)
+                change(path, options.name, _typed(options.name) if value == "-" else value)
             case _:
                 return _show(path, as_json=getattr(options, "json", False))
     except (SettingError, NotPrivate) as exc:
@@ -62,6 +63,13 @@ def config(options: argparse.Namespace) -> int:
     else:
         return 0
     return 2
+
+
+def _typed(name: str) -> str:
+    """A value from standard input, which a terminal does not show: it may have a password."""
+    if sys.stdin.isatty():
+        return getpass(f"{name}: ")
+    return sys.stdin.readline().rstrip("\r\n")
 
 
 def _show(path: Path, *, as_json: bool) -> int:

@@ -33,6 +33,9 @@ def export(settings: Settings, target: str) -> int:
     if path and path.is_dir():
         tell(f"agentic-flywheel-state: {path} is a folder; name a file in it.")
         return 2
+    if path and not _may_replace(path):
+        tell(f"agentic-flywheel-state: {path} is there, and is no export of this program. Name another file.")
+        return 2
     return run(_export(settings, path))
 
 
@@ -49,12 +52,15 @@ async def _export(settings: Settings, target: Path | None) -> int:
             if target:
                 tell(f"What was written is in {target}.part: run the same again to go on.")
             raise
-    if target:
-        target.with_name(f"{target.name}.part").replace(target)
+    partial = sessions.repository.stash is not None and not export.shared and not sessions.repository.stash.mirror
+    why = "Redis cannot be reached" if partial else "" if export.written else "there is no session to export"
+    if target and not _put_in_place(target, why):
+        tell(f"agentic-flywheel-state: {target} stays as it was: {why}.")
+        return 1
     whose = f" of {settings.user} (FLYWHEEL_USER)" if settings.user else ""
     where = f" to {target}" if target else ""
     tell(f"Exported {counted(len(export.written))}{whose}{where}; {export.failed} could not be read.")
-    return 1 if export.failed else 0
+    return 1 if export.failed or partial else 0
 
 
 class _Export:
@@ -64,7 +70,7 @@ class _Export:
         self.written: dict[str, bytes] = {}
         self.failed = 0
         self._sessions = sessions
-        self._shared = shared
+        self.shared = shared
 
     async def write_file(self, part: Path) -> None:
         """Write what `part` does not have yet, and read all of it again.
@@ -104,7 +110,7 @@ class _Export:
             self.failed += 1
             tell(f"{session_id}: {exc}")
             return
-        if self._shared and found.stale:
+        if self.shared and found.stale:
             raise Unavailable("Redis stopped answering before all sessions were written.")
         if isinstance(document, Document):  # it may be gone since it was listed
             line = encode(document).encode() + b"\n"
@@ -118,7 +124,7 @@ class _Export:
         cursor: str | None = ""
         while cursor is not None:
             page = await self._sessions.list_sessions(SessionFilter(), MAX_PAGE, cursor)
-            if self._shared and page.scope != "shared":
+            if self.shared and page.scope != "shared":
                 raise Unavailable("Redis stopped answering before all sessions were written.")
             if page.message and self._sessions.repository.stash is None:
                 raise Unavailable(page.message)
@@ -144,6 +150,28 @@ class _Export:
                 sieved.unlink(missing_ok=True)
                 raise
             sieved.replace(part)
+
+
+def _put_in_place(target: Path, lacking: str) -> bool:
+    """Give an export its name, unless it is `lacking` something and there is an earlier one; whether that was done."""
+    part = target.with_name(f"{target.name}.part")
+    if lacking and target.exists():
+        part.unlink(missing_ok=True)
+        return False
+    part.replace(target)
+    return True
+
+
+def _may_replace(path: Path) -> bool:
+    """Whether nothing of worth is there: nothing, nothing in it, or an earlier export."""
+    try:
+        with path.open("rb") as file:
+            first = file.readline()
+        return not first or bool(_state_in(first, path))
+    except FileNotFoundError:
+        return True
+    except (OSError, InvalidArgument):
+        return not path.is_file()  # what cannot be opened is said when it is
 
 
 def _state_in(raw: bytes, part: Path) -> tuple[str, State]:

@@ -147,16 +147,20 @@ async def _delete_all(store: SessionStore, options: Namespace) -> int:
     question = f"Delete {counted(len(page.sessions))}{more} with all that goes with them, for everybody?"
     if page.sessions and not options.yes and (code := ask(question, "deleting")):
         return code
-    seen, left = set[str](), dict[str, str]()
+    seen, left, added = set[str](), dict[str, str](), set[str]()
     while new := [session_id async for session_id in _listed(store) if session_id not in seen]:
         for session_id in new:
             seen.add(session_id)  # a list may show it once more
             result = await store.delete(session_id, CallerViews())
-            if not result.deleted and result.reason not in ("deleted", "expired"):
+            if result.deleted and result.message:
+                added.add(result.message)
+            elif not result.deleted and result.reason not in ("deleted", "expired"):
                 left[session_id] = result.message or words(result.reason)
             progress(len(seen), len(seen) + len(new))
     for session_id, why in left.items():
         none(session_id, why)
+    for text in added:
+        tell(f"But {text}")
     say(f"Deleted {counted(len(seen) - len(left))}; {len(left)} could not be deleted.")
     return 1 if left else 0
 

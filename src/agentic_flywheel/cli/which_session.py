@@ -39,8 +39,10 @@ async def which(store: SessionStore, name: str) -> str | None:
     """
     check_id(name, "SESSION")
     unknown: Unavailable | None = None
+    there: object = None
     try:
-        if (await store.load(name))[0] is not None:  # also one that was deleted: that is said
+        there, _ = await store.load(name)
+        if isinstance(there, Document):
             return name
     except DocumentError:
         return name  # it is there, and cannot be read: that is said
@@ -55,6 +57,8 @@ async def which(store: SessionStore, name: str) -> str | None:
         return None
     if unknown:
         raise unknown
+    if there:
+        return name  # it was deleted: that is said
     complain(await _nobody(store, name))
     return None
 

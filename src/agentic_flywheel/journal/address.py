@@ -24,6 +24,10 @@ _SESSIONS = (
 """What people call a destination, and how many sessions of it are here."""
 
 
+_WAS_NAMED = "SELECT 1 FROM addresses WHERE destination = ? AND address LIKE 'named %'"
+"""Whether somebody named it: what waits for it is sent when it answers. Earlier versions took localhost unasked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Spellings of the address of the Redis in use, the newest first; without one the destination is this machine.
@@ -59,7 +63,11 @@ class Address:
         """
         for spelling in self.unnamed:
             found = db.execute(_DESTINATION, (spelling,)).fetchone()
-            if found and not found[1] and not db.execute(_HAS_COPIES, (found[0],)).fetchone():
+            if (
+                found
+                and not found[1]
+                and not any(db.execute(query, (found[0],)).fetchone() for query in (_HAS_COPIES, _WAS_NAMED))
+            ):
                 _adopt(db, found[0])
             elif found:
                 shown, count = db.execute(_SESSIONS, (found[0],)).fetchone()
@@ -76,7 +84,8 @@ class Address:
         number = self.find(db)
         if number == UNKNOWN:
             number = db.execute("INSERT INTO destinations DEFAULT VALUES").lastrowid or UNKNOWN
-            db.execute("INSERT INTO addresses VALUES (?, ?)", (self.spellings[0], number))
+            for address in (self.spellings[0], f"named {self.spellings[0]}"):
+                db.execute("INSERT OR REPLACE INTO addresses VALUES (?, ?)", (address, number))
         if number != THIS_MACHINE:
             db.execute("UPDATE destinations SET shown = ?1 WHERE id = ?2 AND shown != ?1", (self.shown, number))
         return number

@@ -88,7 +88,9 @@ class Tools:
 
     async def save_session(
         self,
-        session_id: Annotated[Text, Field(description="Id from an earlier save; absent: a new session")] = "",
+        session_id: Annotated[
+            Text, Field(description="A name such as garden, or the id of an earlier save; absent: a new one")
+        ] = "",
         history: Annotated[
             list[dict[str, Any]] | None,
             Field(description="Turns, oldest first, e.g. {role, content}: all of them or only the new ones"),

@@ -41,6 +41,9 @@ from agentic_flywheel.sessions.resume import SessionReader
 STILL_READ = "another program is reading the files: a trace may be in them until it has done so, mostly for seconds."
 """What a deletion adds where it could not empty the log."""
 
+STILL_IN_REDIS = "Redis does not answer: there, and on other machines, it goes by itself once it does."
+"""What a deletion adds that waits in the outbox."""
+
 
 class SessionStore(SessionReader):
     """Saves and deletes the sessions that `repository` keeps under `keys`; below it they are read and listed."""
@@ -184,9 +187,11 @@ class SessionStore(SessionReader):
             except (DocumentError, Unavailable) as exc:
                 return DeleteResult(deleted=False, reason=reason_of(exc), message=str(exc))
         deleted = placed.answer
+        waits = placed.stored_in == "journal" and self.repository.stash is not None
         if deleted.deleted or parts:
-            return DeleteResult(deleted=True, message="" if erased.wiped else STILL_READ)
-        unasked = deleted.reason == "not_found" and placed.stored_in == "journal" and self.repository.stash is not None
+            message = STILL_READ if not erased.wiped else STILL_IN_REDIS if waits else ""
+            return DeleteResult(deleted=True, message=message)
+        unasked = deleted.reason == "not_found" and waits
         return DeleteResult(deleted=False, reason="unavailable" if unasked else deleted.reason)
 
     async def put(self, document: Document) -> Arrived:

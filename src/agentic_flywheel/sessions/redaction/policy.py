@@ -84,7 +84,7 @@ class Credentials:
             f"replaced before {'it was' if one else 'they were'} kept" if self._setting == "redact" else "kept as sent"
         )
         first = f"; the first {NAMED} are named" if len(findings) > NAMED else ""
-        return places, f"{count} {done} ({where}{first}; see FLYWHEEL_SECRETS)."
+        return places, f"{count} {done} ({where}{first}; see FLYWHEEL_REDACTION)."
 
 
 def _size(value: object) -> int:
