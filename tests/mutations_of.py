@@ -533,7 +533,7 @@ MUTATIONS = [
     ),
     Mutation(
         "F14 our clock",
-        "sessions/session_filter.py",
+        "sessions/unexpired.py",
         "if not row.expired or row.entry.member in alive]",
         "if not row.expired]",
         "tests/unit/test_listing.py::test_the_expired_are_hidden_from_the_moment_on_unless_redis_holds_them",
@@ -1219,5 +1219,19 @@ MUTATIONS = [
         "if self._handshake is None or MODERN in",
         "if self._handshake is None or None in",
         "tests/unit/test_child_front.py::test_anything_else_is_answered_by_the_sdk_which_goes_on_from_there",
+    ),
+    Mutation(
+        "a list of the journal alone that says nothing of more",
+        "sessions/journal_list.py",
+        "return found[:limit], len(found) > limit",
+        "return found[:limit], False",
+        "tests/tutorial/test_sessions_command.py::test_the_journal_alone_is_listed_as_the_server_lists_it",
+    ),
+    Mutation(
+        "a list of the journal alone that shows others' sessions",
+        "cli/list_command.py",
+        "own_only=settings.user_only",
+        "own_only=False",
+        "tests/tutorial/test_sessions_command.py::test_a_list_asked_for_wrongly_is_refused",
     ),
 ]

@@ -2,28 +2,20 @@
 
 from argparse import Namespace
 from collections.abc import AsyncGenerator
-from datetime import UTC, datetime
-from typing import cast
 
-from agentic_flywheel.cli.terminal import ask, counted, progress, reach, run, say, say_json, say_table, say_text, tell
+from agentic_flywheel.cli.session_table import show_listed
+from agentic_flywheel.cli.terminal import ask, counted, progress, reach, run, say, say_json, say_text, tell
 from agentic_flywheel.documents.codec import public
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import Unavailable
 from agentic_flywheel.plain_text import quoted
 from agentic_flywheel.server.transcript import markdown
-from agentic_flywheel.sessions.budget import ellipsis
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.history import RevisionHistory
-from agentic_flywheel.sessions.listing import MAX_PAGE
-from agentic_flywheel.sessions.session_filter import SessionFilter
+from agentic_flywheel.sessions.session_filter import MAX_PAGE, SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
-
-TITLE_WIDTH = 44
-"""Characters of a title in the table: it then fits most terminals beside an id."""
-
-_AGES = ((60, "second"), (60, "minute"), (24, "hour"), (30, "day"), (12, "month"), (10**9, "year"))
 
 
 def sessions(settings: Settings, options: Namespace) -> int:
@@ -44,25 +36,7 @@ async def _list(store: SessionStore, options: Namespace) -> int:
     page = await store.list_sessions(session_filter, options.limit)
     if page.message and not page.sessions and store.repository.stash is None:
         raise Unavailable(page.message)
-    if options.json:
-        return say_json(page.sessions)
-    now = datetime.now(UTC)
-    marked = any(row.get("scope") for row in page.sessions)
-    rows = [("ID", "TITLE", "TURNS", "SAVED", "EXPIRES", *(["WHERE"] if marked else []))]
-    for row in page.sessions:
-        title = " ".join(str(row.get("title") or row.get("summary") or "").split())
-        rows.append((
-            str(row["id"]),
-            ellipsis(title, TITLE_WIDTH),
-            str(row.get("turns", "")),
-            since(row.get("updated_at"), now),
-            since(row.get("expires_at"), now) or "never",
-            *([str(row.get("scope") or "")] if marked else []),
-        ))  # fmt: skip
-    say_table(rows, ["", *(str(row.get("excerpt", "")) for row in page.sessions)])
-    if page.next_cursor:
-        tell("There are more: --limit N shows so many.")
-    return 0
+    return show_listed(page.sessions, more=bool(page.next_cursor), as_json=options.json)
 
 
 async def _show(store: SessionStore, options: Namespace) -> int:
@@ -135,22 +109,6 @@ async def _restore(store: SessionStore, options: Namespace) -> int:
         return _none(options.id, restored.message or _words(restored.reason))
     say(f"Restored {quoted(options.id)} from revision {options.revision}; it is revision {restored.revision} now.")
     return 0
-
-
-def since(time: object, now: datetime) -> str:
-    """A time as people say it: `3 days ago`, `in 2 hours`; empty for none."""
-    try:
-        seconds = (now - datetime.fromisoformat(cast("str", time))).total_seconds()
-    except (TypeError, ValueError):
-        return ""
-    amount, units = abs(seconds), iter(_AGES)
-    factor, unit = next(units)
-    while amount >= factor:
-        amount /= factor
-        factor, unit = next(units)
-    count = int(amount)
-    text = f"{count} {unit}{'' if count == 1 else 's'}"
-    return f"{text} ago" if seconds >= 0 else f"in {text}"
 
 
 def _words(reason: str | None) -> str:

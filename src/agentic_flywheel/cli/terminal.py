@@ -1,15 +1,13 @@
 """Writes what commands show a person: harmless text, tables, a progress bar, errors in a line, questions."""
 
-import asyncio
 import json
 import os
 import re
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentic_flywheel.errors import FlywheelError, StashUnavailable
-from agentic_flywheel.journal import NoJournal
 from agentic_flywheel.plain_text import one_line, shown
 
 if TYPE_CHECKING:  # a command that needs the journal alone does not pay for all that a store needs
@@ -26,9 +24,16 @@ INTERRUPTED = 130
 
 
 def run(command: Coroutine[Any, Any, int]) -> int:
+    """Run a command to its exit code, as `finish` does."""
+    import asyncio
+
+    return finish(lambda: asyncio.run(command))
+
+
+def finish(command: Callable[[], int]) -> int:
     """Run a command to its exit code; 2, and a line on standard error, if it cannot do its work at all."""
     try:
-        code = asyncio.run(command)
+        code = command()
         sys.stdout.flush()
     except KeyboardInterrupt:
         tell("Interrupted.")
@@ -111,6 +116,7 @@ async def reach(sessions: "SessionStore") -> bool:
         Unavailable: there is neither Redis nor a journal.
 
     """
+    from agentic_flywheel.journal import NoJournal
     from agentic_flywheel.sessions.session_filter import SessionFilter
 
     sessions.repository.check_enabled()
