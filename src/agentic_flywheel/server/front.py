@@ -53,6 +53,9 @@ def serve(settings: Settings) -> int:
     if sys.platform != "win32":  # there `select` knows no pipes
         front = Front()
         front.begin()
+    from agentic_flywheel.server.sdk_import import import_server
+
+    import_server()
     from agentic_flywheel.server import app
 
     return app.serve(settings, front)
