@@ -1234,4 +1234,18 @@ MUTATIONS = [
         "own_only=False",
         "tests/tutorial/test_sessions_command.py::test_a_list_asked_for_wrongly_is_refused",
     ),
+    Mutation(
+        "parts of the SDK for HTTP in a server over standard input and output",
+        "server/sdk_import.py",
+        "        with _stand_ins():",
+        "        if APP:",
+        "tests/unit/test_sdk_import.py::test_no_part_of_the_sdk_for_http_is_imported_and_no_stand_in_is_left",
+    ),
+    Mutation(
+        "a release of the SDK for which the stand-ins are not enough",
+        "server/sdk_import.py",
+        "            if _is_part_of(name, ON_THEM) and name not in AT_WORK:",
+        "            if name in AT_WORK and not ON_THEM:",
+        "tests/unit/test_sdk_import.py::test_a_release_that_cannot_be_imported_so_is_imported_as_a_whole",
+    ),
 ]

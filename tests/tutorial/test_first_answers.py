@@ -174,3 +174,27 @@ def test_settings_that_are_wrong_are_said_before_anything_is_answered(quiet_env:
         assert "REDIS_TTL_SECONDS" in server.stderr
     finally:
         server.close()
+
+
+HTTP_ALONE = ("click", "h11", "httpcore2", "python_multipart", "multiprocessing")
+"""What is imported by what a server over HTTP needs, and by nothing else."""
+
+
+@pytest.mark.parametrize("envelope", [{}, ENVELOPE], ids=["handshake", "2026-07-28"])
+def test_a_server_at_work_has_imported_nothing_that_http_alone_needs(
+    quiet_env: dict[str, str], envelope: dict[str, Any]
+):
+    server = WireServer(quiet_env | {"PYTHONPROFILEIMPORTTIME": "1"}).spawn()
+    if not envelope:
+        server.initialize()
+    for method, params in (
+        ("tools/call", {"name": "save_session", "arguments": {"session_id": "s", "history": [TURN]}}),
+        ("tools/call", {"name": "delete_session", "arguments": {"session_id": "s"}}),
+        ("resources/list", {}),
+        ("prompts/get", {"name": "handoff", "arguments": {"session": "s"}}),
+    ):
+        server.request(method, params | envelope)
+    server.close()
+    imported = {line.rpartition("|")[2].strip() for line in server.stderr.splitlines()}
+    assert "mcp.server.mcpserver" in imported
+    assert not imported & {*HTTP_ALONE}
