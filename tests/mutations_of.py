@@ -1248,4 +1248,18 @@ MUTATIONS = [
         "            if name in AT_WORK and not ON_THEM:",
         "tests/unit/test_sdk_import.py::test_a_release_that_cannot_be_imported_so_is_imported_as_a_whole",
     ),
+    Mutation(
+        "a child that waits for the SDK",
+        "server/begin.py",
+        "        stash.supervisor.start()\n",
+        "",
+        "tests/tutorial/test_first_answers.py::test_the_child_starts_while_the_sdk_is_imported",
+    ),
+    Mutation(
+        "a folder of a child that was started early",
+        "server/front.py",
+        "            self.at_sudden_end()\n",
+        "            pass\n",
+        "tests/tutorial/test_first_answers.py::test_a_child_that_was_started_early_ends_with_a_server_that_ends_then",
+    ),
 ]

@@ -16,8 +16,9 @@ import select
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NoReturn, cast
 
 from agentic_flywheel.settings import Settings
 
@@ -53,12 +54,9 @@ def serve(settings: Settings) -> int:
     if sys.platform != "win32":  # there `select` knows no pipes
         front = Front()
         front.begin()
-    from agentic_flywheel.server.sdk_import import import_server
+    from agentic_flywheel.server import begin
 
-    import_server()
-    from agentic_flywheel.server import app
-
-    return app.serve(settings, front)
+    return begin.serve(settings, front)
 
 
 class Answers:
@@ -124,6 +122,8 @@ class Front:
         """What the server is to read before standard input."""
         self.initialized_as: int | str | None = None
         """The id of the `initialize` in it that was answered already."""
+        self.at_sudden_end: Callable[[], None] = lambda: None
+        """What is to be done if this process ends before the server has standard input."""
         self._line = b""
         self._at_end = False
         self._owes = False
@@ -137,7 +137,7 @@ class Front:
         From here on, a signal ends the process at once: nothing was acknowledged yet.
         """
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda received, _: os._exit(128 + received))
+            signal.signal(number, lambda received, _: self._end(128 + received))
         waited = 0.0
         while waited < CONVERSATION_SECONDS and self._reads and _readable(0, within=PAUSE_SECONDS if waited else 0):
             self._take()
@@ -177,7 +177,14 @@ class Front:
             if line:
                 self._answer(line + b"\n")
         if self._at_end and not self._owes:
-            os._exit(0)  # everything is answered, and nobody will ask any more
+            self._end(0)  # everything is answered, and nobody will ask any more
+
+    def _end(self, code: int) -> NoReturn:
+        """End this process at once, with the child that may have been started already."""
+        try:
+            self.at_sudden_end()
+        finally:
+            os._exit(code)
 
     def _answer(self, line: bytes) -> None:
         is_open = self.answers.opened
