@@ -28,13 +28,13 @@ BESIDE = {
     "boto3": "boto3",
     "openai-agents": "agents",
     "google-adk": "google.adk",
-    "langgraph-checkpoint-redis": "langgraph.checkpoint.redis",
+    "langgraph-checkpoint-redis langgraph": "langgraph.checkpoint.redis",  # which it imports and does not bring
     "llama-index-core": "llama_index.core",
     "crewai": "crewai",
     "strands-agents": "strands",
     "semantic-kernel": "semantic_kernel",
 }
-"""What it stands beside, and the module of each."""
+"""What it stands beside, with what else it needs, and the module of each."""
 
 TALK = """
 import asyncio, importlib, sys
@@ -90,10 +90,10 @@ def installed(folder: Path, requirements: list[str]) -> Installed:
 
 def row(beside: str, module: str, wheel: Path, redis: RedisServer) -> str:
     """The row of the table for one; raises `FailedError` where it does not get on with us."""
-    name = canonicalize_name(re.split("[>=]", beside)[0])
+    name = canonicalize_name(re.split("[>= ]", beside)[0])
     with tempfile.TemporaryDirectory(prefix="beside-") as folder:
-        alone = installed(Path(folder) / "alone", [beside])
-        both = installed(Path(folder) / "both", [beside, str(wheel)])
+        alone = installed(Path(folder) / "alone", beside.split())
+        both = installed(Path(folder) / "both", [*beside.split(), str(wheel)])
         before, after = alone.versions[name], both.versions[name]
         if before != after:
             raise FailedError(f"{name} {before} alone, {after} beside us")

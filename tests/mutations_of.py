@@ -443,19 +443,52 @@ MUTATIONS = [
     ),
     Mutation(
         "F6 the doctor asks too early",
-        "cli/doctor.py",
-        "        tried = await _try(executions, execution_id)\n        try:\n"
-        "            return await _status_with_cause(repository, settings, tried), tried\n",
-        "        status = await persistence_status(repository, settings.redis_shown, settings.replica_bytes)\n"
-        "        tried = await _try(executions, execution_id)\n        try:\n            return status, tried\n",
+        "cli/examination.py",
+        '    if repository.stash and tried.stored_in != "redis":',
+        "    if False:",
         "tests/test_doctor.py::test_a_redis_that_takes_no_save_ends_it_with_1_and_what_to_do",
     ),
     Mutation(
         "F6 the doctor ends 1",
         "cli/doctor.py",
-        'It is kept in the journal, and sent later.")\n        return 1\n',
-        'It is kept in the journal, and sent later.")\n        return 0\n',
+        "    return int(failed)\n",
+        "    return 0\n",
         "tests/test_doctor.py::test_a_redis_that_takes_no_save_ends_it_with_1_and_what_to_do",
+    ),
+    Mutation(
+        "L7 the doctor saves under the user's own prefix",
+        "cli/examination.py",
+        'own = own_settings(settings, folder, "doctor")\n        execution_id',
+        "own = settings\n        execution_id",
+        "tests/test_doctor.py::test_a_redis_that_is_well_is_left_as_it_was",
+    ),
+    Mutation(
+        "L7 the demo's keys stay",
+        "cli/trial.py",
+        "                await stash.drop(key, stash.deadline())",
+        "                pass",
+        "tests/test_demo_and_doctor.py::test_the_demo_leaves_nothing_in_redis_or_on_the_disk",
+    ),
+    Mutation(
+        "L7 a beginning is deleted unasked",
+        "cli/sessions_command.py",
+        "    if session_id != options.id and options.yes:",
+        "    if False:",
+        "tests/test_command_line.py::test_without_a_question_only_a_whole_id_is_deleted",
+    ),
+    Mutation(
+        "L7 a question outlives Ctrl-C",
+        "cli/terminal.py",
+        "    with interruptible():\n        sys.stderr.write",
+        "    with contextlib.nullcontext():\n        sys.stderr.write",
+        "tests/test_command_line.py::test_ctrl_c_at_a_question_ends_the_command_at_once",
+    ),
+    Mutation(
+        "L7 an empty journal is made to be read",
+        "cli/sessions_command.py",
+        "    if not has_store(settings):",
+        "    if False:",
+        "tests/test_command_line.py::test_where_nothing_is_kept_that_is_said_and_nothing_made",
     ),
     Mutation(
         "F7 waiting for a thread",
@@ -466,9 +499,9 @@ MUTATIONS = [
     ),
     Mutation(
         "F7 waiting for a process",
-        "journal/connection.py",
+        "journal/open_file.py",
         "PRAGMA busy_timeout = {max(round(timeout * 1000), 0)}",
-        "PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}",
+        "PRAGMA busy_timeout = 2000",
         "tests/unit/test_journal_waiting.py::test_writing_waits_for_another_process_for_as_long_as_it_was_told",
     ),
     Mutation(
@@ -770,8 +803,8 @@ MUTATIONS = [
     Mutation(
         "S2 the log",
         "journal/erasure.py",
-        "wiped=self.wipe_log() and unindexed",
-        "wiped=unindexed",
+        "return self.wipe_log() and unindexed",
+        "return unindexed",
         "tests/unit/test_erasure.py::test_nothing_of_a_thousand_marks_is_left_when_a_deletion_is_answered",
     ),
     Mutation(
@@ -862,9 +895,8 @@ MUTATIONS = [
     Mutation(
         "S3 the demo's server runs where it was typed",
         "cli/demo.py",
-        'command = [sys.executable, "-P", "-m", "agentic_flywheel"]\n'
-        "    transport = ChildTransport(command, dict(os.environ), OUR_FOLDER)",
-        'transport = ChildTransport([sys.executable, "-m", "agentic_flywheel"], dict(os.environ), Path.cwd())',
+        "transport = ChildTransport(command, dict(os.environ) | own, OUR_FOLDER)",
+        'transport = ChildTransport([sys.executable, "-m", "agentic_flywheel"], dict(os.environ) | own, Path.cwd())',
         "tests/test_current_folder.py::test_no_command_imports_or_runs_a_file_of_the_current_folder[script]",
     ),
     Mutation(
@@ -1031,9 +1063,9 @@ MUTATIONS = [
     ),
     Mutation(
         "S7 terminal",
-        "cli/main.py",
-        "super().error(one_line(message))",
-        "super().error(message)",
+        "cli/parser.py",
+        "{one_line(message).rstrip('.')}",
+        "{message.rstrip('.')}",
         "tests/tutorial/test_hostile_words.py::test_no_command_says_anything_that_a_terminal_obeys",
     ),
     Mutation(

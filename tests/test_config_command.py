@@ -139,7 +139,7 @@ def test_a_file_that_others_can_read_is_told_of(env: dict[str, str], file: Path)
 
 def test_the_doctor_says_where_settings_stand(env: dict[str, str], file: Path):
     write(file)
-    out = run(env | {"REDIS_ENABLED": "false", "FLYWHEEL_PREFIX": "p"}, "doctor").stdout
+    out = run(env | {"REDIS_ENABLED": "false", "FLYWHEEL_PREFIX": "p"}, "doctor", "--verbose").stdout
     assert "FLYWHEEL_USER, REDIS_DB from file ~/.config/agentic-flywheel-state/config.toml" in out
     assert "REDIS_ENABLED from the environment" in out
     assert "FLYWHEEL_KEY_PREFIX from environment variable FLYWHEEL_PREFIX" in out

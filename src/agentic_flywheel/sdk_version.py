@@ -3,9 +3,9 @@
 The base install takes an earlier one beside frameworks that hold it back: the Python API and the commands need none.
 """
 
-import importlib.util
 import os
 import re
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 NEEDED = (2, 3)
@@ -18,7 +18,7 @@ class WrongSDK(Exception):  # noqa: N818  it says what is wrong
 
 def check_sdk() -> None:
     """Raise `WrongSDK` where none is installed, or one that is too old; one of unknown age will do."""
-    spec = importlib.util.find_spec("mcp")
+    spec = PathFinder.find_spec("mcp")
     if spec is None or spec.origin is None:
         raise WrongSDK("the server needs the package mcp 2.3 or newer. Install it: pip install 'mcp>=2.3'")
     for name in os.listdir(Path(spec.origin).parents[1]):  # noqa: PTH208  names are enough

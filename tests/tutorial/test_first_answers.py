@@ -49,7 +49,7 @@ def stuck(tmp_path: Path) -> dict[str, str]:
         "import sys\n"
         "class Late:\n"
         "    def find_spec(self, name, *_):\n"
-        "        if name == 'mcp':\n"
+        "        if name == 'agentic_flywheel.server.app':\n"
         f"            sys.meta_path.remove(self); open({str(go)!r}).close()\n"
         "sys.meta_path.insert(0, Late())\n"
     )

@@ -51,6 +51,11 @@ def test_it_is_filtered(filled: dict[str, str], arguments: tuple[str, ...]):
     assert [row["id"] for row in rows] == ["harvest"]
 
 
+def test_a_search_shows_what_was_said(filled: dict[str, str]):
+    _, row, excerpt = run(filled, "sessions", "list", "--query", "two").stdout.splitlines()
+    assert (row.split()[0], excerpt) == ("winter", "    two")
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3])
 @pytest.mark.parametrize("tags", [[], ["farm"]], ids=str)
 def test_the_journal_alone_is_listed_as_the_server_lists_it(filled: dict[str, str], tags: list[str], limit: int):
@@ -68,11 +73,6 @@ def test_a_list_asked_for_wrongly_is_refused(filled: dict[str, str]):
     env = {**filled, "FLYWHEEL_USER": "ann", "FLYWHEEL_USER_ONLY": "true"}
     assert "own user's sessions" in run(env, "sessions", "list", "--user", "ben", code=2).stderr
     assert run(env, "sessions", "list", "--user", "ann").stdout.startswith("ID")
-
-
-def test_a_search_shows_what_was_said(filled: dict[str, str]):
-    _, row, excerpt = run(filled, "sessions", "list", "--query", "two").stdout.splitlines()
-    assert (row.split()[0], excerpt) == ("winter", "    two")
 
 
 def test_a_session_is_shown_as_markdown(filled: dict[str, str]):

@@ -1,5 +1,6 @@
 """`export`: writes every session of a store as a line of JSON, the document as it is stored."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -43,9 +44,10 @@ async def _export(settings: Settings, target: Path | None) -> int:
                 await export.write(sys.stdout.buffer)
             else:
                 await export.write_file(target.with_name(f"{target.name}.part"))
-        except Unavailable as exc:
-            again = f" What was written is in {target}.part: run the same again to go on." if target else ""
-            raise Unavailable(f"{exc}{again}") from exc
+        except (Unavailable, asyncio.CancelledError):
+            if target:
+                tell(f"What was written is in {target}.part: run the same again to go on.")
+            raise
     if target:
         target.with_name(f"{target.name}.part").replace(target)
     whose = f" of {settings.user} (FLYWHEEL_USER)" if settings.user else ""

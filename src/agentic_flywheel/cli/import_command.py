@@ -1,4 +1,4 @@
-"""`import`: adds what this program, Claude, ChatGPT or Claude Code exported to a store that keeps all it has.
+"""`import`: adds what this program, Claude, ChatGPT or Claude Code exported, or a list of turns, to what is kept.
 
 Where a session of our own export is not there yet, it becomes what it was; where something else is there, that is
 reported. Of a conversation from elsewhere that is there, only new turns are added, at the end. In both, what looks like
@@ -9,7 +9,7 @@ import asyncio
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal
@@ -26,7 +26,8 @@ from agentic_flywheel.cli.importers import (
     recognise,
     sources,
 )
-from agentic_flywheel.cli.importers.files import MAX_UNPACKED_BYTES
+from agentic_flywheel.cli.importers.files import MAX_UNPACKED_BYTES, Sources
+from agentic_flywheel.cli.interrupts import interruptible
 from agentic_flywheel.cli.terminal import counted, progress, reach, run, tell
 from agentic_flywheel.documents.model import Document, Tombstone, iso
 from agentic_flywheel.documents.parse import decode
@@ -69,8 +70,11 @@ def import_from(settings: Settings, source: str) -> int:
 async def _from_standard_input(settings: Settings) -> int:
     # A file of its own, because what it is is seen by its beginning, and an archive is read from its end. It has no
     # name, so that nothing of it is left however this ends.
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  it is, where whoever started us closed it
+        raise InvalidArgument("standard input is closed: name a file.")
     with tempfile.TemporaryFile() as file:
-        await asyncio.to_thread(_copy, sys.stdin.buffer, file)
+        with interruptible():
+            _copy(sys.stdin.buffer, file)
         return await _import(settings, Stream(file, "standard input"))
 
 
@@ -91,13 +95,13 @@ async def _import(settings: Settings, given: Path | Stream) -> int:
         for source in found.files:
             recognise(source, limit)  # what is not there or cannot be read ends the command before anything is written
         # Reading all twice costs little beside the writing; it is done only for somebody who watches.
-        total = sum(1 for source in found.files for _ in _entries(source, limit)) if sys.stderr.isatty() else 0
+        total = sum([1 async for _ in _all_entries(found, limit)]) if sys.stderr.isatty() else 0
         outcomes = Counter[Outcome]()
         sessions, _ = open_store(settings)
         async with sessions:
             importer = _Importer(sessions, Credentials(settings.secrets), shared=await reach(sessions))
-            for source in found.files:
-                for each in _entries(source, limit):
+            try:
+                async for source, each in _all_entries(found, limit):
                     try:
                         outcome, message = await importer.add(each)
                     except FlywheelError as exc:
@@ -106,10 +110,20 @@ async def _import(settings: Settings, given: Path | Stream) -> int:
                     if message:
                         tell(f"{source}, line {each.line}: {message.rstrip('.')}.")
                     progress(outcomes.total(), total)
+            except asyncio.CancelledError:
+                tell(f"Took in {counted(outcomes['new'])} so far. Run the same again to go on.")
+                raise
     more = f", added to {counted(outcomes['more'])}" if outcomes["more"] else ""
     rest = f"{outcomes['same']} were there already, {outcomes['bad']} could not be taken in."
     tell(f"Took in {counted(outcomes['new'])}{more}; {rest}")
     return 1 if outcomes["bad"] else 0
+
+
+async def _all_entries(found: Sources, limit: int) -> AsyncGenerator[tuple[Source, _Ours | Imported | BadEntry]]:
+    for source in found.files:
+        for each in _entries(source, limit):
+            await asyncio.sleep(0)  # a signal ends it here, too
+            yield source, each
 
 
 def _entries(source: Source, limit: int) -> Iterator[_Ours | Imported | BadEntry]:

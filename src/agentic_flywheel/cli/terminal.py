@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agentic_flywheel.cli.interrupts import Interrupted, interruptible, run_until_signal
 from agentic_flywheel.errors import FlywheelError, StashUnavailable
 from agentic_flywheel.plain_text import one_line, shown
 
@@ -19,15 +20,10 @@ START_SECONDS = 15.0
 BAR_WIDTH = 30
 """Characters of the bar: it fits the narrowest terminals beside its count."""
 
-INTERRUPTED = 130
-"""The exit code that shells give a command ended by Ctrl-C (128 and the signal's number)."""
-
 
 def run(command: Coroutine[Any, Any, int]) -> int:
     """Run a command to its exit code, as `finish` does."""
-    import asyncio
-
-    return finish(lambda: asyncio.run(command))
+    return finish(lambda: run_until_signal(command))
 
 
 def finish(command: Callable[[], int]) -> int:
@@ -35,17 +31,36 @@ def finish(command: Callable[[], int]) -> int:
     try:
         code = command()
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        tell("Interrupted.")
-        return INTERRUPTED
+    except Interrupted as exc:
+        tell(str(exc))
+        return exc.code
     except BrokenPipeError:
         # Whoever read this has read enough; what is left in the buffer must not fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (FlywheelError, OSError) as exc:
-        tell(f"agentic-flywheel-state: {exc}")
+        complain(plainly(exc))
         return 2
     return code
+
+
+def plainly(exc: Exception) -> str:
+    """What is wrong, in a sentence without the system's numbers."""
+    if not isinstance(exc, OSError) or not exc.strerror:
+        return str(exc)
+    name = exc.filename if isinstance(exc.filename, str) else "a file"
+    if isinstance(exc, FileNotFoundError):
+        return f"there is no such file or folder: {name}."
+    if isinstance(exc, IsADirectoryError):
+        return f"{name} is a folder; name a file."
+    if isinstance(exc, PermissionError):
+        return f"you have no right to {name}."
+    return f"{name} cannot be used: {exc.strerror[:1].lower()}{exc.strerror[1:]}."
+
+
+def complain(text: str) -> None:
+    """Say on standard error why this is not done."""
+    tell(f"agentic-flywheel-state: {text}")
 
 
 def tell(text: str) -> None:
@@ -93,12 +108,17 @@ def _write(text: str) -> None:
 
 def ask(question: str, doing: str) -> int:
     """Ask the person at the terminal; 0 for yes, 1 for no, 2 where nobody can be asked what is about to be done."""
-    if not sys.stdin.isatty():
+    if not sys.stdin or not sys.stdin.isatty():
         tell(f"agentic-flywheel-state: {doing} needs --yes where nobody can be asked.")
         return 2
-    sys.stderr.write(f"{one_line(question)} [y/N] ")
-    sys.stderr.flush()
-    return 0 if sys.stdin.readline().strip().casefold() in ("y", "yes") else 1
+    with interruptible():
+        sys.stderr.write(f"{one_line(question)} [y/N] ")
+        sys.stderr.flush()
+        answer = sys.stdin.readline().strip().casefold()
+    if answer in ("y", "yes"):
+        return 0
+    tell("Nothing was done.")
+    return 1
 
 
 def progress(done: int, total: int) -> None:

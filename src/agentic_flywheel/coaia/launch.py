@@ -1,11 +1,13 @@
 """Prepares what a child is started with: its command, its whole environment, and a private folder."""
 
+import contextlib
 import os
 import re
 import shutil
 import site
 import sys
 import tempfile
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +20,12 @@ CHILD_FOLDER = Path(__file__).with_name("child")
 
 BARE_FOLDER = Path(__file__).with_name("bare") / "child" / "home"
 """A folder of this package like those that are made, for a machine on which none can be made."""
+
+PREFIX = "agentic-flywheel-child-"
+"""What the name of a temporary folder begins with."""
+
+BEING_MADE_SECONDS = 60.0
+"""A temporary folder that is younger may be one that its process has not locked yet."""
 
 INHERITED = (
     "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TERM", "TMPDIR", "TEMP", "TMP", "TZ", "USER", "LOGNAME", "SSL_CERT_FILE",
@@ -94,13 +102,16 @@ class ChildFolder:
 
     def __init__(self, parent: Path | None) -> None:
         self._temporary: weakref.finalize[..., ChildFolder] | None = None
+        self._held: int | None = None
         try:
             if parent is None:
                 raise FileNotFoundError
             self.path = self._make(parent)
         except OSError:
             try:
-                folder = tempfile.mkdtemp(prefix="agentic-flywheel-")
+                _remove_orphans()
+                folder = tempfile.mkdtemp(prefix=PREFIX)
+                self._held = _hold(folder)
             except OSError:  # no room anywhere: Redis alone may still serve
                 self.path = BARE_FOLDER
                 return
@@ -123,3 +134,39 @@ class ChildFolder:
         """Remove a temporary folder."""
         if self._temporary:
             self._temporary()
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+
+def _hold(folder: str) -> int | None:
+    """Lock a folder as long as this process lives; a file descriptor, or none where there are no such locks.
+
+    Raises:
+        OSError: it is gone, or locked by another process.
+
+    """
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        raise
+    return held
+
+
+def _remove_orphans() -> None:
+    """Remove the temporary folders of processes that were killed."""
+    if sys.platform == "win32":
+        return
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            status = folder.lstat()
+            ours = status.st_uid == os.geteuid() and (folder / "child" / "home" / "env").is_file()
+            if ours and time.time() - status.st_mtime > BEING_MADE_SECONDS and (held := _hold(str(folder))) is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(held)

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import sys
 import threading
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
@@ -35,6 +37,16 @@ class Stores:
     users: int = 0
 
 
+OPENS_STORES = (
+    "agentic_flywheel.sessions.store",
+    "agentic_flywheel.sessions.executions",
+    "agentic_flywheel.sessions.wiring",
+    "agentic_flywheel.coaia.stash",
+    "agentic_flywheel.coaia.launch",
+    "agentic_flywheel.coaia.supervisor",
+)
+"""What is imported by the first call, so that a program that makes none is not held up."""
+
 _shared = threading.Lock()
 """Held over each look at the stores of all event loops, and each change of them; nothing is waited for meanwhile."""
 _clients: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, Supervisor]]" = WeakKeyDictionary()
@@ -50,6 +62,9 @@ class SharedStores:
 
     async def open(self) -> Stores:
         """The stores of the running event loop, opened by the object that needs them first."""
+        for module in OPENS_STORES:
+            if module not in sys.modules:  # a quarter of a second, for which the program's loop goes on
+                await asyncio.to_thread(import_module, module)
         from agentic_flywheel.sessions.wiring import open_client, open_store
 
         loop = asyncio.get_running_loop()

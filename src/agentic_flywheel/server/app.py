@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 import sys
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -22,7 +21,7 @@ from agentic_flywheel import __version__
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.plain_text import cause, one_line
-from agentic_flywheel.server.front import Front
+from agentic_flywheel.server.front import ENDING, Front, end_at_signals
 from agentic_flywheel.server.passthrough import attach_content, detach_content
 from agentic_flywheel.server.prompts import Prompts
 from agentic_flywheel.server.resources import Resources
@@ -178,11 +177,14 @@ async def serve(server: FlywheelServer, sessions: SessionStore, front: Front | N
         stop.set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in ENDING:
         with suppress(ValueError):
             loop.add_signal_handler(number, on_signal, number)
     async with stdio(stop, hurry=sessions.repository.close_client, front=front) as (incoming, outgoing):
         await run_over(server, incoming, outgoing)
+    for number in ENDING:  # all is done; asyncio would have Ctrl-C end the last steps with a traceback
+        loop.remove_signal_handler(number)
+    end_at_signals()
     return 128 + received if received else 0
 
 

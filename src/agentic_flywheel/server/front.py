@@ -44,6 +44,9 @@ UNREAD_BYTES = 2**20
 SWITCH_SECONDS = 0.0005
 """How long the import may go on while an answer is due; Python's own is ten times as much."""
 
+ENDING = () if sys.platform == "win32" else (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""The signals that ask this process to end."""
+
 JSONObject = dict[str, Any]
 
 
@@ -57,6 +60,12 @@ def serve(settings: Settings) -> int:
     from agentic_flywheel.server import begin
 
     return begin.serve(settings, front)
+
+
+def end_at_signals(end: Callable[[int], NoReturn] = os._exit) -> None:
+    """End this process at once when a signal comes: nothing is under way that was or will be acknowledged."""
+    for number in ENDING:
+        signal.signal(number, lambda received, _: end(128 + received))
 
 
 class Answers:
@@ -136,8 +145,7 @@ class Front:
 
         From here on, a signal ends the process at once: nothing was acknowledged yet.
         """
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda received, _: self._end(128 + received))
+        end_at_signals(self._end)
         waited = 0.0
         while waited < CONVERSATION_SECONDS and self._reads and _readable(0, within=PAUSE_SECONDS if waited else 0):
             self._take()

@@ -60,14 +60,14 @@ async def stdio(
 ) -> AsyncGenerator[tuple[Incoming, Outgoing]]:
     """The streams of this process's standard input and output, whose beginning `front` has read.
 
-    When input ends or `stop` is set, the requests in flight are answered first; `hurry` is called if that takes
-    longer than `ANSWER_SECONDS`. Meanwhile fd 0 is the null device and fd 1 is stderr, so that a stray print
-    cannot break a message.
+    When input ends, `stop` is set or nobody reads the output any more, the requests in flight are answered first;
+    `hurry` is called if that takes longer than `ANSWER_SECONDS`. Meanwhile fd 0 is the null device and fd 1 is stderr,
+    so that a stray print cannot break a message.
     """
     settle_memory()
     with _claimed(0, os.O_RDONLY) as source, _claimed(1, os.O_WRONLY) as sink:
         read = bytes(front.unread) if front else b""
-        async with _writer(sink) as write, _lines(source, stop, read) as next_line:
+        async with _writer(sink, stop) as write, _lines(source, stop, read) as next_line:
 
             async def next_question() -> bytes:
                 """The next line; `server/discover` alone does not choose the protocol, as it does by the SDK."""
@@ -261,8 +261,8 @@ def _feed(descriptor: int, reader: asyncio.StreamReader, loop: asyncio.AbstractE
 
 
 @asynccontextmanager
-async def _writer(descriptor: int) -> AsyncGenerator[Write]:
-    """A function that writes bytes to a descriptor; a reader that has gone is no error."""
+async def _writer(descriptor: int, stop: asyncio.Event) -> AsyncGenerator[Write]:
+    """A function that writes bytes to a descriptor; a reader that has gone is no error, but sets `stop`."""
     if not is_pipe(descriptor):
 
         async def write_now(data: bytes) -> None:
@@ -273,7 +273,14 @@ async def _writer(descriptor: int) -> AsyncGenerator[Write]:
 
         yield write_now
         return
+
+    async def stop_without_reader() -> None:
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        stop.set()
+
     async with writer_of(descriptor, LAST_WRITE_SECONDS) as writer:
+        watching = asyncio.create_task(stop_without_reader())
 
         async def write(data: bytes) -> None:
             with contextlib.suppress(ConnectionError):
@@ -281,3 +288,4 @@ async def _writer(descriptor: int) -> AsyncGenerator[Write]:
                 await writer.drain()
 
         yield write
+    await watching

@@ -18,7 +18,7 @@ from agentic_flywheel.plain_text import cause
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.results import StatusResult
 
-REPORTED_PACKAGES = {"mcp": "mcp", "redis-py": "redis", "coaiapy-mcp": "coaiapy-mcp"}
+PACKAGES, PACKAGES_OF_REDIS = {"mcp": "mcp"}, {"redis-py": "redis", "coaiapy-mcp": "coaiapy-mcp"}
 """Distributions whose versions are told, by the name that they are told under; one that is not installed has none."""
 
 TOLD = ("server", "redis_version", "role", "maxmemory_policy", "maxmemory", "evicted_keys")
@@ -83,6 +83,7 @@ async def persistence_status(repository: Repository, redis_target: str, replica_
     if local.state.error or local.state.path is None:
         mode = "none" if mode == "journal" else mode
     reason = " ".join(reasons)
+    packages = PACKAGES | PACKAGES_OF_REDIS if redis_target else PACKAGES
     return StatusResult(
         mode=mode,
         reason=reason,
@@ -92,7 +93,7 @@ async def persistence_status(repository: Repository, redis_target: str, replica_
         versions={
             "agentic-flywheel-state": __version__,
             "python": platform.python_version(),
-            **{name: _installed(package) for name, package in REPORTED_PACKAGES.items()},
+            **{name: _installed(package) for name, package in packages.items()},
         },
         message=reason,
     )

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agentic_flywheel.journal import Journal, NoJournal
+from agentic_flywheel.journal.schema import FILE_NAME
 from agentic_flywheel.keys import Keys
+from agentic_flywheel.private_files import check_folder
 from agentic_flywheel.settings import Settings
 
 if TYPE_CHECKING:
@@ -91,6 +93,20 @@ def open_journal(settings: Settings, clock: Callable[[], datetime] | None = None
         switched_off=not settings.redis_enabled,
         unnamed=unnamed,
     )
+
+
+def has_store(settings: Settings) -> bool:
+    """Whether there may be something to read: a Redis is used, the journal was made, or it is switched off."""
+    return settings.redis_enabled or not settings.journal or is_there(settings)
+
+
+def is_there(settings: Settings) -> bool:
+    """Whether the journal was made, or it is not ours to say: a command that reads need not make one."""
+    try:
+        check_folder(settings.data_dir)
+    except OSError:
+        return True  # who opens it is told
+    return (settings.data_dir / FILE_NAME).exists()
 
 
 def _utc_now() -> datetime:
