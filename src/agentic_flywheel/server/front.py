@@ -18,7 +18,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NoReturn, cast
+from typing import Any, Literal, NoReturn, Self, cast
 
 from agentic_flywheel.settings import Settings
 
@@ -53,10 +53,7 @@ JSONObject = dict[str, Any]
 def serve(settings: Settings) -> int:
     """Serve over standard input and output until input ends or a signal comes; the process's exit code."""
     gc.disable()  # nothing that imports make is garbage, and looking for it takes a sixth of the start
-    front = None
-    if sys.platform != "win32":  # there `select` knows no pipes
-        front = Front()
-        front.begin()
+    front = None if sys.platform == "win32" else Front().begin()  # there `select` knows no pipes
     from agentic_flywheel.server import begin
 
     return begin.serve(settings, front)
@@ -140,7 +137,7 @@ class Front:
         self._switch_seconds = SWITCH_SECONDS
         self._thread = threading.Thread(target=self._answer_until_woken, name="front", daemon=True)
 
-    def begin(self) -> None:
+    def begin(self) -> Self:
         """Answer what has arrived, and go on in a thread.
 
         From here on, a signal ends the process at once: nothing was acknowledged yet.
@@ -153,6 +150,7 @@ class Front:
         self._switch_seconds = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
         self._thread.start()
+        return self
 
     def hand_over(self) -> None:
         """Leave standard input to the server, which reads `unread` first."""
@@ -188,7 +186,6 @@ class Front:
             self._end(0)  # everything is answered, and nobody will ask any more
 
     def _end(self, code: int) -> NoReturn:
-        """End this process at once, with the child that may have been started already."""
         try:
             self.at_sudden_end()
         finally:
