@@ -16,6 +16,7 @@ from agentic_flywheel.jsonrpc_lines import Incoming, Outgoing
 from agentic_flywheel.server.app import build_server
 from agentic_flywheel.server.front import CAPABILITIES, PREPARED, VERSION
 from agentic_flywheel.server.sdk_internals import run_over
+from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
 LISTS = ("ping", "tools/list", "prompts/list", "resources/templates/list")
@@ -27,7 +28,7 @@ Line = dict[str, Any]
 async def answers(settings: Settings, *lines: Line | bytes) -> list[Line]:
     """What the SDK's server says to these lines, without the front, in its order."""
     said: list[Line] = []
-    server, _ = build_server(settings)
+    server = build_server(settings, *open_store(settings))
     waiting = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
     expected = sum(b'"id"' in line for line in waiting)
     done = asyncio.Event()

@@ -4,9 +4,8 @@ import functools
 import json
 import math
 import re
+import sys
 from typing import Any, cast
-
-from pydantic_core import from_json, to_json
 
 from agentic_flywheel.errors import Damaged, InvalidArgument
 
@@ -26,8 +25,10 @@ def dumps(value: object) -> str:
         ValueError, TypeError: JSON cannot carry it.
 
     """
+    import pydantic_core  # here: what only reads a list does without
+
     try:
-        text = to_json(value, inf_nan_mode="constants")  # a fifth of the standard library's time
+        text = pydantic_core.to_json(value, inf_nan_mode="constants")  # a fifth of the standard library's time
     except ValueError:
         text = b"NaN"
     if b"NaN" in text or b"Infinity" in text:  # which may also be somebody's words
@@ -37,8 +38,10 @@ def dumps(value: object) -> str:
 
 def dumps_checked(value: object) -> bytes:
     """The same in UTF-8, for what is known to be JSON since it was read as such or has passed `check_json`."""
+    import pydantic_core
+
     try:
-        return to_json(value, inf_nan_mode="constants")
+        return pydantic_core.to_json(value, inf_nan_mode="constants")
     except ValueError:
         return dumps(value).encode()
 
@@ -182,8 +185,11 @@ def load_object(text: str, what: str) -> JSONObject:
         Damaged: `what` is not a JSON object, or holds a number that is none.
 
     """
+    fast: Any = sys.modules.get("pydantic_core")  # half the time; to import it would take longer than to read a list
     try:
-        data = from_json(text, allow_inf_nan=False)  # in half the time; what it does not take, the other may
+        if fast is None:
+            raise ValueError
+        data = fast.from_json(text, allow_inf_nan=False)  # what it does not take, the other may
     except ValueError:
         try:
             data = json.loads(text, parse_constant=_no_constant)

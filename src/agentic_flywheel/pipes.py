@@ -39,12 +39,16 @@ M_ARENA_MAX = -8
 def settle_memory() -> None:
     """Prepare for messages of megabytes, once everything is imported and before there are threads.
 
-    The garbage collector need not look at the modules again and again. The C library keeps one heap for all threads:
-    each heap would hold on to megabytes.
+    The garbage collector need not look at the modules again and again.
     """
+    share_one_heap()
     gc.freeze()
     gc.set_threshold(UNTRACKED)
     gc.enable()
+
+
+def share_one_heap() -> None:
+    """Have the C library keep one heap for all threads: each would hold on to megabytes."""
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError):  # another C library than glibc
             ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)

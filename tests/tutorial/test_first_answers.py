@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ..support.processes import alive
 from ..support.waiting import wait_until
 from ..support.wire import WireServer
 
@@ -30,6 +31,17 @@ def quiet_env(lonely_env: dict[str, str]) -> dict[str, str]:
 @pytest.fixture
 def stuck_env(quiet_env: dict[str, str], tmp_path: Path) -> dict[str, str]:
     """A server whose SDK is not imported until the file `go` is opened for writing."""
+    return quiet_env | stuck(tmp_path)
+
+
+@pytest.fixture
+def stuck_redis_env(server_env: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """The same, with a Redis."""
+    return server_env | stuck(tmp_path)
+
+
+def stuck(tmp_path: Path) -> dict[str, str]:
+    """The variables of such a server."""
     go, late = tmp_path / "go", tmp_path / "late"
     os.mkfifo(go)
     late.mkdir()
@@ -41,7 +53,7 @@ def stuck_env(quiet_env: dict[str, str], tmp_path: Path) -> dict[str, str]:
         f"            sys.meta_path.remove(self); open({str(go)!r}).close()\n"
         "sys.meta_path.insert(0, Late())\n"
     )
-    return quiet_env | {"PYTHONPATH": str(late), "GO": str(go)}
+    return {"PYTHONPATH": str(late), "GO": str(go)}
 
 
 def go(env: dict[str, str]) -> None:
@@ -174,3 +186,59 @@ def test_settings_that_are_wrong_are_said_before_anything_is_answered(quiet_env:
         assert "REDIS_TTL_SECONDS" in server.stderr
     finally:
         server.close()
+
+
+HTTP_ALONE = ("click", "h11", "httpcore2", "python_multipart", "multiprocessing")
+"""What is imported by what a server over HTTP needs, and by nothing else."""
+
+
+@pytest.mark.parametrize("envelope", [{}, ENVELOPE], ids=["handshake", "2026-07-28"])
+def test_a_server_at_work_has_imported_nothing_that_http_alone_needs(
+    quiet_env: dict[str, str], envelope: dict[str, Any]
+):
+    server = WireServer(quiet_env | {"PYTHONPROFILEIMPORTTIME": "1"}).spawn()
+    if not envelope:
+        server.initialize()
+    for method, params in (
+        ("tools/call", {"name": "save_session", "arguments": {"session_id": "s", "history": [TURN]}}),
+        ("tools/call", {"name": "delete_session", "arguments": {"session_id": "s"}}),
+        ("resources/list", {}),
+        ("prompts/get", {"name": "handoff", "arguments": {"session": "s"}}),
+    ):
+        server.request(method, params | envelope)
+    server.close()
+    imported = {line.rpartition("|")[2].strip() for line in server.stderr.splitlines()}
+    assert "mcp.server.mcpserver" in imported
+    assert not imported & {*HTTP_ALONE}
+
+
+def test_the_child_starts_while_the_sdk_is_imported(stuck_redis_env: dict[str, str]):
+    with WireServer(stuck_redis_env) as server:
+        (child,) = wait_until(lambda: server.children, what="the child, before the SDK is there")
+        go(stuck_redis_env)
+        saved = server.call("save_session", session_id="a", history=[TURN])
+        assert saved["stored_in"] == "redis"
+        assert server.children == [child]
+    wait_until(lambda: not alive(child), what="its end")
+
+
+@pytest.mark.parametrize("end", ["EOF", "SIGTERM", "SIGINT", "SIGHUP", "SIGKILL"])
+@pytest.mark.parametrize("folder", ["data", "temporary"])
+def test_a_child_that_was_started_early_ends_with_a_server_that_ends_then(
+    stuck_redis_env: dict[str, str], tmp_path: Path, end: str, folder: str
+):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    env = stuck_redis_env | {"TMPDIR": str(temporary), "FLYWHEEL_JOURNAL": str(folder == "data").lower()}
+    server = WireServer(env).spawn()
+    server.initialize()
+    (child,) = wait_until(lambda: server.children, what="the child, before the SDK is there")
+    if end == "EOF":
+        server.close_stdin()
+    else:
+        os.kill(server.pid, getattr(signal, end))
+    server.wait(EXIT_WITHIN)
+    wait_until(lambda: not alive(child), within=EXIT_WITHIN, what="its end")
+    assert end == "SIGKILL" or not [*temporary.iterdir()], "its folder"
+    assert "Traceback" not in server.stderr
+    server.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agentic_flywheel.cli.sessions_shown import since
+from agentic_flywheel.cli.session_table import since
 from agentic_flywheel.cli.terminal import shown
 
 from ..support.conversations import TALK, turns
@@ -54,6 +54,25 @@ def test_it_is_filtered(filled: dict[str, str], arguments: tuple[str, ...]):
 def test_a_search_shows_what_was_said(filled: dict[str, str]):
     _, row, excerpt = run(filled, "sessions", "list", "--query", "two").stdout.splitlines()
     assert (row.split()[0], excerpt) == ("winter", "    two")
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+@pytest.mark.parametrize("tags", [[], ["farm"]], ids=str)
+def test_the_journal_alone_is_listed_as_the_server_lists_it(filled: dict[str, str], tags: list[str], limit: int):
+    with WireServer(filled) as server:
+        page = server.call("list_sessions", limit=limit, tags=tags)
+    arguments = ["--limit", str(limit), *(word for tag in tags for word in ("--tag", tag))]
+    listed = run(filled, "sessions", "list", "--json", *arguments)
+    assert json.loads(listed.stdout) == page["sessions"]
+    table = run(filled, "sessions", "list", *arguments)
+    assert ("There are more" in table.stderr) == ("next_cursor" in page)
+
+
+def test_a_list_asked_for_wrongly_is_refused(filled: dict[str, str]):
+    assert "from 1 to 1000" in run(filled, "sessions", "list", "--limit", "0", code=2).stderr
+    env = {**filled, "FLYWHEEL_USER": "ann", "FLYWHEEL_USER_ONLY": "true"}
+    assert "own user's sessions" in run(env, "sessions", "list", "--user", "ben", code=2).stderr
+    assert run(env, "sessions", "list", "--user", "ann").stdout.startswith("ID")
 
 
 def test_a_session_is_shown_as_markdown(filled: dict[str, str]):

@@ -148,6 +148,7 @@ LIGHT = {
         for path in (PREPARED.parents[1] / "cli").glob("*.py")
         if path.stem not in ("__init__", "demo", "main")  # the demo is a client, as a person's own would be
     },
+    "agentic_flywheel.cli.list_command": ("mcp", "mcp_types", "pydantic", "pydantic_core", "asyncio", "anyio"),
 }
 
 

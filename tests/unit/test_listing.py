@@ -21,7 +21,8 @@ from agentic_flywheel.sessions.cursors import (
     write_cursor,
     write_search_cursor,
 )
-from agentic_flywheel.sessions.session_filter import READ_AT_ONCE, SessionFilter, unexpired_rows
+from agentic_flywheel.sessions.session_filter import SessionFilter
+from agentic_flywheel.sessions.unexpired import READ_AT_ONCE, unexpired_rows
 
 from .conftest import Clock
 

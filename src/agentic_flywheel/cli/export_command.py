@@ -14,8 +14,7 @@ from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.private_files import create, open_again
-from agentic_flywheel.sessions.listing import MAX_PAGE
-from agentic_flywheel.sessions.session_filter import SessionFilter
+from agentic_flywheel.sessions.session_filter import MAX_PAGE, SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings

@@ -1,13 +1,15 @@
 """Ends a command in order at Ctrl-C, SIGTERM or SIGHUP: the first is a cancellation, the second an end at once."""
 
-import asyncio
 import contextlib
 import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Generator
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 
@@ -30,10 +32,14 @@ def run_until_signal(work: Coroutine[Any, Any, T]) -> T:
         Interrupted: a signal came before the result.
 
     """
+    import asyncio  # here: not every command needs it
+
     return asyncio.run(_until_signal(work))
 
 
 async def _until_signal(work: Coroutine[Any, Any, T]) -> T:
+    import asyncio
+
     task = asyncio.ensure_future(work)
     with _noted_signals(task) as received:
         try:
@@ -45,8 +51,10 @@ async def _until_signal(work: Coroutine[Any, Any, T]) -> T:
 
 
 @contextlib.contextmanager
-def _noted_signals(task: asyncio.Future[Any]) -> Generator[list[int]]:
+def _noted_signals(task: "asyncio.Future[Any]") -> Generator[list[int]]:
     """The signals that came; the first cancels `task` as soon as the event loop runs, the second ends the process."""
+    import asyncio
+
     received: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:  # runs between two bytecodes, also where nothing awaits

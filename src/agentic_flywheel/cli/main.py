@@ -69,14 +69,8 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             from agentic_flywheel.cli.dead_letters_command import dead_letters
 
             return dead_letters(settings, options)
-        case "sessions" if options.verb == "send":
-            from agentic_flywheel.cli.send_command import send
-
-            return send(settings, options)
         case "sessions":
-            from agentic_flywheel.cli.sessions_command import sessions
-
-            return sessions(settings, options)
+            return _sessions(settings, options)
         case "export":
             from agentic_flywheel.cli.export_command import export
 
@@ -94,6 +88,22 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             from agentic_flywheel.server.front import serve
 
             return serve(settings)
+
+
+def _sessions(settings: Settings, options: argparse.Namespace) -> int:
+    match options.verb:
+        case "send":
+            from agentic_flywheel.cli.send_command import send
+
+            return send(settings, options)
+        case "list":
+            from agentic_flywheel.cli.list_command import list_sessions
+
+            return list_sessions(settings, options)
+        case _:
+            from agentic_flywheel.cli.sessions_command import sessions
+
+            return sessions(settings, options)
 
 
 def _options(given: Sequence[str]) -> argparse.Namespace:

@@ -16,11 +16,10 @@ from agentic_flywheel.keys import check_id
 from agentic_flywheel.plain_text import quoted
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.history import RevisionHistory
-from agentic_flywheel.sessions.listing import MAX_PAGE
 from agentic_flywheel.sessions.redaction.ids import check_ids
 from agentic_flywheel.sessions.redaction.policy import Credentials
 from agentic_flywheel.sessions.results import SaveResult
-from agentic_flywheel.sessions.session_filter import SessionFilter
+from agentic_flywheel.sessions.session_filter import MAX_PAGE, SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import has_store, open_store
 from agentic_flywheel.settings import Settings

@@ -2,9 +2,10 @@
 
 from argparse import Namespace
 from datetime import UTC, datetime
-from typing import cast
 
-from agentic_flywheel.cli.terminal import complain, say, say_json, say_table, say_text, tell
+from agentic_flywheel.cli.session_table import NOTHING_KEPT as NOTHING_KEPT
+from agentic_flywheel.cli.session_table import show_listed, since
+from agentic_flywheel.cli.terminal import complain, say_json, say_table, say_text
 from agentic_flywheel.cli.which_session import which
 from agentic_flywheel.documents.codec import public
 from agentic_flywheel.documents.model import Document
@@ -16,18 +17,8 @@ from agentic_flywheel.sessions.history import RevisionHistory
 from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
 
-TITLE_WIDTH = 44
-"""Characters of a title in the table: it then fits most terminals beside an id."""
-
 NOTE_WIDTH = 60
 """Characters of a revision's note in the table."""
-
-NOTHING_KEPT = (
-    "No session is kept yet. An assistant keeps one with the tool save_session, and you with: agentic-flywheel-state"
-    " sessions save FILE"
-)
-
-_AGES = ((60, "second"), (60, "minute"), (24, "hour"), (30, "day"), (12, "month"), (10**9, "year"))
 
 
 async def list_them(store: SessionStore, options: Namespace) -> int:
@@ -50,34 +41,12 @@ async def _listed(store: SessionStore, session_filter: SessionFilter, options: N
     page = await store.list_sessions(session_filter, options.limit)
     if page.message and not page.sessions and store.repository.stash is None:
         raise Unavailable(page.message)
-    if options.json:
-        say_json(page.sessions)
-    elif page.sessions:
-        _table(page.sessions)
-    elif session_filter == SessionFilter():
-        say(NOTHING_KEPT)
-    else:
-        say("No session matches.")
-    if page.next_cursor and page.sessions:
-        tell(f"There are more: --limit N shows N (now {options.limit}).")
-    return bool(page.sessions)
-
-
-def _table(sessions: list[dict[str, object]]) -> None:
-    now = datetime.now(UTC)
-    marked = any(row.get("scope") for row in sessions)
-    rows = [("ID", "TITLE", "TURNS", "SAVED", "EXPIRES", *(["WHERE"] if marked else []))]
-    for row in sessions:
-        title = " ".join(str(row.get("title") or row.get("summary") or "").split())
-        rows.append((
-            str(row["id"]),
-            ellipsis(title, TITLE_WIDTH),
-            str(row.get("turns", "")),
-            since(row.get("updated_at"), now),
-            since(row.get("expires_at"), now) or "never",
-            *([str(row.get("scope") or "")] if marked else []),
-        ))  # fmt: skip
-    say_table(rows, ["", *(str(row.get("excerpt", "")) for row in sessions)])
+    return show_listed(
+        page.sessions,
+        more=bool(page.next_cursor),
+        filtered=session_filter != SessionFilter(),
+        options=options,
+    )
 
 
 async def show(store: SessionStore, options: Namespace) -> int:
@@ -117,22 +86,6 @@ async def revisions(store: SessionStore, options: Namespace) -> int:
         rows.append((str(row["revision"]), since(row.get("saved_at"), now), str(row.get("turns", "")), note))
     say_table(rows)
     return 0
-
-
-def since(time: object, now: datetime) -> str:
-    """A time as people say it: `3 days ago`, `in 2 hours`; empty for none."""
-    try:
-        seconds = (now - datetime.fromisoformat(cast("str", time))).total_seconds()
-    except (TypeError, ValueError):
-        return ""
-    amount, units = abs(seconds), iter(_AGES)
-    factor, unit = next(units)
-    while amount >= factor:
-        amount /= factor
-        factor, unit = next(units)
-    count = int(amount)
-    text = f"{count} {unit}{'' if count == 1 else 's'}"
-    return f"{text} ago" if seconds >= 0 else f"in {text}"
 
 
 def words(reason: str | None) -> str:

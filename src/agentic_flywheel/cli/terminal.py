@@ -4,12 +4,11 @@ import json
 import os
 import re
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentic_flywheel.cli.interrupts import Interrupted, interruptible, run_until_signal
 from agentic_flywheel.errors import FlywheelError, StashUnavailable
-from agentic_flywheel.journal import NoJournal
 from agentic_flywheel.plain_text import one_line, shown
 
 if TYPE_CHECKING:  # a command that needs the journal alone does not pay for all that a store needs
@@ -23,9 +22,14 @@ BAR_WIDTH = 30
 
 
 def run(command: Coroutine[Any, Any, int]) -> int:
+    """Run a command to its exit code, as `finish` does."""
+    return finish(lambda: run_until_signal(command))
+
+
+def finish(command: Callable[[], int]) -> int:
     """Run a command to its exit code; 2, and a line on standard error, if it cannot do its work at all."""
     try:
-        code = run_until_signal(command)
+        code = command()
         sys.stdout.flush()
     except Interrupted as exc:
         tell(str(exc))
@@ -132,6 +136,7 @@ async def reach(sessions: "SessionStore") -> bool:
         Unavailable: there is neither Redis nor a journal.
 
     """
+    from agentic_flywheel.journal import NoJournal
     from agentic_flywheel.sessions.session_filter import SessionFilter
 
     sessions.repository.check_enabled()

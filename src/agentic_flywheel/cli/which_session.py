@@ -10,8 +10,7 @@ from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import check_id, glob_escape
 from agentic_flywheel.plain_text import quoted
 from agentic_flywheel.sessions.budget import ellipsis
-from agentic_flywheel.sessions.listing import MAX_PAGE
-from agentic_flywheel.sessions.session_filter import SessionFilter
+from agentic_flywheel.sessions.session_filter import MAX_PAGE, SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
 
 LATEST = "latest"

@@ -134,6 +134,12 @@ class Supervisor:
         self._folder.close()
         self._set("closed")
 
+    def abandon(self) -> None:
+        """Kill the child, as this process ends without more ado."""
+        if self._transport:
+            self._transport.kill()
+        self._folder.close()
+
     async def ready(self, deadline: float) -> None:
         """Wait until a child answers, till `deadline` (event loop time) at the most.
 

@@ -67,8 +67,3 @@ class Command(BaseModel, Generic[Answer_co]):
             DocumentError: it cannot be applied to that, now or ever.
 
         """
-
-
-def expired(kept_until: datetime | None, now: datetime) -> bool:
-    """Whether that time has come."""
-    return kept_until is not None and kept_until <= now

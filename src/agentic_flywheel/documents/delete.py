@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from agentic_flywheel.documents.codec import encode_tombstone
-from agentic_flywheel.documents.command import Command, Step, expired
+from agentic_flywheel.documents.command import Command, Step
 from agentic_flywheel.documents.lineage import tombstone_beats
-from agentic_flywheel.documents.model import Document, Operation, Origin, Tombstone, micros
+from agentic_flywheel.documents.model import Document, Operation, Origin, Tombstone, expired, micros
 from agentic_flywheel.documents.parse import (
     decode,
     kept_until_in,

@@ -17,9 +17,8 @@ from typing import NoReturn, cast
 from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from agentic_flywheel.documents.codec import listed
-from agentic_flywheel.documents.command import expired
-from agentic_flywheel.documents.model import SCHEMA_VERSION, Operation, iso
-from agentic_flywheel.documents.parse import instant_of, kept_until_in, load, operations_in, revision_in, tombstone_of
+from agentic_flywheel.documents.model import SCHEMA_VERSION, Operation, expired, instant_of, iso
+from agentic_flywheel.documents.parse import kept_until_in, load, operations_in, revision_in, tombstone_of
 from agentic_flywheel.documents.writes import Ends, Splice, ends_of
 from agentic_flywheel.errors import Damaged, NewerSchema
 from agentic_flywheel.json_text import JSONObject, dumps, size_of

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, cast
 from pydantic import Field
 
 from agentic_flywheel.documents.codec import listed
-from agentic_flywheel.documents.command import Command, Step, expired
+from agentic_flywheel.documents.command import Command, Step
 from agentic_flywheel.documents.flow_document import (
     Outline,
     Placed,
@@ -25,8 +25,8 @@ from agentic_flywheel.documents.flow_document import (
     put_together,
     whole,
 )
-from agentic_flywheel.documents.model import Operation, Tombstone
-from agentic_flywheel.documents.parse import instant_of, kept_until_in, tombstone_of
+from agentic_flywheel.documents.model import Operation, Tombstone, expired, instant_of
+from agentic_flywheel.documents.parse import kept_until_in, tombstone_of
 from agentic_flywheel.documents.write_ids import find, kept
 from agentic_flywheel.documents.writes import Append, Ends, Splice, Write, ends_of, etag
 from agentic_flywheel.errors import TooLarge

@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
-from agentic_flywheel.documents.command import Command, Step, expired
+from agentic_flywheel.documents.command import Command, Step
 from agentic_flywheel.documents.list_row import list_row
-from agentic_flywheel.documents.model import Document, Tombstone
+from agentic_flywheel.documents.model import Document, Tombstone, expired
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.write_ids import find
 from agentic_flywheel.documents.writes import Write

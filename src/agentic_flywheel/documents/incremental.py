@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from agentic_flywheel.documents.codec import around_history, is_large
-from agentic_flywheel.documents.command import expired
-from agentic_flywheel.documents.model import Document, Tombstone
+from agentic_flywheel.documents.model import Document, Tombstone, expired
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.writes import Splice
 from agentic_flywheel.errors import Damaged, NewerSchema

@@ -12,11 +12,11 @@ from typing import Literal
 
 from agentic_flywheel.documents.append import fingerprint
 from agentic_flywheel.documents.codec import encode
-from agentic_flywheel.documents.command import Command, Step, expired
+from agentic_flywheel.documents.command import Command, Step
 from agentic_flywheel.documents.flow_document import outline
 from agentic_flywheel.documents.flow_history import merged
 from agentic_flywheel.documents.list_row import list_row
-from agentic_flywheel.documents.model import Document, Operation, Past
+from agentic_flywheel.documents.model import Document, Operation, Past, expired
 from agentic_flywheel.documents.parse import decode, kept_until_in, load, operations_in, tombstone_of
 from agentic_flywheel.documents.revisions import KEPT_ASIDE
 from agentic_flywheel.documents.superseded import as_older

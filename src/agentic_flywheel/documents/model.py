@@ -88,6 +88,20 @@ def instant(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else EPOCH + timedelta(microseconds=microseconds)
 
 
+def instant_of(value: object) -> datetime | None:
+    """The time in a field; `None` for one that cannot be read, or says no offset."""
+    try:
+        time = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return time if time and time.tzinfo else None
+
+
+def expired(kept_until: datetime | None, now: datetime) -> bool:
+    """Whether that time has come."""
+    return kept_until is not None and kept_until <= now
+
+
 def aware(time: datetime) -> datetime:
     """The same instant in UTC; a naive one is UTC already."""
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from agentic_flywheel.documents.codec import encode
-from agentic_flywheel.documents.command import Step, expired
+from agentic_flywheel.documents.command import Step
 from agentic_flywheel.documents.lineage import MergeForwardCommand, later, missing, tombstone_beats
-from agentic_flywheel.documents.model import Document, Tombstone
+from agentic_flywheel.documents.model import Document, Tombstone, expired
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.refusals import check_owner
 from agentic_flywheel.documents.write_ids import find

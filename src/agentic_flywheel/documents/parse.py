@@ -15,7 +15,17 @@ from pydantic import (
 )
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
-from agentic_flywheel.documents.model import EPOCH, SCHEMA_VERSION, Document, Operation, Origin, Past, Tombstone, aware
+from agentic_flywheel.documents.model import (
+    EPOCH,
+    SCHEMA_VERSION,
+    Document,
+    Operation,
+    Origin,
+    Past,
+    Tombstone,
+    aware,
+    instant_of,
+)
 from agentic_flywheel.errors import Damaged, NewerSchema
 from agentic_flywheel.json_text import JSONObject, load_object
 
@@ -48,15 +58,6 @@ def revision_in(data: Mapping[str, Any]) -> int:
 def kept_until_in(data: JSONObject) -> datetime | None:
     """When a document expires; a time that cannot be read never comes."""
     return instant_of(data.get("kept_until"))
-
-
-def instant_of(value: object) -> datetime | None:
-    """The time in a field; `None` for one that cannot be read, or says no offset."""
-    try:
-        time = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-    return time if time and time.tzinfo else None
 
 
 def operations_in(data: JSONObject) -> tuple[Operation, ...]:

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from agentic_flywheel.documents.codec import encode
-from agentic_flywheel.documents.command import Command, Step, expired
+from agentic_flywheel.documents.command import Command, Step
 from agentic_flywheel.documents.incremental import append_text
 from agentic_flywheel.documents.list_row import list_row
-from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.model import Document, expired
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.revisions import kept_whole
 from agentic_flywheel.documents.writes import Write

@@ -6,11 +6,11 @@ from typing import Literal, Self
 
 from agentic_flywheel.documents.append import Fingerprint, Fingerprints, fingerprint, new_turns
 from agentic_flywheel.documents.codec import encode, encode_around, turns_of
-from agentic_flywheel.documents.command import Command, Step, expired
+from agentic_flywheel.documents.command import Command, Step
 from agentic_flywheel.documents.incremental import DOCUMENT_CACHE, StoredSession, append_text, is_same, read_stored
 from agentic_flywheel.documents.list_row import list_row
 from agentic_flywheel.documents.merge import merged
-from agentic_flywheel.documents.model import Document, Operation, Tombstone
+from agentic_flywheel.documents.model import Document, Operation, Tombstone, expired
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.refusals import check_owner, conflict, deleted_meanwhile, too_large
 from agentic_flywheel.documents.renewal import RenewCommand

@@ -20,7 +20,6 @@ from agentic_flywheel.journal.migrations import SCHEMA
 from agentic_flywheel.journal.open_file import OpenFile, ThreadState, held, keep_private
 from agentic_flywheel.journal.recovery import cause, damaged_files, is_damage, recover
 from agentic_flywheel.journal.retry import Replaced
-from agentic_flywheel.journal.salvage import salvage
 from agentic_flywheel.journal.schema import (
     BUSY_SECONDS,
     FILE_NAME,
@@ -36,7 +35,6 @@ from agentic_flywheel.journal.schema import (
     shorten_log,
     size_of_log,
 )
-from agentic_flywheel.journal.takeover import take_over
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -286,6 +284,9 @@ class JournalFile:
     def _take_over_from(self, before: OpenFile, writer: sqlite3.Connection) -> None:
         if before.identity in (identity(self.path.with_name(name)) for name in damaged_files(self.path)):
             return  # it was damaged, and what can be read of it is in this one
+        from agentic_flywheel.journal.salvage import salvage
+        from agentic_flywheel.journal.takeover import take_over
+
         saved = salvage(before.writer, SCHEMA, self._address.spellings)
         documents, changes = take_over(writer, saved, self._clock(), TAKEOVER_SECONDS)
         if documents or changes:

@@ -5,7 +5,6 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentic_flywheel.documents.lineage import tombstone_beats
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.migrations import THIS_MACHINE
@@ -104,6 +103,8 @@ class Erasure(ReplicaRows):
 
         What goes with a session goes with it here too, but for what is still to be sent.
         """
+        from agentic_flywheel.documents.lineage import tombstone_beats
+
         with self._transaction() as db:
             for write in tombstones:
                 stored = copy_of(db, self._destination, write.key)

@@ -11,9 +11,7 @@ from pathlib import Path
 
 from agentic_flywheel.journal.migrations import SCHEMA, create, migrate, prepare
 from agentic_flywheel.journal.old_schemas import OLD_COLUMNS, create_old
-from agentic_flywheel.journal.salvage import salvage
 from agentic_flywheel.journal.schema import DAMAGED, PAGE, create_empty, exclusive, identity, open_file
-from agentic_flywheel.journal.takeover import take_over
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +78,9 @@ def _salvaged(aside: Path, fresh: sqlite3.Connection, now: datetime, addresses: 
 def _taken(
     source: Path, version: int | None, fresh: sqlite3.Connection, now: datetime, addresses: Sequence[str]
 ) -> tuple[int, int]:
+    from agentic_flywheel.journal.salvage import salvage
+    from agentic_flywheel.journal.takeover import take_over
+
     try:
         with contextlib.closing(sqlite3.connect(source)) as db:
             if version is None:

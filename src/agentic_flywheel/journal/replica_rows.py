@@ -6,10 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from agentic_flywheel.documents.lineage import covers, tombstone_beats
 from agentic_flywheel.documents.writes import Append, Write
 from agentic_flywheel.journal.address import Address
-from agentic_flywheel.journal.destinations import merge_destination
 from agentic_flywheel.journal.records import ReplicaRow, SyncState
 from agentic_flywheel.journal.retry import retry_once_if_replaced
 from agentic_flywheel.journal.room import ReplicaRoom
@@ -91,6 +89,8 @@ class ReplicaRows(SearchRows):
             row = db.execute(query, (epoch, own)).fetchone()
             if row:  # and no other process was faster
                 if db.execute("SELECT epoch FROM destinations WHERE id = ?", (own,)).fetchone() == ("",):
+                    from agentic_flywheel.journal.destinations import merge_destination
+
                     merge_destination(db, own, row[0], self._now())
                 db.execute("INSERT OR REPLACE INTO addresses VALUES (?, ?)", (self._address.spellings[0], row[0]))
 
@@ -166,6 +166,8 @@ class ReplicaRows(SearchRows):
 
     def _takes(self, db: sqlite3.Connection, write: Write) -> bool:
         """Whether a copy may take the place of what is here; where neither goes on from the other, that is verified."""
+        from agentic_flywheel.documents.lineage import covers, tombstone_beats
+
         query = "SELECT replica FROM documents WHERE destination = ? AND key = ?"
         row = db.execute(query, (self._destination, write.key)).fetchone()
         if write.tombstone or row is None or not row[0] or holds(db, self._destination, write.key, write.seen):

@@ -15,7 +15,6 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 
 from agentic_flywheel.documents.model import Document
-from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.turn_text import said_in
 from agentic_flywheel.errors import DocumentError
 from agentic_flywheel.journal.records import Head, Match, Matches
@@ -278,6 +277,8 @@ def _put(db: sqlite3.Connection, head: Head, columns: tuple[str, ...]) -> None:
 
 def _columns(text: str | None, member: str) -> tuple[str, ...]:
     """The texts of a session that are searched; empty for one that is gone or cannot be read."""
+    from agentic_flywheel.documents.parse import decode
+
     try:
         document = decode(text, member) if text is not None else None
     except DocumentError:

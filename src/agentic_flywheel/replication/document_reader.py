@@ -9,7 +9,7 @@ from datetime import datetime
 from agentic_flywheel.coaia.child_calls import BYTES_A_SECOND
 from agentic_flywheel.coaia.replies import revision_of
 from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.documents.command import expired
+from agentic_flywheel.documents.model import expired
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashRefused, StashUnavailable
 from agentic_flywheel.journal import Journal

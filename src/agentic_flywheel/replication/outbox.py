@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import cast
 
 from agentic_flywheel.coaia.mirror import TooLargeForMirror
-from agentic_flywheel.documents.command import Command, Step, expired
+from agentic_flywheel.documents.command import Command, Step
 from agentic_flywheel.documents.commands import load_command
 from agentic_flywheel.documents.delete import DeleteCommand
 from agentic_flywheel.documents.lineage import lacks, operations_at_end
+from agentic_flywheel.documents.model import expired
 from agentic_flywheel.documents.parse import tombstone_of
 from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.writes import Write

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import TypeVar
 
 from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.documents.command import Command, Step, expired
+from agentic_flywheel.documents.command import Command, Step
 from agentic_flywheel.documents.commands import as_copy
 from agentic_flywheel.documents.delete import DeleteCommand, Deleted, TombstoneCommand
 from agentic_flywheel.documents.lineage import MergeForwardCommand
+from agentic_flywheel.documents.model import expired
 from agentic_flywheel.documents.parse import tombstone_of
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Outcome, Write

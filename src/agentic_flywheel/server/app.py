@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from agentic_flywheel import __version__
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
-from agentic_flywheel.plain_text import PlainFormatter, cause, one_line
+from agentic_flywheel.plain_text import cause, one_line
 from agentic_flywheel.server.front import ENDING, Front, end_at_signals
 from agentic_flywheel.server.passthrough import attach_content, detach_content
 from agentic_flywheel.server.prompts import Prompts
@@ -29,8 +29,8 @@ from agentic_flywheel.server.sdk_internals import add_middleware, run_over, sche
 from agentic_flywheel.server.stdio import stdio
 from agentic_flywheel.server.subscriptions import ChangeNotifier
 from agentic_flywheel.server.tools import INSTRUCTIONS, Tools
+from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.store import SessionStore
-from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -106,9 +106,8 @@ def _explain(name: str, error: BaseException) -> str:
     return f"{name} failed inside the server ({type(error).__name__}); its log says where."
 
 
-def build_server(settings: Settings) -> tuple[FlywheelServer, SessionStore]:
-    """The server for these settings, and its store, which the server's lifespan opens and closes."""
-    sessions, executions = open_store(settings)
+def build_server(settings: Settings, sessions: SessionStore, executions: ExecutionStore) -> FlywheelServer:
+    """The server for these settings and stores, which its lifespan opens and closes."""
     tools = Tools(sessions, executions, settings)
     notifier = ChangeNotifier(sessions)
     server = FlywheelServer(
@@ -128,7 +127,7 @@ def build_server(settings: Settings) -> tuple[FlywheelServer, SessionStore]:
     server.after_call = notifier.tool_called
     notifier.register(server)
     Prompts(sessions).register(server)
-    return server, sessions
+    return server
 
 
 def _lifespan(
@@ -164,21 +163,8 @@ def _published(tools: Tools) -> list[Tool]:
     ]
 
 
-def serve(settings: Settings, front: Front | None = None) -> int:
-    """Serve over standard input and output until input ends or a signal comes; the process's exit code.
-
-    `front` has them until the server is built.
-    """
-    log = logging.StreamHandler(sys.stderr)
-    log.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=settings.log_level, handlers=[log])
-    server, sessions = build_server(settings)
-    if front:
-        front.hand_over()
-    return asyncio.run(_serve(server, sessions, front))
-
-
-async def _serve(server: FlywheelServer, sessions: SessionStore, front: Front | None) -> int:
+async def serve(server: FlywheelServer, sessions: SessionStore, front: Front | None) -> int:
+    """Serve over standard input and output, whose beginning `front` has read; the process's exit code."""
     if sys.platform == "win32":  # asyncio has no pipes for standard input there
         async with stdio_server() as (incoming, outgoing):
             await run_over(server, incoming, outgoing)

@@ -16,8 +16,9 @@ import select
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NoReturn, Self, cast
 
 from agentic_flywheel.settings import Settings
 
@@ -52,19 +53,16 @@ JSONObject = dict[str, Any]
 def serve(settings: Settings) -> int:
     """Serve over standard input and output until input ends or a signal comes; the process's exit code."""
     gc.disable()  # nothing that imports make is garbage, and looking for it takes a sixth of the start
-    front = None
-    if sys.platform != "win32":  # there `select` knows no pipes
-        front = Front()
-        front.begin()
-    from agentic_flywheel.server import app
+    front = None if sys.platform == "win32" else Front().begin()  # there `select` knows no pipes
+    from agentic_flywheel.server import begin
 
-    return app.serve(settings, front)
+    return begin.serve(settings, front)
 
 
-def end_at_signals() -> None:
+def end_at_signals(end: Callable[[int], NoReturn] = os._exit) -> None:
     """End this process at once when a signal comes: nothing is under way that was or will be acknowledged."""
     for number in ENDING:
-        signal.signal(number, lambda received, _: os._exit(128 + received))
+        signal.signal(number, lambda received, _: end(128 + received))
 
 
 class Answers:
@@ -130,6 +128,8 @@ class Front:
         """What the server is to read before standard input."""
         self.initialized_as: int | str | None = None
         """The id of the `initialize` in it that was answered already."""
+        self.at_sudden_end: Callable[[], None] = lambda: None
+        """What is to be done if this process ends before the server has standard input."""
         self._line = b""
         self._at_end = False
         self._owes = False
@@ -137,12 +137,12 @@ class Front:
         self._switch_seconds = SWITCH_SECONDS
         self._thread = threading.Thread(target=self._answer_until_woken, name="front", daemon=True)
 
-    def begin(self) -> None:
+    def begin(self) -> Self:
         """Answer what has arrived, and go on in a thread.
 
         From here on, a signal ends the process at once: nothing was acknowledged yet.
         """
-        end_at_signals()
+        end_at_signals(self._end)
         waited = 0.0
         while waited < CONVERSATION_SECONDS and self._reads and _readable(0, within=PAUSE_SECONDS if waited else 0):
             self._take()
@@ -150,6 +150,7 @@ class Front:
         self._switch_seconds = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
         self._thread.start()
+        return self
 
     def hand_over(self) -> None:
         """Leave standard input to the server, which reads `unread` first."""
@@ -182,7 +183,13 @@ class Front:
             if line:
                 self._answer(line + b"\n")
         if self._at_end and not self._owes:
-            os._exit(0)  # everything is answered, and nobody will ask any more
+            self._end(0)  # everything is answered, and nobody will ask any more
+
+    def _end(self, code: int) -> NoReturn:
+        try:
+            self.at_sudden_end()
+        finally:
+            os._exit(code)
 
     def _answer(self, line: bytes) -> None:
         is_open = self.answers.opened

@@ -4,11 +4,10 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from agentic_flywheel.documents.command import expired
 from agentic_flywheel.documents.execution import ExecutionCommand, load_execution
 from agentic_flywheel.documents.flow_document import flow_history
 from agentic_flywheel.documents.flow_history import FlowHistoryCommand
-from agentic_flywheel.documents.model import iso
+from agentic_flywheel.documents.model import expired, iso
 from agentic_flywheel.documents.parse import kept_until_in, tombstone_in
 from agentic_flywheel.documents.save_request import check_ttl
 from agentic_flywheel.errors import Conflict, DocumentError, InvalidArgument, TooLarge, Unavailable

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from agentic_flywheel.backends.base import FlowStatus
 from agentic_flywheel.documents.save_request import check_one_of
-from agentic_flywheel.errors import Disabled, InvalidArgument, Unavailable
+from agentic_flywheel.errors import Disabled, Unavailable
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Repository
@@ -14,10 +14,8 @@ from agentic_flywheel.replication.session_list import position_of
 from agentic_flywheel.sessions.cursors import UNFINISHED, read_cursor, write_cursor
 from agentic_flywheel.sessions.results import ListResult
 from agentic_flywheel.sessions.search import search
-from agentic_flywheel.sessions.session_filter import Row, SessionFilter, unexpired_rows
-
-MAX_PAGE = 1000
-"""The most sessions that one list shows."""
+from agentic_flywheel.sessions.session_filter import Row, SessionFilter, check_limit, whose
+from agentic_flywheel.sessions.unexpired import unexpired_rows
 
 EXPIRED_AMONG = 5
 """Entries read beyond a page, since some may have expired."""
@@ -47,8 +45,7 @@ class SessionList:
             deadline: that of the answer that the list is a part of.
 
         """
-        if not 1 <= limit <= MAX_PAGE:
-            raise InvalidArgument(f"limit must be from 1 to {MAX_PAGE}.")
+        check_limit(limit)
         if session_filter.status:
             check_one_of(FlowStatus, session_filter.status, "status")
         session_filter = replace(session_filter, user_id=self._whose(session_filter.user_id))
@@ -61,15 +58,7 @@ class SessionList:
         return await search(self.repository, self._keys, session_filter, self._clock(), limit, cursor, deadline)
 
     def _whose(self, user_id: str | None) -> str:
-        """The user that is asked for; absent, the server's own.
-
-        Raises:
-            InvalidArgument: another one, where others' sessions are hidden.
-
-        """
-        if self._user_only and user_id not in (None, "", self._user):
-            raise InvalidArgument("user_id must be absent: this server shows its own user's sessions alone.")
-        return user_id or self._user
+        return whose(user_id, self._user, own_only=self._user_only)
 
     def is_shown(self, owner: object) -> bool:
         """Whether sessions of that owner are shown; those of nobody are."""

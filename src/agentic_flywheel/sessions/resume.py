@@ -8,10 +8,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from agentic_flywheel.documents.command import expired
 from agentic_flywheel.documents.delete import DeleteCommand
 from agentic_flywheel.documents.incremental import DOCUMENT_CACHE
-from agentic_flywheel.documents.model import Document, Tombstone
+from agentic_flywheel.documents.model import Document, Tombstone, expired
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.renewal import RenewCommand, ttl_of
 from agentic_flywheel.documents.revisions import earlier, whole_for

@@ -19,7 +19,8 @@ from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.cursors import UNFINISHED, SearchPosition, read_search_cursor, write_search_cursor
 from agentic_flywheel.sessions.results import ListResult
-from agentic_flywheel.sessions.session_filter import Row, SessionFilter, searchable_text, unexpired_rows
+from agentic_flywheel.sessions.session_filter import Row, SessionFilter, searchable_text
+from agentic_flywheel.sessions.unexpired import unexpired_rows
 
 READ_AT_ONCE = 1_000
 """Entries of the list asked for at once."""

@@ -9,10 +9,9 @@ from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.revisions import kept_whole
 from agentic_flywheel.documents.rewrite import next_revision
 from agentic_flywheel.errors import Unavailable
-from agentic_flywheel.sessions.listing import MAX_PAGE
 from agentic_flywheel.sessions.redaction.documents import redacted_document
 from agentic_flywheel.sessions.redaction.policy import Credentials
-from agentic_flywheel.sessions.session_filter import SessionFilter
+from agentic_flywheel.sessions.session_filter import MAX_PAGE, SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
 
 NOTE = "credentials replaced"

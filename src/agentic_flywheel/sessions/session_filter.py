@@ -1,25 +1,22 @@
 """Filters sessions: which of them a list is to show, and what of each is shown."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
-from agentic_flywheel.documents.command import expired
-from agentic_flywheel.documents.parse import kept_until_in
+from agentic_flywheel.documents.model import expired, instant_of
 from agentic_flywheel.documents.writes import Filter, ListRow
-from agentic_flywheel.errors import Damaged
+from agentic_flywheel.errors import Damaged, InvalidArgument
 from agentic_flywheel.journal.tokens import words_in
 from agentic_flywheel.json_text import JSONObject, load_object
 from agentic_flywheel.keys import glob
-from agentic_flywheel.replication.repository import Repository
 
 MANY_WORDS = 3
 """From this many words on, one may be missing: it was misspelt, or is remembered from elsewhere."""
 
-READ_AT_ONCE = 200
-"""Rows that are read in one go: some 2 ms."""
+MAX_PAGE = 1000
+"""The most sessions that one list shows."""
 
 SOON = timedelta(days=1)
 """Sessions that expire within this are marked: resuming one renews it."""
@@ -81,7 +78,7 @@ class Row:
 
 
 def _row(entry: ListRow, shown: JSONObject, now: datetime) -> Row:
-    kept_until = kept_until_in({"kept_until": shown.get("expires_at")})
+    kept_until = instant_of(shown.get("expires_at"))
     shown["id"] = entry.member  # others who share the Redis may have written anything there
     if entry.here_alone:
         shown["scope"] = "this machine"
@@ -90,19 +87,22 @@ def _row(entry: ListRow, shown: JSONObject, now: datetime) -> Row:
     return Row(entry, shown, expired(kept_until, now))
 
 
-async def unexpired_rows(
-    repository: Repository, session_filter: SessionFilter, entries: Sequence[ListRow], now: datetime, deadline: float
-) -> list[Row]:
-    """The rows that match all but the query and have not expired; Redis decides where it holds them.
+def check_limit(limit: int) -> None:
+    """Raise `InvalidArgument` unless a page may have so many rows."""
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidArgument(f"limit must be from 1 to {MAX_PAGE}.")
 
-    Reads them a part at a time, so that others are served in between.
+
+def whose(user_id: str | None, own: str, *, own_only: bool) -> str:
+    """The user that is asked for; absent, the server's `own`.
+
+    Raises:
+        InvalidArgument: another one, where others' sessions are hidden.
+
     """
-    rows: list[Row] = []
-    for first in range(0, len(entries), READ_AT_ONCE):
-        rows += session_filter.matching(entries[first : first + READ_AT_ONCE], now)
-        await asyncio.sleep(0)
-    alive = await repository.still_stored([row.entry.member for row in rows if row.expired], deadline)
-    return [row for row in rows if not row.expired or row.entry.member in alive]
+    if own_only and user_id not in (None, "", own):
+        raise InvalidArgument("user_id must be absent: this server shows its own user's sessions alone.")
+    return user_id or own
 
 
 def searchable_text(shown: JSONObject) -> str:

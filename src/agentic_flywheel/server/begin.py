@@ -1,0 +1,41 @@
+"""Begins to serve: the child starts while the SDK is imported, which takes either of them as long."""
+
+import asyncio
+import logging
+import sys
+
+from agentic_flywheel.pipes import share_one_heap
+from agentic_flywheel.plain_text import PlainFormatter
+from agentic_flywheel.server.front import Front
+from agentic_flywheel.server.sdk_import import import_server
+from agentic_flywheel.sessions.wiring import open_store
+from agentic_flywheel.settings import Settings
+
+
+def serve(settings: Settings, front: Front | None) -> int:
+    """Serve over standard input and output until input ends or a signal comes; the process's exit code.
+
+    `front` has them until the server is built.
+    """
+    share_one_heap()
+    log = logging.StreamHandler(sys.stderr)
+    log.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=settings.log_level, handlers=[log])
+    return asyncio.run(_serve(settings, front))
+
+
+async def _serve(settings: Settings, front: Front | None) -> int:
+    sessions, executions = open_store(settings)
+    if stash := sessions.repository.stash:
+        if front:
+            front.at_sudden_end = stash.supervisor.abandon
+        stash.supervisor.start()
+        await asyncio.to_thread(import_server)
+    else:
+        import_server()
+    from agentic_flywheel.server import app
+
+    server = app.build_server(settings, sessions, executions)
+    if front:
+        front.hand_over()
+    return await app.serve(server, sessions, front)
