@@ -1,0 +1,279 @@
+"""However a command is ended: it says so in plain words, leaves nothing behind, and the next run goes on.
+
+And a Python program that keeps sessions, ended wherever it waits, leaves no child.
+"""
+
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from ..conftest import clean_env
+from ..support import preloaded
+from ..support.conversations import turns
+from ..support.endings import ENDINGS, EXIT_WITHIN, nothing_is_left, with_temporary
+from ..support.processes import children, kill, wait_gone
+from ..support.redis_server import RedisServer
+from ..support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+SIGNALS = [name for name, ending in ENDINGS.items() if not ending.silent]
+ALONE = ["SIGTERM alone (Gemini CLI)", "SIGINT alone", "SIGHUP"]
+COUNT = 800
+"""Sessions, of which an import takes a second or two: it is ended in their middle."""
+
+SO_FAR = re.compile(r"Took in [\d,]+ sessions so far\. Run the same again to go on\.\nInterrupted\.\n")
+TOOK_IN = re.compile(r"Took in ([\d,]+) sessions?; ([\d,]+) were there already, 0 could not")
+ROOT = Path(__file__).parents[2]
+
+each_signal = pytest.mark.parametrize("name", SIGNALS)
+each_signal_alone = pytest.mark.parametrize("name", ALONE)
+with_and_without = pytest.mark.parametrize("with_redis", [False, True], ids=["no Redis", "Redis"])
+
+
+@pytest.fixture
+def env(server_env: dict[str, str], with_redis: bool) -> dict[str, str]:  # noqa: FBT001
+    if not with_redis:
+        del server_env["REDIS_URL"]
+    return with_temporary(server_env)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export that takes a while to take in."""
+    same = {"schema_version": 1, "revision": 1, "saved_at": "2026-01-02T03:04:05.000006+00:00", "kept_until": None}
+    lines = [
+        json.dumps({"id": f"s{number:05}", "history": turns(f"turn {number}"), "ttl_seconds": 0} | same)
+        for number in range(COUNT)
+    ]
+    path = tmp_path_factory.mktemp("many") / "many.jsonl"
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return path
+
+
+class Command:
+    """A command under way."""
+
+    def __init__(self, env: dict[str, str], process: "subprocess.Popen[bytes]", said: Path) -> None:
+        self.env = env
+        self.process = process
+        self._said = said
+
+    @property
+    def said(self) -> str:
+        return self._said.read_text("utf-8")
+
+    def end(self, name: str, *, left: bool = True) -> int:
+        """End it so, and look that nothing is left; its exit code."""
+        below = children(self.process.pid)
+        ENDINGS[name].does(self.process)
+        code = wait_until(self._ended, within=EXIT_WITHIN, what=f"the end; it said {self.said}")[0]
+        assert code in ENDINGS[name].codes, (code, self.said)
+        if left:
+            nothing_is_left(self.env, below, self.said)
+        return code
+
+    def _ended(self) -> tuple[int] | None:
+        code = self.process.poll()
+        return None if code is None else (code,)
+
+
+@contextmanager
+def begun(env: dict[str, str], *arguments: str) -> Generator[Command]:
+    said = Path(env["HOME"]) / "stderr-command"
+    command = [sys.executable, "-m", "agentic_flywheel", *arguments]
+    with said.open("wb") as err, preloaded.cold():
+        process = subprocess.Popen(
+            command, env=env, cwd=env["HOME"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err
+        )
+    try:
+        yield Command(env, process, said)
+    finally:
+        if process.poll() is None:
+            kill(process.pid)
+            process.wait(10)
+        for pipe in (process.stdin, process.stdout):
+            assert pipe
+            with suppress(BrokenPipeError):
+                pipe.close()
+
+
+def to_its_end(env: dict[str, str], *arguments: str) -> str:
+    """Run a command to its good end; what it said."""
+    done = subprocess.run(
+        [sys.executable, "-m", "agentic_flywheel", *arguments],
+        env=env, cwd=env["HOME"], capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def arrivals(env: dict[str, str], redis: RedisServer) -> Callable[[], int]:
+    """How many sessions an import has brought in, as it goes on."""
+    if "REDIS_URL" in env:
+        return lambda: len(redis.all_keys(f"{redis.prefix}:session:*"))
+    path = Path(env["FLYWHEEL_DATA_DIR"]) / "journal.sqlite3"
+
+    def looked() -> int:
+        try:
+            with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as journal:
+                return journal.execute("SELECT COUNT(*) FROM documents").fetchone()[0]
+        except sqlite3.Error:
+            return 0
+        finally:
+            with suppress(UnboundLocalError):
+                journal.close()
+
+    return looked
+
+
+@each_signal
+@with_and_without
+def test_mid_import(name: str, env: dict[str, str], redis: RedisServer, many: Path, tmp_path: Path):
+    arrived = arrivals(env, redis)
+    with begun(env, "import", str(many)) as command:
+        wait_until(lambda: command.process.poll() is not None or arrived() > 5, within=30, what="some to come in")
+        assert command.process.poll() is None, "it was done before it could be ended"
+        command.end(name)
+        if name in ALONE:
+            assert SO_FAR.fullmatch(command.said)
+    told = TOOK_IN.search(to_its_end(env, "import", str(many)))
+    assert told
+    new, old = (int(number.replace(",", "")) for number in told.groups())
+    assert old > 5
+    assert new + old == COUNT
+    to_its_end(env, "export", str(tmp_path / "back.jsonl"))
+    back = [json.loads(line) for line in (tmp_path / "back.jsonl").read_text("utf-8").splitlines()]
+    assert {each["id"]: each["history"] for each in back} == {
+        f"s{number:05}": turns(f"turn {number}") for number in range(COUNT)
+    }
+    assert len(back) == COUNT
+
+
+@each_signal
+@pytest.mark.parametrize("with_redis", [False], ids=["no Redis"])
+def test_an_import_that_waits_for_standard_input(name: str, env: dict[str, str], many: Path):
+    with begun(env, "import", "-") as command:
+        assert command.process.stdin
+        command.process.stdin.write(many.read_bytes())  # more than a pipe holds: it has begun to read
+        command.end(name)
+        assert command.said in ("", "Interrupted.\n")
+        assert not Path(env["FLYWHEEL_DATA_DIR"]).exists()
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["no Redis", "Redis"])
+def filled(
+    request: pytest.FixtureRequest, many: Path, worker_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """A store of many sessions, which exports leave as it is."""
+    env = clean_env(tmp_path_factory.mktemp("filled"), worker_redis.url, f"test-{uuid.uuid4().hex[:12]}")
+    if not request.param:
+        del env["REDIS_URL"]
+    env = with_temporary(env)
+    to_its_end(env, "import", str(many))
+    return env
+
+
+@each_signal
+def test_mid_export(name: str, filled: dict[str, str], tmp_path: Path):
+    env = filled
+    target, part = tmp_path / "out.jsonl", tmp_path / "out.jsonl.part"
+    with begun(env, "export", str(target)) as command:
+        some = lambda: part.exists() and part.stat().st_size > 5000  # noqa: E731
+        wait_until(lambda: command.process.poll() is not None or some(), within=30, what="some to be written")
+        command.end(name)
+        if name in ALONE:
+            assert command.said == f"What was written is in {part}: run the same again to go on.\nInterrupted.\n"
+    assert not target.exists()
+    to_its_end(env, "export", str(target))
+    assert len({json.loads(line)["id"] for line in target.read_text("utf-8").splitlines()}) == COUNT
+    assert {path.name for path in tmp_path.glob("out*")} == {"out.jsonl"}
+
+
+@each_signal_alone
+@with_and_without
+def test_mid_demo(name: str, env: dict[str, str], redis: RedisServer):
+    with begun(env, "demo") as command:
+        assert command.process.stdout
+        assert command.process.stdout.readline().startswith(b"1 "), "its server runs"
+        command.end(name)
+        assert command.said == "Interrupted.\n"
+    assert not [key for key in redis.all_keys(f"{redis.prefix}:*") if ":session:" in key]
+
+
+@each_signal_alone
+@pytest.mark.parametrize("with_redis", [True], ids=["Redis"])
+def test_a_command_that_waits_for_a_redis_that_does_not_answer(name: str, env: dict[str, str], own_redis: RedisServer):
+    own_redis.start().freeze()
+    with begun(env | {"REDIS_URL": own_redis.url}, "sessions", "list") as command:
+        wait_until(lambda: children(command.process.pid), what="its child")
+        command.end(name)
+        assert command.said in ("", "Interrupted.\n")
+
+
+@each_signal_alone
+@pytest.mark.parametrize("with_redis", [False], ids=["no Redis"])
+def test_a_signal_during_the_imports(name: str, env: dict[str, str], tmp_path: Path):
+    here, late = tmp_path / "here", tmp_path / "late"
+    late.mkdir()
+    (late / "sitecustomize.py").write_text(
+        "import sys, signal\n"
+        "class Late:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'agentic_flywheel.settings':\n"
+        f"            sys.meta_path.remove(self); open({str(here)!r}, 'w').close(); signal.pause()\n"
+        "sys.meta_path.insert(0, Late())\n"
+    )
+    with begun(env | {"PYTHONPATH": str(late)}, "sessions", "list") as command:
+        wait_until(here.exists, what="the imports")
+        command.end(name, left=False)
+        assert command.said == ""
+
+
+# a program of somebody else's
+
+PROGRAM = """
+import asyncio, json, os
+from agentic_flywheel.backends.base import BackendType, UniversalSession
+from agentic_flywheel.integrations.redis_state import RedisSessionManager
+
+async def main():
+    manager = RedisSessionManager(key_prefix=os.environ["FLYWHEEL_KEY_PREFIX"])
+    session = UniversalSession(id="s", backend=BackendType.CUSTOM, history=[{"role": "user", "content": "a"}])
+    print(json.dumps(await manager.save_session(session)), flush=True)
+    WAIT
+
+asyncio.run(main())
+"""
+BUSY = "while await manager.save_session(session): pass"
+IDLE = "await asyncio.Event().wait()"
+
+
+@each_signal
+@pytest.mark.parametrize("journal", ["true", "false"], ids=["journal", "no journal"])
+@pytest.mark.parametrize("wait", [IDLE, BUSY], ids=["between two awaits", "in mid-save"])
+@pytest.mark.parametrize("with_redis", [True], ids=["Redis"])
+def test_a_program_leaves_no_child(name: str, wait: str, journal: str, env: dict[str, str], redis: RedisServer):
+    command = [sys.executable, "-c", PROGRAM.replace("WAIT", wait)]
+    env |= {"FLYWHEEL_JOURNAL": journal, "FLYWHEEL_TIMEOUT_SECONDS": "10"}
+    with subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        try:
+            assert json.loads(process.stdout.readline()) is True
+            below = children(process.pid)
+            assert below
+            ENDINGS[name].does(process)
+            process.wait(10)
+        finally:
+            kill(process.pid)
+        wait_gone(below, within=EXIT_WITHIN)
+    assert redis.get(redis.session_key("s"))
+    assert journal == "false" or list(Path(env["TMPDIR"]).iterdir()) == []
