@@ -1220,8 +1220,8 @@ MUTATIONS = [
     Mutation(
         "J4 no traceback in mid-start",
         "server/front.py",
-        "            signal.signal(number, lambda received, _: os._exit(128 + received))\n",
-        "            pass\n",
+        "        signal.signal(number, lambda received, _: end(128 + received))\n",
+        "        pass\n",
         "tests/tutorial/test_first_answers.py::test_a_signal_in_mid_start_is_an_end_without_a_traceback",
     ),
     Mutation(

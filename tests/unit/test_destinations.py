@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from agentic_flywheel.documents.commands import load_command
 from agentic_flywheel.documents.lineage import MergeForwardCommand
 from agentic_flywheel.documents.writes import ListRow, Write
-from agentic_flywheel.journal import Journal
+from agentic_flywheel.journal import FILE_NAME, Journal
 from agentic_flywheel.journal.records import SyncState, Waiting
 
 from .conftest import Clock
@@ -298,6 +298,7 @@ def test_what_waits_for_a_redis_that_nobody_named_and_that_never_answered_is_thi
         for member in ("s", "both"):
             earlier.commit(listed(member, document(member, 1, "there")), pending="change")
         machine.commit(listed("both", document("both", 1, "here")))
+    forget_that_it_was_named(tmp_path / "data")
     with closing(opened(unnamed=("localhost", "older"))) as machine:
         assert [entry.member for entry in machine.recent(INDEX, None, 9)] == ["s", "both"]
         both = machine.copy("p:session:both")
@@ -306,6 +307,21 @@ def test_what_waits_for_a_redis_that_nobody_named_and_that_never_answered_is_thi
         assert [(each.changes, each.keys) for each in machine.waiting()] == [(1, 1)], "it has another one"
     with closing(opened("localhost")) as named:
         assert [each.key for each in named.due_keys(["p:"])] == ["p:session:both"]
+
+
+def test_what_waits_for_a_redis_that_a_program_named_goes_on_waiting(tmp_path: Path, clock: Clock):
+    with closing(Journal(tmp_path / "data", clock, ["localhost"])) as program:
+        program.commit(listed("s", document("s", 1, "there")), pending="change")
+    with closing(Journal(tmp_path / "data", clock, unnamed=["localhost"])) as machine:
+        assert machine.recent(INDEX, None, 9) == []
+    with closing(Journal(tmp_path / "data", clock, ["localhost"])) as program:
+        assert [each.key for each in program.due_keys(["p:"])] == ["p:session:s"]
+
+
+def forget_that_it_was_named(folder: Path) -> None:
+    """Make the journal one of an earlier version, which used a Redis on localhost though nobody had named it."""
+    with closing(sqlite3.connect(folder / FILE_NAME, isolation_level=None)) as db:
+        db.execute("DELETE FROM addresses WHERE address LIKE 'named %'")
 
 
 def test_what_a_redis_that_answered_has_stays_its_own(tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture):

@@ -16,7 +16,7 @@ from pydantic_core import PydanticSerializationError
 
 from agentic_flywheel.coaia.jsonrpc_client import INTERNAL_ERROR, ConnectionEndedError, JSONRPCClient, RequestError
 from agentic_flywheel.coaia.launch import ChildFolder
-from agentic_flywheel.coaia.process import ChildProcess
+from agentic_flywheel.coaia.process import ChildProcess, kill_children
 from agentic_flywheel.errors import InvalidArgument, StashRefused, StashSilent, StashUnavailable
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.plain_text import cause
@@ -138,6 +138,7 @@ class Supervisor:
         """Kill the child, as this process ends without more ado."""
         if self._transport:
             self._transport.kill()
+        kill_children()
         self._folder.close()
 
     async def ready(self, deadline: float) -> None:
