@@ -480,7 +480,7 @@ MUTATIONS = [
         "L7 a question outlives Ctrl-C",
         "cli/terminal.py",
         "    with interruptible():\n        sys.stderr.write",
-        "    with contextlib.nullcontext():\n        sys.stderr.write",
+        "    with open(os.devnull):\n        sys.stderr.write",
         "tests/test_command_line.py::test_ctrl_c_at_a_question_ends_the_command_at_once",
     ),
     Mutation(
@@ -1293,5 +1293,41 @@ MUTATIONS = [
         "            self.at_sudden_end()\n",
         "            pass\n",
         "tests/tutorial/test_first_answers.py::test_a_child_that_was_started_early_ends_with_a_server_that_ends_then",
+    ),
+    Mutation(
+        "K1 a server whose answers nobody reads",
+        "server/stdio.py",
+        "            await writer.wait_closed()\n        stop.set()",
+        "            await writer.wait_closed()",
+        "tests/tutorial/test_endings.py::test_idle",
+    ),
+    Mutation(
+        "K2 a command that is ended closes its store",
+        "cli/interrupts.py",
+        "            loop.add_signal_handler(number, cancel, number)  # wakes the loop wherever it waits\n"
+        "            signal.signal(number, note)\n",
+        "            signal.signal(number, signal.SIG_DFL)\n",
+        "tests/tutorial/test_command_endings.py::test_mid_import",
+    ),
+    Mutation(
+        "K3 Ctrl-C during the imports",
+        "__main__.py",
+        "        signal.signal(signal.SIGINT, signal.SIG_DFL)\n",
+        "        pass\n",
+        "tests/tutorial/test_command_endings.py::test_a_signal_during_the_imports",
+    ),
+    Mutation(
+        "K4 a signal while a person is waited for",
+        "cli/interrupts.py",
+        "    with _handled(interrupt):\n        yield\n",
+        "    yield\n",
+        "tests/tutorial/test_command_endings.py::test_an_import_that_waits_for_standard_input",
+    ),
+    Mutation(
+        "K5 the folder of a process that was killed",
+        "coaia/launch.py",
+        "                _remove_orphans()\n",
+        "",
+        "tests/unit/test_child_folder.py::test_that_of_a_process_that_was_killed_goes_at_the_next_start",
     ),
 ]
