@@ -17,6 +17,10 @@ ENDING = (signal.SIGINT,) if sys.platform == "win32" else (signal.SIGINT, signal
 """The signals that ask a command to end."""
 
 
+_noted: list[int] = []
+"""The signals that came to the command that runs."""
+
+
 class Interrupted(BaseException):  # no `except Exception` takes it for a fault
     """A signal ended the command; `code` is the exit code that shells give then, 128 and the signal's number."""
 
@@ -55,7 +59,8 @@ def _noted_signals(task: "asyncio.Future[Any]") -> Generator[list[int]]:
     """The signals that came; the first cancels `task` as soon as the event loop runs, the second ends the process."""
     import asyncio
 
-    received: list[int] = []
+    received = _noted
+    received.clear()
 
     def note(number: int, _frame: FrameType | None) -> None:  # runs between two bytecodes, also where nothing awaits
         if received:
@@ -87,6 +92,8 @@ def interruptible() -> Generator[None]:
         raise Interrupted(number)
 
     with _handled(interrupt):
+        if _noted:  # it came before there was anything to interrupt
+            raise Interrupted(_noted[0])
         yield
 
 
