@@ -6,13 +6,15 @@ a credential is replaced (`FLYWHEEL_SECRETS=off` takes all as it is). What was w
 """
 
 import asyncio
+import select
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, replace
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, cast
 
 from agentic_flywheel.backends.base import UniversalSession
 from agentic_flywheel.cli.importers import (
@@ -45,6 +47,9 @@ from agentic_flywheel.settings import Settings
 COPIED_AT_ONCE = 2**20
 """Bytes of standard input."""
 
+LOOK_SECONDS = 0.2
+"""How long a signal may go unnoticed while standard input has nothing."""
+
 ENTRY_OF_SESSIONS = 4
 """How many times what a session may be an entry of a file may be: it is written less tersely."""
 
@@ -74,17 +79,24 @@ async def _from_standard_input(settings: Settings) -> int:
         raise InvalidArgument("standard input is closed: name a file.")
     with tempfile.TemporaryFile() as file:
         with interruptible():
-            _copy(sys.stdin.buffer, file)
+            _copy(cast("BufferedReader", sys.stdin.buffer), file)
         return await _import(settings, Stream(file, "standard input"))
 
 
-def _copy(source: IO[bytes], target: IO[bytes]) -> None:
+def _copy(source: BufferedReader, target: IO[bytes]) -> None:
     copied = 0
-    while chunk := source.read(COPIED_AT_ONCE):
+    while chunk := _next_of(source):
         copied += len(chunk)
         if copied > MAX_UNPACKED_BYTES:
             raise InvalidArgument("standard input is longer than 4 GB. If it is no mistake, name it as a file.")
         target.write(chunk)
+
+
+def _next_of(source: BufferedReader) -> bytes:
+    """What comes next; nothing at the end. A read is not begun where it would wait: a signal just before it is missed."""
+    while sys.platform != "win32" and not select.select([source], [], [], LOOK_SECONDS)[0]:
+        pass
+    return source.read1(COPIED_AT_ONCE)
 
 
 async def _import(settings: Settings, given: Path | Stream) -> int:
