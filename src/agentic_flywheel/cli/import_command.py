@@ -93,7 +93,7 @@ def _copy(source: BufferedReader, target: IO[bytes]) -> None:
 
 
 def _next_of(source: BufferedReader) -> bytes:
-    """What comes next; nothing at the end. A read is not begun where it would wait: a signal just before it is missed."""
+    """What comes next; nothing at the end. No read is begun that would wait: it misses a signal just before it."""
     while sys.platform != "win32" and not select.select([source], [], [], LOOK_SECONDS)[0]:
         pass
     return source.read1(COPIED_AT_ONCE)
