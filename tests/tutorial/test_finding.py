@@ -80,14 +80,14 @@ FOUND = {
     "天気": ["signs"],  # a word in the middle of a line without spaces
     "晴れ 東京": ["signs"],
     "気天": [],
-    "récolte monday": [],  # two words, never in one talk
+    "récolte monday": ["talk-2", "plan-7"],  # two words, never in one talk: some of them
     "field harvest": ["plan-7"],  # one in the title, the other in a turn
     "north noir": ["talk-2"],  # a tag
     "plan-7": ["plan-7"],
     "ield": ["plan-7"],  # any part of what lists show
     "monday harvest misspelled": ["plan-7"],  # of three, one may be missing
-    "monday misspelled mistaken": [],
-    '"field" AND NOT (': [],  # signs are no operators
+    "monday misspelled mistaken": ["plan-7"],  # of any number, some are enough
+    '"field" AND NOT (': ["plan-7"],  # signs are no operators
     "tractor": ["odd", "long"],  # the shorter talk is more about it
     "+ - *": [],
 }
@@ -101,9 +101,7 @@ def test_an_answer_shows_where_the_words_stand_and_says_what_was_searched(farm: 
     answer = farm.call("list_sessions", query="tractor")
     excerpts = [row["excerpt"] for row in answer["sessions"]]
     assert excerpts[0] == "tractor"
-    assert excerpts[1].startswith("…filler ")
-    assert excerpts[1].endswith("the tractor is broken")
-    assert len(excerpts[1]) < 300
+    assert excerpts[1] == "the tractor is broken", "the turn that has it"
     assert answer["searched"] == (
         "ids, titles, summaries and tags of all sessions in Redis; turns of the 6 sessions here"
     )

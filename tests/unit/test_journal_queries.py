@@ -11,6 +11,7 @@ import pytest
 
 from agentic_flywheel.documents.writes import ListRow, Splice, Write
 from agentic_flywheel.journal import Journal
+from agentic_flywheel.journal.ranking import Question
 from agentic_flywheel.journal.records import SyncState
 from agentic_flywheel.session_keys import SessionKeys
 
@@ -64,7 +65,7 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
         "unsent": lambda: journal.unsent(INDEX),
         "keys": lambda: journal.keys("p:session:"),
         "is_past_retention": lambda: journal.is_past_retention("p:session:a"),
-        "search": lambda: journal.search(INDEX, ["hello"], 1),
+        "search": lambda: journal.search(INDEX, Question.of("hello")),
         "excerpts": lambda: journal.excerpts(["p:session:a"], ["hello"]),
         "copy_of_this_machine": lambda: journal.copy_of_this_machine("p:session:z"),
         "recent_of_this_machine": lambda: journal.recent_of_this_machine(INDEX, None, 10),

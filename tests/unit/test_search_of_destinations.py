@@ -15,6 +15,7 @@ from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.journal import PURGE_AFTER, Journal
+from agentic_flywheel.journal.ranking import Question
 from agentic_flywheel.journal.search_index import FILE_NAME
 
 from .conftest import Clock
@@ -42,7 +43,7 @@ def talk(clock: Clock, member: str, words: str, saved_at: int = 1, days: float =
 
 
 def found(journal: Journal, word: str) -> list[str]:
-    return sorted(match.key.rpartition(":")[2] for match in journal.search(INDEX, [word], 1).found)
+    return sorted(match.key.rpartition(":")[2] for match in journal.search(INDEX, Question.of(word)).found)
 
 
 def indexed(folder: Path) -> dict[tuple[int, str], int]:
@@ -59,7 +60,7 @@ def test_a_search_finds_what_is_of_its_own_redis_and_of_this_machine(opened: Ope
     for _ in range(2):
         assert (found(one, "garden"), found(two, "garden"), found(machine, "garden")) == (["a", "c"], ["b", "c"], ["c"])
     assert (found(one, "two"), found(two, "one")) == ([], [])
-    assert one.search(INDEX, ["garden"], 1).searched == 2
+    assert one.search(INDEX, Question.of("garden")).searched == 2
 
 
 def test_a_session_of_the_same_id_is_found_by_what_was_said_in_each(opened: Open, clock: Clock):
@@ -72,7 +73,10 @@ def test_a_session_of_the_same_id_is_found_by_what_was_said_in_each(opened: Open
         assert [found(two, word) for word in ("pear", "plum", "quince")] == [[], ["s"], []]
         assert [found(machine, word) for word in ("pear", "plum", "quince")] == [[], [], ["s"]]
     words = ["pear", "plum", "quince"]
-    said = [journal.excerpts(["p:session:s"], words)["p:session:s"] for journal in (one, two, machine)]
+    said: list[str] = []
+    for journal in (one, two, machine):
+        (match,) = journal.search(INDEX, Question.of(" ".join(words))).found
+        said += journal.excerpts([match.row], words).values()
     assert ["pear" in said[0], "plum" in said[1], "quince" in said[2]] == [True] * 3
     assert "plum" not in said[0] + said[2]
 

@@ -64,6 +64,7 @@ class SessionReader(SessionList):
         max_tokens: int = 20_000,
         before_turn: int | None = None,
         revision: int | None = None,
+        query: str = "",
     ) -> ResumeResult:
         """A session with the newest turns that fit.
 
@@ -74,6 +75,7 @@ class SessionReader(SessionList):
             max_tokens: the budget of the answer.
             before_turn: show only turns before this position.
             revision: an older revision that is kept.
+            query: without an id, what the session is to be found by.
 
         """
         _check(session_id, max_tokens, before_turn, revision)
@@ -82,6 +84,8 @@ class SessionReader(SessionList):
         deadline = self.repository.deadline(reading=True)
         try:
             self.repository.check_enabled()
+            if not session_id and query.strip():
+                return await self._resume_best(memory, query, user_id, page, deadline)
             if not session_id:
                 return await self._resume_latest(memory, user_id, page, deadline)
             document, found = await self.load(session_id, deadline, DOCUMENT_CACHE.decode)
@@ -192,6 +196,23 @@ class SessionReader(SessionList):
             return ResumeResult(found=False, reason="unavailable")
         whose = f" of {user_id or self._user!r}" if user_id or self._user else ""
         return ResumeResult(found=False, reason="not_found", message=f"There is no saved session{whose} yet.")
+
+    async def _resume_best(
+        self, memory: CallerViews, query: str, user_id: str, page: "_Page", deadline: float
+    ) -> ResumeResult:
+        """The session that answers the query best; the next ones are suggested."""
+        found = await self.list_sessions(
+            SessionFilter(query=query, user_id=user_id), limit=SUGGESTIONS + 1, deadline=deadline
+        )
+        for row in found.sessions:
+            document, where = await self.load(row["id"], None, DOCUMENT_CACHE.decode)
+            if isinstance(document, Document):
+                result = self._resumed(memory, document, where, page)
+                result.matched = row["matched"]
+                result.suggestions = [other["id"] for other in found.sessions if other is not row]
+                return result
+        near = [each["id"] for each in found.suggestions or ()]
+        return ResumeResult(found=False, reason="not_found", message=found.message.rstrip("."), suggestions=near)
 
     async def _not_found(
         self, session_id: str, user_id: str, tombstone: Tombstone | None, deadline: float
