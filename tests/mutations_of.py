@@ -258,10 +258,10 @@ MUTATIONS = [
     ),
     Mutation(
         "G7 words",
-        "journal/tokens.py",
-        "return words if len(words) <= MOST_WORDS else",
-        "return words if words else",
-        "tests/unit/test_wording.py::test_of_very_many_words_the_longest_count",
+        "journal/ranking.py",
+        "        if len(content) > MOST_WORDS:",
+        "        if not content:",
+        "tests/unit/test_wording.py::test_of_very_many_words_the_longest_are_looked_for",
     ),
     Mutation(
         "G7 F15 slices",

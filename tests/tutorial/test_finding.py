@@ -1,6 +1,8 @@
 """A person finds last week's talk among hundreds, by what was said in it."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -206,3 +208,33 @@ def test_without_a_journal_what_lists_show_is_found(server_env: dict[str, str]):
         server.call("save_session", session_id="s", title="The windmill", history=turns("needle"))
         assert find(server, "windmill") == ["s"]
         assert find(server, "needle") == []
+
+
+def test_a_whole_question_finds_the_talk_and_resumes_it(farm: WireServer):
+    said = turns("What grows in deep shade behind the shed?", "Sword ferns and hostas; plant them in autumn.")
+    farm.call("save_session", session_id="shade", title="The yard", history=said)
+    farm.call(
+        "save_session", session_id="desk", title="The desk", history=turns("What did you tell me to buy?", "Oak.")
+    )
+    answer = farm.call("list_sessions", query="what did you tell me to plant behind the shed")
+    assert (ids(answer)[0], answer["sessions"][0]["matched"], answer["matched"]) == ("shade", "all words", "all words")
+    assert farm.call("list_sessions", query="hostas or tulips?")["sessions"][0]["matched"] == "some words"
+    resumed = farm.call("resume_session", query="When did I have to plant the hostas?")
+    assert (resumed["found"], resumed["session"]["id"], resumed["matched"]) == (True, "shade", "all words")
+
+
+def test_a_miss_says_what_was_searched_and_offers_near_titles(farm: WireServer):
+    farm.call("save_session", session_id="wind", title="The windmill", history=turns("it turns"))
+    missed = farm.call("list_sessions", query="windmlil")
+    assert missed["sessions"] == []
+    assert "Searched: ids, titles, summaries and tags" in missed["message"]
+    assert missed["suggestions"] == [{"id": "wind", "title": "The windmill"}]
+    resumed = farm.call("resume_session", query="windmlil")
+    assert (resumed["found"], resumed["reason"], resumed["suggestions"]) == (False, "not_found", ["wind"])
+
+
+def test_a_broken_table_of_the_index_is_noticed_and_made_anew(farm: WireServer, server_env: dict[str, str]):
+    assert find(farm, "harvest") == ["plan-7"]
+    with closing(sqlite3.connect(Path(server_env["FLYWHEEL_DATA_DIR"]) / "words.sqlite3")) as db:
+        db.execute("DROP TABLE turns")
+    assert find(farm, "harvest") == ["plan-7"]

@@ -20,7 +20,6 @@ from agentic_flywheel.documents.model import micros
 from agentic_flywheel.documents.writes import ListRow, Outcome, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import FILE_NAME, PURGE_AFTER, SCHEMA, Journal, NoJournal
-from agentic_flywheel.journal.ranking import Question
 from agentic_flywheel.keys import Keys
 
 from ..support.waiting import wait_until
@@ -586,7 +585,6 @@ def test_a_journal_that_is_switched_off_takes_nothing_and_holds_nothing():
         lambda: off.copy("k"),
         lambda: off.pending("k"),
         lambda: off.recent(INDEX, None, 5),
-        lambda: off.search(INDEX, Question.of("word")),
     ):
         with pytest.raises(JournalUnavailable, match="FLYWHEEL_JOURNAL"):
             verb()

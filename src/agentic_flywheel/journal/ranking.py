@@ -18,10 +18,10 @@ from agentic_flywheel.journal.records import Match, Matches
 TURNS = 2**20
 """Row numbers that each session has for its turns."""
 
-CANDIDATES = 300
+CANDIDATES = 200
 """Turns that are scored, and sessions that have all of the words."""
 
-MANY_TURNS = 20_000
+MANY_TURNS = 10_000
 """Turns with the words that candidates are looked for by, the rarest first; beyond, frequent words add nothing."""
 
 MOST_WORDS = 16
@@ -36,8 +36,8 @@ MOST_TYPED = 20_000
 SATURATION, LENGTH = 1.2, 0.5
 """The parameters k1 and b of BM25."""
 
-FUNCTION_WORD = 0.5
-"""What a function word counts beside one of content."""
+FUNCTION_WORD = 1.5
+"""What a function word is worth, as a word of content that every fourth turn has: counting them all would take long."""
 
 NEXT_TURNS = (1.0, 0.1, 0.05)
 """What the best turns of a session count."""
@@ -74,7 +74,7 @@ def _without_last_sign(found: list[str]) -> list[str]:
 
 
 def ranked(db: sqlite3.Connection, index: str, destinations: Sequence[int], question: Question) -> Matches:
-    """The sessions that answer the question, the best first; those with all of its words before the others."""
+    """The sessions that answer the question, the best first; with all of a few words before those with some."""
     places = ", ".join(map(str, destinations))
     counted = f"SELECT count(*), count(nullif(turns_at, 0)) FROM heads WHERE destination IN ({places}) AND list = ?"  # noqa: S608
     listed, searched = db.execute(counted, (index,)).fetchone()
@@ -91,7 +91,8 @@ def ranked(db: sqlite3.Connection, index: str, destinations: Sequence[int], ques
         Match(key, member, scores[n] + COVERED * search.worth(has[n]), best.get(n, 0), has[n] >= everything, saved_at)
         for n, (_, key, member, saved_at) in heads.items()
     ]
-    matches.sort(key=lambda match: (match.all_words, match.score, match.saved_at, match.member), reverse=True)
+    few = len(question.content) <= FEW_WORDS
+    matches.sort(key=lambda match: (few and match.all_words, match.score, match.saved_at, match.member), reverse=True)
     return Matches([*{match.key: match for match in reversed(matches)}.values()][::-1], searched, listed)
 
 
@@ -129,7 +130,7 @@ class _Search:
         (block,) = db.execute("SELECT block FROM turns_data WHERE id = 1").fetchone() or (b"",)
         self._rows, tokens = _varints(block, 2)
         self._average = max(1.0, tokens / max(1, self._rows))
-        self._often = {word: self._frequency(word) for word in (*question.content, *question.others)}
+        self._often = {word: self._frequency(word) for word in question.content}
         self._cut = {word for word in question.content if not self._often[word]}  # or it is part of a word
         self.rarity = {
             word: math.log(1 + (self._rows - often + 0.5) / (often + 0.5))
@@ -137,8 +138,7 @@ class _Search:
             if often
         }
         for word in question.others:
-            if word in self.rarity:
-                self.rarity[word] *= FUNCTION_WORD
+            self.rarity[word] = FUNCTION_WORD
         self._beginnings = {word: self._begun_by(word) for word in self._cut}
         few = len(question.content) <= FEW_WORDS
         self._inside = {

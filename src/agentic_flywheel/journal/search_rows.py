@@ -77,7 +77,10 @@ class SearchRows(JournalFile):
 
     def forget_list_rows(self, keys: Sequence[str]) -> None:
         """Remove from the index what the shared list no longer has."""
-        self._unindex(*keys)
+        with self._searching():
+            places = self._places()
+            for key in keys:
+                self._search_index.drop(places, key)
         self._indexed = None
 
     def excerpts(self, rows: Sequence[int], words: Sequence[str]) -> dict[int, str]:

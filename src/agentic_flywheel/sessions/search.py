@@ -1,7 +1,7 @@
 """Searches sessions by a question: in the turns of those that this machine has, and in what lists show of all.
 
 All of it is searched in the index of this machine, into which the newest rows of the shared list are brought first. The
-sessions that have all words of the question come first, then those that have some, the best first. What Redis shows of
+sessions that answer it best come first: of few words those that have all of them. What Redis shows of
 them now is what is answered.
 """
 
