@@ -118,14 +118,13 @@ class JournalState:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A session in the list `index` of a destination, saved at that time (microseconds since 1970), shown as `note`."""
+    """A session in the list `index` of a destination, saved at that time in microseconds since 1970."""
 
     destination: int
     index: str
     key: str
     member: str
     saved_at: int
-    note: str
 
 
 @dataclass(frozen=True, slots=True)

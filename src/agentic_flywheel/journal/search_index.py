@@ -10,21 +10,15 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
-from typing import cast
 
-from agentic_flywheel.documents.model import Document
-from agentic_flywheel.documents.parse import decode
-from agentic_flywheel.documents.turn_text import said_in
 from agentic_flywheel.documents.writes import ListRow
-from agentic_flywheel.errors import Damaged, DocumentError
-from agentic_flywheel.journal.folding import terms
-from agentic_flywheel.journal.ranking import TURNS, Question, ranked
+from agentic_flywheel.journal.index_rows import compared, drop, forget_words, mark_incomplete, put, put_row, remove
+from agentic_flywheel.journal.ranking import Question, ranked
 from agentic_flywheel.journal.records import Head, Matches
 from agentic_flywheel.journal.recovery import is_damage
 from agentic_flywheel.journal.schema import refuse_foreign
-from agentic_flywheel.json_text import JSONObject, load_object
 from agentic_flywheel.private_files import create, make_private
 
 FILE_NAME = "words.sqlite3"
@@ -37,15 +31,6 @@ READ_AT_ONCE = 20
 
 MERGED_UP_TO = 4_000_000
 """Bytes of an index in which the lists of words are merged after a deletion; a larger one is made anew instead."""
-
-VERSION = 1
-"""The version of the terms, noted with each session: those of another one answer until they are made anew."""
-
-PIECE = 2_000
-"""Characters of a turn that are a row; a longer turn is several."""
-
-NAMES = ("name", "speaker", "author", "sender")
-"""Fields of a turn that name who speaks: a question names them too."""
 
 _FORGETS = sqlite3.sqlite_version_info >= (3, 42)
 """Whether FTS5 can take a word out of its lists at once. SQLite before that cannot read the lists then."""
@@ -115,14 +100,14 @@ class SearchIndex:
         """
         unread = len(heads)
         with self._open() as db, self._unless_busy(db):
-            outdated = _compared(db, heads, destinations)
+            outdated = compared(db, heads, destinations)
             unread = len(outdated)
             for first in range(0, len(outdated), READ_AT_ONCE):
                 db.execute("BEGIN IMMEDIATE")
                 for head in outdated[first : first + READ_AT_ONCE]:
                     if time.monotonic() > until:
                         break
-                    _put(db, head, text_of(head))
+                    put(db, head, text_of(head))
                     unread -= 1
                 db.execute("COMMIT")
                 if time.monotonic() > until:
@@ -153,7 +138,7 @@ class SearchIndex:
                 return 0
             db.execute("BEGIN IMMEDIATE")
             for row in rows:
-                new += _put_row(db, destination, key_of(row.member), row)
+                new += put_row(db, destination, key_of(row.member), row)
             db.execute("COMMIT")
         return new
 
@@ -164,11 +149,11 @@ class SearchIndex:
         """
         if self._path.exists():
             with self._open() as db:
-                _compared(db, heads, {row[0] for row in db.execute("SELECT DISTINCT destination FROM heads")})
-                _mark_incomplete(db)
+                compared(db, heads, {row[0] for row in db.execute("SELECT DISTINCT destination FROM heads")})
+                mark_incomplete(db)
                 notes = db.execute("SELECT number, note FROM heads WHERE NOT turns_at").fetchall()
-                _remove(db, [number for number, note in notes if gone(note)])
-                _forget_words(db)
+                remove(db, [number for number, note in notes if gone(note)])
+                forget_words(db)
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def drop(self, destinations: Sequence[int], key: str) -> bool:
@@ -177,10 +162,10 @@ class SearchIndex:
             return True
         with self._open() as db:
             db.execute("BEGIN IMMEDIATE")
-            dropped = [_drop(db, destination, key) for destination in destinations]
+            dropped = [drop(db, destination, key) for destination in destinations]
             large = self._path.stat().st_size > MERGED_UP_TO
             if any(dropped) and not (_FORGETS or large):
-                _forget_words(db)
+                forget_words(db)
             db.execute("COMMIT")
             wiped = not db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if any(dropped) and large and not _FORGETS:
@@ -254,133 +239,3 @@ def _make(db: sqlite3.Connection) -> None:
         for statement in _TABLES:
             db.execute(statement)
     db.execute("COMMIT")
-
-
-def _compared(db: sqlite3.Connection, heads: Sequence[Head], destinations: Collection[int]) -> list[Head]:
-    """Those whose turns are not indexed as they are now. What is no longer in these destinations is removed."""
-    now = {(head.destination, head.key): head for head in heads}
-    rows = db.execute("SELECT number, destination, key, turns_at, version FROM heads WHERE turns_at").fetchall()
-    _remove(db, [row[0] for row in rows if row[1] in destinations and (row[1], row[2]) not in now])
-    for _, destination, key, turns_at, version in rows:
-        head = now.get((destination, key))
-        if head and head.saved_at == turns_at and version == VERSION:
-            del now[destination, key]
-    return [*now.values()]
-
-
-def _remove(db: sqlite3.Connection, numbers: Sequence[int]) -> None:
-    if numbers:
-        db.execute("BEGIN IMMEDIATE")
-        for number in numbers:
-            _drop_number(db, number)
-        db.execute("COMMIT")
-
-
-def _mark_incomplete(db: sqlite3.Connection) -> None:
-    """Have sessions made anew of which rows are missing, or of which there are too many."""
-    counted = f"SELECT id / {TURNS} AS number, count(*) AS pieces FROM turns_docsize GROUP BY 1"  # noqa: S608
-    db.execute(
-        "UPDATE heads SET version = 0 WHERE turns_at AND pieces !="  # noqa: S608  numbers of ours
-        f" ifnull((SELECT c.pieces FROM ({counted}) c WHERE c.number = heads.number), 0)"
-    )
-
-
-def _forget_words(db: sqlite3.Connection) -> None:
-    """Merge the lists of words: till then FTS5 only marks in them what was deleted."""
-    for table in ("turns", "talks"):
-        db.execute(f"INSERT INTO {table} ({table}) VALUES ('optimize')")  # noqa: S608
-
-
-def _drop(db: sqlite3.Connection, destination: int, key: str) -> bool:
-    """Remove a session; whether it was there."""
-    row = db.execute("SELECT number FROM heads WHERE destination = ? AND key = ?", (destination, key)).fetchone()
-    if row:
-        _drop_number(db, row[0])
-    return row is not None
-
-
-def _drop_number(db: sqlite3.Connection, number: int) -> None:
-    db.execute("DELETE FROM turns WHERE rowid BETWEEN ? AND ?", (number * TURNS, number * TURNS + TURNS - 1))
-    db.execute("DELETE FROM talks WHERE rowid = ?", (number,))
-    db.execute("DELETE FROM heads WHERE number = ?", (number,))
-
-
-def _put(db: sqlite3.Connection, head: Head, text: str | None) -> None:
-    """Index a session: what the list shows in row 0, its turns from row 1 on."""
-    shown = db.execute(
-        "SELECT saved_at, note FROM heads WHERE destination = ? AND key = ?", (head.destination, head.key)
-    ).fetchone()
-    _drop(db, head.destination, head.key)
-    saved_at, note = shown if shown and shown[0] > head.saved_at else (head.saved_at, head.note)
-    rows = [(shown_in(note, head.member), ""), *_pieces(text, head.member)]
-    values = (head.destination, head.index, head.key, head.member, saved_at, head.saved_at, VERSION, len(rows), note)
-    _insert(db, values, rows)
-
-
-def _put_row(db: sqlite3.Connection, destination: int, key: str, row: ListRow) -> bool:
-    """Index what a list shows of a session, unless that is known; whether it was not."""
-    known = db.execute(
-        "SELECT number, saved_at FROM heads WHERE destination = ? AND key = ?", (destination, key)
-    ).fetchone()
-    shown = shown_in(row.note, row.member)
-    if known is None:
-        values = (destination, row.index, key, row.member, row.saved_at, 0, VERSION, 1, row.note)
-        _insert(db, values, [(shown, "")])
-        return True
-    number, saved_at = known
-    if saved_at >= row.saved_at:
-        return False
-    db.execute("UPDATE heads SET saved_at = ?, note = ? WHERE number = ?", (row.saved_at, row.note, number))
-    db.execute("UPDATE turns SET said = ? WHERE rowid = ?", (" ".join(terms(shown)), number * TURNS))
-    (before,) = db.execute("SELECT terms FROM talks WHERE rowid = ?", (number,)).fetchone() or ("",)
-    db.execute("UPDATE talks SET terms = ? WHERE rowid = ?", (_each_once([before, *terms(shown)]), number))
-    return True
-
-
-def _insert(db: sqlite3.Connection, values: tuple[object, ...], rows: Sequence[tuple[str, str]]) -> None:
-    put = (
-        "INSERT INTO heads (destination, list, key, member, saved_at, turns_at, version, pieces, note)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    )
-    number = db.execute(put, values).lastrowid or 0
-    said = [" ".join(terms(text)) for text, _ in rows]
-    put = "INSERT INTO turns (rowid, said, raw) VALUES (?, ?, ?)"
-    db.executemany(put, [(number * TURNS + at, said[at], raw) for at, (_, raw) in enumerate(rows)])
-    db.execute("INSERT INTO talks (rowid, terms) VALUES (?, ?)", (number, _each_once(said)))
-
-
-def _each_once(lines: Sequence[str]) -> str:
-    return " ".join(dict.fromkeys(" ".join(lines).split()))
-
-
-def shown_in(note: str, member: str) -> str:
-    """What a list shows of a session, as far as it is searched; others may have written anything there."""
-    try:
-        shown = load_object(note, "a row of the list")
-    except Damaged:
-        return member
-    return " ".join([member, *(str(shown.get(name) or "") for name in ("title", "summary")), _tags(shown)])
-
-
-def _tags(shown: JSONObject) -> str:
-    tags = shown.get("tags")
-    return " ".join(tag for tag in cast("list[object]", tags) if isinstance(tag, str)) if isinstance(tags, list) else ""
-
-
-def _pieces(text: str | None, member: str) -> Iterator[tuple[str, str]]:
-    """The turns of a session in pieces: what is searched, and what is shown. None if it is gone or cannot be read."""
-    try:
-        document = decode(text, member) if text is not None else None
-    except DocumentError:
-        document = None
-    if isinstance(document, Document):
-        for turn in document.session.history:
-            said = said_in(turn)
-            while said:
-                cut = len(said) if len(said) <= PIECE else max(said.rfind(" ", 1, PIECE), 0) or PIECE
-                yield f"{_speaker(turn)} {said[:cut]}", said[:cut]
-                said = said[cut:]
-
-
-def _speaker(turn: JSONObject) -> str:
-    return " ".join(name for field in NAMES if isinstance(name := turn.get(field), str))

@@ -154,7 +154,7 @@ class SearchRows(JournalFile):
         where = "destination IS NOT NULL" if everywhere else f"destination IN ({THIS_MACHINE}, ?)"
         with self._snapshot() as db:
             rows = db.execute(
-                f"SELECT destination, list, key, member, saved_at, note FROM documents INDEXED BY recent WHERE {where}"  # noqa: S608
+                f"SELECT destination, list, key, member, saved_at FROM documents INDEXED BY recent WHERE {where}"  # noqa: S608
                 f" AND list IS NOT NULL AND saved_at != {PART} AND (kept_until IS NULL OR kept_until > ?)",
                 (self._now(),) if everywhere else (self._destination, self._now()),
             ).fetchall()

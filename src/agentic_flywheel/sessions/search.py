@@ -50,6 +50,8 @@ async def search(
 ) -> ListResult:
     """Rows of the sessions that match, each with `matched`, and an `excerpt` where a turn has the words.
 
+    Long: it is the order of the steps.
+
     Raises:
         InvalidArgument: the cursor is none that an answer to the same question gave.
 
