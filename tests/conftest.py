@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from .support import preloaded
+from .support.environments import child_alone, environment
 from .support.redis_cluster import RedisCluster
 from .support.redis_server import NOBODY_LISTENS, RedisServer
 from .support.stock import StockEnvironment, build
@@ -168,3 +169,9 @@ def sid() -> str:
 def stock(request: pytest.FixtureRequest) -> StockEnvironment:
     """The released coaiapy-mcp and MCP SDK 1, in a virtual environment kept in pytest's cache folder."""
     return build(Path(request.config.cache.mkdir("stock-coaia")))
+
+
+@pytest.fixture(scope="session")
+def todays_python(request: pytest.FixtureRequest) -> str:
+    """An interpreter with today's redis-py and nothing else, for our child: no coaiapy-mcp, no MCP SDK, not us."""
+    return str(environment(Path(request.config.cache.mkdir("child-alone")), child_alone()))

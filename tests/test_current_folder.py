@@ -15,8 +15,10 @@ from .support.wire import WireServer
 from .test_demo_and_doctor import SCRIPT
 
 IMPORTED = """
-import pkgutil, sys
-import agentic_flywheel, coaiapy_mcp.tools
+import contextlib, pkgutil, sys
+import agentic_flywheel, redis
+with contextlib.suppress(ModuleNotFoundError):
+    import coaiapy_mcp.tools
 for module in pkgutil.walk_packages(agentic_flywheel.__path__, "agentic_flywheel."):
     if ".coaia.child" not in module.name and not module.name.endswith("__main__"):
         __import__(module.name)

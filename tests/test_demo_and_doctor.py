@@ -62,7 +62,7 @@ def started_with(folder: Path) -> list[int]:
 def test_the_demo_with_redis_shows_the_key_and_its_life(server_env: dict[str, str], redis: RedisServer):
     done = run(server_env, "demo")
     assert done.returncode == 0, done.stdout + done.stderr
-    key = re.search(re.escape(redis.prefix) + r":session:[^\s'\"]+", done.stdout)
+    key = re.search(re.escape(redis.prefix) + r":demo_\w+:session:[^\s'\"]+", done.stdout)
     assert key, done.stdout
     assert "ttl" in done.stdout.lower()
     assert "equal" in done.stdout.lower()
@@ -92,10 +92,35 @@ def test_the_demo_keeps_the_conversation_it_is_given(server_env: dict[str, str],
     done = run(server_env, "demo", "--transcript", str(file))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "kumquat" in done.stdout
-    key = re.search(re.escape(redis.prefix) + r":session:[^\s'\"]+", done.stdout)
+    key = re.search(re.escape(redis.prefix) + r":demo_\w+:session:[^\s'\"]+", done.stdout)
     assert key
     kept = redis.get(key.group().rstrip(".,;)"))
     assert kept is None or json.loads(kept)["history"] == talk, "kept as given, or tidied away"
+
+
+def test_the_demo_leaves_nothing_in_redis_or_on_the_disk(server_env: dict[str, str], redis: RedisServer):
+    done = run(server_env, "demo")
+    assert redis.all_keys(f"{redis.prefix}:*") == set(), done.stdout
+    assert not Path(server_env["FLYWHEEL_DATA_DIR"]).exists()
+    assert [*Path(server_env["FLYWHEEL_DATA_DIR"]).parent.glob(".agentic-flywheel-*")] == []
+
+
+def test_the_demo_ends_with_a_configuration_without_a_password(disabled_env: dict[str, str]):
+    done = run(disabled_env | {"REDIS_URL": f"redis://ana:{PASSWORD}@127.0.0.1:1/0"}, "demo")
+    configuration = json.loads(done.stdout[done.stdout.index("\n{") : done.stdout.rindex("}") + 1])
+    env = configuration["mcpServers"]["flywheel-state"]["env"]
+    assert env["FLYWHEEL_DATA_DIR"] == disabled_env["FLYWHEEL_DATA_DIR"]
+    assert PASSWORD not in done.stdout + done.stderr
+
+
+def test_a_credential_in_the_demos_transcript_is_replaced_and_that_is_no_difference(
+    disabled_env: dict[str, str], tmp_path: Path
+):
+    secret = "sk-ant-api03-" + "Zq8xW2" * 16 + "AA"
+    file = tmp_path / "talk.json"
+    file.write_text(json.dumps([{"role": "user", "content": f"my key is {secret}"}]))
+    done = run(disabled_env, "demo", "--transcript", str(file))
+    assert (done.returncode, "equal" in done.stdout, secret in done.stdout) == (0, True, False), done.stdout
 
 
 @pytest.mark.parametrize("content", ['{"role": "user"}', "no json", '["text"]', None])
@@ -117,7 +142,7 @@ def test_the_demo_says_what_is_wrong_with_a_transcript(
 def test_the_doctor_finds_a_good_machine_good(own_redis: RedisServer, lonely_env: dict[str, str]):
     own_redis.password = PASSWORD
     own_redis.start()
-    done = run(lonely_env | {"REDIS_URL": own_redis.url}, "doctor")
+    done = run(lonely_env | {"REDIS_URL": own_redis.url}, "doctor", "--verbose")
     assert done.returncode == 0, done.stdout + done.stderr
     assert PASSWORD not in done.stdout + done.stderr
     assert f"127.0.0.1:{own_redis.port}" in done.stdout

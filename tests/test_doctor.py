@@ -44,7 +44,7 @@ class Ward:
         self.env["REDIS_URL"] = f"redis://ana:{PASSWORD}@127.0.0.1:{self.redis.port}/0"
 
     def doctor(self) -> subprocess.CompletedProcess[str]:
-        return run(self.env, "doctor")
+        return run(self.env, "doctor", "--verbose")
 
 
 @pytest.fixture
@@ -185,8 +185,11 @@ def test_a_redis_that_is_well_is_left_as_it_was(ward: Ward):
     assert done.returncode == 0, done.stdout
     assert re.search(r"✓ Redis +\S+ \S+, master: answers", done.stdout), done.stdout
     assert not re.search("[✗!] ", done.stdout), done.stdout
-    left = ward.redis.all_keys() - {"agentic_flywheel:epoch", "agentic_flywheel:index:healing"}
-    assert left == set(), "no document, no tombstone, no row"
+    assert ward.redis.all_keys() == set()
+    assert [*Path(ward.env["HOME"]).iterdir()] == []
+    assert not Path(ward.env["FLYWHEEL_DATA_DIR"]).exists()
+    short = run(ward.env, "doctor")
+    assert re.fullmatch(r"All well: a save takes [\d.]+ ms and is kept in Redis \(redis://\S+\)\.\n", short.stdout)
     with TimedServer(ward.env) as server:
         journal = server.warm().status()["journal"]
         assert (journal["pending"], journal["replica"]["documents"]) == (0, 0), journal

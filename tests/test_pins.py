@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from agentic_flywheel import __version__
 
 from .audit import judged
+from .support.stock import REQUIREMENTS
 
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -28,7 +29,8 @@ def pins(name: str) -> dict[str, re.Match[str]]:
 
 def test_every_requirement_is_pinned_to_a_version_that_it_allows():
     listed = pins("ci.txt")
-    for line in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"], "hatchling", "editables"]:
+    extras = PROJECT["optional-dependencies"]
+    for line in [*PROJECT["dependencies"], *extras["coaiapy"], *extras["test"], "hatchling", "editables"]:
         requirement = Requirement(line)
         assert listed[requirement.name]["version"] in requirement.specifier, line
 
@@ -44,8 +46,17 @@ def test_every_package_has_hashes_and_none_names_where_it_comes_from(name: str):
 
 
 def test_the_package_that_runs_with_the_password_is_pinned_exactly():
-    wanted = [line for line in PROJECT["dependencies"] if line.startswith("coaiapy-mcp")]
-    assert wanted == [f"coaiapy-mcp=={pins('ci.txt')['coaiapy-mcp']['version']}"]
+    version = pins("ci.txt")["coaiapy-mcp"]["version"]
+    assert PROJECT["optional-dependencies"]["coaiapy"] == [f"coaiapy-mcp=={version}"]
+    assert f"coaiapy-mcp=={version}" in REQUIREMENTS, "the stock child of the tests is that release as well"
+
+
+def test_the_base_brings_nothing_that_caps_what_others_install():
+    """coaiapy caps redis, requests, urllib3 and boto3 at versions of 2023."""
+    names = {Requirement(line).name for line in PROJECT["dependencies"]}
+    assert names == {"anyio", "mcp", "platformdirs", "pydantic", "redis"}
+    [taken] = [Requirement(line).specifier for line in PROJECT["dependencies"] if line.startswith("redis")]
+    assert {"4.3.6", "8.1.0"} <= set(taken.filter(["4.3.6", "8.1.0"])), "what the extra forces, and today's"
 
 
 def test_the_registry_entry_names_this_version():

@@ -60,9 +60,13 @@ def own_children() -> set[int]:
 
 
 def readme_examples() -> list[str]:
-    """The Python blocks below the README's heading on the library."""
-    _, _, below = README.read_text(encoding="utf-8").partition("\n## Use it as a library\n")
-    return re.findall(r"^```python\n(.*?)^```$", below.partition("\n## ")[0], re.DOTALL | re.MULTILINE)
+    """The Python blocks of the README."""
+    return re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def complaints(stderr: str) -> list[str]:
+    """What Python's development mode says, but for how long something took, which is the machine's affair."""
+    return [line for line in stderr.splitlines() if not line.startswith("Executing <")]
 
 
 @pytest.mark.parametrize("url", ["Redis up", NOBODY_LISTENS], ids=["Redis up", "Redis down"])
@@ -72,9 +76,9 @@ def test_the_examples_of_the_readme_save_in_one_process_and_load_in_another(
     env = server_env | {"REDIS_URL": own_redis.start().url if url == "Redis up" else url}
     saving, loading = readme_examples()
     saved = run(saving, env, "-X", "dev", "-W", "error")
-    assert (saved.returncode, saved.stderr) == (0, "")
+    assert (saved.returncode, complaints(saved.stderr)) == (0, [])
     loaded = run(loading, env, "-X", "dev", "-W", "error")
-    assert (loaded.returncode, loaded.stderr) == (0, "")
+    assert (loaded.returncode, complaints(loaded.stderr)) == (0, [])
     said = re.findall(r'"content": "([^"]*)"', saving)
     assert loaded.stdout.splitlines()[-1] == str({"role": "assistant", "content": said[-1]})
 

@@ -1,7 +1,7 @@
 """Defines everything that can go wrong, as one small tree.
 
     FlywheelError
-    ├── SettingError        an environment variable has a value that is not allowed
+    ├── SettingError        an environment variable or the settings file has a value that is not allowed
     ├── InvalidArgument     the caller's argument is wrong; the message says what to do
     ├── DocumentError       a document cannot be read or written as it is; carries the contract's `reason`
     │   ├── Damaged         what is stored is not a document of ours

@@ -1,17 +1,11 @@
 """Carries messages over pipes, a line each: the two streams that the MCP SDK reads and writes, nothing in between.
 
-The SDK's own stdio goes through worker threads and queues, which is most of what a small call costs. Both hops use
-this instead: our server, the child's supervisor, and the child, whose program loads this file by its path. It imports
-nothing of this package, therefore.
+The SDK's own stdio goes through worker threads and queues, which is most of what a small call costs. Our server and the
+child's supervisor use this instead.
 """
 
 import asyncio
 import contextlib
-import ctypes
-import gc
-import os
-import stat
-import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from types import TracebackType
 from typing import Self
@@ -21,27 +15,7 @@ import mcp_types as types
 from mcp.shared.message import SessionMessage
 from pydantic_core import from_json, to_json
 
-LINE_LIMIT = 256 * 2**20
-"""Bytes of one message, far above any session that is accepted. Only a program that writes no newline meets it."""
-
-PIPE_BYTES = 2**20
-"""The most that Linux gives a pipe of anybody (/proc/sys/fs/pipe-max-size)."""
-
-LARGE_LINE = 2**20
-"""Bytes of a message from which on the memory that it took is given back."""
-
-GIVEN_BACK_AFTER = 1.0
-"""Seconds after the last large message: the next one would need it again."""
-
-_giving_back: list[asyncio.TimerHandle] = []
-
-UNTRACKED = 20_000
-"""Objects made before the garbage collector runs: a message of 10 KB makes some hundreds, all soon gone."""
-
-M_ARENA_MAX = -8
-"""A parameter of mallopt (glibc `malloc.h`)."""
-
-Write = Callable[[bytes], Awaitable[None]]
+from agentic_flywheel.pipes import Write, open_writer, passed
 
 
 def message_of(line: bytes) -> types.JSONRPCMessage:
@@ -102,7 +76,7 @@ class Incoming(Stream):
     async def __anext__(self) -> SessionMessage | Exception:
         while line := await self._next_line():
             try:
-                _passed(line)
+                passed(line)
                 return SessionMessage(self._parse(line))
             except ValueError:
                 await self._unreadable(line)
@@ -137,75 +111,17 @@ class Outgoing(Stream):
 
         """
         line = self._line_of(item.message)
-        _passed(line)
+        passed(line)
         try:
             await self._write(line)
         except OSError as exc:
             raise anyio.BrokenResourceError from exc
 
 
-def settle_memory() -> None:
-    """Prepare for messages of megabytes, once everything is imported and before there are threads.
-
-    The garbage collector need not look at the modules again and again. The C library keeps one heap for all threads:
-    each heap would hold on to megabytes.
-    """
-    gc.freeze()
-    gc.set_threshold(UNTRACKED)
-    gc.enable()
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError):  # another C library than glibc
-            ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
-
-
-def _passed(line: bytes) -> None:
-    """Give back the memory that a large message took, once no other one has come for a while."""
-    if len(line) > LARGE_LINE:
-        while _giving_back:
-            _giving_back.pop().cancel()
-        _giving_back.append(asyncio.get_running_loop().call_later(GIVEN_BACK_AFTER, _give_back_memory))
-
-
-def _give_back_memory() -> None:
-    """Return to the system what was freed."""
-    gc.collect()
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
-
-
-def widen(descriptor: int) -> None:
-    """Make a pipe hold a megabyte, where it can: a large message then wakes its reader a sixteenth as often."""
-    with contextlib.suppress(ImportError, AttributeError, OSError):  # not Linux, no pipe, or too many of them
-        import fcntl
-
-        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-
-
-def is_pipe(descriptor: int) -> bool:
-    """Whether asyncio can wait for a descriptor: a pipe or a socket, not a file or a terminal."""
-    mode = os.fstat(descriptor).st_mode
-    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
-
-
-async def reader_of(descriptor: int) -> asyncio.StreamReader:
-    """A reader of a pipe."""
-    widen(descriptor)
-    reader = asyncio.StreamReader(limit=LINE_LIMIT)
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(descriptor), "rb"))
-    return reader
-
-
 @contextlib.asynccontextmanager
 async def writer_of(descriptor: int, last_seconds: float) -> AsyncGenerator[asyncio.StreamWriter]:
     """A writer to a pipe; its reader has `last_seconds` to take what is left at the end."""
-    widen(descriptor)
-    loop = asyncio.get_running_loop()
-    transport, protocol = await loop.connect_write_pipe(
-        lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), os.fdopen(os.dup(descriptor), "wb")
-    )
-    writer = asyncio.StreamWriter(transport, protocol, None, loop)
+    writer = await open_writer(descriptor)
     try:
         yield writer
     finally:
@@ -214,4 +130,4 @@ async def writer_of(descriptor: int, last_seconds: float) -> AsyncGenerator[asyn
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
         if late.cancelled_caught:
-            transport.abort()
+            writer.transport.abort()

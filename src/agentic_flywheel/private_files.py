@@ -13,6 +13,9 @@ PRIVATE = 0o600
 OF_OTHERS = 0o077
 """The bits of a mode with which the group and all others may do anything."""
 
+WRITE_OF_OTHERS = 0o022
+"""Those with which they may write."""
+
 ROOT = 0
 
 
@@ -91,18 +94,19 @@ def open_again(path: Path, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), PRIVATE)
 
 
-def read_secret(path: Path, limit: int) -> bytes:
-    """The first `limit` bytes of a file that nobody else may read.
+def read_secret(path: Path, limit: int, denied: int = OF_OTHERS) -> bytes:
+    """The first `limit` bytes of a file with which others may do nothing of what is `denied`, by bits of its mode.
 
     Raises:
-        NotPrivate: it is not ours, no file, or others may read it.
+        NotPrivate: it is not ours, no file, or others may do that.
         OSError: it cannot be read.
 
     """
     status = path.lstat()
     _check(path, status)
-    if hasattr(os, "geteuid") and status.st_mode & OF_OTHERS:
-        raise NotPrivate(f"{path} can be read by others (mode {status.st_mode & 0o777:04o}): chmod 600 it.")
+    if hasattr(os, "geteuid") and status.st_mode & denied:
+        what = "written" if denied == WRITE_OF_OTHERS else "read"
+        raise NotPrivate(f"{path} can be {what} by others (mode {status.st_mode & 0o777:04o}): chmod 600 it.")
     with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as file:
         return file.read(limit)
 

@@ -1,15 +1,17 @@
-"""Reads the environment once: every variable of the contract, validated, with a one-line error for a wrong one.
+"""Reads the environment and the settings file once: every setting of the contract, validated, a wrong one in a line.
 
 Nothing below `sessions.wiring` sees this object: lower layers take plain values.
 """
 
 import hashlib
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import platformdirs
@@ -18,9 +20,13 @@ from agentic_flywheel.errors import SettingError
 from agentic_flywheel.keys import PREFIX_RULE, RESERVED
 from agentic_flywheel.private_files import NotPrivate, read_secret
 from agentic_flywheel.redis_url import address, is_ipv6, url_problem, without_password
+from agentic_flywheel.settings_file import default_path, gather
 
 MAX_TTL_SECONDS = 100 * 365 * 86_400
 """A hundred years. Longer than any promise we can keep, and far from the year 9999 where datetimes end."""
+
+YEAR_SECONDS = 365 * 86_400
+"""How long the server keeps a session after its last save or resume, by default."""
 
 MAX_SECRET_BYTES = 8192
 """Of a file with a URL; none is that long."""
@@ -54,12 +60,29 @@ class Settings:
     overridden: tuple[str, ...] = ()
     """Variables that `REDIS_URL` overrides, for `doctor`."""
     redis_named: bool = False
-    """Whether a variable names a Redis: without one, and without `REDIS_ENABLED=true`, none is meant."""
+    """Whether a variable names a Redis, or `REDIS_ENABLED=true` the one on localhost; else no answer speaks of one."""
+    sources: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    """Each setting that was given, by its variable, and where: `environment variable …` or `file …`."""
 
     @property
     def redis_target(self) -> str:
         """Where Redis is, without the password."""
         return without_password(self.redis_url)
+
+    @property
+    def redis_shown(self) -> str:
+        """The same, as answers name it; empty where no Redis is named, of which no answer speaks."""
+        return self.redis_target if self.redis_named else ""
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a status says of the settings: where each stands that is no default, and what tells stores apart."""
+        return {
+            "settings": dict(self.sources),
+            "key_prefix": self.key_prefix,
+            "user": self.user,
+            "redaction": self.secrets,
+        }
 
     @property
     def redis_place(self) -> str:
@@ -74,25 +97,33 @@ class Settings:
         return _digest(f"{place} {self.key_prefix}")
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> "Settings":
-        """Read and validate. An empty variable counts as absent.
+    def of_this_process(cls, overrides: Mapping[str, str] | None = None) -> "Settings":
+        """What this process' environment and its person's settings file say; `overrides` win. Raises as `from_env`."""
+        return cls.from_env({**os.environ, **(overrides or {})}, default_path())
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str], file: Path | None = None) -> "Settings":
+        """Read and validate. An empty variable counts as absent; what is absent may stand in the file.
 
         Raises:
-            SettingError: names the variable, its value (never a password) and what is allowed.
+            SettingError: names the variable, or file and key, the value (never a password) and what is allowed.
 
         """
-        env = Environment(environ)
+        given = gather(environ, file)
+        environ, env = given.texts, Environment(given.texts, given.labels)
         log_level = env.one_of("FLYWHEEL_LOG_LEVEL", "WARNING", _LOG_LEVELS)
         secrets = env.one_of("FLYWHEEL_SECRETS", "redact", _SECRETS)
         redis_url, redis_cluster = _redis_url(env), env.boolean("REDIS_CLUSTER", default=False)
         if redis_cluster and redis_url.startswith("unix:"):
             raise env.wrong("REDIS_CLUSTER", "allowed: a URL with a host; a unix socket reaches one node only")
+        named = any(env.text(name, "") for name in (*_URLS, *_REDIS_PARTS, "REDIS_CLUSTER"))
+        redis_enabled = env.boolean("REDIS_ENABLED", default=named)
         data_dir = env.text("FLYWHEEL_DATA_DIR", "") or platformdirs.user_data_dir("agentic-flywheel-state", False)  # noqa: FBT003
         return cls(
-            redis_enabled=env.boolean("REDIS_ENABLED", default=True),
+            redis_enabled=redis_enabled,
             redis_url=redis_url,
             redis_cluster=redis_cluster,
-            session_ttl_seconds=env.integer("REDIS_TTL_SECONDS", 2_592_000, 0, MAX_TTL_SECONDS),
+            session_ttl_seconds=env.integer("REDIS_TTL_SECONDS", YEAR_SECONDS, 0, MAX_TTL_SECONDS),
             execution_ttl_seconds=env.integer("FLYWHEEL_EXECUTION_TTL_SECONDS", 86_400, 0, MAX_TTL_SECONDS),
             key_prefix=_key_prefix(env),
             user=env.text("FLYWHEEL_USER", ""),
@@ -108,7 +139,8 @@ class Settings:
             coaia_python=env.text("FLYWHEEL_COAIA_PYTHON", ""),
             log_level=log_level,
             overridden=tuple(filter(partial(env.text, default=""), _REDIS_PARTS)) if _names_url(env) else (),
-            redis_named=any(environ.get(name, "").strip() for name in (*_URLS, *_REDIS_PARTS, "REDIS_CLUSTER")),
+            redis_named=named or redis_enabled,
+            sources=tuple({**_by_default(given.texts, data_dir), **given.sources}.items()),
         )
 
 
@@ -122,6 +154,8 @@ class Environment:
     """Typed reads of environment variables; an empty one counts as absent. A wrong value raises `SettingError`."""
 
     variables: Mapping[str, str]
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What an error calls a variable, where that is not its name."""
 
     def text(self, name: str, default: str) -> str:
         """The text, or the default."""
@@ -168,7 +202,7 @@ class Environment:
     def wrong(self, name: str, allowed: str, shown: str | None = None) -> SettingError:
         """The error for a variable, naming its value (or what may be `shown` of it)."""
         value = self.text(name, "") if shown is None else shown
-        return SettingError(f"{name}={value[:200]!r} is not allowed; {allowed}.")
+        return SettingError(f"{self.labels.get(name, name)}={value[:200]!r} is not allowed; {allowed}.")
 
 
 def _key_prefix(env: Environment) -> str:
@@ -184,6 +218,12 @@ def _user_only(env: Environment) -> bool:
     if user_only and not env.text("FLYWHEEL_USER", ""):
         raise env.wrong("FLYWHEEL_USER_ONLY", "set FLYWHEEL_USER as well, to say whose sessions these are")
     return user_only
+
+
+def _by_default(texts: Mapping[str, str], data_dir: str) -> dict[str, str]:
+    """Where the default of the data folder comes from, if it is no constant."""
+    base = texts.get("XDG_DATA_HOME", "").strip()
+    return {"FLYWHEEL_DATA_DIR": "environment variable XDG_DATA_HOME"} if base and data_dir.startswith(base) else {}
 
 
 def _folder(env: Environment, text: str) -> Path:
@@ -222,7 +262,7 @@ def _secret(env: Environment, name: str) -> str:
         raise env.wrong(name, "allowed: a file with a URL in UTF-8") from None
     except OSError as exc:
         why = str(exc) if isinstance(exc, NotPrivate) else f"{path} cannot be read: {exc.strerror}."
-        raise SettingError(f"{name} is not allowed: {why}") from None
+        raise SettingError(f"{env.labels.get(name, name)} is not allowed: {why}") from None
 
 
 def _redis_url(env: Environment) -> str:

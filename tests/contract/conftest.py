@@ -26,11 +26,13 @@ SECONDS = 5.0  # the bound of one operation: generous, since two cores run it al
 
 
 @asynccontextmanager
-async def child(folder: Path, redis_url: str, command: str = "", *, cluster: bool = False) -> AsyncIterator[Supervisor]:
-    """A child that reaches `redis_url`, and nothing of it afterwards."""
+async def child(
+    folder: Path, redis_url: str, command: str = "", *, python: str = "", cluster: bool = False
+) -> AsyncIterator[Supervisor]:
+    """A child that reaches `redis_url`, and nothing of it afterwards: ours under `python`, or that of a command."""
     home = ChildFolder(folder)
     env = child_environment({}, home.path, redis_url=redis_url, cluster=cluster, socket_timeout=2.0)
-    client = Supervisor(child_command(shlex.split(command), ""), env, home, fair_seconds=SECONDS / 2)
+    client = Supervisor(child_command(shlex.split(command), python), env, home, fair_seconds=SECONDS / 2)
     try:
         await client.ready(asyncio.get_running_loop().time() + STARTED_WITHIN)
         yield client
@@ -49,6 +51,23 @@ async def cluster_child(
     tmp_path_factory: pytest.TempPathFactory, worker_cluster: RedisCluster
 ) -> AsyncIterator[Supervisor]:
     async with child(tmp_path_factory.mktemp("cluster-child"), worker_cluster.url, cluster=True) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def todays_child(
+    tmp_path_factory: pytest.TempPathFactory, worker_redis: RedisServer, todays_python: str
+) -> AsyncIterator[Supervisor]:
+    async with child(tmp_path_factory.mktemp("todays"), worker_redis.url, python=todays_python) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def todays_cluster_child(
+    tmp_path_factory: pytest.TempPathFactory, worker_cluster: RedisCluster, todays_python: str
+) -> AsyncIterator[Supervisor]:
+    folder = tmp_path_factory.mktemp("todays-cluster")
+    async with child(folder, worker_cluster.url, python=todays_python, cluster=True) as client:
         yield client
 
 
@@ -73,6 +92,12 @@ async def lost_cluster_child(tmp_path_factory: pytest.TempPathFactory) -> AsyncI
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lost_todays_child(tmp_path_factory: pytest.TempPathFactory, todays_python: str) -> AsyncIterator[Supervisor]:
+    async with child(tmp_path_factory.mktemp("lost-todays"), NOBODY_LISTENS, python=todays_python) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def lost_stock_child(
     tmp_path_factory: pytest.TempPathFactory, stock: StockEnvironment
 ) -> AsyncIterator[Supervisor]:
@@ -83,9 +108,12 @@ async def lost_stock_child(
 CHILDREN = {
     "a stash on our child": "own_child",
     "a stash on a cluster": "cluster_child",
+    "a stash on our child with today's redis-py": "todays_child",
+    "a stash on a cluster with today's redis-py": "todays_cluster_child",
     "a stash on the stock child": "stock_child",
     "our child without Redis": "lost_own_child",
     "our child without its cluster": "lost_cluster_child",
+    "our child with today's redis-py without Redis": "lost_todays_child",
     "the stock child without Redis": "lost_stock_child",
 }
 """The fixture of each place that has a child, started by the first test that asks for it."""
@@ -98,7 +126,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, worker_redis: RedisSer
     keys = Keys(f"contract-{uuid.uuid4().hex[:12]}")
     redis_of: Callable[[str], RedisServer] = lambda _key: worker_redis  # noqa: E731  a function is what a place has
     if child := CHILDREN.get(name):
-        if child == "cluster_child":
+        if child in ("cluster_child", "todays_cluster_child"):
             redis_of = request.getfixturevalue("worker_cluster").node_of
         yield Place(Stash(request.getfixturevalue(child), keys, SECONDS, utc_now), keys, redis_of)
     elif "journal" in name:

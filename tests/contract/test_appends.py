@@ -8,11 +8,11 @@ import pytest
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.writes import Append, Splice, Write, ends_of
 
-from .places import CLUSTER, Place, utc_now
+from .places import OUR_STASHES, Place, utc_now
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.parametrize("place", ["a stash on our child", CLUSTER], indirect=True),
+    pytest.mark.parametrize("place", OUR_STASHES, indirect=True),
 ]
 
 SIZES = [10_000, 600_000]

@@ -10,13 +10,13 @@ from agentic_flywheel.coaia.stash import VERSIONS_AT_ONCE, Stash
 from agentic_flywheel.documents.writes import Write
 
 from ..support.waiting import eventually
-from .places import CLUSTER, STOCK_CHILD, Place
+from .places import OUR_STASHES, STOCK_CHILD, Place
 from .test_keyvalue import accepted, document, listed, soon, tombstone, write
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-EVERY_STASH = ["a stash on our child", CLUSTER, STOCK_CHILD]
-STASHES_THAT_LIST = ["a stash on our child", CLUSTER]
+EVERY_STASH = [*OUR_STASHES, STOCK_CHILD]
+STASHES_THAT_LIST = OUR_STASHES
 
 LONGEST_ID = 'é漢🌾\\"' * 102 + "ab"
 """As long as an id may be, in characters that take many bytes or are escaped."""

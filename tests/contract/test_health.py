@@ -8,7 +8,7 @@ import redis as redis_py
 from agentic_flywheel.coaia.child.health_tools import server_named
 from agentic_flywheel.coaia.replies import RemoteState
 
-from .places import CLUSTER, STOCK_CHILD, Place
+from .places import OUR_STASHES, STOCK_CHILD, Place
 from .test_keyvalue import accepted, document, listed, tombstone, write
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -20,7 +20,7 @@ async def watched(place: Place, after: str = FROM_THE_FIRST) -> RemoteState:
     return await place.kv.poll(place.keys.epoch, place.keys.deletions, after)
 
 
-@pytest.mark.parametrize("place", ["a stash on our child", CLUSTER], indirect=True)
+@pytest.mark.parametrize("place", OUR_STASHES, indirect=True)
 class TestWatch:
     async def test_the_epoch_and_the_run_stay_while_redis_does(self, place: Place):
         first, second = await watched(place), await watched(place)
@@ -71,7 +71,7 @@ async def test_a_child_that_cannot_look_closer_knows_no_more_than_the_epoch(plac
     assert (await watched(place)).epoch == seen.epoch
 
 
-@pytest.mark.parametrize("place", ["a stash on our child", CLUSTER], indirect=True)
+@pytest.mark.parametrize("place", OUR_STASHES, indirect=True)
 async def test_the_server_is_named_as_it_names_itself(place: Place):
     with place.redis_of(place.keys.epoch).client() as client:
         info = client.info("server")

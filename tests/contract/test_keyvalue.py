@@ -16,18 +16,19 @@ from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.errors import Unavailable
 
 from ..support.waiting import eventually
-from .places import CLUSTER, LOST_CLUSTER, LOST_STOCK_CHILD, STOCK_CHILD, Place, utc_now
+from .places import LOST_CLUSTER, LOST_STOCK_CHILD, LOST_TODAYS, OUR_STASHES, STOCK_CHILD, Place, utc_now
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-EVERY_PLACE = ["a dict", "the journal", "a stash on our child", CLUSTER, STOCK_CHILD]
-PLACES_THAT_COMPARE_AND_LIST = ["a dict", "the journal", "a stash on our child", CLUSTER]
-PLACES_THAT_FORGET = ["a dict", "a stash on our child", CLUSTER]
+EVERY_PLACE = ["a dict", "the journal", *OUR_STASHES, STOCK_CHILD]
+PLACES_THAT_COMPARE_AND_LIST = ["a dict", "the journal", *OUR_STASHES]
+PLACES_THAT_FORGET = ["a dict", *OUR_STASHES]
 PLACES_OUT_OF_REACH = [
     "a dict that is away",
     "a journal below a file",
     "our child without Redis",
     LOST_CLUSTER,
+    LOST_TODAYS,
     LOST_STOCK_CHILD,
 ]
 

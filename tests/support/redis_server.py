@@ -23,6 +23,9 @@ CHOSEN = "FLYWHEEL_TEST_REDIS_SERVER"
 """The variable that names the server program to test with; `python -m tests.redises` sets it to one after another."""
 
 
+PLAIN: dict[str, Any] = {"protocol": 2} if int(redis_py.__version__.split(".")[0]) > 4 else {}
+"""What makes today's redis-py answer in the shapes of version 4."""
+
 HIGHEST_PORT = 55_535
 """A cluster node listens 10,000 above its port as well."""
 
@@ -157,6 +160,7 @@ class RedisServer:
             password=self.password or None,
             decode_responses=decode_responses,
             socket_timeout=10,
+            **PLAIN,
         )
 
     def freeze(self) -> None:

@@ -1,15 +1,14 @@
 """The released coaiapy-mcp in an environment of its own with MCP SDK 1: the stock child, and an older client."""
 
-import fcntl
 import json
 import shlex
 import subprocess
-import sys
-import venv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from .environments import environment
 
 REQUIREMENTS = ("mcp==1.30.0", "coaiapy-mcp==0.4.3")
 
@@ -71,14 +70,4 @@ class StockEnvironment:
 
 def build(folder: Path) -> StockEnvironment:
     """The environment in `folder`, built once; later runs and the other worker find it."""
-    python = folder / "venv" / "bin" / "python"
-    ready = folder / f"ready-{sys.version_info.major}.{sys.version_info.minor}"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not ready.exists():
-            venv.EnvBuilder(clear=True, with_pip=True).create(folder / "venv")
-            pip = [str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS]
-            done = subprocess.run(pip, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
-            ready.write_text("\n".join(REQUIREMENTS))
-    return StockEnvironment(python)
+    return StockEnvironment(environment(folder, REQUIREMENTS))

@@ -18,7 +18,7 @@ from ..support.wire import WireServer
 
 pytestmark = pytest.mark.slow
 
-ENOUGH = 45  # of the fifty searches
+ENOUGH = 50  # of the fifty searches
 
 
 def ids(found: dict[str, Any]) -> list[str]:

@@ -368,10 +368,10 @@ def test_a_person_sees_a_bar_and_a_program_does_not(disabled_env: dict[str, str]
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("export", "no/such/folder/out.jsonl"), "No such file or directory"),
+        (("export", "no/such/folder/out.jsonl"), "no such file or folder"),
         (("export", "."), "is a folder"),
         (("export", "else.jsonl"), "else.jsonl.part is no export that was begun"),
-        (("sessions", "list", "--limit", "0"), "limit must be from 1 to 1000"),
+        (("sessions", "list", "--limit", "0"), "no whole number from 1 to 1000"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(disabled_env: dict[str, str], arguments: tuple[str, ...], said: str):

@@ -185,14 +185,14 @@ async def test_the_redis_key_is_one_json_object_with_context_and_history_and_the
     assert datetime.fromisoformat(document["kept_until"]) > datetime.fromisoformat(document["saved_at"])
 
 
-async def test_a_session_lives_thirty_days_unless_told_otherwise_and_forever_has_no_redis_expiry(
+async def test_a_session_lives_a_year_unless_told_otherwise_and_forever_has_no_redis_expiry(
     server_env: dict[str, str], redis: RedisServer
 ):
     async with open_server(server_env) as server:
         await server.warm()
-        await server.call("save_session", session_id="month", history=TALK)
+        await server.call("save_session", session_id="year", history=TALK)
         await server.call("save_session", session_id="forever", history=TALK, ttl_seconds=0)
-        assert 30 * 86400 - 1 <= redis.ttl(redis.session_key("month")) <= 30 * 86400
+        assert 365 * 86400 - 1 <= redis.ttl(redis.session_key("year")) <= 365 * 86400
         assert redis.ttl(redis.session_key("forever")) == -1
     async with open_server(server_env | {"REDIS_TTL_SECONDS": "500"}) as server:
         await server.warm()

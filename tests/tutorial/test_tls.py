@@ -21,6 +21,14 @@ def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+@pytest.fixture(params=["the installed redis-py", pytest.param("today's redis-py", marks=pytest.mark.slow)])
+def lonely_env(lonely_env: dict[str, str], request: pytest.FixtureRequest) -> dict[str, str]:
+    """The environment of a server whose child runs on that redis-py."""
+    if request.param == "the installed redis-py":
+        return lonely_env
+    return lonely_env | {"FLYWHEEL_COAIA_PYTHON": request.getfixturevalue("todays_python")}
+
+
 @pytest.fixture
 def moody(tmp_path: Path) -> Iterator[MoodyRedis]:
     redis = MoodyRedis(tmp_path / "redis")

@@ -68,7 +68,13 @@ def test_what_belongs_to_this_machine_is_listed_and_marked_until_the_redis_has_i
     assert (redis.copy(copy.key), machine.copy_of_this_machine(copy.key)) == (None, None)
     redis.put_replica(copy)
     assert redis.recent_of_this_machine(INDEX, None, 9) == [replace(redis.recent(INDEX, None, 1)[0], member="t")]
-    redis.leave_this_machine(copy.key)
+    machine.commit(replace(listed("s", document("s", 2, "added meanwhile")), seen=copy.text))
+    assert not redis.leave_this_machine(copy.key, copy.text)
+    kept = machine.copy(copy.key)
+    assert kept
+    assert "added meanwhile" in kept.text, "by a process for which no Redis is named"
+    assert redis.leave_this_machine(copy.key, kept.text)
+    assert redis.leave_this_machine(copy.key, kept.text), "it has left"
     assert machine.copy(copy.key) is None
     assert redis.move_from_this_machine("p:session:t")
     assert not redis.move_from_this_machine("p:session:t")
@@ -280,3 +286,34 @@ def test_epochs_that_are_learnt_in_any_order_join_what_is_one_redis_and_nothing_
             for address, server in servers.items()}  # fmt: skip
     two = {"redis://localhost", "redis://127.0.0.1"}
     assert sent == {"redis://one": {"redis://one"}, "redis://localhost": two, "redis://127.0.0.1": two}
+
+
+def test_what_waits_for_a_redis_that_nobody_named_and_that_never_answered_is_this_machines(
+    tmp_path: Path, clock: Clock
+):
+    def opened(*addresses: str, unnamed: tuple[str, ...] = ()) -> Journal:
+        return Journal(tmp_path / "data", clock, addresses, unnamed=unnamed)
+
+    with closing(opened("localhost")) as earlier, closing(opened()) as machine:
+        for member in ("s", "both"):
+            earlier.commit(listed(member, document(member, 1, "there")), pending="change")
+        machine.commit(listed("both", document("both", 1, "here")))
+    with closing(opened(unnamed=("localhost", "older"))) as machine:
+        assert [entry.member for entry in machine.recent(INDEX, None, 9)] == ["s", "both"]
+        both = machine.copy("p:session:both")
+        assert both
+        assert "here" in both.text
+        assert [(each.changes, each.keys) for each in machine.waiting()] == [(1, 1)], "it has another one"
+    with closing(opened("localhost")) as named:
+        assert [each.key for each in named.due_keys(["p:"])] == ["p:session:both"]
+
+
+def test_what_a_redis_that_answered_has_stays_its_own(tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture):
+    with closing(Journal(tmp_path / "data", clock, ["localhost"], "redis://localhost:6379/0")) as earlier:
+        earlier.commit(listed("s", document("s", 1, "there")), pending="change")
+        earlier.save_sync_state(SyncState("epoch", "run", "0-0"), lost=False)
+    with closing(Journal(tmp_path / "data", clock, unnamed=["localhost"])) as machine:
+        assert machine.recent(INDEX, None, 9) == []
+        assert [(each.changes, each.keys) for each in machine.waiting()] == [(1, 1)]
+    (told,) = caplog.messages
+    assert told.startswith("Sessions here that are of redis://localhost:6379/0, which is not named: 1.")

@@ -149,6 +149,7 @@ async def test_what_is_pending_for_long_never_lacks_a_cause(
     stash.breaker.last_error = "The way to it is cut."
     told = await persistence_status(repository, settings.redis_target, settings.replica_bytes)
     assert "one change waits in the journal: The way to it is cut." in told.reason
+    assert told.redis
     assert told.redis["last_error"] == "The way to it is cut"
 
 

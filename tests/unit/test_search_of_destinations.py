@@ -63,6 +63,25 @@ def test_a_search_finds_what_is_of_its_own_redis_and_of_this_machine(opened: Ope
     assert one.search(INDEX, Question.of("garden")).searched == 2
 
 
+def test_what_was_saved_before_all_that_is_indexed_is_found(opened: Open, clock: Clock):
+    journal = opened(ONE)
+    journal.put_replica(talk(clock, "new", "a garden", saved_at=10))
+    assert found(journal, "garden") == ["new"]
+    journal.put_replica(talk(clock, "imported", "a garden in winter", saved_at=5))
+    assert found(journal, "garden") == ["imported", "new"]
+    journal.put_replica(talk(clock, "imported", "a garden in spring", saved_at=6))
+    assert (found(journal, "winter"), found(journal, "spring")) == ([], ["imported"])
+
+
+def test_after_a_save_the_other_sessions_are_not_compared(opened: Open, clock: Clock, monkeypatch: pytest.MonkeyPatch):
+    journal = opened(ONE)
+    journal.put_replica(*(talk(clock, f"s{number}", "a garden", saved_at=number + 1) for number in range(3)))
+    assert len(found(journal, "garden")) == 3
+    monkeypatch.setattr(journal, "_heads", lambda: pytest.fail("all were read"))
+    journal.put_replica(talk(clock, "s1", "a garden in spring", saved_at=9))
+    assert found(journal, "spring") == ["s1"]
+
+
 def test_a_session_of_the_same_id_is_found_by_what_was_said_in_each(opened: Open, clock: Clock):
     one, two, machine = opened(ONE), opened(TWO), opened()
     one.put_replica(talk(clock, "s", "a pear in one"))

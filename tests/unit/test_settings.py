@@ -33,10 +33,10 @@ def refusal(**environ: str) -> str:
 
 def test_the_defaults_are_those_of_the_contract():
     settings = read()
-    assert settings.redis_enabled is True
+    assert (settings.redis_enabled, settings.redis_named, settings.redis_shown) == (False, False, "")
     assert settings.redis_url == "redis://localhost:6379/0"
     assert settings.redis_cluster is False
-    assert settings.session_ttl_seconds == 2_592_000
+    assert settings.session_ttl_seconds == 365 * 86_400
     assert settings.execution_ttl_seconds == 86_400
     assert settings.key_prefix == "agentic_flywheel"
     assert settings.user == ""
@@ -246,9 +246,18 @@ NAMES = {"REDIS_URL": "redis://h", "REDIS_HOST": "h", "REDIS_PORT": "1", "REDIS_
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_redis_is_named_by_any_of_the_variables_that_tell_of_it(name: str):
-    assert read(**{name: NAMES[name]}).redis_named is True
-    assert read(**{name: ""}).redis_named is False
-    assert read(REDIS_ENABLED="true", REDIS_TTL_SECONDS="5", FLYWHEEL_KEY_PREFIX="p").redis_named is False
+    named, unnamed = read(**{name: NAMES[name]}), read(**{name: " "}, REDIS_TTL_SECONDS="5", FLYWHEEL_KEY_PREFIX="p")
+    assert (named.redis_named, named.redis_enabled) == (True, True)
+    assert (unnamed.redis_named, unnamed.redis_enabled) == (False, False)
+    off = read(**{name: NAMES[name]}, REDIS_ENABLED="false")
+    assert (off.redis_named, off.redis_enabled) == (True, False), "it is named, and not used"
+
+
+def test_redis_enabled_alone_names_the_one_on_localhost():
+    settings = read(REDIS_ENABLED="true")
+    assert (settings.redis_named, settings.redis_enabled) == (True, True)
+    assert settings.redis_shown == "redis://localhost:6379/0"
+    assert read(REDIS_ENABLED="false").redis_named is False
 
 
 def test_a_cluster_is_not_behind_a_unix_socket():

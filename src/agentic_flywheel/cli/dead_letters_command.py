@@ -13,7 +13,7 @@ from agentic_flywheel.journal.records import DeadLetter
 from agentic_flywheel.json_text import JSONObject, load_object
 from agentic_flywheel.private_files import create
 from agentic_flywheel.sessions.budget import ellipsis
-from agentic_flywheel.sessions.wiring import open_journal
+from agentic_flywheel.sessions.wiring import is_there, open_journal
 from agentic_flywheel.settings import Settings
 
 CAUSE_WIDTH = 80
@@ -25,12 +25,26 @@ def dead_letters(settings: Settings, options: Namespace) -> int:
     if not settings.journal:
         tell("agentic-flywheel-state: the journal is switched off (FLYWHEEL_JOURNAL=false): there are no dead letters.")
         return 1
+    if not is_there(settings):
+        return _nothing(options)
     journal = open_journal(settings)
     verbs = {"list": _list, "retry": _retry, "export": _export, "drop": _drop}
     try:
         return verbs[options.verb or "list"](journal, options)
     finally:
         journal.close()
+
+
+def _nothing(options: Namespace) -> int:
+    """Answer where there is no journal, without making one."""
+    if options.verb in ("export", "drop"):
+        return _missing([options.number], {})
+    if options.verb == "retry" and not options.all:
+        return _missing(options.numbers, {})
+    if getattr(options, "json", False):
+        return say_json([])
+    say("There are no dead letters.")
+    return 0
 
 
 def _list(journal: Journal, options: Namespace) -> int:

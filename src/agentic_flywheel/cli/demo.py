@@ -1,4 +1,7 @@
-"""`demo`: saves a conversation, kills its server, and resumes it to the last turn in a new server."""
+"""`demo`: saves a conversation, kills its server, and resumes it to the last turn in a new server.
+
+It has a store of its own, of which nothing is left, and ends with what to paste into a client's configuration.
+"""
 
 import asyncio
 import contextlib
@@ -14,14 +17,18 @@ from uuid import uuid4
 from mcp import MCPError
 from mcp.client.client import Client
 
-from agentic_flywheel.cli.terminal import say
-from agentic_flywheel.coaia.process import ChildTransport
+from agentic_flywheel.cli.parser import PROGRAM, SHORT
+from agentic_flywheel.cli.terminal import plainly, say, say_text, tell
+from agentic_flywheel.cli.trial import own_client, own_folder, own_settings
+from agentic_flywheel.coaia.sdk_transport import ChildTransport
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
+from agentic_flywheel.redis_url import without_password
+from agentic_flywheel.sessions.redaction.policy import Credentials
 from agentic_flywheel.settings import Settings
 
 KEEP_SECONDS = 3600
-"""The demo's session is there to be looked at for an hour."""
+"""How long the demo's session is kept where the demo is killed, or cannot delete it."""
 
 CALL_SECONDS = 30.0
 START_LOOKS = 100
@@ -42,6 +49,13 @@ TRANSCRIPT: list[JSONObject] = [
 ]
 
 
+SETTINGS = ("REDIS_", "FLYWHEEL_")
+"""What the variables begin with that a client's configuration must name: clients hand on few by themselves."""
+
+HIDDEN = "***"
+"""In the place of what may not be shown."""
+
+
 class Difference(Exception):  # noqa: N818  it is not a fault of the program but what the demo looks for
     """What came back is not what was saved."""
 
@@ -50,14 +64,52 @@ def demo(settings: Settings, transcript: str | None) -> int:
     """Run the demo; 0 if what came back equals what was saved, else 1."""
     try:
         turns = _read(transcript) if transcript else TRANSCRIPT
-        asyncio.run(_demo(settings, turns))
+        asyncio.run(_demo_and_clean_up(settings, turns))
     except* Difference as group:
         _step("✗", str(_first(group)), colour=31)
     except* (OSError, ValueError, MCPError, TimeoutError) as group:
-        _step("✗", f"The demo could not be run: {_first(group) or type(_first(group)).__name__}", colour=31)
+        _step("✗", f"The demo could not be run: {_why(_first(group))}", colour=31)
+    except* KeyboardInterrupt:
+        tell("Interrupted.")
     else:
+        _say_what_to_paste()
         return 0
     return 1
+
+
+async def _demo_and_clean_up(settings: Settings, turns: list[JSONObject]) -> None:
+    session_id = f"demo_{uuid4().hex[:8]}"
+    with own_folder(settings.data_dir) as (folder, _):
+        own = own_settings(settings, folder, "demo")
+        try:
+            await _demo(own, turns, session_id)
+        finally:
+            async with own_client(own, [Keys(own.key_prefix).session(session_id)]):
+                pass
+
+
+def _say_what_to_paste() -> None:
+    """Print what a client needs to start the server as it was started here, but for passwords."""
+    program = Path(sys.argv[0]).absolute()
+    command, arguments = str(program), list[str]()
+    if program.name not in (PROGRAM, SHORT):
+        command, arguments = sys.executable, ["-P", "-m", "agentic_flywheel"]
+    variables = {name: _shown(name, value) for name, value in sorted(os.environ.items()) if name.startswith(SETTINGS)}
+    server: JSONObject = {"command": command, "args": arguments, "env": variables}
+    _step(" ", "To use it, paste this into the configuration of your client:")
+    say_text(json.dumps({"mcpServers": {"flywheel-state": server}}, indent=2))
+    if any(HIDDEN in value for value in variables.values()):
+        _step(" ", f"Put the password in the place of {HIDDEN}.")
+
+
+def _shown(name: str, value: str) -> str:
+    if name.endswith("PASSWORD"):
+        return HIDDEN
+    return without_password(value) if name == "REDIS_URL" else value
+
+
+def _why(cause: BaseException) -> str:
+    return (plainly(cause) if isinstance(cause, Exception) else "") or type(cause).__name__
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -65,9 +117,9 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(cast("BaseExceptionGroup[BaseException]", cause)) if isinstance(cause, BaseExceptionGroup) else cause
 
 
-async def _demo(settings: Settings, turns: list[JSONObject]) -> None:
-    session_id = f"demo_{uuid4().hex[:8]}"
-    async with _server() as (server, client):
+async def _demo(settings: Settings, turns: list[JSONObject], session_id: str) -> None:
+    """Save, kill, resume and compare, with the servers of this store."""
+    async with _server(settings) as (server, client):
         _step("1", f"A server is running (process {server.pid}).")
         await _child_started(client)
         saved = await _call(
@@ -78,7 +130,7 @@ async def _demo(settings: Settings, turns: list[JSONObject]) -> None:
         _step("2", f"Saved {saved['turns']} turns as {session_id}. The server says: {saved['message']}")
         server.kill()
         _step("3", f"Process {server.pid} was killed (SIGKILL): nothing of it is left.")
-    async with _server() as (server, client):
+    async with _server(settings) as (server, client):
         _step("4", f"A new server is running (process {server.pid}).")
         await _child_started(client)
         resumed = await _call(client, "resume_session", session_id=session_id, max_tokens=10**9)
@@ -91,14 +143,15 @@ async def _demo(settings: Settings, turns: list[JSONObject]) -> None:
         _step(" ", f"{turn.get('role', '?'):>9}: {str(turn.get('content', turn))[:100]}", colour=2)
     if resumed["source"] == "redis":
         key = Keys(settings.key_prefix).session(session_id)
-        _step("6", f"Kept in Redis ({status['redis']['target']}) under the key {key}")
-        _step(" ", f"with a TTL of {_seconds_until(saved['expires_at'])} s.")
+        _step("6", f"It was kept in Redis ({status['redis']['target']}) under the key {key}")
+        _step(" ", f"with a TTL of {_seconds_until(saved['expires_at'])} s, and is deleted now.")
     else:
-        _step("6", f"Kept in the journal: {status['journal']['path']}")
+        _step("6", f"It was kept in the journal {status['journal']['path']}, and is deleted now.")
         _step(" ", f"({status['reason']})", colour=2)
-    if history != turns:
+    if history != Credentials(settings.secrets).redact({"history": turns})[0]["history"]:
         raise Difference("What came back differs from what was saved.")
-    _step("✓", "What came back is equal to what was saved, turn by turn.", colour=32)
+    but = ", but for what looks like a credential and was replaced" if history != turns else ""
+    _step("✓", f"What came back is equal to what was saved, turn by turn{but}.", colour=32)
 
 
 def _read(path: str) -> list[JSONObject]:
@@ -112,11 +165,13 @@ def _read(path: str) -> list[JSONObject]:
 
 
 @contextlib.asynccontextmanager
-async def _server() -> AsyncGenerator[tuple[ChildTransport, Client]]:
+async def _server(settings: Settings) -> AsyncGenerator[tuple[ChildTransport, Client]]:
     """A server process of its own, and a real MCP client to it."""
     # -P, and a folder of our own: no file of the current folder is imported.
     command = [sys.executable, "-P", "-m", "agentic_flywheel"]
-    transport = ChildTransport(command, dict(os.environ), OUR_FOLDER)
+    own = {"FLYWHEEL_DATA_DIR": str(settings.data_dir), "FLYWHEEL_PREFIX": settings.key_prefix}
+    own["FLYWHEEL_KEY_PREFIX"] = own["FLYWHEEL_PREFIX"]  # its other name, which may be set
+    transport = ChildTransport(command, dict(os.environ) | own, OUR_FOLDER)
     async with Client(transport) as client:
         yield transport, client
 

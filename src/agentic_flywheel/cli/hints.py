@@ -86,7 +86,7 @@ _HINTS = (
         "",
         lambda settings: (
             f"start the Redis at {settings.redis_target}, or set REDIS_URL to another. Without a Redis set "
-            "REDIS_ENABLED=false, and the journal serves."
+            "REDIS_ENABLED=false or name none, and this machine's journal serves."
         ),
     ),
 )

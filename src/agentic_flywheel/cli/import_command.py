@@ -1,11 +1,10 @@
-"""`import`: adds what this program, Claude, ChatGPT or Claude Code exported to a store that keeps all it has.
+"""`import`: adds what this program, Claude, ChatGPT or Claude Code exported, or a list of turns, to what is kept.
 
 Where a session of our own export is not there yet, it becomes what it was; where something else is there, that is
 reported. Of a conversation from elsewhere that is there, only new turns are added, at the end. In both, what looks like
 a credential is replaced (`FLYWHEEL_SECRETS=off` takes all as it is). What was written is read again and compared.
 """
 
-import asyncio
 import sys
 import tempfile
 from collections import Counter
@@ -27,7 +26,7 @@ from agentic_flywheel.cli.importers import (
     sources,
 )
 from agentic_flywheel.cli.importers.files import MAX_UNPACKED_BYTES
-from agentic_flywheel.cli.terminal import counted, progress, reach, run, tell
+from agentic_flywheel.cli.terminal import counted, interruptible, progress, reach, run, tell
 from agentic_flywheel.documents.model import Document, Tombstone, iso
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.save_request import Save
@@ -69,8 +68,11 @@ def import_from(settings: Settings, source: str) -> int:
 async def _from_standard_input(settings: Settings) -> int:
     # A file of its own, because what it is is seen by its beginning, and an archive is read from its end. It has no
     # name, so that nothing of it is left however this ends.
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  it is, where whoever started us closed it
+        raise InvalidArgument("standard input is closed: name a file.")
     with tempfile.TemporaryFile() as file:
-        await asyncio.to_thread(_copy, sys.stdin.buffer, file)
+        with interruptible():
+            _copy(sys.stdin.buffer, file)
         return await _import(settings, Stream(file, "standard input"))
 
 

@@ -5,12 +5,15 @@ import time
 from agentic_flywheel.cli.terminal import say, tell
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import PAUSE_SECONDS, Journal
-from agentic_flywheel.sessions.wiring import open_journal
+from agentic_flywheel.sessions.wiring import is_there, open_journal
 from agentic_flywheel.settings import Settings
 
 
 def purge(settings: Settings, *, expired_only: bool = False) -> int:
     """Forget the copies and say what went; the exit code. What this machine alone has stays, if it has not expired."""
+    if not settings.journal or not is_there(settings):
+        say("This machine keeps no copies: there is no journal.")
+        return 0
     journal = open_journal(settings)
     try:
         gone = _erase_expired(journal) if expired_only else journal.purge()
@@ -22,7 +25,8 @@ def purge(settings: Settings, *, expired_only: bool = False) -> int:
     finally:
         journal.close()
     copies = "copy" if gone == 1 else "copies"
-    what = "expired " + ("document" if gone == 1 else "documents") if expired_only else f"{copies} of what Redis holds"
+    copies += " of what Redis holds" if settings.redis_named else ""
+    what = "expired " + ("document" if gone == 1 else "documents") if expired_only else copies
     alone = "all that has not expired" if expired_only else "all that is on this machine alone"
     say(
         f"Removed {gone} {what}. {state.pending} pending {'change' if state.pending == 1 else 'changes'} and {alone} "

@@ -10,10 +10,8 @@ from agentic_flywheel.sessions.secrets_scan import Found, SecretsScan
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
-STAYS = (
-    "Not looked at, and they may hold the same: executions and flow histories, dead letters, exports, backups,"
-    " snapshots and append-only files of Redis, and other machines until they next read these sessions."
-)
+STAYS = "Not looked at, and they may hold the same: executions and flow histories, dead letters, exports, backups"
+STAYS_ELSEWHERE = ", snapshots and append-only files of Redis, and other machines until they next read these sessions"
 
 
 def secrets(settings: Settings, options: Namespace) -> int:
@@ -40,7 +38,8 @@ async def _scan(settings: Settings, *, redact: bool) -> int:
             progress(seen, len(session_ids))
     replaced = f"{count[False]:,} replaced, " if redact else ""
     rest = f"{unread} could not be read. " if unread else ""
-    tell(f"Looked at {counted(seen)}: {replaced}{count[True]:,} left. {rest}{STAYS if count.total() else ''}".rstrip())
+    stays = f"{STAYS}{STAYS_ELSEWHERE if settings.redis_named else ''}." if count.total() else ""
+    tell(f"Looked at {counted(seen)}: {replaced}{count[True]:,} left. {rest}{stays}".rstrip())
     if count[True] and not redact:
         tell("Replace them with: agentic-flywheel-state secrets scan --redact")
     return 1 if count[True] or unread else 0

@@ -1,29 +1,29 @@
-"""`sessions`: lists, shows, deletes or restores sessions, for a person or, with `--json`, for a program."""
+"""`sessions`: lists and shows what is kept, and saves, restores, forks, renames and deletes for a person."""
 
 from argparse import Namespace
 from collections.abc import AsyncGenerator
-from datetime import UTC, datetime
-from typing import cast
+from typing import Any
 
-from agentic_flywheel.cli.terminal import ask, counted, progress, reach, run, say, say_json, say_table, say_text, tell
-from agentic_flywheel.documents.codec import public
+from agentic_flywheel.cli.sessions_shown import NOTHING_KEPT, list_them, none, revisions, search, show, words
+from agentic_flywheel.cli.terminal import ask, complain, counted, progress, reach, run, say, say_json, tell
+from agentic_flywheel.cli.turns_given import turns_of
+from agentic_flywheel.cli.which_session import is_there, named, which
 from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.errors import Unavailable
+from agentic_flywheel.json_text import JSONObject
+from agentic_flywheel.keys import check_id
 from agentic_flywheel.plain_text import quoted
-from agentic_flywheel.server.transcript import markdown
-from agentic_flywheel.sessions.budget import ellipsis
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.history import RevisionHistory
 from agentic_flywheel.sessions.listing import MAX_PAGE
+from agentic_flywheel.sessions.redaction.ids import check_ids
+from agentic_flywheel.sessions.redaction.policy import Credentials
+from agentic_flywheel.sessions.results import SaveResult
 from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
-from agentic_flywheel.sessions.wiring import open_store
+from agentic_flywheel.sessions.wiring import has_store, open_store
 from agentic_flywheel.settings import Settings
-
-TITLE_WIDTH = 44
-"""Characters of a title in the table: it then fits most terminals beside an id."""
-
-_AGES = ((60, "second"), (60, "minute"), (24, "hour"), (30, "day"), (12, "month"), (10**9, "year"))
 
 
 def sessions(settings: Settings, options: Namespace) -> int:
@@ -32,62 +32,111 @@ def sessions(settings: Settings, options: Namespace) -> int:
 
 
 async def _run(settings: Settings, options: Namespace) -> int:
+    if options.verb == "save":
+        return await _save(settings, options)
+    _check(options)
+    if not has_store(settings):
+        return _nothing_kept(options)
     store, _ = open_store(settings)
     async with store:
         await reach(store)
-        verb = {"list": _list, "show": _show, "delete": _delete, "restore": _restore}[options.verb]
-        return await verb(store, options)
+        match options.verb:
+            case "fork":
+                return await _fork(store, Credentials(settings.secrets), options)
+            case "rename":
+                return await _rename(store, Credentials(settings.secrets), options)
+            case verb:
+                verbs = {"list": list_them, "search": search, "show": show, "revisions": revisions}
+                verbs |= {"delete": _delete, "restore": _restore}
+                return await verbs[verb](store, options)
 
 
-async def _list(store: SessionStore, options: Namespace) -> int:
-    session_filter = SessionFilter(query=options.query, tags=options.tag, user_id=options.user)
-    page = await store.list_sessions(session_filter, options.limit)
-    if page.message and not page.sessions and store.repository.stash is None:
-        raise Unavailable(page.message)
-    if options.json:
-        return say_json(page.sessions)
-    now = datetime.now(UTC)
-    marked = any(row.get("scope") for row in page.sessions)
-    rows = [("ID", "TITLE", "TURNS", "SAVED", "EXPIRES", *(["WHERE"] if marked else []))]
-    for row in page.sessions:
-        title = " ".join(str(row.get("title") or row.get("summary") or "").split())
-        rows.append((
-            str(row["id"]),
-            ellipsis(title, TITLE_WIDTH),
-            str(row.get("turns", "")),
-            since(row.get("updated_at"), now),
-            since(row.get("expires_at"), now) or "never",
-            *([str(row.get("scope") or "")] if marked else []),
-        ))  # fmt: skip
-    say_table(rows, ["", *(str(row.get("excerpt", "")) for row in page.sessions)])
-    if page.next_cursor:
-        tell("There are more: --limit N shows so many.")
+def _check(options: Namespace) -> None:
+    """Check what can be checked before anything is started.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+
+    """
+    if options.verb == "delete" and not options.id:
+        return
+    if (session_id := getattr(options, "id", None)) is not None:
+        check_id(session_id, "SESSION")
+    if new := getattr(options, "new", ""):
+        check_id(new, "NEW")
+    if title := getattr(options, "title", ""):
+        Save(title=title).check()
+
+
+def _nothing_kept(options: Namespace) -> int:
+    """Answer where there is nothing yet, without making an empty journal."""
+    if options.verb == "delete" and bool(options.id) == options.all:
+        return _which_to_delete()
+    if getattr(options, "json", False) and options.verb in ("list", "search"):
+        say_json([])
+        return int(options.verb == "search")
+    if options.verb == "list" or getattr(options, "all", False):
+        say(NOTHING_KEPT)
+        return 0
+    tell(NOTHING_KEPT)
+    return 1
+
+
+async def _save(settings: Settings, options: Namespace) -> int:
+    turns = turns_of(options.file, settings.max_session_bytes)
+    tags = [tag for each in options.tags for tag in map(str.strip, each.split(",")) if tag] if options.tags else None
+    sent: dict[str, Any] = {"history": turns, "title": options.title, "tags": tags}
+    Save(session_id=options.id, **sent).check()
+    if options.id:
+        check_id(options.id, "--id")
+    credentials = Credentials(settings.secrets)
+    store, _ = open_store(settings)
+    async with store:
+        await reach(store)
+        await check_ids(credentials, store, options.id)
+        clean, findings = credentials.redact(sent)
+        saved = await store.save(Save(session_id=options.id, **clean), CallerViews())
+    if not saved.saved:
+        return none(saved.session_id, saved.message or words(saved.reason))
+    new = f"{saved.added_turns:,} new turn{'' if saved.added_turns == 1 else 's'}"
+    until = f"until {saved.expires_at[:10]}" if saved.expires_at else "for ever"
+    say(f"Saved {new} in {quoted(saved.session_id)}: {saved.turns:,} in all, {_place(saved)}, {until}.")
+    if told := credentials.report(findings)[1]:
+        tell(told)
     return 0
 
 
-async def _show(store: SessionStore, options: Namespace) -> int:
-    document, _ = await store.load(options.id)
-    if not isinstance(document, Document):
-        return _none(options.id, _words(document.because if document else None))
-    if options.json:
-        return say_json(public(document))
-    say_text(markdown(public(document)))
-    return 0
+def _place(saved: SaveResult) -> str:
+    """Where it is kept, in words."""
+    if saved.stored_in == "redis":
+        return "kept in Redis"
+    return "kept on this machine until Redis answers" if saved.provisional else "kept on this machine"
+
+
+def _which_to_delete() -> int:
+    complain("name one session, or --all.")
+    return 2
 
 
 async def _delete(store: SessionStore, options: Namespace) -> int:
     if bool(options.id) == options.all:
-        tell("agentic-flywheel-state: name one session, or --all.")
-        return 2
+        return _which_to_delete()
     if options.all:
         return await _delete_all(store, options)
-    question = f"Delete session {quoted(options.id)} with its revisions, for everybody?"
+    session_id = await which(store, options.id)
+    if session_id is None:
+        return 1
+    if session_id != options.id and options.yes:  # a script means what it says: another one may begin so by now
+        complain(f"{quoted(options.id)} is not a whole id; with --yes name it whole: {quoted(session_id)}.")
+        return 1
+    rows = await store.rows_of([session_id])
+    question = f"Delete session {named(rows[0]) if rows else quoted(session_id)} with its revisions, for everybody?"
     if not options.yes and (code := ask(question, "deleting")):
         return code
-    deleted = await store.delete(options.id, CallerViews())
+    deleted = await store.delete(session_id, CallerViews())
     if not deleted.deleted:
-        return _none(options.id, deleted.message or _words(deleted.reason))
-    say(f"Deleted {quoted(options.id)}{', but ' + deleted.message if deleted.message else '.'}")
+        return none(session_id, deleted.message or words(deleted.reason))
+    say(f"Deleted {quoted(session_id)}{', but ' + deleted.message if deleted.message else '.'}")
     return 0
 
 
@@ -104,10 +153,10 @@ async def _delete_all(store: SessionStore, options: Namespace) -> int:
             seen.add(session_id)  # a list may show it once more
             result = await store.delete(session_id, CallerViews())
             if not result.deleted and result.reason not in ("deleted", "expired"):
-                left[session_id] = result.message or _words(result.reason)
+                left[session_id] = result.message or words(result.reason)
             progress(len(seen), len(seen) + len(new))
     for session_id, why in left.items():
-        _none(session_id, why)
+        none(session_id, why)
     say(f"Deleted {counted(len(seen) - len(left))}; {len(left)} could not be deleted.")
     return 1 if left else 0
 
@@ -130,33 +179,52 @@ async def _listed(store: SessionStore) -> AsyncGenerator[str]:
 
 
 async def _restore(store: SessionStore, options: Namespace) -> int:
-    restored = await RevisionHistory(store).restore(CallerViews(), options.id, options.revision)
+    if (session_id := await which(store, options.id)) is None:
+        return 1
+    restored = await RevisionHistory(store).restore(CallerViews(), session_id, options.revision)
     if not restored.restored:
-        return _none(options.id, restored.message or _words(restored.reason))
-    say(f"Restored {quoted(options.id)} from revision {options.revision}; it is revision {restored.revision} now.")
+        return none(
+            session_id, (restored.message or words(restored.reason)).replace("list_revisions", "sessions revisions")
+        )
+    say(f"Restored {quoted(session_id)} from revision {options.revision}; it is revision {restored.revision} now.")
     return 0
 
 
-def since(time: object, now: datetime) -> str:
-    """A time as people say it: `3 days ago`, `in 2 hours`; empty for none."""
-    try:
-        seconds = (now - datetime.fromisoformat(cast("str", time))).total_seconds()
-    except (TypeError, ValueError):
-        return ""
-    amount, units = abs(seconds), iter(_AGES)
-    factor, unit = next(units)
-    while amount >= factor:
-        amount /= factor
-        factor, unit = next(units)
-    count = int(amount)
-    text = f"{count} {unit}{'' if count == 1 else 's'}"
-    return f"{text} ago" if seconds >= 0 else f"in {text}"
+async def _fork(store: SessionStore, credentials: Credentials, options: Namespace) -> int:
+    if (session_id := await which(store, options.id)) is None:
+        return 1
+    await check_ids(credentials, store, new_session_id=options.new)
+    if options.new and await is_there(store, options.new):
+        return none(options.new, "it is there already; choose another id for the new one")
+    forked = await RevisionHistory(store).fork(CallerViews(), session_id, options.revision, options.new)
+    if not forked.forked:
+        return none(
+            session_id, (forked.message or words(forked.reason)).replace("list_revisions", "sessions revisions")
+        )
+    origin: JSONObject = forked.forked_from or {}
+    say(f"Began {quoted(forked.session_id)} with revision {origin.get('revision')} of {quoted(session_id)}.")
+    return 0
 
 
-def _words(reason: str | None) -> str:
-    return {"deleted": "it was deleted before", "expired": "it has expired"}.get(reason or "", "not found")
-
-
-def _none(session_id: str, why: str) -> int:
-    tell(f"agentic-flywheel-state: session {quoted(session_id)}: {why.rstrip('.')}.")
-    return 1
+async def _rename(store: SessionStore, credentials: Credentials, options: Namespace) -> int:
+    title = " ".join(options.title.split())
+    if not title:
+        complain("the new title is empty.")
+        return 2
+    if (session_id := await which(store, options.id)) is None:
+        return 1
+    document, _ = await store.load(session_id)
+    if not isinstance(document, Document):
+        return none(session_id, words(document.because if document else None))
+    clean, findings = credentials.redact({"title": title})
+    # With the revision that was seen, or a session that somebody deletes meanwhile would begin anew.
+    save = Save(session_id=session_id, title=clean["title"], expected_revision=document.revision)
+    saved = await store.save(save, CallerViews())
+    if not saved.saved:
+        return none(
+            session_id, "somebody saved it meanwhile; do it again" if saved.reason == "conflict" else saved.message
+        )
+    say(f"Renamed {quoted(session_id)} to {quoted(clean['title'])}.")
+    if told := credentials.report(findings)[1]:
+        tell(told)
+    return 0

@@ -1,11 +1,13 @@
 """Writes what commands show a person: harmless text, tables, a progress bar, errors in a line, questions."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
+import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentic_flywheel.errors import FlywheelError, StashUnavailable
@@ -38,9 +40,38 @@ def run(command: Coroutine[Any, Any, int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (FlywheelError, OSError) as exc:
-        tell(f"agentic-flywheel-state: {exc}")
+        complain(plainly(exc))
         return 2
     return code
+
+
+def plainly(exc: Exception) -> str:
+    """What is wrong, in a sentence without the system's numbers."""
+    if not isinstance(exc, OSError) or not exc.strerror:
+        return str(exc)
+    name = exc.filename if isinstance(exc.filename, str) else "a file"
+    if isinstance(exc, FileNotFoundError):
+        return f"there is no such file or folder: {name}."
+    if isinstance(exc, IsADirectoryError):
+        return f"{name} is a folder; name a file."
+    if isinstance(exc, PermissionError):
+        return f"you have no right to {name}."
+    return f"{name} cannot be used: {exc.strerror[:1].lower()}{exc.strerror[1:]}."
+
+
+@contextlib.contextmanager
+def interruptible() -> Generator[None]:
+    """Let Ctrl-C end a wait for the person at once: asyncio's own way would wait for the end of the line as well."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def complain(text: str) -> None:
+    """Say on standard error why this is not done."""
+    tell(f"agentic-flywheel-state: {text}")
 
 
 def tell(text: str) -> None:
@@ -88,12 +119,17 @@ def _write(text: str) -> None:
 
 def ask(question: str, doing: str) -> int:
     """Ask the person at the terminal; 0 for yes, 1 for no, 2 where nobody can be asked what is about to be done."""
-    if not sys.stdin.isatty():
+    if not sys.stdin or not sys.stdin.isatty():
         tell(f"agentic-flywheel-state: {doing} needs --yes where nobody can be asked.")
         return 2
-    sys.stderr.write(f"{one_line(question)} [y/N] ")
-    sys.stderr.flush()
-    return 0 if sys.stdin.readline().strip().casefold() in ("y", "yes") else 1
+    with interruptible():
+        sys.stderr.write(f"{one_line(question)} [y/N] ")
+        sys.stderr.flush()
+        answer = sys.stdin.readline().strip().casefold()
+    if answer in ("y", "yes"):
+        return 0
+    tell("Nothing was done.")
+    return 1
 
 
 def progress(done: int, total: int) -> None:

@@ -1,7 +1,7 @@
-"""Runs one child process as an MCP transport: asyncio pipes, a line a message, an end that is always bounded.
+"""Runs one child process: asyncio pipes, a line a message, an end that is always bounded.
 
 The SDK's own `stdio_client` hides its process, so a wedged child could not be killed before it is waited for,
-and it reads a line in quadratic time (15 s for 15 MB). This is its `Transport` protocol over `jsonrpc_lines`.
+and it reads a line in quadratic time (15 s for 15 MB).
 """
 
 import asyncio
@@ -11,13 +11,12 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
 import anyio
 
-from agentic_flywheel.jsonrpc_lines import LINE_LIMIT, Incoming, Outgoing
+from agentic_flywheel.pipes import LINE_LIMIT, Write
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +31,8 @@ STDERR_LINES = 5
 child writes whole conversations there."""
 
 
-class ChildTransport:
-    """Starts `command` on entry and ends it on exit. `env` is the whole environment of the child."""
+class ChildProcess:
+    """Starts `command` when opened, and ends it when closed. `env` is the whole environment of the child."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], folder: Path) -> None:
         self._command = command
@@ -58,8 +57,8 @@ class ChildTransport:
         """Keep nothing of stderr from here on."""
         self._stderr = None
 
-    async def __aenter__(self) -> tuple[Incoming, Outgoing]:
-        """Start the child.
+    async def open(self) -> tuple[Callable[[], Awaitable[bytes]], Write]:
+        """Start the child: what gives the next line that it writes, nothing at the end, and what writes to it.
 
         Raises:
             OSError: it cannot be started.
@@ -90,18 +89,13 @@ class ChildTransport:
                 self._ended.set()
             return line
 
-        async def unreadable(line: bytes) -> None:  # a stray print
-            logger.debug("The coaia child wrote a line that is no message (%d bytes).", len(line))
-
         async def write(data: bytes) -> None:
             stdin.write(data)
             await stdin.drain()
 
-        return Incoming(next_line, unreadable), Outgoing(write)
+        return next_line, write
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def aclose(self) -> None:
         """End the child: its input ends, then, after a moment, it is killed with all it started."""
         process = self._process
         if process is None:

@@ -12,14 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from mcp import ClientSession, MCPError
-from mcp.shared.dispatcher import CallOptions
-from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
-from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR
 from pydantic_core import PydanticSerializationError
 
+from agentic_flywheel.coaia.jsonrpc_client import INTERNAL_ERROR, ConnectionEndedError, JSONRPCClient, RequestError
 from agentic_flywheel.coaia.launch import ChildFolder
-from agentic_flywheel.coaia.process import ChildTransport
+from agentic_flywheel.coaia.process import ChildProcess
 from agentic_flywheel.errors import InvalidArgument, StashRefused, StashSilent, StashUnavailable
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.plain_text import cause
@@ -41,11 +38,8 @@ CLOSE_SECONDS = 1.0
 STEADY_SECONDS = 10.0
 """A child that served this long was a good one: the next failure starts the back-off anew."""
 
-BROKEN = (CONNECTION_CLOSED, INTERNAL_ERROR)
-"""JSON-RPC errors after which a child is replaced; any other one is its refusal of that call."""
-
-LEFT_ALONE: CallOptions = {"cancel_on_abandon": False}
-"""A request that nobody waits for any more is not cancelled: that can kill the stock child."""
+BROKEN = (-32000, INTERNAL_ERROR)
+"""JSON-RPC errors after which a child is replaced (the first: connection closed); any other one is its refusal."""
 
 State = Literal["not started", "starting", "ready", "waiting to restart", "closed"]
 
@@ -78,8 +72,8 @@ class Supervisor:
         self._closing = asyncio.Event()
         self._changed = asyncio.Event()
         self._replace = asyncio.Event()
-        self._dispatcher: JSONRPCDispatcher | None = None
-        self._transport: ChildTransport | None = None
+        self._client: JSONRPCClient | None = None
+        self._transport: ChildProcess | None = None
         self._state: State = "not started"
         self._generation = 0
         self._verbs: tuple[str, ...] = ()
@@ -168,18 +162,15 @@ class Supervisor:
 
         """
         await self.ready(deadline)
-        dispatcher, generation = self._dispatcher, self._generation
-        if dispatcher is None:
+        client, generation = self._client, self._generation
+        if client is None:
             raise StashUnavailable("The coaia child has just gone.")
         remaining = deadline - asyncio.get_running_loop().time()
         bound = asyncio.timeout_at(deadline)
         self._bounds.add(bound)
         try:
             async with bound:
-                # Below the session's typed calls, which would walk through every argument and answer several times.
-                answer = await dispatcher.send_raw_request(
-                    "tools/call", {"name": verb, "arguments": arguments}, LEFT_ALONE
-                )
+                answer = await client.request("tools/call", {"name": verb, "arguments": arguments})
         except TimeoutError:
             silence = f"The coaia child did not answer {verb} in time."
             if remaining < self._fair_seconds or self._closing.is_set():
@@ -188,10 +179,12 @@ class Supervisor:
             raise StashSilent(silence) from None
         except PydanticSerializationError as exc:  # nothing was sent
             raise InvalidArgument(f"{verb} was given something that JSON cannot carry.") from exc
-        except MCPError as exc:
-            if exc.error.code not in BROKEN:  # its words may be those of the session
-                raise StashRefused(f"The coaia child refused {verb} (error {exc.error.code}).") from exc
-            raise self._broke_off(verb, generation, f"error {exc.error.code}") from exc
+        except RequestError as exc:
+            if exc.code not in BROKEN:  # its words may be those of the session
+                raise StashRefused(f"The coaia child refused {verb} ({exc}).") from exc
+            raise self._broke_off(verb, generation, str(exc)) from exc
+        except ConnectionEndedError as exc:
+            raise self._broke_off(verb, generation, str(exc)) from exc
         except (RuntimeError, ValueError) as exc:
             raise self._broke_off(verb, generation, type(exc).__name__) from exc
         finally:
@@ -221,14 +214,14 @@ class Supervisor:
             self._generation += 1
             self._replace.clear()
             self._set("starting")
-            self._transport = transport = ChildTransport(self._command, self._env, self._folder.path)
+            self._transport = transport = ChildProcess(self._command, self._env, self._folder.path)
             try:
                 await self._serve(transport)
             except* Exception as group:  # noqa: BLE001  whatever ended this child, the next one is started
                 if not self._replace.is_set():
                     self._last_error = _why(group, transport)
             finally:
-                self._dispatcher = None
+                self._client = None
             if loop.time() - began > STEADY_SECONDS:
                 delay = FIRST_DELAY
             if self._closing.is_set():
@@ -242,20 +235,20 @@ class Supervisor:
             delay = min(2 * delay, LONGEST_DELAY)
         self._set("closed")
 
-    async def _serve(self, transport: ChildTransport) -> None:
+    async def _serve(self, transport: ChildProcess) -> None:
         """Start one child, let it be called, and end it when it is to be replaced or has died."""
         async with contextlib.AsyncExitStack() as stack:
             async with asyncio.timeout(START_SECONDS):
-                dispatcher = JSONRPCDispatcher(*await stack.enter_async_context(transport))
-                session = await stack.enter_async_context(ClientSession(dispatcher=dispatcher))
-                await session.initialize()  # the handshake that every MCP server knows, the stock child included
-                tools = (await session.list_tools()).tools
-            self._verbs = tuple(sorted(tool.name for tool in tools))
-            self._tash_expires = any(
-                tool.name == "coaia_tash" and "ttl_seconds" in tool.input_schema.get("properties", {}) for tool in tools
-            )
+                client = JSONRPCClient(*await transport.open())
+                stack.push_async_callback(transport.aclose)
+                await stack.enter_async_context(client.reading())
+                await client.initialize()
+                schemas = {str(tool.get("name")): tool.get("inputSchema") for tool in await client.tools()}
+            self._verbs = tuple(sorted(schemas))
+            tash: Any = schemas.get("coaia_tash") or {}
+            self._tash_expires = "ttl_seconds" in tash.get("properties", {})
             transport.forget_stderr()
-            self._dispatcher = dispatcher
+            self._client = client
             self._was_ready = True
             self._last_error = None
             self._set("ready")
@@ -276,7 +269,7 @@ class Supervisor:
         self._changed = asyncio.Event()
 
 
-def _why(group: BaseExceptionGroup[Exception], transport: ChildTransport) -> str:
+def _why(group: BaseExceptionGroup[Exception], transport: ChildProcess) -> str:
     """One line that says why a child could not be started."""
     first: BaseException = group
     while isinstance(first, BaseExceptionGroup):

@@ -34,7 +34,7 @@ class Step(Generic[Answer_co]):
 class Command(BaseModel, Generic[Answer_co]):
     """What every command has: the key that it changes, and an id of its own."""
 
-    model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
+    model_config = ConfigDict(frozen=True, defer_build=True, ser_json_bytes="base64", val_json_bytes="base64")
 
     appends: ClassVar[bool] = False
     """Whether it may need no more of a large document than its ends."""

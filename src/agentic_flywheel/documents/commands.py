@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from agentic_flywheel.documents.delete import DeleteCommand
 from agentic_flywheel.documents.execution import ExecutionCommand
@@ -30,7 +30,9 @@ AnyCommand = (
     | MergeForwardCommand
     | RewriteCommand
 )
-_COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(Annotated[AnyCommand, Field(discriminator="kind")])
+_COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(
+    Annotated[AnyCommand, Field(discriminator="kind")], config=ConfigDict(defer_build=True)
+)
 
 
 def dump_command(command: AnyCommand) -> str:

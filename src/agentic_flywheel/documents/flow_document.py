@@ -40,7 +40,7 @@ class Outline(BaseModel):
     `count` is `None` in a document of an older version, which kept no count and ended with its last execution.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="allow")
 
     revision: NonNegativeInt = 0
     session_id: str

@@ -108,7 +108,7 @@ class MergeForwardCommand(Command[bool]):
         if there.began > mine.revision:  # it was deleted, and begun anew
             return self._nothing()
         if covers(self.text, base or "") and mine.revision > there.revision:
-            until = _later(mine.kept_until, there.kept_until)
+            until = later(mine.kept_until, there.kept_until)
             text = self.text if until == mine.kept_until else encode(replace(mine, kept_until=until))
             return Step(self._write(replace(mine, kept_until=until), text, base), answer=True, queued=self)
         return self._merged(mine, there, base, now)
@@ -174,6 +174,6 @@ def _most(mine: Document, there: Document) -> int:
     return max(len(mine.past), len(there.past), 1)
 
 
-def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+def later(one: datetime | None, other: datetime | None) -> datetime | None:
     """The later end of two lives; `None` never ends."""
     return None if one is None or other is None else max(one, other)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
 from agentic_flywheel.documents.model import Document
@@ -56,12 +56,13 @@ def _ttl(save: Save, alive: Document | None) -> int | None:
     return save.default_ttl_seconds if ttl is None else ttl
 
 
+_LATER = ConfigDict(defer_build=True)
 _SESSION_VALUES: dict[str, TypeAdapter[Any]] = {
-    "backend": TypeAdapter(BackendType),
-    "status": TypeAdapter(FlowStatus),
-    "created_at": TypeAdapter(datetime),
-    "updated_at": TypeAdapter(datetime),
-    "expires_at": TypeAdapter(datetime | None),
+    "backend": TypeAdapter(BackendType, config=_LATER),
+    "status": TypeAdapter(FlowStatus, config=_LATER),
+    "created_at": TypeAdapter(datetime, config=_LATER),
+    "updated_at": TypeAdapter(datetime, config=_LATER),
+    "expires_at": TypeAdapter(datetime | None, config=_LATER),
 }
 
 

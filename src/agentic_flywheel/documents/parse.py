@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import (
     BaseModel,
+    ConfigDict,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
@@ -176,6 +177,8 @@ class _OlderTimes(BaseModel):
 class _StoredSession(BaseModel):
     """The fields of a session document as they are read; `null` counts as absent."""
 
+    model_config = ConfigDict(defer_build=True)
+
     backend: BackendType = BackendType.CUSTOM
     backend_session_id: str = ""
     status: FlowStatus = FlowStatus.PENDING
@@ -210,6 +213,8 @@ class _StoredSession(BaseModel):
 
 
 class _StoredTombstone(BaseModel):
+    model_config = ConfigDict(defer_build=True)
+
     id: str = ""
     deleted_at: datetime
     kept_until: datetime | None = None
@@ -217,7 +222,7 @@ class _StoredTombstone(BaseModel):
     operations: list[tuple[int, int, int, str]] = []
 
 
-_OPERATIONS = TypeAdapter(list[tuple[int, int, int, str]])
+_OPERATIONS = TypeAdapter(list[tuple[int, int, int, str]], config=ConfigDict(defer_build=True))
 
 _KNOWN = (_StoredSession.model_fields.keys() - {"metadata"}) | {"schema_version", "_schema_version", "id", "revision"}
 

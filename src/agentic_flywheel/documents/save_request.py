@@ -20,7 +20,7 @@ MAX_TAGS = 100
 class Save(BaseModel):
     """What a caller asks to save; absent means unchanged. `values` are other `UniversalSession` fields as JSON."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     session_id: str = ""
     history: SkipValidation[list[JSONObject] | None] = Field(  # `check` looks at it, and it would be copied

@@ -1,7 +1,6 @@
 """Answers `False`, `None` or `[]` instead of raising when storage is down, and says why in one log line."""
 
 import logging
-import os
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -45,7 +44,8 @@ class FailSafe:
             raise TypeError(f"ttl_seconds must be a whole number of seconds, not {type(ttl_seconds).__name__}")
         if not 0 <= ttl_seconds <= MAX_TTL_SECONDS:
             raise ValueError(f"ttl_seconds must be from 0 (never expires) to {MAX_TTL_SECONDS}")
-        overrides = {"FLYWHEEL_KEY_PREFIX": key_prefix, "REDIS_ENABLED": "true", "REDIS_TTL_SECONDS": ""}
+        named = {"FLYWHEEL_KEY_PREFIX": key_prefix, "FLYWHEEL_PREFIX": ""}
+        overrides = {**named, "REDIS_ENABLED": "true", "REDIS_TTL_SECONDS": ""}
         if redis_url is not None:
             overrides["REDIS_URL"] = redis_url
         elif host is not None or port is not None:
@@ -54,7 +54,7 @@ class FailSafe:
             overrides |= {"REDIS_PORT": str(port)} if port is not None else {}
         if not key_prefix.strip():
             raise ValueError("key_prefix must not be empty")
-        settings = Settings.from_env({**os.environ, **overrides} if enabled else {})
+        settings = Settings.of_this_process(overrides) if enabled else Settings.from_env({})
         self.enabled = enabled
         self.ttl_seconds = ttl_seconds
         self.key_prefix = key_prefix

@@ -30,8 +30,8 @@ from agentic_flywheel.integrations.session_objects import SessionObjects
 from agentic_flywheel.integrations.shared_stores import LoopLocks
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.redaction.ids import check_ids
-from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.settings import MAX_TTL_SECONDS, Environment
+from agentic_flywheel.settings_file import default_path, gather
 
 __all__ = ["RedisConfig", "RedisExecutionCache", "RedisSessionManager"]
 
@@ -45,13 +45,15 @@ class RedisConfig:
         `execution_ttl` and `key_prefix`; times in seconds.
 
         From `REDIS_ENABLED`, `REDIS_TTL_SECONDS`, `REDIS_HOST`, `REDIS_PORT`; where those are absent, from
-        `REDIS_STATE_ENABLED`, `REDIS_SESSION_TTL_SECONDS`; and `REDIS_EXECUTION_TTL_SECONDS`, `REDIS_KEY_PREFIX`.
+        `REDIS_STATE_ENABLED`, `REDIS_SESSION_TTL_SECONDS`; and `REDIS_EXECUTION_TTL_SECONDS`, `REDIS_KEY_PREFIX` or
+        `REDIS_PREFIX`. The settings file counts where this process' own environment is read.
 
         Raises:
             SettingError: a variable has a value that is not allowed.
 
         """  # noqa: D205  one sentence, too long for a line
-        env = Environment(os.environ if environ is None else environ)
+        given = gather(os.environ, default_path()) if environ is None else gather(environ)
+        env = Environment(given.texts, given.labels)
         session_ttl = env.integer("REDIS_SESSION_TTL_SECONDS", 86_400, 0, MAX_TTL_SECONDS)
         session_ttl = env.integer("REDIS_TTL_SECONDS", session_ttl, 0, MAX_TTL_SECONDS)
         enabled = env.boolean("REDIS_STATE_ENABLED", default=True)
@@ -62,7 +64,7 @@ class RedisConfig:
             "port": env.integer("REDIS_PORT", 6379, 1, 65_535),
             "session_ttl": session_ttl,
             "execution_ttl": env.integer("REDIS_EXECUTION_TTL_SECONDS", 3600, 0, MAX_TTL_SECONDS),
-            "key_prefix": env.text("REDIS_KEY_PREFIX", "agentic_flywheel"),
+            "key_prefix": env.text("REDIS_KEY_PREFIX", env.text("REDIS_PREFIX", "agentic_flywheel")),
         }
 
 
@@ -179,6 +181,8 @@ class RedisSessionManager(FailSafe):
 
     async def list_sessions(self, pattern: str = "*") -> list[str]:
         """The ids of sessions that match a Redis glob, newest first."""
+        from agentic_flywheel.sessions.session_filter import SessionFilter
+
         check_text(pattern, "pattern")
         ids: list[str] = []
         cursor = ""

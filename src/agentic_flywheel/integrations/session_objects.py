@@ -1,14 +1,18 @@
 """Saves session objects: one replaces the stored revision that it is, any other one adds what is new in it."""
 
+from typing import TYPE_CHECKING
+
 from agentic_flywheel.backends.base import UniversalSession
 from agentic_flywheel.documents.model import Document
-from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.documents.write_ids import told
 from agentic_flywheel.errors import DeletedMeanwhile, DocumentError, Unavailable
 from agentic_flywheel.integrations.checks import values_of
 from agentic_flywheel.integrations.fail_safe import error_of
 from agentic_flywheel.integrations.known_objects import KnownObjects
-from agentic_flywheel.sessions.store import SessionStore
+
+if TYPE_CHECKING:  # imported when a store is opened: a program that only imports this module does not pay for it
+    from agentic_flywheel.documents.save_request import Save
+    from agentic_flywheel.sessions.store import SessionStore
 
 
 class SessionObjects:
@@ -19,7 +23,7 @@ class SessionObjects:
 
     async def save(
         self,
-        store: SessionStore,
+        store: "SessionStore",
         session: UniversalSession,
         kept: UniversalSession,
         ttl_seconds: int | None,
@@ -69,7 +73,9 @@ class SessionObjects:
         self._known.forget(session_id)
 
 
-def _merging(kept: UniversalSession, ttl_seconds: int | None, default_ttl_seconds: int) -> Save:
+def _merging(kept: UniversalSession, ttl_seconds: int | None, default_ttl_seconds: int) -> "Save":
+    from agentic_flywheel.documents.save_request import Save
+
     return Save(
         session_id=kept.id,
         history=kept.history,
@@ -81,7 +87,7 @@ def _merging(kept: UniversalSession, ttl_seconds: int | None, default_ttl_second
     )
 
 
-async def _is_all(store: SessionStore, session: UniversalSession) -> bool:
+async def _is_all(store: "SessionStore", session: UniversalSession) -> bool:
     """Whether what is stored is this session and nothing else."""
     try:
         document, _ = await store.load(session.id)

@@ -2,17 +2,21 @@
 
 import asyncio
 import contextlib
+import sys
 import threading
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
+from importlib import import_module
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
-from agentic_flywheel.coaia.supervisor import Supervisor
 from agentic_flywheel.replication.key_locks import KeyLocks
-from agentic_flywheel.sessions.executions import ExecutionStore
-from agentic_flywheel.sessions.store import SessionStore
-from agentic_flywheel.sessions.wiring import open_client, open_store
 from agentic_flywheel.settings import Settings
+
+if TYPE_CHECKING:  # imported when a store is opened
+    from agentic_flywheel.coaia.supervisor import Supervisor
+    from agentic_flywheel.sessions.executions import ExecutionStore
+    from agentic_flywheel.sessions.store import SessionStore
 
 STEP_SECONDS = 0.002
 """From one look at another event loop's save to the next."""
@@ -25,17 +29,27 @@ STEPS = 15_000
 class Stores:
     """The stores that objects of one event loop share, and how many of those objects are still open."""
 
-    sessions: SessionStore
-    executions: ExecutionStore
-    client: Supervisor
+    sessions: "SessionStore"
+    executions: "ExecutionStore"
+    client: "Supervisor"
     turns: KeyLocks = field(default_factory=KeyLocks)
     """One save of a session after another, in the order in which they began."""
     users: int = 0
 
 
+OPENS_STORES = (
+    "agentic_flywheel.sessions.store",
+    "agentic_flywheel.sessions.executions",
+    "agentic_flywheel.sessions.wiring",
+    "agentic_flywheel.coaia.stash",
+    "agentic_flywheel.coaia.launch",
+    "agentic_flywheel.coaia.supervisor",
+)
+"""What is imported by the first call, so that a program that makes none is not held up."""
+
 _shared = threading.Lock()
 """Held over each look at the stores of all event loops, and each change of them; nothing is waited for meanwhile."""
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, Supervisor]] = WeakKeyDictionary()
+_clients: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, Supervisor]]" = WeakKeyDictionary()
 _opened: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, Stores]] = WeakKeyDictionary()
 
 
@@ -48,6 +62,11 @@ class SharedStores:
 
     async def open(self) -> Stores:
         """The stores of the running event loop, opened by the object that needs them first."""
+        for module in OPENS_STORES:
+            if module not in sys.modules:  # a quarter of a second, for which the program's loop goes on
+                await asyncio.to_thread(import_module, module)
+        from agentic_flywheel.sessions.wiring import open_client, open_store
+
         loop = asyncio.get_running_loop()
         with _shared:
             for ended in [other for other in _opened if other.is_closed()]:

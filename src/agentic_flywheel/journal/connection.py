@@ -276,6 +276,8 @@ class JournalFile:
             writer = stack.enter_context(contextlib.closing(open_file(self.path, self._address.spellings, timeout)))
             if before:
                 self._take_over_from(before, writer)
+            with contextlib.suppress(sqlite3.OperationalError):  # no room: the next start tries again
+                self._address.adopt(writer)
             reader = stack.enter_context(contextlib.closing(open_to_read(self.path)))
             opened = OpenFile(writer, reader, identity(self.path), identity(log))
             stack.pop_all()

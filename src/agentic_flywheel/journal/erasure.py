@@ -91,6 +91,14 @@ class Erasure(ReplicaRows):
             return _part_keys(db, self._destination, keys)
 
     @retry_once_if_replaced
+    def parts_of_this_machine(self, keys: SessionKeys) -> list[str]:
+        """The keys of what goes with a session and belongs to this machine: its older revisions too."""
+        with self._snapshot() as db:
+            query = "SELECT key FROM documents WHERE destination = ? AND key >= ? AND key < ?"
+            rows = db.execute(query, (THIS_MACHINE, keys.revisions, keys.revisions + LAST_CHARACTER)).fetchall()
+            return [*(row[0] for row in rows), *_part_keys(db, THIS_MACHINE, keys)]
+
+    @retry_once_if_replaced
     def apply_tombstones(self, tombstones: Sequence[Write]) -> None:
         """Apply deletions made elsewhere; each beats a document of the same line, up to its own revision.
 

@@ -11,18 +11,32 @@ from agentic_flywheel.documents.turn_text import said_in
 from agentic_flywheel.documents.writes import ListRow
 from agentic_flywheel.errors import Damaged, DocumentError
 from agentic_flywheel.journal.folding import terms
-from agentic_flywheel.journal.ranking import TURNS
-from agentic_flywheel.journal.records import Head
+from agentic_flywheel.journal.ranking import FIRST_WORDS, TURNS
+from agentic_flywheel.journal.records import LOW, Head, Lists, Saves
 from agentic_flywheel.json_text import JSONObject, load_object
 
-VERSION = 1
+VERSION = 2
 """The version of the terms, noted with each session: those of another one answer until they are made anew."""
 
 PIECE = 2_000
 """Characters of a turn that are a row; a longer turn is several."""
 
+BEGINNING = 20
+"""Pieces among which the turn is looked for that stands for a title."""
+
 NAMES = ("name", "speaker", "author", "sender")
 """Fields of a turn that name who speaks: a question names them too."""
+
+
+def indexed(db: sqlite3.Connection, destinations: Collection[int]) -> Lists:
+    """What is indexed of each list of these destinations."""
+    rows = db.execute(
+        f"SELECT destination, list, count(*), sum(turns_at & {LOW}), max(turns_at) FROM heads INDEXED BY places"  # noqa: S608
+        f" WHERE destination IN ({', '.join(map(str, destinations))}) AND turns_at AND version = ?"
+        " GROUP BY destination, list",
+        (VERSION,),
+    )
+    return {(destination, index): Saves(*rest) for destination, index, *rest in rows}
 
 
 def compared(db: sqlite3.Connection, heads: Sequence[Head], destinations: Collection[int]) -> list[Head]:
@@ -84,9 +98,11 @@ def put(db: sqlite3.Connection, head: Head, text: str | None) -> None:
     document = _document(text, head.member)
     own = list_row(head.index, document).note if document else "{}"
     saved_at, note = shown if shown and shown[0] > head.saved_at else (head.saved_at, own)
-    rows = [(shown_in(note, head.member), ""), *(_pieces(document) if document else ())]
-    values = (head.destination, head.index, head.key, head.member, saved_at, head.saved_at, VERSION, len(rows), note)
-    _insert(db, values, rows)
+    pieces = [*_pieces(document)] if document else []
+    shown_terms = _shown_terms(note, head.member, [raw for _, raw in pieces[:BEGINNING]])
+    said = [shown_terms, *(" ".join(terms(text)) for text, _ in pieces)]
+    values = (head.destination, head.index, head.key, head.member, saved_at, head.saved_at, VERSION, len(said), note)
+    _insert(db, values, said, ["", *(raw for _, raw in pieces)])
 
 
 def put_row(db: sqlite3.Connection, destination: int, key: str, row: ListRow) -> bool:
@@ -94,35 +110,52 @@ def put_row(db: sqlite3.Connection, destination: int, key: str, row: ListRow) ->
     known = db.execute(
         "SELECT number, saved_at FROM heads WHERE destination = ? AND key = ?", (destination, key)
     ).fetchone()
-    shown = shown_in(row.note, row.member)
     if known is None:
+        shown = _shown_terms(row.note, row.member, [])
         values = (destination, row.index, key, row.member, row.saved_at, 0, VERSION, 1, row.note)
-        _insert(db, values, [(shown, "")])
+        _insert(db, values, [shown], [""])
         return True
     number, saved_at = known
     if saved_at >= row.saved_at:
         return False
     db.execute("UPDATE heads SET saved_at = ?, note = ? WHERE number = ?", (row.saved_at, row.note, number))
-    db.execute("UPDATE turns SET said = ? WHERE rowid = ?", (" ".join(terms(shown)), number * TURNS))
+    query = "SELECT raw FROM turns WHERE rowid > ? AND rowid <= ?"
+    first = db.execute(query, (number * TURNS, number * TURNS + BEGINNING)).fetchall()
+    shown = _shown_terms(row.note, row.member, [raw for (raw,) in first])
+    db.execute("UPDATE turns SET said = ? WHERE rowid = ?", (shown, number * TURNS))
     (before,) = db.execute("SELECT terms FROM talks WHERE rowid = ?", (number,)).fetchone() or ("",)
-    db.execute("UPDATE talks SET terms = ? WHERE rowid = ?", (_each_once([before, *terms(shown)]), number))
+    db.execute("UPDATE talks SET terms = ? WHERE rowid = ?", (_each_once([before, shown]), number))
     return True
 
 
-def _insert(db: sqlite3.Connection, values: tuple[object, ...], rows: Sequence[tuple[str, str]]) -> None:
+def _insert(db: sqlite3.Connection, values: tuple[object, ...], said: Sequence[str], raw: Sequence[str]) -> None:
     put = (
         "INSERT INTO heads (destination, list, key, member, saved_at, turns_at, version, pieces, note)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     )
     number = db.execute(put, values).lastrowid or 0
-    said = [" ".join(terms(text)) for text, _ in rows]
     put = "INSERT INTO turns (rowid, said, raw) VALUES (?, ?, ?)"
-    db.executemany(put, [(number * TURNS + at, said[at], raw) for at, (_, raw) in enumerate(rows)])
+    db.executemany(put, [(number * TURNS + at, *row) for at, row in enumerate(zip(said, raw, strict=True))])
     db.execute("INSERT INTO talks (rowid, terms) VALUES (?, ?)", (number, _each_once(said)))
 
 
 def _each_once(lines: Sequence[str]) -> str:
     return " ".join(dict.fromkeys(" ".join(lines).split()))
+
+
+def _shown_terms(note: str, member: str, first: Sequence[str]) -> str:
+    """The terms of what a list shows; marked where the title is the beginning of one of the `first` turns."""
+    title = " ".join(title_in(note).split()).rstrip("…")
+    begins = title and any(" ".join(raw[:PIECE].split()).startswith(title) for raw in first)
+    return " ".join([*terms(shown_in(note, member)), *([FIRST_WORDS] if begins else [])])
+
+
+def title_in(note: str) -> str:
+    """The title that a list shows; others may have written anything there."""
+    try:
+        return str(load_object(note, "a row of the list").get("title") or "")
+    except Damaged:
+        return ""
 
 
 def shown_in(note: str, member: str) -> str:

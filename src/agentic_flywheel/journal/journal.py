@@ -41,6 +41,7 @@ class Journal(ListRows, OutboxRows, Retention):
 
     `addresses` name the Redis that is the destination, the newest spelling first; with none this machine is. The
     replica of what the destination holds takes up to `cap` bytes; what is only here is never dropped for room.
+    `unnamed` is the address that earlier versions used where none was named.
     """
 
     off = False
@@ -54,8 +55,9 @@ class Journal(ListRows, OutboxRows, Retention):
         cap: int = 500_000_000,
         *,
         switched_off: bool = False,
+        unnamed: Sequence[str] = (),
     ) -> None:
-        super().__init__(folder, clock, Address(tuple(addresses), shown, switched_off), cap)
+        super().__init__(folder, clock, Address(tuple(addresses), shown, switched_off, tuple(unnamed)), cap)
 
     @retry_once_if_replaced
     def commit(
@@ -124,11 +126,16 @@ class Journal(ListRows, OutboxRows, Retention):
             return copy_of(db, THIS_MACHINE, key) if self._destination != THIS_MACHINE else None
 
     @retry_once_if_replaced
-    def leave_this_machine(self, key: str, *, timeout: float = BUSY_SECONDS) -> None:
-        """Delete what belonged to this machine under `key`: the destination in use has it now."""
+    def leave_this_machine(self, key: str, text: str, *, timeout: float = BUSY_SECONDS) -> bool:
+        """Delete what belonged to this machine under `key`, if it is still this text: the destination in use has it.
+
+        Another process, for which no Redis is named, may have added to it meanwhile; then `False`.
+        """
         with self._transaction(timeout=timeout) as db:
-            if self._destination != THIS_MACHINE:
-                drop(db, THIS_MACHINE, [key])
+            if self._destination == THIS_MACHINE or not holds(db, THIS_MACHINE, key, text):
+                return self._destination == THIS_MACHINE or copy_of(db, THIS_MACHINE, key) is None
+            drop(db, THIS_MACHINE, [key])
+            return True
 
     @retry_once_if_replaced
     def move_from_this_machine(self, key: str) -> bool:

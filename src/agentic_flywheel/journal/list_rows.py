@@ -127,6 +127,17 @@ class ListRows(JournalFile):
         return [ListRow(*row, here_alone=True) for row in rows]
 
     @retry_once_if_replaced
+    def sessions_of_this_machine(self, index: str) -> list[str]:
+        """The ids of the live sessions of the list that belong to this machine, the oldest first."""
+        with self._snapshot() as db:
+            rows = db.execute(
+                "SELECT member FROM documents WHERE destination = ? AND list = ?"
+                " AND (kept_until IS NULL OR kept_until > ?) ORDER BY saved_at, member",
+                (THIS_MACHINE, index, self._now()),
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    @retry_once_if_replaced
     def of_this_machine(self) -> int:
         """The number of live sessions that belong to this machine while a Redis is in use."""
         with self._snapshot() as db:

@@ -45,6 +45,9 @@ NEXT_TURNS = (1.0, 0.1, 0.05)
 COVERED = 0.3
 """What the words that a session has anywhere count beside those of its best turn."""
 
+FIRST_WORDS = "~"
+"""Behind the terms of what lists show, no term itself: the title is how the talk begins, and so counts as a turn."""
+
 SHOWN = 2.0
 """What a word in what lists show counts beside one in a turn."""
 
@@ -183,7 +186,8 @@ class _Search:
         for row, said in self._candidates(allowed):
             found = said.split()
             counts = Counter(meant[term] for term in found if term in meant)
-            score = self._score(counts, len(found)) * (1.0 if row % TURNS else SHOWN)
+            titled = not row % TURNS and found[-1:] != [FIRST_WORDS]
+            score = self._score(counts, len(found)) * (SHOWN if titled else 1.0)
             by_session[row // TURNS].append((score, row))
             has[row // TURNS].update(word for word in counts if word in self._content)
         for word, numbers in self._inside.items():

@@ -127,6 +127,26 @@ class Head:
     saved_at: int
 
 
+LOW = 0xFFFFFFFF
+"""The lower half of a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saves:
+    """What tells whether two places have the same sessions of a list: how many, the sum of when they were saved.
+
+    The last was saved at `newest`. The sum is of the lower halves of the times: those of all would be too much.
+    """
+
+    count: int
+    total: int
+    newest: int
+
+
+Lists = dict[tuple[int, str], Saves]
+"""By destination and list."""
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """A session with some or all of the words of a question; the higher its score, the better.

@@ -14,9 +14,18 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 
 from agentic_flywheel.documents.writes import ListRow
-from agentic_flywheel.journal.index_rows import compared, drop, forget_words, mark_incomplete, put, put_row, remove
+from agentic_flywheel.journal.index_rows import (
+    compared,
+    drop,
+    forget_words,
+    indexed,
+    mark_incomplete,
+    put,
+    put_row,
+    remove,
+)
 from agentic_flywheel.journal.ranking import Question, ranked
-from agentic_flywheel.journal.records import Head, Matches
+from agentic_flywheel.journal.records import Head, Lists, Matches
 from agentic_flywheel.journal.recovery import is_damage
 from agentic_flywheel.journal.schema import refuse_foreign
 from agentic_flywheel.private_files import create, make_private
@@ -35,7 +44,7 @@ MERGED_UP_TO = 4_000_000
 _FORGETS = sqlite3.sqlite_version_info >= (3, 42)
 """Whether FTS5 can take a word out of its lists at once. SQLite before that cannot read the lists then."""
 
-_SHAPE = 7 if _FORGETS else 6
+_SHAPE = 9 if _FORGETS else 8
 """The version of the tables, in SQLite's `user_version`; a file of another one is made anew."""
 
 _TABLES = (
@@ -43,8 +52,9 @@ _TABLES = (
     "CREATE TABLE heads (number INTEGER PRIMARY KEY, destination INTEGER NOT NULL, list TEXT NOT NULL,"
     " key TEXT NOT NULL, member TEXT NOT NULL, saved_at INTEGER NOT NULL, turns_at INTEGER NOT NULL,"
     " version INTEGER NOT NULL, pieces INTEGER NOT NULL, note TEXT NOT NULL, UNIQUE (destination, key))",
-    "CREATE INDEX places ON heads (destination, list, turns_at)",
-    "CREATE TABLE passes (destination INTEGER NOT NULL, list TEXT NOT NULL, PRIMARY KEY (destination, list))",
+    "CREATE INDEX places ON heads (destination, list, turns_at, version)",
+    "CREATE TABLE passes (destination INTEGER NOT NULL, list TEXT NOT NULL, at INTEGER NOT NULL,"
+    " PRIMARY KEY (destination, list))",
     "CREATE VIRTUAL TABLE turns USING fts5(said, raw UNINDEXED, tokenize = 'ascii')",
     "CREATE VIRTUAL TABLE talks USING fts5(terms, tokenize = 'ascii')",
     "CREATE VIRTUAL TABLE words USING fts5vocab(turns, 'row')",
@@ -91,20 +101,24 @@ class SearchIndex:
             query = f"SELECT member, note FROM heads WHERE list = ? AND destination IN ({places})"  # noqa: S608
             return db.execute(f"{query} ORDER BY saved_at DESC LIMIT ?", (index, most)).fetchall()
 
-    def bring_up_to_date(
-        self, heads: Sequence[Head], text_of: Callable[[Head], str | None], destinations: Collection[int], until: float
-    ) -> int:
-        """Index what the journal holds, in the order of `heads`, as far as time and other processes allow.
+    def indexed(self, destinations: Collection[int]) -> Lists:
+        """What is indexed of each list."""
+        with self._open() as db:
+            return indexed(db, destinations)
 
-        How many sessions are still to be read. `heads` are all sessions of the destinations.
-        """
+    def outdated(self, heads: Sequence[Head], destinations: Collection[int]) -> Sequence[Head]:
+        """Those of `heads`, all sessions of the destinations, that are not indexed as they are; others are removed."""
+        with self._open() as db, self._unless_busy(db):
+            return compared(db, heads, destinations)
+        return heads
+
+    def put(self, heads: Sequence[Head], text_of: Callable[[Head], str | None], until: float) -> int:
+        """Index these sessions in their order, as far as time and other processes allow; how many are left."""
         unread = len(heads)
         with self._open() as db, self._unless_busy(db):
-            outdated = compared(db, heads, destinations)
-            unread = len(outdated)
-            for first in range(0, len(outdated), READ_AT_ONCE):
+            for first in range(0, len(heads), READ_AT_ONCE):
                 db.execute("BEGIN IMMEDIATE")
-                for head in outdated[first : first + READ_AT_ONCE]:
+                for head in heads[first : first + READ_AT_ONCE]:
                     if time.monotonic() > until:
                         break
                     put(db, head, text_of(head))
@@ -114,18 +128,17 @@ class SearchIndex:
                     break
         return unread
 
-    def is_whole(self, destination: int, index: str) -> bool:
-        """Whether all of a list was read once: only what is newer is read then."""
+    def read_whole_at(self, destination: int, index: str) -> int | None:
+        """When all of a list was read, if it was: only what is newer is read then."""
         with self._open() as db:
-            return (
-                db.execute("SELECT 1 FROM passes WHERE (destination, list) = (?, ?)", (destination, index)).fetchone()
-                is not None
-            )
+            query = "SELECT at FROM passes WHERE (destination, list) = (?, ?)"
+            row = db.execute(query, (destination, index)).fetchone()
+        return row[0] if row else None
 
-    def note_whole(self, destination: int, index: str) -> None:
+    def note_whole(self, destination: int, index: str, at: int) -> None:
         """Note that all of a list was read."""
         with self._open() as db, self._unless_busy(db):
-            db.execute("INSERT OR IGNORE INTO passes VALUES (?, ?)", (destination, index))
+            db.execute("INSERT OR REPLACE INTO passes VALUES (?, ?, ?)", (destination, index, at))
 
     def put_rows(self, destination: int, rows: Sequence[ListRow], key_of: Callable[[str], str]) -> int:
         """Index what a list shows; how many of the rows were not known so."""

@@ -123,7 +123,7 @@ class DocumentWriter:
         moved = None if copy else await self._moving(outbox.remote.stash, key, deadline)
         answer = await self._commit(outbox.remote, attempt.change, copy or moved, deadline, attempt.held)
         if moved:
-            await in_thread(self._journal.leave_this_machine, key)
+            await in_thread(self._journal.leave_this_machine, key, moved.text)
         return self._placed("redis", attempt.change, answer)
 
     async def _write_to_journal(self, attempt: _Attempt[Answer], why: str, *, pending: bool) -> Placed[Answer]:

@@ -21,6 +21,9 @@ READ_AT_ONCE = 1_000
 REFRESH_SECONDS = 1.0
 """How long a search waits for rows that are new to this machine; the rest is read in the background."""
 
+PASS_SECONDS = 3600
+"""After this all rows are read again: a machine whose clock is behind puts new ones below those that are known."""
+
 INDEX_SECONDS, PAUSE_SECONDS = 0.2, 0.05
 """How long the background indexes, and lets others go on, in turns."""
 
@@ -47,7 +50,9 @@ class ListReplica:
             return Page([], None, shared=False, why=page.why)
         loop = asyncio.get_running_loop()
         with contextlib.suppress(JournalUnavailable):  # the search meets it again
-            whole = await in_thread(self._journal.has_whole_list, index)
+            age = await in_thread(self._journal.whole_list_age, index)
+            whole = age is not None
+            second = page.older
             older = await self._put(index, page, whole=whole)
             until = min(deadline, loop.time() + REFRESH_SECONDS)
             while older and loop.time() < until:
@@ -56,8 +61,8 @@ class ListReplica:
                     older = await self._put(index, page, whole=whole)
                     continue
                 break
-            if older:
-                self.go_on(index, older)
+            if older or (age or 0.0) > PASS_SECONDS:
+                self.go_on(index, older or second)
             return Page([], older, shared=True, why=page.why)
         return Page([], None, shared=True, why=page.why)
 

@@ -35,6 +35,7 @@ from agentic_flywheel.replication.document_reader import DocumentReader, start_t
 from agentic_flywheel.replication.document_writer import DocumentWriter
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.list_replica import ListReplica
+from agentic_flywheel.replication.mover import Mover
 from agentic_flywheel.replication.outbox import Outbox
 from agentic_flywheel.replication.remote_writer import RemoteWriter
 from agentic_flywheel.replication.replica import Replica
@@ -78,6 +79,7 @@ class Repository:
         self._worker = ReplicationWorker(journal, outbox, self._locks, keys, clock)
         self._sessions = SessionList(journal, stash)
         self._list_replica = ListReplica(journal, self._sessions, keys)
+        self._mover = Mover(journal, outbox, self._replica, self._locks)
         self._closes_client = closes_client
 
     def open(self) -> None:
@@ -114,7 +116,7 @@ class Repository:
     def check_enabled(self) -> None:
         """Raise `Disabled` if nothing is kept anywhere."""
         if self.stash is None and self.journal.off:
-            raise Disabled("Persistence is switched off (REDIS_ENABLED=false and FLYWHEEL_JOURNAL=false).")
+            raise Disabled("Persistence is switched off: FLYWHEEL_JOURNAL is false, and there is no other store.")
 
     def deadline(self, *, reading: bool = False) -> float:
         """The deadline of what begins now: one for all that one answer needs."""
@@ -154,6 +156,16 @@ class Repository:
         async with self._locks.of(renewal.key) as held:
             with contextlib.suppress(Unavailable, DocumentError):
                 await self._writer.renew(renewal, held)
+
+    async def send(self, keys: SessionKeys, index: str) -> None:
+        """Move a session that belongs to this machine to the stash, merged with what that has, as an append is.
+
+        Raises:
+            DocumentError: it cannot be merged with what is there.
+            Unavailable: not all of it could be moved; the rest stays on this machine.
+
+        """
+        await self._mover.move(keys, index)
 
     async def erase(self, keys: SessionKeys, deleted: Deleted) -> Erased:
         """Erase what is here of a session that was deleted, unless it was with the session itself.

@@ -22,6 +22,7 @@ from agentic_flywheel import __version__
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.plain_text import PlainFormatter, cause, one_line
+from agentic_flywheel.server.front import Front
 from agentic_flywheel.server.passthrough import attach_content, detach_content
 from agentic_flywheel.server.prompts import Prompts
 from agentic_flywheel.server.resources import Resources
@@ -164,15 +165,21 @@ def _published(tools: Tools) -> list[Tool]:
     ]
 
 
-def serve(settings: Settings) -> int:
-    """Serve over standard input and output until input ends or a signal comes; the process's exit code."""
+def serve(settings: Settings, front: Front | None = None) -> int:
+    """Serve over standard input and output until input ends or a signal comes; the process's exit code.
+
+    `front` has them until the server is built.
+    """
     log = logging.StreamHandler(sys.stderr)
     log.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=settings.log_level, handlers=[log])
-    return asyncio.run(_serve(*build_server(settings)))
+    server, sessions = build_server(settings)
+    if front:
+        front.hand_over()
+    return asyncio.run(_serve(server, sessions, front))
 
 
-async def _serve(server: FlywheelServer, sessions: SessionStore) -> int:
+async def _serve(server: FlywheelServer, sessions: SessionStore, front: Front | None) -> int:
     if sys.platform == "win32":  # asyncio has no pipes for standard input there
         async with stdio_server() as (incoming, outgoing):
             await run_over(server, incoming, outgoing)
@@ -188,7 +195,7 @@ async def _serve(server: FlywheelServer, sessions: SessionStore) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         with suppress(ValueError):
             loop.add_signal_handler(number, on_signal, number)
-    async with stdio(stop, hurry=sessions.repository.close_client) as (incoming, outgoing):
+    async with stdio(stop, hurry=sessions.repository.close_client, front=front) as (incoming, outgoing):
         await run_over(server, incoming, outgoing)
     return 128 + received if received else 0
 

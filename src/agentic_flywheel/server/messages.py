@@ -45,7 +45,7 @@ class Messages:
             return f"Not saved: {result.message}" if result.message else f"Not saved: {_why(result.reason)}."
         turns = f"{result.turns} turn{'' if result.turns == 1 else 's'}, {result.added_turns} new"
         where = self._where(result.stored_in)
-        return f"Saved {quoted(result.session_id)} as revision {result.revision} ({turns}){where}"
+        return f"Saved {quoted(result.session_id)} as revision {result.revision} ({turns}){where}{_until(result)}"
 
     def cached(self, result: CacheResult) -> str:
         """After keeping an execution."""
@@ -54,7 +54,8 @@ class Messages:
         full = ""
         if result.dropped:
             full = f" The flow's history is full: its {_oldest(result.dropped)} had to leave it."
-        return f"Kept {quoted(result.execution_id)}{self._where(result.stored_in)}{full} {result.message}".rstrip()
+        where = f"{self._where(result.stored_in)}{_until(result)}"
+        return f"Kept {quoted(result.execution_id)}{where}{full} {result.message}".rstrip()
 
     def resumed(self, result: ResumeResult) -> str:
         """After a resume."""
@@ -137,14 +138,23 @@ class Messages:
         return text
 
     def _where(self, stored_in: str) -> str:
-        text = " in Redis" if stored_in == "redis" else " in the journal"
-        if stored_in == "journal" and self._repository.stash is not None:
-            text += " for now" if not self._repository.stash.mirror else ""
+        stash = self._repository.stash
+        if stash is None:
+            text = " on this machine"
+        elif stored_in == "redis":
+            text = " in Redis"
+        else:
+            text = " in the journal" if stash.mirror else " in the journal for now"
         if self._place_named:
-            return text + "."
+            return text
         self._place_named = True
         place = self._settings.redis_target if stored_in == "redis" else self._repository.journal.path
-        return f"{text} ({place})."
+        return f"{text} ({place})"
+
+
+def _until(result: SaveResult | CacheResult) -> str:
+    """The end of a sentence that says until when something is kept: a date in UTC."""
+    return f", until {result.expires_at[:10]}." if result.expires_at else ", for ever."
 
 
 def _oldest(count: int) -> str:

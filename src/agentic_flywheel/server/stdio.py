@@ -14,25 +14,18 @@ import re
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import anyio
 import mcp_types as types
 from mcp.shared.message import SessionMessage
 
 from agentic_flywheel.json_text import narrow
-from agentic_flywheel.jsonrpc_lines import (
-    LINE_LIMIT,
-    Incoming,
-    Outgoing,
-    Write,
-    is_pipe,
-    line_of,
-    message_of,
-    reader_of,
-    settle_memory,
-    writer_of,
-)
+from agentic_flywheel.jsonrpc_lines import Incoming, Outgoing, line_of, message_of, writer_of
+from agentic_flywheel.pipes import LINE_LIMIT, Write, is_pipe, open_reader, settle_memory
+
+if TYPE_CHECKING:
+    from agentic_flywheel.server.front import Front
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +55,10 @@ _ID = re.compile(rb'".*"|-?\d{1,18}', re.DOTALL)
 
 
 @asynccontextmanager
-async def stdio(stop: asyncio.Event, hurry: Callable[[], Awaitable[None]]) -> AsyncGenerator[tuple[Incoming, Outgoing]]:
-    """The streams of this process's standard input and output.
+async def stdio(
+    stop: asyncio.Event, hurry: Callable[[], Awaitable[None]], front: "Front | None" = None
+) -> AsyncGenerator[tuple[Incoming, Outgoing]]:
+    """The streams of this process's standard input and output, whose beginning `front` has read.
 
     When input ends or `stop` is set, the requests in flight are answered first; `hurry` is called if that takes
     longer than `ANSWER_SECONDS`. Meanwhile fd 0 is the null device and fd 1 is stderr, so that a stray print
@@ -71,9 +66,19 @@ async def stdio(stop: asyncio.Event, hurry: Callable[[], Awaitable[None]]) -> As
     """
     settle_memory()
     with _claimed(0, os.O_RDONLY) as source, _claimed(1, os.O_WRONLY) as sink:
-        async with _writer(sink) as write, _lines(source, stop) as next_line:
-            requests = _Requests(next_line, write, hurry)
-            yield requests, _Answers(write, requests)
+        read = bytes(front.unread) if front else b""
+        async with _writer(sink) as write, _lines(source, stop, read) as next_line:
+
+            async def next_question() -> bytes:
+                """The next line; `server/discover` alone does not choose the protocol, as it does by the SDK."""
+                while (line := await next_line()) and front and not front.answers.opened:
+                    if (answer := front.answers.answer(line, discover_only=True)) is None:
+                        break
+                    await write(answer)
+                return line
+
+            requests = _Requests(next_question, write, hurry)
+            yield requests, _Answers(write, requests, front.initialized_as if front else None)
 
 
 class _Requests(Incoming):
@@ -124,21 +129,27 @@ class _Requests(Incoming):
 
 
 class _Answers(Outgoing):
-    """What the client is told. One that cannot be written as JSON becomes an error."""
+    """What the client is told. One that cannot be written as JSON becomes an error; `given` was answered before."""
 
-    def __init__(self, write: Write, requests: _Requests) -> None:
+    def __init__(self, write: Write, requests: _Requests, given: types.RequestId | None) -> None:
         super().__init__(write, _answer_of)
         self._requests = requests
+        self._given = given
 
     async def send(self, item: SessionMessage, /) -> None:
         message = item.message
+        identity = message.id if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) else None
+        if identity is not None and identity == self._given:
+            self._given = None
+            self._requests.answered(identity)
+            return
         try:
             await super().send(item)
         except ValueError:
             logger.error("An answer could not be written as JSON.")
             await self._write(_internal_error(message))
-        if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id is not None:
-            self._requests.answered(message.id)
+        if identity is not None:
+            self._requests.answered(identity)
 
 
 def _answer_of(message: types.JSONRPCMessage) -> bytes:
@@ -212,13 +223,14 @@ def _claimed(descriptor: int, flags: int) -> Generator[int]:
 
 
 @asynccontextmanager
-async def _lines(descriptor: int, stop: asyncio.Event) -> AsyncGenerator[Callable[[], Awaitable[bytes]]]:
-    """A function that gives the next line of a descriptor; nothing once it ended or `stop` is set."""
+async def _lines(descriptor: int, stop: asyncio.Event, read: bytes) -> AsyncGenerator[Callable[[], Awaitable[bytes]]]:
+    """A function that gives the next line of what was `read`, then of a descriptor; nothing at its end or `stop`."""
     if is_pipe(descriptor):
-        reader = await reader_of(descriptor)
+        reader = await open_reader(descriptor, read)
     else:
         # A file or a terminal: a daemon thread reads it, which the end of the process does not wait for.
         reader = asyncio.StreamReader(limit=LINE_LIMIT)
+        reader.feed_data(read)
         loop = asyncio.get_running_loop()
         threading.Thread(target=_feed, args=(descriptor, reader, loop), daemon=True).start()
 

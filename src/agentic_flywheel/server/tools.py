@@ -249,8 +249,8 @@ class Tools:
     async def persistence_status(self) -> Annotated[CallToolResult, StatusResult]:
         """Tell where sessions are kept right now, and why there."""
         repository, settings = self._sessions.repository, self._settings
-        status = await persistence_status(repository, settings.redis_target, settings.replica_bytes)
-        return _answer(status, lambda answer: answer.message)
+        status = await persistence_status(repository, settings.redis_shown, settings.replica_bytes)
+        return _answer(status.model_copy(update=settings.told), lambda answer: answer.message)
 
     def _kept(self, result: KeptType, findings: "list[Finding]", message: Callable[[KeptType], str]) -> CallToolResult:
         """The answer of a tool that keeps what was sent, with where credentials were in it."""

@@ -5,7 +5,7 @@ A field with a default is left out of an answer in which it was not set.
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from agentic_flywheel.errors import Disabled, DocumentError, FlywheelError, Reason
 from agentic_flywheel.json_text import JSONObject
@@ -16,6 +16,8 @@ Matched = Literal["all words", "some words"]
 
 class Result(BaseModel):
     """What every answer has."""
+
+    model_config = ConfigDict(defer_build=True)  # each is built when one is first given
 
     message: str = Field(default="", description="What happened, in one sentence.")
 
@@ -32,7 +34,7 @@ class SaveResult(KeptResult):
     saved: bool
     session_id: str
     revision: int = Field(description="Current revision; pass it as expected_revision to be told of others' saves.")
-    provisional: bool = Field(description="True if the revision may change once the journal reaches Redis.")
+    provisional: bool = Field(description="True if the revision may change once the shared store has it.")
     turns: int = Field(description="Turns in the session now.")
     added_turns: int
     stored_in: StoredIn
@@ -55,7 +57,7 @@ class ResumeResult(Result):
     cut_turn: int | None = Field(default=None, description="This turn is larger than the budget alone; it is cut.")
     left_out_fields: list[str] | None = Field(default=None, description="Too large for the budget: shortened or empty.")
     source: Literal["redis", "journal"] | None = None
-    stale: bool = Field(default=False, description="True if Redis could not be asked: it may know more.")
+    stale: bool = Field(default=False, description="True if the shared store could not be asked: it may know more.")
     reason: Reason | None = None
     suggestions: list[str] | None = None
     matched: Matched | None = Field(default=None, description="With a query: how much of it this session has.")
@@ -144,9 +146,13 @@ class StatusResult(Result):
     )
     reason: str
     child: JSONObject
-    redis: JSONObject
+    redis: JSONObject | None = Field(default=None, description="Absent where none is named.")
     journal: JSONObject
     versions: JSONObject
+    settings: JSONObject = Field(default={}, description="Where each setting that is no default was given")
+    key_prefix: str = ""
+    user: str = ""
+    redaction: str = ""
 
 
 def reason_of(error: FlywheelError) -> Reason:

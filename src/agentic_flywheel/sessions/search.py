@@ -66,11 +66,12 @@ async def search(
     deadline = repository.deadline(reading=True) if deadline is None else deadline
     deadline = await repository.deadline_once_ready(deadline)
     listed = await repository.refresh_list(keys.index, deadline)
-    matches, problems = Matches(), [listed.why] if listed.why else []
+    problems = [listed.why] if listed.why else []
     try:
         matches = await repository.search(keys.index, question)
     except JournalUnavailable as exc:
-        problems.append(str(exc))
+        scope = "shared" if listed.shared else "this machine"
+        return ListResult(sessions=[], scope=scope, message=" ".join(dict.fromkeys([*problems, str(exc)])))
     start = next((n for n, match in enumerate(matches.found, 1) if match.member == position.last), position.offset)
     rows, end, problem = await _page(repository, keys, others, matches.found, start, limit, now, deadline)
     problems += [problem] if problem else []

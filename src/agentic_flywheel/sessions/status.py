@@ -18,7 +18,8 @@ from agentic_flywheel.plain_text import cause
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.results import StatusResult
 
-REPORTED_PACKAGES = ("mcp", "coaiapy-mcp")
+PACKAGES, PACKAGES_OF_REDIS = {"mcp": "mcp"}, {"redis-py": "redis", "coaiapy-mcp": "coaiapy-mcp"}
+"""Distributions whose versions are told, by the name that they are told under; one that is not installed has none."""
 
 TOLD = ("server", "redis_version", "role", "maxmemory_policy", "maxmemory", "evicted_keys")
 """What Redis says of itself that is told on, where it says it."""
@@ -45,6 +46,8 @@ _KINDS = {
 }
 """Kinds of changes, in words."""
 
+SEND = "`agentic-flywheel-state sessions send --all`"
+
 Mode = Literal["redis", "mirror", "journal", "none"]
 
 
@@ -66,13 +69,13 @@ class _LocalState:
 async def persistence_status(repository: Repository, redis_target: str, replica_bytes: int) -> StatusResult:
     """Where documents are kept right now, and why there; asks Redis, within the deadline of an operation.
 
-    `redis_target` is the address to show, `replica_bytes` the most that the replica may hold.
+    `redis_target` is the address to show, empty where none is named; `replica_bytes` the most the replica may hold.
     """
     redis: JSONObject = {"state": "not used", "target": redis_target}
     child: JSONObject = {"state": "not used", "generation": 0, "verbs": []}
     if repository.stash is None:
         local = await in_thread(_look, repository.journal)
-        mode, reasons = _without_redis(local.state)
+        mode, reasons = _without_redis(local.state, named=bool(redis_target))
     else:
         local, mode, reasons = await _ask(repository.stash, repository.journal, redis)
         child = _child(repository.stash)
@@ -80,16 +83,17 @@ async def persistence_status(repository: Repository, redis_target: str, replica_
     if local.state.error or local.state.path is None:
         mode = "none" if mode == "journal" else mode
     reason = " ".join(reasons)
+    packages = PACKAGES | PACKAGES_OF_REDIS if redis_target else PACKAGES
     return StatusResult(
         mode=mode,
         reason=reason,
         child=child,
-        redis=redis,
+        redis=redis if redis_target else None,
         journal=_journal(local, replica_bytes),
         versions={
             "agentic-flywheel-state": __version__,
             "python": platform.python_version(),
-            **{name: _installed(name) for name in REPORTED_PACKAGES},
+            **{name: _installed(package) for name, package in packages.items()},
         },
         message=reason,
     )
@@ -147,11 +151,11 @@ def _look(journal: Journal) -> _LocalState:
         return _LocalState(state)
 
 
-def _without_redis(state: JournalState) -> tuple[Mode, list[str]]:
+def _without_redis(state: JournalState, *, named: bool) -> tuple[Mode, list[str]]:
+    why = "REDIS_ENABLED is false: this machine's journal is the store." if named else ""
     if state.path is None:
-        off = "REDIS_ENABLED is false and the journal is switched off (FLYWHEEL_JOURNAL=false): nothing is kept."
-        return "journal", [off]
-    return "journal", ["REDIS_ENABLED is false: this machine's journal is the store."]
+        why = "The journal is switched off (FLYWHEEL_JOURNAL=false), and there is no other store: nothing is kept."
+    return "journal", [why or f"Sessions are kept on this machine, in {state.path}."]
 
 
 def _with_redis(stash: Stash, local: _LocalState, redis: JSONObject, error: str | None) -> tuple[Mode, list[str]]:
@@ -163,9 +167,7 @@ def _with_redis(stash: Stash, local: _LocalState, redis: JSONObject, error: str 
     if local.held_up:
         redis["last_error"] = redis["last_error"] or local.held_up[0].cause
         reasons.append(f"{waiting}: {_causes(local.held_up)}.")
-    elif (
-        not refusal and local.state.pending and (refused := [*stash.breaker.refused.values()])
-    ):  # and not tried again yet
+    elif not refusal and local.state.pending and (refused := [*stash.breaker.refused.values()]):  # not tried again yet
         redis["last_error"] = redis["last_error"] or refused[-1].why
         reasons.append(f"{waiting}: {redis['last_error'].rstrip('.')}.")
     if local.putting_back:
@@ -247,7 +249,7 @@ def _of_the_journal(local: _LocalState) -> list[str]:
     if local.of_this_machine:
         number = local.of_this_machine
         sessions = "1 session belongs" if number == 1 else f"{number:,} sessions belong"
-        reasons.append(f"{sessions} to this machine; what is saved again moves to Redis.")
+        reasons.append(f"{sessions} to this machine; what is saved again moves to Redis, and {SEND} sends all.")
     reasons += [waits(each) for each in state.waiting]
     if state.dead_letters:
         reasons.append("There are dead letters: agentic-flywheel-state dead-letters shows them.")

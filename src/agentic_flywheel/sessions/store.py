@@ -13,6 +13,7 @@ from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.delete import DeleteCommand, Deleted
 from agentic_flywheel.documents.import_document import Arrived, ImportCommand
 from agentic_flywheel.documents.model import Document, iso
+from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.rewrite import RewriteCommand, Rewritten, digest
 from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.save_request import Save, retry_id
@@ -26,6 +27,7 @@ from agentic_flywheel.errors import (
     TooLarge,
     Unavailable,
 )
+from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import is_larger
 from agentic_flywheel.keys import Keys, check_id, refuse_hidden
 from agentic_flywheel.plain_text import first_hidden
@@ -200,6 +202,31 @@ class SessionStore(SessionReader):
             raise TooLarge(f"Session {session_id!r} has more bytes than FLYWHEEL_MAX_SESSION_BYTES allows.")
         key, index = self._keys.session(session_id), self._keys.index
         return (await self.repository.write(ImportCommand(key=key, member=session_id, index=index, text=text))).answer
+
+    async def ids_of_this_machine(self) -> list[str]:
+        """The sessions that belong to this machine while a Redis is in use, the oldest first.
+
+        Raises:
+            JournalUnavailable: they are not known.
+
+        """
+        return await in_thread(self.repository.journal.sessions_of_this_machine, self._keys.index)
+
+    async def send(self, session_id: str) -> bool:
+        """Send a session that belongs to this machine to the Redis in use; whether it is one, and is shown.
+
+        Raises:
+            DocumentError: it cannot be merged with what is there.
+            Unavailable: not all of it could be sent; the rest stays here.
+
+        """
+        keys = SessionKeys(self._keys.session(check_id(session_id, "session_id")))
+        copy = await in_thread(self.repository.journal.copy_of_this_machine, keys.session)
+        document = decode(copy.text, session_id) if copy else None
+        if not isinstance(document, Document) or not self.is_shown(document.session.user_id):
+            return False
+        await self.repository.send(keys, self._keys.index)
+        return True
 
     async def rewrite(self, text: str, document: Document, seen: str, *, older: bool) -> Rewritten:
         """Put the text of a document, the current or an `older` revision, in the place of the one that was `seen`.

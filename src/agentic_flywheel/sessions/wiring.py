@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agentic_flywheel.journal import Journal, NoJournal
+from agentic_flywheel.journal.schema import FILE_NAME
 from agentic_flywheel.keys import Keys
+from agentic_flywheel.private_files import check_folder
 from agentic_flywheel.settings import Settings
 
 if TYPE_CHECKING:
@@ -79,17 +81,32 @@ def open_client(settings: Settings) -> "Supervisor":
 
 def open_journal(settings: Settings, clock: Callable[[], datetime] | None = None) -> Journal:
     """The journal that the settings describe."""
-    named = settings.redis_enabled or settings.redis_named  # switched off, a Redis is still where sessions belong
-    addresses = (settings.redis_place, settings.redis_place_before) if named else ()
-    shown = settings.redis_target if named else ""
+    # Switched off, a Redis that is named is still where sessions belong.
+    addresses = settings.redis_place, settings.redis_place_before
+    named, unnamed = (addresses, ()) if settings.redis_named else ((), addresses)
     return Journal(
         settings.data_dir,
         clock or _utc_now,
-        addresses,
-        shown,
+        named,
+        settings.redis_shown,
         settings.replica_bytes,
         switched_off=not settings.redis_enabled,
+        unnamed=unnamed,
     )
+
+
+def has_store(settings: Settings) -> bool:
+    """Whether there may be something to read: a Redis is used, the journal was made, or it is switched off."""
+    return settings.redis_enabled or not settings.journal or is_there(settings)
+
+
+def is_there(settings: Settings) -> bool:
+    """Whether the journal was made, or it is not ours to say: a command that reads need not make one."""
+    try:
+        check_folder(settings.data_dir)
+    except OSError:
+        return True  # who opens it is told
+    return (settings.data_dir / FILE_NAME).exists()
 
 
 def _utc_now() -> datetime:

@@ -62,8 +62,9 @@ def title(given: object, history: Iterable[JSONObject]) -> str:
     """The vendor's title, or else the first words of the person that are no command."""
     if own := text(given).strip():
         return own
-    said = (turn["content"] for turn in history if turn["role"] == "user" and isinstance(turn["content"], str))
-    first = next((words for each in said if (words := each.strip()) and not words.startswith("<")), "")
+    said = (turn.get("content") for turn in history if turn.get("role") == "user")
+    texts = (each.strip() for each in said if isinstance(each, str))
+    first = next((words for words in texts if words and not words.startswith("<")), "")
     return first.partition("\n")[0][:FIRST_WORDS].strip()
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, get_args
 
-from agentic_flywheel.cli.importers import chatgpt, claude, claude_code
+from agentic_flywheel.cli.importers import chatgpt, claude, claude_code, plain_turns
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, JsonEntry, array, lines
 from agentic_flywheel.cli.importers.kinds import Kind, kind_of
@@ -225,10 +225,14 @@ def _read(file: IO[bytes], kind: str | None, name: str, limit: int) -> Iterator[
                 yield from conversation(entry)
             else:
                 yield entry
+    elif kind == "turns":
+        yield from plain_turns.conversation(file, name, limit)
     elif kind == "flywheel":
         yield BadEntry(1, "begins an export of this program, which is not read as another program's")
     else:
-        yield BadEntry(1, "begins neither an export of this program, Claude or ChatGPT nor a transcript of Claude Code")
+        yield BadEntry(
+            1, "begins no export of this program, Claude or ChatGPT, no transcript of Claude Code and no list of turns"
+        )
 
 
 _DAMAGED_BEHIND = "is the last that can be read: the archive is damaged behind it"

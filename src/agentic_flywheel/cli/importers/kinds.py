@@ -4,10 +4,11 @@ from itertools import islice
 from typing import IO, Literal
 
 from agentic_flywheel.cli.importers.json_entries import BLANK, BOM, MAX_ENTRY_BYTES, BadEntry, array, lines
+from agentic_flywheel.cli.importers.plain_turns import is_turn, messages
 from agentic_flywheel.json_text import JSONObject
 
-Kind = Literal["claude", "chatgpt", "claude-code", "flywheel"]
-"""Claude's and ChatGPT's data export, a Claude Code transcript, and this program's own export."""
+Kind = Literal["claude", "chatgpt", "claude-code", "flywheel", "turns"]
+"""Claude's and ChatGPT's data export, a Claude Code transcript, this program's own export, and a list of turns."""
 
 LOOKED_AT = 50
 """Entries that are looked at: the first ones may be damaged, or say nothing."""
@@ -25,12 +26,15 @@ def kind_of(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Kind | None:
             continue
         if kind := _of_conversation(entry.value) if is_array else _of_line(entry.value):
             return kind
-    return None
+    file.seek(0)
+    return "turns" if not is_array and any(map(is_turn, messages(file, limit))) else None
 
 
 def _of_conversation(value: JSONObject) -> Kind | None:
     if "chat_messages" in value:
         return "claude"
+    if is_turn(value):
+        return "turns"
     return "chatgpt" if "mapping" in value else None
 
 

@@ -1,275 +1,56 @@
-"""The program: serves coaiapy-mcp's Redis tools under MCP SDK 2, with the verbs they lack.
-
-It uses the Redis client that coaiapy-mcp's own tools use. Every reply is `{"success": true, …}` or `{"success": false,
-"error": "…"}`, as coaiapy-mcp's own are. It never logs a key or a value.
+"""The program: serves the Redis verbs of coaiapy-mcp, and those that they lack, over MCP on standard input and output.
 
 Environment: `REDIS_URL` (validated by the parent), `REDIS_CLUSTER` ("true"), `FLYWHEEL_CHILD_SOCKET_TIMEOUT`
 (seconds), `FLYWHEEL_CHILD_PARENT` (its pid). The parent also sees to a private folder and HOME (`coaia/launch.py`).
 """
 
 # pyright: basic
-# redis-py 4 and coaiapy have no types; in strict mode every line that touches them would be an error.
+# redis-py has no types that hold for all its versions; in strict mode every line that touches it would be an error.
 
 import asyncio
 import ctypes
 import importlib.util
-import inspect
-import json
 import os
 import signal
 import sys
-import threading
-from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
-import anyio
-import mcp_types as types
-import redis
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
-from mcp.server.lowlevel import Server
-from mcp.server.runner import serve_loop
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
-from bulk_tools import Bulk
-from document_tools import Documents
-from health_tools import Health
-from index_repair import IndexRepair
-from index_tools import Index
-from inline_redis import InlineRedis
-from script_runner import Scripts
-
-THREADS = 40
-"""Calls that Redis is asked at once."""
-
-OF_NEWER_CLIENTS: dict[str, Any] = {"protocol": 2, "driver_info": None}
-"""What redis-py 4 does not take: later ones ask for a protocol that Redis has only since 6.0, and tell their name."""
+from calls import Calls
+from front import Front
+from redis_client import connect
 
 LAST_WRITE_SECONDS = 0.2
 """How long the parent may take to read the last answer."""
 
 
-def _property(kind: str | list[str]) -> dict[str, Any]:
-    return {"type": kind}
-
-
-_TEXT, _NUMBER, _LIST = _property("string"), _property("number"), _property(["array", "null"])
-_SCHEMAS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "coaia_tash": ({"key": _TEXT, "value": _TEXT, "ttl_seconds": _NUMBER}, ("key", "value")),
-    "coaia_fetch": ({"key": _TEXT}, ("key",)),
-    "coaia_list": ({"pattern": _TEXT, "limit": _NUMBER, "seconds": _NUMBER}, ()),
-    "coaia_drop": ({"key": _TEXT}, ("key",)),
-    "coaia_read": ({"key": _TEXT, "tombstone_key": _TEXT}, ("key", "tombstone_key")),
-    "coaia_commit": (
-        {
-            "key": _TEXT, "value": _TEXT, "expected": _TEXT, "ending": _TEXT, "tombstone_key": _TEXT,
-            "seen_tombstone": _TEXT, "ttl_seconds": _NUMBER, "delete": _property("boolean"), "entry": _LIST,
-            "deletions": _TEXT, "splice": _LIST, "older": _TEXT, "extend_keys": _LIST, "delete_keys": _LIST,
-            "forget_before": _NUMBER,
-        },
-        ("key", "value", "expected", "tombstone_key"),
-    ),
-    "coaia_index": (
-        {"index": _TEXT, "member": _TEXT, "score": _NUMBER, "note": _TEXT, "ttl_seconds": _NUMBER},
-        ("index", "member", "score"),
-    ),
-    "coaia_recent": (
-        {
-            "index": _TEXT, "documents": _TEXT, "limit": _NUMBER, "before": _LIST, "words": _LIST, "needed": _NUMBER,
-            "texts": _LIST, "ids": _LIST, "seconds": _NUMBER, "members": _LIST,
-        },
-        ("index", "documents"),
-    ),
-    "coaia_heal": ({"index": _TEXT, "documents": _TEXT, "place": _TEXT}, ("index", "documents")),
-    "coaia_marks": ({"keys": _LIST, "tombstone_keys": _LIST}, ("keys", "tombstone_keys")),
-    "coaia_parts": ({"members_of": _TEXT, "patterns": _LIST, "seconds": _NUMBER}, ("members_of", "patterns")),
-    "coaia_restore": ({"items": _LIST, "index": _TEXT}, ("items", "index")),
-    "coaia_watch": (
-        {"epoch": _TEXT, "offer": _TEXT, "deletions": _TEXT, "after": _TEXT, "index": _TEXT},
-        ("epoch", "offer", "deletions", "after", "index"),
-    ),
-    "coaia_status": ({}, ()), "coaia_erase": ({"items": _LIST}, ("items",)),
-}  # fmt: skip
-
-
-_STOCK_SHAPED = ("coaia_tash", "coaia_fetch", "coaia_list", "coaia_drop")
-"""The verbs that answer as coaiapy-mcp's own do: JSON in text. The others answer structured content."""
-
-
-def _tool(name: str, description: str | None) -> types.Tool:
-    properties, required = _SCHEMAS[name]
-    schema = {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
-    return types.Tool(name=name, description=description, input_schema=schema)
-
-
-class CoaiapyTools:
-    """coaiapy-mcp's tools over our Redis client, imported when one is first called: that takes a second of a processor.
-
-    Our own store calls none of them: it always tells how long a text is to live, which they do not take.
-    """
-
-    def __init__(self, client: Any) -> None:  # noqa: ANN401
-        if importlib.util.find_spec("coaiapy_mcp") is None:
-            raise ImportError("This interpreter has no coaiapy-mcp.")
-        self._client = client
-        self._module: Any = None
-        self._one_at_a_time = threading.Lock()
-
-    def get(self) -> Any:  # noqa: ANN401
-        """The module `coaiapy_mcp.tools`."""
-        with self._one_at_a_time:
-            if self._module is None:
-                try:
-                    self._module = self._load()
-                except Exception as exc:  # its import reads configuration and does much else
-                    raise ImportError(f"coaiapy-mcp cannot be imported: {exc}") from exc
-        return self._module
-
-    def _load(self) -> Any:  # noqa: ANN401
-        """Import it without its pings (a frozen Redis would hang them for ever) and give it our client."""
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(0.0005)  # who answers meanwhile waits for the interpreter's lock a tenth as long
-        ping = redis.Redis.ping
-        redis.Redis.ping = lambda *_args, **_kwargs: True  # type: ignore[method-assign]
-        try:
-            from coaiapy_mcp import tools
-        finally:
-            redis.Redis.ping = ping
-            sys.setswitchinterval(interval)
-        tools.redis_client = self._client
-        tools.REDIS_AVAILABLE = True
-        return tools
-
-
-class Calls:
-    """Calls of the verbs, over our Redis client."""
-
-    def __init__(self) -> None:
-        client = _connect()
-        scripts = Scripts(client, by_name=type(client) is redis.Redis)
-        repair = IndexRepair(client)
-        index = Index(client, scripts, repair)
-        self._documents = Documents(CoaiapyTools(client), client, scripts, index)
-        bulk = Bulk(client, scripts, self._documents, index)
-        parts = (self._documents, index, repair, bulk, Health(client))
-        self._threads = ThreadPoolExecutor(THREADS)
-        self._inline_redis = InlineRedis(client, self._threads)
-        self._verbs: dict[str, Callable[..., Any]] = {
-            name: next(getattr(part, name) for part in parts if hasattr(part, name)) for name in _SCHEMAS
-        }
-
-    def listed(self) -> types.ListToolsResult:
-        """The verbs as tools."""
-        return types.ListToolsResult(tools=[_tool(name, verb.__doc__) for name, verb in self._verbs.items()])
-
-    async def answer(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The result of a call, as it goes over the wire."""
-        try:
-            reply = await self._reply(name, arguments)
-        except redis.RedisError as exc:
-            reply = {"success": False, "error": f"Redis error: {exc}"}
-        except UnicodeDecodeError:
-            reply = {"success": False, "error": "Redis error: DAMAGED the value is not UTF-8 text"}
-        except ImportError as exc:
-            reply = {"success": False, "error": str(exc)}
-        except (TypeError, ValueError, IndexError):
-            reply = {"success": False, "error": "Wrong arguments"}
-        if name not in _STOCK_SHAPED:  # a document inside of text would be escaped twice
-            return {"content": [], "structuredContent": reply}
-        text = json.dumps(reply, ensure_ascii=False, separators=(",", ":"))
-        return {"content": [{"type": "text", "text": text}]}
-
-    async def _reply(self, name: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401  what a verb replies
-        loop = asyncio.get_running_loop()
-        verb = self._verbs.get(name)
-        if verb is None:
-            return {"success": False, "error": "Unknown tool"}
-        if not self._documents.asks_one_script(name, arguments):
-            return await loop.run_in_executor(self._threads, partial(verb, **arguments))
-        script_call = verb(**arguments)
-        try:
-            reply = script_call.then(
-                await self._inline_redis.ask(script_call.script, script_call.keys, script_call.args)
-            )
-        except redis.ResponseError:
-            if self._documents.asks_one_script(name, arguments):
-                raise
-            reply = partial(verb, **arguments)  # scripts turn out to be forbidden, and it can do without
-        return await loop.run_in_executor(self._threads, reply) if callable(reply) else reply
-
-
-def _connect() -> Any:  # noqa: ANN401  it is untyped
-    """Our Redis client."""
-    timeout = float(os.environ.get("FLYWHEEL_CHILD_SOCKET_TIMEOUT", "1.5"))
-    options: dict[str, Any] = {
-        "decode_responses": True,
-        "socket_timeout": timeout,
-        "health_check_interval": 30,
-        "retry": Retry(NoBackoff(), 0),  # a write that may have arrived is for the parent to repeat
-    }
-    known = inspect.signature(redis.Redis.__init__).parameters
-    options |= {name: value for name, value in OF_NEWER_CLIENTS.items() if name in known}
-    if not os.environ["REDIS_URL"].startswith("unix:"):  # whose connection takes no such option
-        options["socket_connect_timeout"] = timeout
-    if os.environ.get("REDIS_CLUSTER") == "true":
-        from cluster import Cluster
-
-        return Cluster.from_url(os.environ["REDIS_URL"], **options)
-    return redis.from_url(os.environ["REDIS_URL"], **options)
-
-
 async def _serve(calls: Calls, answers: int) -> None:
-    async def list_tools(_context: object, _params: object) -> types.ListToolsResult:
-        return calls.listed()
+    """Answer what comes from standard input, on `answers`, until it ends."""
+    if sys.platform == "win32":  # where asyncio has no pipes
+        from sdk_server import serve_stdio
 
-    async def call_tool(_context: object, params: types.CallToolRequestParams) -> types.CallToolResult:
-        return types.CallToolResult.model_validate(await calls.answer(params.name, params.arguments or {}))
-
-    async def calls_first(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        """Answer a call as it is: the SDK's models of it would walk through each document several times."""
-        params = ctx.params or {}
-        if ctx.method == "tools/call" and isinstance(params.get("arguments"), dict):
-            return await calls.answer(str(params.get("name")), params["arguments"])
-        return await call_next(ctx)
-
-    server: Server[Any] = Server("coaia", on_list_tools=list_tools, on_call_tool=call_tool)
-    server.middleware[:] = [calls_first]
-    async with _stdio(answers) as (read, write):
-        await serve_loop(server, read, write, lifespan_state=None)
-
-
-@asynccontextmanager
-async def _stdio(answers: int) -> AsyncGenerator[tuple[Any, Any]]:
-    """Standard input and `answers` as the streams of `jsonrpc_lines.py`, or the SDK's where asyncio has no pipes."""
-    if sys.platform == "win32":
-        from mcp.server.stdio import stdio_server
-
-        async with stdio_server(stdout=anyio.wrap_file(os.fdopen(answers, "w", encoding="utf-8"))) as streams:
-            yield streams
+        await serve_stdio(calls, answers)
         return
-    lines = _jsonrpc_lines()
-    lines.settle_memory()
-    reader = await lines.reader_of(0)
-    async with lines.writer_of(answers, LAST_WRITE_SECONDS) as writer:
+    pipes = _pipes()
+    pipes.settle_memory()
+    reader, writer = await pipes.open_reader(0), await pipes.open_writer(answers)
 
-        async def write(data: bytes) -> None:
-            writer.write(data)
-            await writer.drain()
+    async def write(line: bytes) -> None:
+        pipes.passed(line)
+        writer.write(line)
+        await writer.drain()
 
-        async def skip(_line: bytes) -> None:
-            """It was no message."""
+    async with Front(calls, write) as front:
+        while line := await reader.readline():
+            pipes.passed(line)
+            await front.take(line)
+    writer.close()  # flushes what is buffered first
+    await asyncio.wait([asyncio.ensure_future(writer.wait_closed())], timeout=LAST_WRITE_SECONDS)
 
-        yield lines.Incoming(reader.readline, skip), lines.Outgoing(write)
 
-
-def _jsonrpc_lines() -> ModuleType:
+def _pipes() -> ModuleType:
     """The package's module, by its path: this interpreter may be that of an environment without the package."""
-    path = Path(__file__).parents[2] / "jsonrpc_lines.py"
+    path = Path(__file__).parents[2] / "pipes.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise ImportError(path.stem)
@@ -292,7 +73,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair: it ends this process in its own time
     answers = os.dup(1)
     os.dup2(2, 1)  # coaiapy prints while it is imported: that must not get between two messages
-    anyio.run(_serve, Calls(), answers)
+    timeout = float(os.environ.get("FLYWHEEL_CHILD_SOCKET_TIMEOUT", "1.5"))
+    client = connect(os.environ["REDIS_URL"], timeout, cluster=os.environ.get("REDIS_CLUSTER") == "true")
+    asyncio.run(_serve(Calls(client), answers))
     os._exit(0)  # a call that a frozen Redis holds up must not hold up the end
 
 

@@ -10,6 +10,7 @@ import redis
 
 from document_tools import Documents, beats
 from index_tools import Index
+from redis_errors import words_of
 from script_runner import Script, Scripts
 from script_texts import ENDS, MARKS
 
@@ -173,5 +174,5 @@ def _whole(part: bytes) -> str:
 
 def _outcome(answer: Any) -> str:  # noqa: ANN401
     if isinstance(answer, Exception):
-        return f"Redis error: {answer}"
+        return f"Redis error: {words_of(answer)}"
     return "put" if answer else "there"  # it is put as well where it could not be listed: a listing finds it later

@@ -17,6 +17,8 @@ import redis
 from redis.client import Pipeline
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
+from redis_errors import words_of
+
 REDIRECTIONS = 5
 """Nodes asked for one command at the most; two are enough while slots move."""
 
@@ -48,7 +50,7 @@ class Cluster(redis.Redis):
                 with self._trying(node):
                     return (_asking if asking else redis.Redis.execute_command)(node, *args, **options)
             except redis.ResponseError as exc:
-                redirection = _REDIRECTION.fullmatch(str(exc))
+                redirection = _REDIRECTION.fullmatch(words_of(exc))
                 asking = redirection is not None and redirection[1] == "ASK"
                 if not asking:
                     self._slots = []
@@ -68,7 +70,7 @@ class Cluster(redis.Redis):
                 said = _at_once(node, [commands[place] for place in mine])
             for place, answer in zip(mine, said, strict=True):
                 answers[place] = answer
-                if isinstance(answer, redis.ResponseError) and _REDIRECTION.fullmatch(str(answer)):
+                if isinstance(answer, redis.ResponseError) and _REDIRECTION.fullmatch(words_of(answer)):
                     args, options = commands[place]
                     try:
                         answers[place] = self.execute_command(*args, **options)
@@ -145,7 +147,9 @@ class Cluster(redis.Redis):
         node = self._nodes.get(address)
         if node is None:
             options = pool.connection_kwargs | {"host": address[0], "port": port}
-            node = redis.Redis(connection_pool=redis.ConnectionPool(pool.connection_class, **options))
+            node = redis.Redis(
+                connection_pool=redis.ConnectionPool(pool.connection_class, pool.max_connections, **options)
+            )
             self._nodes = {**self._nodes, address: node}
         return node
 

@@ -52,7 +52,10 @@ WRITTEN_UNLISTED: Reply = WRITTEN | {"unlisted": True}
 
 
 class Documents:
-    """The verbs of documents, over coaiapy-mcp's Redis client. All are synchronous: each call has a worker thread."""
+    """The verbs of documents. All are synchronous: each call has a worker thread.
+
+    `tools` are coaiapy-mcp's two verbs, or what answers alike.
+    """
 
     def __init__(self, tools: Any, client: Any, scripts: Scripts, index: Index) -> None:  # noqa: ANN401  they are untyped
         self._tools = tools
@@ -67,13 +70,13 @@ class Documents:
     def coaia_tash(self, key: str, value: str, ttl_seconds: float | None = None) -> Reply:
         """Store text under a key; with ttl_seconds it expires, with 0 or without them it never does."""
         if ttl_seconds is None:
-            return _finish(self._tools.get().coaia_tash(key, value))
+            return self._tools.coaia_tash(key, value)
         self._redis.set(key, value, px=milliseconds(ttl_seconds) or None)
         return {"success": True, "message": f"Stored '{key}' in Redis"}
 
     def coaia_fetch(self, key: str) -> Reply:
         """Fetch the text under a key."""
-        return _finish(self._tools.get().coaia_fetch(key))
+        return self._tools.coaia_fetch(key)
 
     def coaia_list(self, pattern: str = "*", limit: int = 10_000, seconds: float = 0) -> Reply:
         """List keys that match a Redis glob; with `seconds`, those that are found in that time.
@@ -267,12 +270,3 @@ def beats(tombstone: str, document: str) -> bool:
     """
     deleted, revision = _REVISION.match(tombstone), _REVISION.match(document)
     return bool(deleted and revision and int(deleted[1]) >= int(revision[1]))
-
-
-def _finish(coroutine: Any) -> Reply:  # noqa: ANN401
-    """The reply of one of coaiapy's coroutines, which never wait for anything."""
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        return done.value
-    raise RuntimeError("a coaiapy tool waited")

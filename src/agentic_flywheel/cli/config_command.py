@@ -1,0 +1,190 @@
+"""`config`: shows each setting and where it stands, and changes the settings file a line at a time."""
+
+import argparse
+import json
+import os
+import re
+import shlex
+import sys
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+from agentic_flywheel.cli.terminal import say, say_json, say_table, tell
+from agentic_flywheel.errors import SettingError
+from agentic_flywheel.private_files import OF_OTHERS, NotPrivate, check_folder, create
+from agentic_flywheel.redis_url import without_password
+from agentic_flywheel.settings import Settings
+from agentic_flywheel.settings_file import (
+    ALIASES,
+    NAMES,
+    PASSABLE,
+    WHICH_REDIS,
+    default_path,
+    gather,
+    parse,
+    read_bytes,
+    tilde,
+    unknown,
+)
+
+FIELDS = {
+    "REDIS_ENABLED": "redis_enabled",
+    "REDIS_URL": "redis_target",
+    "REDIS_CLUSTER": "redis_cluster",
+    "REDIS_TTL_SECONDS": "session_ttl_seconds",
+    "FLYWHEEL_EXECUTION_TTL_SECONDS": "execution_ttl_seconds",
+    "FLYWHEEL_KEY_PREFIX": "key_prefix",
+    "FLYWHEEL_DATA_DIR": "data_dir",
+    "FLYWHEEL_SECRETS": "secrets",
+}
+"""What each setting is called in `Settings`, where that is not the end of its name."""
+
+
+def config(options: argparse.Namespace) -> int:
+    """Run the verb; 2, and a line on standard error, where a setting or the file is wrong."""
+    path = default_path()
+    try:
+        if path is None:
+            raise SettingError("There is no home to keep a settings file in: set HOME.")
+        match options.verb:
+            case "path":
+                say(str(path))
+            case "set" | "unset":
+                value = getattr(options, "value", "")
+                change(path, options.name, sys.stdin.readline().rstrip("\r\n") if value == "-" else value)
+            case _:
+                return _show(path, as_json=getattr(options, "json", False))
+    except (SettingError, NotPrivate) as exc:
+        tell(f"agentic-flywheel-state: {exc}")
+    except OSError as exc:
+        tell(f"agentic-flywheel-state: {path} cannot be written: {exc.strerror}.")
+    else:
+        return 0
+    return 2
+
+
+def _show(path: Path, *, as_json: bool) -> int:
+    settings = Settings.of_this_process()
+    sources = dict(settings.sources)
+    if made_of := [sources[name] for name in WHICH_REDIS if name in sources]:
+        sources.setdefault("REDIS_URL", made_of[0])
+    rows = [
+        (PASSABLE.get(name, name), _value(settings, name), sources.get(name, "default"))
+        for name in NAMES
+        if name in sources or hasattr(settings, _field(name))
+    ]
+    if as_json:
+        return say_json({name: {"value": value, "from": source} for name, value, source in rows})
+    say_table([("SETTING", "VALUE", "FROM"), *rows])
+    with suppress(OSError):
+        if hasattr(os, "geteuid") and path.stat().st_mode & OF_OTHERS:
+            say(f"Others can read {tilde(path)}: chmod 600 it.")
+            return 0
+    say(f"Settings file: {tilde(path)}{'' if path.exists() else ' (there is none)'}")
+    return 0
+
+
+def _field(name: str) -> str:
+    return FIELDS.get(name, name.partition("_")[2].lower())
+
+
+def _value(settings: Settings, name: str) -> str:
+    """What a setting is, without passwords."""
+    if name == "REDIS_URL":
+        return settings.redis_target if settings.redis_enabled else "none: this machine"
+    if not hasattr(settings, _field(name)):  # a part of the URL
+        text = gather(os.environ, default_path()).texts[name]
+        return "***" if name == "REDIS_PASSWORD" else without_password(text)
+    value = getattr(settings, _field(name))
+    if name == "FLYWHEEL_COAIA_COMMAND":
+        return shlex.join(settings.coaia_command)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def change(path: Path, name: str, value: str) -> None:
+    """Write a setting into the file, or take it out if the value is empty; all other lines stay as they are.
+
+    Raises:
+        SettingError: there is no such setting, its value is not allowed, or the file cannot be changed by the line.
+        OSError: the file cannot be written.
+
+    """
+    setting = ALIASES.get(name.upper(), name.upper())
+    line = f"{name.lower()} = {_toml(value)}" if value.strip() else ""
+    if line and setting not in NAMES:
+        raise SettingError(unknown(name))
+    spellings = [name.upper(), setting, *(alias for alias in ALIASES if ALIASES[alias] == setting)]
+    content = read_bytes(path)
+    try:
+        changed = _edited(content.decode(), spellings, line).encode()
+    except UnicodeError:
+        raise SettingError(f"{path} and the value must be UTF-8 text.") from None
+    _check(content, changed, spellings, path)
+    if line:
+        theirs = {each: text for each, text in os.environ.items() if each not in (*NAMES, *ALIASES)}
+        if setting in Settings.from_env({**theirs, **parse(changed, path)}).overridden:
+            tell(f"{setting} does not count beside the URL in the file, which wins whole.")
+    if changed == content:
+        tell(f"{tilde(path)} says so already." if line else f"{tilde(path)} has no {name.lower()}.")
+        return
+    _write(path, changed)
+    say(f"{name.lower()} is {'set' if line else 'removed'} in {tilde(path)}.")
+    if winning := [each for each in spellings if os.environ.get(each, "").strip()]:
+        tell(f"The environment variable {winning[0]} is set here, and wins.")
+
+
+def _edited(text: str, names: list[str], line: str) -> str:
+    """The text with the line in place of the first that sets one of the names, and without the others that do."""
+    ours = re.compile(rf"""[ \t]*["']?({"|".join(map(re.escape, names))})["']?[ \t]*=""", re.IGNORECASE)
+    lines: list[str] = []
+    for old in text.removesuffix("\n").split("\n") if text else []:
+        if not ours.match(old):
+            lines.append(old)
+        elif line:
+            lines.append(line)
+            line = ""
+    return "".join(f"{each}\n" for each in ([*lines, line] if line else lines))
+
+
+def _toml(value: str) -> str:
+    """A value as it is written in the file; JSON's escapes are TOML's, which wants one more."""
+    if re.fullmatch(r"true|false|0|[1-9]\d{0,15}", value):
+        return value
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _check(content: bytes, changed: bytes, names: list[str], path: Path) -> None:
+    """Check that a change of lines changed no other setting, as it would where a text has several lines.
+
+    Raises:
+        SettingError: it did.
+
+    """
+    import tomllib
+
+    try:
+        before = tomllib.loads(content.decode())
+    except ValueError:
+        return  # no settings to lose: it is being mended
+    with suppress(ValueError):
+        after = tomllib.loads(changed.decode())
+        others = [{key: table[key] for key in table if key.upper() not in names} for table in (before, after)]
+        if others[0] == others[1]:
+            return
+    raise SettingError(f"{path} cannot be changed line by line: edit it yourself.")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Put the file in place in one step, closed to others."""
+    path.parent.mkdir(0o700, parents=True, exist_ok=True)
+    check_folder(path.parent)
+    new = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    try:
+        with os.fdopen(create(new), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)

@@ -1,0 +1,167 @@
+"""`doctor --as CLIENT`: starts our server with what a client passes on of this environment, and says what differs.
+
+The rules are those of Codex 0.171.0, Gemini CLI 0.61.0, Claude Code 2.1.332 and opencode; what stands in a client's
+own `env` for this server passes in all of them, and is not looked at.
+"""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agentic_flywheel.cli.terminal import say, tell
+from agentic_flywheel.errors import SettingError
+from agentic_flywheel.json_text import JSONObject
+from agentic_flywheel.settings import Settings
+from agentic_flywheel.settings_file import NAMES, PASSABLE, WHICH_REDIS, default_path, gather
+
+CODEX_PASSES = frozenset(
+    ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "SSL_CERT_FILE", "TERM", "TMPDIR", "TZ", "USER")
+)
+GEMINI_DROPS = re.compile("KEY|SECRET|TOKEN|PASSWORD|PASSWD|AUTH|CRED|PRIVATE|CERT", re.IGNORECASE)
+
+PASSES: dict[str, tuple[str, Callable[[str], bool]]] = {
+    "claude": ("Claude Code", lambda _: True),
+    "codex": ("Codex", lambda name: name in CODEX_PASSES),
+    "gemini": ("Gemini CLI", lambda name: not GEMINI_DROPS.search(name)),
+    "opencode": ("opencode", lambda _: True),
+}
+"""What each client is called, and which variables it passes on."""
+
+ANSWER_SECONDS = 30.0
+"""How long the server may take to start and to answer: no client waits longer."""
+
+
+SET = "agentic-flywheel-state config set"
+
+CHOOSE_A_STORE = (
+    "REDIS_ENABLED",
+    *WHICH_REDIS,
+    "FLYWHEEL_DATA_DIR",
+    "FLYWHEEL_JOURNAL",
+    "FLYWHEEL_KEY_PREFIX",
+    "FLYWHEEL_USER",
+    "FLYWHEEL_SECRETS",
+)
+"""What the server's own status is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fact:
+    """Something by which stores differ: what it is called, the settings that make it, what it is here and there."""
+
+    what: str
+    settings: tuple[str, ...]
+    here: str
+    there: str
+
+
+def doctor_as(settings: Settings, client: str) -> int:
+    """Print what a client's server would keep elsewhere; 1 if there is anything, else 0; 2 if it does not start."""
+    name, passes = PASSES[client]
+    environ = {variable: text for variable, text in os.environ.items() if passes(variable)}
+    try:
+        status = _status(environ)
+    except SettingError as exc:
+        tell(f"agentic-flywheel-state: as {name} starts it, the server does not answer: {exc}")
+        return 2
+    say(f"{name} passes on {len(environ)} of {len(os.environ)} variables to a server that it starts.")
+    cures: list[str] = []
+    facts = [*_facts(settings, status), *_other_facts(environ)]
+    for fact in facts:
+        if fact.here == fact.there:
+            say(f"✓ {fact.what:<13} {fact.here}", 32, 1)
+            continue
+        say(f"✗ {fact.what:<13} {fact.here} here, {fact.there} there", 31, 1)
+        cures += _cures(settings, name, fact)
+    for line in dict.fromkeys(cures):
+        say(f"  Try: {line}")
+    if cures:
+        say(f"  (What stands in {name}'s own `env` for this server counts there too, and is not looked at here.)")
+    else:
+        say(f"All well: {name} uses the same store.", 32)
+    return int(bool(cures))
+
+
+def _status(environ: Mapping[str, str]) -> JSONObject:
+    """The status that our server gives in an environment.
+
+    Raises:
+        SettingError: it refused to start, or gave none; the message is what it said.
+
+    """
+    info = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "doctor", "version": "1"}}
+    lines: list[dict[str, Any]] = [
+        {"id": 1, "method": "initialize", "params": info},
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/call", "params": {"name": "persistence_status", "arguments": {}}},
+    ]
+    try:
+        answered = subprocess.run(
+            [sys.executable, "-P", "-m", "agentic_flywheel"],
+            env=environ,
+            input="".join(json.dumps({"jsonrpc": "2.0", **line}) + "\n" for line in lines),
+            capture_output=True,
+            encoding="utf-8",
+            timeout=ANSWER_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise SettingError(f"it was silent for {ANSWER_SECONDS:g} s.") from None
+    for line in answered.stdout.splitlines():
+        answer = json.loads(line)
+        if answer.get("id") == lines[-1]["id"] and "result" in answer:
+            return answer["result"]["structuredContent"]
+    raise SettingError((answered.stderr.strip().splitlines() or ["it ended without a word."])[-1])
+
+
+def _facts(settings: Settings, status: JSONObject) -> list[_Fact]:
+    """What tells our store from that of a server with this status."""
+    redis, path = status.get("redis") or {"state": "not used"}, status["journal"]["path"]
+    target = settings.redis_target if settings.redis_enabled else "this machine"
+    their_target = str(redis["target"]) if redis["state"] != "not used" else "this machine"
+    folder = str(settings.data_dir) if settings.journal else "none"
+    return [
+        _Fact("Destination", ("REDIS_ENABLED", *WHICH_REDIS), target, their_target),
+        _Fact(
+            "Data folder", ("FLYWHEEL_DATA_DIR", "FLYWHEEL_JOURNAL"), folder, str(Path(path).parent) if path else "none"
+        ),
+        _Fact("Prefix", ("FLYWHEEL_KEY_PREFIX",), settings.key_prefix, status["key_prefix"]),
+        _Fact("User", ("FLYWHEEL_USER",), settings.user or "none", status["user"] or "none"),
+        _Fact("Redaction", ("FLYWHEEL_SECRETS",), settings.secrets, status["redaction"]),
+    ]
+
+
+def _other_facts(environ: Mapping[str, str]) -> list[_Fact]:
+    """The settings that choose no store, and differ."""
+    here, there = (gather(each, default_path()).texts for each in (os.environ, environ))
+    return [
+        _Fact(PASSABLE.get(name, name), (name,), here.get(name, "default"), there.get(name, "default"))
+        for name in NAMES
+        if name not in CHOOSE_A_STORE and here.get(name, "") != there.get(name, "")
+    ]
+
+
+def _cures(settings: Settings, client: str, fact: _Fact) -> list[str]:
+    """What to do that the client's server agrees with ours in this."""
+    sources = dict(settings.sources)
+    named = settings.redis_enabled and settings.redis_named
+    if "REDIS_URL" in fact.settings and named and settings.redis_url == settings.redis_target:
+        return [f"{SET} REDIS_URL {shlex.quote(settings.redis_url)}"]  # one line, and there is no password in it
+    lines: list[str] = []
+    for name in fact.settings:
+        variable = sources.get(name, "").removeprefix("environment variable ")
+        if variable == "XDG_DATA_HOME":
+            folder = shlex.quote(str(settings.data_dir))
+            lines.append(f"{SET} FLYWHEEL_DATA_DIR {folder} ({client} does not pass XDG_DATA_HOME on)")
+        elif variable in ("REDIS_URL", "REDIS_PASSWORD"):
+            lines.append(f"printenv {variable} | {SET} {variable} -")
+        elif variable in os.environ:
+            lines.append(f"{SET} {PASSABLE.get(name, name)} {shlex.quote(os.environ[variable])}")
+    return lines or [f"{client}'s own settings: none of our variables says why."]

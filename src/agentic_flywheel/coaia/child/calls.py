@@ -1,0 +1,139 @@
+"""Answers calls of the child's verbs: which there are, what each takes, and how its reply goes over the wire.
+
+Every reply is `{"success": true, …}` or `{"success": false, "error": "…"}`, as coaiapy-mcp's own are. No key and no
+value is ever logged.
+"""
+
+# pyright: basic
+# redis-py has no types that hold for all its versions; in strict mode every line that touches it would be an error.
+
+import asyncio
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import redis
+
+from bulk_tools import Bulk
+from document_tools import Documents
+from health_tools import Health
+from index_repair import IndexRepair
+from index_tools import Index
+from inline_redis import InlineRedis
+from redis_errors import words_of
+from script_runner import Scripts
+from stock_tools import stock_tools
+
+THREADS = 40
+"""Calls that Redis is asked at once."""
+
+
+def _property(kind: str | list[str]) -> dict[str, Any]:
+    return {"type": kind}
+
+
+_TEXT, _NUMBER, _LIST = _property("string"), _property("number"), _property(["array", "null"])
+_SCHEMAS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "coaia_tash": ({"key": _TEXT, "value": _TEXT, "ttl_seconds": _NUMBER}, ("key", "value")),
+    "coaia_fetch": ({"key": _TEXT}, ("key",)),
+    "coaia_list": ({"pattern": _TEXT, "limit": _NUMBER, "seconds": _NUMBER}, ()),
+    "coaia_drop": ({"key": _TEXT}, ("key",)),
+    "coaia_read": ({"key": _TEXT, "tombstone_key": _TEXT}, ("key", "tombstone_key")),
+    "coaia_commit": (
+        {
+            "key": _TEXT, "value": _TEXT, "expected": _TEXT, "ending": _TEXT, "tombstone_key": _TEXT,
+            "seen_tombstone": _TEXT, "ttl_seconds": _NUMBER, "delete": _property("boolean"), "entry": _LIST,
+            "deletions": _TEXT, "splice": _LIST, "older": _TEXT, "extend_keys": _LIST, "delete_keys": _LIST,
+            "forget_before": _NUMBER,
+        },
+        ("key", "value", "expected", "tombstone_key"),
+    ),
+    "coaia_index": (
+        {"index": _TEXT, "member": _TEXT, "score": _NUMBER, "note": _TEXT, "ttl_seconds": _NUMBER},
+        ("index", "member", "score"),
+    ),
+    "coaia_recent": (
+        {
+            "index": _TEXT, "documents": _TEXT, "limit": _NUMBER, "before": _LIST, "texts": _LIST,
+            "ids": _LIST, "seconds": _NUMBER, "members": _LIST,
+        },
+        ("index", "documents"),
+    ),
+    "coaia_heal": ({"index": _TEXT, "documents": _TEXT, "place": _TEXT}, ("index", "documents")),
+    "coaia_marks": ({"keys": _LIST, "tombstone_keys": _LIST}, ("keys", "tombstone_keys")),
+    "coaia_parts": ({"members_of": _TEXT, "patterns": _LIST, "seconds": _NUMBER}, ("members_of", "patterns")),
+    "coaia_restore": ({"items": _LIST, "index": _TEXT}, ("items", "index")),
+    "coaia_watch": (
+        {"epoch": _TEXT, "offer": _TEXT, "deletions": _TEXT, "after": _TEXT, "index": _TEXT},
+        ("epoch", "offer", "deletions", "after", "index"),
+    ),
+    "coaia_status": ({}, ()), "coaia_erase": ({"items": _LIST}, ("items",)),
+}  # fmt: skip
+
+
+_STOCK_SHAPED = ("coaia_tash", "coaia_fetch", "coaia_list", "coaia_drop")
+"""The verbs that answer as coaiapy-mcp's own do: JSON in text. The others answer structured content."""
+
+
+def _tool(name: str, description: str | None) -> dict[str, Any]:
+    properties, required = _SCHEMAS[name]
+    schema = {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+    return {"name": name, "description": description, "inputSchema": schema}
+
+
+class Calls:
+    """Calls of the verbs, over our Redis client."""
+
+    def __init__(self, client: Any) -> None:  # noqa: ANN401  it is untyped
+        scripts = Scripts(client, by_name=type(client) is redis.Redis)
+        repair = IndexRepair(client)
+        index = Index(client, scripts, repair)
+        self._documents = Documents(stock_tools(client), client, scripts, index)
+        bulk = Bulk(client, scripts, self._documents, index)
+        parts = (self._documents, index, repair, bulk, Health(client))
+        self._threads = ThreadPoolExecutor(THREADS)
+        self._inline_redis = InlineRedis(client, self._threads)
+        self._verbs: dict[str, Callable[..., Any]] = {
+            name: next(getattr(part, name) for part in parts if hasattr(part, name)) for name in _SCHEMAS
+        }
+
+    def listed(self) -> dict[str, Any]:
+        """The verbs as tools, as they go over the wire."""
+        return {"tools": [_tool(name, verb.__doc__) for name, verb in self._verbs.items()]}
+
+    async def answer(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The result of a call, as it goes over the wire."""
+        try:
+            reply = await self._reply(name, arguments)
+        except redis.RedisError as exc:
+            reply = {"success": False, "error": f"Redis error: {words_of(exc)}"}
+        except UnicodeDecodeError:
+            reply = {"success": False, "error": "Redis error: DAMAGED the value is not UTF-8 text"}
+        except ImportError as exc:
+            reply = {"success": False, "error": str(exc)}
+        except (TypeError, ValueError, IndexError):
+            reply = {"success": False, "error": "Wrong arguments"}
+        if name not in _STOCK_SHAPED:  # a document inside of text would be escaped twice
+            return {"content": [], "structuredContent": reply, "isError": False}
+        text = json.dumps(reply, ensure_ascii=False, separators=(",", ":"))
+        return {"content": [{"type": "text", "text": text}], "isError": False}
+
+    async def _reply(self, name: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401  what a verb replies
+        loop = asyncio.get_running_loop()
+        verb = self._verbs.get(name)
+        if verb is None:
+            return {"success": False, "error": "Unknown tool"}
+        if not self._documents.asks_one_script(name, arguments):
+            return await loop.run_in_executor(self._threads, partial(verb, **arguments))
+        script_call = verb(**arguments)
+        try:
+            reply = script_call.then(
+                await self._inline_redis.ask(script_call.script, script_call.keys, script_call.args)
+            )
+        except redis.ResponseError:
+            if self._documents.asks_one_script(name, arguments):
+                raise
+            reply = partial(verb, **arguments)  # scripts turn out to be forbidden, and it can do without
+        return await loop.run_in_executor(self._threads, reply) if callable(reply) else reply
