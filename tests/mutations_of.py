@@ -285,6 +285,13 @@ MUTATIONS = [
         "tests/unit/test_list_replica.py::test_a_row_that_a_clock_behind_put_below_known_ones_is_read_within_the_hour",
     ),
     Mutation(
+        "G7 a title that is the first turn",
+        "journal/ranking.py",
+        "titled = not row % TURNS and found[-1:] != [FIRST_WORDS]",
+        "titled = not row % TURNS",
+        "tests/unit/test_search_of_destinations.py::test_a_title_that_is_how_a_talk_begins_does_not_count_twice",
+    ),
+    Mutation(
         "G7 words",
         "journal/ranking.py",
         "        if len(content) > MOST_WORDS:",
