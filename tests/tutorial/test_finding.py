@@ -86,7 +86,7 @@ FOUND = {
     "天気": ["signs"],  # a word in the middle of a line without spaces
     "晴れ 東京": ["signs"],
     "気天": [],
-    "récolte monday": ["talk-2", "plan-7"],  # two words, never in one talk: some of them
+    "récolte monday": ["plan-7", "talk-2"],  # two words, never in one talk: the shorter turn is more about its one
     "field harvest": ["plan-7"],  # one in the title, the other in a turn
     "north noir": ["talk-2"],  # a tag
     "plan-7": ["plan-7"],
