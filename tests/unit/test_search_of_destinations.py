@@ -84,9 +84,10 @@ def test_after_a_save_the_other_sessions_are_not_compared(opened: Open, clock: C
 
 def test_a_title_that_is_how_a_talk_begins_does_not_count_twice(opened: Open, clock: Clock):
     journal = opened(ONE)
-    journal.put_replica(talk(clock, "other", "Anna planted a garden"), talk(clock, "meant", "Anna planted a lemon tree"))
-    scores = {match.member: match.score for match in journal.search(INDEX, Question.of("Anna planted")).found}
-    one, two = scores.values()
+    journal.put_replica(
+        talk(clock, "other", "Anna planted a garden"), talk(clock, "meant", "Anna planted a lemon tree")
+    )
+    one, two = (match.score for match in journal.search(INDEX, Question.of("Anna planted")).found)
     assert abs(one - two) < 0.2 * one
     journal.put_list_rows([ListRow(INDEX, "meant", 2, '{"title":"What Anna planted"}')], "p:session:")
     assert journal.search(INDEX, Question.of("Anna planted")).found[0].score > 1.5 * one
