@@ -118,9 +118,9 @@ async def shown(place: Place) -> None:
     assert [entry.member for entry in behind.entries][:3] == ["l3", "l2", "l1"]
     behind = await stash.index.page(KEYS.index, (103, "gone"), 10)
     assert "l2" in [entry.member for entry in behind.entries]
-    for words in (["l3"], ["é"]):
-        found = await stash.index.page(KEYS.index, None, 10, Filter(words, 1))
-        assert [entry.member for entry in found.entries] == (["l3"] if words == ["l3"] else [])
+    for text in ("l3", "é"):
+        found = await stash.index.page(KEYS.index, None, 10, Filter([text]))
+        assert [entry.member for entry in found.entries] == (["l3"] if text == "l3" else [])
     entries = await stash.index.entries(KEYS.index, ["l1", "nobody"], stash.deadline())
     assert [entry.member for entry in entries] == ["l1"]
     with suppress(StashRefused):  # who may not scan is not told: the list is then served as it is

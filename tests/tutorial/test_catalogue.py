@@ -85,7 +85,7 @@ def test_the_parameters_are_the_contracts(disabled_env: dict[str, str]):
             },
             set(),
         ),
-        "resume_session": ({"session_id", "user_id", "max_tokens", "before_turn", "revision"}, set()),
+        "resume_session": ({"session_id", "user_id", "max_tokens", "before_turn", "query", "revision"}, set()),
         "list_sessions": ({"pattern", "query", "tags", "status", "user_id", "limit", "cursor"}, set()),
         "delete_session": ({"session_id"}, {"session_id"}),
         "list_revisions": ({"session_id"}, {"session_id"}),

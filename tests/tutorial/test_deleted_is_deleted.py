@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ..conftest import Place, clean_env
+from ..conftest import NOBODY_LISTENS, Place, clean_env
 from ..support.proxy import Proxy
 from ..support.redis_server import RedisServer
 from ..support.waiting import wait_until
@@ -95,7 +95,9 @@ def test_no_byte_of_a_thousand_marks_is_left_when_the_answer_is_given(place: Pla
         assert marks_in_files(place.env)
         for name in names:
             deleted = server.call("delete_session", session_id=name)
-            assert (deleted["deleted"], deleted["message"]) == (True, "Deleted.")
+            away = place.env["REDIS_URL"] == NOBODY_LISTENS and not place.env.get("REDIS_ENABLED")
+            said = "Deleted, but Redis does not answer: there, and on other machines, it goes by itself once it does."
+            assert (deleted["deleted"], deleted["message"]) == (True, said if away else "Deleted.")
         left = marks_in_files(place.env)
         assert len(left) <= TRACES, left
         wait_until(lambda: not marks_in_files(place.env), within=SOON, what="the trace to go")

@@ -1,6 +1,8 @@
 """A person finds last week's talk among hundreds, by what was said in it."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from ..support.wire import WireServer
 
 pytestmark = pytest.mark.slow
 
-ENOUGH = 45  # of the fifty searches
+ENOUGH = 50  # of the fifty searches
 
 
 def ids(found: dict[str, Any]) -> list[str]:
@@ -43,8 +45,12 @@ def test_of_fifty_searches_among_a_thousand_talks_nearly_all_find_the_talk_among
             server.warm()
         for talk in talks():
             save(server, talk)
-        first = server.call("list_sessions", query="harvest", within=60)
-        assert f"turns of the {len(talks()):,} sessions here" in first["searched"]
+        all_of_them = f"turns of the {len(talks()):,} sessions here"
+        wait_until(
+            lambda: server.call("list_sessions", query="harvest", within=60)["searched"].endswith(all_of_them),
+            within=60,
+            what="the rest to be read in the background",
+        )
         missed = [words for words, meant in QUERIES if not meant & set(find(server, words)[:5])]
     print(f"found among the first five: {len(QUERIES) - len(missed)} of {len(QUERIES)}")  # noqa: T201  for `pytest -s`
     assert len(QUERIES) - len(missed) >= ENOUGH, missed
@@ -80,14 +86,14 @@ FOUND = {
     "天気": ["signs"],  # a word in the middle of a line without spaces
     "晴れ 東京": ["signs"],
     "気天": [],
-    "récolte monday": [],  # two words, never in one talk
+    "récolte monday": ["plan-7", "talk-2"],  # two words, never in one talk: the shorter turn is more about its one
     "field harvest": ["plan-7"],  # one in the title, the other in a turn
     "north noir": ["talk-2"],  # a tag
     "plan-7": ["plan-7"],
     "ield": ["plan-7"],  # any part of what lists show
     "monday harvest misspelled": ["plan-7"],  # of three, one may be missing
-    "monday misspelled mistaken": [],
-    '"field" AND NOT (': [],  # signs are no operators
+    "monday misspelled mistaken": ["plan-7"],  # of any number, some are enough
+    '"field" AND NOT (': ["plan-7"],  # signs are no operators
     "tractor": ["odd", "long"],  # the shorter talk is more about it
     "+ - *": [],
 }
@@ -101,9 +107,7 @@ def test_an_answer_shows_where_the_words_stand_and_says_what_was_searched(farm: 
     answer = farm.call("list_sessions", query="tractor")
     excerpts = [row["excerpt"] for row in answer["sessions"]]
     assert excerpts[0] == "tractor"
-    assert excerpts[1].startswith("…filler ")
-    assert excerpts[1].endswith("the tractor is broken")
-    assert len(excerpts[1]) < 300
+    assert excerpts[1] == "the tractor is broken", "the turn that has it"
     assert answer["searched"] == (
         "ids, titles, summaries and tags of all sessions in Redis; turns of the 6 sessions here"
     )
@@ -208,3 +212,33 @@ def test_without_a_journal_what_lists_show_is_found(server_env: dict[str, str]):
         server.call("save_session", session_id="s", title="The windmill", history=turns("needle"))
         assert find(server, "windmill") == ["s"]
         assert find(server, "needle") == []
+
+
+def test_a_whole_question_finds_the_talk_and_resumes_it(farm: WireServer):
+    said = turns("What grows in deep shade behind the shed?", "Sword ferns and hostas; plant them in autumn.")
+    farm.call("save_session", session_id="shade", title="The yard", history=said)
+    farm.call(
+        "save_session", session_id="desk", title="The desk", history=turns("What did you tell me to buy?", "Oak.")
+    )
+    answer = farm.call("list_sessions", query="what did you tell me to plant behind the shed")
+    assert (ids(answer)[0], answer["sessions"][0]["matched"], answer["matched"]) == ("shade", "all words", "all words")
+    assert farm.call("list_sessions", query="hostas or tulips?")["sessions"][0]["matched"] == "some words"
+    resumed = farm.call("resume_session", query="When did I have to plant the hostas?")
+    assert (resumed["found"], resumed["session"]["id"], resumed["matched"]) == (True, "shade", "all words")
+
+
+def test_a_miss_says_what_was_searched_and_offers_near_titles(farm: WireServer):
+    farm.call("save_session", session_id="wind", title="The windmill", history=turns("it turns"))
+    missed = farm.call("list_sessions", query="windmlil")
+    assert missed["sessions"] == []
+    assert "Searched: ids, titles, summaries and tags" in missed["message"]
+    assert missed["suggestions"] == [{"id": "wind", "title": "The windmill"}]
+    resumed = farm.call("resume_session", query="windmlil")
+    assert (resumed["found"], resumed["reason"], resumed["suggestions"]) == (False, "not_found", ["wind"])
+
+
+def test_a_broken_table_of_the_index_is_noticed_and_made_anew(farm: WireServer, server_env: dict[str, str]):
+    assert find(farm, "harvest") == ["plan-7"]
+    with closing(sqlite3.connect(Path(server_env["FLYWHEEL_DATA_DIR"]) / "words.sqlite3")) as db:
+        db.execute("DROP TABLE turns")
+    assert find(farm, "harvest") == ["plan-7"]

@@ -585,7 +585,6 @@ def test_a_journal_that_is_switched_off_takes_nothing_and_holds_nothing():
         lambda: off.copy("k"),
         lambda: off.pending("k"),
         lambda: off.recent(INDEX, None, 5),
-        lambda: off.search(INDEX, ["word"], 1),
     ):
         with pytest.raises(JournalUnavailable, match="FLYWHEEL_JOURNAL"):
             verb()

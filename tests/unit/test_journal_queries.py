@@ -11,11 +11,12 @@ import pytest
 
 from agentic_flywheel.documents.writes import ListRow, Splice, Write
 from agentic_flywheel.journal import Journal
+from agentic_flywheel.journal.ranking import Question
 from agentic_flywheel.journal.records import SyncState
 from agentic_flywheel.session_keys import SessionKeys
 
 INDEX = "p:index"
-NO_SQL = {"one_moment", "close", "nowait", "off", "unwiped", "wipe", "wipe_log"}
+NO_SQL = {"one_moment", "close", "nowait", "off", "unwiped", "wipe", "wipe_log", "excerpts"}
 """Of these nothing is asked of the journal's file; `nowait` runs another verb."""
 
 
@@ -64,8 +65,13 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
         "unsent": lambda: journal.unsent(INDEX),
         "keys": lambda: journal.keys("p:session:"),
         "is_past_retention": lambda: journal.is_past_retention("p:session:a"),
-        "search": lambda: journal.search(INDEX, ["hello"], 1),
-        "excerpts": lambda: journal.excerpts(["p:session:a"], ["hello"]),
+        "search": lambda: journal.search(INDEX, Question.of("hello")),
+        "index_new": lambda: journal.index_new(1.0),
+        "put_list_rows": lambda: journal.put_list_rows([ListRow(INDEX, "far", 1, "{}")], "p:session:"),
+        "whole_list_age": lambda: journal.whole_list_age(INDEX),
+        "note_whole_list": lambda: journal.note_whole_list(INDEX),
+        "forget_list_rows": lambda: journal.forget_list_rows(["p:session:far"]),
+        "titles": lambda: journal.titles(INDEX, 10),
         "copy_of_this_machine": lambda: journal.copy_of_this_machine("p:session:z"),
         "recent_of_this_machine": lambda: journal.recent_of_this_machine(INDEX, None, 10),
         "move_from_this_machine": lambda: journal.move_from_this_machine("p:session:z"),

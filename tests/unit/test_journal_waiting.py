@@ -14,6 +14,7 @@ import pytest
 from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import Journal
+from agentic_flywheel.journal.ranking import Question
 from agentic_flywheel.session_keys import SessionKeys
 
 from ..support.waiting import wait_until
@@ -33,7 +34,7 @@ READS: dict[str, Callable[[Journal], object]] = {
     "recent": lambda journal: journal.recent(INDEX, None, 9),
     "sync_state": lambda journal: [journal.sync_state(), "asked"],
     "state": lambda journal: journal.state().pending,
-    "search": lambda journal: journal.search(INDEX, ["word"], 1),
+    "search": lambda journal: journal.search(INDEX, Question.of("word")),
 }
 WRITES: dict[str, Callable[[Journal], object]] = {
     "commit": lambda journal: journal.commit(write("new"), pending="{}", durable=True, timeout=0.1),

@@ -144,7 +144,6 @@ PLACES = st.builds(
     SearchPosition,
     st.integers(0, 2**31 - 1),
     st.text(max_size=20),
-    st.none() | st.tuples(st.integers(0, 2**53), st.text(min_size=1, max_size=20)),
 )
 
 

@@ -32,9 +32,9 @@ def look(client: redis_py.Redis) -> Script:
     return Index(client, Scripts(client, by_name=True), IndexRepair(client))._look
 
 
-def looked_at(look: Script, microseconds: int, words: list[str]) -> int:
+def looked_at(look: Script, microseconds: int, texts: list[str]) -> int:
     """How many rows one script looks at in so many microseconds, though nothing is found."""
-    ended, last, score, rows = look(KEYS, ["", "", 10, microseconds, len(words), 0, 0, *words])
+    ended, last, score, rows = look(KEYS, ["", "", 10, microseconds, 0, *texts])
     assert rows == []
     assert (ended, last) == ((1, "s0") if score == "0" else (0, f"s{score}"))
     return ROWS - int(score)
@@ -46,4 +46,4 @@ def test_a_script_ends_when_its_time_is_over_and_says_where(look: Script):
 
 
 def test_a_listing_that_is_empty_is_looked_through_at_once(look: Script):
-    assert look(["looking:none", "looking:none:notes"], ["", "", 10, 1_000, 0, 0, 0]) == [1, None, None, []]
+    assert look(["looking:none", "looking:none:notes"], ["", "", 10, 1_000, 0]) == [1, None, None, []]

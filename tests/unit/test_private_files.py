@@ -17,6 +17,7 @@ from agentic_flywheel.coaia.launch import ChildFolder
 from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import FILE_NAME, Journal
+from agentic_flywheel.journal.ranking import Question
 from agentic_flywheel.private_files import make_private
 
 from .conftest import Clock
@@ -53,7 +54,7 @@ def use(folder: Path, clock: Clock, word: str = "one") -> Journal:
     """A journal in which something was saved and looked for."""
     journal = Journal(folder, clock)
     journal.commit(said(word))
-    journal.search("i", [word], 1)
+    journal.search("i", Question.of(word))
     return journal
 
 
@@ -93,7 +94,7 @@ def test_files_that_others_can_read_are_closed_and_that_is_said_once(
             second.commit(said("two"))
             assert set(second.state().made_private) == open_to_all
             assert set(modes(folder).values()) == {0o600}
-            second.search("i", ["two"], 1)
+            second.search("i", Question.of("two"))
             second.close()
             second.commit(said("three"))
         assert first.lookup("three")[1], "it is still the same journal for others"
@@ -154,7 +155,7 @@ def test_a_database_of_another_program_is_never_touched(name: str, mark: str, mo
     with closing(Journal(folder, clock)) as journal:
         journal.commit(said("one"))
         with pytest.raises(JournalUnavailable, match="another program's"):
-            journal.search("i", ["one"], 1)
+            journal.search("i", Question.of("one"))
         with pytest.raises(JournalUnavailable, match="another program's"):
             journal.purge()
     assert (folder / name).read_bytes() == before[str(folder / name)]

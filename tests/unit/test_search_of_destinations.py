@@ -15,6 +15,7 @@ from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.journal import PURGE_AFTER, Journal
+from agentic_flywheel.journal.ranking import Question
 from agentic_flywheel.journal.search_index import FILE_NAME
 
 from .conftest import Clock
@@ -42,7 +43,7 @@ def talk(clock: Clock, member: str, words: str, saved_at: int = 1, days: float =
 
 
 def found(journal: Journal, word: str) -> list[str]:
-    return sorted(match.key.rpartition(":")[2] for match in journal.search(INDEX, [word], 1).found)
+    return sorted(match.key.rpartition(":")[2] for match in journal.search(INDEX, Question.of(word)).found)
 
 
 def indexed(folder: Path) -> dict[tuple[int, str], int]:
@@ -59,7 +60,37 @@ def test_a_search_finds_what_is_of_its_own_redis_and_of_this_machine(opened: Ope
     for _ in range(2):
         assert (found(one, "garden"), found(two, "garden"), found(machine, "garden")) == (["a", "c"], ["b", "c"], ["c"])
     assert (found(one, "two"), found(two, "one")) == ([], [])
-    assert one.search(INDEX, ["garden"], 1).searched == 2
+    assert one.search(INDEX, Question.of("garden")).searched == 2
+
+
+def test_what_was_saved_before_all_that_is_indexed_is_found(opened: Open, clock: Clock):
+    journal = opened(ONE)
+    journal.put_replica(talk(clock, "new", "a garden", saved_at=10))
+    assert found(journal, "garden") == ["new"]
+    journal.put_replica(talk(clock, "imported", "a garden in winter", saved_at=5))
+    assert found(journal, "garden") == ["imported", "new"]
+    journal.put_replica(talk(clock, "imported", "a garden in spring", saved_at=6))
+    assert (found(journal, "winter"), found(journal, "spring")) == ([], ["imported"])
+
+
+def test_after_a_save_the_other_sessions_are_not_compared(opened: Open, clock: Clock, monkeypatch: pytest.MonkeyPatch):
+    journal = opened(ONE)
+    journal.put_replica(*(talk(clock, f"s{number}", "a garden", saved_at=number + 1) for number in range(3)))
+    assert len(found(journal, "garden")) == 3
+    monkeypatch.setattr(journal, "_heads", lambda: pytest.fail("all were read"))
+    journal.put_replica(talk(clock, "s1", "a garden in spring", saved_at=9))
+    assert found(journal, "spring") == ["s1"]
+
+
+def test_a_title_that_is_how_a_talk_begins_does_not_count_twice(opened: Open, clock: Clock):
+    journal = opened(ONE)
+    journal.put_replica(
+        talk(clock, "other", "Anna planted a garden"), talk(clock, "meant", "Anna planted a lemon tree")
+    )
+    one, two = (match.score for match in journal.search(INDEX, Question.of("Anna planted")).found)
+    assert abs(one - two) < 0.2 * one
+    journal.put_list_rows([ListRow(INDEX, "meant", 2, '{"title":"What Anna planted"}')], "p:session:")
+    assert journal.search(INDEX, Question.of("Anna planted")).found[0].score > 1.5 * one
 
 
 def test_a_session_of_the_same_id_is_found_by_what_was_said_in_each(opened: Open, clock: Clock):
@@ -72,7 +103,10 @@ def test_a_session_of_the_same_id_is_found_by_what_was_said_in_each(opened: Open
         assert [found(two, word) for word in ("pear", "plum", "quince")] == [[], ["s"], []]
         assert [found(machine, word) for word in ("pear", "plum", "quince")] == [[], [], ["s"]]
     words = ["pear", "plum", "quince"]
-    said = [journal.excerpts(["p:session:s"], words)["p:session:s"] for journal in (one, two, machine)]
+    said: list[str] = []
+    for journal in (one, two, machine):
+        (match,) = journal.search(INDEX, Question.of(" ".join(words))).found
+        said += journal.excerpts([match.row], words).values()
     assert ["pear" in said[0], "plum" in said[1], "quince" in said[2]] == [True] * 3
     assert "plum" not in said[0] + said[2]
 

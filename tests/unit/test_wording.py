@@ -1,47 +1,62 @@
 """What of a word is looked for, how else it is written, and where it stands in a text."""
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.journal.tokens import BEFORE, BEHIND, MOST_WORDS, _folded, beginnings, excerpt, variants, words_in
+from agentic_flywheel.journal.folding import terms
+from agentic_flywheel.journal.ranking import MOST_WORDS, Question
+from agentic_flywheel.journal.tokens import BEFORE, BEHIND, _folded, excerpt
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 
 
 @pytest.mark.parametrize(
-    ("query", "words"),
+    ("text", "expected"),
     [
-        ("  Harvest  harvest PLANS ", ["harvest", "plans"]),
-        ("jardin ?", ["jardin"]),
-        ("c ++", ["c"]),
-        ("++ ?", ["++", "?"]),
-        ("Straße", ["straße"]),
-        ("", []),
+        ("making makes made make", "mak mak mak mak"),
+        ("went going goes", "go go go"),
+        ("studies studied studying", "stud stud stud"),
+        ("harvesting harvests harvester", "harvest harvest harvest"),
+        ("red uses bus class", "red uses bus class"),
+        ("Fußgänger Łódź ø ﬁne", "fussgang lodz o fin"),
+        ("λόγος ΛΟΓΟΣ", "λογοσ λογοσ"),
+        ("東京の天気", "東京 京の の天 天気 気"),
+        ("한국어", "한국 국어 어"),
+        ("หมา", "หม มา า"),
+        ("don't chat_9ec0d860", "don t chat 9ec0d860"),
+        ("!?", ""),
     ],
 )
-def test_the_words_of_a_query_are_each_there_once_and_signs_alone_are_none(query: str, words: list[str]):
-    assert words_in(query) == words
+def test_a_text_is_folded_and_split_into_terms(text: str, expected: str):
+    assert " ".join(terms(text)) == expected
+
+
+@given(TEXT)
+def test_terms_are_the_same_however_a_text_is_composed(text: str):
+    assert terms(unicodedata.normalize("NFC", text)) == terms(unicodedata.normalize("NFD", text))
 
 
 @pytest.mark.parametrize(
-    ("word", "begins"),
+    ("query", "content"),
     [
-        ("harvesting", "harvest"), ("registries", "registr"), ("conversations", "convers"), ("conversat", "conversat"),
-        ("red", "red"), ("uses", "uses"), ("plan-7", "plan-7"), ("ed", "ed"),
+        ("What did you tell me to plant behind the shed?", ["plant", "behind", "shed"]),
+        ("Wann ging Anna in die Stadt?", ["ging", "anna", "stadt"]),
+        ("où est la récolte", ["recolt"]),
+        ("When did he die?", ["die"]),
+        ("The Who", ["the", "who"]),
+        ("天気", ["天気"]),
+        ("+ - *", []),
     ],
-)  # fmt: skip
-def test_an_ending_is_left_aside_where_enough_is_left(word: str, begins: str):
-    assert beginnings(word) == [begins]
+)
+def test_a_question_is_about_its_words_of_content(query: str, content: list[str]):
+    assert [*Question.of(query).content] == content
 
 
-def test_letters_that_stand_for_two_and_lines_without_spaces_are_looked_for_in_another_way_too():
-    assert beginnings("straße") == ["straß", "strasse"]
-    assert beginnings("天気") == ["天気", " 天 気 "]
-    assert beginnings("!?") == []
-    assert variants("Die Straße, ﬁne; λόγος and plain words") == "fine\nstrasse\nλογος"  # noqa: RUF001  Greek
-    assert variants("東京の天気 today") == "東 京 の 天 気"
-    assert variants("plain") == ""
+def test_of_very_many_words_the_longest_are_looked_for():
+    assert len(Question.of(" ".join(f"{'w' * (n % 40)}{n}" for n in range(1_000))).content) == MOST_WORDS
 
 
 def test_an_excerpt_is_around_the_word_and_ends_at_spaces():
@@ -71,13 +86,3 @@ def test_an_excerpt_holds_only_what_was_said(text: str, words: list[str]):
 @given(TEXT)
 def test_folding_leaves_every_character_in_its_place(text: str):
     assert len(_folded(text)) == len(text)
-
-
-def test_of_very_many_words_the_longest_count():
-    words = [f"{'w' * (number % 40)}{number}" for number in range(1_000)]
-    longest = sorted(words, key=len, reverse=True)[:MOST_WORDS]
-    assert words_in(" ".join(words)) == longest
-    assert words_in(" ".join(words[:MOST_WORDS])) == words[:MOST_WORDS], (
-        "few stay in the order in which they were typed"
-    )
-    assert words_in("x " * 10**7 + "too late") == ["x"]

@@ -20,14 +20,16 @@ NOTHING_KEPT = (
 _AGES = ((60, "second"), (60, "minute"), (24, "hour"), (30, "day"), (12, "month"), (10**9, "year"))
 
 
-def show_listed(sessions: Sequence[JSONObject], *, more: bool, filtered: bool, options: Namespace) -> bool:
-    """Show the rows of a list; whether there are any."""
+def show_listed(
+    sessions: Sequence[JSONObject], *, more: bool, filtered: bool, options: Namespace, missed: str = ""
+) -> bool:
+    """Show the rows of a list; whether there are any. `missed` says what was searched where there are none."""
     if options.json:
         say_json(sessions)
     elif sessions:
         _table(sessions)
     elif filtered:
-        say("No session matches.")
+        say(missed or "No session matches.")
     else:
         say(NOTHING_KEPT)
     if more and sessions:

@@ -10,6 +10,7 @@ from agentic_flywheel.cli.which_session import which
 from agentic_flywheel.documents.codec import public
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import DocumentError, Unavailable
+from agentic_flywheel.journal import folding
 from agentic_flywheel.plain_text import quoted
 from agentic_flywheel.server.transcript import markdown
 from agentic_flywheel.sessions.budget import ellipsis
@@ -29,22 +30,23 @@ async def list_them(store: SessionStore, options: Namespace) -> int:
 
 async def search(store: SessionStore, options: Namespace) -> int:
     """A table of those with the words, the best first; 1 where there is none."""
-    words = SessionFilter(query=" ".join(options.query), tags=options.tag, user_id=options.user)
-    if not words.words:
+    question = SessionFilter(query=" ".join(options.query), tags=options.tag, user_id=options.user)
+    if not folding.words(question.query):
         complain("there is no word to search for.")
         return 2
-    return 0 if await _listed(store, words, options) else 1
+    return 0 if await _listed(store, question, options) else 1
 
 
 async def _listed(store: SessionStore, session_filter: SessionFilter, options: Namespace) -> bool:
     """Whether any were listed."""
     page = await store.list_sessions(session_filter, options.limit)
-    if page.message and not page.sessions and store.repository.stash is None:
+    if page.message and not page.sessions and not page.searched and store.repository.stash is None:
         raise Unavailable(page.message)
     return show_listed(
         page.sessions,
         more=bool(page.next_cursor),
         filtered=session_filter != SessionFilter(),
+        missed=page.message if page.searched else "",
         options=options,
     )
 

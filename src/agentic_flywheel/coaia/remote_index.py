@@ -35,15 +35,11 @@ class RemoteIndex:
         await self._calls.ready(deadline)
         if not self._calls.atomic:
             return IndexPage([], None, [])
-        # A note is JSON: words that are written differently there are not looked for there.
-        plain = [word for word in wanted.words if dumps(word) == f'"{word}"']
         arguments: JSONObject = {
             "index": index,
             "documents": self._documents,
             "limit": limit,
             "before": before and [*before],
-            "words": plain,
-            "needed": max(0, wanted.needed - (len(wanted.words) - len(plain))),
             "texts": [dumps(text) for text in wanted.texts],
             "ids": lua_patterns(wanted.pattern),
             "seconds": (deadline - asyncio.get_running_loop().time()) * LOOKED_FOR,

@@ -116,12 +116,9 @@ class Outcome:
 class Filter:
     """What rows of a list are wanted for. A place may give other rows as well, but leaves out none that has it.
 
-    `needed` of the `words` in what is shown, whatever their case; all of the `texts` as values in the note; an id that
-    the Redis glob `pattern` matches.
+    All of the `texts` as values in the note; an id that the Redis glob `pattern` matches.
     """
 
-    words: Sequence[str] = ()
-    needed: int = 0
     texts: Sequence[str] = ()
     pattern: str = "*"
 

@@ -127,23 +127,49 @@ class Head:
     saved_at: int
 
 
+LOW = 0xFFFFFFFF
+"""The lower half of a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saves:
+    """What tells whether two places have the same sessions of a list: how many, the sum of when they were saved.
+
+    The last was saved at `newest`. The sum is of the lower halves of the times: those of all would be too much.
+    """
+
+    count: int
+    total: int
+    newest: int
+
+
+Lists = dict[tuple[int, str], Saves]
+"""By destination and list."""
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A session with some of the words of a query, given by their positions; the lower its score, the better."""
+    """A session with some or all of the words of a question; the higher its score, the better.
+
+    `row` names the best of its turns in the index; 0: the words are only in what lists show.
+    """
 
     key: str
-    words: frozenset[int]
+    member: str
     score: float
+    row: int
+    all_words: bool
+    saved_at: int
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What a search on this machine found in `searched` sessions; it had no time for `unread` others.
+    """What a search found, the best first, among the `listed` sessions that are known here.
 
-    `rarity` says of each word how rare it is (its inverse document frequency), from 0 up.
+    Turns of `searched` of them were searched too; there was no time yet for those of `unread` others.
     """
 
     found: list[Match] = field(default_factory=list[Match])
     searched: int = 0
+    listed: int = 0
     unread: int = 0
-    rarity: list[float] = field(default_factory=list[float])

@@ -1,12 +1,11 @@
-"""Indexes the words of this machine's sessions in a full-text file beside the journal, made by the first search.
+"""Indexes the words of sessions in a full-text file beside the journal: by turn, by what lists show, and by session.
 
-It is a cache: a search adds what the journal holds by then, and removes what it no longer holds. Deleting the file
-loses nothing. Without SQLite's FTS5 nothing is searched here.
+It is a cache: it is made what the journal and the shared list hold, a session at a time, and compared with them by the
+times of their last saves. Rows of another version, damaged tables and a deleted file are made anew. Without SQLite's
+FTS5 nothing is searched here.
 """
 
 import contextlib
-import json
-import math
 import os
 import sqlite3
 import threading
@@ -14,13 +13,21 @@ import time
 from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 
-from agentic_flywheel.documents.model import Document
-from agentic_flywheel.documents.turn_text import said_in
-from agentic_flywheel.errors import DocumentError
-from agentic_flywheel.journal.records import Head, Match, Matches
+from agentic_flywheel.documents.writes import ListRow
+from agentic_flywheel.journal.index_rows import (
+    compared,
+    drop,
+    forget_words,
+    indexed,
+    mark_incomplete,
+    put,
+    put_row,
+    remove,
+)
+from agentic_flywheel.journal.ranking import Question, ranked
+from agentic_flywheel.journal.records import Head, Lists, Matches
 from agentic_flywheel.journal.recovery import is_damage
 from agentic_flywheel.journal.schema import refuse_foreign
-from agentic_flywheel.journal.tokens import beginnings, excerpt, variants
 from agentic_flywheel.private_files import create, make_private
 
 FILE_NAME = "words.sqlite3"
@@ -31,107 +38,135 @@ BUSY_SECONDS = 0.2
 READ_AT_ONCE = 20
 """Sessions added by one transaction, for which other processes wait."""
 
-EXCERPT_SECONDS = 0.5
-"""How long one answer looks for excerpts; the rows behind have none."""
-
 MERGED_UP_TO = 4_000_000
 """Bytes of an index in which the lists of words are merged after a deletion; a larger one is made anew instead."""
 
 _FORGETS = sqlite3.sqlite_version_info >= (3, 42)
 """Whether FTS5 can take a word out of its lists at once. SQLite before that cannot read the lists then."""
 
-_SHAPE = 5 if _FORGETS else 4
+_SHAPE = 9 if _FORGETS else 8
 """The version of the tables, in SQLite's `user_version`; a file of another one is made anew."""
 
 _TABLES = (
-    "CREATE TABLE heads (number INTEGER PRIMARY KEY, destination INTEGER NOT NULL, key TEXT NOT NULL,"
-    " saved_at INTEGER NOT NULL, UNIQUE (destination, key))",
-    "CREATE VIRTUAL TABLE talks USING fts5("
-    "id, title, tags, summary, turns, variants, tokenize = 'unicode61 remove_diacritics 2')",
-    *(("INSERT INTO talks (talks, rank) VALUES ('secure-delete', 1)",) if _FORGETS else ()),
+    # saved_at is that of what lists show; turns_at that of the turns, 0 if they are not here.
+    "CREATE TABLE heads (number INTEGER PRIMARY KEY, destination INTEGER NOT NULL, list TEXT NOT NULL,"
+    " key TEXT NOT NULL, member TEXT NOT NULL, saved_at INTEGER NOT NULL, turns_at INTEGER NOT NULL,"
+    " version INTEGER NOT NULL, pieces INTEGER NOT NULL, note TEXT NOT NULL, UNIQUE (destination, key))",
+    "CREATE INDEX places ON heads (destination, list, turns_at, version)",
+    "CREATE TABLE passes (destination INTEGER NOT NULL, list TEXT NOT NULL, at INTEGER NOT NULL,"
+    " PRIMARY KEY (destination, list))",
+    "CREATE VIRTUAL TABLE turns USING fts5(said, raw UNINDEXED, tokenize = 'ascii')",
+    "CREATE VIRTUAL TABLE talks USING fts5(terms, tokenize = 'ascii')",
+    "CREATE VIRTUAL TABLE words USING fts5vocab(turns, 'row')",
+    *(f"INSERT INTO {name} ({name}, rank) VALUES ('secure-delete', 1)" for name in ("turns", "talks") if _FORGETS),  # noqa: S608
     f"PRAGMA user_version = {_SHAPE}",
 )
 
 _TABLES_OF_OURS = (b"heads", b"talks")
 """The tables that every version of the index has."""
 
-_WEIGHTS = "3, 6, 4, 3, 1, 1"
-"""The weights of a word in an id, a title, tags, a summary, the turns and the variants."""
-
 
 class SearchIndex:
-    """The index in `folder`, for one thread at a time. Its verbs raise `sqlite3.Error` or `OSError` if it fails."""
+    """The index in `folder`, for one thread at a time. Its verbs raise `sqlite3.Error` or `OSError` if it fails.
 
-    def __init__(self, folder: Path) -> None:
+    With `in_memory` it is no file, and lasts as long as this.
+    """
+
+    def __init__(self, folder: Path, *, in_memory: bool = False) -> None:
         self._path = folder / FILE_NAME
         self._lock = threading.Lock()
+        self._memory = _in_memory() if in_memory else None
 
-    def find(
-        self,
-        index: str,
-        heads: Sequence[Head],
-        text_of: Callable[[Head], str | None],
-        words: Sequence[str],
-        needed: int,
-        timeout: float,
-    ) -> Matches:
-        """The sessions of the list `index` with `needed` of the words.
-
-        `heads` are all sessions of their destinations, the newest first, and `text_of` gives the document of one; new
-        ones are added for `timeout` seconds at most. Where two destinations have a key, the later one is searched.
-        """
-        with self._open() as db:
-            self._add_new(db, heads, text_of, time.monotonic() + timeout)
-            db.execute("BEGIN")  # one moment for all that is read
-            numbers, unread = _searched(db, index, heads)
-            having: dict[int, set[int]] = {}
-            rarity: list[float] = []
-            for position, word in enumerate(words):
-                found = db.execute("SELECT rowid FROM talks WHERE talks MATCH ?", (_any([word]),))
-                hits = [number for (number,) in found if number in numbers]
-                rarity.append(math.log(1 + (len(numbers) - len(hits) + 0.5) / (len(hits) + 0.5)))
-                for number in hits:
-                    having.setdefault(number, set()).add(position)
-            scores = db.execute(
-                f"SELECT rowid, bm25(talks, {_WEIGHTS}) FROM talks WHERE talks MATCH ?",  # noqa: S608  numbers of ours
-                (_any(words),),
-            )
-            matches = [
-                Match(numbers[number], frozenset(having[number]), score)
-                for number, score in scores
-                if len(having.get(number, ())) >= needed
-            ]
-            db.execute("COMMIT")
-        return Matches(matches, len(numbers), unread, rarity)
-
-    def excerpts(self, destinations: Sequence[int], keys: Sequence[str], words: Sequence[str]) -> dict[str, str]:
-        """An excerpt of the turns with one of the words, by key, of each session whose turns have one.
+    def find(self, index: str, destinations: Sequence[int], question: Question) -> Matches:
+        """The sessions of the list `index` that answer the question, the best first.
 
         Of a key that several of the destinations have, that of the last.
         """
-        until = time.monotonic() + EXCERPT_SECONDS
-        found: dict[str, str] = {}
         with self._open() as db:
-            for destination in destinations:
-                rows = db.execute(
-                    "SELECT key, turns FROM heads JOIN talks ON talks.rowid = number"
-                    " WHERE destination = ? AND key IN (SELECT value FROM json_each(?))",
-                    (destination, json.dumps([*keys])),
-                )
-                for key, turns in rows:
+            db.execute("BEGIN")  # one moment for all that is read
+            matches = ranked(db, index, destinations, question)
+            db.execute("COMMIT")
+        return matches
+
+    def texts(self, rows: Collection[int]) -> dict[int, str]:
+        """What was said in these rows."""
+        with self._open() as db:
+            found = (db.execute("SELECT rowid, raw FROM turns WHERE rowid = ?", (row,)).fetchone() for row in rows)
+            return {row[0]: row[1] for row in found if row}
+
+    def titles(self, index: str, destinations: Sequence[int], most: int) -> list[tuple[str, str]]:
+        """Member and note of the newest sessions."""
+        places = ", ".join(map(str, destinations))
+        with self._open() as db:
+            query = f"SELECT member, note FROM heads WHERE list = ? AND destination IN ({places})"  # noqa: S608
+            return db.execute(f"{query} ORDER BY saved_at DESC LIMIT ?", (index, most)).fetchall()
+
+    def indexed(self, destinations: Collection[int]) -> Lists:
+        """What is indexed of each list."""
+        with self._open() as db:
+            return indexed(db, destinations)
+
+    def outdated(self, heads: Sequence[Head], destinations: Collection[int]) -> Sequence[Head]:
+        """Those of `heads`, all sessions of the destinations, that are not indexed as they are; others are removed."""
+        with self._open() as db, self._unless_busy(db):
+            return compared(db, heads, destinations)
+        return heads
+
+    def put(self, heads: Sequence[Head], text_of: Callable[[Head], str | None], until: float) -> int:
+        """Index these sessions in their order, as far as time and other processes allow; how many are left."""
+        unread = len(heads)
+        with self._open() as db, self._unless_busy(db):
+            for first in range(0, len(heads), READ_AT_ONCE):
+                db.execute("BEGIN IMMEDIATE")
+                for head in heads[first : first + READ_AT_ONCE]:
                     if time.monotonic() > until:
                         break
-                    found.pop(key, None)
-                    if piece := excerpt(turns, words):
-                        found[key] = piece
-        return found
+                    put(db, head, text_of(head))
+                    unread -= 1
+                db.execute("COMMIT")
+                if time.monotonic() > until:
+                    break
+        return unread
 
-    def keep_only(self, heads: Sequence[Head]) -> None:
-        """Remove, of all destinations, what is not among `heads` as it is there: the expired and the deleted."""
+    def read_whole_at(self, destination: int, index: str) -> int | None:
+        """When all of a list was read, if it was: only what is newer is read then."""
+        with self._open() as db:
+            query = "SELECT at FROM passes WHERE (destination, list) = (?, ?)"
+            row = db.execute(query, (destination, index)).fetchone()
+        return row[0] if row else None
+
+    def note_whole(self, destination: int, index: str, at: int) -> None:
+        """Note that all of a list was read."""
+        with self._open() as db, self._unless_busy(db):
+            db.execute("INSERT OR REPLACE INTO passes VALUES (?, ?, ?)", (destination, index, at))
+
+    def put_rows(self, destination: int, rows: Sequence[ListRow], key_of: Callable[[str], str]) -> int:
+        """Index what a list shows; how many of the rows were not known so."""
+        new = 0
+        with self._open() as db, self._unless_busy(db):
+            query = "SELECT 1 FROM heads WHERE destination = ? AND key = ? AND saved_at >= ?"
+            known = (db.execute(query, (destination, key_of(row.member), row.saved_at)).fetchone() for row in rows)
+            rows = [row for row, seen in zip(rows, known, strict=True) if seen is None]
+            if not rows:
+                return 0
+            db.execute("BEGIN IMMEDIATE")
+            for row in rows:
+                new += put_row(db, destination, key_of(row.member), row)
+            db.execute("COMMIT")
+        return new
+
+    def keep_only(self, heads: Sequence[Head], gone: Callable[[str], bool]) -> None:
+        """Remove, of all destinations, the turns that are not among `heads`, and rows of lists that are `gone`.
+
+        Sessions of which rows are missing are marked, so that they are made anew.
+        """
         if self._path.exists():
             with self._open() as db:
-                _remove_outdated(db, heads, {row[0] for row in db.execute("SELECT DISTINCT destination FROM heads")})
-                _forget_words(db)
+                compared(db, heads, {row[0] for row in db.execute("SELECT DISTINCT destination FROM heads")})
+                mark_incomplete(db)
+                notes = db.execute("SELECT number, note FROM heads WHERE NOT turns_at").fetchall()
+                remove(db, [number for number, note in notes if gone(note)])
+                forget_words(db)
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def drop(self, destinations: Sequence[int], key: str) -> bool:
@@ -140,10 +175,10 @@ class SearchIndex:
             return True
         with self._open() as db:
             db.execute("BEGIN IMMEDIATE")
-            dropped = [_drop(db, destination, key) for destination in destinations]
+            dropped = [drop(db, destination, key) for destination in destinations]
             large = self._path.stat().st_size > MERGED_UP_TO
             if any(dropped) and not (_FORGETS or large):
-                _forget_words(db)
+                forget_words(db)
             db.execute("COMMIT")
             wiped = not db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if any(dropped) and large and not _FORGETS:
@@ -162,22 +197,11 @@ class SearchIndex:
         for ending in ("", "-journal", "-wal", "-shm"):
             self._path.with_name(FILE_NAME + ending).unlink(missing_ok=True)
 
-    def _add_new(
-        self, db: sqlite3.Connection, heads: Sequence[Head], text_of: Callable[[Head], str | None], until: float
-    ) -> None:
-        """Make the index what the journal holds, in the order of `heads`, as far as time and other processes allow."""
+    @contextlib.contextmanager
+    def _unless_busy(self, db: sqlite3.Connection) -> Generator[None]:
+        """Leave it for later while another process writes, or nobody can."""
         try:
-            indexed = _remove_outdated(db, heads, {head.destination for head in heads})
-            new = [head for head in heads if (head.destination, head.key) not in indexed]
-            for first in range(0, len(new), READ_AT_ONCE):
-                if time.monotonic() > until:
-                    return
-                db.execute("BEGIN IMMEDIATE")
-                for head in new[first : first + READ_AT_ONCE]:
-                    if time.monotonic() > until:
-                        break
-                    _put(db, head, _columns(text_of(head), head.member))
-                db.execute("COMMIT")
+            yield
         except sqlite3.OperationalError as exc:
             if db.in_transaction:
                 db.execute("ROLLBACK")
@@ -188,6 +212,9 @@ class SearchIndex:
     def _open(self) -> Generator[sqlite3.Connection]:
         """Open the index for one verb; delete a damaged file, which the next verb makes anew."""
         with self._lock:
+            if self._memory:
+                yield self._memory
+                return
             try:
                 for ending in ("", "-wal", "-shm"):
                     make_private(self._path.with_name(FILE_NAME + ending))
@@ -201,9 +228,15 @@ class SearchIndex:
                     db.execute("PRAGMA secure_delete = ON")
                     yield db
             except sqlite3.DatabaseError as exc:
-                if is_damage(exc):
+                if is_damage(exc) or exc.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a table is not what it was
                     self._delete()
                 raise
+
+
+def _in_memory() -> sqlite3.Connection:
+    db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    _make(db)
+    return db
 
 
 def _is_ours(db: sqlite3.Connection) -> bool:
@@ -214,87 +247,8 @@ def _make(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA journal_mode = WAL")  # readers do not wait for a writer
     db.execute("BEGIN IMMEDIATE")
     if not _is_ours(db):  # or another process was quicker
-        for table in ("talks", "heads"):
+        for table in ("words", "turns", "talks", "heads", "passes"):
             db.execute(f"DROP TABLE IF EXISTS {table}")
         for statement in _TABLES:
             db.execute(statement)
     db.execute("COMMIT")
-
-
-def _searched(db: sqlite3.Connection, index: str, heads: Sequence[Head]) -> tuple[dict[int, str], int]:
-    """The key of each row that is searched, and the number of sessions that are missing or outdated in it."""
-    now = {head.key: head for head in sorted(heads, key=lambda head: head.destination) if head.index == index}
-    numbers: dict[int, str] = {}
-    read = 0
-    for number, destination, key, saved_at in db.execute("SELECT number, destination, key, saved_at FROM heads"):
-        head = now.get(key)
-        if head and head.destination == destination:
-            numbers[number] = key
-            read += head.saved_at == saved_at
-    return numbers, len(now) - read
-
-
-def _remove_outdated(
-    db: sqlite3.Connection, heads: Sequence[Head], destinations: Collection[int]
-) -> set[tuple[int, str]]:
-    """Remove the outdated rows of these destinations; which sessions are indexed as they are now."""
-    now = {(head.destination, head.key): head.saved_at for head in heads}
-    rows = db.execute("SELECT number, destination, key, saved_at FROM heads").fetchall()
-    gone = [
-        (number,)
-        for number, destination, key, saved_at in rows
-        if destination in destinations and now.get((destination, key)) != saved_at
-    ]
-    if gone:
-        db.execute("BEGIN IMMEDIATE")
-        db.executemany("DELETE FROM talks WHERE rowid = ?", gone)
-        db.executemany("DELETE FROM heads WHERE number = ?", gone)
-        db.execute("COMMIT")
-    return {(destination, key) for _, destination, key, saved_at in rows if now.get((destination, key)) == saved_at}
-
-
-def _forget_words(db: sqlite3.Connection) -> None:
-    """Merge the lists of words: till then FTS5 only marks in them what was deleted."""
-    db.execute("INSERT INTO talks (talks) VALUES ('optimize')")
-
-
-def _drop(db: sqlite3.Connection, destination: int, key: str) -> bool:
-    """Remove a session; whether it was there."""
-    row = db.execute("SELECT number FROM heads WHERE destination = ? AND key = ?", (destination, key)).fetchone()
-    if row:
-        db.execute("DELETE FROM talks WHERE rowid = ?", row)
-        db.execute("DELETE FROM heads WHERE number = ?", row)
-    return row is not None
-
-
-def _put(db: sqlite3.Connection, head: Head, columns: tuple[str, ...]) -> None:
-    _drop(db, head.destination, head.key)
-    put = "INSERT INTO heads (destination, key, saved_at) VALUES (?, ?, ?)"
-    number = db.execute(put, (head.destination, head.key, head.saved_at)).lastrowid
-    put = "INSERT INTO talks (rowid, id, title, tags, summary, turns, variants) VALUES (?, ?, ?, ?, ?, ?, ?)"
-    db.execute(put, (number, *columns))
-
-
-def _columns(text: str | None, member: str) -> tuple[str, ...]:
-    """The texts of a session that are searched; empty for one that is gone or cannot be read."""
-    from agentic_flywheel.documents.parse import decode
-
-    try:
-        document = decode(text, member) if text is not None else None
-    except DocumentError:
-        document = None
-    if not isinstance(document, Document):
-        return "", "", "", "", "", ""
-    said = "\n".join(said_in(turn) for turn in document.session.history)
-    tags = " ".join(document.tags)
-    return member, document.title, tags, document.summary, said, variants(f"{document.title} {tags} {said}")
-
-
-def _any(words: Sequence[str]) -> str:
-    """The query for any of the words: a phrase for each way of writing one, whose last word is a prefix."""
-    ways = [way for word in words for way in beginnings(word)]
-    return " OR ".join(f"{_quoted(way)} *" for way in ways) or '""'
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', " ").replace("\0", " ") + '"'

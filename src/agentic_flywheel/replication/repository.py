@@ -26,6 +26,7 @@ from agentic_flywheel.errors import (
     Unavailable,
 )
 from agentic_flywheel.journal import Erased, Journal
+from agentic_flywheel.journal.ranking import Question
 from agentic_flywheel.journal.records import Matches
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys
@@ -33,6 +34,7 @@ from agentic_flywheel.replication.answers import Found, Placed
 from agentic_flywheel.replication.document_reader import DocumentReader, start_timeout
 from agentic_flywheel.replication.document_writer import DocumentWriter
 from agentic_flywheel.replication.key_locks import KeyLocks
+from agentic_flywheel.replication.list_replica import ListReplica
 from agentic_flywheel.replication.mover import Mover
 from agentic_flywheel.replication.outbox import Outbox
 from agentic_flywheel.replication.remote_writer import RemoteWriter
@@ -76,6 +78,7 @@ class Repository:
         self._writer = DocumentWriter(journal, outbox, self._replica, clock)
         self._worker = ReplicationWorker(journal, outbox, self._locks, keys, clock)
         self._sessions = SessionList(journal, stash)
+        self._list_replica = ListReplica(journal, self._sessions, keys)
         self._mover = Mover(journal, outbox, self._replica, self._locks)
         self._closes_client = closes_client
 
@@ -101,6 +104,7 @@ class Repository:
         try:
             with anyio.move_on_after(HELD_AT_CLOSING_SECONDS):
                 await self._locks.idle()
+            await self._list_replica.aclose()
             await self._worker.aclose()
         finally:
             await self.close_client()
@@ -233,8 +237,12 @@ class Repository:
         """
         return await self._sessions.entries(index, members, deadline)
 
-    async def search(self, index: str, words: Sequence[str], needed: int) -> Matches:
-        """The sessions on this machine with `needed` of the words, what was just saved among them.
+    async def refresh_list(self, index: str, deadline: float) -> Page:
+        """Bring the rows of the shared list here that are new; a page without entries that says how that went."""
+        return await self._list_replica.refresh(index, deadline)
+
+    async def search(self, index: str, question: Question) -> Matches:
+        """The sessions known on this machine that answer the question, what was just saved among them.
 
         Raises:
             JournalUnavailable: they cannot be searched.
@@ -242,4 +250,7 @@ class Repository:
         """
         with anyio.move_on_after(COPIED_WITHIN_SECONDS):
             await self._locks.idle()
-        return await in_thread(self.journal.search, index, words, needed)
+        matches = await in_thread(self.journal.search, index, question)
+        if matches.unread:
+            self._list_replica.go_on(index)
+        return matches

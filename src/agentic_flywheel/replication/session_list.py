@@ -114,11 +114,14 @@ class SessionList:
 
     async def _shared_entries(self, stash: Stash, index: str, members: Sequence[str], deadline: float) -> list[ListRow]:
         found = {entry.member: entry for entry in await stash.index.entries(index, members, deadline)}
-        unsent, deleted = await in_thread(self._journal.unsent, index)
-        found |= {entry.member: entry for entry in unsent if entry.member in {*members}}
-        missing = [member for member in members if member not in found]
-        local = await in_thread(self._journal.entries, index, missing)
-        found |= {entry.member: entry for entry in local if entry.here_alone}
+        deleted: list[str] = []
+        with contextlib.suppress(JournalUnavailable):  # what Redis has is listed all the same
+            unsent, deleted = await in_thread(self._journal.unsent, index)
+            wanted = {*members}
+            found |= {entry.member: entry for entry in unsent if entry.member in wanted}
+            if missing := [member for member in members if member not in found]:
+                local = await in_thread(self._journal.entries, index, missing)
+                found |= {entry.member: entry for entry in local if entry.here_alone}
         return [entry for entry in found.values() if stash.session_key(entry.member) not in deleted]
 
     async def _shared_page(

@@ -71,6 +71,10 @@ class Messages:
             text += f"; turn {result.cut_turn} is larger than the budget and cut"
         if result.left_out_fields:
             text += f"; too large for the budget: {', '.join(result.left_out_fields)}"
+        if result.matched:
+            text += f"; it has {result.matched} of the question"
+            if result.suggestions:
+                text += f", as may {', '.join(map(quoted, result.suggestions))}"
         if result.stale:
             text += "; Redis could not be asked, this is this machine's copy"
         elif result.source == "journal" and self._repository.stash and not self._repository.stash.mirror:
@@ -87,6 +91,8 @@ class Messages:
             text += f", {here} of them on this machine only, not in Redis"
         if soon := sum(bool(row.get("expires_soon")) for row in result.sessions):
             text += f", {soon} of them expire{'s' if soon == 1 else ''} within a day unless resumed or saved"
+        if result.matched:
+            text += f", {result.matched} of the question" + ("" if result.matched == "all words" else " at most")
         text += "; more with cursor." if result.next_cursor else "."
         return f"{text} {result.message}".rstrip()
 

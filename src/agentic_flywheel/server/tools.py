@@ -155,16 +155,19 @@ class Tools:
             Number | None, Field(description="Only turns before this 0-based position (next_before_turn of an answer)")
         ] = None,
         revision: Annotated[Number | None, Field(description="An older revision that is kept")] = None,
+        query: Annotated[Text, Field(description="Instead of an id: a question or words; the best match")] = "",
     ) -> Annotated[CallToolResult, ResumeResult]:
         """Bring back a saved conversation: its context, summary and newest turns."""
-        result = await self._sessions.resume(self._memory, session_id, user_id, max_tokens, before_turn, revision)
+        result = await self._sessions.resume(
+            self._memory, session_id, user_id, max_tokens, before_turn, revision, query
+        )
         return _answer(result, self._messages.resumed, partial(transcript, limit=max_tokens * CHARACTERS_PER_TOKEN))
 
     async def list_sessions(
         self,
         pattern: Annotated[Text, Field(description="Glob on session ids")] = "*",
         query: Annotated[
-            Text, Field(description="Words said in it, or in id, title, summary or tags; the best first")
+            Text, Field(description="A question or words: said in it, or in title, summary, tags or id; the best first")
         ] = "",
         tags: Annotated[list[str] | None, Field(description="All of these tags")] = None,
         status: Annotated[Text, Field(description="With this status")] = "",

@@ -15,14 +15,10 @@ _FOREIGN = "cursor must be the next_cursor of an earlier answer to the same ques
 
 @dataclass(frozen=True, slots=True)
 class SearchPosition:
-    """Where a page of a search begins: after `offset` results, the `last` of which had this id.
-
-    `start` is the position in the list from which on it was searched for them (`None`: its beginning).
-    """
+    """Where a page of a search begins: after `offset` results, the `last` of which had this id."""
 
     offset: int = 0
     last: str = ""
-    start: tuple[int, str] | None = None
 
 
 def write_cursor(position: tuple[int, str]) -> str:
@@ -46,7 +42,7 @@ def read_cursor(cursor: str) -> tuple[int, str]:
 
 def write_search_cursor(position: SearchPosition, session_filter: SessionFilter) -> str:
     """The cursor to that position among the results for this filter."""
-    return _encoded([position.offset, position.last, _digest(session_filter), *(position.start or ())])
+    return _encoded([position.offset, position.last, _digest(session_filter)])
 
 
 def read_search_cursor(cursor: str, session_filter: SessionFilter) -> SearchPosition:
@@ -59,8 +55,6 @@ def read_search_cursor(cursor: str, session_filter: SessionFilter) -> SearchPosi
     match _decoded(cursor):
         case [int(offset), str(last), str(digest)]:
             position = SearchPosition(offset, last)
-        case [int(offset), str(last), str(digest), int(saved_at), str(member)] if _is_time(saved_at):
-            position = SearchPosition(offset, last, (saved_at, member))
         case _:
             raise InvalidArgument(_FOREIGN)
     if digest != _digest(session_filter) or not 0 <= offset < 2**31:

@@ -49,7 +49,7 @@ class SessionList:
         if session_filter.status:
             check_one_of(FlowStatus, session_filter.status, "status")
         session_filter = replace(session_filter, user_id=self._whose(session_filter.user_id))
-        if not session_filter.words:
+        if not session_filter.query.strip():
             return await self._newest(session_filter, limit, cursor, deadline)
         try:
             self.repository.check_enabled()

@@ -11,6 +11,7 @@ from agentic_flywheel.errors import Disabled, DocumentError, FlywheelError, Reas
 from agentic_flywheel.json_text import JSONObject
 
 StoredIn = Literal["redis", "journal", "none"]
+Matched = Literal["all words", "some words"]
 
 
 class Result(BaseModel):
@@ -59,6 +60,7 @@ class ResumeResult(Result):
     stale: bool = Field(default=False, description="True if the shared store could not be asked: it may know more.")
     reason: Reason | None = None
     suggestions: list[str] | None = None
+    matched: Matched | None = Field(default=None, description="With a query: how much of it this session has.")
 
 
 class ListResult(Result):
@@ -67,6 +69,8 @@ class ListResult(Result):
     sessions: list[JSONObject]
     next_cursor: str | None = None
     searched: str | None = Field(default=None, description="With a query: what was searched.")
+    matched: Matched | None = Field(default=None, description="With a query: how much of it the best one has.")
+    suggestions: list[JSONObject] | None = Field(default=None, description="If nothing is found: near titles.")
     scope: Literal["shared", "this machine"]
 
 

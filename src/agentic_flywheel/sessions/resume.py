@@ -5,7 +5,7 @@ import contextlib
 import difflib
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from agentic_flywheel.documents.delete import DeleteCommand
@@ -15,7 +15,7 @@ from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.renewal import RenewCommand, ttl_of
 from agentic_flywheel.documents.revisions import earlier, whole_for
 from agentic_flywheel.documents.write_ids import told
-from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
+from agentic_flywheel.errors import DocumentError, Unavailable
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys, check_id, other_spellings
 from agentic_flywheel.replication.answers import Found
@@ -23,6 +23,7 @@ from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.budget import token_window
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.listing import SessionList
+from agentic_flywheel.sessions.page import Page, check
 from agentic_flywheel.sessions.results import ResumeResult, reason_of
 from agentic_flywheel.sessions.session_filter import SessionFilter
 
@@ -63,8 +64,11 @@ class SessionReader(SessionList):
         max_tokens: int = 20_000,
         before_turn: int | None = None,
         revision: int | None = None,
+        query: str = "",
     ) -> ResumeResult:
         """A session with the newest turns that fit.
+
+        Long: each argument is told of.
 
         Args:
             memory: what the caller has seen of its sessions.
@@ -73,16 +77,18 @@ class SessionReader(SessionList):
             max_tokens: the budget of the answer.
             before_turn: show only turns before this position.
             revision: an older revision that is kept.
+            query: without an id, what the session is to be found by.
 
         """
-        _check(session_id, max_tokens, before_turn, revision)
+        check(session_id, max_tokens, before_turn, revision)
         user_id = self._whose(user_id) if self._user_only else user_id
-        page = _Page(max_tokens, before_turn)
+        page = Page(max_tokens, before_turn)
         deadline = self.repository.deadline(reading=True)
         try:
             self.repository.check_enabled()
             if not session_id:
-                return await self._resume_latest(memory, user_id, page, deadline)
+                best = self._resume_best(memory, query, user_id, page, deadline) if query.strip() else None
+                return await (best or self._resume_latest(memory, user_id, page, deadline))
             document, found = await self.load(session_id, deadline, DOCUMENT_CACHE.decode)
             if document is None and found.text is not None:  # another user's
                 return ResumeResult(found=False, reason="not_found", suggestions=[])
@@ -96,7 +102,7 @@ class SessionReader(SessionList):
         return self._resumed(memory, document, found, page)
 
     async def _resume_older(
-        self, session_id: str, revision: int, current: Document | Tombstone | None, found: Found, page: "_Page"
+        self, session_id: str, revision: int, current: Document | Tombstone | None, found: Found, page: "Page"
     ) -> ResumeResult:
         """A revision that is not the current one, if it is kept; of a deleted session, only what this machine has."""
         older, found = await self.older(session_id, revision, current, found)
@@ -180,7 +186,7 @@ class SessionReader(SessionList):
         until = document.kept_until
         return until is not None and ((steady and until >= self._began) or self._clock() - until < BY_THE_CLOCK)
 
-    async def _resume_latest(self, memory: CallerViews, user_id: str, page: "_Page", deadline: float) -> ResumeResult:
+    async def _resume_latest(self, memory: CallerViews, user_id: str, page: "Page", deadline: float) -> ResumeResult:
         latest = await self.list_sessions(SessionFilter(user_id=user_id), limit=SUGGESTIONS, deadline=deadline)
         for row in latest.sessions:
             document, found = await self.load(row["id"], deadline, DOCUMENT_CACHE.decode)
@@ -191,6 +197,21 @@ class SessionReader(SessionList):
             return ResumeResult(found=False, reason="unavailable")
         whose = f" of {user_id or self._user!r}" if user_id or self._user else ""
         return ResumeResult(found=False, reason="not_found", message=f"There is no saved session{whose} yet.")
+
+    async def _resume_best(
+        self, memory: CallerViews, query: str, user_id: str, page: "Page", deadline: float
+    ) -> ResumeResult:
+        """The session that answers the query best; the next ones are suggested."""
+        asked = SessionFilter(query=query, user_id=user_id)
+        found = await self.list_sessions(asked, SUGGESTIONS + 1, deadline=deadline)
+        for row in found.sessions:
+            document, where = await self.load(row["id"], None, DOCUMENT_CACHE.decode)
+            if isinstance(document, Document):
+                others = [other["id"] for other in found.sessions if other is not row]
+                resumed = self._resumed(memory, document, where, page)
+                return resumed.model_copy(update={"matched": row["matched"], "suggestions": others})
+        near = [each["id"] for each in found.suggestions or ()]
+        return ResumeResult(found=False, reason="not_found", message=found.message.rstrip("."), suggestions=near)
 
     async def _not_found(
         self, session_id: str, user_id: str, tombstone: Tombstone | None, deadline: float
@@ -216,7 +237,7 @@ class SessionReader(SessionList):
                     found.append(other)
         return found
 
-    def _resumed(self, memory: CallerViews, document: Document, found: Found, page: "_Page") -> ResumeResult:
+    def _resumed(self, memory: CallerViews, document: Document, found: Found, page: "Page") -> ResumeResult:
         result = _answer(document, found, page)
         history, cut = document.session.history, None
         if result.cut_turn is not None and result.session:  # as it was shown it may be sent again
@@ -251,24 +272,7 @@ class SessionReader(SessionList):
         task.add_done_callback(self._background.discard)
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """Which turns of a session an answer is to show."""
-
-    max_tokens: int
-    before_turn: int | None
-
-
-def _check(session_id: str, max_tokens: int, before_turn: int | None, revision: int | None) -> None:
-    if max_tokens < 1:
-        raise InvalidArgument("max_tokens must be at least 1.")
-    if before_turn is not None and before_turn < 0:
-        raise InvalidArgument("before_turn must be 0 or more: it is the position before which turns are wanted.")
-    if revision is not None and not session_id:
-        raise InvalidArgument("revision needs session_id: whose revision is wanted?")
-
-
-def _answer(document: Document, found: Found, page: _Page) -> ResumeResult:
+def _answer(document: Document, found: Found, page: Page) -> ResumeResult:
     length = None if found.text is None else len(found.text)
     window = token_window(document, length, page.max_tokens, page.before_turn)
     total = len(document.session.history)

@@ -56,8 +56,8 @@ _SCHEMAS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "coaia_recent": (
         {
-            "index": _TEXT, "documents": _TEXT, "limit": _NUMBER, "before": _LIST, "words": _LIST, "needed": _NUMBER,
-            "texts": _LIST, "ids": _LIST, "seconds": _NUMBER, "members": _LIST,
+            "index": _TEXT, "documents": _TEXT, "limit": _NUMBER, "before": _LIST, "texts": _LIST,
+            "ids": _LIST, "seconds": _NUMBER, "members": _LIST,
         },
         ("index", "documents"),
     ),

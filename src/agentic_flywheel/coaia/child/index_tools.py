@@ -27,10 +27,8 @@ Place = list[Any]
 
 
 class Sought(NamedTuple):
-    """What rows must have: words in any case (so many of them), texts as they are written, ids of these patterns."""
+    """What rows must have: texts as they are written, ids of these patterns."""
 
-    words: Sequence[str]
-    needed: int
     texts: Sequence[str]
     ids: Sequence[str]
 
@@ -70,8 +68,6 @@ class Index:
         documents: str,
         limit: int = 100,
         before: list[Any] | None = None,
-        words: list[str] | None = None,
-        needed: int = 0,
         texts: list[str] | None = None,
         ids: list[str] | None = None,
         seconds: float = 1.0,
@@ -81,7 +77,6 @@ class Index:
 
         documents: what the keys of listed documents begin with. In a small database the first page also takes out
         members whose document is gone, and names some documents that the listing does not know.
-        words, needed: only members whose note has so many of the words, whatever their case.
         texts: only members whose note has all of these JSON strings. ids: only members that the Lua patterns match, one
         after the other. Of members that have not all of that, some may be among the rows.
         seconds: how long is looked; `older`, where to go on, may then come with fewer rows than `limit`.
@@ -91,7 +86,7 @@ class Index:
             return {"success": True, "entries": self._these(index, members)}
         until = time.monotonic() + seconds
         unlisted = self._reconciled(index, documents) if before is None else []
-        sought = Sought([word.casefold() for word in words or []], needed, texts or [], ids or [])
+        sought = Sought(texts or [], ids or [])
         rows, older = self._page(index, before, limit, sought, until)
         unlisted += [member for member, _, note in rows if note is None]
         return {"success": True, "entries": rows, "unlisted": unlisted, "older": older}
@@ -122,10 +117,10 @@ class Index:
         self, index: str, before: Place | None, enough: int, sought: Sought
     ) -> tuple[bool, Place | None, list[Row]]:
         """Some rows older than `before`, whether there are no more, and else the place that was reached."""
-        if self._one_node and all(word.isascii() for word in sought.words):
+        if self._one_node:
             return self._found(index, before, enough, sought, notes=True)
-        at_once = max(enough, LOOKED_AT_OUTSIDE) if sought.words or sought.texts else enough
-        ended, place, rows = self._found(index, before, at_once, Sought([], 0, [], sought.ids), notes=False)
+        at_once = max(enough, LOOKED_AT_OUTSIDE) if sought.texts else enough
+        ended, place, rows = self._found(index, before, at_once, Sought([], sought.ids), notes=False)
         if rows:
             notes = self._redis.hmget(f"{index}:notes", [member for member, _, _ in rows])
             rows = [[*row[:2], note] for row, note in zip(rows, notes, strict=True) if _fits(note, sought)]
@@ -139,8 +134,8 @@ class Index:
     ) -> tuple[bool, Place | None, list[Row]]:
         """The same, as far as one script finds them; without `notes` it knows the members alone."""
         keys = [index, f"{index}:notes"] if notes else [index]
-        args = [*(before or ("", "")), enough, SLICE_MICROSECONDS, sought.needed, len(sought.ids), len(sought.texts)]
-        answer: Any = self._look(keys, [*args, *sought.ids, *sought.texts, *sought.words])
+        args = [*(before or ("", "")), enough, SLICE_MICROSECONDS, len(sought.ids)]
+        answer: Any = self._look(keys, [*args, *sought.ids, *sought.texts])
         ended, last, last_score, found = answer
         rows = [[member, _score(score), note] for member, score, note in found]
         place = [_score(last_score), last] if last else before
@@ -179,7 +174,4 @@ def _fits(note: str | None, sought: Sought) -> bool:
     if note is None:
         return True
     escapes = "\\u" in note or "\\/" in note
-    if not escapes and not all(text in note for text in sought.texts):
-        return False
-    text = note.casefold()
-    return sum(word in text for word in sought.words) >= sought.needed
+    return escapes or all(text in note for text in sought.texts)

@@ -144,10 +144,10 @@ end
 return {part(0, ARGV[1] + 3 * #KEYS[1]), part(-ARGV[2], -1) or ''}
 """
 
-# Reading thousands of rows to throw them away would take most of a search. It is for ASCII words: Lua knows no others.
+# Reading thousands of rows to throw them away would take most of the time.
 # KEYS: the listing, and its notes if they are on this node.
-# ARGV: score and member to go on behind (or ""), rows that are enough, microseconds, words needed, how many patterns of
-# ids and how many texts follow; those, then words. A text that is not there may be written with escapes.
+# ARGV: score and member to go on behind (or ""), rows that are enough, microseconds, how many patterns of ids follow;
+# those, then texts. A text that is not there may be written with escapes.
 # The answer: whether this is the end, the last member that was looked at and its score, then rows: member, score, note.
 LOOK = """
 local function micros()
@@ -156,12 +156,11 @@ local function micros()
   local time = redis.pcall('TIME')
   return time.err and 0 or time[1] * 1000000 + time[2]
 end
-local enough, budget, needed = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local patterns, texts, words = {}, {}, {}
-for i = 8, #ARGV do
-  if #patterns < tonumber(ARGV[6]) then patterns[#patterns + 1] = string.gsub(ARGV[i], '\\1', '\\128-\\191')
-  elseif #texts < tonumber(ARGV[7]) then texts[#texts + 1] = ARGV[i]
-  else words[#words + 1] = ARGV[i] end
+local enough, budget = tonumber(ARGV[3]), tonumber(ARGV[4])
+local patterns, texts = {}, {}
+for i = 6, #ARGV do
+  if #patterns < tonumber(ARGV[5]) then patterns[#patterns + 1] = string.gsub(ARGV[i], '\\1', '\\128-\\191')
+  else texts[#texts + 1] = ARGV[i] end
 end
 local function named(id)
   local at = 1
@@ -183,12 +182,7 @@ local function fits(note)
       if not escapes then return false end
     end
   end
-  if needed == 0 then return true end
-  local lower, has = string.lower(note), 0
-  for _, word in ipairs(words) do
-    if string.find(lower, word, 1, true) then has = has + 1 end
-  end
-  return has >= needed
+  return true
 end
 local place = 0
 if ARGV[2] ~= '' then

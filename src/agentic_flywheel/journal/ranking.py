@@ -1,0 +1,267 @@
+"""Ranks the sessions of the index by a question: by their best turns, and by how many of its words they have.
+
+The full-text search names the turns with some of the words that are rarest. Those are scored anew here, by all words of
+the question: function words count less, and a word is worth what it is rare (BM25). A session is worth its best turn, a
+little of the next ones, and what of the question it has anywhere.
+"""
+
+import math
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agentic_flywheel.journal.folding import stem, words
+from agentic_flywheel.journal.function_words import without_function_words
+from agentic_flywheel.journal.records import Match, Matches
+
+TURNS = 2**20
+"""Row numbers that each session has for its turns."""
+
+CANDIDATES = 200
+"""Turns that are scored, and sessions that have all of the words."""
+
+MANY_TURNS = 10_000
+"""Turns with the words that candidates are looked for by, the rarest first; beyond, frequent words add nothing."""
+
+MOST_WORDS = 16
+"""Words of a question that are looked for: the longest of more."""
+
+FEW_WORDS = 3
+"""Words of a question up to which a part of one is looked for in what lists show: that reads all of it."""
+
+MOST_TYPED = 20_000
+"""Characters of a question that are read."""
+
+SATURATION, LENGTH = 1.2, 0.5
+"""The parameters k1 and b of BM25."""
+
+FUNCTION_WORD = 1.5
+"""What a function word is worth, as a word of content that every fourth turn has: counting them all would take long."""
+
+NEXT_TURNS = (1.0, 0.1, 0.05)
+"""What the best turns of a session count."""
+
+COVERED = 0.3
+"""What the words that a session has anywhere count beside those of its best turn."""
+
+FIRST_WORDS = "~"
+"""Behind the terms of what lists show, no term itself: the title is how the talk begins, and so counts as a turn."""
+
+SHOWN = 2.0
+"""What a word in what lists show counts beside one in a turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is looked for: `content` must be found, `others` only help. `wanted` tests member and note of a session."""
+
+    content: Sequence[str]
+    others: Sequence[str] = ()
+    wanted: Callable[[str, str], bool] | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, text: str, wanted: Callable[[str, str], bool] | None = None) -> "Question":
+        """The question that was typed."""
+        typed = dict.fromkeys(word for part in text[:MOST_TYPED].split() for word in _without_last_sign(words(part)))
+        content = dict.fromkeys(map(stem, without_function_words([*typed])))
+        if len(content) > MOST_WORDS:
+            content = dict.fromkeys(sorted(content, key=len, reverse=True)[:MOST_WORDS])
+        others = [word for word in dict.fromkeys(map(stem, typed)) if word not in content]
+        return cls([*content], others[:MOST_WORDS], wanted)
+
+
+def _without_last_sign(found: list[str]) -> list[str]:
+    """A line without spaces is looked for by its pairs alone."""
+    return [word for at, word in enumerate(found) if not (at and not word.isascii() and found[at - 1][1:] == word)]
+
+
+def ranked(db: sqlite3.Connection, index: str, destinations: Sequence[int], question: Question) -> Matches:
+    """The sessions that answer the question, the best first; with all of a few words before those with some."""
+    places = ", ".join(map(str, destinations))
+    counted = f"SELECT count(*), count(nullif(turns_at, 0)) FROM heads WHERE destination IN ({places}) AND list = ?"  # noqa: S608
+    listed, searched = db.execute(counted, (index,)).fetchone()
+    search = _Search(db, question)
+    allowed = _allowed(db, index, places, question, listed)
+    scores, best, has = search.scored(allowed)
+    complete = search.with_all(allowed)
+    everything = frozenset(question.content)
+    for number in complete:
+        has[number] = everything
+        scores.setdefault(number, 0.0)
+    heads = _heads(db, [*scores])
+    matches = [
+        Match(key, member, scores[n] + COVERED * search.worth(has[n]), best.get(n, 0), has[n] >= everything, saved_at)
+        for n, (_, key, member, saved_at) in heads.items()
+    ]
+    few = len(question.content) <= FEW_WORDS
+    matches.sort(key=lambda match: (few and match.all_words, match.score, match.saved_at, match.member), reverse=True)
+    return Matches([*{match.key: match for match in reversed(matches)}.values()][::-1], searched, listed)
+
+
+def _allowed(
+    db: sqlite3.Connection, index: str, places: str, question: Question, listed: int
+) -> Collection[int] | None:
+    """The numbers of the sessions that may be found; `None` for all in the file."""
+    (all_heads,) = db.execute("SELECT count(*) FROM heads").fetchone()
+    shared = db.execute("SELECT 1 FROM heads GROUP BY key HAVING count(*) > 1 LIMIT 1") if "," in places else None
+    doubled = shared is not None and shared.fetchone() is not None
+    if all_heads == listed and not doubled and question.wanted is None:
+        return None
+    rows = db.execute(
+        "SELECT number, key, member, note FROM heads INDEXED BY places"  # noqa: S608  numbers of ours
+        f" WHERE destination IN ({places}) AND list = ? ORDER BY destination",
+        (index,),
+    )
+    latest = {key: (number, member, note) for number, key, member, note in rows}
+    wanted = question.wanted
+    return {number for number, member, note in latest.values() if wanted is None or wanted(member, note)}
+
+
+def _heads(db: sqlite3.Connection, numbers: Collection[int]) -> dict[int, tuple[int, str, str, int]]:
+    query = "SELECT destination, key, member, saved_at FROM heads WHERE number = ?"
+    rows = ((number, db.execute(query, (number,)).fetchone()) for number in numbers)
+    return {number: row for number, row in rows if row}
+
+
+class _Search:
+    """One question to one moment of the index."""
+
+    def __init__(self, db: sqlite3.Connection, question: Question) -> None:
+        self._db = db
+        self._content = question.content
+        (block,) = db.execute("SELECT block FROM turns_data WHERE id = 1").fetchone() or (b"",)
+        self._rows, tokens = _varints(block, 2)
+        self._average = max(1.0, tokens / max(1, self._rows))
+        self._often = {word: self._frequency(word) for word in question.content}
+        self._cut = {word for word in question.content if not self._often[word]}  # or it is part of a word
+        self.rarity = {
+            word: math.log(1 + (self._rows - often + 0.5) / (often + 0.5))
+            for word, often in self._often.items()
+            if often
+        }
+        for word in question.others:
+            self.rarity[word] = FUNCTION_WORD
+        self._beginnings = {word: self._begun_by(word) for word in self._cut}
+        few = len(question.content) <= FEW_WORDS
+        self._inside = {
+            word: self._shown_with(word) if few else set[int]() for word in self._cut if not self._beginnings[word]
+        }
+
+    def worth(self, found: Collection[str]) -> float:
+        """What these words are worth."""
+        return sum(self.rarity.get(word, 0.0) for word in found)
+
+    def _frequency(self, word: str) -> int:
+        row = self._db.execute("SELECT doc FROM words WHERE term = ?", (word,)).fetchone()
+        return row[0] if row else 0
+
+    def _begun_by(self, word: str) -> list[str]:
+        """Words that begin so; the most frequent ones say how rare it is."""
+        query = "SELECT term, doc FROM words WHERE term >= ? AND term < ? LIMIT 100"
+        rows = self._db.execute(query, (word, word + chr(0x10FFFF))).fetchall()
+        if rows:
+            often = max(doc for _, doc in rows)
+            self._often[word] = often
+            self.rarity[word] = math.log(1 + (self._rows - often + 0.5) / (often + 0.5))
+        return [term for term, _ in rows]
+
+    def _shown_with(self, word: str) -> set[int]:
+        """The sessions with a part of a word in what lists show."""
+        query = f"SELECT rowid / {TURNS} FROM turns WHERE rowid IN (SELECT number * {TURNS} FROM heads)"  # noqa: S608
+        rows = self._db.execute(f"{query} AND instr(said, ?) LIMIT ?", (word, CANDIDATES)).fetchall()
+        if rows and len(word) > 1:
+            self.rarity[word] = math.log(1 + self._rows)
+            return {row[0] for row in rows}
+        return set()
+
+    def scored(
+        self, allowed: Collection[int] | None
+    ) -> tuple[dict[int, float], dict[int, int], dict[int, frozenset[str]]]:
+        """By session: what its best turns are worth, the row of the best, and which words of content those have."""
+        by_session: dict[int, list[tuple[float, int]]] = defaultdict(list)
+        has: dict[int, set[str]] = defaultdict(set)
+        meant = {word: word for word in self.rarity}
+        meant |= {term: word for word, begun in self._beginnings.items() for term in begun}
+        for row, said in self._candidates(allowed):
+            found = said.split()
+            counts = Counter(meant[term] for term in found if term in meant)
+            titled = not row % TURNS and found[-1:] != [FIRST_WORDS]
+            score = self._score(counts, len(found)) * (SHOWN if titled else 1.0)
+            by_session[row // TURNS].append((score, row))
+            has[row // TURNS].update(word for word in counts if word in self._content)
+        for word, numbers in self._inside.items():
+            for number in numbers if allowed is None else numbers & {*allowed}:
+                has[number].add(word)
+                by_session[number].append((self.rarity[word], number * TURNS))
+        scores, best = dict[int, float](), dict[int, int]()
+        for number, rows in by_session.items():
+            rows.sort(reverse=True)
+            scores[number] = sum(part * score for part, (score, _) in zip(NEXT_TURNS, rows, strict=False))
+            best[number] = next((row for _, row in rows if row % TURNS), 0)
+        return scores, best, {number: frozenset(found) for number, found in has.items()}
+
+    def _score(self, counts: Mapping[str, int], length: int) -> float:
+        norm = SATURATION * (1 - LENGTH + LENGTH * length / self._average)
+        return sum(self.rarity[word] * n * (SATURATION + 1) / (n + norm) for word, n in counts.items())
+
+    def _candidates(self, allowed: Collection[int] | None) -> list[tuple[int, str]]:
+        """The best turns by the words that are rarest."""
+        by_rarity = sorted((word for word in self._content if self._often[word]), key=self._often.__getitem__)
+        chosen, turns = list[str](), 0
+        for word in by_rarity:
+            if chosen and turns + self._often[word] > MANY_TURNS:
+                break
+            chosen.append(word)
+            turns += self._often[word]
+        if not chosen:
+            return []
+        query = "SELECT rowid, said FROM turns WHERE turns MATCH ? ORDER BY rank"
+        rows = self._db.execute(query + (f" LIMIT {CANDIDATES}" if allowed is None else ""), (self._any(chosen),))
+        if allowed is None:
+            return rows.fetchall()
+        found: list[tuple[int, str]] = []
+        for row in rows:
+            if row[0] // TURNS in allowed:
+                found.append(row)
+                if len(found) == CANDIDATES:
+                    break
+        return found
+
+    def _any(self, chosen: Sequence[str]) -> str:
+        return " OR ".join(self._phrase(word) for word in chosen)
+
+    def _phrase(self, word: str) -> str:
+        return f'"{word}" *' if word in self._cut else f'"{word}"'
+
+    def with_all(self, allowed: Collection[int] | None) -> set[int]:
+        """Sessions that have all words of content, anywhere."""
+        plain = [word for word in self._content if word not in self._inside]
+        numbers: set[int] | None = None
+        if plain:
+            query = "SELECT rowid FROM talks WHERE talks MATCH ? ORDER BY rowid DESC"
+            rows = self._db.execute(query, (" AND ".join(map(self._phrase, plain)),))
+            numbers = set[int]()
+            for (number,) in rows:
+                if allowed is None or number in allowed:
+                    numbers.add(number)
+                    if len(numbers) == CANDIDATES:
+                        break
+        for found in self._inside.values():
+            numbers = found if numbers is None else numbers & found
+        return {number for number in numbers or () if allowed is None or number in allowed}
+
+
+def _varints(block: bytes, count: int) -> list[int]:
+    """The first numbers of a block, as SQLite writes them: FTS5 keeps there how many rows and terms it holds."""
+    found: list[int] = []
+    value = at = 0
+    for byte in block:
+        at += 1
+        value = value << 8 | byte if at == 9 else value << 7 | byte & 0x7F
+        if byte < 0x80 or at == 9:
+            found.append(value)
+            value = at = 0
+            if len(found) == count:
+                break
+    return found + [0] * (count - len(found))

@@ -1,0 +1,1 @@
+"""Measures how well and how fast talks are found by whole questions."""

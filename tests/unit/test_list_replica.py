@@ -1,0 +1,50 @@
+"""How the rows of the shared list come into the index: the newest before a search, all of them now and then."""
+
+import asyncio
+from typing import Any, cast
+
+from agentic_flywheel.documents.writes import ListRow
+from agentic_flywheel.journal import Journal
+from agentic_flywheel.journal.ranking import Question
+from agentic_flywheel.keys import Keys
+from agentic_flywheel.replication.list_replica import NEWEST, PASS_SECONDS, ListReplica
+from agentic_flywheel.replication.session_list import Page, position_of
+
+from .conftest import Clock
+
+KEYS = Keys("p")
+
+
+class Shared:
+    """A list in Redis, newest first."""
+
+    def __init__(self) -> None:
+        self.rows: list[ListRow] = []
+
+    def put(self, member: str, title: str, saved_at: int) -> None:
+        self.rows.append(ListRow(KEYS.index, member, saved_at, f'{{"title":"{title}"}}'))
+        self.rows.sort(key=position_of, reverse=True)
+
+    async def page(self, _index: str, before: tuple[int, str] | None, limit: int, _deadline: float) -> Page:
+        rows = [row for row in self.rows if before is None or position_of(row) < before]
+        older = position_of(rows[limit - 1]) if len(rows) > limit else None
+        return Page(rows[:limit], older, shared=True)
+
+
+async def test_a_row_that_a_clock_behind_put_below_known_ones_is_read_within_the_hour(journal: Journal, clock: Clock):
+    shared = Shared()
+    for number in range(2 * NEWEST):
+        shared.put(f"s{number}", "a talk", 1_000 + number)
+    replica = ListReplica(journal, cast("Any", shared), KEYS)
+
+    async def found() -> list[str]:
+        await replica.refresh(KEYS.index, asyncio.get_running_loop().time() + 5)
+        if replica._background:
+            await replica._background
+        return [match.member for match in journal.search(KEYS.index, Question.of("aubergines")).found]
+
+    assert await found() == []
+    shared.put("behind", "aubergines", 500)
+    assert await found() == []
+    clock.move(seconds=PASS_SECONDS + 1)
+    assert await found() == ["behind"]
