@@ -95,6 +95,13 @@ def _elsewhere(talk: Talk, index: WordIndex, found: Sequence[list[int]], pairs: 
         if free:
             used.add(free[-1])
             more.append((i, free[-1]))
+    for i in range(pairs[-1][0] + 1 if pairs else len(talk.sent), len(talk.sent)):
+        places = index.within(talk.sent[i], range(pairs[0][1], pairs[-1][1]), found[i])
+        free = [place for place in places if place not in used]
+        if not free or len(text_in(talk.sent[i])) < ONE_TEXT:
+            break
+        used.add(free[-1])
+        more.append((i, free[-1]))
     return more
 
 
@@ -158,9 +165,6 @@ def _trusted(talk: Talk, pairs: Pairs) -> Pairs:
     """The pairs up to the last one that is a resend rather than the same words said again."""
     blocks = _blocks(pairs)
     trusted, resend, waiting = list(blocks[0]), _is_resend(talk, blocks[0]), Pairs()
-    seen = _up_to_what_was_seen(talk, trusted)
-    if not resend and seen != trusted and _is_resend(talk, seen):
-        return seen
     for block in blocks[1:]:  # what was skipped before it was edited, or is stored elsewhere
         waiting += block
         (sent, stored), (last_sent, last_stored) = block[0], trusted[-1]
@@ -173,7 +177,8 @@ def _trusted(talk: Talk, pairs: Pairs) -> Pairs:
             trusted += waiting
             waiting = []
     if not resend:
-        return []
+        seen = _up_to_what_was_seen(talk, trusted)
+        return seen if seen != trusted and _is_resend(talk, seen) else []
     return _up_to_what_was_seen(talk, trusted) if talk.remembered and trusted[-1][1] >= talk.seen else trusted
 
 

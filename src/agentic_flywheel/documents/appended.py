@@ -139,21 +139,24 @@ def seen_ends(
     if views is None:
         return {*ends, len(stored)}, len(stored)
     wanted = {each[-1]: each[-2:-1] for each in views if each}
-    may, found, with_ids, greatest = set[int](), set[Fingerprint](), list[int](), 0
+    may, found, elsewhere, with_ids, greatest = set[int](), set[Fingerprint](), set[Fingerprint](), list[int](), 0
     for length in range(len(stored), max(0, len(stored) - LOOKED_BACK), -1):
         turn = stored[length - 1]
         if turn_id(turn) is not None:
             with_ids.append(length)
             continue
         mark = fingerprint(turn)
-        for end in [end for end in found if wanted[end] == (mark,)]:
-            del wanted[end]
-            found.discard(end)
-        if mark in wanted:
-            found.add(mark)
+        before = [end for end in wanted if wanted[end] == (mark,)]
+        lacking = {end for end in before if end not in found}  # the last one was taken for another, further up
+        if mark in wanted or mark in elsewhere or lacking:
             may.update((length, *with_ids))
             greatest = max(greatest, length)
-        if not wanted:
+        if mark in wanted:
+            found.add(mark)
+        elsewhere = (elsewhere - {mark}) | lacking
+        for end in before:
+            del wanted[end]
+        if not wanted and not elsewhere:
             break
     return may, greatest
 
