@@ -179,9 +179,9 @@ MUTATIONS = [
     ),
     Mutation(
         "G2 an older journal",
-        "documents/save.py",
-        "return history[count:] if same else history",
-        "return []",
+        "documents/appended.py",
+        "    return count if 0 < count <= len(history) and fingerprint(history[count - 1]) == mark else 0",
+        "    return len(history)",
         "tests/unit/test_set_back.py",
     ),
     Mutation(
@@ -422,8 +422,8 @@ MUTATIONS = [
     Mutation(
         "F1 what a caller has seen",
         "documents/save.py",
-        "        set_back = not holds(alive.operations, self.told)\n",
-        "        set_back = False\n",
+        "        history, set_back = alive.session.history, not holds(alive.operations, self.told)\n",
+        "        history, set_back = alive.session.history, False\n",
         "tests/unit/test_set_back.py::test_whatever_is_sent_again_after_a_store_was_set_back_is_there_once",
     ),
     Mutation(
@@ -435,10 +435,38 @@ MUTATIONS = [
     ),
     Mutation(
         "P1 by its words as well",
-        "documents/append.py",
-        "        if there[mark] and (drop >= 0",
-        "        if (there[mark] or (_id(turn) and _id(turn) in map(_id, stored))) and (drop >= 0",
+        "documents/appended.py",
+        "if count[mark] and key_of(stored[place]) == key_of(sent[i]) and fields_agree(stored[place], sent[i]):",
+        "if count[mark]:",
         "tests/unit/test_append.py::test_a_turn_with_an_id_is_known_anywhere_by_its_id_and_its_words",
+    ),
+    Mutation(
+        "P6 an older, shorter copy",
+        "documents/alignment.py",
+        "    return not talk.remembered and count > 1 and (whole or begin == 0)",
+        "    return False",
+        "tests/unit/test_append.py::test_with_nothing_remembered_two_turns_of_an_older_copy_add_nothing",
+    ),
+    Mutation(
+        "R2 a turn that was retyped",
+        "documents/same_words.py",
+        '    return "".join((text if text.isascii() else unicodedata.normalize("NFC", text)).split())',
+        "    return text",
+        "tests/unit/test_append.py::test_a_turn_that_says_the_same_is_not_added_and_is_named",
+    ),
+    Mutation(
+        "R3 what others added in between",
+        "documents/save.py",
+        "        ends = {each.turns - then for each in (*alive.operations, *alive.past)}",
+        "        ends = ()",
+        "tests/unit/test_save.py::test_a_turn_sent_again_by_a_new_process_is_known_though_others_saved_since",
+    ),
+    Mutation(
+        "R4 said",
+        "sessions/store.py",
+        "        if saved.append and saved.append.unsure:",
+        "        if False:",
+        "tests/tutorial/test_merge.py::test_what_was_taken_for_a_resend_is_said_and_how_to_add_it",
     ),
     Mutation(
         "F5 warned",
@@ -752,9 +780,9 @@ MUTATIONS = [
     ),
     Mutation(
         "F1 P1 a view of an older state",
-        "documents/append.py",
-        "        drop = max(drop, _whole(stored, plain))",
-        "        pass",
+        "documents/appended.py",
+        "    all_there = drop if drop >= len(stored) else whole(stored, marks) if seen else 0",
+        "    all_there = 0",
         "tests/unit/test_append.py::test_the_whole_talk_is_known_again_by_who_was_shown_an_older_state_of_it",
     ),
     Mutation(

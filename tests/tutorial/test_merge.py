@@ -163,6 +163,35 @@ def test_no_turn_of_a_framework_is_dropped_because_another_has_its_id(
     assert exact(session_of(server, sid)["history"]) == exact(talk)
 
 
+def test_what_was_sent_again_is_counted_and_what_was_retyped_is_named(server: WireServer, sid: str):
+    first = server.call("save_session", session_id=sid, history=TALK)
+    assert (first["resent_turns"], "retyped_turns" in first) == (0, False)
+    retyped = TALK[2] | {"content": [{"type": "text", "text": "And if it  rains?"}]}
+    answer = server.call("save_session", session_id=sid, history=[*TALK[:2], retyped, TALK[3], *turns("new")])
+    assert (answer["added_turns"], answer["resent_turns"], answer["retyped_turns"]) == (1, 4, [2])
+    assert exact(session_of(server, sid)["history"]) == exact([*TALK, *turns("new")])
+
+
+def test_what_was_taken_for_a_resend_is_said_and_how_to_add_it(server: WireServer, sid: str):
+    again = turns("continue", "Done.")
+    server.call("save_session", session_id=sid, history=again)
+    taken = server.call("save_session", session_id=sid, history=again)
+    assert (taken["turns"], taken["added_turns"], taken["resent_turns"]) == (2, 0, 2)
+    assert f"expected_revision={taken['revision']}" in taken["message"]
+    added = server.call("save_session", session_id=sid, history=again, expected_revision=taken["revision"])
+    assert (added["turns"], added["added_turns"], added["resent_turns"]) == (4, 2, 0)
+
+
+def test_a_new_process_is_sent_an_older_copy(server: WireServer, sid: str):
+    talk = turns(*"abcdefgh")
+    server.call("save_session", session_id=sid, history=talk)
+    with WireServer(server.env) as later:
+        if "REDIS_ENABLED" not in server.env:
+            later.warm()
+        assert later.call("save_session", session_id=sid, history=talk[:4])["added_turns"] == 0
+        assert later.call("save_session", session_id=sid, history=talk[2:5])["turns"] == 8
+
+
 def test_a_new_process_appends_to_what_is_stored(server: WireServer, sid: str):
     server.call("save_session", session_id=sid, history=turns("a", "b", "c"))
     with WireServer(server.env) as later:

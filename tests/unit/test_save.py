@@ -434,6 +434,16 @@ def test_a_pending_append_adds_the_same_turns_on_top_of_what_others_saved_meanwh
     assert words(document(applied(others, clock(), pending)).session.history)[:2] == ["a", "x"]
 
 
+def test_a_turn_sent_again_by_a_new_process_is_known_though_others_saved_since(clock: Clock):
+    base = None
+    for said in (("a", "b"), ("x", "y")):
+        step = save(*said).apply(base, clock())
+        assert step.write
+        base = step.write.text
+    answer = save("b", "c").apply(base, clock()).answer
+    assert (words(answer.history), answer.added) == (["a", "b", "x", "y", "c"], 1)
+
+
 def test_a_pending_append_counts_what_was_known_when_it_was_made(clock: Clock):
     base = applied(None, clock(), save("a"))
     pending = save("a", "b", views=(view(turns("a")),)).apply(base, clock()).queued

@@ -1,8 +1,7 @@
-"""Tells which of the turns that were sent are new, given what this caller has seen."""
+"""Tells turns apart by their canonical JSON, and what a caller has seen by the turns in it."""
 
 import hashlib
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, cast
@@ -39,52 +38,17 @@ NOTHING_CUT: Mapping[Fingerprint, Fingerprint] = MappingProxyType({})
 
 def view(turns: Iterable[JSONObject], cut: Mapping[Fingerprint, Fingerprint] = NOTHING_CUT) -> Fingerprints:
     """What a caller has seen, having seen these turns. `cut` names the whole turn for one that was shown cut."""
-    plain = (fingerprint(turn) for turn in turns if _id(turn) is None)
+    plain = (fingerprint(turn) for turn in turns if turn_id(turn) is None)
     return tuple(cut.get(mark, mark) for mark in plain)
 
 
 def last(turns: Sequence[JSONObject], count: int) -> Fingerprints:
     """The end of the view of these turns."""
-    plain = (turn for turn in reversed(turns) if _id(turn) is None)
+    plain = (turn for turn in reversed(turns) if turn_id(turn) is None)
     return view(itertools.islice(plain, count))[::-1]
 
 
-def new_turns(
-    stored: Sequence[JSONObject],
-    sent: Sequence[JSONObject],
-    views: Sequence[Fingerprints] | None,
-    cut: Mapping[Fingerprint, Fingerprint] = NOTHING_CUT,
-    *,
-    set_back: bool = False,
-) -> list[JSONObject]:
-    """The turns of `sent` that are not in `stored` yet, in order.
-
-    A turn with an `id` is known anywhere, as often as it is stored, by its id and its words. Of the others, the longest
-    prefix of `sent` that ends one of the `views`, or is the whole stored history, is dropped; an empty sequence of
-    views drops nothing, `None` (no memory of this caller) takes the stored history as seen. `cut` is that of `view`.
-    Where the store was `set_back` since those views, it may lack what they show: only what it holds is dropped.
-    """
-    prints = [cut.get(mark, mark) for mark in map(fingerprint, sent)]
-    plain = tuple(mark for turn, mark in zip(sent, prints, strict=True) if _id(turn) is None)
-    seen = [last(stored, len(plain))] if views is None else views
-    drop = max((overlap(each, plain) for each in seen), default=0)
-    if seen and drop < len(stored):  # the views may be of an older state than what is stored
-        drop = max(drop, _whole(stored, plain))
-    ids = {identity for turn in sent if (identity := _id(turn)) is not None}
-    there = Counter(fingerprint(turn) for turn in stored if _id(turn) in ids) if ids else Counter[Fingerprint]()
-    there += Counter(view(stored) if set_back else plain[:drop])
-    added: list[JSONObject] = []
-    for turn, mark in zip(sent, prints, strict=True):
-        if _id(turn) is None:
-            drop -= 1
-        if there[mark] and (drop >= 0 or _id(turn) is not None):
-            there[mark] -= 1
-        else:
-            added.append(turn)
-    return added
-
-
-def _id(turn: JSONObject) -> str | int | None:
+def turn_id(turn: JSONObject) -> str | int | None:
     """A turn's own id, a text or a whole number; `None` if it has none.
 
     Other values tell a turn's kind, not the turn: LangChain gives the path of its class.
@@ -112,11 +76,11 @@ def overlap(seen: Fingerprints, sent: Fingerprints) -> int:
     return matched
 
 
-def _whole(stored: Sequence[JSONObject], sent: Fingerprints) -> int:
-    """How many turns the stored history has, if `sent` begins with all of them; else 0."""
+def whole(stored: Sequence[JSONObject], sent: Fingerprints) -> int:
+    """How many turns without an `id` the stored history has, if `sent` begins with all of them; else 0."""
     count = 0
     for turn in stored:
-        if _id(turn) is None:
+        if turn_id(turn) is None:
             if count == len(sent) or fingerprint(turn) != sent[count]:
                 return 0
             count += 1

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, Self
 
-from agentic_flywheel.documents.append import Fingerprint, Fingerprints, fingerprint, new_turns
+from agentic_flywheel.documents.append import Fingerprint, Fingerprints, fingerprint
+from agentic_flywheel.documents.appended import Appended, appended, compared_then
 from agentic_flywheel.documents.codec import encode, encode_around, turns_of
 from agentic_flywheel.documents.command import Command, Step
 from agentic_flywheel.documents.incremental import DOCUMENT_CACHE, StoredSession, append_text, is_same, read_stored
@@ -25,7 +26,7 @@ from agentic_flywheel.json_text import JSONObject, is_larger
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A save's answer. `turns` is the total; `operations` are those of the document that it tells of."""
+    """A save's answer: `turns` in all, the document's `operations`, what `append` found where it compared turns."""
 
     revision: int
     turns: int
@@ -33,6 +34,7 @@ class Saved:
     kept_until: datetime | None
     history: list[JSONObject]
     operations: tuple[Operation, ...] = field(default=(), compare=False)
+    append: Appended | None = field(default=None, compare=False)
 
 
 class SaveCommand(Save, Command[Saved]):
@@ -132,20 +134,18 @@ class SaveCommand(Save, Command[Saved]):
         document = above_a_late_write(alive, self._name(alive), len(turns), self.kept_revisions, now)
         write = self._write(document, encode(document), base)
         late = self._as_older(replace(self._merged(alive, turns, now), past=()), alive.revision + 1)
-        history = alive.session.history
-        saved = Saved(document.revision, len(history), 0, document.kept_until, history, document.operations)
-        return Step(write, saved, self, superseded_write=late)
+        return Step(write, _saved(document, 0), self, superseded_write=late)
 
     def _accepted(self, stored: StoredSession, now: datetime) -> Step[Saved]:
         """The next revision, or the same one with its life renewed."""
-        alive, added = stored.alive, self._added(stored.alive)
+        alive, append = stored.alive, self._appended(stored.alive)
+        added = self.history or [] if append is None else append.added
         document = self._merged(alive, added, now)
         turns = turns_of(document) if self._replaces_all else b""
         unchanged = alive is not None and is_same(document, alive, stored.turns, turns)
         document, whole = self._next_document(stored, document, len(added), unchanged=unchanged)
         write, archived = self._encode(stored, document, added, turns), None
-        history = document.session.history
-        saved = Saved(document.revision, len(history), len(added), document.kept_until, history, document.operations)
+        saved = replace(_saved(document, len(added)), append=append)
         if self.revisions and stored.text and alive:
             if whole:  # as it is: a store that has it can keep it without being sent it
                 archived = Write(self._key_of(alive.revision), stored.text, None, document.kept_until)
@@ -183,20 +183,16 @@ class SaveCommand(Save, Command[Saved]):
     def _merged(self, alive: Document | None, added: list[JSONObject], now: datetime) -> Document:
         return merged(self, alive, added, now, self.default_user)
 
-    def _added(self, alive: Document | None) -> list[JSONObject]:
-        sent = self.history or []
-        if self.mode == "replace" or alive is None or self.expected_revision is not None:
-            return sent
-        if self.exact:
-            return new_turns(self._not_compared(alive.session.history), sent, self.views) if self.compared else sent
-        set_back = not holds(alive.operations, self.told)
-        return new_turns(alive.session.history, sent, self.views, dict(self.cut), set_back=set_back)
-
-    def _not_compared(self, history: list[JSONObject]) -> list[JSONObject]:
-        """What of the history the turns were not compared with: all of it, where it does not begin as it did then."""
-        count, mark = self.compared or (0, b"")
-        same = 0 < count <= len(history) and fingerprint(history[count - 1]) == mark
-        return history[count:] if same else history
+    def _appended(self, alive: Document | None) -> Appended | None:
+        """What is new of what was sent; `None`: all of it."""
+        all_new = self.mode == "replace" or self.expected_revision is not None or (self.exact and not self.compared)
+        if all_new or not alive:
+            return None
+        history, set_back = alive.session.history, not holds(alive.operations, self.told)
+        then = compared_then(history, self.compared) if self.exact and self.compared else 0
+        ends = {each.turns - then for each in (*alive.operations, *alive.past)}
+        sent, cut = self.history or [], dict(self.cut)
+        return appended(history[then:] if then else history, sent, self.views, cut, set_back=set_back, ends=ends)
 
     def _takes_away(self, alive: Document) -> bool:
         """Whether this replace removes something that its writer may want back."""
@@ -274,6 +270,11 @@ class SaveCommand(Save, Command[Saved]):
     def _replaces_all(self) -> bool:
         """Whether nothing of the turns that are stored is needed."""
         return self.mode == "replace" and not self.session_only and self.replaces is None
+
+
+def _saved(document: Document, added: int) -> Saved:
+    history = document.session.history
+    return Saved(document.revision, len(history), added, document.kept_until, history, document.operations)
 
 
 def _began(current: Document | Tombstone | None, revision: int) -> int:

@@ -44,8 +44,13 @@ class Messages:
         if not result.saved:
             return f"Not saved: {result.message}" if result.message else f"Not saved: {_why(result.reason)}."
         turns = f"{result.turns} turn{'' if result.turns == 1 else 's'}, {result.added_turns} new"
+        if result.resent_turns:
+            turns += f", {result.resent_turns} sent again"
+        if result.retyped_turns:
+            turns += f", {len(result.retyped_turns)} of those not quite as stored, which was kept"
         where = self._where(result.stored_in)
-        return f"Saved {quoted(result.session_id)} as revision {result.revision} ({turns}){where}{_until(result)}"
+        saved = f"Saved {quoted(result.session_id)} as revision {result.revision} ({turns}){where}{_until(result)}"
+        return f"{saved} {result.message}".rstrip()
 
     def cached(self, result: CacheResult) -> str:
         """After keeping an execution."""

@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 
 from agentic_flywheel.documents.append import Fingerprint, Fingerprints, fingerprint, overlap, view
+from agentic_flywheel.documents.appended import Appended
 from agentic_flywheel.json_text import JSONObject
 
 REMEMBERED_SESSIONS = 256
@@ -85,16 +86,24 @@ class CallerView:
             self.known = self.shown
 
     def saved(
-        self, turns: Sequence[JSONObject], history: Sequence[JSONObject], *, afresh: bool, exactly: bool = False
+        self,
+        turns: Sequence[JSONObject],
+        history: Sequence[JSONObject],
+        *,
+        afresh: bool,
+        exactly: bool = False,
+        append: Appended | None = None,
     ) -> None:
         """The caller has sent these turns, and the history is this now.
 
-        `afresh`: it is theirs alone. `exactly`: they were added as sent, repeated ones too.
+        `afresh`: it is theirs alone. `exactly`: they were added as sent, repeated ones too. `append`: what they were
+        taken for, where that was looked at.
         """
         if afresh:
             self.sent = self.known = self.shown = self._glance(turns)
             return
-        views, plain = self.views or (), view(turns, self.cut)
+        # What says the same as a stored turn is remembered as that turn.
+        views, plain = self.views or (), append.marks if append else view(turns, self.cut)
         new = plain if exactly else plain[max((overlap(each, plain) for each in views), default=0) :]
         self.sent = plain if not isinstance(self.sent, tuple) else self.sent + new
         self.known = self._glance(history) if not isinstance(self.known, tuple) else self.known + new

@@ -37,6 +37,10 @@ class SaveResult(KeptResult):
     provisional: bool = Field(description="True if the revision may change once the shared store has it.")
     turns: int = Field(description="Turns in the session now.")
     added_turns: int
+    resent_turns: int = Field(default=0, description="Turns sent that are stored already.")
+    retyped_turns: list[int] | None = Field(
+        default=None, description="Positions in what was sent: nearly what is stored, which was kept."
+    )
     stored_in: StoredIn
     expires_at: str | None
     reason: Reason | None = None

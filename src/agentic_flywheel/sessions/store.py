@@ -113,22 +113,30 @@ class SessionStore(SessionReader):
         knew_all = holds(saved.operations, seen.told)
         afresh = save.mode == "replace" or (saved.turns == saved.added and knew_all)
         exactly = save.expected_revision is not None
-        seen.saved(save.history or [], saved.history, afresh=afresh, exactly=exactly)
+        seen.saved(save.history or [], saved.history, afresh=afresh, exactly=exactly, append=saved.append)
         seen.told, seen.newest = told(() if afresh else seen.told, saved.operations), saved.revision
         self._in_background(seen.look_closer())
         provisional = placed.stored_in == "journal" and self.repository.stash is not None
         if not provisional:
             seen.revision = saved.revision
-        return SaveResult(
+        answer = SaveResult(
             saved=True,
             session_id=session_id,
             revision=saved.revision,
             provisional=provisional,
             turns=saved.turns,
             added_turns=saved.added,
+            resent_turns=max(0, len(save.history or ()) - saved.added) if save.mode == "append" else 0,
             stored_in=placed.stored_in,
             expires_at=iso(saved.kept_until),
         )
+        if saved.append and saved.append.retyped:
+            answer.retyped_turns = list(saved.append.retyped)
+        if saved.append and saved.append.unsure:
+            answer.message = _taken_for_a_resend(saved.append.unsure, saved.revision)
+        if saved.append and saved.append.repeated:
+            answer.message = "The turn says what is stored further up, and was added as said again."
+        return answer
 
     def _change(self, session_id: str, save: Save, seen: CallerView) -> SaveCommand:
         """The save, by a caller that has seen so much of the session."""
@@ -263,6 +271,17 @@ def _deleted_meanwhile(session_id: str, exc: DeletedMeanwhile) -> SaveResult:
             f"{session_id!r}, revision={exc.deleted_revision}) shows it. Save again to begin the session anew."
         )
     return answer
+
+
+def _taken_for_a_resend(count: int, revision: int) -> str:
+    """What is said of turns that may as well have been said again."""
+    if count == 1:
+        told = "One of the turns sent says what is stored already and was taken for the same turn sent again; if it was"
+    else:
+        told = (
+            f"{count} of the turns sent say what is stored already and were taken for the same sent again; if they were"
+        )
+    return f"{told} said once more, send only that with expected_revision={revision}."
 
 
 def _not_saved(session_id: str, exc: FlywheelError) -> SaveResult:
