@@ -162,7 +162,7 @@ def _put_in_place(target: Path, lacking: str) -> bool:
 
 
 def _may_replace(path: Path) -> bool:
-    """Whether nothing of worth is there: nothing, nothing in it, a link (what it leads to stays), or an earlier export."""
+    """Whether nothing of worth is there: nothing, a link (what it leads to stays), or an earlier export."""
     if path.is_symlink():
         return True
     try:
