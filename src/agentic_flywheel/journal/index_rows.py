@@ -6,7 +6,6 @@ from typing import cast
 
 from agentic_flywheel.documents.list_row import list_row
 from agentic_flywheel.documents.model import Document
-from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.turn_text import said_in
 from agentic_flywheel.documents.writes import ListRow
 from agentic_flywheel.errors import Damaged, DocumentError
@@ -174,6 +173,8 @@ def _tags(shown: JSONObject) -> str:
 
 def _document(text: str | None, member: str) -> Document | None:
     """The session; none if it is gone or cannot be read."""
+    from agentic_flywheel.documents.parse import decode  # which a list of the journal does without
+
     try:
         document = decode(text, member) if text is not None else None
     except DocumentError:

@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 
 from agentic_flywheel.documents.model import expired
-from agentic_flywheel.documents.parse import kept_until_in
 from agentic_flywheel.documents.writes import ListRow
 from agentic_flywheel.errors import Damaged, JournalUnavailable
 from agentic_flywheel.journal.address import Address
@@ -119,6 +118,8 @@ class SearchRows(JournalFile):
 
     def _has_expired(self, note: str) -> bool:
         """Whether a row of a list says so, by our clock."""
+    from agentic_flywheel.documents.parse import kept_until_in  # which a list of the journal does without
+
         try:
             until = kept_until_in({"kept_until": load_object(note, "a row of the list").get("expires_at")})
         except Damaged:
