@@ -118,7 +118,7 @@ class SearchRows(JournalFile):
 
     def _has_expired(self, note: str) -> bool:
         """Whether a row of a list says so, by our clock."""
-    from agentic_flywheel.documents.parse import kept_until_in  # which a list of the journal does without
+        from agentic_flywheel.documents.parse import kept_until_in  # which a list of the journal does without
 
         try:
             until = kept_until_in({"kept_until": load_object(note, "a row of the list").get("expires_at")})
