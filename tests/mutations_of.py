@@ -1382,8 +1382,8 @@ MUTATIONS = [
     Mutation(
         "K4 a signal while a person is waited for",
         "cli/interrupts.py",
-        "    with _handled(interrupt):\n        yield\n",
-        "    yield\n",
+        "    with _handled(interrupt):\n        if _noted:",
+        "    if True:\n        if _noted:",
         "tests/tutorial/test_command_endings.py::test_an_import_that_waits_for_standard_input",
     ),
     Mutation(

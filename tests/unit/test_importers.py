@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agentic_flywheel.cli.importers import BadEntry, Imported, Source, read
 from agentic_flywheel.cli.importers.conversation import title
-from agentic_flywheel.documents.append import new_turns
+from agentic_flywheel.documents.appended import appended
 from agentic_flywheel.documents.save_request import MAX_TEXT, Save
 from agentic_flywheel.keys import MAX_ID_LENGTH
 
@@ -416,14 +416,14 @@ def test_importing_again_adds_nothing(path: Path):
     assert first == again
     for one, other in zip(first, again, strict=True):
         assert one.history
-        assert new_turns(one.history, other.history, None) == []
+        assert appended(one.history, other.history, None).added == []
 
 
 def test_an_export_made_later_adds_only_what_was_said_since(tmp_path: Path):
     [early] = conversations(written(tmp_path, [chatgpt("a", "b")]))
     [later] = conversations(written(tmp_path, [chatgpt("a", "b", "c")]))
     assert early.session_id == later.session_id
-    assert [turn["content"] for turn in new_turns(early.history, later.history, None)] == ["c"]
+    assert [turn["content"] for turn in appended(early.history, later.history, None).added] == ["c"]
 
 
 @pytest.mark.parametrize("own", ["line\nbreak", "\ud800", "x" * MAX_ID_LENGTH])

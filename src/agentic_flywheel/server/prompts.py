@@ -86,7 +86,7 @@ class Prompts:
             found = ResumeResult(found=False, reason="not_found", message=str(exc))
         if found.reason == "not_found" and session.strip():
             named = await self._sessions.list_sessions(SessionFilter(query=session), limit=1)
-            if named.sessions:
+            if named.sessions and named.sessions[0]["matched"] == "all words":  # else it is a guess
                 found = await self._sessions.resume(CallerViews(), named.sessions[0]["id"], max_tokens=TOKENS)
         if not found.found or found.session is None:
             return _nothing(session, found)
