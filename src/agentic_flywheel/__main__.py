@@ -1,6 +1,5 @@
 """`python -m agentic_flywheel` and the console script begin here, with nothing imported yet."""
 
-import signal
 import sys
 
 
@@ -9,6 +8,8 @@ def main() -> int:
 
     Until there is something to finish, Ctrl-C is an end without a word, and not a traceback out of the imports.
     """
+    import signal  # not before the current folder is off the path
+
     if sys.platform != "win32" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from agentic_flywheel.cli.main import main as run

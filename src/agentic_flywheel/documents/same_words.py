@@ -21,7 +21,10 @@ PLAINLY, PLAINLY_MARKED = 16, 8
 LOOSE = frozenset(("role", "content", "status", "finish_reason", "stop_reason"))
 """Fields whose values may differ between two turns that say the same."""
 
-_CUT = re.compile(r"\s*(…|\.\.\.|[\[(<]\s*(…|\.\.\.|(cut|truncated|shortened|omitted)\b)[^\])>]{0,80}[\])>])\s*\Z")
+LONGEST_MARK = 120
+"""Characters at the end of a turn in which a mark is looked for."""
+
+_CUT = re.compile(r"(…|\.\.\.|[\[(<]\s{0,8}(…|\.\.\.|(cut|truncated|shortened|omitted)\b)[^\])>]{0,80}[\])>])\Z")
 
 
 def text_in(turn: JSONObject) -> str:
@@ -98,7 +101,9 @@ def is_cut(sent: JSONObject, stored: JSONObject, words: str | None = None) -> bo
     text = text_in(sent)
     if not text or _role(sent) != _role(stored):
         return False
-    shown = _CUT.sub("", text)
+    bare = text.rstrip()
+    mark = _CUT.search(bare, max(0, len(bare) - LONGEST_MARK))
+    shown = bare[: mark.start()].rstrip() if mark else text
     short, whole = folded(shown), folded(text_in(stored)) if words is None else words
     least = PLAINLY if len(shown) == len(text) else PLAINLY_MARKED
     if not least <= len(short) < len(whole) or not whole.startswith(short):
