@@ -66,7 +66,7 @@ async def test_a_session_that_redis_refuses_waits_and_the_others_are_sent_and_pu
     machine.keep(*(machine.save(f"s{number}", "a") for number in range(5)))
     async with machine.repository(tmp_path / "child"):
         await eventually(
-            lambda: all(machine.stored(f"s{number}") for number in range(5)), within=5, what="the others to be sent"
+            lambda: all(machine.stored(f"s{number}") for number in range(5)), within=20, what="the others to be sent"
         )
         machine.redis.flush()
         await eventually(

@@ -10,6 +10,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 
@@ -76,6 +77,8 @@ class SearchIndex:
         self._path = folder / FILE_NAME
         self._lock = threading.Lock()
         self._memory = _in_memory() if in_memory else None
+        if self._memory:
+            weakref.finalize(self, self._memory.close)
 
     def find(self, index: str, destinations: Sequence[int], question: Question) -> Matches:
         """The sessions of the list `index` that answer the question, the best first.
