@@ -100,7 +100,7 @@ def _is_visible(match: re.Match[str]) -> bool:
         return unicodedata.category(character) != "Cf"
     before, after = text[max(0, place - 1) : place], text[place + 1 : place + 2]
     if character in "\u200c\u200d":
-        if unicodedata.combining(before or " ") == _VIRAMA:
+        if unicodedata.combining(before or " ") == _VIRAMA and after:  # at the end it changes nothing that is seen
             return True
         if character == "\u200d" and _PICTURE.match(after):
             picture = text[max(0, place - 2) : place - 1] if before == "\ufe0f" else before

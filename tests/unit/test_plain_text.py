@@ -69,6 +69,7 @@ def test_what_people_write_is_shown_as_it_is(text: str):
         ("pay\ufe01pal", "pay?pal"),
         ("x\U000e0100", "x?"),
         ("one\r\ntwo\rthree", "one\ntwo?three"),
+        ("\u094d\u200c", "\u094d?"),
     ],
 )
 def test_a_joiner_or_selector_that_joins_nothing_is_not(text: str, as_shown: str):
