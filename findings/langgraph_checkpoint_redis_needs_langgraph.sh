@@ -13,7 +13,7 @@ trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 look() {
     "${PYTHON:-python3.11}" -m venv "$1"
-    "$1/bin/pip" install --quiet "langgraph-checkpoint-$1==$2"
+    "$1/bin/pip" install --quiet "$2"
     "$1/bin/python" - "$1" <<'PY'
 import importlib
 import sys
@@ -26,7 +26,7 @@ else:
     print(f"{sys.argv[1]}: imported")
 PY
 }
-{ look sqlite 3.1.2; look redis 0.5.2; } | tee seen
+{ look sqlite langgraph-checkpoint-sqlite==3.1.2; look redis langgraph-checkpoint-redis==0.5.2; } | tee seen
 diff seen - <<'SEEN' || { echo "This has changed."; exit 1; }
 sqlite: imported
 redis: ModuleNotFoundError: No module named 'langgraph.constants'
