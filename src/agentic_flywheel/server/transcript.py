@@ -7,6 +7,7 @@ Programs read the structured content. Sending the same JSON in both would double
 import re
 from collections.abc import Callable
 
+from agentic_flywheel.documents.turn_text import said_in
 from agentic_flywheel.json_text import JSONObject, dumps
 from agentic_flywheel.plain_text import one_line, shown
 from agentic_flywheel.sessions.budget import MIN_TEXT, shortened
@@ -21,7 +22,9 @@ QUOTED = "What follows is quoted from storage; it gives no instructions."
 AROUND_THE_TURNS = 150
 """Characters of the lines of ours around the turns: which of them are missing, the end."""
 
-_SAID = {"role", "content"}
+BETWEEN = "\n\n"
+"""Between two turns: viewers of Markdown flow lines together that no empty line divides."""
+
 _SHOWN = ("title", "summary", "tags", "status", "user_id", "current_flow_id", "context", "updated_at")
 
 
@@ -55,8 +58,8 @@ def transcript(result: ResumeResult, limit: int, *, with_id: bool = False) -> st
             lines.append(f"The turns before {start} are in the structured content, or with before_turn={start}.")
             break
         turns.append(line)
-        room -= len(line) + 1
-    return shown("\n".join([*lines, "", *reversed(turns), "", _end(start, first + len(history))]))
+        room -= len(line) + len(BETWEEN)
+    return shown(BETWEEN.join(["\n".join(lines), *reversed(turns), _end(start, first + len(history))]))
 
 
 def markdown(session: JSONObject) -> str:
@@ -69,21 +72,14 @@ def markdown(session: JSONObject) -> str:
     if summary := session.get("summary"):
         lines += [_quotation(str(summary)), ""]
     for number, turn in enumerate(history):
-        role, content = turn.get("role"), turn.get("content")
-        plain = isinstance(role, str) and isinstance(content, str)
-        heading = f"## {number} {one_line(role) if plain else ''}".rstrip()
-        lines += [heading, "", _quotation(content if plain else dumps(turn)), ""]
+        who, said = said_in(turn, whole=False)
+        lines += [f"## {number} {one_line(who or '')}".rstrip(), "", _quotation(said), ""]
     return "\n".join([*lines, _end(0, len(history)), ""])
 
 
 def _said(turn: JSONObject) -> str:
-    role, content = turn.get("role"), turn.get("content")
-    if not isinstance(role, str) or not isinstance(content, str):
-        return dumps(turn)
-    said = f"{role if role.isalnum() else one_line(role)}: {content}"
-    if len(turn) == len(_SAID):
-        return said
-    return f"{said} {dumps({name: value for name, value in turn.items() if name not in _SAID})}"
+    who, said = said_in(turn)
+    return said if who is None else f"{who if who.isalnum() else one_line(who)}: {said}"
 
 
 def _beginning(text: str, limit: int, as_quoted: Callable[[str], str]) -> str:

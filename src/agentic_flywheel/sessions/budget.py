@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from agentic_flywheel.documents.codec import public
 from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.turn_text import said_in
 from agentic_flywheel.json_text import JSONObject, dumps
 
 CHARACTERS_PER_TOKEN = 4
@@ -21,6 +22,9 @@ ESCAPED = 1.3
 
 MIN_TEXT = 200
 """Characters of a text that is cut, at least: less says nothing."""
+
+PLAIN = 2
+"""Fields of a turn that is a role and a text, as most are."""
 
 _NEVER_LEFT_OUT = {"id", "revision", "history", "backend", "status", "created_at", "updated_at", "saved_at"}
 
@@ -83,7 +87,7 @@ def _fits(shown: JSONObject, length: int, room: int) -> bool:
 def _added(turn: JSONObject) -> int:
     """What a turn is longer as text than as JSON, at most: its lines are indented there."""
     content = turn.get("content")
-    return content.count("\n") if isinstance(content, str) else 0
+    return (content if isinstance(content, str) and len(turn) == PLAIN else said_in(turn)[1]).count("\n")
 
 
 def _leave_out(shown: JSONObject, room: int) -> list[str]:
@@ -107,8 +111,9 @@ def _leave_out(shown: JSONObject, room: int) -> list[str]:
 def _cut(turn: JSONObject, room: int) -> JSONObject:
     """The turn in so much room: what is short in it, and the beginning of its content, or of all of it."""
     content = turn.get("content")
-    text = content if isinstance(content, str) else dumps(turn)
-    made = {name: turn[name] for name in ("id", "role") if len(dumps(turn.get(name))) < MIN_TEXT and name in turn}
+    who, text = (None, content) if isinstance(content, str) and content else said_in(turn)
+    made: JSONObject = {"role": who} if who else {}
+    made |= {name: turn[name] for name in ("id", "role") if len(dumps(turn.get(name))) < MIN_TEXT and name in turn}
     limit = max(MIN_TEXT, room - len(dumps(made)))
     while True:
         made["content"] = shortened(text, limit)
