@@ -44,7 +44,7 @@ _OUTPUT = ("output", "result", "response", "content", "results", "outputs", "ite
 _FILE_NAME = ("filename", "file_name", "fileName", "name", "title", "displayName", "display_name", "path")
 _FILE_TEXT = ("extracted_content", "extracted_text", "extractedText", "text", "content")
 _PLACE = ("url", "uri", "file_uri", "fileUri", "data_uri", "image_url", "file_id")
-_MEDIA = ("media_type", "mime_type", "mimeType", "mediaType", "image_mimetype", "contentType")
+_MEDIA = ("media_type", "mime_type", "mimeType", "mediaType", "image_mimetype", "contentType", "format")
 
 _CALLS = frozenset((
     "function_call", "custom_tool_call", "tool_use", "server_tool_use", "mcp_tool_use", "tool_call", "tool-call",
@@ -126,7 +126,7 @@ def part_of(block: JSONObject) -> Iterator[Part]:
     elif kind in _FILES:
         yield from _file_or_data(block)
     else:
-        yield from _without_kind(block, kind)
+        yield from (part for part in _without_kind(block, kind) if part.shown not in ("", "{}"))
 
 
 def _without_kind(block: JSONObject, kind: str) -> Iterator[Part]:
