@@ -13,6 +13,7 @@ from agentic_flywheel.documents.turn_values import (
     as_object,
     as_text,
     as_words,
+    first_object,
     first_of,
     first_text,
     is_data,
@@ -94,6 +95,20 @@ def stands_alone(block: JSONObject) -> str:
     return ""
 
 
+_PLAINLY = ("text", None, "output_text", "input_text")
+
+
+def texts_in(content: object) -> list[str] | None:
+    """The texts of a list of nothing but texts, as most are; else `None`. It takes a tenth of the time of reading."""
+    texts: list[str] = []
+    for block in content if is_list(content) else [None]:
+        text = block.get("text") if is_object(block) and block.get("type") in _PLAINLY else block
+        if not isinstance(text, str) or (is_object(block) and "thought" in block):
+            return None
+        texts.append(text)
+    return texts
+
+
 def parts_in(value: object) -> Iterator[Part]:
     """The parts of a content: of a text, a part, or a list of them."""
     for block in value if is_list(value) else [value]:
@@ -131,15 +146,15 @@ def part_of(block: JSONObject) -> Iterator[Part]:
 
 def _without_kind(block: JSONObject, kind: str) -> Iterator[Part]:
     """A part that is told by the field that holds it."""
-    if held := as_object(first_of(block, _HELD_CALLS)):
+    if held := first_object(block, _HELD_CALLS):
         yield call(held)
-    elif held := as_object(first_of(block, _HELD_RESULTS)):
+    elif held := first_object(block, _HELD_RESULTS):
         yield result(held)
-    elif held := as_object(first_of(block, ("reasoningContent", "reasoning"))):
+    elif held := first_object(block, ("reasoningContent", "reasoning")):
         yield from thought(as_object(held.get("reasoningText")) or held)
-    elif held := as_object(first_of(block, ("citationsContent", "guardContent"))):
+    elif held := first_object(block, ("citationsContent", "guardContent")):
         yield from parts_in(held.get("content") or held.get("text"))
-    elif held := as_object(first_of(block, ("executableCode", "executable_code"))):
+    elif held := first_object(block, ("executableCode", "executable_code")):
         yield call({"name": "code"} | held)
     elif isinstance(said := block.get("text"), str) or kind in _TEXTS:
         yield from parts_in(said or block.get("content"))

@@ -8,7 +8,15 @@ from typing import NamedTuple
 
 from agentic_flywheel.documents import turn_parts
 from agentic_flywheel.documents.turn_parts import CALL, FILE, RESULT, SYSTEM, TEXT, Part
-from agentic_flywheel.documents.turn_values import as_object, first_text, is_list, is_object, leaves, readable
+from agentic_flywheel.documents.turn_values import (
+    as_object,
+    first_object,
+    first_text,
+    is_list,
+    is_object,
+    leaves,
+    readable,
+)
 from agentic_flywheel.json_text import JSONObject, dumps
 
 USER, ASSISTANT, TOOL = "user", "assistant", "tool"
@@ -31,6 +39,7 @@ _NAMES = ("name", "speaker", "author", "sender", "source")
 """Fields of a turn that name who speaks: a question names them too."""
 
 _INSIDE = ("kwargs", "data", "payload", "message", "item", "content")
+_INSIDE_UNTYPED = tuple(name for name in _INSIDE if name != "data")
 """Fields in which a turn may lie."""
 
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought", "thoughts", "reasoningText", "reasonContent")
@@ -79,29 +88,32 @@ def said_in(turn: JSONObject, *, whole: bool = True) -> tuple[str | None, str]:
         return (who, "\n".join(part.shown for part in parts)) if who and parts else (None, dumps(readable(turn)))
     if len(turn) == len(_BARE):
         return role, content
-    said = "\n".join(part.shown for part in read(turn).parts)
-    rest = {name: value for name, value in turn.items() if name not in _BARE and value not in _EMPTY}
-    rest = {name: value for name, value in rest.items() if name not in _READ or not isinstance(value, _READ_AS)}
-    return role, f"{said} {dumps(readable(rest))}" if rest and whole else said
+    said = content if turn.keys().isdisjoint(_BESIDE) else "\n".join(part.shown for part in read(turn).parts)
+    if not whole:
+        return role, said
+    rest = {
+        name: value
+        for name, value in turn.items()
+        if name not in _BARE and value not in _EMPTY and not (name in _READ and isinstance(value, _READ_AS))
+    }
+    return role, f"{said} {dumps(readable(rest))}" if rest else said
 
 
 _BARE = frozenset(("role", "content"))
 _EMPTY: tuple[object, ...] = (None, "", [], {})
 _READ_AS = (str, list, dict)
+_BESIDE = _READ - _BARE | {"additional_kwargs", "error"}
+"""Fields beside a text that are read."""
 
 
 def words_in(turn: JSONObject) -> str:
     """What of a turn is searched: its words, none of the names of fields."""
     role, content = turn.get("role"), turn.get("content")
-    if isinstance(role, str) and isinstance(content, str) and content and turn.keys() <= _WORDLESS:
+    if isinstance(role, str) and isinstance(content, str) and content and turn.keys().isdisjoint(_BESIDE):
         return content
     if parts := read(turn).parts:
         return "\n".join(part.words for part in parts if part.words)
     return " ".join(leaves({name: turn[name] for name in turn if name not in _SPEAKERS}))
-
-
-_WORDLESS = frozenset(("role", "content", "id", "name", "ts", "timestamp", "created_at", "time"))
-"""Fields beside which a turn holds none that is read."""
 
 
 def names_in(turn: JSONObject) -> str:
@@ -127,13 +139,15 @@ def text_in(turn: JSONObject) -> str:
     content = turn.get("content")
     if isinstance(content, str):
         return content
-    if not any(name in turn for name in _HOLDING):
+    if (texts := turn_parts.texts_in(content)) is not None:
+        return "\n".join(texts)
+    if turn.keys().isdisjoint(_HOLDING):
         return ""
     parts = read(turn).parts
     return "\n".join(part.words for part in parts) if all(part.kind == TEXT for part in parts) else ""
 
 
-_HOLDING = (*_CONTENTS, "kwargs", "data", "message")
+_HOLDING = frozenset((*_CONTENTS, "kwargs", "data", "message"))
 
 
 def _levels(turn: JSONObject) -> list[JSONObject]:
@@ -143,9 +157,8 @@ def _levels(turn: JSONObject) -> list[JSONObject]:
         level = levels[-1]
         if isinstance(level.get("content"), str | list):
             break
-        named = (name for name in _INSIDE if name != "data" or isinstance(level.get("type"), str))
-        held = next((inner for name in named if (inner := as_object(level.get(name)))), None)
-        if held is None:
+        held = first_object(level, _INSIDE if isinstance(level.get("type"), str) else _INSIDE_UNTYPED)
+        if not held:
             break
         levels.append(held)
     return levels
@@ -157,6 +170,8 @@ def _speaker(levels: list[JSONObject]) -> tuple[str, str] | None:
     for level in [*levels, as_object(levels[0].get("info"))]:
         for field in _SPEAKERS:
             value = level.get(field)
+            if value is None:
+                continue
             if name := value if isinstance(value, str) else first_text(as_object(value), ("role", "name")):
                 who = who or name
                 if name in _TYPES:
@@ -176,20 +191,22 @@ def _role_of_kind(levels: list[JSONObject], parts: list[Part]) -> str:
 
 def _add(parts: list[Part], level: JSONObject, *, last: bool) -> None:
     """Add what one level of a turn holds; what stands in two forms is added once."""
-    parts += _thoughts(level)
-    said = {part.shown for part in parts}
+    names = level.keys()
+    if not names.isdisjoint(_THOUGHTS):
+        parts += _thoughts(level)
     for field in _CONTENTS:
         value = level.get(field)
         if is_list(value) or (isinstance(value, str) and field == "content"):
-            parts += [part for part in turn_parts.parts_in(value) if part.kind != TEXT or part.shown not in said]
             said = {part.shown for part in parts}
-    if last and not any(part.kind == TEXT for part in parts) and (said_so := first_text(level, _TEXTS)):
-        parts.append(Part(TEXT, said_so, said_so))
-    parts += _more(level)
-    if not any(part.kind == CALL for part in parts):
+            parts += [part for part in turn_parts.parts_in(value) if part.kind != TEXT or part.shown not in said]
+    if last and not names.isdisjoint(_TEXTS) and not any(part.kind == TEXT for part in parts):
+        parts += turn_parts.parts_in(first_text(level, _TEXTS))
+    if not names.isdisjoint(_MORE):
+        parts += _more(level)
+    if not names.isdisjoint(_CALLS) and not any(part.kind == CALL for part in parts):
         parts += [part for field in _CALLS for each in _objects(level.get(field)) for part in turn_parts.called(each)]
-    for field in _FILES:
-        parts += [turn_parts.file(each) for each in _objects(level.get(field))]
+    if not names.isdisjoint(_FILES):
+        parts += [turn_parts.file(each) for field in _FILES for each in _objects(level.get(field))]
     if isinstance(seen := level.get("observations"), str) and seen:
         parts.append(turn_parts.result({"output": seen}))
 
@@ -200,6 +217,9 @@ def _thoughts(level: JSONObject) -> Iterator[Part]:
         yield from turn_parts.thought({"text": value})
     elif is_object(value):
         yield from turn_parts.thought(value)
+
+
+_MORE = ("refusal", "error", "additional_kwargs")
 
 
 def _more(level: JSONObject) -> Iterator[Part]:

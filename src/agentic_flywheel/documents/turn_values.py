@@ -53,12 +53,29 @@ def as_list(value: object) -> list[object]:
 
 def first_of(fields: JSONObject, names: tuple[str, ...]) -> object:
     """The first of these fields that holds anything; `None` if none does."""
-    return next((value for name in names if (value := fields.get(name)) not in (None, "", [], {})), None)
+    for name in names:
+        value = fields.get(name)
+        if value is not None and value not in ("", [], {}):
+            return value
+    return None
+
+
+def first_object(fields: JSONObject, names: tuple[str, ...]) -> JSONObject:
+    """The first of these fields that is an object with fields; else one of none."""
+    for name in names:
+        value = fields.get(name)
+        if value and is_object(value):
+            return value
+    return {}
 
 
 def first_text(fields: JSONObject, names: tuple[str, ...]) -> str:
     """The first of these fields that is a text; empty if none is."""
-    return next((value for name in names if isinstance(value := fields.get(name), str) and value), "")
+    for name in names:
+        value = fields.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return ""
 
 
 def readable(value: object) -> object:
