@@ -237,7 +237,58 @@ OPEN_WEBUI = [
     {"role": "assistant", "content": ANSWERED, "refusal": "Not the weather."},
 ]  # fmt: skip
 
+MESSAGE_CALL = {"type": "tool_use", "id": "toolu_1", "name": "look_up", "input": CALL}
+PROGRAMS = [
+    Shape("Claude Code", [
+        {"type": "user", "uuid": "1", "parentUuid": None, "message": {"role": "user", "content": ASKED}},
+        {"type": "assistant", "uuid": "2", "message": {"id": "m", "role": "assistant", "content": [MESSAGE_CALL]}},
+    ], [USUAL[0], ("assistant", CALLS)]),
+    Shape("Codex", [
+        {"type": "response_item", "ordinal": 1, "payload": {"type": "message", "role": "user", "content": [
+            {"type": "input_text", "text": ASKED}]}},
+        {"type": "response_item", "payload": REASONING_ITEM},
+        {"type": "event_msg", "payload": {"type": "item_completed", "item": {"type": "AgentMessage", "content": [
+            {"type": "Text", "text": ANSWERED}]}}},
+    ], [USUAL[0], ("assistant", THINKS), USUAL[3]]),
+    Shape("Gemini CLI", [
+        {"id": "1", "type": "user", "content": ASKED},
+        {"id": "2", "type": "gemini", "content": ANSWERED, "thoughts": [{"subject": "Bed", "description": THOUGHT}],
+         "toolCalls": [{"id": "c", "name": "look_up", "args": CALL, "result": FOUND, "status": "success"}]},
+    ], [USUAL[0], ("assistant", lines(THINKS, ANSWERED, CALLS, RESULT_OF))]),
+    Shape("Qwen Code", [{"uuid": str(n), "type": "user", "message": turn} for n, turn in enumerate(GEMINI)],
+          GEMINI_SHOWN),
+    Shape("opencode", [
+        {"info": {"id": "msg_1", "role": "user"}, "parts": [{"id": "prt_1", "type": "text", "text": ASKED}]},
+        {"info": {"role": "assistant"}, "parts": [
+            {"type": "step-start"}, {"type": "reasoning", "text": THOUGHT},
+            {"type": "tool", "tool": "look_up", "state": {"status": "completed", "input": CALL, "output": FOUND}}]},
+    ], [USUAL[0], ("assistant", lines(THINKS, CALLS, RESULT_OF))]),
+    Shape("Langflow", [
+        {"sender": "User", "text": ASKED, "files": "[]", "category": "message", "properties": {"state": "complete"}},
+        {"sender": "Machine", "text": ANSWERED, "content_blocks": []},
+    ], [("User", ASKED), ("Machine", ANSWERED)]),
+    Shape("Claude's export", [
+        {"uuid": "1", "sender": "human", "text": ASKED, "content": [{"type": "text", "text": ASKED}],
+         "attachments": [{"file_name": "bed.txt", "extracted_content": "clay soil"}],
+         "files": [{"file_name": "b.png"}]},
+    ], [("human", lines(ASKED, "(attachment bed.txt) clay soil", "(attachment b.png)"))]),
+    Shape("ChatGPT's export", [
+        {"author": {"role": "user", "name": None}, "content": {"content_type": "text", "parts": [ASKED]}},
+        {"author": {"role": "assistant"}, "content": {"content_type": "thoughts", "thoughts": [{"content": THOUGHT}]}},
+    ], [USUAL[0], ("assistant", THINKS)]),
+    Shape("ShareGPT", [{"from": "human", "value": ASKED}, {"from": "gpt", "value": ANSWERED}],
+          [("human", ASKED), ("gpt", ANSWERED)]),
+    Shape("AI SDK, model messages", [
+        {"role": "user", "content": [{"type": "text", "text": ASKED}]},
+        {"role": "assistant", "content": [
+            {"type": "tool-call", "toolCallId": "call_1", "toolName": "look_up", "input": CALL}]},
+        {"role": "tool", "content": [{"type": "tool-result", "toolCallId": "call_1", "toolName": "look_up",
+                                      "output": {"type": "text", "value": FOUND}}]},
+    ], [USUAL[0], ("assistant", CALLS), USUAL[2]]),
+]  # fmt: skip
+
 SHAPES = [
+    *PROGRAMS,
     Shape("plain", [{"role": "user", "content": ASKED}, {"role": "assistant", "content": ANSWERED, "ts": 7}],
           [("user", ASKED), ("assistant", f'{ANSWERED} {{"ts":7}}')]),
     Shape("OpenAI chat", [

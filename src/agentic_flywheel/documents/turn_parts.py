@@ -67,6 +67,7 @@ _FILES = frozenset((
     "image", "image_url", "image-url", "input_image", "file", "input_file", "audio", "input_audio", "audio-url",
     "document", "document-url", "video", "video-url", "binary", "data", "uri", "file_reference", "container_upload",
     "source-url", "source-document", "search_result", "media", "hosted_file", "local_image", "attachment",
+    "image_asset_pointer", "audio_asset_pointer", "resource",
 ))  # fmt: skip
 _SILENT = frozenset(("step-start", "step-finish", "cache", "cache-point", "snapshot", "patch", "usage", "annotation"))
 _SAID = ("text", "content", "thinking", "reasoning", "reasoning_text", "summary", "reasoningText", "description")
@@ -128,7 +129,7 @@ def part_of(block: JSONObject) -> Iterator[Part]:
         return
     if kind in _THINKING or block.get("thought") is True:
         yield from thought(block)
-    elif kind in _CALLS or (kind.startswith("tool-") and "toolCallId" in block):
+    elif kind in _CALLS or (kind.startswith("tool-") and kind not in _RESULTS and "toolCallId" in block):
         held = as_object(block.get("toolInvocation")) or block
         yield from called(held, kind.removeprefix("tool-"))
     elif kind in _RESULTS:
@@ -188,10 +189,12 @@ def thought(block: JSONObject) -> Iterator[Part]:
 def call(block: JSONObject, name: str = "") -> Part:
     """A call of a tool: its name, the beginning of its arguments."""
     held = as_object(block.get("function")) or block
-    name, arguments = first_text(held, _NAME) or name.removesuffix("_call"), first_of(held, _ARGUMENTS)
+    name, arguments = first_text(held, _NAME) or name, first_of(held, _ARGUMENTS)
     given = as_text(arguments)
     given = given if len(given) <= LONGEST_CALL else given[: LONGEST_CALL - 1] + "…"
-    return Part(CALL, f"({CALL} {name} {given})" if given else f"({CALL} {name})", f"{name} {as_words(arguments)}")
+    return Part(
+        CALL, f"({CALL} {name} {given})" if given else f"({CALL} {name})", f"{name} {as_words(arguments)}".strip()
+    )
 
 
 def result(block: JSONObject) -> Part:
@@ -208,7 +211,10 @@ def result(block: JSONObject) -> Part:
 
 def file(block: JSONObject, around: JSONObject | None = None) -> Part:
     """A file: its name, where it is or what it is, and what was read in it."""
-    fields = [block, *(as_object(block.get(name)) for name in ("file", "source", "data", "document", "image", "audio"))]
+    fields = [
+        block,
+        *(as_object(block.get(name)) for name in ("file", "source", "data", "document", "image", "resource")),
+    ]
     fields += [as_object(each.get("data")) for each in fields[1:]] + ([around] if around else [])
     fields += [as_object(block.get(name)) for name in ("image_url", "meta")]
     texts = [first_text(each, _FILE_TEXT) for each in fields]
@@ -231,6 +237,7 @@ def _file_or_data(block: JSONObject) -> Iterator[Part]:
 def called(block: JSONObject, name: str = "") -> Iterator[Part]:
     """A call, and what the tool answered, where both are one part."""
     block = block | as_object(block.get("state"))  # opencode keeps both there
+    name = name.removesuffix("_call")
     yield call(block, name)
     if (answer := first_of(block, ("output", "result", "errorText", "outputs"))) is not None:
         yield result({"name": first_text(block, _NAME) or name, "output": answer})

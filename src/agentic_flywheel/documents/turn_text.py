@@ -27,7 +27,8 @@ ROLES = {
     "ai": ASSISTANT, "model": ASSISTANT, "bot": ASSISTANT, "agent": ASSISTANT, "ROLE_AGENT": ASSISTANT,
     "ROLE_MODEL": ASSISTANT, "gpt": ASSISTANT, "gemini": ASSISTANT, "apiMessage": ASSISTANT, "Machine": ASSISTANT,
     "AIMessage": ASSISTANT, "AIMessageChunk": ASSISTANT, "AssistantMessage": ASSISTANT, "response": ASSISTANT,
-    "assistant.message": ASSISTANT, "ThoughtEvent": ASSISTANT, "ToolCallRequestEvent": ASSISTANT,
+    "assistant.message": ASSISTANT, "AgentMessage": ASSISTANT, "ThoughtEvent": ASSISTANT,
+    "ToolCallRequestEvent": ASSISTANT,
     "function": TOOL, "ToolMessage": TOOL, "FunctionExecutionResultMessage": TOOL, "ToolCallExecutionEvent": TOOL,
     "developer": SYSTEM, "SystemMessage": SYSTEM,
 }  # fmt: skip
@@ -235,6 +236,6 @@ def _more(level: JSONObject) -> Iterator[Part]:
 
 def _objects(value: object) -> list[JSONObject]:
     """The objects in a value; a name of a file is one, too."""
-    values = value if is_list(value) else [value]
+    values = value if is_list(value) else [value] if is_object(value) else []
     held = [each if is_object(each) else {"url": each} for each in values if each]
     return [each for each in held if isinstance(each.get("url", ""), str)]
