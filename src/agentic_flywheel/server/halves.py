@@ -13,7 +13,7 @@ import mcp_types as types
 from agentic_flywheel.json_text import JSONObject, mended
 
 META = "agentic-flywheel-state/halves"
-"""In the `_meta` of a request: where in its parameters halves were replaced."""
+"""In the `_meta` of a request: where in its arguments halves were replaced."""
 
 NAMED = 3
 """Places that a message names."""
@@ -39,9 +39,11 @@ def message_with_halves(line: bytes) -> types.JSONRPCMessage:
     """
     try:
         message = json.loads(line.decode(errors="surrogatepass"))
-        params, places = mended(message["params"])
-        if in_arguments := [place for place in places if place.startswith("arguments.")]:
-            params["_meta"] = params.get("_meta", {}) | {META: in_arguments}
+        params, _ = mended(message["params"])
+        if isinstance(arguments := message["params"].get("arguments"), dict):
+            params["arguments"], places = mended(cast("JSONObject", arguments))
+            if places:
+                params["_meta"] = params.get("_meta", {}) | {META: places}
     except (AttributeError, KeyError, RecursionError, TypeError):
         raise ValueError("no request with parameters") from None
     return types.jsonrpc_message_adapter.validate_python(message | {"params": params}, by_name=False)
@@ -51,7 +53,7 @@ def begin_call(meta: object) -> None:
     """Begin a call of a tool whose request has this `_meta`: what `said` says is of this call."""
     places = cast("JSONObject", meta).get(META) if isinstance(meta, dict) else None
     found = cast("list[object]", places) if isinstance(places, list) else []
-    _places.set([str(place).removeprefix("arguments.") for place in found])
+    _places.set([str(place) for place in found])
 
 
 def read_json(text: str, name: str) -> object:
