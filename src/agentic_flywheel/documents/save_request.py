@@ -68,8 +68,12 @@ class Save(BaseModel):
             )
 
     def _check_tags(self) -> None:
-        if len(self.tags or ()) > MAX_TAGS or any(len(tag) > MAX_ID_LENGTH for tag in self.tags or ()):
-            raise InvalidArgument(f"tags must be at most {MAX_TAGS}, each of at most {MAX_ID_LENGTH} characters.")
+        tags = self.tags or ()
+        if len(tags) > MAX_TAGS:
+            raise InvalidArgument(f"tags must be at most {MAX_TAGS}; {len(tags):,} came.")
+        for at, tag in enumerate(tags):
+            if len(tag) > MAX_ID_LENGTH:
+                raise InvalidArgument(f"tags[{at}] must be at most {MAX_ID_LENGTH} characters; it has {len(tag):,}.")
 
 
 def check_one_of(kind: type[BackendType] | type[FlowStatus], value: object, name: str) -> None:
