@@ -1316,6 +1316,13 @@ MUTATIONS = [
         "tests/unit/test_front.py::test_only_who_hears_of_changes_is_given_an_empty_list_at_first",
     ),
     Mutation(
+        "the best of a part as the best of all",
+        "sessions/search.py",
+        "        if matches.unread or (listed.shared and listed.older):",
+        "        if matches.unread:",
+        "tests/unit/test_list_replica.py::test_the_best_of_what_was_read_so_far_say_so",
+    ),
+    Mutation(
         "a write tried again by redis-py",
         "coaia/child/redis_client.py",
         "Retry(NoBackoff(), 0)",
