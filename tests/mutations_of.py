@@ -1493,8 +1493,8 @@ MUTATIONS = [
     ),
     Mutation(
         "R5 half an emoji on the wire",
-        "server/stdio.py",
-        "        message = message_with_halves(line)\n",
+        "server/halves.py",
+        "        if not _IN_LINE.search(line):\n            raise\n",
         "        raise\n",
         "tests/tutorial/test_what_clients_send.py::test_half_an_emoji_costs_itself_alone_and_is_named",
     ),

@@ -11,6 +11,7 @@ from typing import cast
 import mcp_types as types
 
 from agentic_flywheel.json_text import JSONObject, mended
+from agentic_flywheel.jsonrpc_lines import message_of
 
 META = "agentic-flywheel-state/halves"
 """In the `_meta` of a request: where in its arguments halves were replaced."""
@@ -25,18 +26,22 @@ _IN_TEXT = re.compile(r"\\u[dD][89a-fA-F]")
 _places: ContextVar[list[str]] = ContextVar("places")
 
 
-def may_have_halves(line: bytes) -> bool:
-    """Whether it is worth reading a line once more that is no JSON."""
-    return _IN_LINE.search(line) is not None
-
-
-def message_with_halves(line: bytes) -> types.JSONRPCMessage:
-    """The message in a line that is JSON but for halves in its parameters.
+def message_in(line: bytes) -> types.JSONRPCMessage:
+    """The message in a line, which may have halves in its parameters.
 
     Raises:
         ValueError: there is none.
 
     """
+    try:
+        return message_of(line)
+    except ValueError:
+        if not _IN_LINE.search(line):
+            raise
+    return _with_halves(line)
+
+
+def _with_halves(line: bytes) -> types.JSONRPCMessage:
     try:
         message = json.loads(line.decode(errors="surrogatepass"))
         params, _ = mended(message["params"])
