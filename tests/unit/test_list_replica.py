@@ -48,3 +48,20 @@ async def test_a_row_that_a_clock_behind_put_below_known_ones_is_read_within_the
     assert await found() == []
     clock.move(seconds=PASS_SECONDS + 1)
     assert await found() == ["behind"]
+
+
+async def test_a_row_that_an_import_put_below_known_ones_is_read_at_once(journal: Journal):
+    shared = Shared()
+    for number in range(2 * NEWEST):
+        shared.put(f"s{number}", "a talk", 1_000 + number)
+    replica = ListReplica(journal, cast("Any", shared), KEYS, lambda: len(shared.rows))
+
+    async def found() -> list[str]:
+        await replica.refresh(KEYS.index, asyncio.get_running_loop().time() + 5)
+        if replica._background:
+            await replica._background
+        return [match.member for match in journal.search(KEYS.index, Question.of("aubergines")).found]
+
+    assert await found() == []
+    shared.put("imported", "aubergines", 500)
+    assert await found() == ["imported"]
