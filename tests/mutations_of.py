@@ -1295,6 +1295,34 @@ MUTATIONS = [
         "tests/tutorial/test_first_answers.py::test_input_that_ends_in_mid_start_is_answered_first",
     ),
     Mutation(
+        "a wish to listen that is acknowledged twice",
+        "server/stdio.py",
+        "            if subscription in self._acknowledged:",
+        "            if not self._acknowledged:",
+        "tests/tutorial/test_first_answers.py::test_a_client_that_listens_is_told_at_once_and_of_the_list_when_there_is_one",
+    ),
+    Mutation(
+        "no news of a list that was given empty",
+        "server/subscriptions.py",
+        "                    if self.owes_list:",
+        "                    if not self.owes_list:",
+        "tests/tutorial/test_first_answers.py::test_a_client_that_listens_is_told_at_once_and_of_the_list_when_there_is_one",
+    ),
+    Mutation(
+        "an empty list for who hears of no changes",
+        "server/prepared_answers.py",
+        "place = place if self._hears_of_list else None",
+        "pass",
+        "tests/unit/test_front.py::test_only_who_hears_of_changes_is_given_an_empty_list_at_first",
+    ),
+    Mutation(
+        "the best of a part as the best of all",
+        "sessions/search.py",
+        "        if matches.unread or (listed.shared and listed.older):",
+        "        if matches.unread:",
+        "tests/unit/test_list_replica.py::test_the_best_of_what_was_read_so_far_say_so",
+    ),
+    Mutation(
         "a write tried again by redis-py",
         "coaia/child/redis_client.py",
         "Retry(NoBackoff(), 0)",
@@ -1410,8 +1438,8 @@ MUTATIONS = [
     Mutation(
         "R6 what another machine imported is found",
         "replication/list_replica.py",
-        " or await self._lacks(index, listed):",
-        ":",
+        "                older = second\n",
+        "                pass\n",
         "tests/unit/test_list_replica.py::test_a_row_that_an_import_put_below_known_ones_is_read_at_once",
     ),
     Mutation(

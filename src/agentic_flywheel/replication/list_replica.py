@@ -70,7 +70,9 @@ class ListReplica:
                     older = await self._put(index, page, whole=whole)
                     continue
                 break
-            if older or (age or 0.0) > PASS_SECONDS or await self._lacks(index, listed):
+            if not older and await self._lacks(index, listed):
+                older = second
+            if older or (age or 0.0) > PASS_SECONDS:
                 self.go_on(index, older or second)
             return Page([], older, shared=True, why=page.why)
         return Page([], None, shared=True, why=page.why)
