@@ -14,7 +14,7 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSI
 
 from agentic_flywheel.jsonrpc_lines import Incoming, Outgoing
 from agentic_flywheel.server.app import build_server
-from agentic_flywheel.server.front import CAPABILITIES, PREPARED, VERSION
+from agentic_flywheel.server.prepared_answers import CAPABILITIES, PREPARED, RESOURCES, VERSION
 from agentic_flywheel.server.sdk_internals import run_over
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
@@ -55,7 +55,7 @@ def opening(version: str) -> list[Line]:
     """What a client of this version asks."""
     if version in MODERN_PROTOCOL_VERSIONS:
         meta = {"_meta": {VERSION: version, CAPABILITIES: {}}}
-        return [_request(method, meta) for method in ("server/discover", *LISTS)]
+        return [_request(method, meta) for method in ("server/discover", *LISTS, RESOURCES)]
     params = {"protocolVersion": version, "capabilities": {}, "clientInfo": CLIENT}
     begun = {"jsonrpc": "2.0", "method": "notifications/initialized"}
     return [_request("initialize", params), begun, *(_request(method, {}) for method in LISTS)]

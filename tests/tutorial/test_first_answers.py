@@ -97,6 +97,27 @@ def test_a_newer_client_is_answered_as_soon(stuck_env: dict[str, str]):
         server.close()
 
 
+def test_a_client_that_listens_is_told_at_once_and_of_the_list_when_there_is_one(stuck_env: dict[str, str]):
+    """Some clients offer a model no tools until they were told that they listen, and have the list of resources."""
+    saving = WireServer(stuck_env)
+    with saving:
+        go(stuck_env)
+        saving.call("save_session", session_id="a", history=[TURN])
+    server = WireServer(stuck_env).spawn()
+    try:
+        heard = {"resourcesListChanged": True}
+        listening = server.send("subscriptions/listen", ENVELOPE | {"notifications": heard})
+        assert server.request("resources/list", ENVELOPE)["resources"] == []
+        assert len(server.heard("notifications/subscriptions/acknowledged")) == 1
+        go(stuck_env)
+        wait_until(lambda: server.heard("notifications/resources/list_changed"), what="news of the list")
+        assert [found["uri"] for found in server.request("resources/list", ENVELOPE)["resources"]] == ["session://a"]
+        (told,) = server.heard("notifications/subscriptions/acknowledged")
+        assert told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == listening
+    finally:
+        server.close()
+
+
 @pytest.mark.parametrize("late", [False, True], ids=["before the SDK is there", "afterwards"])
 def test_a_client_that_falls_back_from_discover_to_the_handshake_is_served(
     late: bool,  # noqa: FBT001

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
-from agentic_flywheel.server.front import CAPABILITIES, CLIENT, PREPARED, VERSION, Answers
+from agentic_flywheel.server.prepared_answers import CAPABILITIES, CLIENT, PREPARED, VERSION, Answers
 
 from .. import prepared
 
@@ -52,7 +52,8 @@ async def test_every_opening_is_answered_as_by_the_server(version: str, tmp_path
         if answer:
             assert json.loads(answer) == live[line["id"]]
         else:
-            assert "id" not in line or "error" in live[line["id"]]
+            left = "id" not in line or line["id"] == "resources/list"
+            assert left or "error" in live[line["id"]]
 
 
 CAPABLE: list[object] = [
@@ -134,6 +135,57 @@ def test_after_discover_a_client_may_shake_hands():
     assert front.answer(request("server/discover", meta()))
     assert not front.opened
     assert front.answer(shake_hands())
+
+
+def listen(*, identity: object = 1, **notifications: object) -> bytes:
+    return request("subscriptions/listen", meta() | {"notifications": notifications}, id=identity)
+
+
+ALL_LISTS = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}
+
+
+@pytest.mark.parametrize(
+    "notifications",
+    [{}, ALL_LISTS, {"toolsListChanged": False, "resourcesListChanged": True}, {"resourceSubscriptions": ["session://a"]}],
+    ids=str,
+)  # fmt: skip
+async def test_a_client_that_listens_is_told_what_the_server_would_tell(notifications: dict[str, Any], tmp_path: Path):
+    acknowledged = Answers().acknowledgement(listen(**notifications))
+    if acknowledged is not None:
+        live, *_ = await prepared.answers(prepared.alone(tmp_path), listen(**notifications))
+        assert json.loads(acknowledged) == live
+    else:
+        assert "resourceSubscriptions" in notifications, "left to the server"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        listen(toolsListChanged=1), listen(toolsListChanged=None), listen(other=True), listen(identity=None),
+        request("subscriptions/listen", meta()), request("subscriptions/listen", meta() | {"notifications": []}),
+        request("subscriptions/listen", meta() | {"notifications": {}, "more": 1}),
+        request("subscriptions/listen", {"notifications": {}}), request("tools/list", meta()),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_no_plain_wish_to_listen_is_left_to_the_server(line: bytes):
+    assert Answers().acknowledgement(line) is None
+
+
+def test_only_who_hears_of_changes_is_given_an_empty_list_at_first():
+    front, asked = Answers(), request("resources/list", meta())
+    assert front.acknowledgement(listen(toolsListChanged=True))
+    assert front.answer(asked) is None
+    assert not front.owes_list
+    assert front.acknowledgement(listen(identity=2, resourcesListChanged=True))
+    answer = front.answer(asked)
+    assert answer
+    assert json.loads(answer)["result"]["resources"] == []
+    assert front.owes_list
+    assert front.acknowledged == {1, 2}
+    shaken = Answers()
+    shaken.answer(shake_hands())
+    assert shaken.answer(request("resources/list")) is None
 
 
 LIGHT = {

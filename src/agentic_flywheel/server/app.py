@@ -61,8 +61,8 @@ class FlywheelServer(MCPServer[SessionStore]):
     """The parameters of each tool; all tools are there from the beginning."""
     list_newest: Callable[[], Awaitable[list[Resource]]] | None = None
     """What `resources/list` shows; the templates are listed by themselves."""
-    after_call: Callable[[str, Mapping[str, Any], object], Awaitable[None]] | None = None
-    """What is done after each call of a tool."""
+    notifier: ChangeNotifier | None = None
+    """Who is told of each call of a tool."""
 
     async def list_resources(self) -> list[Resource]:
         """The newest sessions."""
@@ -81,8 +81,8 @@ class FlywheelServer(MCPServer[SessionStore]):
         try:
             with anyio.CancelScope(shield=name not in ASKS_FIRST):
                 result = await super().call_tool(name, arguments, context)
-                if self.after_call:
-                    await self.after_call(name, arguments, result)
+                if self.notifier:
+                    await self.notifier.tool_called(name, arguments, result)
                 return detach_content(result)
         except MCPError as exc:
             why = f"{name}: the person could not be asked ({cause(str(exc))}); nothing was done. Try again."
@@ -134,7 +134,7 @@ def build_server(settings: Settings, sessions: SessionStore, executions: Executi
     resources = Resources(sessions, executions)
     resources.register(server)
     server.list_newest = resources.newest
-    server.after_call = notifier.tool_called
+    server.notifier = notifier
     notifier.register(server)
     Prompts(sessions).register(server)
     return server
@@ -180,6 +180,8 @@ async def serve(server: FlywheelServer, sessions: SessionStore, front: Front | N
             await run_over(server, incoming, outgoing)
         return 0
     stop, received = asyncio.Event(), 0
+    if server.notifier and front:
+        server.notifier.owes_list = front.answers.owes_list
 
     def on_signal(number: int) -> None:
         nonlocal received

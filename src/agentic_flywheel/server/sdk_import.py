@@ -24,7 +24,9 @@ LEFT_OUT = ("mcp.client", "starlette", "sse_starlette", "uvicorn", "httpx2")
 ON_THEM = ("mcp", "agentic_flywheel.server", "agentic_flywheel.jsonrpc_lines")
 """What is imported meanwhile and holds their names: it is imported anew where a stand-in was not enough."""
 
-AT_WORK = ("agentic_flywheel.server", "agentic_flywheel.server.front", "agentic_flywheel.server.begin", __name__)
+AT_WORK = tuple(
+    f"agentic_flywheel.server{part}" for part in ("", ".front", ".prepared_answers", ".begin", ".sdk_import")
+)
 
 
 def import_server() -> None:

@@ -23,6 +23,7 @@ from mcp.shared.message import SessionMessage
 from agentic_flywheel.json_text import narrow
 from agentic_flywheel.jsonrpc_lines import Incoming, Outgoing, line_of, message_of, writer_of
 from agentic_flywheel.pipes import LINE_LIMIT, Write, is_pipe, open_reader, settle_memory
+from agentic_flywheel.server.prepared_answers import ACKNOWLEDGED, LISTEN, SUBSCRIPTION
 
 if TYPE_CHECKING:
     from agentic_flywheel.server.front import Front
@@ -39,9 +40,6 @@ LAST_WRITE_SECONDS = 1.0
 """How long the client may take to read the last answers."""
 
 CANCELLED = "notifications/cancelled"
-
-UNENDING = "subscriptions/listen"
-"""A request that is answered when its stream ends: nobody waits for that."""
 
 NARROWED_FROM = 2**16
 """Bytes of an answer from which on it is written so that a reader in Python need not hold it in wide characters."""
@@ -78,7 +76,7 @@ async def stdio(
                 return line
 
             requests = _Requests(next_question, write, hurry)
-            yield requests, _Answers(write, requests, front.initialized_as if front else None)
+            yield requests, _Answers(write, requests, front)
 
 
 class _Requests(Incoming):
@@ -100,7 +98,8 @@ class _Requests(Incoming):
             await self._last_answers()
             raise
         request = item.message if isinstance(item, SessionMessage) else None
-        if isinstance(request, types.JSONRPCRequest) and request.method != UNENDING:
+        # One that listens is answered when its stream ends: nobody waits for that.
+        if isinstance(request, types.JSONRPCRequest) and request.method != LISTEN:
             self._unanswered.add(request.id)
         elif isinstance(request, types.JSONRPCNotification) and request.method == CANCELLED:
             identity = (request.params or {}).get("requestId")
@@ -129,12 +128,13 @@ class _Requests(Incoming):
 
 
 class _Answers(Outgoing):
-    """What the client is told. One that cannot be written as JSON becomes an error; `given` was answered before."""
+    """What the client is told, but for what `front` told it. What cannot be written as JSON becomes an error."""
 
-    def __init__(self, write: Write, requests: _Requests, given: types.RequestId | None) -> None:
+    def __init__(self, write: Write, requests: _Requests, front: "Front | None") -> None:
         super().__init__(write, _answer_of)
         self._requests = requests
-        self._given = given
+        self._given = front.initialized_as if front else None
+        self._acknowledged = front.answers.acknowledged if front else set[types.RequestId]()
 
     async def send(self, item: SessionMessage, /) -> None:
         message = item.message
@@ -143,6 +143,11 @@ class _Answers(Outgoing):
             self._given = None
             self._requests.answered(identity)
             return
+        if self._acknowledged and isinstance(message, types.JSONRPCNotification) and message.method == ACKNOWLEDGED:
+            subscription: types.RequestId = (message.params or {})["_meta"][SUBSCRIPTION]
+            if subscription in self._acknowledged:
+                self._acknowledged.remove(subscription)
+                return
         try:
             await super().send(item)
         except ValueError:

@@ -61,6 +61,8 @@ class ChangeNotifier:
         self._last: dict[str, dict[str, str]] = {}
         """When each session was saved, by the scope of the list that showed it."""
         self._since = ""
+        self.owes_list = False
+        """Whether the client was given an empty list before there was a server."""
 
     def register(self, server: MCPServer[SessionStore]) -> None:
         """Serve the subscriptions of clients before 2026-07-28; the SDK serves those of newer ones."""
@@ -75,6 +77,9 @@ class ChangeNotifier:
             await self._has_subscribers.wait()
             if self.bus.has_listeners:
                 try:
+                    if self.owes_list:
+                        self.owes_list = False
+                        await self._notify(set())
                     await self._poll()
                 except Exception as exc:  # noqa: BLE001  whatever it is, subscribers must be notified some day
                     logger.error("Looking for news failed with %s; it goes on.", type(exc).__name__)
