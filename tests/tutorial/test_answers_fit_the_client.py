@@ -68,7 +68,19 @@ async def test_every_turn_that_is_sent_is_seen_by_the_client(
                 assert text.splitlines()[-1] == f"End of the transcript (turns {count - len(history)} to {count - 1})."
                 shown = shown_by(client, model)
                 room = min(DEFAULT_BYTES, shown.size if shown else DEFAULT_BYTES)
+                if room < DEFAULT_BYTES:
+                    assert max(len(text.encode()), len(compact(structured).encode())) <= room
                 assert len(history) == count or len(compact(history).encode()) > 0.75 * room - 1500
+
+
+@ERAS
+async def test_a_session_that_fits_alone_fits_with_all_that_is_said_around_it(mode: Mode, disabled_env: dict[str, str]):
+    async with open_server(disabled_env, mode=mode, client_info=Implementation(name="Cline", version="1")) as server:
+        for room in range(3_000, 3_600, 20):
+            history = [{"role": "user", "content": "x" * room}]
+            await server.call("save_session", session_id="s", history=history, mode="replace")
+            answer = await server.client.call_tool("resume_session", {"session_id": "s"})
+            assert max(len(compact(answer.structured_content)), len(text_of(answer.content[0]))) <= 3_600
 
 
 @ERAS

@@ -160,6 +160,8 @@ def test_an_id_that_is_used_again_belongs_to_the_nearest_call():
     talk = [call, result, call, result]
     assert [next_start(talk, start, 4) for start in range(4)] == [0, 2, 2, 4]
     assert last_unit(talk, 4) == 2
+    others = PAIRS["OpenAI chat"]
+    assert next_start([others[0], call, result, others[1], call, result], 1, 6) == 4
 
 
 KINDS = st.sampled_from([*PAIRS.values()])

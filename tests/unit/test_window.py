@@ -11,7 +11,14 @@ from agentic_flywheel.backends.base import BackendType, UniversalSession
 from agentic_flywheel.documents.codec import encode, public
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.json_text import dumps
-from agentic_flywheel.sessions.budget import ANSWER_OVERHEAD, BYTES_PER_TOKEN, shown_fields, token_window
+from agentic_flywheel.sessions.budget import (
+    ANSWER_OVERHEAD,
+    BYTES_PER_TOKEN,
+    beginning,
+    shortened,
+    shown_fields,
+    token_window,
+)
 
 LEAST_TOKENS = 600
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
@@ -113,6 +120,8 @@ def test_a_token_is_four_bytes_whatever_is_said(sign: str, tokens: int, turns: i
     )
     if part.start and not part.cut:
         assert size > tokens * BYTES_PER_TOKEN / 2 - 13_000, "about as much as fits"
+    assert len(beginning(sign * 2000, tokens).encode()) <= tokens
+    assert len(shortened(sign * 2000, 300).encode()) <= 300
 
 
 def test_what_a_talk_is_about_stands_before_its_turns_and_nothing_that_is_empty():
