@@ -56,6 +56,24 @@ async def test_a_row_that_a_clock_behind_put_below_known_ones_is_read_within_the
     assert await found() == ["behind"]
 
 
+async def test_a_row_that_an_import_put_below_known_ones_is_read_at_once(journal: Journal):
+    shared = Shared()
+    for number in range(2 * NEWEST):
+        shared.put(f"s{number}", "a talk", 1_000 + number)
+    replica = ListReplica(journal, cast("Any", shared), KEYS, lambda: len(shared.rows))
+
+    async def found() -> tuple[bool, list[str]]:
+        page = await replica.refresh(KEYS.index, asyncio.get_running_loop().time() + 5)
+        if replica._background:
+            await replica._background
+        return page.older is None, [m.member for m in journal.search(KEYS.index, Question.of("aubergines")).found]
+
+    assert await found() == (True, [])
+    shared.put("imported", "aubergines", 500)
+    assert await found() == (False, ["imported"])  # and says that it was still to be read
+    assert await found() == (True, ["imported"])
+
+
 @pytest.mark.parametrize("older", [None, (1, "a")])
 async def test_the_best_of_what_was_read_so_far_say_so(older: tuple[int, str] | None, journal: Journal):
     row = ListRow(KEYS.index, "b", 2, '{"title":"aubergines"}')

@@ -119,7 +119,8 @@ class Messages:
         """After a restore."""
         if not result.restored:
             return f"Not restored: {_because(result.reason, result.message)}"
-        return f"Restored {quoted(result.session_id)}; it is revision {result.revision} now."
+        kept = f" {result.message}" if result.message else ""
+        return f"Restored {quoted(result.session_id)}; it is revision {result.revision} now.{kept}"
 
     def forked(self, result: ForkResult) -> str:
         """After a fork."""

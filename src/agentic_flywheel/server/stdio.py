@@ -23,6 +23,7 @@ from mcp.shared.message import SessionMessage
 from agentic_flywheel.json_text import narrow
 from agentic_flywheel.jsonrpc_lines import Incoming, Outgoing, line_of, message_of, writer_of
 from agentic_flywheel.pipes import LINE_LIMIT, Write, is_pipe, open_reader, settle_memory
+from agentic_flywheel.server.halves import message_in
 from agentic_flywheel.server.prepared_answers import ACKNOWLEDGED, LISTEN, SUBSCRIPTION
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _answer_of(message: types.JSONRPCMessage) -> bytes:
 
 
 def _request_of(line: bytes) -> types.JSONRPCMessage:
-    message = message_of(line)
+    message = message_in(line)
     if isinstance(message, types.JSONRPCNotification) and b'"id"' in line and "id" in json.loads(line):
         raise ValueError("a request with an id that is neither text nor a whole number")
     return message
@@ -176,8 +177,8 @@ def _refusal(line: bytes) -> bytes:
     except ValueError:
         code, identity = types.PARSE_ERROR, _id_in(line[:SCANNED])
         text = (
-            "This line is no JSON-RPC message that can be read. Half of a surrogate pair, nesting beyond some 200 "
-            "levels and numbers of thousands of digits are beyond every parser on the way."
+            "This line is no JSON-RPC message that can be read. Nesting beyond some 200 levels, numbers of thousands "
+            "of digits, and half of a surrogate pair outside of parameters are beyond every parser on the way."
         )
     else:
         code, identity = types.INVALID_REQUEST, None
