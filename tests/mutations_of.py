@@ -1113,8 +1113,8 @@ MUTATIONS = [
     Mutation(
         "S1 budget",
         "sessions/budget.py",
-        "len(dumps(turn)) + _added(turn) + (start < end)",
-        "len(dumps(turn)) + (start < end)",
+        '    return len(dumps_checked(turn)) + 1 + (content.count("\\n") if isinstance(content, str) else 0)',
+        "    return len(dumps_checked(turn)) + 1",
         "tests/unit/test_frame.py::test_a_talk_of_many_short_lines_fits_its_budget_as_text_too",
     ),
     Mutation(
