@@ -22,6 +22,7 @@ from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.plain_text import cause, one_line
 from agentic_flywheel.server import halves
 from agentic_flywheel.server.arguments import offering_null, read_arguments
+from agentic_flywheel.server.clients import MOST_SHOWN, note_client
 from agentic_flywheel.server.front import ENDING, Front, end_at_signals
 from agentic_flywheel.server.passthrough import attach_content, detach_content
 from agentic_flywheel.server.prompts import Prompts
@@ -41,6 +42,14 @@ _ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent
 _REPLACES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
 _BRANCHES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
 
+
+_LONG = {"anthropic/maxResultSizeChars": MOST_SHOWN}
+"""For Claude Code, which shows 50,000 characters of an answer, else its beginning: what larger ones it may show.
+
+Answers of the default budget are below that anyway; this is for a `max_tokens` that asks for more."""
+
+_AT_ONCE = {"anthropic/alwaysLoad": True}
+"""For Claude Code, which otherwise shows a model the names of tools alone until it looks for one."""
 
 ASKS_FIRST = frozenset({"delete_session"})
 """Tools that ask the person first, who may take their time or never answer."""
@@ -118,6 +127,7 @@ def build_server(settings: Settings, sessions: SessionStore, executions: Executi
         log_level=settings.log_level,  # type: ignore[arg-type]  checked against the same five names
         tools=_published(tools),
     )
+    add_middleware(server, note_client)
     add_middleware(server, attach_content)
     resources = Resources(sessions, executions)
     resources.register(server)
@@ -147,16 +157,16 @@ def _lifespan(
 
 def _published(tools: Tools) -> list[Tool]:
     return [
-        _tool(tools.save_session, "Save a conversation", _ADDS),
-        _tool(tools.resume_session, "Resume a conversation", _READS),
-        _tool(tools.list_sessions, "List conversations", _READS),
+        _tool(tools.save_session, "Save a conversation", _ADDS, _AT_ONCE),
+        _tool(tools.resume_session, "Resume a conversation", _READS, _AT_ONCE | _LONG),
+        _tool(tools.list_sessions, "List conversations", _READS, _LONG),
         _tool(tools.delete_session, "Delete a conversation", _REPLACES),
         _tool(tools.list_revisions, "List a conversation's revisions", _READS),
         _tool(tools.restore_session, "Restore a revision", _ADDS),
         _tool(tools.fork_session, "Fork a conversation", _BRANCHES),
         _tool(tools.cache_result, "Keep a flow result", _ADDS),
-        _tool(tools.get_result, "Get a flow result", _READS),
-        _tool(tools.get_flow_history, "Get a flow's results", _READS),
+        _tool(tools.get_result, "Get a flow result", _READS, _LONG),
+        _tool(tools.get_flow_history, "Get a flow's results", _READS, _LONG),
         _tool(tools.persistence_status, "Where conversations are kept", _READS),
     ]
 
@@ -188,8 +198,13 @@ async def serve(server: FlywheelServer, sessions: SessionStore, front: Front | N
     return 128 + received if received else 0
 
 
-def _tool(function: Any, title: str, annotations: ToolAnnotations) -> Tool:  # noqa: ANN401  any tool's signature
-    tool = Tool.from_function(function, title=title, annotations=annotations)
+def _tool(
+    function: Any,  # noqa: ANN401  any tool's signature
+    title: str,
+    annotations: ToolAnnotations,
+    meta: JSONObject | None = None,
+) -> Tool:
+    tool = Tool.from_function(function, title=title, annotations=annotations, meta=meta)
     parameters, output = schemas_of(tool)
     set_schemas(
         tool,
@@ -210,16 +225,16 @@ def _arguments(schema: JSONObject) -> JSONObject:
     return {**short, "additionalProperties": False}
 
 
-def _compact(schema: JSONObject, *, null_where_required: bool = False) -> JSONObject:
+def _compact(schema: JSONObject, *, null_where_required: bool = False, nullable: bool = False) -> JSONObject:
     """A schema without what no client needs: generated titles, nulls that mean absent, "anything goes"."""
     short = {name: value for name, value in schema.items() if (name, value) != ("additionalProperties", True)}
     short.pop("title", None)
     if "properties" in short:
-        short["properties"] = {name: _compact(value) for name, value in schema["properties"].items()}
-        for name in schema.get("required", ()) if null_where_required else ():
-            if {"type": "null"} in schema["properties"][name].get("anyOf", ()):
-                short["properties"][name]["type"] = [short["properties"][name]["type"], "null"]
-    if "anyOf" in short:
+        always = schema.get("required", ()) if null_where_required else ()
+        short["properties"] = {
+            name: _compact(value, nullable=name in always) for name, value in schema["properties"].items()
+        }
+    if "anyOf" in short and not nullable:
         (kind,) = [option for option in short.pop("anyOf") if option != {"type": "null"}]
         short |= kind
     if short.get("default", 0) in (None, ""):
