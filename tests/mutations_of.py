@@ -1113,7 +1113,7 @@ MUTATIONS = [
     Mutation(
         "S1 budget",
         "sessions/budget.py",
-        '    return len(dumps_checked(turn)) + 1 + (content.count("\\n") if isinstance(content, str) else 0)',
+        '    return len(dumps_checked(turn)) + 1 + said.count("\\n")',
         "    return len(dumps_checked(turn)) + 1",
         "tests/unit/test_frame.py::test_a_talk_of_many_short_lines_fits_its_budget_as_text_too",
     ),
@@ -1718,8 +1718,8 @@ MUTATIONS = [
     Mutation(
         "answers: bytes",
         "sessions/budget.py",
-        "    return len(dumps_checked(turn)) + 1 + (content",
-        "    return len(dumps(turn)) + 1 + (content",
+        "    return len(dumps_checked(turn)) + 1 + said",
+        "    return len(dumps(turn)) + 1 + said",
         "tests/unit/test_window.py::test_a_token_is_four_bytes_whatever_is_said",
     ),
     Mutation(
