@@ -830,9 +830,9 @@ MUTATIONS = [
     ),
     Mutation(
         "S6 imports of our own exports",
-        "cli/import_command.py",
-        "        clean, findings = redacted_document(self._credentials, document)",
-        "        clean, findings = document, []",
+        "cli/importer.py",
+        "        clean, findings = redacted_document(self._credentials, ours.document)",
+        "        clean, findings = ours.document, []",
         "tests/tutorial/test_moving_house.py::test_a_credential_in_an_export_of_ours_is_replaced_as_one_from_elsewhere",
     ),
     Mutation(
@@ -1321,6 +1321,13 @@ MUTATIONS = [
         "        if matches.unread or (listed.shared and listed.older):",
         "        if matches.unread:",
         "tests/unit/test_list_replica.py::test_the_best_of_what_was_read_so_far_say_so",
+    ),
+    Mutation(
+        "a turn whose first character may be folded, passed over",
+        "documents/same_words.py",
+        'return first[:1] if first.isascii() and not first[:1].isspace() else ""',
+        "return first[:1]",
+        "tests/unit/test_append.py::test_what_is_looked_for_by_its_first_character_is_found_as_among_all",
     ),
     Mutation(
         "a write tried again by redis-py",

@@ -70,6 +70,13 @@ def _head_of(turn: JSONObject) -> Key:
     return (_role(turn), head[:HEAD]) if head else ("", "")
 
 
+def _first_of(turn: JSONObject) -> str:
+    """The first character of its key, in a tenth of the time, where that is plain; else nothing."""
+    content = turn.get("content")
+    first = content[:2] if isinstance(content, str) else ""
+    return first[:1] if first.isascii() and not first[:1].isspace() else ""
+
+
 def fields_agree(stored: JSONObject, sent: JSONObject) -> bool:
     """Whether nothing beside its words makes the turn that was sent another one than the stored one.
 
@@ -124,15 +131,17 @@ def is_cut(sent: JSONObject, stored: JSONObject, words: str | None = None) -> bo
 
 
 class WordIndex:
-    """Finds, among the stored turns from `begin` on, those that say what another turn says."""
+    """Finds, among the stored turns from `begin` on, those that say what another turn says: one of `sent`, if given."""
 
-    def __init__(self, stored: Sequence[JSONObject], begin: int = 0) -> None:
+    def __init__(self, stored: Sequence[JSONObject], begin: int = 0, sent: Sequence[JSONObject] = ()) -> None:
         self._stored = stored
         self._heads: dict[Key, list[int]] = defaultdict(list)
         self._places: dict[Key, dict[Key, list[int]]] = {}
         self._words: dict[int, str] = {}
-        for place in range(begin, len(stored)):
-            self._heads[_head_of(stored[place])].append(place)
+        firsts = {_first_of(turn) for turn in sent} or {""}
+        for place in range(max(begin, 0), len(stored)):
+            if "" in firsts or (first := _first_of(stored[place])) in firsts or not first:
+                self._heads[_head_of(stored[place])].append(place)
 
     def places(self, turn: JSONObject) -> list[int]:
         """Where turns stand that have the words of this one, in order."""
