@@ -1330,6 +1330,20 @@ MUTATIONS = [
         "tests/unit/test_append.py::test_what_is_looked_for_by_its_first_character_is_found_as_among_all",
     ),
     Mutation(
+        "a whole talk, one turn of it cut, beside those of others",
+        "documents/alignment.py",
+        "[*_starts(talk, index, found), _longest(once), *_ends(talk, index, found)]",
+        "[*_starts(talk, index, found), _longest(once)]",
+        "tests/unit/test_append.py::test_nothing_is_lost_and_nothing_doubled_however_talks_are_sent",
+    ),
+    Mutation(
+        "a turn with an id that was cut, as all that its caller has sent",
+        "documents/appended.py",
+        "    return may or {*with_ids}, greatest",
+        "    return may, greatest",
+        "tests/unit/test_append.py::test_a_turn_with_an_id_that_is_sent_again_cut_is_known",
+    ),
+    Mutation(
         "a write tried again by redis-py",
         "coaia/child/redis_client.py",
         "Retry(NoBackoff(), 0)",

@@ -411,7 +411,11 @@ def test_a_prompt_that_is_repeated_before_a_new_answer_is_new():
     assert appended(stored, again, None, ends=(2, 3)).added == again
 
 
-@pytest.mark.parametrize("seeds", [range(50 * n, 50 * n + 50) for n in range(4)], ids=str)
+MISSED = range(21_982, 21_983)
+"""A whole talk, one turn of it cut, beside those of others: known by where its caller saw it end."""
+
+
+@pytest.mark.parametrize("seeds", [*(range(50 * n, 50 * n + 50) for n in range(4)), MISSED], ids=str)
 async def test_nothing_is_lost_and_nothing_doubled_however_talks_are_sent(seeds: range):
     """`python -m tests.append_model` runs ten thousand of these."""
     assert [fault for seed in seeds for fault in await Case(seed).run()] == []
@@ -432,3 +436,14 @@ def test_what_is_looked_for_by_its_first_character_is_found_as_among_all(stored:
     near, whole = WordIndex(stored, -3, sent), WordIndex(stored)
     assert [near.places(turn) for turn in sent] == [whole.places(turn) for turn in sent]
     assert [near.whole(turn) for turn in sent] == [whole.whole(turn) for turn in sent]
+
+
+FERNS = {"role": "assistant", "content": "Sword ferns and hostas, if the soil stays moist"}
+
+
+def test_a_turn_with_an_id_that_is_sent_again_cut_is_known():
+    stored, more = [FERNS | {"id": 1}], {"role": "user", "content": "And in the sun?"}
+    cut = FERNS | {"id": 1, "content": FERNS["content"][:30]}
+    told = appended(stored, [cut, more], [()])
+    assert told.added == [more]
+    assert told.retyped == (0,)

@@ -48,7 +48,8 @@ def aligned(talk: Talk, index: WordIndex) -> Pairs:
     best: Pairs = []
     sure = _longest(telling)
     possible = sum(bool(places or index.whole(turn)) for places, turn in zip(found, talk.sent, strict=True))
-    for anchors in [sure, _refined(sure, once)] if sure else [*_starts(talk, index, found), _longest(once)]:
+    unsure = [] if sure else [*_starts(talk, index, found), _longest(once), *_ends(talk, index, found)]
+    for anchors in unsure or [sure, _refined(sure, once)]:
         pairs = _trusted(talk, _around(talk, index, found, anchors)) if anchors else []
         best = pairs if len(pairs) > len(best) else best
         if len(best) >= possible:
@@ -63,6 +64,20 @@ def _starts(talk: Talk, index: WordIndex, found: Sequence[list[int]]) -> list[Pa
         if starts := [[(i, place)] for place in places if index.next(turn, place, found[i]) == place]:
             return starts[::-1]
     return []
+
+
+def _ends(talk: Talk, index: WordIndex, found: Sequence[list[int]]) -> list[Pairs]:
+    """Each of the last places where the caller may have seen the end, with the last turn that says what stands there."""
+    anchors: list[Pairs] = []
+    for end in sorted(talk.ends)[-ENDS_TRIED:]:
+        there = range(end - 1, end)
+        last = (i for i in range(len(talk.sent) - 1, -1, -1) if index.within(talk.sent[i], there, found[i]))
+        anchors += [[(i, end - 1)] for i in itertools.islice(last, 1)]
+    return anchors
+
+
+ENDS_TRIED = 4
+"""Places where the end may have been seen that are tried: others are far back, or all alike."""
 
 
 def _said_once(talk: Talk, index: WordIndex, found: Sequence[list[int]]) -> list[tuple[int, list[int]]]:

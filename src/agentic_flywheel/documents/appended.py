@@ -158,7 +158,7 @@ def seen_ends(
             del wanted[end]
         if not wanted and not elsewhere:
             break
-    return may, greatest
+    return may or {*with_ids}, greatest
 
 
 LOOKED_BACK = 200
