@@ -2,7 +2,7 @@
 
 from agentic_flywheel.documents.model import Document, Tombstone
 from agentic_flywheel.documents.renewal import ttl_of
-from agentic_flywheel.documents.revisions import listed, values_of
+from agentic_flywheel.documents.revisions import RESTORED, listed, values_of
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.errors import DocumentError, Reason, Unavailable
 from agentic_flywheel.json_text import JSONObject
@@ -42,7 +42,7 @@ class RevisionHistory:
             Save(
                 session_id=session_id,
                 mode="replace",
-                note=f"restored from revision {revision}",
+                note=f"{RESTORED} {revision}",
                 **_save_fields(found),
             ),
             memory,
