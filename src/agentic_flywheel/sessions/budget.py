@@ -13,8 +13,8 @@ from agentic_flywheel.json_text import JSONObject, dumps
 CHARACTERS_PER_TOKEN = 4
 """Of compact JSON. Near enough for every model, and the same in budgets and tests."""
 
-ANSWER_OVERHEAD = 700
-"""Characters of an answer beside the session itself: its sentence, the counts; the id stands there twice more."""
+ANSWER_OVERHEAD = 800
+"""Characters of an answer beside the session itself: its sentence, the counts; the id stands there four times more."""
 
 ESCAPED = 1.3
 """How many times its compact JSON a stored text can be: large ones have emoji escaped."""
@@ -51,7 +51,7 @@ def token_window(
     room = max_tokens * CHARACTERS_PER_TOKEN
     if length is not None and _fits(shown, length, room):
         return TokenWindow(shown | {"history": history[:end]}, 0, end)
-    room -= ANSWER_OVERHEAD + 2 * len(document.session.id)
+    room -= ANSWER_OVERHEAD + 4 * len(document.session.id)
     shown["history"] = []
     left_out = _leave_out(shown, room // 2)
     room -= len(dumps(shown))
