@@ -208,3 +208,15 @@ def test_a_server_that_a_clients_environment_stops_says_why(env: dict[str, str])
 def test_a_path_is_told_with_a_tilde_where_it_is_at_home(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", "/home/ana")
     assert (tilde(Path("/home/ana/x")), tilde(Path("/srv/x"))) == ("~/x", "/srv/x")
+
+
+def test_who_takes_the_redis_out_is_told_where_the_talks_are(env: dict[str, str]):
+    run(env, "config", "set", "REDIS_URL", f"redis://ana:{PASSWORD}@db.example:6380/2")
+    told = run(env, "config", "unset", "redis_url").stderr
+    assert "What redis://ana:***@db.example:6380/2 has stays there, and is not shown while no Redis is named." in told
+    assert "config set REDIS_URL" in told
+    run(env, "config", "set", "REDIS_HOST", "db.example")
+    run(env, "config", "set", "REDIS_PORT", "6380")
+    assert "stays there" not in run(env, "config", "unset", "redis_port").stderr  # one is named still
+    run(env, "config", "set", "FLYWHEEL_USER", "ana")
+    assert "stays there" not in run(env, "config", "unset", "flywheel_user").stderr

@@ -14,7 +14,7 @@ import pytest
 from agentic_flywheel.cli.session_table import since
 from agentic_flywheel.cli.terminal import shown
 
-from ..support.conversations import TALK, turns
+from ..support.conversations import TALK, turns, words
 from ..support.waiting import wait_until
 from ..support.wire import WireServer
 from .test_moving_house import run
@@ -106,6 +106,21 @@ def test_a_mistake_is_taken_back(filled: dict[str, str]):
     assert "it is revision 3 now" in run(filled, "sessions", "restore", "winter", "1").stdout
     assert "one" in run(filled, "sessions", "show", "winter").stdout
     assert "not kept" in run(filled, "sessions", "restore", "winter", "77", code=1).stderr
+
+
+def test_a_restore_brings_turns_back_and_leaves_a_title_that_was_given_since(disabled_env: dict[str, str]):
+    with WireServer(disabled_env) as server:
+        for said in ("one", "two"):
+            server.call("save_session", session_id="s", title="First", history=turns(said))
+        run(disabled_env, "sessions", "rename", "s", "Given since")
+        assert "Its title stays 'Given since'." in run(disabled_env, "sessions", "restore", "s", "1").stdout
+        session = server.call("resume_session", session_id="s")["session"]
+        assert (session["title"], words(session["history"])) == ("Given since", ["one"])
+        server.call("save_session", session_id="s", title="Other", history=turns("other"), mode="replace")
+        answer = server.call("restore_session", session_id="s", revision=2)  # this took the old one away
+        assert "title" not in answer["message"]
+        session = server.call("resume_session", session_id="s")["session"]
+        assert (session["title"], words(session["history"])) == ("First", ["one", "two"])
 
 
 def test_nothing_that_was_said_is_obeyed_by_the_terminal(disabled_env: dict[str, str]):

@@ -169,7 +169,6 @@ def test_what_is_damaged_in_a_claude_export_is_named_by_its_line():
         (claude(chat_messages=[message(sender=[])]), "has a message (1) left out: its sender is neither"),
         (claude(chat_messages=[message(text=7)]), "has a message (1) left out: its content is neither text nor a list"),
         (claude(chat_messages=[message(content=[7])]), "has a message (1) left out: a block of its content is not"),
-        (claude(chat_messages=[message(text="\ud83d")]), "has a message (1) left out: it holds a number"),
         (claude(chat_messages=[message(files=[float("nan")])]), "has a message (1) left out: it holds a number"),
         (claude(chat_messages=[message(files=json.loads("[" * 130 + "]" * 130))]), "has a message (1) left out: it h"),
         (claude(chat_messages=[message("a", parent_message_uuid="a")]), "has messages that follow each other in a"),
@@ -259,7 +258,6 @@ def test_messages_of_chatgpt_in_a_circle_are_named():
         ),
         (chatgpt(mapping={"0": {"message": gpt_message(7)}}), "has a message (1) left out: a part of its content is"),
         (chatgpt(mapping={"0": {"message": gpt_message({})}}), "has a message (1) left out: a part of its content ha"),
-        (chatgpt(mapping={"0": {"message": gpt_message("\udc00")}}), "has a message (1) left out: it holds a number"),
     ],
 )
 def test_a_malformed_chatgpt_entry_is_named_and_the_others_come_in(tmp_path: Path, entry: Any, reason: str):
@@ -313,7 +311,7 @@ def test_memory_and_long_texts_beside_a_picture_of_chatgpt_stay_out(tmp_path: Pa
 
 
 def test_a_transcript_comes_in_as_what_was_said_each_line_once():
-    [rocket] = conversations(CLAUDE_CODE)
+    rocket, _ = conversations(CLAUDE_CODE)
     assert rocket.session_id == f"claude-code-{CODE_SESSION}"
     assert rocket.line == 5
     assert [(turn["id"][:8], turn["role"]) for turn in rocket.history] == [
@@ -342,7 +340,7 @@ def test_a_transcript_comes_in_as_what_was_said_each_line_once():
 
 
 def test_a_summary_titles_only_the_session_it_is_of():
-    [rocket] = conversations(CLAUDE_CODE)
+    rocket, _ = conversations(CLAUDE_CODE)
     assert rocket.title == "Fixing the rocket's fuel gauge"
     assert rocket.summary.startswith("This session is being continued")
 
@@ -383,7 +381,6 @@ def test_damaged_lines_of_a_transcript_are_named_and_the_others_come_in():
         (b'{"type":"user","message":{}}', "its content is neither text nor a list"),
         (b'{"type":"user","message":{"content":[1]}}', "a block of its content is not an object"),
         (b'{"type":"user","message":{"content":[{"a":NaN}]}}', "it holds a number that is not finite"),
-        (b'{"type":"user","message":{"content":"\\ud800"}}', "it holds a number that is not finite"),
     ],
 )
 def test_a_malformed_line_of_a_transcript_is_named(tmp_path: Path, line: bytes, reason: str):
@@ -401,10 +398,40 @@ def test_a_transcript_that_continues_another_is_the_session_of_its_name_or_the_l
         assert [each.session_id for each in conversations(written(tmp_path, both, name))] == [expected]
 
 
-def test_a_transcript_that_names_no_session_is_told_and_one_of_a_sub_agent_is_nothing(tmp_path: Path):
+def test_a_transcript_that_names_no_session_is_told(tmp_path: Path):
     nameless = written(tmp_path, jsonl(event("1", sessionId=7)), "s.jsonl")
     assert [each.line for each in bad(nameless)] == [1]
-    assert list(read(written(tmp_path, jsonl(event("1", isSidechain=True)), "s.jsonl"))) == []
+
+
+def test_talks_with_sub_agents_are_sessions_that_name_the_one_that_asked(tmp_path: Path):
+    rocket, tests = conversations(CLAUDE_CODE)
+    assert said(tests) == [("user", "Look for tests of the gauge.")]
+    assert (tests.parent, tests.relation, tests.tags) == (rocket.session_id, "sub-agent", ("sub-agent",))
+    own = jsonl(*(event(n, isSidechain=True, agentId="a1") for n in "12"))  # as since 2.0: a file of its own
+    [agent] = conversations(written(tmp_path, own, "agent-a1.jsonl"))
+    assert (agent.session_id, agent.parent, len(agent.history)) == ("claude-code-agent-a1", "claude-code-s", 2)
+    chains = [("1", None), ("2", "1"), ("3", None), ("4", "2")]  # before: two among the lines of the session
+    before = jsonl(*(event(uuid, isSidechain=True, parentUuid=parent) for uuid, parent in chains))
+    found = conversations(written(tmp_path, before, "s.jsonl"))
+    assert [[turn["id"] for turn in each.history] for each in found] == [["1", "2", "4"], ["3"]]
+
+
+@pytest.mark.parametrize(
+    ("fields", "parent", "relation"),
+    [
+        ({"forkedFrom": {"sessionId": "first", "messageUuid": "1"}}, "claude-code-first", "fork"),
+        ({"requestSessionId": "first"}, "claude-code-first", "fork"),
+        ({"requestSessionId": "s"}, "", "fork"),
+        ({"sessionKind": "bg"}, "", "background"),
+        ({"sessionKind": "bg", "forkedFrom": {"sessionId": "first"}}, "claude-code-first", "background"),
+        ({"forkedFrom": 7, "requestSessionId": 7}, "", "fork"),
+    ],
+)
+def test_a_transcript_names_the_one_that_it_goes_on_from(
+    tmp_path: Path, fields: dict[str, Any], parent: str, relation: str
+):
+    [copy] = conversations(written(tmp_path, jsonl(event("1", **fields), event("2")), "s.jsonl"))
+    assert (copy.parent, copy.relation) == (parent, relation)
 
 
 # --- What holds for all of them
@@ -440,6 +467,47 @@ def test_titles_are_cut_to_their_limit_and_half_characters_in_them_replaced(tmp_
     assert len(imported.title) == MAX_TEXT
     assert imported.title.startswith("\ufffdé")
     assert savable(imported)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("conversations.json", [claude(name="A \ud83d", chat_messages=[message(text="Cut \ud83d"), message("b")])]),
+        ("conversations.json", [chatgpt("Cut \ud83d", "b", title="A \ud83d")]),
+        ("s.jsonl", event("1", "Cut \ud83d")),
+        ("talk.json", [{"role": "user", "content": "Cut \ud83d", "\ud83d": 1}]),
+        ("talk.json", {"messages": [{"role": "user", "content": "Cut \ud83d", "more": ["\ude00"]}]}),
+    ],
+)
+def test_half_an_emoji_costs_no_turn_and_is_counted(tmp_path: Path, name: str, file: Any):
+    for form in (jsonl(file), json.dumps(file, ensure_ascii=False)):  # as an escape, and as three bytes
+        [imported] = conversations(written(tmp_path, form, name))
+        assert bad(written(tmp_path, form, name)) == []
+        assert imported.history[0]["content"] == "Cut \ufffd"
+        assert imported.halves == (1 if name == "s.jsonl" else 2)
+        assert savable(imported)
+
+
+def test_two_halves_in_turn_are_one_emoji_and_one_that_is_whole_is_not_counted(tmp_path: Path):
+    form = json.dumps([claude(chat_messages=[message(text="\ufffd 🌾 \ud83c\udf3e \ud83c")])], ensure_ascii=False)
+    [imported] = conversations(written(tmp_path, form))
+    assert (imported.history[0]["content"], imported.halves) == ("\ufffd 🌾 🌾 \ufffd", 1)
+
+
+def test_a_talk_was_said_when_its_last_turn_was(tmp_path: Path):
+    entry = chatgpt("a", "b", update_time=1_800_000_000)  # the vendor touches old talks, too
+    for number, time in {"0": 1_700_000_000, "1": 1_700_000_060}.items():
+        entry["mapping"][number]["message"]["create_time"] = time
+    [talk] = conversations(written(tmp_path, [entry]))
+    assert talk.said_at == datetime(2023, 11, 14, 22, 14, 20, tzinfo=UTC)
+    [timeless] = conversations(written(tmp_path, [chatgpt("a", update_time=1_800_000_000)]))
+    assert timeless.said_at == timeless.updated_at == datetime(2027, 1, 15, 8, tzinfo=UTC)
+    turn = {"role": "user", "content": "a"}
+    for named in ({"created_at": "2023-11-14T22:14:20Z"}, {"timestamp": 1_700_000_060_000}, {"time": 1_700_000_060}):
+        [plain] = conversations(written(tmp_path, [turn | named, turn], "talk.json"))
+        assert plain.said_at == talk.said_at
+    [plain] = conversations(written(tmp_path, [turn], "talk.json"))
+    assert plain.said_at is None
 
 
 def test_times_that_no_calendar_has_are_no_times(tmp_path: Path):
@@ -516,6 +584,30 @@ def test_no_value_in_any_field_makes_reading_fail(
             container[key] = data.draw(JSON)
     text = jsonl(*entries) if kind == "claude-code" else entries
     held(written(tmp_path_factory.getbasetemp(), text, "any"), kind)
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ([claude(chat_messages=[message(), 7])], [("'A name' (claude-c)", True)]),
+        ([claude(chat_messages=[7, 7])], [("'A name' (claude-c)", False), ("'A name' (claude-c)", True)]),
+        ([claude(chat_messages=7), claude(uuid=None), claude(uuid=None, name=None), 7],
+         [("'A name' (claude-c)", False), ("'A name'", False), ("entry 3", False), ("entry 4", False)]),
+        ([chatgpt(mapping=7)], [("'T' (chatgpt-g)", False)]),
+        ([{"role": "user", "content": "Ferns?"}, {"role": 7}], [("'Ferns?' (turns-", True)]),
+    ],
+)  # fmt: skip
+def test_what_is_left_out_names_its_talk_and_whether_it_is_a_talk_or_a_message(
+    tmp_path: Path, file: Any, told: list[tuple[str, bool]]
+):
+    found = bad(written(tmp_path, file))
+    assert [each.is_message for each in found] == [is_message for _, is_message in told]
+    assert [each.talk.startswith(talk) for each, (talk, _) in zip(found, told, strict=True)] == [True] * len(told)
+
+
+def test_a_line_that_is_left_out_names_its_transcript(tmp_path: Path):
+    [left] = bad(written(tmp_path, jsonl(event("1", "Ferns?"), {"type": "user"}), "s.jsonl"))
+    assert (left.line, left.talk, left.is_message) == (2, "'Ferns?' (claude-code-s)", True)
 
 
 def test_no_reason_quotes_the_conversation(tmp_path: Path):

@@ -15,7 +15,7 @@ from agentic_flywheel.cli.importers import BadEntry, Imported, Stream, files, re
 from agentic_flywheel.cli.importers.json_entries import JsonEntry, array, lines
 from agentic_flywheel.errors import InvalidArgument
 
-from .test_importers import CHATGPT, CLAUDE, CLAUDE_CODE, JSON, OURS, bad, claude, conversations, written
+from .test_importers import CHATGPT, CLAUDE, CLAUDE_CODE, JSON, OURS, bad, claude, conversations, event, jsonl, written
 
 # --- Entries, one at a time
 
@@ -115,6 +115,42 @@ def test_a_file_is_recognised_by_what_is_in_it(tmp_path: Path):
         path = written(tmp_path, nothing)
         assert recognise(path) is None
         assert [each.line for each in bad(path)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [
+        (b'{"type":"user","sessionId":"s","message":{"role":"user","parts":[]}}\n', "a transcript of Qwen Code"),
+        (b'{"type":"session_meta","payload":{"id":"x"}}\n', "a transcript of Codex"),
+        (b'{"sessionId":"s","projectHash":"0"}\n{"type":"user","sessionId":"s"}\n', "a transcript of Gemini CLI"),
+        (b'{"type":"session.start","data":{"sessionId":"s"}}\n', "a transcript of Copilot CLI"),
+        (b'{"info": {}, "messages": [{"info": {}}]}', "no export that can be read"),
+    ],
+)
+def test_what_another_program_wrote_is_named_in_one_line(tmp_path: Path, lines: bytes, what: str):
+    path = written(tmp_path, lines + b'{"type":"system","sessionId":"s","uuid":"u"}\n', "talk.jsonl")
+    [told] = bad(path)
+    assert told.reason.startswith(f"is the beginning of {what}")
+
+
+def test_transcripts_come_behind_those_that_they_may_begin_with(tmp_path: Path):
+    said = [event(str(number), sessionId="s") for number in range(4)]
+
+    def file(name: str, count: int, **more: Any) -> Path:
+        lines = [said_then | {"sessionId": name} | more for said_then in said[:count]]
+        return written(tmp_path, jsonl(*lines), f"{name}.jsonl")
+
+    again, first, bg = file("a", 3), file("b", 1), file("c", 2, sessionKind="bg")
+    fork = written(tmp_path, jsonl(event("9", sessionId="d", requestSessionId="e")), "d.jsonl")
+    its_parent, alone = (written(tmp_path, jsonl(event(n, sessionId=n)), f"{n}.jsonl") for n in "ef")
+    round_and_round = [
+        written(tmp_path, jsonl(event(f"g{n}", sessionId=f"g{n}", requestSessionId=f"g{1 - n}")), f"g{n}.jsonl")
+        for n in (0, 1)
+    ]
+    ordered, related = files.in_order([again, first, bg, fork, its_parent, alone, *round_and_round])
+    assert ordered[:6] == [first, again, bg, its_parent, fork, alone]
+    assert {*ordered[6:]} == {*round_and_round}
+    assert related == {again, first, bg, its_parent, fork, *round_and_round}
 
 
 def test_our_own_export_is_not_read_as_anothers():

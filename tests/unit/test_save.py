@@ -691,3 +691,22 @@ def test_a_queued_save_of_another_user_is_merged_under_the_owner(clock: Clock, m
     assert isinstance(queued, SaveCommand)
     session = document(applied(his, clock(), queued)).session
     assert (session.user_id, words(session.history)) == ("bob", ["one", "two"])
+
+
+def test_an_imported_talk_stands_at_its_own_time_and_lives_from_its_import(clock: Clock):
+    said_at = clock.now - timedelta(days=700)
+    text = applied(None, clock.now, save("a", said_at=said_at))
+    assert document(text).saved_at == said_at
+    assert document(text).kept_until == clock.now + timedelta(seconds=DEFAULT_TTL)
+    later = load_command(dump_command(save("b", said_at=said_at + timedelta(days=1))))  # kept for Redis in between
+    text = applied(text, clock.now, later)
+    assert document(text).saved_at == document(text).session.updated_at == said_at + timedelta(days=1)
+
+
+def test_an_import_moves_no_session_back_and_always_tells_that_its_turns_are_others(clock: Clock):
+    here = applied(None, clock.now, save("a"))
+    for days in (-5, 0, 5):  # a talk can say that it is of tomorrow
+        more = applied(here, clock.now, save("b", said_at=clock.now + timedelta(days=days)))
+        assert document(more).saved_at == clock.now + timedelta(microseconds=1)
+    ancient = applied(None, clock.now, save("a", said_at=datetime(1, 1, 1, tzinfo=UTC)))
+    assert document(ancient).saved_at == datetime(1970, 1, 1, tzinfo=UTC)

@@ -209,6 +209,7 @@ def _add_moving(top: Parser) -> None:
         "0 all is there now, 1 not all",
     )
     importing.add_argument("source", help="a file, a folder, the zip archive as it was downloaded, or -")
+    importing.add_argument("--bring-back-deleted", action="store_true", help="also what was deleted here")
 
 
 def _add_forget_copies(top: Parser) -> None:

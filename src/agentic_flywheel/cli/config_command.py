@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from getpass import getpass
 from pathlib import Path
@@ -138,8 +139,22 @@ def change(path: Path, name: str, value: str) -> None:
         return
     _write(path, changed)
     say(f"{name.lower()} is {'set' if line else 'removed'} in {tilde(path)}.")
+    if not line and setting in WHICH_REDIS:
+        _tell_what_is_hidden(parse(content, path), parse(changed, path))
     if winning := [each for each in spellings if os.environ.get(each, "").strip()]:
         tell(f"The environment variable {winning[0]} is set here, and wins.")
+
+
+def _tell_what_is_hidden(before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    """Say where the talks are that are not listed any more, if no Redis is named now."""
+    theirs = {each: text for each, text in os.environ.items() if each not in (*NAMES, *ALIASES)}
+    with suppress(SettingError):
+        was, now = Settings.from_env({**theirs, **before}), Settings.from_env({**os.environ, **after})
+        if was.redis_enabled and not now.redis_enabled:
+            tell(
+                f"What {was.redis_target} has stays there, and is not shown while no Redis is named. To see it again:"
+                " agentic-flywheel-state config set REDIS_URL, with its address."
+            )
 
 
 def _edited(text: str, names: list[str], line: str) -> str:

@@ -82,7 +82,7 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
         case "import":
             from agentic_flywheel.cli.import_command import import_from
 
-            return import_from(settings, options.source)
+            return import_from(settings, options.source, brings_back=options.bring_back_deleted)
         case _:
             _greet()
             from agentic_flywheel.server.front import serve

@@ -7,7 +7,7 @@ from typing import Any
 from agentic_flywheel.cli.sessions_shown import NOTHING_KEPT, list_them, none, revisions, search, show, words
 from agentic_flywheel.cli.terminal import ask, complain, counted, progress, reach, run, say, say_json, tell
 from agentic_flywheel.cli.turns_given import turns_of
-from agentic_flywheel.cli.which_session import is_there, named, which
+from agentic_flywheel.cli.which_session import check_new_id, is_there, named, which
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.errors import Unavailable
@@ -62,7 +62,7 @@ def _check(options: Namespace) -> None:
     if (session_id := getattr(options, "id", None)) is not None:
         check_id(session_id, "SESSION")
     if new := getattr(options, "new", ""):
-        check_id(new, "NEW")
+        check_new_id(new, "NEW")
     if title := getattr(options, "title", ""):
         Save(title=title).check()
 
@@ -87,7 +87,7 @@ async def _save(settings: Settings, options: Namespace) -> int:
     sent: dict[str, Any] = {"history": turns, "title": options.title, "tags": tags}
     Save(session_id=options.id, **sent).check()
     if options.id:
-        check_id(options.id, "--id")
+        check_new_id(options.id, "--id")
     credentials = Credentials(settings.secrets)
     store, _ = open_store(settings)
     async with store:
@@ -189,7 +189,10 @@ async def _restore(store: SessionStore, options: Namespace) -> int:
         return none(
             session_id, (restored.message or words(restored.reason)).replace("list_revisions", "sessions revisions")
         )
-    say(f"Restored {quoted(session_id)} from revision {options.revision}; it is revision {restored.revision} now.")
+    kept = f" {restored.message}" if restored.message else ""
+    say(
+        f"Restored {quoted(session_id)} from revision {options.revision}; it is revision {restored.revision} now.{kept}"
+    )
     return 0
 
 

@@ -129,6 +129,13 @@ def progress(done: int, total: int) -> None:
         sys.stderr.flush()
 
 
+def counting(found: int) -> None:
+    """Show on standard error how much was found yet of what there is to do, if somebody sees it."""
+    if sys.stderr.isatty() and (found % 100 == 1 or found < 10):
+        sys.stderr.write(f"\rLooking through it: {found:,} so far")
+        sys.stderr.flush()
+
+
 async def reach(sessions: "SessionStore") -> bool:
     """Wait for Redis if there is to be one; whether the list of sessions is Redis' own. If it does not come, say so.
 

@@ -13,6 +13,9 @@ from agentic_flywheel.json_text import JSONObject
 MEMBERS = ("messages", "turns", "history")
 """Where a JSON object has its list of turns, in requests to models and in what is kept here."""
 
+SAID_IN = frozenset({"role", "content", "text", "parts", "message"})
+"""Fields of which an object has one that is a turn, and not something else by mistake."""
+
 TEXT_OF_TURN = 4
 """How many times its own size a session may take as JSON with blanks."""
 
@@ -63,7 +66,13 @@ def _turns(text: str, shown: str) -> list[JSONObject]:
         ) from None
     if isinstance(value, dict):
         members = cast("JSONObject", value)
-        value = next((members[name] for name in MEMBERS if isinstance(members.get(name), list)), [members])
+        value = next((members[name] for name in MEMBERS if isinstance(members.get(name), list)), None)
+        if value is None and SAID_IN.isdisjoint(members):
+            raise InvalidArgument(
+                f'{shown} has no turns in it. A turn is such as {{"role": "user", "content": "…"}}; a talk is a list'
+                ' of turns, or {"messages": [turns]}.'
+            )
+        value = [members] if value is None else value
     turns = cast("list[object]", value)
     if not turns:
         raise InvalidArgument(f"{shown} has no turns: there is nothing to keep.")

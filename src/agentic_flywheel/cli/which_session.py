@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from agentic_flywheel.cli.terminal import complain
 from agentic_flywheel.documents.model import Document
-from agentic_flywheel.errors import DocumentError, Unavailable
+from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import check_id, glob_escape
 from agentic_flywheel.plain_text import quoted
@@ -99,6 +99,17 @@ async def _nobody(store: SessionStore, name: str) -> str:
     near = difflib.get_close_matches(_folded(name), names, 1, NEAR)
     hint = f" Did you mean {named(names[near[0]])}?" if near else " See all with: agentic-flywheel-state sessions"
     return f"session {quoted(name)} not found.{hint}"
+
+
+def check_new_id(name: str, what: str) -> None:
+    """Make sure that a new session can be called so.
+
+    Raises:
+        InvalidArgument: it cannot.
+
+    """
+    if check_id(name, what) == LATEST:
+        raise InvalidArgument(f"{what} cannot be {LATEST!r}: that word names the newest session. Choose another id.")
 
 
 async def is_there(store: SessionStore, session_id: str) -> bool:

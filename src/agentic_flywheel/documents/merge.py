@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
-from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.model import EPOCH, Document
 from agentic_flywheel.documents.renewal import ttl_of
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.json_text import JSONObject
@@ -41,7 +41,7 @@ def merged(save: Save, alive: Document | None, added: list[JSONObject], now: dat
             context={**context, **(save.context or {})},
             history=[*base.history, *added],
         ),
-        saved_at=now,
+        saved_at=_listed_at(save.said_at, alive, now),
         kept_until=now + timedelta(seconds=ttl) if ttl else None,
         ttl_seconds=ttl,
         title=save.title or labelled.title,
@@ -49,6 +49,17 @@ def merged(save: Save, alive: Document | None, added: list[JSONObject], now: dat
         tags=labelled.tags if save.tags is None else tuple(save.tags),
         extra={**before.extra, **save.extra},
     )
+
+
+def _listed_at(said_at: datetime | None, alive: Document | None, now: datetime) -> datetime:
+    """The time at which lists show a session: that of what was said elsewhere, but after what was there already.
+
+    Always later than before, because the index of the search tells by it that the turns are others.
+    """
+    if said_at is None:
+        return now
+    at = min(max(said_at, EPOCH), now)
+    return max(at, alive.saved_at + timedelta(microseconds=1)) if alive else at
 
 
 def _ttl(save: Save, alive: Document | None) -> int | None:

@@ -1,6 +1,7 @@
 """Defines what a caller asks to save, and checks it before anything is touched."""
 
 import hashlib
+from datetime import datetime
 from typing import Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SkipValidation
@@ -44,6 +45,8 @@ class Save(BaseModel):
     """How the revision comes about, for the list of revisions."""
     extra: JSONObject = Field(default_factory=JSONObject)
     """Fields of the document beyond those of a session, kept and shown with it."""
+    said_at: datetime | None = None
+    """When the last of an imported talk was said: lists show it at that time. `None`: it is said now."""
 
     direct: bool = Field(default=False, exclude=True)
     """Not queued: its caller can still be told of another owner, or that it begins nothing. A queued save, which was

@@ -131,6 +131,12 @@ class SearchIndex:
                     break
         return unread
 
+    def count(self, destination: int, index: str) -> int:
+        """How many sessions of a list are indexed."""
+        with self._open() as db:
+            query = "SELECT count(*) FROM heads WHERE (destination, list) = (?, ?)"
+            return db.execute(query, (destination, index)).fetchone()[0]
+
     def read_whole_at(self, destination: int, index: str) -> int | None:
         """When all of a list was read, if it was: only what is newer is read then."""
         with self._open() as db:

@@ -74,6 +74,11 @@ class SearchRows(JournalFile):
         with self._searching():
             return self._search_index.put_rows(self._places()[-1], rows, lambda member: f"{sessions}{member}")
 
+    def count_list_rows(self, index: str) -> int:
+        """How many sessions of the shared list are known here."""
+        with self._searching():
+            return self._search_index.count(self._places()[-1], index)
+
     def whole_list_age(self, index: str) -> float | None:
         """How many seconds ago all rows of the shared list were put here; `None`: they never were."""
         with self._searching():

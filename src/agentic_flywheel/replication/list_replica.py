@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 
 from agentic_flywheel.errors import JournalUnavailable, Unavailable
 from agentic_flywheel.journal import Journal
@@ -22,19 +23,26 @@ REFRESH_SECONDS = 1.0
 """How long a search waits for rows that are new to this machine; the rest is read in the background."""
 
 PASS_SECONDS = 3600
-"""After this all rows are read again: a machine whose clock is behind puts new ones below those that are known."""
+"""After this all rows are read again: a machine whose clock is behind puts new ones below those that are known.
+
+An import does so as well; that is seen at once, by how many there are.
+"""
 
 INDEX_SECONDS, PAUSE_SECONDS = 0.2, 0.05
 """How long the background indexes, and lets others go on, in turns."""
 
 
 class ListReplica:
-    """The rows of the list in `sessions`, in the index of `journal`."""
+    """The rows of the list in `sessions`, in the index of `journal`; `listed` tells how many it has, if known."""
 
-    def __init__(self, journal: Journal, sessions: SessionList, keys: Keys) -> None:
+    def __init__(
+        self, journal: Journal, sessions: SessionList, keys: Keys, listed: Callable[[], int | None] = lambda: None
+    ) -> None:
         self._journal = journal
         self._sessions = sessions
         self._keys = keys
+        self._listed = listed
+        self._compared: int | None = None
         self._background: asyncio.Task[None] | None = None
 
     async def refresh(self, index: str, deadline: float) -> Page:
@@ -42,6 +50,7 @@ class ListReplica:
 
         Where it has older rows that are still to be read, `older` is where to go on: that is done in the background.
         """
+        listed = self._listed()
         try:
             page = await self._sessions.page(index, None, NEWEST, deadline)
         except Unavailable as exc:
@@ -61,6 +70,8 @@ class ListReplica:
                     older = await self._put(index, page, whole=whole)
                     continue
                 break
+            if not older and await self._lacks(index, listed):
+                older = second
             if older or (age or 0.0) > PASS_SECONDS:
                 self.go_on(index, older or second)
             return Page([], older, shared=True, why=page.why)
@@ -73,6 +84,14 @@ class ListReplica:
         if page.shared and page.older is None and not whole:
             await in_thread(self._journal.note_whole_list, index)
         return None if whole and not new else page.older
+
+    async def _lacks(self, index: str, listed: int | None) -> bool:
+        """Whether the list has more rows than are known here; asked once for each number of them."""
+        under_way = self._background is not None and not self._background.done()
+        if listed is None or listed == self._compared or under_way:
+            return False
+        self._compared = listed
+        return listed > await in_thread(self._journal.count_list_rows, index)
 
     def go_on(self, index: str, older: tuple[int, str] | None = None) -> None:
         """Read the rest of the list, and index what is still to be read here, while nobody waits for it."""

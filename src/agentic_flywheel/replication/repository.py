@@ -78,7 +78,7 @@ class Repository:
         self._writer = DocumentWriter(journal, outbox, self._replica, clock)
         self._worker = ReplicationWorker(journal, outbox, self._locks, keys, clock)
         self._sessions = SessionList(journal, stash)
-        self._list_replica = ListReplica(journal, self._sessions, keys)
+        self._list_replica = ListReplica(journal, self._sessions, keys, lambda: self._worker.listed)
         self._mover = Mover(journal, outbox, self._replica, self._locks)
         self._closes_client = closes_client
 

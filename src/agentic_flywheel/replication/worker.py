@@ -65,6 +65,8 @@ class ReplicationWorker:
         self._clock = clock
         self._reconciled = ""
         self._newest = 0
+        self.listed: int | None = None
+        """How many sessions the shared list had at the last poll; `None`: that is not known."""
         self._put_back = PutBack(journal, locks)
         self._wake = asyncio.Event()
         self._wipe = asyncio.Event()
@@ -177,7 +179,7 @@ class ReplicationWorker:
 
     def _has_lost(self, before: SyncState | None, seen: RemoteState) -> bool:
         """Whether the stash may have lost something, so that every copy is to be verified."""
-        newest = seen.listed[1] if seen.listed else 0
+        self.listed, newest = seen.listed or (None, 0)
         shrunk = newest < self._newest
         self._newest = newest
         if before is None:  # a machine that never noted the epoch may have copies too

@@ -134,8 +134,9 @@ class Messages:
         """After a restore."""
         if not result.restored:
             return f"Not restored: {_because(result.reason, result.message)}"
-        named = quoted(result.session_id)
-        return f"Restored {named}; it is revision {result.revision} now. Next: resume_session(session_id={named})."
+        named, kept = quoted(result.session_id), f" {result.message}" if result.message else ""
+        text = f"Restored {named}; it is revision {result.revision} now.{kept}"
+        return f"{text} Next: resume_session(session_id={named})."
 
     def forked(self, result: ForkResult) -> str:
         """After a fork."""

@@ -1,8 +1,10 @@
 """Lists, restores and forks the revisions of a session."""
 
+from dataclasses import replace
+
 from agentic_flywheel.documents.model import Document, Tombstone
 from agentic_flywheel.documents.renewal import ttl_of
-from agentic_flywheel.documents.revisions import RESTORED, listed, values_of
+from agentic_flywheel.documents.revisions import RESTORED, listed, values_of, whole_for
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.errors import DocumentError, Reason, Unavailable
 from agentic_flywheel.json_text import JSONObject
@@ -38,20 +40,29 @@ class RevisionHistory:
         if not isinstance(found, Document):
             reason, message = found
             return RestoreResult(restored=False, session_id=session_id, reason=reason, message=message)
+        title = await self._title_since(session_id, revision) or found.title
         saved = await self._sessions.save(
             Save(
                 session_id=session_id,
                 mode="replace",
                 note=f"{RESTORED} {revision}",
-                **_save_fields(found),
+                **save_fields(replace(found, title=title)),
             ),
             memory,
         )
         memory.forget(session_id)  # the turns that it saw last are not the stored ones any more
         return RestoreResult(
             restored=saved.saved, session_id=session_id, revision=saved.revision, reason=saved.reason,
-            message=saved.message,
+            message=saved.message or (f"Its title stays {title!r}." if title != found.title else ""),
         )  # fmt: skip
+
+    async def _title_since(self, session_id: str, revision: int) -> str:
+        """The title that it has now, where no replace took an earlier one away: a restore is of what was said."""
+        try:
+            current, _ = await self._sessions.load(session_id)
+        except (DocumentError, Unavailable):
+            return ""
+        return current.title if isinstance(current, Document) and whole_for(current, revision) is None else ""
 
     async def fork(
         self, memory: CallerViews, session_id: str, revision: int | None = None, new_session_id: str = ""
@@ -68,7 +79,7 @@ class RevisionHistory:
                 session_id=new_session_id,
                 expected_revision=0,
                 note=f"forked from {session_id} at revision {found.revision}",
-                **_save_fields(found, forked_from=origin),
+                **save_fields(found, forked_from=origin),
             ),
             memory,
         )
@@ -107,7 +118,7 @@ class RevisionHistory:
         return "not_found", f"Revision {revision} of session {session_id!r} is not kept; see list_revisions."
 
 
-def _save_fields(document: Document, **more: JSONObject) -> JSONObject:
+def save_fields(document: Document, **more: JSONObject) -> JSONObject:
     """The fields of a save that makes a session what this document is, with `more` fields of the document."""
     session = document.session
     return {

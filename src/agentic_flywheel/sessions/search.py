@@ -36,6 +36,9 @@ NEAR_AMONG = 2_000
 NEAR = 3
 """Near titles that a miss offers."""
 
+NOT_ALL = "Others are still to be read: ask again."
+"""What is said where the best of those that were read are not the best of all, perhaps."""
+
 ALIKE = 0.75
 """How alike a word of a title and one of the question must be, from 0 to 1."""
 
@@ -85,6 +88,8 @@ async def search(
     )
     if shown:
         result.matched = _matched(rows[0][1])
+        if matches.unread or (listed.shared and listed.older):
+            result.message = f"{NOT_ALL} {result.message}".rstrip()
     if end is not None:
         result.next_cursor = write_search_cursor(SearchPosition(end, rows[-1][1].member), session_filter)
     if not shown and not cursor:

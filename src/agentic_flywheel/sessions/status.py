@@ -271,7 +271,7 @@ def _journal(local: _LocalState, replica_bytes: int) -> JSONObject:
     return {
         "path": state.path,
         "pending": state.pending,
-        "pending_seconds": round(state.pending_seconds, 1),
+        "pending_seconds": round(float(state.pending_seconds), 1),
         "pending_cause": local.held_up[0].cause if local.held_up else state.pending_cause,
         "set_aside": [{"key": key, "reason": why} for key, why in state.dead_letters],
         "bytes": state.bytes,

@@ -1,7 +1,7 @@
 """Reads conversations from the files that other programs export or leave on the disk."""
 
-from agentic_flywheel.cli.importers.conversation import Imported
-from agentic_flywheel.cli.importers.files import Member, Source, Stream, exported, read, recognise, sources
+from agentic_flywheel.cli.importers.conversation import Imported, mended, named, named_entry
+from agentic_flywheel.cli.importers.files import Member, Source, Stream, exported, in_order, read, recognise, sources
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.kinds import Kind
 
@@ -14,6 +14,10 @@ __all__ = [
     "Source",
     "Stream",
     "exported",
+    "in_order",
+    "mended",
+    "named",
+    "named_entry",
     "read",
     "recognise",
     "sources",

@@ -17,6 +17,8 @@ from agentic_flywheel.cli.importers.conversation import (
     content,
     context,
     instant,
+    mended,
+    named_entry,
     session_id,
     title,
     turn,
@@ -42,27 +44,29 @@ def conversation(entry: JsonEntry) -> Iterator[Imported | BadEntry]:
     """The conversation, and before it what of it cannot be read; nothing if nothing was said in it."""
     value = entry.value
     own = value.get("conversation_id") or value.get("id")
+    talk = named_entry(entry, value.get("title"), session_id("chatgpt", own) if isinstance(own, str) else "")
     if not isinstance(own, str):
-        yield BadEntry(entry.line, "has no conversation_id")
+        yield BadEntry(entry.line, "has no conversation_id", talk)
         return
     try:
         seen = _seen(as_object(value.get("mapping"), "its mapping"), value.get("current_node"))
     except InvalidArgument as exc:
-        yield BadEntry(entry.line, str(exc))
+        yield BadEntry(entry.line, str(exc), talk)
         return
-    history, bad = turns(entry.line, enumerate(seen, 1), _turn)
-    yield from bad
-    if history:
+    made = turns(entry.line, enumerate(seen, 1), _turn)
+    yield from made.reported(talk)
+    if made.history:
         yield Imported(
             line=entry.line,
             session_id=session_id("chatgpt", own),
-            title=title(value.get("title"), history),
+            title=title(value.get("title"), made.history),
             summary="",
             tags=(),
             created_at=instant(value.get("create_time")),
             updated_at=instant(value.get("update_time")),
-            history=history,
+            history=made.history,
             context=context("chatgpt", model=value.get("default_model_slug"), gizmo_id=value.get("gizmo_id")),
+            halves=made.halves + mended(value.get("title"))[1],
         )
 
 

@@ -15,6 +15,8 @@ from agentic_flywheel.cli.importers.conversation import (
     content,
     context,
     instant,
+    mended,
+    named_entry,
     session_id,
     text,
     title,
@@ -36,30 +38,32 @@ def conversation(entry: JsonEntry) -> Iterator[Imported | BadEntry]:
     """The conversation, and before it what of it cannot be read; nothing if nothing was said in it."""
     value = entry.value
     uuid, messages = value.get("uuid"), value.get("chat_messages")
+    talk = named_entry(entry, value.get("name"), session_id("claude", uuid) if isinstance(uuid, str) and uuid else "")
     if not isinstance(uuid, str) or not uuid:
-        yield BadEntry(entry.line, "has no uuid")
+        yield BadEntry(entry.line, "has no uuid", talk)
         return
     if not isinstance(messages, list):
-        yield BadEntry(entry.line, "has no list of chat_messages")
+        yield BadEntry(entry.line, "has no list of chat_messages", talk)
         return
     try:
         seen = _seen(cast("list[object]", messages), value.get("current_leaf_message_uuid"))
     except InvalidArgument as exc:
-        yield BadEntry(entry.line, str(exc))
+        yield BadEntry(entry.line, str(exc), talk)
         return
-    history, bad = turns(entry.line, seen, _turn)
-    yield from bad
-    if history:
+    made = turns(entry.line, seen, _turn)
+    yield from made.reported(talk)
+    if made.history:
         yield Imported(
             line=entry.line,
             session_id=session_id("claude", uuid),
-            title=title(value.get("name"), history),
+            title=title(value.get("name"), made.history),
             summary=text(value.get("summary")),
             tags=(),
             created_at=instant(value.get("created_at")),
             updated_at=instant(value.get("updated_at")),
-            history=history,
+            history=made.history,
             context=context("claude", model=value.get("model")),
+            halves=made.halves + mended(value.get("name"))[1],
         )
 
 

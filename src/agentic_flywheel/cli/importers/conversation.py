@@ -1,16 +1,29 @@
 """Makes vendors' conversations into sessions and turns that the store can keep as they are."""
 
 import hashlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, Literal, cast
 
-from agentic_flywheel.cli.importers.json_entries import BadEntry
+from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.documents.save_request import MAX_TEXT
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import MAX_DEPTH, JSONObject, check_json
 from agentic_flywheel.keys import check_id, refuse_hidden
+from agentic_flywheel.plain_text import quoted
+
+TITLE_SHOWN = 60
+"""Characters of a title in a report."""
+
+TIMES = ("created_at", "timestamp", "createdAt", "created", "time", "date")
+"""Fields of a turn in which programs say when it was said."""
+
+Relation = Literal["sub-agent", "background", "fork", "continuation"]
+"""What a talk is to another: a helper's, the same one sent to the background, another way on, the next file of it."""
+
+MILLISECONDS_FROM = 1e11
+"""As seconds that were the year 5138."""
 
 FIRST_WORDS = 80
 """Characters of a title made of what the person said first: a line of a list."""
@@ -34,6 +47,38 @@ class Imported:
     updated_at: datetime | None
     history: list[JSONObject]
     context: JSONObject
+    halves: int = 0
+    """Halves of characters in its turns and its title that became U+FFFD."""
+    parent: str = ""
+    """The id of the session that it belongs to or goes on from, if it names one."""
+    relation: Relation | None = None
+    """What it is to that session, or to one that has its first turns."""
+
+    @property
+    def said_at(self) -> datetime | None:
+        """When the last of it was said."""
+        return max(filter(None, map(_time_of, self.history)), default=self.updated_at)
+
+    @property
+    def talk(self) -> str:
+        """What a report calls it."""
+        return named(self.title, self.session_id)
+
+
+def named(title: str, own: str) -> str:
+    """A talk as reports name it: its title and its id, as far as it has them."""
+    title = " ".join(title.split())
+    title = title if len(title) <= TITLE_SHOWN else title[: TITLE_SHOWN - 1] + "…"
+    return f"{quoted(title)} ({own})" if title and own else own or (title and quoted(title))
+
+
+def named_entry(entry: JsonEntry, title: object, own: str) -> str:
+    """A talk that could not be read yet: by its title and id, or else by its place in the file."""
+    return named(text(title), own) or (f"entry {entry.number:,}" if entry.number else "")
+
+
+def _time_of(turn: JSONObject) -> datetime | None:
+    return next(filter(None, (instant(turn.get(name)) for name in TIMES)), None)
 
 
 def session_id(vendor: str, own: str) -> str:
@@ -55,7 +100,34 @@ def text(value: object) -> str:
     """The value as a text of a session: cut to its limit, half characters replaced; empty if it is no text."""
     if not isinstance(value, str):
         return ""
-    return value[:MAX_TEXT].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return mended(value[:MAX_TEXT])[0]
+
+
+def mended(value: Any) -> tuple[Any, int]:  # noqa: ANN401
+    """The value with U+FFFD for each half of a character, of which JSON carries only whole ones; and how many it had.
+
+    What is nested so deeply that it cannot be kept stays as it is.
+    """
+    try:
+        check_json(value, "")
+    except InvalidArgument:
+        return _mended(value, 0)
+    return value, 0
+
+
+def _mended(value: Any, depth: int) -> tuple[Any, int]:  # noqa: ANN401
+    if isinstance(value, str):
+        if value.isascii():
+            return value, 0
+        whole = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # two halves in turn are one
+        return whole, whole.count("\ufffd") - value.count("\ufffd")
+    if depth > MAX_DEPTH or not isinstance(value, dict | list):
+        return value, 0
+    if isinstance(value, list):
+        items = [_mended(item, depth + 1) for item in cast("list[Any]", value)]
+        return [item for item, _ in items], sum(halves for _, halves in items)
+    pairs = [(_mended(key, depth), _mended(item, depth + 1)) for key, item in cast("dict[Any, Any]", value).items()]
+    return {key: item for (key, _), (item, _) in pairs}, sum(one + other for (_, one), (_, other) in pairs)
 
 
 def title(given: object, history: Iterable[JSONObject]) -> str:
@@ -69,13 +141,13 @@ def title(given: object, history: Iterable[JSONObject]) -> str:
 
 
 def instant(value: object) -> datetime | None:
-    """The time that ISO 8601 text or a number of seconds since 1970 names, in UTC; `None` if it is neither."""
+    """The time that ISO 8601 text, or a number of (milli)seconds since 1970, names, in UTC; `None` if it is neither."""
     try:
         if isinstance(value, str):
             time = datetime.fromisoformat(value)
             return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value, UTC)
+            return datetime.fromtimestamp(value / 1000 if value > MILLISECONDS_FROM else value, UTC)
     except (ValueError, OverflowError, OSError):
         return None
     return None
@@ -139,7 +211,7 @@ def turn(
     except InvalidArgument:
         # Not its own words: the path in them is made of the conversation's keys.
         raise InvalidArgument(
-            f"it holds a number that is not finite, half a character or more than {MAX_DEPTH} levels of nesting"
+            f"it holds a number that is not finite or more than {MAX_DEPTH} levels of nesting"
         ) from None
     if isinstance(said, list):
         made["content"] = [_without_data(block) for block in said]
@@ -162,18 +234,33 @@ def _without_data_within(value: object) -> object:
     return _without_data(cast("JSONObject", value)) if isinstance(value, dict) else value
 
 
+@dataclass(slots=True)
+class Turns:
+    """The turns of a conversation, the messages that cannot be turns, and how many halves of characters were mended."""
+
+    history: list[JSONObject]
+    bad: list[BadEntry]
+    halves: int
+
+    def reported(self, talk: str) -> Iterator[BadEntry]:
+        """The messages that are left out, as those of this talk; if nothing is left of it, the first stands for it."""
+        for number, entry in enumerate(self.bad):
+            yield replace(entry, talk=talk, is_message=bool(self.history or number))
+
+
 def turns(
     line: int, messages: Iterable[tuple[int, object]], made_of: Callable[[JSONObject], JSONObject | None]
-) -> tuple[list[JSONObject], list[BadEntry]]:
-    """The numbered messages of the conversation at `line` as turns, and those that cannot be turns."""
-    history: list[JSONObject] = []
-    bad: list[BadEntry] = []
+) -> Turns:
+    """The numbered messages of the conversation at `line` as turns."""
+    made = Turns([], [], 0)
     for number, message in messages:
+        whole, halves = mended(message)
         try:
-            made = made_of(as_object(message, "it"))
+            turn = made_of(as_object(whole, "it"))
         except InvalidArgument as exc:
-            bad.append(BadEntry(line, f"has a message ({number:,}) left out: {exc}"))
+            made.bad.append(BadEntry(line, f"has a message ({number:,}) left out: {exc}"))
         else:
-            if made:
-                history.append(made)
-    return history, bad
+            if turn:
+                made.history.append(turn)
+                made.halves += halves
+    return made

@@ -4,21 +4,23 @@ Nothing is written anywhere, no name of a file in an archive becomes a path, and
 archive that would unpack to more than anybody's talks is refused before it is unpacked.
 """
 
+import contextlib
 import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, get_args
 
-from agentic_flywheel.cli.importers import chatgpt, claude, claude_code, plain_turns
+from agentic_flywheel.cli.importers import chatgpt, claude, claude_code, origins, plain_turns
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, JsonEntry, array, lines
-from agentic_flywheel.cli.importers.kinds import Kind, kind_of
+from agentic_flywheel.cli.importers.kinds import Kind, another_programs, kind_of
 from agentic_flywheel.errors import InvalidArgument
+from agentic_flywheel.json_text import JSONObject
 
 MAX_MEMBERS = 10_000
 """Files in an archive; an export has some hundred, with its pictures."""
@@ -198,6 +200,24 @@ def read(source: Source, kind: str = "", limit: int = MAX_ENTRY_BYTES) -> Iterat
         yield BadEntry(line, _DAMAGED_BEHIND)
 
 
+def in_order(files: Sequence[Source], limit: int = MAX_ENTRY_BYTES) -> tuple[list[Source], set[Source]]:
+    """The files, transcripts behind those that they may begin with; and which of them have to do with another one.
+
+    Raises:
+        OSError: a file cannot be read.
+
+    """
+    found: dict[Source, origins.Origin] = {}
+    for source in files:
+        with contextlib.suppress(*_DAMAGED), _opened(source) as file:
+            if kind_of(file, limit) == "claude-code":
+                size = source.info.file_size if isinstance(source, Member) else file.seek(0, 2)
+                file.seek(0)
+                if each := origins.origin(lines(file, limit), source.stem, size):
+                    found[source] = each
+    return origins.in_order(files, found)
+
+
 def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry | BadEntry]:
     """The lines of an export of this program, as they are, and those that cannot be read, in the order of the file.
 
@@ -230,10 +250,18 @@ def _read(file: IO[bytes], kind: str | None, name: str, limit: int) -> Iterator[
     elif kind == "flywheel":
         yield BadEntry(1, "begins an export of this program, which is not read as another program's")
     else:
-        yield BadEntry(
-            1, "begins no export of this program, Claude or ChatGPT, no transcript of Claude Code and no list of turns"
-        )
+        first = next((each.value for each in lines(file, limit) if isinstance(each, JsonEntry)), JSONObject())
+        program = another_programs(first)
+        what = f"a transcript of {program}, which cannot be read yet" if program else "no export that can be read"
+        yield BadEntry(1, f"is the beginning of {what}", is_foreign=True)
 
+
+UNDERSTOOD = (
+    "What can be read: exports of this program; the data export of Claude or of ChatGPT, as it was downloaded or its"
+    ' conversations.json; transcripts of Claude Code (.jsonl); and lists of turns, [{"role", "content"}] or'
+    ' {"messages": […]}.'
+)
+"""What a person is told who names another file."""
 
 _DAMAGED_BEHIND = "is the last that can be read: the archive is damaged behind it"
 

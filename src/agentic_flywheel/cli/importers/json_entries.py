@@ -6,7 +6,7 @@ Neither the file nor more than one entry of it is held in memory, and a damaged 
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import IO, Any, cast
 
 from agentic_flywheel.json_text import JSONObject
@@ -31,21 +31,27 @@ _TO_THE_END_OF_THE_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+){0,999}', re.DO
 
 @dataclass(frozen=True, slots=True)
 class JsonEntry:
-    """One object of a file; `line` is the 1-based line on which it begins."""
+    """One object of a file; `line` is the 1-based line on which it begins, `number` its 1-based place in an array."""
 
     line: int
     value: JSONObject
+    number: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class BadEntry:
     """What could not be read, and why; `line` is the 1-based line of the file on which it begins.
 
-    The reason is a sentence's rest ("is not JSON …") that never quotes the conversation.
+    The reason is a sentence's rest ("is not JSON …") that never quotes the conversation. `talk` names it, by title and
+    id as far as they are known. `is_message`: it costs a message, and the talk comes in. `is_foreign`: nothing of the
+    file is understood.
     """
 
     line: int
     reason: str
+    talk: str = field(default="", compare=False)
+    is_message: bool = field(default=False, compare=False)
+    is_foreign: bool = field(default=False, compare=False)
 
 
 def lines(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry | BadEntry]:
@@ -145,6 +151,7 @@ class _Piece:
         self.line = line
         self._limit = limit
         self._begin = line
+        self._number = 0
         self._bytes = bytearray()
 
     @property
@@ -165,8 +172,12 @@ class _Piece:
         """What was gathered; the next entry begins."""
         line, raw = self.first_line, bytes(self._bytes.strip(BLANK))
         self._begin = self.line
+        self._number += 1
         self._bytes.clear()
-        return BadEntry(line, _too_long(self._limit)) if len(raw) > self._limit else _entry(line, raw)
+        entry = BadEntry(line, _too_long(self._limit)) if len(raw) > self._limit else _entry(line, raw)
+        if isinstance(entry, BadEntry):
+            return replace(entry, talk=f"entry {self._number:,}")
+        return replace(entry, number=self._number)
 
 
 def _end(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
@@ -190,7 +201,7 @@ def _too_long(limit: int) -> str:
 
 def _entry(line: int, raw: bytes) -> JsonEntry | BadEntry:
     try:
-        value: Any = json.loads(raw.decode())
+        value: Any = json.loads(raw.decode(errors="surrogatepass"))
     except UnicodeDecodeError:
         return BadEntry(line, "is not UTF-8")
     except json.JSONDecodeError as exc:

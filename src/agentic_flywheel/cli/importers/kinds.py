@@ -24,10 +24,24 @@ def kind_of(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Kind | None:
     for entry in islice(array(file, limit) if is_array else lines(file, limit), LOOKED_AT):
         if isinstance(entry, BadEntry):
             continue
+        if not is_array and another_programs(entry.value):
+            return None
         if kind := _of_conversation(entry.value) if is_array else _of_line(entry.value):
             return kind
     file.seek(0)
     return "turns" if not is_array and any(map(is_turn, messages(file, limit))) else None
+
+
+def another_programs(value: JSONObject) -> str:
+    """The program whose transcripts have such a line and are not read; empty if that is not known."""
+    message, kind = value.get("message"), value.get("type")
+    if isinstance(message, dict) and "parts" in message:  # in Claude Code's envelope
+        return "Qwen Code"
+    if kind == "session_meta" and "payload" in value:
+        return "Codex"
+    if "projectHash" in value and "sessionId" in value:
+        return "Gemini CLI"
+    return "Copilot CLI" if kind == "session.start" and "data" in value else ""
 
 
 def _of_conversation(value: JSONObject) -> Kind | None:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import IO, Any, cast
 
-from agentic_flywheel.cli.importers.conversation import Imported, context, session_id, title
+from agentic_flywheel.cli.importers.conversation import Imported, Turns, context, mended, named, session_id, title
 from agentic_flywheel.cli.importers.json_entries import BLANK, BOM, BadEntry, JsonEntry, array
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject, canonical, check_json
@@ -18,16 +18,23 @@ def conversation(file: IO[bytes], name: str, limit: int) -> Iterator[Imported | 
     """The conversation in the file of that name, and before it what of it cannot be read."""
     entries = [JsonEntry(1, turn) for turn in messages(file, limit)]
     file.seek(0)
-    history: list[JSONObject] = []
+    made = Turns([], [], 0)
     for entry in entries or array(file, limit):
         if isinstance(entry, BadEntry):
-            yield entry
-        elif why := _why_not(entry.value):
-            yield BadEntry(entry.line, why)
+            made.bad.append(entry)
+            continue
+        turn, halves = mended(entry.value)
+        if why := _why_not(turn):
+            made.bad.append(BadEntry(entry.line, why))
         else:
-            history.append(entry.value)
+            made.history.append(turn)
+            made.halves += halves
+    history, talk, own = made.history, "", ""
     if history:
         own = hashlib.blake2b(canonical([name, history[0]]).encode(), digest_size=16).hexdigest()
+        talk = named(title("", history), session_id("turns", own))
+    yield from made.reported(talk)
+    if history:
         yield Imported(
             line=1,
             session_id=session_id("turns", own),  # the same when the talk has grown, so that only new turns are added
@@ -38,6 +45,7 @@ def conversation(file: IO[bytes], name: str, limit: int) -> Iterator[Imported | 
             updated_at=None,
             history=history,
             context=context("a list of turns", file=name),
+            halves=made.halves,
         )
 
 
@@ -47,7 +55,7 @@ def messages(file: IO[bytes], limit: int) -> list[JSONObject]:
     if len(data) > limit or not data.startswith(b"{"):
         return []
     try:
-        value: Any = json.loads(data.decode())
+        value: Any = json.loads(data.decode(errors="surrogatepass"))
     except (ValueError, RecursionError):
         return []
     found = cast("JSONObject", value).get("messages")
@@ -66,5 +74,5 @@ def _why_not(turn: JSONObject) -> str:
     try:
         check_json(turn, "the turn", depth=1)
     except InvalidArgument:
-        return "holds what cannot be kept: a number that is not finite, half a character or too many levels"
+        return "holds what cannot be kept: a number that is not finite or too many levels"
     return ""

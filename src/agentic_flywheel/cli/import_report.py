@@ -1,0 +1,86 @@
+"""Tells a person what becomes of an import: how far it is, each thing that did not come in by name, and the sums."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from agentic_flywheel.cli.importer import Added, Ours, Outcome
+from agentic_flywheel.cli.importers import BadEntry, Imported, Source
+from agentic_flywheel.cli.importers.files import UNDERSTOOD
+from agentic_flywheel.cli.terminal import counted, progress, tell
+from agentic_flywheel.sessions.redaction.policy import Credentials
+
+SAID_EVERY_SECONDS = 30.0
+"""How often one that no terminal shows says how far it is."""
+
+
+class Report:
+    """What is told of one import; `total` is how many entries it has, where somebody sees the bar."""
+
+    def __init__(self, credentials: Credentials, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._credentials = credentials
+        self._total = total
+        self._clock = clock
+        self._outcomes = Counter[Outcome]()
+        self._messages = 0
+        self._halves = 0
+        self._foreign = False
+        self._next = clock() + SAID_EVERY_SECONDS
+
+    @property
+    def complete(self) -> bool:
+        """Whether all came in, or was there."""
+        return not (self._outcomes["bad"] or self._outcomes["deleted"] or self._messages)
+
+    def note(self, source: Source, each: Ours | Imported | BadEntry, added: Added) -> None:
+        """Note what became of an entry of a file, and say what there is to say."""
+        is_message = isinstance(each, BadEntry) and each.is_message
+        self._messages += is_message
+        self._outcomes[added.outcome] += not is_message
+        self._foreign = self._foreign or (isinstance(each, BadEntry) and each.is_foreign)
+        self._halves += added.halves
+        if added.message:
+            self._say(source, each, added.message)
+        if added.halves:
+            self._say(source, each, f"had {_halves(added.halves)}, now U+FFFD")
+        progress(self._done, self._total)
+        if self._clock() >= self._next and not sys.stderr.isatty():
+            self._next = self._clock() + SAID_EVERY_SECONDS
+            tell(f"Read {self._done:,} so far, took in {counted(self._outcomes['new'])} of them.")
+
+    @property
+    def _done(self) -> int:
+        return self._outcomes.total() + self._messages
+
+    def _say(self, source: Source, each: Ours | Imported | BadEntry, message: str) -> None:
+        talk = self._credentials.redact({"talk": each.talk})[0]["talk"]
+        place = f"{source}, line {each.line}" + (f", {talk}" if talk else "")
+        tell(f"{place}: {message.rstrip('.')}.")
+
+    def interrupted(self) -> None:
+        """Say how far it was when it was ended."""
+        tell(f"Took in {counted(self._outcomes['new'])} so far. Run the same again to go on.")
+
+    def end(self) -> None:
+        """Say what came of it: talks, messages and halves of characters apart."""
+        found = self._outcomes
+        more = f", added to {counted(found['more'])}" if found["more"] else ""
+        same = found["same"] + found["copy"]
+        there = f"{same:,} were there already, {found['bad']:,} could not be taken in."
+        told = [f"Took in {counted(found['new'])}{more}; {there}"]
+        if found["copy"]:
+            told.append(f"Of those there already, {found['copy']:,} only had what another session has.")
+        if deleted := found["deleted"]:
+            told.append(f"{counted(deleted)} deleted here stayed so; --bring-back-deleted takes them in.")
+        if left := self._messages:
+            told.append(f"{left:,} message{' was' if left == 1 else 's were'} left out of talks that came in.")
+        if self._halves:
+            told.append(f"{_halves(self._halves)} became U+FFFD.")
+        if self._foreign:
+            tell(UNDERSTOOD)
+        tell(" ".join(told))
+
+
+def _halves(number: int) -> str:
+    return f"{number:,} half character{'' if number == 1 else 's'}"

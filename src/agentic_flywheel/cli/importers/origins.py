@@ -1,0 +1,77 @@
+"""Tells which transcripts of Claude Code begin with what another one has, so that no turn is kept twice.
+
+A talk that is sent to the background, forked or branched goes on in a new file under a new session id, behind a copy of
+its lines: with the ids that they had, and most with another `sessionId`. A branch names its origin in `forkedFrom`, a
+fork (2.1.332) in `requestSessionId`, one of the desktop in the `sessionId` of what it copied; in the background
+(2.1.226) lines have `sessionKind` "bg", and nothing names the origin: the two have the same first line.
+"""
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar, cast
+
+from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
+from agentic_flywheel.json_text import JSONObject
+
+LOOKED_AT = 200
+"""Lines among which the first of the talk is looked for; what stands before it is what the program notes."""
+
+_File = TypeVar("_File", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the beginning of a transcript tells: its first line's id, its session, the one it names, if it is copied."""
+
+    root: str
+    own: str
+    parent: str
+    is_background: bool
+    size: int
+
+
+def named_parent(value: JSONObject) -> str:
+    """The session that a line names as the one that it was copied from, or asked of; empty if it names none."""
+    forked = value.get("forkedFrom")
+    named = cast("JSONObject", forked).get("sessionId") if isinstance(forked, dict) else value.get("requestSessionId")
+    return named if isinstance(named, str) and named != value.get("sessionId") else ""
+
+
+def origin(entries: Iterable[JsonEntry | BadEntry], name: str, size: int) -> Origin | None:
+    """The origin of the transcript of that name; `None` where no line tells it, or it is a sub-agent's."""
+    for entry in islice(entries, LOOKED_AT):
+        value = entry.value if isinstance(entry, JsonEntry) else {}
+        uuid, session = value.get("uuid"), value.get("sessionId")
+        if isinstance(uuid, str) and uuid and isinstance(session, str) and not value.get("isSidechain"):
+            parent = named_parent(value) or (session if session != name else "")
+            return Origin(uuid, name, parent, value.get("sessionKind") == "bg", size)
+    return None
+
+
+def in_order(files: Sequence[_File], origins: dict[_File, Origin]) -> tuple[list[_File], set[_File]]:
+    """The files, each behind those that it may begin with; and those that have to do with another."""
+    sessions = {each.own: file for file, each in origins.items()}
+    groups = defaultdict[str, list[_File]](list)
+    for file, each in origins.items():
+        groups[each.root].append(file)
+    before: dict[_File, list[_File]] = {}
+    for group in groups.values():
+        # A copy that went on is the longer one; where both went on, either may be the first.
+        group.sort(key=lambda file: (origins[file].is_background, origins[file].size, origins[file].own))
+        for place, file in enumerate(group):
+            parent = sessions.get(origins[file].parent)
+            before[file] = ([] if parent is None or parent == file else [parent]) + group[max(place - 1, 0) : place]
+    ordered: dict[_File, None] = {}
+    for file in files:
+        waiting, under_way = [file], set[_File]()
+        while waiting:
+            first = [each for each in before.get(waiting[-1], ()) if each not in ordered and each not in under_way]
+            under_way.add(waiting[-1])
+            if first:
+                waiting += first[:1]
+            else:
+                ordered[waiting.pop()] = None
+    related = {file for file, those in before.items() if those}
+    return list(ordered), related | {each for those in before.values() for each in those}

@@ -1,0 +1,68 @@
+"""`python -m tests.bench.stock --before PYTHON`: save and resume of 10 KB over the stock child, beside an older build.
+
+`PYTHON` has the older build installed. All take turns behind the same client, in one run; ratios are of medians.
+"""
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+from statistics import median
+
+from ..support.redis_server import RedisServer
+from .by_size import RESUME, SAVE, BySize
+from .lineup import ours, stock
+from .measure import Progress, Run, Spot
+from .ours import Ours
+from .peers import OURS, STOCK, Peer
+
+SIZE, BEFORE = "10 KB", "before"
+MUST = {SAVE: (1.1, 1.0), RESUME: (1.15, 1.0)}
+"""The most and the goal, over the stock child."""
+
+
+async def measure(before: str, rounds: int, folder: Path) -> Run:
+    """Save and resume with the older build, this one and the stock child, all warm."""
+    run, rng, redis = Run(), random.Random("stock"), RedisServer(folder / "redis").start()
+    try:
+        older = ours(folder / BEFORE, redis.url)
+        older.name, older.command = BEFORE, [before, *older.command[1:]]
+        older.env, older.redis_key = {**older.env, "FLYWHEEL_KEY_PREFIX": BEFORE}, f"{BEFORE}:session:{{key}}"
+        peers: list[Peer] = [ours(folder / "ours", redis.url), older, stock(folder / "stock", redis.url)]
+        async with AsyncExitStack() as stack:
+            for peer in peers:
+                await stack.enter_async_context(peer.connected())
+                if isinstance(peer, Ours):
+                    await peer.ready()
+            with redis.client() as client:
+                by_size = BySize(run, peers, client, rng, Progress())
+                await by_size.measure(SIZE, rounds, frozenset({SAVE, RESUME}))
+    finally:
+        redis.kill()
+    return run
+
+
+def main() -> int:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.stock", description=__doc__)
+    parser.add_argument("--before", required=True, help="the Python that has the older build")
+    parser.add_argument("--rounds", type=int, default=40, help="of ten calls each (40)")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        run = asyncio.run(measure(given.before, given.rounds, Path(folder)))
+    lines = ["", f"| {SIZE} | before | now | stock | before ÷ stock | now ÷ stock | must | goal |", "|" + " --- |" * 8]
+    for operation, (must, goal) in MUST.items():
+        older, now, child = (median(run.times[Spot(operation, SIZE, name)]) for name in (BEFORE, OURS, STOCK))
+        lines.append(
+            f"| {operation} | {older:.2f} ms | {now:.2f} ms | {child:.2f} ms | {older / child:.2f} | {now / child:.2f}"
+            f" | {must} | {goal} |"
+        )
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
