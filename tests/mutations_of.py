@@ -245,7 +245,7 @@ MUTATIONS = [
     Mutation(
         "G6 the sentence",
         "server/messages.py",
-        "else self._repository.journal.path",
+        'else "persistence_status names the file"',
         "else self._repository.journal.state().path",
         "tests/unit/test_refusals.py::test_the_sentence_of_a_save_asks_the_journal_nothing",
     ),
@@ -659,7 +659,7 @@ MUTATIONS = [
     Mutation(
         "F17 what looks the same",
         "sessions/resume.py",
-        "near = await self._spelt_otherwise(session_id, ids, deadline)",
+        'near = await self._spelt_otherwise(session_id, [row["id"] for row in listed.sessions], deadline)',
         "near = list[str]()",
         "tests/unit/test_store.py::test_an_id_that_looks_the_same_is_suggested_however_long_ago_it_was_saved",
     ),
