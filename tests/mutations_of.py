@@ -659,8 +659,9 @@ MUTATIONS = [
     Mutation(
         "F17 what looks the same",
         "sessions/resume.py",
-        'near = await self._spelt_otherwise(session_id, [row["id"] for row in listed.sessions], deadline)',
-        "near = list[str]()",
+        'near = await self._spelt_otherwise(session_id, [row["id"] for row in listed.sessions], deadline)\n'
+        "        near += near_ids(session_id, listed.sessions)\n        if not near:",
+        "near = near_ids(session_id, listed.sessions)\n        if False:",
         "tests/unit/test_store.py::test_an_id_that_looks_the_same_is_suggested_however_long_ago_it_was_saved",
     ),
     Mutation(
