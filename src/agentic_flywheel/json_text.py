@@ -178,6 +178,37 @@ def _check_text(text: str, path: str) -> None:
         ) from None
 
 
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def mended(value: JSONObject) -> tuple[JSONObject, list[str]]:
+    """The same with U+FFFD for each half of a surrogate pair, and where the first one of each text was.
+
+    Below `MAX_DEPTH` nothing is looked at: `check_json` refuses that.
+    """
+    places = list[str]()
+    return {_mended(name, "a name", places, 0): _mended(item, name, places, 1) for name, item in value.items()}, places
+
+
+def _mended(value: Any, path: str, places: list[str], depth: int) -> Any:  # noqa: ANN401  any JSON
+    if isinstance(value, str):
+        if half := _HALF.search(value):
+            places.append(f"{path}, position {half.start()}")
+            return _HALF.sub("\ufffd", value)
+    elif depth >= MAX_DEPTH:
+        return value
+    elif isinstance(value, list):
+        items = cast("list[object]", value)
+        return [_mended(item, f"{path}[{at}]", places, depth + 1) for at, item in enumerate(items)]
+    elif isinstance(value, dict):
+        members = cast("JSONObject", value)
+        return {
+            _mended(key, f"a key of {path}", places, depth): _mended(item, f"{path}.{key[:80]}", places, depth + 1)
+            for key, item in members.items()
+        }
+    return value
+
+
 def load_object(text: str, what: str) -> JSONObject:
     """The JSON object in `text`.
 

@@ -7,6 +7,9 @@ import logging
 import re
 import unicodedata
 
+MAX_WRONG = 40
+"""Characters of a wrong number or choice that a refusal quotes."""
+
 MAX_CAUSE = 120
 """Characters of what Redis or the child said, its quotes among them."""
 
@@ -67,6 +70,12 @@ def cause(text: str) -> str:
     """What Redis or the child said, as a short quotation."""
     words = one_line(" ".join(text.split())).replace('"', "'").rstrip(".")
     return f'"{words if len(words) <= MAX_CAUSE - 2 else words[: MAX_CAUSE - 3] + "…"}"'
+
+
+def brief(wrong: object) -> str:
+    """A number or choice that is refused, as it came; cut where it is long."""
+    text = str(wrong)
+    return text if len(text) <= MAX_WRONG else f"{text[:MAX_WRONG]}…"
 
 
 def escaped(json_text: str) -> str:

@@ -50,7 +50,8 @@ def test_a_misspelt_argument_is_recognised(quiet_server: WireServer):
     [
         ("save_session", "history", "hello"),
         ("save_session", "history", ["hello"]),
-        ("save_session", "history", {"role": "user"}),
+        ("save_session", "history", {}),
+        ("save_session", "history", [{"role": "user"}, {}]),
         ("save_session", "history", [[]]),
         ("save_session", "context", [1]),
         ("save_session", "context", 5),
@@ -68,10 +69,10 @@ def test_a_misspelt_argument_is_recognised(quiet_server: WireServer):
         ("save_session", "ttl_seconds", 10**30),
         ("save_session", "expected_revision", "latest"),
         ("save_session", "expected_revision", -1),
-        ("resume_session", "max_tokens", 0),
+        ("resume_session", "max_tokens", -1),
         ("resume_session", "max_tokens", "many"),
         ("resume_session", "before_turn", -1),
-        ("list_sessions", "limit", 0),
+        ("list_sessions", "limit", -1),
         ("list_sessions", "limit", 1001),
         ("list_sessions", "cursor", "no cursor of ours"),
         ("list_sessions", "tags", 5),
@@ -79,7 +80,7 @@ def test_a_misspelt_argument_is_recognised(quiet_server: WireServer):
         ("cache_result", "result", [1]),
         ("cache_result", "result", "text"),
         ("cache_result", "ttl_seconds", -1),
-        ("get_flow_history", "limit", 0),
+        ("get_flow_history", "limit", -1),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(tool: str, name: str, value: Any, quiet_server: WireServer):

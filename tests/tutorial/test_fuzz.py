@@ -74,10 +74,15 @@ def tools(live: LiveServer) -> dict[str, dict[str, Any]]:
 def arguments_for(tool: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     """Arguments of which most are there, most are right, and some are anything."""
     schema = tool["inputSchema"]
-    known = {name: mostly(RIGHT[kind["type"]], ANY_JSON) for name, kind in schema.get("properties", {}).items()}
+    known = {name: mostly(RIGHT[kind_of(kind)], ANY_JSON) for name, kind in schema.get("properties", {}).items()}
     required = {name: known.pop(name) for name in schema.get("required", ())}
     unknown = mostly(st.just({}), st.dictionaries(st.text(max_size=12), ANY_JSON, max_size=2))
     return st.builds(lambda one, other: one | other, st.fixed_dictionaries(required, optional=known), unknown)
+
+
+def kind_of(schema: dict[str, Any]) -> str:
+    """The type of a parameter, without the null beside it."""
+    return schema["anyOf"][0]["type"] if "anyOf" in schema else schema["type"]
 
 
 def mostly(usual: st.SearchStrategy[Any], other: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -138,11 +143,11 @@ REQUIRED = {
 
 
 @pytest.mark.parametrize(("name", "parameter"), INTEGERS)
-@pytest.mark.parametrize("value", [True, False, "1", "0", "", " 7 ", "true", 1.5, [1], {"a": 1}], ids=repr)
+@pytest.mark.parametrize("value", [True, False, "1x", "one", "true", "1.5", "[1]", 1.5, [1], {"a": 1}], ids=repr)
 def test_only_a_number_is_taken_for_a_number(name: str, parameter: str, value: Any, live: LiveServer):
     text = live.server.refused(name, **(REQUIRED.get(name, {}) | {parameter: value}))
     assert parameter in text
-    assert "integer" in text or "whole number" in text
+    assert "whole number" in text
 
 
 def test_every_parameter_that_is_a_number_is_among_those(tools: dict[str, dict[str, Any]]):
@@ -150,6 +155,6 @@ def test_every_parameter_that_is_a_number_is_among_those(tools: dict[str, dict[s
         (name, parameter)
         for name, tool in tools.items()
         for parameter, schema in tool["inputSchema"].get("properties", {}).items()
-        if schema["type"] == "integer"
+        if kind_of(schema) == "integer"
     }
     assert found == set(INTEGERS)

@@ -33,7 +33,7 @@ def test_a_save_that_changes_nothing_renews_the_life_each_time(
     mode: str, server: WireServer, redis: RedisServer, sid: str
 ):
     save = {"session_id": sid, "history": turns("a"), "mode": mode, "ttl_seconds": LIFE}
-    first = server.call("save_session", **save, expected_revision=0)
+    first = server.call("save_session", **save)
     if mode == "append":
         save["history"] = []
     ends = first["expires_at"]
@@ -47,7 +47,8 @@ def test_a_save_that_changes_nothing_renews_the_life_each_time(
 
 
 def test_a_save_sent_again_has_the_same_answer_and_renews_the_life(server: WireServer, redis: RedisServer, sid: str):
-    save = {"session_id": sid, "history": turns("a", "a"), "expected_revision": 0, "ttl_seconds": LIFE}
+    server.call("save_session", session_id=sid, history=turns("0"))
+    save = {"session_id": sid, "history": turns("a", "a"), "expected_revision": 1, "ttl_seconds": LIFE}
     first = server.call("save_session", **save)
     server.call("save_session", session_id=sid, history=turns("b"))
     for _ in range(3):
@@ -57,7 +58,7 @@ def test_a_save_sent_again_has_the_same_answer_and_renews_the_life(server: WireS
         assert {name: again[name] for name in same} == {name: first[name] for name in same}
         assert again["expires_at"] > first["expires_at"]
         assert redis.ttl(redis.session_key(sid)) > SOON
-    assert words(server.call("resume_session", session_id=sid)["session"]["history"]) == ["a", "a", "b"]
+    assert words(server.call("resume_session", session_id=sid)["session"]["history"]) == ["0", "a", "a", "b"]
 
 
 def test_a_revision_that_is_not_the_current_one_any_more_is_a_conflict_the_second_time_too(

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentic_flywheel.errors import Damaged, InvalidArgument
-from agentic_flywheel.json_text import MAX_DEPTH, canonical, check_json, dumps, load_object
+from agentic_flywheel.json_text import MAX_DEPTH, canonical, check_json, dumps, load_object, mended
 
 ANY_TEXT = st.text(st.characters(), max_size=8)  # surrogates included
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT
@@ -104,6 +104,27 @@ def test_nesting_without_end_is_refused():
 def test_a_number_too_long_to_be_written_is_refused_with_its_path():
     with pytest.raises(InvalidArgument, match=r"context\.n"):
         check_json({"n": 10**5000}, "context")
+
+
+@given(
+    st.dictionaries(ANY_TEXT, st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner)))
+)
+def test_what_is_mended_has_no_half_of_a_pair_and_is_else_the_same(value: dict[str, Any]):
+    whole, places = mended(value)
+    text = json.dumps(whole, ensure_ascii=False)
+    text.encode()
+    assert bool(places) == bool(re.search("[\ud800-\udfff]", json.dumps(value, ensure_ascii=False)))
+    assert places or same(whole, value)
+
+
+def test_the_place_of_each_half_is_named():
+    whole, places = mended({"history": [{"content": "x\ud83c\udf3e"}, {"\udf3e": [0, "\ud83c"]}], "title": "🌾"})
+    assert whole == {"history": [{"content": "x\ufffd\ufffd"}, {"\ufffd": [0, "\ufffd"]}], "title": "🌾"}
+    assert places == [
+        "history[0].content, position 1",
+        "a key of history[1], position 0",
+        "history[1].\udf3e[1], position 0",
+    ]
 
 
 def test_a_pair_of_surrogates_as_one_character_is_accepted():

@@ -10,6 +10,7 @@ from agentic_flywheel.backends.base import BackendType, FlowStatus
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject, canonical, check_json
 from agentic_flywheel.keys import MAX_ID_LENGTH
+from agentic_flywheel.plain_text import brief
 from agentic_flywheel.settings import MAX_TTL_SECONDS
 
 MAX_TEXT = 100_000
@@ -77,12 +78,16 @@ class Save(BaseModel):
             check_ttl(self.ttl_seconds)
         if self.expected_revision is not None and self.expected_revision < 0:
             raise InvalidArgument(
-                "expected_revision must be the revision of an earlier answer, or 0 for a new session."
+                f"expected_revision must be the revision of an earlier answer; {brief(self.expected_revision)} came."
             )
 
     def _check_tags(self) -> None:
-        if len(self.tags or ()) > MAX_TAGS or any(len(tag) > MAX_ID_LENGTH for tag in self.tags or ()):
-            raise InvalidArgument(f"tags must be at most {MAX_TAGS}, each of at most {MAX_ID_LENGTH} characters.")
+        tags = self.tags or ()
+        if len(tags) > MAX_TAGS:
+            raise InvalidArgument(f"tags must be at most {MAX_TAGS}; {len(tags):,} came.")
+        for at, tag in enumerate(tags):
+            if len(tag) > MAX_ID_LENGTH:
+                raise InvalidArgument(f"tags[{at}] must be at most {MAX_ID_LENGTH} characters; it has {len(tag):,}.")
 
 
 def check_one_of(kind: type[BackendType] | type[FlowStatus], value: object, name: str) -> None:
@@ -100,7 +105,9 @@ def check_ttl(ttl_seconds: int) -> int:
 
     """
     if not 0 <= ttl_seconds <= MAX_TTL_SECONDS:
-        raise InvalidArgument(f"ttl_seconds must be from 0 (never expires) to {MAX_TTL_SECONDS}.")
+        raise InvalidArgument(
+            f"ttl_seconds must be from 0 (never expires) to {MAX_TTL_SECONDS}; {brief(ttl_seconds)} came."
+        )
     return ttl_seconds
 
 

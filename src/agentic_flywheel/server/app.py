@@ -23,12 +23,13 @@ from mcp_types import (
     Resource,
     ToolAnnotations,
 )
-from pydantic import ValidationError
 
 from agentic_flywheel import __version__
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.plain_text import cause, one_line, quoted
+from agentic_flywheel.server import halves
+from agentic_flywheel.server.arguments import offering_null, read_arguments
 from agentic_flywheel.server.elicitation import NEVER_ASK
 from agentic_flywheel.server.front import ENDING, Front, end_at_signals
 from agentic_flywheel.server.offered import is_offered
@@ -60,8 +61,8 @@ ASKS_FIRST = frozenset({"delete_session"})
 class FlywheelServer(MCPServer[SessionStore]):
     """`MCPServer` whose tool errors say what to do, and whose tools, once begun, finish."""
 
-    _parameters: Mapping[str, tuple[str, ...]] = {}
-    """The parameters of each tool; all tools are there from the beginning."""
+    _schemas: Mapping[str, JSONObject] = {}
+    """The schema of each tool's arguments; all tools are there from the beginning."""
     list_newest: Callable[[], Awaitable[list[Resource]]] | None = None
     """What `resources/list` shows; the templates are listed by themselves."""
     notifier: ChangeNotifier | None = None
@@ -98,13 +99,18 @@ class FlywheelServer(MCPServer[SessionStore]):
             ToolError: wrong arguments, named with what is allowed.
 
         """
-        await self._check_names(name, arguments)
+        if name not in (schemas := await self._known_schemas()):
+            raise unknown_name("tool", name, schemas)
         try:
+            halves.begin_call(context.request_context.meta if context else None)
+            arguments = read_arguments(name, schemas[name], arguments)
             with anyio.CancelScope(shield=name not in ASKS_FIRST):
                 result = await super().call_tool(name, arguments, context)
                 if self.notifier:
                     await self.notifier.tool_called(name, arguments, result)
                 return detach_content(result)
+        except InvalidArgument as exc:
+            raise ToolError(one_line(str(exc))) from None
         except MCPError as exc:
             why = f"{name}: the person could not be asked ({cause(str(exc))}); nothing was done. {NEVER_ASK}"
             raise ToolError(why) from exc
@@ -112,15 +118,10 @@ class FlywheelServer(MCPServer[SessionStore]):
             raise ToolError(one_line(_explain(name, exc.__cause__) if exc.__cause__ else str(exc))) from None
         raise ToolError(f"{name} was cancelled.")  # a shielded scope never is, which no type checker can know
 
-    async def _check_names(self, name: str, arguments: Mapping[str, Any]) -> None:
-        if not self._parameters:
-            self._parameters = {tool.name: tuple(tool.input_schema["properties"]) for tool in await self.list_tools()}
-        if name not in self._parameters:
-            raise unknown_name("tool", name, self._parameters)
-        parameters = self._parameters[name]
-        if unknown := sorted(arguments.keys() - set(parameters)):
-            named = ", ".join(repr(argument[:80]) for argument in unknown)
-            raise ToolError(f"{name} takes no argument {named}. It takes: {', '.join(parameters) or 'none'}.")
+    async def _known_schemas(self) -> Mapping[str, JSONObject]:
+        if not self._schemas:
+            self._schemas = {tool.name: tool.input_schema for tool in await self.list_tools()}
+        return self._schemas
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> MCPError:
@@ -135,9 +136,6 @@ def _explain(name: str, error: BaseException) -> str:
     """What a caller can do about it; never values, which are the caller's conversation."""
     if name in ASKS_FIRST and isinstance(error, ToolError):  # the SDK's word for an answer that makes no sense
         return f"{name}: what the client answered for the person makes no sense; nothing was done."
-    if isinstance(error, ValidationError):
-        lines = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()[:5]]
-        return f"Wrong arguments for {name}. {'; '.join(lines)}."
     if isinstance(error, InvalidArgument):
         return str(error)
     # Where it happened, without the exception's own text: that may quote a conversation.
@@ -244,10 +242,21 @@ def _tool(
     parameters, output = schemas_of(tool)
     set_schemas(
         tool,
-        {**_compact(parameters), "additionalProperties": False},
+        _arguments(parameters),
         _compact(output, null_where_required=True) if output else None,  # which clients check every answer against
     )
     return tool
+
+
+def _arguments(schema: JSONObject) -> JSONObject:
+    """The schema of a tool's arguments: closed. Free objects say that they are open, or strict clients close them."""
+    short = _compact(schema)
+    required = short.get("required", ())
+    for name, kind in short["properties"].items():
+        if schema["properties"][name].get("additionalProperties"):
+            kind["additionalProperties"] = True
+        short["properties"][name] = kind if name in required else offering_null(kind)
+    return {**short, "additionalProperties": False}
 
 
 def _compact(schema: JSONObject, *, null_where_required: bool = False) -> JSONObject:

@@ -23,8 +23,8 @@ def refusal(line: bytes) -> bytes:
     except ValueError:
         code, identity = types.PARSE_ERROR, _id_in(line[:SCANNED])
         text = (
-            "This line is no JSON-RPC message that can be read. Half of a surrogate pair, nesting beyond some 200 "
-            "levels and numbers of thousands of digits are beyond every parser on the way."
+            "This line is no JSON-RPC message that can be read. Nesting beyond some 200 levels, numbers of thousands "
+            "of digits, and half of a surrogate pair outside of parameters are beyond every parser on the way."
         )
     else:
         code, identity = types.INVALID_REQUEST, None

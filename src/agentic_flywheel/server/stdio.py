@@ -20,8 +20,9 @@ import mcp_types as types
 from mcp.shared.message import SessionMessage
 
 from agentic_flywheel.json_text import narrow
-from agentic_flywheel.jsonrpc_lines import Incoming, Outgoing, line_of, message_of, writer_of
+from agentic_flywheel.jsonrpc_lines import Incoming, Outgoing, line_of, writer_of
 from agentic_flywheel.pipes import LINE_LIMIT, Write, is_pipe, open_reader, settle_memory
+from agentic_flywheel.server.halves import message_in
 from agentic_flywheel.server.prepared_answers import ACKNOWLEDGED, LISTEN, SUBSCRIPTION
 from agentic_flywheel.server.refusal import refusal
 
@@ -167,7 +168,7 @@ def _answer_of(message: types.JSONRPCMessage) -> bytes:
 
 
 def _request_of(line: bytes) -> types.JSONRPCMessage:
-    message = message_of(line)
+    message = message_in(line)
     if isinstance(message, types.JSONRPCNotification) and b'"id"' in line and "id" in json.loads(line):
         raise ValueError("a request with an id that is neither text nor a whole number")
     return message

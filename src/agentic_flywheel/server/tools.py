@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import anyio
 from mcp.server.mcpserver import AcceptedElicitation, CancelledElicitation, ElicitationResult, Resolve
 from mcp_types import CallToolResult, TextContent
-from pydantic import BeforeValidator, Field, Strict
+from pydantic import Field
 
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.json_text import JSONObject, dumps
 from agentic_flywheel.plain_text import escaped, one_line
+from agentic_flywheel.server import halves
 from agentic_flywheel.server.elicitation import Consent, consent_to_delete
 from agentic_flywheel.server.messages import Messages
 from agentic_flywheel.server.transcript import transcript
@@ -48,9 +49,11 @@ from agentic_flywheel.settings import Settings
 if TYPE_CHECKING:
     from agentic_flywheel.sessions.redaction.values import Finding
 
-# Exactly `str`, never `str | None`: the SDK parses JSON-looking text for any other annotation. Null counts as absent.
-Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
-Number = Annotated[int, Strict()]  # else true and "1" were numbers too
+# Arguments are read by `server/arguments.py`, so what comes here is of its kind, or absent.
+Text = str  # never `str | None`: the SDK parses JSON-looking text for any other annotation
+Number = int
+Status = Literal["pending", "running", "completed", "failed", "cancelled"]
+Backend = Literal["flowise", "langflow", "custom"]
 SessionId = Annotated[Text, Field(description="Id of the session")]
 TTL = Annotated[Number | None, Field(description="Seconds to live; 0 = never expires")]
 UserId = Annotated[Text, Field(description="Only this user's: a filter, no protection")]
@@ -99,8 +102,8 @@ class Tools:
         title: Annotated[Text, Field(description="Short title for lists")] = "",
         summary: Annotated[Text, Field(description="What a later reader needs to know")] = "",
         tags: Annotated[list[str] | None, Field(description="Replaces the stored tags")] = None,
-        status: Annotated[Text, Field(description="pending, running, completed, failed or cancelled")] = "",
-        backend: Annotated[Text, Field(description="flowise, langflow or custom")] = "",
+        status: Annotated[Status | None, Field(description="Where it stands")] = None,
+        backend: Annotated[Backend | None, Field(description="What runs its flows")] = None,
         backend_session_id: Annotated[Text, Field(description="The backend's own id of this session")] = "",
         current_flow_id: Annotated[Text, Field(description="Flow now running")] = "",
         user_id: Annotated[Text, Field(description="Whose session: the first save sets it")] = "",
@@ -181,14 +184,14 @@ class Tools:
             Text, Field(description="A question or words: said in it, or in title, summary, tags or id; the best first")
         ] = "",
         tags: Annotated[list[str] | None, Field(description="All of these tags")] = None,
-        status: Annotated[Text, Field(description="With this status")] = "",
+        status: Annotated[Status | None, Field(description="With this status")] = None,
         user_id: UserId = "",
         limit: Annotated[Number, Field(description="1 to 1000")] = 20,
         cursor: Annotated[Text, Field(description="next_cursor of the page before")] = "",
     ) -> Annotated[CallToolResult, ListResult]:
         """List saved sessions, newest first: when you do not know the id, or are asked what was said."""
         session_filter = SessionFilter(
-            pattern=pattern or "*", query=query, tags=tags or (), status=status, user_id=user_id
+            pattern=pattern or "*", query=query, tags=tags or (), status=status or "", user_id=user_id
         )
         return _answer(await self._sessions.list_sessions(session_filter, limit, cursor), self._messages.listed)
 
@@ -281,7 +284,7 @@ def _answer(
     result: ResultType, message: Callable[[ResultType], str], text: Callable[[ResultType], str] | None = None
 ) -> CallToolResult:
     """A result as structured content, and as `text`, by default the same JSON, for clients that show only that."""
-    result.message = one_line(message(result))
+    result.message = one_line(f"{message(result)} {halves.said()}".rstrip())
     content: JSONObject = {
         name: value
         for name, value in result

@@ -14,7 +14,7 @@ from agentic_flywheel.errors import Conflict, DocumentError, InvalidArgument, To
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject, check_json, dumps, size_of
 from agentic_flywheel.keys import Keys, check_id, refuse_hidden
-from agentic_flywheel.plain_text import first_hidden
+from agentic_flywheel.plain_text import brief, first_hidden
 from agentic_flywheel.replication.answers import Found, StoredIn
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.results import CacheResult, ExecutionResult, FlowHistoryResult, reason_of
@@ -177,7 +177,7 @@ class ExecutionStore:
         check_id(session_id, "session_id")
         check_id(flow_id, "flow_id")
         if limit is not None and limit < 1:
-            raise InvalidArgument("limit must be at least 1.")
+            raise InvalidArgument(f"limit must be at least 1; {brief(limit)} came.")
         try:
             if await self._is_hidden(session_id):
                 return FlowHistoryResult(found=False, executions=[], reason="not_found")

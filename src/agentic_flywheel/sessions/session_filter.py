@@ -10,6 +10,7 @@ from agentic_flywheel.documents.writes import Filter, ListRow
 from agentic_flywheel.errors import Damaged, InvalidArgument
 from agentic_flywheel.json_text import JSONObject, load_object
 from agentic_flywheel.keys import glob
+from agentic_flywheel.plain_text import brief
 
 READ_AT_ONCE = 200
 """Rows that are read in one go: some 2 ms."""
@@ -83,7 +84,7 @@ def _row(entry: ListRow, shown: JSONObject, now: datetime) -> Row:
 def check_limit(limit: int) -> None:
     """Raise `InvalidArgument` unless a page may have so many rows."""
     if not 1 <= limit <= MAX_PAGE:
-        raise InvalidArgument(f"limit must be from 1 to {MAX_PAGE}.")
+        raise InvalidArgument(f"limit must be from 1 to {MAX_PAGE}; {brief(limit)} came.")
 
 
 def whose(user_id: str | None, own: str, *, own_only: bool) -> str:
