@@ -263,7 +263,7 @@ def test_a_resumed_session_keeps_to_its_budget_and_its_pages_are_the_whole(serve
 def test_a_short_session_comes_back_whole_within_its_budget(server: WireServer, sid: str):
     server.call("save_session", session_id=sid, history=TALK, summary="s" * 100)
     whole = server.call("resume_session", session_id=sid)
-    size = len(json.dumps(whole["session"], ensure_ascii=False, separators=(",", ":")))
+    size = len(json.dumps(whole["session"], ensure_ascii=False, separators=(",", ":")).encode())
     exactly = server.call("resume_session", session_id=sid, max_tokens=-(-size // 4))
     assert exactly["session"]["history"] == TALK
     assert exactly["omitted_turns"] == 0

@@ -50,6 +50,7 @@ def run(command: list[str], env: dict[str, str], code: int = 0) -> str:
         check=False,
     )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr
+    assert "Warning: tool" not in done.stderr, "what --strict finds in a schema"
     return done.stdout if code == 0 else done.stdout + done.stderr
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from agentic_flywheel.json_text import dumps
 from agentic_flywheel.server.transcript import LONGEST_TEXT, QUOTED, markdown, transcript
-from agentic_flywheel.sessions.budget import CHARACTERS_PER_TOKEN, token_window
+from agentic_flywheel.sessions.budget import BYTES_PER_TOKEN, token_window
 from agentic_flywheel.sessions.results import ResumeResult
 
 from ..support.frame import HEADINGS, OURS, hidden_in, looking_like_ours
@@ -76,8 +76,8 @@ def test_what_the_frame_adds_is_counted_in_the_budget(history: list[dict[str, An
     shown = ResumeResult(
         found=True, session=window.session, revision=3, message="Resumed.", next_before_turn=window.start or None
     )
-    text = transcript(shown, tokens * CHARACTERS_PER_TOKEN)
-    assert len(text) <= tokens * CHARACTERS_PER_TOKEN
+    text = transcript(shown, tokens * BYTES_PER_TOKEN)
+    assert len(text.encode()) <= tokens * BYTES_PER_TOKEN
     assert text.endswith(f"(turns {window.start} to {window.end - 1})."), "all that the window holds"
 
 
@@ -87,9 +87,9 @@ def test_a_talk_of_many_short_lines_fits_its_budget_as_text_too():
         window = token_window(whole, len(dumps(whole.session.history)) + 300, tokens)
         shown = resumed(window.session)
         shown.next_before_turn = window.start or None
-        text = transcript(shown, tokens * CHARACTERS_PER_TOKEN)
+        text = transcript(shown, tokens * BYTES_PER_TOKEN)
         assert f"(turns {window.start} to {window.end - 1})" in text
-        assert len(text) <= tokens * CHARACTERS_PER_TOKEN
+        assert len(text.encode()) <= tokens * BYTES_PER_TOKEN
 
 
 def test_turns_for_which_there_is_no_room_in_the_text_are_named_with_the_way_to_them():

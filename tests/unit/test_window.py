@@ -11,7 +11,14 @@ from agentic_flywheel.backends.base import BackendType, UniversalSession
 from agentic_flywheel.documents.codec import encode, public
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.json_text import dumps
-from agentic_flywheel.sessions.budget import ANSWER_OVERHEAD, CHARACTERS_PER_TOKEN, token_window
+from agentic_flywheel.sessions.budget import (
+    ANSWER_OVERHEAD,
+    BYTES_PER_TOKEN,
+    beginning,
+    shortened,
+    shown_fields,
+    token_window,
+)
 
 LEAST_TOKENS = 600
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
@@ -40,14 +47,14 @@ def test_paging_shows_every_turn_once_and_each_page_is_within_the_budget(
     while True:
         part = token_window(whole, length, tokens, before)
         page = part.session["history"]
-        if part.session != public(whole):
-            assert len(dumps(part.session)) <= tokens * CHARACTERS_PER_TOKEN - ANSWER_OVERHEAD
+        if part.session != shown_fields(whole):
+            assert len(dumps(part.session).encode()) <= tokens * BYTES_PER_TOKEN - ANSWER_OVERHEAD
         assert len(page) == part.end - part.start
         assert page or not history
-        if part.cut is not None:
-            assert (part.cut, len(page)) == (part.start, 1)
-            assert page[0] != history[part.cut]
-            page = [history[part.cut]]
+        if part.cut:
+            assert (part.cut, len(page)) == ([part.start], 1)
+            assert page[0] != history[part.start]
+            page = [history[part.start]]
         shown = page + shown
         if not part.start:
             break
@@ -62,17 +69,19 @@ def test_a_session_within_its_budget_comes_back_whole(history: list[dict[str, An
     whole = document(history, context=context)
     contents = [turn["content"] for turn in history if isinstance(turn.get("content"), str)]
     indented = sum(content.count("\n") for content in contents)  # each line break is a character longer as text
-    tokens = -(-(len(dumps(public(whole))) + indented) // CHARACTERS_PER_TOKEN)
-    for length in (len(encode(whole)), len(dumps(public(whole)))):
-        part = token_window(whole, length, tokens)
-        assert (part.start, part.cut, part.left_out) == (0, None, []) or length > 1.3 * tokens * CHARACTERS_PER_TOKEN
-        assert part.session == public(whole) or part.start
+    tokens = -(-(len(dumps(shown_fields(whole)).encode()) + indented) // BYTES_PER_TOKEN)
+    for size in (len(encode(whole).encode()), None):
+        part = token_window(whole, size, tokens)
+        assert (part.start, part.cut, part.left_out) == (0, [], [])
+        assert part.session == shown_fields(whole)
+        strict = token_window(whole, size, tokens + ANSWER_OVERHEAD // BYTES_PER_TOKEN + 1, strict=True)
+        assert strict.session == shown_fields(whole)
 
 
 def test_a_turn_that_is_larger_than_the_budget_is_cut_and_says_so():
     history = [{"role": "user", "content": "first"}, {"role": "assistant", "id": "t2", "content": "word " * 10_000}]
     part = token_window(document(history), 10**6, 1000)
-    assert (part.start, part.cut) == (1, 1)
+    assert (part.start, part.cut) == (1, [1])
     (turn,) = part.session["history"]
     assert (turn["role"], turn["id"]) == ("assistant", "t2")
     assert turn["content"].startswith("word word")
@@ -98,3 +107,27 @@ def test_what_was_shown_can_be_changed_without_harm():
     before = public(replace(whole))
     token_window(whole, None, 1000).session["history"].append({"role": "user", "content": "mine"})
     assert public(whole) == before
+
+
+@settings(max_examples=200)
+@given(st.sampled_from(["a", "é", "花", "🌱", "\n", '"', "\x01"]), st.integers(300, 6000), st.integers(1, 40))
+def test_a_token_is_four_bytes_whatever_is_said(sign: str, tokens: int, turns: int):
+    whole = document([{"role": "user", "content": sign * 2000}] * turns, summary=sign * 3000)
+    part = token_window(whole, len(encode(whole).encode()), tokens)
+    size = len(dumps(part.session).encode())
+    assert size <= tokens * BYTES_PER_TOKEN - (ANSWER_OVERHEAD if part.cut or part.start or part.left_out else 0) or (
+        tokens < LEAST_TOKENS
+    )
+    if part.start and not part.cut:
+        assert size > tokens * BYTES_PER_TOKEN / 2 - 13_000, "about as much as fits"
+    assert len(beginning(sign * 2000, tokens).encode()) <= tokens
+    assert len(shortened(sign * 2000, 300).encode()) <= 300
+
+
+def test_what_a_talk_is_about_stands_before_its_turns_and_nothing_that_is_empty():
+    whole = document([{"role": "user", "content": "x"}], context={"a": 1}, title="T", summary="S", tags=("t",))
+    shown = token_window(whole, None, 1000).session
+    assert [*shown][:6] == ["id", "revision", "title", "summary", "tags", "context"]
+    assert [*shown][-1] == "history"
+    assert not {"backend_session_id", "current_flow_id", "user_id", "expires_at", "total_queries"} & {*shown}
+    assert [*token_window(document([]), None, 1000).session][2:6] == ["title", "summary", "tags", "context"]

@@ -30,6 +30,7 @@ from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.plain_text import cause, one_line, quoted
 from agentic_flywheel.server import halves
 from agentic_flywheel.server.arguments import offering_null, read_arguments
+from agentic_flywheel.server.clients import MOST_SHOWN, note_client
 from agentic_flywheel.server.elicitation import NEVER_ASK
 from agentic_flywheel.server.front import ENDING, Front, end_at_signals
 from agentic_flywheel.server.offered import is_offered
@@ -53,6 +54,14 @@ _RESTORES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempo
 _DELETES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
 _BEGINS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
 """Takes nothing away for good; without an id each call begins something new."""
+
+_LONG = {"anthropic/maxResultSizeChars": MOST_SHOWN}
+"""For Claude Code, which shows 50,000 characters of an answer, else its beginning: what larger ones it may show.
+
+Answers of the default budget are below that anyway; this is for a `max_tokens` that asks for more."""
+
+_AT_ONCE = {"anthropic/alwaysLoad": True}
+"""For Claude Code, which otherwise shows a model the names of tools alone until it looks for one."""
 
 ASKS_FIRST = frozenset({"delete_session"})
 """Tools that ask the person first, who may take their time or never answer."""
@@ -158,6 +167,7 @@ def build_server(settings: Settings, sessions: SessionStore, executions: Executi
         log_level=settings.log_level,  # type: ignore[arg-type]  checked against the same five names
         tools=_published(tools, settings),
     )
+    add_middleware(server, note_client)
     add_middleware(server, attach_content)
     resources = Resources(sessions, executions)
     resources.register(server)
@@ -188,16 +198,16 @@ def _lifespan(
 def _published(tools: Tools, settings: Settings) -> list[Tool]:
     delete = tools.delete_session if settings.ask == "auto" else tools.delete_unasked
     published = [
-        _tool(tools.save_session, "Save a conversation", _BEGINS),
-        _tool(tools.resume_session, "Resume a conversation", _READS),
-        _tool(tools.list_sessions, "List conversations", _READS),
+        _tool(tools.save_session, "Save a conversation", _BEGINS, _AT_ONCE),
+        _tool(tools.resume_session, "Resume a conversation", _READS, _AT_ONCE | _LONG),
+        _tool(tools.list_sessions, "List conversations", _READS, _LONG),
         _tool(delete, "Delete a conversation", _DELETES, name="delete_session"),
         _tool(tools.list_revisions, "List a conversation's revisions", _READS),
         _tool(tools.restore_session, "Restore a revision", _RESTORES),
         _tool(tools.fork_session, "Fork a conversation", _BEGINS),
         _tool(tools.cache_result, "Keep a flow result", _BEGINS),
-        _tool(tools.get_result, "Get a flow result", _READS),
-        _tool(tools.get_flow_history, "Get a flow's results", _READS),
+        _tool(tools.get_result, "Get a flow result", _READS, _LONG),
+        _tool(tools.get_flow_history, "Get a flow's results", _READS, _LONG),
         _tool(tools.persistence_status, "Where conversations are kept", _READS),
     ]
     return [tool for tool in published if is_offered(tool.name, settings.tools)]
@@ -235,10 +245,11 @@ def _tool(
     function: Any,  # noqa: ANN401  any tool's signature
     title: str,
     annotations: ToolAnnotations,
+    meta: JSONObject | None = None,
     name: str | None = None,
 ) -> Tool:
-    description = " ".join((function.__doc__ or "").split())
-    tool = Tool.from_function(function, name=name, title=title, description=description, annotations=annotations)
+    about = " ".join((function.__doc__ or "").split())
+    tool = Tool.from_function(function, name, title, about, annotations=annotations, meta=meta)
     parameters, output = schemas_of(tool)
     set_schemas(
         tool,
@@ -259,16 +270,16 @@ def _arguments(schema: JSONObject) -> JSONObject:
     return {**short, "additionalProperties": False}
 
 
-def _compact(schema: JSONObject, *, null_where_required: bool = False) -> JSONObject:
+def _compact(schema: JSONObject, *, null_where_required: bool = False, nullable: bool = False) -> JSONObject:
     """A schema without what no client needs: generated titles, nulls that mean absent, "anything goes"."""
     short = {name: value for name, value in schema.items() if (name, value) != ("additionalProperties", True)}
     short.pop("title", None)
     if "properties" in short:
-        short["properties"] = {name: _compact(value) for name, value in schema["properties"].items()}
-        for name in schema.get("required", ()) if null_where_required else ():
-            if {"type": "null"} in schema["properties"][name].get("anyOf", ()):
-                short["properties"][name]["type"] = [short["properties"][name]["type"], "null"]
-    if "anyOf" in short:
+        always = schema.get("required", ()) if null_where_required else ()
+        short["properties"] = {
+            name: _compact(value, nullable=name in always) for name, value in schema["properties"].items()
+        }
+    if "anyOf" in short and not nullable:
         (kind,) = [option for option in short.pop("anyOf") if option != {"type": "null"}]
         short |= kind
     if short.get("default", 0) in (None, ""):

@@ -84,8 +84,9 @@ class Messages:
         text = f"Resumed {named}, revision {result.revision}: {shown} of {result.total_turns} turns"
         if result.next_before_turn is not None:
             text += f"; older ones: resume_session(session_id={named}, before_turn={result.next_before_turn})"
-        if result.cut_turn is not None:
-            text += f"; turn {result.cut_turn} is larger than the budget and cut"
+        if cut := result.cut_turns:
+            which = f"turn {cut[0]} is" if len(cut) == 1 else f"turns {', '.join(map(str, cut))} are"
+            text += f"; {which} larger than the budget and cut"
         if result.left_out_fields:
             text += f"; too large for the budget: {', '.join(result.left_out_fields)}"
         if result.matched:
@@ -149,13 +150,17 @@ class Messages:
 
     def execution(self, result: ExecutionResult) -> str:
         """After reading an execution."""
-        return "Found." if result.found else f"Not found: {_because(result.reason, result.message)}"
+        if not result.found:
+            return f"Not found: {_because(result.reason, result.message)}"
+        return "Found; it is larger than your client shows, so long texts in it are cut." if result.cut else "Found."
 
     def flow(self, result: FlowHistoryResult) -> str:
         """After reading a flow's history."""
         if not result.found:
             return f"No executions: {_because(result.reason, result.message)}"
         text = f"{len(result.executions)} execution{'' if len(result.executions) == 1 else 's'}, oldest first."
+        if result.cut_executions:
+            text += f" {len(result.cut_executions)} of them cut: get_result has more of each."
         if result.dropped:
             left = "1 older one has" if result.dropped == 1 else f"{result.dropped:,} older ones have"
             text += f" {left} left the history for room."

@@ -9,16 +9,14 @@ from pydantic import Field
 
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.plain_text import one_line, quoted
+from agentic_flywheel.server.clients import budget_of
 from agentic_flywheel.server.resources import uri_of
-from agentic_flywheel.server.transcript import transcript
-from agentic_flywheel.sessions.budget import CHARACTERS_PER_TOKEN
+from agentic_flywheel.server.transcript import text_bytes, transcript
+from agentic_flywheel.sessions.budget import DEFAULT_TOKENS
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.results import ResumeResult
 from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
-
-TOKENS = 20_000
-"""The budget of a conversation in a prompt: what resume_session gives by default."""
 
 SAVE = """\
 Save this conversation so that it can be resumed later, here or elsewhere: call save_session with
@@ -80,17 +78,19 @@ class Prompts:
 
     async def _with_conversation(self, asked: str, session: str) -> list[UserMessage]:
         """What the person asks, and in a message of its own what was saved."""
+        budget, strict = budget_of(DEFAULT_TOKENS)
         try:
-            found = await self._sessions.resume(CallerViews(), session, max_tokens=TOKENS)
+            found = await self._sessions.resume(CallerViews(), session, max_tokens=budget, strict=strict)
         except InvalidArgument as exc:  # no id, but perhaps words
             found = ResumeResult(found=False, reason="not_found", message=str(exc))
         if found.reason == "not_found" and session.strip():
             named = await self._sessions.list_sessions(SessionFilter(query=session), limit=1)
             if named.sessions and named.sessions[0]["matched"] == "all words":  # else it is a guess
-                found = await self._sessions.resume(CallerViews(), named.sessions[0]["id"], max_tokens=TOKENS)
+                best = named.sessions[0]["id"]
+                found = await self._sessions.resume(CallerViews(), best, max_tokens=budget, strict=strict)
         if not found.found or found.session is None:
             return _nothing(session, found)
-        text = transcript(found, TOKENS * CHARACTERS_PER_TOKEN, with_id=True)
+        text = transcript(found, text_bytes(found, budget), with_id=True)
         uri = f"{uri_of(found.session['id'])}/transcript"
         saved = EmbeddedResource(resource=TextResourceContents(uri=uri, mime_type="text/plain", text=text))
         return [UserMessage(asked), UserMessage(saved)]

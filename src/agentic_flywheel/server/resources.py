@@ -1,6 +1,7 @@
 """Serves sessions and executions as resources: by URI, the newest in a list, with ids completed as a person types."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 from urllib.parse import quote, unquote
 
@@ -10,13 +11,17 @@ from mcp.server.mcpserver.resources import ResourceSecurity
 from mcp_types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
 from mcp_types import Resource as MCPResource
 
-from agentic_flywheel.documents.codec import public
-from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.model import Document, instant_of
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
-from agentic_flywheel.json_text import dumps
+from agentic_flywheel.json_text import JSONObject, dumps, size_of
 from agentic_flywheel.plain_text import escaped, first_hidden, one_line, quoted
+from agentic_flywheel.server.clients import budget_of
+from agentic_flywheel.server.fitting import fit_execution
 from agentic_flywheel.server.transcript import markdown
+from agentic_flywheel.sessions.budget import DEFAULT_TOKENS
 from agentic_flywheel.sessions.executions import ExecutionStore
+from agentic_flywheel.sessions.page import Page, window_of
+from agentic_flywheel.sessions.results import ResumeResult
 from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
 
@@ -30,6 +35,9 @@ COMPLETED_FROM = 500
 
 COMPLETIONS = 100
 """Values of one completion, as the protocol allows."""
+
+MEASURED = 2**20
+"""Characters of a stored session above which lists do not say how large the part of it is that is read."""
 
 SESSION, TRANSCRIPT, EXECUTION = (
     "session://{session_id}",
@@ -63,11 +71,12 @@ class Resources:
     def __init__(self, sessions: SessionStore, executions: ExecutionStore) -> None:
         self._sessions = sessions
         self._executions = executions
+        self._sizes: dict[tuple[str, object, int], int] = {}
 
     def register(self, server: MCPServer[SessionStore]) -> None:
         """Offer the templates, and completion for their arguments and those of prompts."""
         for uri, title, kind, read in (
-            (SESSION, "A saved conversation, whole", "application/json", self.document),
+            (SESSION, "A saved conversation", "application/json", self.document),
             (TRANSCRIPT, "A saved conversation to read", "text/markdown", self.transcript),
             (EXECUTION, "A kept flow result", "application/json", self.execution),
         ):
@@ -75,16 +84,17 @@ class Resources:
         server.completion()(self.complete)
 
     async def document(self, session_id: str) -> str:
-        """A session as `resume_session` gives it, whole."""
-        return escaped(dumps(public(await self._load(session_id))))
+        """A session as `resume_session` gives it: its newest turns, whole if it is small."""
+        return escaped(dumps(_about(await self._shown(session_id))))
 
     async def transcript(self, session_id: str) -> str:
-        """A session in Markdown."""
-        return markdown(public(await self._load(session_id)))
+        """A session in Markdown: its newest turns, whole if it is small."""
+        shown = await self._shown(session_id)
+        return markdown(shown.session or {}, shown.next_before_turn or 0)
 
     async def execution(self, execution_id: str) -> str:
         """An execution as `get_result` gives it."""
-        found = await _asked(self._executions.get_result, execution_id)
+        found = fit_execution(await _asked(self._executions.get_result, execution_id))
         if found.execution is None:
             raise _missing(f"execution {quoted(execution_id)}", found.reason or "not_found")
         return escaped(dumps(found.execution))
@@ -95,12 +105,11 @@ class Resources:
         return [
             MCPResource(
                 uri=uri_of(row["id"]),
-                name=one_line(row["id"]),
+                name=one_line(row["id"]),  # the only name of it that no other has
                 title=one_line(str(row.get("title") or row["id"])),
-                description=one_line(
-                    str(row.get("summary") or f"{row.get('turns', 0)} turns, saved {row.get('updated_at')}")
-                ),
+                description=_description(row),
                 mime_type="application/json",
+                size=await self._size(row["id"], row.get("revision")),
             )
             for row in page.sessions
         ]
@@ -125,11 +134,42 @@ class Resources:
         ids += [identity for identity, text in rows if typed in text and not text.startswith(typed)]
         return Completion(values=ids[:COMPLETIONS], total=len(ids), has_more=len(ids) > COMPLETIONS)
 
-    async def _load(self, session_id: str) -> Document:
-        document, _ = await _asked(self._sessions.load, session_id)
+    async def _size(self, session_id: str, revision: object) -> int | None:
+        """The bytes of a session as it would be read, where this machine has it and it is not too large to look at."""
+        budget, strict = budget_of(DEFAULT_TOKENS)
+        key = (session_id, revision, budget)
+        if key not in self._sizes and isinstance(revision, int):
+            with suppress(DocumentError, Unavailable):
+                here = await self._sessions.copy_here(session_id, revision)
+                if here and len(here[1].text or "") <= MEASURED:
+                    shown = window_of(*here, Page(budget, None, strict))
+                    self._sizes[key] = size_of(escaped(dumps(_about(shown))))
+                    if len(self._sizes) > 10 * LISTED:
+                        del self._sizes[next(iter(self._sizes))]
+        return self._sizes.get(key)
+
+    async def _shown(self, session_id: str) -> ResumeResult:
+        """What of a session fits an answer; unlike a resume, this does not renew its life."""
+        document, found = await _asked(self._sessions.load, session_id)
         if not isinstance(document, Document):
             raise _missing(f"session {quoted(session_id)}", document.because if document else "not_found")
-        return document
+        budget, strict = budget_of(DEFAULT_TOKENS)
+        return window_of(document, found, Page(budget, None, strict))
+
+
+def _about(shown: ResumeResult) -> JSONObject:
+    """A session with what is missing of it, said before its turns."""
+    missing = shown.model_dump(include={"omitted_turns", "next_before_turn", "cut_turns", "left_out_fields"})
+    return {name: value for name, value in missing.items() if value} | (shown.session or {})
+
+
+def _description(row: JSONObject) -> str:
+    """What a menu shows of a session: its title, so many turns, when it was saved, its summary."""
+    turns, saved = row.get("turns", 0), instant_of(row.get("updated_at"))
+    about = f"{turns} turn{'' if turns == 1 else 's'}"
+    about += f", saved on {saved.day} {saved:%B %Y}" if saved else ""
+    summary = row.get("summary")
+    return one_line(f"{row.get('title') or row['id']} ({about})" + (f": {summary}" if summary else ""))
 
 
 async def _asked(ask: Callable[[str], Awaitable[Answer]], identity: str) -> Answer:

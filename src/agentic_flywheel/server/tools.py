@@ -16,10 +16,12 @@ from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.json_text import JSONObject, dumps
 from agentic_flywheel.plain_text import escaped, one_line
 from agentic_flywheel.server import halves
+from agentic_flywheel.server.clients import budget_of
 from agentic_flywheel.server.elicitation import Consent, consent_to_delete
+from agentic_flywheel.server.fitting import DEFAULT_ROWS, fit_execution, fit_executions, rows_that_fit
 from agentic_flywheel.server.messages import Messages
-from agentic_flywheel.server.transcript import transcript
-from agentic_flywheel.sessions.budget import CHARACTERS_PER_TOKEN
+from agentic_flywheel.server.transcript import text_bytes, transcript
+from agentic_flywheel.sessions.budget import DEFAULT_TOKENS
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.history import RevisionHistory
@@ -60,6 +62,9 @@ UserId = Annotated[Text, Field(description="Only this user's: a filter, no prote
 
 ResultType = TypeVar("ResultType", bound=Result)
 KeptType = TypeVar("KeptType", bound=KeptResult)
+
+LARGE = {"session", "sessions", "revisions", "execution", "executions"}
+"""The field of an answer that may be long."""
 
 INSTRUCTIONS = """\
 Keeps conversations beyond this process: save now, resume in a later one, here or on another machine.
@@ -128,14 +133,8 @@ class Tools:
             "user_id": user_id,
         }
         continued, in_next = self._ends.continued(session_id, history)
-        sent: JSONObject = {
-            "history": continued,
-            "context": context,
-            "remove_context": remove_context or [],
-            "title": title,
-            "summary": summary,
-            "tags": tags,
-        }
+        sent: JSONObject = {"history": continued, "context": context, "title": title, "summary": summary, "tags": tags}
+        sent["remove_context"] = remove_context or []
         in_ids = await check_ids(self._credentials, self._sessions, session_id)
         clean, findings = await self._credentials.redact_in_time(sent)
         values, more_findings = await self._credentials.redact_in_time(
@@ -162,7 +161,7 @@ class Tools:
         user_id: UserId = "",
         max_tokens: Annotated[
             Number, Field(description="Budget of each form of the answer, text and JSON; the newest turns that fit")
-        ] = 20_000,
+        ] = DEFAULT_TOKENS,
         before_turn: Annotated[
             Number | None, Field(description="Only turns before this 0-based position (next_before_turn of an answer)")
         ] = None,
@@ -172,10 +171,11 @@ class Tools:
         """Bring back a saved conversation: context, summary, newest turns. Call it first when the user goes on from an
         earlier talk. It renews the session's life.
         """  # noqa: D205  the model reads it as one text
+        budget, strict = budget_of(max_tokens)
         result = await self._sessions.resume(
-            self._memory, session_id, user_id, max_tokens, before_turn, revision, query
+            self._memory, session_id, user_id, budget, before_turn, revision, query, strict=strict
         )
-        return _answer(result, self._messages.resumed, partial(transcript, limit=max_tokens * CHARACTERS_PER_TOKEN))
+        return _answer(result, self._messages.resumed, partial(transcript, limit=text_bytes(result, budget)))
 
     async def list_sessions(
         self,
@@ -186,14 +186,17 @@ class Tools:
         tags: Annotated[list[str] | None, Field(description="All of these tags")] = None,
         status: Annotated[Status | None, Field(description="With this status")] = None,
         user_id: UserId = "",
-        limit: Annotated[Number, Field(description="1 to 1000")] = 20,
+        limit: Annotated[Number, Field(description="1 to 1000")] = DEFAULT_ROWS,
         cursor: Annotated[Text, Field(description="next_cursor of the page before")] = "",
     ) -> Annotated[CallToolResult, ListResult]:
         """List saved sessions, newest first: when you do not know the id, or are asked what was said."""
         session_filter = SessionFilter(
             pattern=pattern or "*", query=query, tags=tags or (), status=status or "", user_id=user_id
         )
-        return _answer(await self._sessions.list_sessions(session_filter, limit, cursor), self._messages.listed)
+        listed = await self._sessions.list_sessions(session_filter, limit, cursor)
+        if (fitting := rows_that_fit(listed.sessions, limit)) < len(listed.sessions):
+            listed = await self._sessions.list_sessions(session_filter, fitting, cursor)
+        return _answer(listed, self._messages.listed)
 
     async def delete_session(
         self, session_id: SessionId, consent: Annotated[ElicitationResult[Consent], Resolve(consent_to_delete)]
@@ -257,7 +260,7 @@ class Tools:
         self, execution_id: Annotated[Text, Field(description="Id of the execution")]
     ) -> Annotated[CallToolResult, ExecutionResult]:
         """Get a kept flow execution."""
-        return _answer(await self._executions.get_result(execution_id), self._messages.execution)
+        return _answer(fit_execution(await self._executions.get_result(execution_id)), self._messages.execution)
 
     async def get_flow_history(
         self,
@@ -266,7 +269,8 @@ class Tools:
         limit: Annotated[Number | None, Field(description="Only the newest so many")] = None,
     ) -> Annotated[CallToolResult, FlowHistoryResult]:
         """Get the kept executions of a flow in a session, oldest first."""
-        return _answer(await self._executions.get_flow_history(session_id, flow_id, limit), self._messages.flow)
+        history = await self._executions.get_flow_history(session_id, flow_id, limit)
+        return _answer(fit_executions(history), self._messages.flow)
 
     async def persistence_status(self) -> Annotated[CallToolResult, StatusResult]:
         """Tell where sessions are kept right now, and why there: if an answer says journal."""
@@ -290,5 +294,7 @@ def _answer(
         for name, value in result
         if value is not None or name == "expires_at"  # null there means: never
     }
+    for name in LARGE & content.keys():  # last: what a client cuts off is at the end
+        content[name] = content.pop(name)
     shown = text(result) if text else escaped(dumps(content))
     return CallToolResult(content=[TextContent(type="text", text=shown)], structured_content=content)

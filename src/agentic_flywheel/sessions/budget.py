@@ -1,26 +1,42 @@
 """Shows what of a session fits a budget: its fields, and the newest turns beside them.
 
-A token is four characters of compact JSON, or of the text that models read. Nothing is cut that need not be, and what
-is cut or left out is named.
+A token is four bytes of compact JSON in UTF-8, or of the text that models read. Nothing is cut that need not be, and
+what is cut or left out is named. A window never begins between a tool call and its result.
 """
 
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 from agentic_flywheel.documents.codec import public
 from agentic_flywheel.documents.model import Document
-from agentic_flywheel.json_text import JSONObject, dumps
+from agentic_flywheel.documents.tool_calls import last_unit, next_start
+from agentic_flywheel.json_text import JSONObject, dumps, dumps_checked, size_of
 
-CHARACTERS_PER_TOKEN = 4
-"""Of compact JSON. Near enough for every model, and the same in budgets and tests."""
+BYTES_PER_TOKEN = 4
+"""Of compact JSON in UTF-8. Near enough for every model, and what some clients count; the same in budgets and tests."""
+
+DEFAULT_TOKENS = 9_500
+"""38,000 bytes: Claude Code shows 50,000 characters of an answer, Codex 48,000 bytes, Gemini CLI 40,000 characters."""
 
 ANSWER_OVERHEAD = 800
-"""Characters of an answer beside the session itself: its sentence, the counts; the id stands there four times more."""
-
-ESCAPED = 1.3
-"""How many times its compact JSON a stored text can be: large ones have emoji escaped."""
+"""Bytes of an answer beside the session itself: its sentence, the counts; the id stands there four times more."""
 
 MIN_TEXT = 200
-"""Characters of a text that is cut, at least: less says nothing."""
+"""Bytes of a text that is cut, at least: less says nothing."""
+
+SHORTENED = 8
+"""Texts of a turn that are shortened, at most; one of more large parts is shown as the beginning of its JSON."""
+
+NUMBERED = 10
+"""Bytes of the number of a turn: one that a transcript shows as JSON has it beside that."""
+
+FIRST = ("id", "revision", "title", "summary", "tags", "context")
+"""Fields that stand before the others, and long before the turns: what is cut off by a client begins at the end."""
+
+_MAY_BE_EMPTY = {"history", *FIRST, "ttl_seconds", "kept_until"}
+"""Fields that are shown although empty: the conversation's own, and those where nothing means for ever."""
 
 _NEVER_LEFT_OUT = {"id", "revision", "history", "backend", "status", "created_at", "updated_at", "saved_at"}
 
@@ -29,94 +45,173 @@ _NEVER_LEFT_OUT = {"id", "revision", "history", "backend", "status", "created_at
 class TokenWindow:
     """A part of a session. Its history begins with the turn at `start` and ends before `end`.
 
-    `cut`: the position of a turn that was too large alone; `left_out`: fields that are shortened or missing.
+    `cut`: the positions of turns that were too large; `left_out`: fields that are shortened or missing.
     """
 
     session: JSONObject
     start: int
     end: int
-    cut: int | None = None
+    cut: list[int] = field(default_factory=list[int])
     left_out: list[str] = field(default_factory=list[str])
 
 
-def token_window(
-    document: Document, length: int | None, max_tokens: int, before_turn: int | None = None
-) -> TokenWindow:
-    """The newest turns before `before_turn` that fit the budget, one at least; `length` is that of the stored text.
+def shown_fields(document: Document) -> JSONObject:
+    """A session as answers show it: its own fields first, its turns last, nothing that is empty and says nothing."""
+    known = public(document)
+    rest = {name: known[name] for name in known if name != "history" and (known[name] or name in _MAY_BE_EMPTY)}
+    return {name: known[name] for name in FIRST} | rest | {"history": known["history"]}
 
-    A session that fits comes back whole. Else the budget holds for all of the answer, from some 300 tokens on.
+
+def token_window(
+    document: Document, size: int | None, max_tokens: int, before_turn: int | None = None, *, strict: bool = False
+) -> TokenWindow:
+    """The newest turns before `before_turn` that fit the budget, one at least; `size` is that of the stored text.
+
+    A session that fits comes back whole. Else, and if `strict`, the budget holds for all of the answer, from some 300
+    tokens on.
     """
-    history, shown = document.session.history, public(document)
+    history, shown = document.session.history, shown_fields(document)
     end = len(history) if before_turn is None else min(before_turn, len(history))
-    room = max_tokens * CHARACTERS_PER_TOKEN
-    if length is not None and _fits(shown, length, room):
-        return TokenWindow(shown | {"history": history[:end]}, 0, end)
-    room -= ANSWER_OVERHEAD + 4 * len(document.session.id)
+    whole = TokenWindow(shown | {"history": history[:end]}, 0, end)
+    budget = max_tokens * BYTES_PER_TOKEN
+    room = budget - ANSWER_OVERHEAD - 4 * size_of(document.session.id)
+    allowed = room if strict else budget
+    if size is not None and 3 * size <= 2 * allowed:
+        return whole  # whatever it says: a line break, two bytes of JSON, is never more than three
     shown["history"] = []
+    sizes = _Sizes(history[:end])
+    if sizes.fitting(allowed - len(dumps_checked(shown)) + 1) == end:  # the last one has no comma
+        return whole
     left_out = _leave_out(shown, room // 2)
-    room -= len(dumps(shown))
-    start, cut = end, None
-    turns: list[JSONObject] = []
-    while start:
-        turn = history[start - 1]
-        size = len(dumps(turn)) + _added(turn) + (start < end)  # and a comma between two turns
-        if size > room and start < end:
-            break
-        start -= 1
-        if size > room:
-            cut = start
-            turn = _cut(turn, room)
-        room -= size
-        turns.append(turn)
-    shown["history"] = turns[::-1]
+    room -= len(dumps_checked(shown))
+    fitting = sizes.fitting(room, numbered=True)
+    start = next_start(history, end - fitting, end)
+    turns, cut = history[start:end], list[int]()
+    if start == end and end:
+        start = _unit(history, end, room, fitting)
+        room -= NUMBERED * (end - start - 1)  # the numbers of those that are cut
+        turns, cut = cut_to(history[start:end], start, room)
+    shown["history"] = turns
     return TokenWindow(shown, start, end, cut, left_out)
 
 
-def _fits(shown: JSONObject, length: int, room: int) -> bool:
-    """Whether a session of which `length` characters are stored fits, as JSON and as text."""
-    if 3 * length <= 2 * room:
-        return True  # whatever it says: a line break, two characters of JSON, is never more than three
-    added = sum(map(_added, shown["history"]))
-    return length + added <= room or (length <= ESCAPED * room and len(dumps(shown)) + added <= room)
+class _Sizes:
+    """Knows how many of the newest turns fit; each is looked at once, and only as far back as is asked."""
+
+    def __init__(self, history: Sequence[JSONObject]) -> None:
+        self._history = history
+        self._sizes: list[tuple[int, int]] = []
+
+    def fitting(self, room: int, *, numbered: bool = False) -> int:
+        """How many fit; as text too, if `numbered`: a whole session has room for its numbers beside it."""
+        for count, (size, number) in enumerate(self._newest_first()):
+            room -= size + number if numbered else size
+            if room < 0:
+                return count
+        return len(self._history)
+
+    def _newest_first(self) -> Iterator[tuple[int, int]]:
+        yield from self._sizes
+        for turn in reversed(self._history[: len(self._history) - len(self._sizes)]):
+            is_plain = isinstance(turn.get("content"), str) and "role" in turn
+            self._sizes.append((_size(turn), 0 if is_plain else NUMBERED))
+            yield self._sizes[-1]
 
 
-def _added(turn: JSONObject) -> int:
-    """What a turn is longer as text than as JSON, at most: its lines are indented there."""
+def _size(turn: JSONObject) -> int:
+    """The bytes of a turn and a comma in JSON, and its line breaks, each of which is three bytes in a transcript."""
     content = turn.get("content")
-    return content.count("\n") if isinstance(content, str) else 0
+    return len(dumps_checked(turn)) + 1 + (content.count("\n") if isinstance(content, str) else 0)
 
 
 def _leave_out(shown: JSONObject, room: int) -> list[str]:
     """Shorten or leave out the largest fields until the rest fits; which."""
     left_out: list[str] = []
-    sizes = {name: len(dumps(value)) for name, value in shown.items() if name not in _NEVER_LEFT_OUT}
-    excess = len(dumps(shown)) - room
+    sizes = {name: len(dumps_checked(value)) for name, value in shown.items() if name not in _NEVER_LEFT_OUT}
+    excess = len(dumps_checked(shown)) - room
     for name in sorted(sizes, key=lambda each: -sizes[each]):
         if excess <= 0 or sizes[name] <= MIN_TEXT:
             break
         value = shown[name]
         if isinstance(value, str):
-            shown[name] = shortened(value, max(MIN_TEXT, sizes[name] - excess))
+            shown[name] = _fitted(value, sizes[name] - excess)
         else:
             shown[name] = {} if isinstance(value, dict) else [] if isinstance(value, list) else None
-        excess -= sizes[name] - len(dumps(shown[name]))
+        excess -= sizes[name] - len(dumps_checked(shown[name]))
         left_out.append(name)
     return sorted(left_out)
 
 
-def _cut(turn: JSONObject, room: int) -> JSONObject:
-    """The turn in so much room: what is short in it, and the beginning of its content, or of all of it."""
+def _unit(history: Sequence[JSONObject], end: int, room: int, fitting: int) -> int:
+    """Where to begin when no call with its results fits: with the newest call, if there is room for some of each turn.
+
+    There is none for hundreds of results of one call: then with the newest of them.
+    """
+    start = last_unit(history, end)
+    return start if (end - start) * MIN_TEXT <= room else end - max(1, fitting)
+
+
+def cut_to(turns: list[JSONObject], start: int, room: int) -> tuple[list[JSONObject], list[int]]:
+    """The turns in so much room, and the positions of those that are cut, from `start` on: the largest ones."""
+    made, cut = list(turns), list[int]()
+    by_size = sorted(range(len(turns)), key=lambda number: _size(turns[number]))
+    for done, number in enumerate(by_size):
+        share = room // (len(turns) - done)
+        if _size(turns[number]) > max(share, MIN_TEXT):
+            made[number] = cut_turn(turns[number], share)
+            cut.append(start + number)
+        room -= _size(made[number])
+    return made, sorted(cut)
+
+
+def cut_turn(turn: JSONObject, room: int) -> JSONObject:
+    """The turn in so much room, in its own shape: its longest texts are shortened; else the beginning of its JSON."""
+    made = cast("JSONObject", json.loads(dumps(turn)))
+    texts = [(holder, name) for holder, name in _texts(made) if _text_size(holder[name]) > MIN_TEXT]
+    texts = sorted(texts, key=lambda text: -_text_size(text[0][text[1]]))[:SHORTENED]
+    left = room - (_size(made) - sum(_text_size(holder[name]) for holder, name in texts))
+    if texts and left >= MIN_TEXT * len(texts):
+        for done, (holder, name) in enumerate(reversed(texts)):
+            holder[name] = _fitted(holder[name], left // (len(texts) - done))
+            left -= _text_size(holder[name])
+        if _size(made) <= room:
+            return made
+    made = {name: turn[name] for name in ("id", "role") if name in turn and len(dumps_checked(turn[name])) < MIN_TEXT}
     content = turn.get("content")
     text = content if isinstance(content, str) else dumps(turn)
-    made = {name: turn[name] for name in ("id", "role") if len(dumps(turn.get(name))) < MIN_TEXT and name in turn}
-    limit = max(MIN_TEXT, room - len(dumps(made)))
+    return made | {"content": _fitted(text, room - _size(made | {"content": ""}))}
+
+
+def _fitted(text: str, room: int) -> str:
+    """The beginning of a text that takes so much room, or `MIN_TEXT`."""
+    room = max(room, MIN_TEXT)
+    limit = room
     while True:
-        made["content"] = shortened(text, limit)
-        size = len(dumps(made))
-        if size <= room or limit <= MIN_TEXT:
+        made = shortened(text, limit)
+        size = _text_size(made)
+        if size <= room or limit <= 0:
             return made
-        # JSON escapes some characters: assume the ratio of this try, and cut by a twentieth at least.
-        limit = max(MIN_TEXT, min(limit * room // size, limit - limit // 20))
+        # JSON escapes some characters: go by their part of this try, where it is more than a few.
+        limit = limit + room - size if 20 * (size - room) <= limit else limit * room // size
+
+
+def _text_size(text: str) -> int:
+    """The bytes of a text in JSON, and its line breaks, each of which is two more in a transcript."""
+    return len(dumps_checked(text)) + text.count("\n")
+
+
+def _texts(value: object) -> "Iterator[tuple[Any, Any]]":
+    """The texts in it, each as what holds it and its name or number there."""
+    items: Iterable[tuple[Any, object]] = ()
+    if isinstance(value, dict):
+        items = cast("JSONObject", value).items()
+    elif isinstance(value, list):
+        items = enumerate(cast("list[object]", value))
+    for name, inner in items:
+        if isinstance(inner, str):
+            yield value, name
+        else:
+            yield from _texts(inner)
 
 
 def ellipsis(text: str, limit: int) -> str:
@@ -125,11 +220,16 @@ def ellipsis(text: str, limit: int) -> str:
 
 
 def shortened(text: str, limit: int, length: int = 0) -> str:
-    """The beginning of a text, and how much of it is missing, in about `limit` characters.
+    """The beginning of a text, and how much of it is missing, in about `limit` bytes.
 
-    `length`: that of the whole text, where this is a part of it, or how it is written in an answer.
+    `length`: the characters of the whole text, where this is a part of it.
     """
-    if max(len(text), length) <= limit:
+    if size_of(text) <= limit and length <= len(text):
         return text
-    mark = f"… [{length or len(text):,} characters, the rest left out]"
-    return text[: max(0, limit - len(mark))] + mark
+    mark = f"… [{max(length, len(text)):,} characters, the rest left out]"
+    return beginning(text, limit - size_of(mark)) + mark
+
+
+def beginning(text: str, limit: int) -> str:
+    """As much of the beginning of a text as is in so many bytes."""
+    return text[: max(0, limit)].encode()[: max(0, limit)].decode(errors="ignore")

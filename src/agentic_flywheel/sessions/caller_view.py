@@ -14,7 +14,7 @@ REMEMBERED_SESSIONS = 256
 """Sessions whose turns are remembered per caller, 16 bytes a turn; the longest unused goes first."""
 
 REMEMBERED_CUTS = 32
-"""Turns shown cut that are remembered of a session; each answer has one at the most."""
+"""Turns shown cut that are remembered of a session; an answer seldom has more than one."""
 
 
 class LazyFingerprints:
@@ -75,10 +75,10 @@ class CallerView:
         self._finish()
         return tuple(each for each in (self.sent, self.known, self.shown) if isinstance(each, tuple)) or None
 
-    def resumed(self, history: Sequence[JSONObject], cut: tuple[JSONObject, JSONObject] | None = None) -> None:
-        """The caller has been shown this history; `cut` is a turn as it was shown, and as it is."""
-        if cut:
-            self.cut[fingerprint(cut[0])] = fingerprint(cut[1])
+    def resumed(self, history: Sequence[JSONObject], cut: Sequence[tuple[JSONObject, JSONObject]] = ()) -> None:
+        """The caller has been shown this history; `cut` are turns, each as it was shown, and as it is."""
+        for shown, whole in cut:
+            self.cut[fingerprint(shown)] = fingerprint(whole)
             if len(self.cut) > REMEMBERED_CUTS:
                 del self.cut[next(iter(self.cut))]
         self.shown = self._glance(history)

@@ -63,6 +63,7 @@ class ResumeResult(Result):
     omitted_turns: int = Field(default=0, description="Turns of the session that are not in this answer.")
     next_before_turn: int | None = Field(default=None, description="Pass as before_turn for the turns before these.")
     cut_turn: int | None = Field(default=None, description="This turn is larger than the budget alone; it is cut.")
+    cut_turns: list[int] | None = Field(default=None, description="All turns that are cut: a call with its results.")
     left_out_fields: list[str] | None = Field(default=None, description="Too large for the budget: shortened or empty.")
     source: Literal["redis", "journal"] | None = None
     stale: bool = Field(default=False, description="True if the shared store could not be asked: it may know more.")
@@ -134,6 +135,7 @@ class ExecutionResult(Result):
 
     found: bool
     execution: JSONObject | None = None
+    cut: bool | None = Field(default=None, description="True if long texts in it are cut, as your client would.")
     reason: Reason | None = None
 
 
@@ -142,6 +144,9 @@ class FlowHistoryResult(Result):
 
     found: bool
     executions: list[JSONObject]
+    cut_executions: list[int] | None = Field(
+        default=None, description="Positions in executions of those that are cut: get_result has more of each."
+    )
     dropped: int | None = Field(default=None, description="Older executions that have left the history for room.")
     reason: Reason | None = None
 

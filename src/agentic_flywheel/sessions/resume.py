@@ -20,11 +20,11 @@ from agentic_flywheel.keys import Keys, check_id, other_spellings
 from agentic_flywheel.plain_text import quoted
 from agentic_flywheel.replication.answers import Found
 from agentic_flywheel.replication.repository import Repository
-from agentic_flywheel.sessions.budget import token_window
+from agentic_flywheel.sessions.budget import DEFAULT_TOKENS
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.listing import SessionList
 from agentic_flywheel.sessions.near_ids import SUGGESTIONS, near_ids, titled
-from agentic_flywheel.sessions.page import Page, check
+from agentic_flywheel.sessions.page import Page, check, window_of
 from agentic_flywheel.sessions.results import ResumeResult, reason_of
 from agentic_flywheel.sessions.session_filter import SessionFilter
 
@@ -59,10 +59,12 @@ class SessionReader(SessionList):
         memory: CallerViews,
         session_id: str = "",
         user_id: str = "",
-        max_tokens: int = 20_000,
+        max_tokens: int = DEFAULT_TOKENS,
         before_turn: int | None = None,
         revision: int | None = None,
         query: str = "",
+        *,
+        strict: bool = False,
     ) -> ResumeResult:
         """A session with the newest turns that fit.
 
@@ -76,11 +78,12 @@ class SessionReader(SessionList):
             before_turn: show only turns before this position.
             revision: an older revision that is kept.
             query: without an id, what the session is to be found by.
+            strict: the budget holds for all of the answer, although the session alone would fit.
 
         """
         check(session_id, max_tokens, before_turn, revision)
         user_id = self._whose(user_id) if self._user_only else user_id
-        page = Page(max_tokens, before_turn)
+        page = Page(max_tokens, before_turn, strict)
         deadline = self.repository.deadline(reading=True)
         try:
             self.repository.check_enabled()
@@ -105,7 +108,7 @@ class SessionReader(SessionList):
         """A revision that is not the current one, if it is kept; of a deleted session, only what this machine has."""
         older, found = await self.older(session_id, revision, current, found)
         if older:
-            return _answer(older, replace(found, text=None), page)
+            return window_of(older, replace(found, text=None), page)
         text = f"Revision {revision} of session {session_id!r} is not kept"
         text += f"; the current one is {current.revision}." if isinstance(current, Document) else "."
         number = current.revision if isinstance(current, Document) else None
@@ -125,6 +128,12 @@ class SessionReader(SessionList):
         found = await self.repository.read(f"{keys}{whole_for(current, revision) or revision}")
         whole = _document_in(found, session_id)
         return (earlier(whole, revision) if whole else None), found
+
+    async def copy_here(self, session_id: str, revision: int) -> tuple[Document, Found] | None:
+        """A session as this machine has it, if it has that revision."""
+        found = await self.repository.read_local(self._keys.session(session_id))
+        document = _document_in(found, session_id)
+        return (document, found) if document and document.revision == revision else None
 
     async def kept_whole(self, session_id: str, revision: int) -> tuple[Document | None, Found]:
         """An older revision that is kept whole, under a key of its own."""
@@ -239,12 +248,12 @@ class SessionReader(SessionList):
         return found
 
     def _resumed(self, memory: CallerViews, document: Document, found: Found, page: "Page") -> ResumeResult:
-        result = _answer(document, found, page)
-        history, cut = document.session.history, None
-        if result.cut_turn is not None and result.session:  # as it was shown it may be sent again
-            cut = (result.session["history"][0], history[result.cut_turn])
+        result = window_of(document, found, page)
+        history, first = document.session.history, result.next_before_turn or 0
         seen = memory.of(document.session.id)
-        seen.resumed(history, cut)
+        shown = (result.session or {})["history"]
+        cut = [(shown[number - first], history[number]) for number in result.cut_turns or ()]
+        seen.resumed(history, cut)  # as they were shown they may be sent again
         seen.told, seen.newest = told(seen.told, document.operations), document.revision
         self._in_background(seen.look_closer())
         if found.source == "redis" or self.repository.stash is None:
@@ -271,28 +280,6 @@ class SessionReader(SessionList):
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-
-
-def _answer(document: Document, found: Found, page: Page) -> ResumeResult:
-    length = None if found.text is None else len(found.text)
-    window = token_window(document, length, page.max_tokens, page.before_turn)
-    total = len(document.session.history)
-    result = ResumeResult(
-        found=True,
-        session=window.session,
-        revision=document.revision,
-        total_turns=total,
-        omitted_turns=total - (window.end - window.start),
-        source=found.source,
-        stale=found.stale,
-    )
-    if window.start:
-        result.next_before_turn = window.start
-    if window.cut is not None:
-        result.cut_turn = window.cut
-    if window.left_out:
-        result.left_out_fields = window.left_out
-    return result
 
 
 def _document_in(found: Found, session_id: str) -> Document | None:

@@ -1,0 +1,78 @@
+"""Knows how much of an answer each client shows its model, by the name that the client gives itself.
+
+Measured with the programs, in the releases named: a long answer was given, and what stood in the request to the model
+was looked at. Continue, the AI SDK, Mastra and LangChain show everything; what is not named here is not known.
+"""
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, cast
+
+from agentic_flywheel.server.sdk_internals import CallNext, HandlerResult, ServerRequestContext
+from agentic_flywheel.sessions.budget import BYTES_PER_TOKEN, DEFAULT_TOKENS
+
+CLIENT_INFO = "io.modelcontextprotocol/clientInfo"
+CODEX_TURN = "x-codex-turn-metadata"
+"""What Codex says of each call, the model's name among it."""
+
+MOST_SHOWN = 500_000
+"""Characters of an answer that Claude Code shows of a tool which asks for it, as all of ours with long answers do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a client shows: bytes of each form of an answer, and whether the model may read the rest in a file."""
+
+    size: int
+    keeps_the_rest: bool = False
+
+
+CLIENTS: tuple[tuple[str, str, Shown], ...] = (
+    # a part of the client's name, the beginning of the model's
+    ("claude-code", "", Shown(MOST_SHOWN - 20_000, keeps_the_rest=True)),  # 2.1.332; other tools: 50,000 characters
+    ("gemini-cli", "", Shown(39_500, keeps_the_rest=True)),  # 0.61.0: 40,000 characters of the text
+    ("opencode", "", Shown(50_000, keeps_the_rest=True)),  # 1.18.33: 50 KB of the text
+    ("qwen-cli", "", Shown(13_500, keeps_the_rest=True)),  # 0.24.4: 28,000 characters of both forms together
+    ("cline", "", Shown(3_600)),  # CLI 3.0.65: 8,000 characters of the whole result as JSON, both forms in it
+    ("codex", "gpt-5", Shown(47_000)),  # 0.171.0: 48,000 bytes of the structured content
+    ("codex", "gpt-6", Shown(18_000)),  # 40,000 characters of both forms, which a program of the model's writes out
+    ("codex", "", Shown(11_000)),  # a model that Codex does not know: 12,000 bytes
+)
+
+_shown: ContextVar[Shown | None] = ContextVar("shown", default=None)
+
+
+def shown_now() -> Shown | None:
+    """What the client of this request shows, if that is known."""
+    return _shown.get()
+
+
+def budget_of(max_tokens: int) -> tuple[int, bool]:
+    """The budget of an answer, and whether all of it must fit: what was asked for, else what the client shows."""
+    shown = _shown.get()
+    if shown is None or max_tokens != DEFAULT_TOKENS or shown.size >= DEFAULT_TOKENS * BYTES_PER_TOKEN:
+        return max_tokens, False
+    return shown.size // BYTES_PER_TOKEN, True
+
+
+def shown_by(client: str, model: str = "") -> Shown | None:
+    """What a client of that name shows."""
+    matching = (shown for name, begin, shown in CLIENTS if name in client.lower() and model.lower().startswith(begin))
+    return next(matching, None)
+
+
+async def note_client(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """The middleware: notes for each request which client it is of, by `initialize` or by the request itself."""
+    meta = _object((ctx.params or {}).get("_meta"))
+    handshake = ctx.session.client_params
+    name = handshake.client_info.name if handshake else _object(meta.get(CLIENT_INFO)).get("name")
+    token = _shown.set(shown_by(str(name or ""), str(_object(meta.get(CODEX_TURN)).get("model") or "")))
+    try:
+        return await call_next(ctx)
+    finally:
+        _shown.reset(token)
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}

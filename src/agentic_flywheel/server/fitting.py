@@ -1,0 +1,48 @@
+"""Makes the answers without a budget of their own fit what the client is known to show.
+
+A page of a list ends sooner, and its cursor goes on there. Executions are cut only where a client would throw the rest
+away: others keep it in a file, whole, for the model to read.
+"""
+
+from agentic_flywheel.json_text import JSONObject, dumps_checked
+from agentic_flywheel.server.clients import shown_now
+from agentic_flywheel.sessions.budget import ANSWER_OVERHEAD, BYTES_PER_TOKEN, DEFAULT_TOKENS, cut_to
+from agentic_flywheel.sessions.results import ExecutionResult, FlowHistoryResult
+
+DEFAULT_ROWS = 20
+"""Rows of a page where nothing else was asked for."""
+
+
+def rows_that_fit(rows: list[JSONObject], limit: int) -> int:
+    """How many rows of a page this client shows, one at least; of a page that was asked for, any other client all."""
+    shown = shown_now()
+    if shown is None and limit != DEFAULT_ROWS:
+        return len(rows)
+    room = (shown.size if shown else DEFAULT_TOKENS * BYTES_PER_TOKEN) - ANSWER_OVERHEAD
+    for count, row in enumerate(rows):
+        room -= len(dumps_checked(row)) + 1
+        if room < 0:
+            return max(1, count)
+    return len(rows)
+
+
+def fit_execution(result: ExecutionResult) -> ExecutionResult:
+    """The same, its longest texts shortened if the client would cut it anywhere."""
+    if result.execution:
+        (result.execution,), cut = _fitted([result.execution])
+        result.cut = bool(cut) or None
+    return result
+
+
+def fit_executions(result: FlowHistoryResult) -> FlowHistoryResult:
+    """The same, for the largest ones."""
+    result.executions, cut = _fitted(result.executions)
+    result.cut_executions = cut or None
+    return result
+
+
+def _fitted(executions: list[JSONObject]) -> tuple[list[JSONObject], list[int]]:
+    shown = shown_now()
+    if shown is None or shown.keeps_the_rest:
+        return executions, []
+    return cut_to(executions, 0, shown.size - ANSWER_OVERHEAD)
