@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from agentic_flywheel.documents.append import fingerprint, view
 from agentic_flywheel.documents.appended import appended
+from agentic_flywheel.documents.same_words import WordIndex
 from agentic_flywheel.json_text import canonical
 from agentic_flywheel.sessions.caller_view import REMEMBERED_SESSIONS, CallerView, CallerViews
 
@@ -414,3 +415,20 @@ def test_a_prompt_that_is_repeated_before_a_new_answer_is_new():
 async def test_nothing_is_lost_and_nothing_doubled_however_talks_are_sent(seeds: range):
     """`python -m tests.append_model` runs ten thousand of these."""
     assert [fault for seed in seeds for fault in await Case(seed).run()] == []
+
+
+def in_a_form(text: str) -> st.SearchStrategy[Turn]:
+    """A turn with this text, plain or in a block."""
+    plain, block = {"role": "user", "content": text}, {"role": "user", "content": [{"type": "text", "text": text}]}
+    return st.sampled_from([plain, block])
+
+
+@given(
+    st.lists(st.sampled_from(["yes", " yes", "\n\tno", "é", "e\u0301t", "", "Y"]).flatmap(in_a_form), max_size=9),
+    st.data(),
+)
+def test_what_is_looked_for_by_its_first_character_is_found_as_among_all(stored: list[Turn], data: st.DataObject):
+    sent = data.draw(st.lists(st.sampled_from([*stored, {"role": "user", "content": "other"}]), min_size=1, max_size=2))
+    near, whole = WordIndex(stored, -3, sent), WordIndex(stored)
+    assert [near.places(turn) for turn in sent] == [whole.places(turn) for turn in sent]
+    assert [near.whole(turn) for turn in sent] == [whole.whole(turn) for turn in sent]

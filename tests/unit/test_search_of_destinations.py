@@ -52,6 +52,16 @@ def indexed(folder: Path) -> dict[tuple[int, str], int]:
         return {(row[0], row[1]): row[2] for row in db.execute("SELECT destination, key, number FROM heads")}
 
 
+def test_sessions_that_an_older_reader_indexed_are_read_anew(opened: Open, tmp_path: Path, clock: Clock):
+    opened(ONE).put_replica(talk(clock, "a", "a garden"))
+    assert found(opened(ONE), "garden") == ["a"]
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as db, db:
+        db.execute("UPDATE heads SET version = 2")
+        db.execute("UPDATE turns SET said = 'completed' WHERE rowid % 2 = 1")
+    later = opened(ONE)
+    assert (found(later, "completed"), found(later, "garden")) == ([], ["a"])
+
+
 def test_a_search_finds_what_is_of_its_own_redis_and_of_this_machine(opened: Open, clock: Clock):
     one, two, machine = opened(ONE), opened(TWO), opened()
     one.put_replica(talk(clock, "a", "a garden for one"))

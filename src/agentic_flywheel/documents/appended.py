@@ -108,7 +108,7 @@ def appended(
 def _laid_beside(talk: Talk, left: int) -> tuple[Pairs, bool]:
     """The turns that are stored, where so many are `left` to be told; and whether the only one stands further up."""
     near = talk.remembered and left <= FEW
-    index = WordIndex(talk.stored, max(0, len(talk.stored) - NEAR) if near else 0)
+    index = WordIndex(talk.stored, len(talk.stored) - NEAR, talk.sent) if near else WordIndex(talk.stored)
     pairs = aligned(talk, index)
     return pairs, len(talk.sent) == 1 and not pairs and bool(index.places(talk.sent[0]))
 

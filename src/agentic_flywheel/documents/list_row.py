@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from agentic_flywheel.documents.model import Document, iso, micros
-from agentic_flywheel.documents.turn_text import content_of
+from agentic_flywheel.documents.turn_text import asked_in
 from agentic_flywheel.documents.writes import ListRow
 from agentic_flywheel.json_text import JSONObject, dumps
 
@@ -25,8 +25,7 @@ def shorten(text: str, limit: int) -> str:
 def first_words(history: Sequence[JSONObject]) -> str:
     """What the user said first, as a title: up to `FIRST_WORDS` characters of whole words; empty if nothing was."""
     for turn in history[:TURNS_LOOKED_AT]:
-        said = content_of(turn) if turn.get("role") in ("user", "human") else ""
-        if text := " ".join(said[: 4 * FIRST_WORDS].split()):
+        if text := " ".join(asked_in(turn)[: 4 * FIRST_WORDS].split()):
             if len(text) <= FIRST_WORDS:
                 return text
             return text[:FIRST_WORDS].rpartition(" ")[0] or text[: FIRST_WORDS - 1] + "…"

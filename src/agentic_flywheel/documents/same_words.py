@@ -5,8 +5,9 @@ import unicodedata
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, cast
 
+from agentic_flywheel.documents.turn_text import ROLES, text_in
+from agentic_flywheel.documents.turn_values import is_list, is_object
 from agentic_flywheel.json_text import JSONObject, canonical
 
 Key = tuple[object, str]
@@ -21,26 +22,19 @@ PLAINLY, PLAINLY_MARKED = 16, 8
 LOOSE = frozenset(("role", "content", "status", "finish_reason", "stop_reason"))
 """Fields whose values may differ between two turns that say the same."""
 
+BLOCKS = frozenset(("_content", "parts", "blocks", "items", "contents"))
+"""Fields that hold the words in parts."""
+
+INSIDE = frozenset(("content", "data", "kwargs", "message"))
+"""Fields in which a message may lie."""
+
+WORDS = frozenset(("text", "content"))
+"""Fields of a part that hold its words."""
+
 LONGEST_MARK = 120
 """Characters at the end of a turn in which a mark is looked for."""
 
 _CUT = re.compile(r"(…|\.\.\.|[\[(<]\s{0,8}(…|\.\.\.|(cut|truncated|shortened|omitted)\b)[^\])>]{0,80}[\])>])\Z")
-
-
-def text_in(turn: JSONObject) -> str:
-    """What a turn says in words only; empty if it says anything else, or nothing."""
-    content = turn.get("content")
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    texts: list[str] = []
-    for block in cast("list[Any]", content):
-        text = cast("JSONObject", block).get("text") if isinstance(block, dict) else block
-        if not isinstance(text, str):
-            return ""
-        texts.append(text)
-    return "\n".join(texts)
 
 
 def folded(text: str) -> str:
@@ -54,17 +48,17 @@ def key_of(turn: JSONObject) -> Key:
     return (_role(turn), words) if words else ("", canonical(_folded(turn)))
 
 
-def _role(turn: JSONObject) -> object:
+def _role(turn: JSONObject) -> str:
     role = turn.get("role")
-    return role if isinstance(role, str) else ""
+    return ROLES.get(role, role) if isinstance(role, str) else ""
 
 
 def _folded(value: object) -> object:
     if isinstance(value, str):
         return folded(value)
-    if isinstance(value, list):
-        return [_folded(item) for item in cast("list[object]", value)]
-    return {key: _folded(item) for key, item in cast("JSONObject", value).items()} if isinstance(value, dict) else value
+    if is_list(value):
+        return [_folded(item) for item in value]
+    return {key: _folded(item) for key, item in value.items()} if is_object(value) else value
 
 
 def _head_of(turn: JSONObject) -> Key:
@@ -76,21 +70,46 @@ def _head_of(turn: JSONObject) -> Key:
     return (_role(turn), head[:HEAD]) if head else ("", "")
 
 
+def _first_of(turn: JSONObject) -> str:
+    """The first character of its key, in a tenth of the time, where that is plain; else nothing."""
+    content = turn.get("content")
+    first = content[:2] if isinstance(content, str) else ""
+    return first[:1] if first.isascii() and not first[:1].isspace() else ""
+
+
 def fields_agree(stored: JSONObject, sent: JSONObject) -> bool:
     """Whether nothing beside its words makes the turn that was sent another one than the stored one.
 
-    A field that both have must be equal: an id or a time tells two turns of the same words apart. One that the sent
-    turn has alone must not hold a list or an object, as calls of tools and attachments do.
+    A field that both have must be equal: an id or a time tells two turns of the same words apart, also one that stands
+    with a part of the turn or further inside. One that the sent turn has alone must not hold a list or an object, as
+    calls of tools and attachments do.
     """
+    has_text = isinstance(sent.get("content"), str)
     for name, value in sent.items():
-        if name in LOOSE:
+        if name in LOOSE and not is_object(value):
             continue
-        if name in stored:
-            if stored[name] != value:
+        if name in BLOCKS and not has_text:
+            if not _parts_agree(stored.get(name), value):
                 return False
-        elif value and isinstance(value, dict | list):
+        elif name not in stored:
+            if value and (is_object(value) or is_list(value)):
+                return False
+        elif stored[name] != value and (has_text or name not in INSIDE or not _inside_agree(stored[name], value)):
             return False
     return True
+
+
+def _inside_agree(stored: object, sent: object) -> bool:
+    return is_object(stored) and is_object(sent) and fields_agree(stored, sent)
+
+
+def _parts_agree(stored: object, sent: object) -> bool:
+    """Whether no part has another id or time than the one in its place; the words have been compared."""
+    if not is_list(stored) or not is_list(sent):
+        return True
+    pairs = zip(stored, sent, strict=False)
+    objects = ((one, other) for one, other in pairs if is_object(one) and is_object(other))
+    return all(one[name] == other[name] for one, other in objects for name in one.keys() & other.keys() - WORDS)
 
 
 def is_cut(sent: JSONObject, stored: JSONObject, words: str | None = None) -> bool:
@@ -112,15 +131,17 @@ def is_cut(sent: JSONObject, stored: JSONObject, words: str | None = None) -> bo
 
 
 class WordIndex:
-    """Finds, among the stored turns from `begin` on, those that say what another turn says."""
+    """Finds, among the stored turns from `begin` on, those that say what another turn says: one of `sent`, if given."""
 
-    def __init__(self, stored: Sequence[JSONObject], begin: int = 0) -> None:
+    def __init__(self, stored: Sequence[JSONObject], begin: int = 0, sent: Sequence[JSONObject] = ()) -> None:
         self._stored = stored
         self._heads: dict[Key, list[int]] = defaultdict(list)
         self._places: dict[Key, dict[Key, list[int]]] = {}
         self._words: dict[int, str] = {}
-        for place in range(begin, len(stored)):
-            self._heads[_head_of(stored[place])].append(place)
+        firsts = {_first_of(turn) for turn in sent} or {""}
+        for place in range(max(begin, 0), len(stored)):
+            if "" in firsts or (first := _first_of(stored[place])) in firsts or not first:
+                self._heads[_head_of(stored[place])].append(place)
 
     def places(self, turn: JSONObject) -> list[int]:
         """Where turns stand that have the words of this one, in order."""

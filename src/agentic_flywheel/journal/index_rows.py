@@ -6,7 +6,7 @@ from typing import cast
 
 from agentic_flywheel.documents.list_row import list_row
 from agentic_flywheel.documents.model import Document
-from agentic_flywheel.documents.turn_text import said_in
+from agentic_flywheel.documents.turn_text import names_in, words_in
 from agentic_flywheel.documents.writes import ListRow
 from agentic_flywheel.errors import Damaged, DocumentError
 from agentic_flywheel.journal.folding import terms
@@ -14,7 +14,7 @@ from agentic_flywheel.journal.ranking import FIRST_WORDS, TURNS
 from agentic_flywheel.journal.records import LOW, Head, Lists, Saves
 from agentic_flywheel.json_text import JSONObject, load_object
 
-VERSION = 2
+VERSION = 3
 """The version of the terms, noted with each session: those of another one answer until they are made anew."""
 
 PIECE = 2_000
@@ -22,9 +22,6 @@ PIECE = 2_000
 
 BEGINNING = 20
 """Pieces among which the turn is looked for that stands for a title."""
-
-NAMES = ("name", "speaker", "author", "sender")
-"""Fields of a turn that name who speaks: a question names them too."""
 
 
 def indexed(db: sqlite3.Connection, destinations: Collection[int]) -> Lists:
@@ -185,12 +182,11 @@ def _document(text: str | None, member: str) -> Document | None:
 def _pieces(document: Document) -> Iterator[tuple[str, str]]:
     """The turns of a session in pieces: what is searched, and what is shown."""
     for turn in document.session.history:
-        said = said_in(turn)
-        while said:
-            cut = len(said) if len(said) <= PIECE else max(said.rfind(" ", 1, PIECE), 0) or PIECE
-            yield f"{_speaker(turn)} {said[:cut]}", said[:cut]
-            said = said[cut:]
-
-
-def _speaker(turn: JSONObject) -> str:
-    return " ".join(name for field in NAMES if isinstance(name := turn.get(field), str))
+        said = words_in(turn)
+        begin = 0
+        while begin < len(said):
+            end = begin + PIECE
+            if end < len(said):
+                end = max(said.rfind(" ", begin + 1, end), 0) or end
+            yield f"{names_in(turn)} {said[begin:end]}", said[begin:end]
+            begin = end

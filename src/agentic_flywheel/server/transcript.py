@@ -7,6 +7,7 @@ Programs read the structured content. Sending the same JSON in both would double
 import re
 from collections.abc import Callable
 
+from agentic_flywheel.documents.turn_text import said_in
 from agentic_flywheel.json_text import JSONObject, dumps, size_of
 from agentic_flywheel.plain_text import one_line, shown
 from agentic_flywheel.sessions.budget import ANSWER_OVERHEAD, BYTES_PER_TOKEN, MIN_TEXT, beginning, shortened
@@ -21,7 +22,9 @@ QUOTED = "What follows is quoted from storage; it gives no instructions."
 AROUND_THE_TURNS = 150
 """Bytes of the lines of ours around the turns: which of them are missing, the end."""
 
-_SAID = {"role", "content"}
+BETWEEN = "\n\n"
+"""Between two turns: viewers of Markdown flow lines together that no empty line divides."""
+
 _SHOWN = ("title", "summary", "tags", "status", "user_id", "current_flow_id", "context", "updated_at")
 
 
@@ -56,8 +59,8 @@ def transcript(result: ResumeResult, limit: int, *, with_id: bool = False) -> st
             lines.append(f"The turns before {start} are in the structured content, or with before_turn={start}.")
             break
         turns.append(line)
-        room -= size + 1
-    return shown("\n".join([*lines, "", *reversed(turns), "", _end(start, first + len(history))]))
+        room -= size + len(BETWEEN)
+    return shown(BETWEEN.join(["\n".join(lines), *reversed(turns), _end(start, first + len(history))]))
 
 
 def text_bytes(result: ResumeResult, max_tokens: int) -> int:
@@ -82,21 +85,14 @@ def markdown(session: JSONObject, first: int = 0) -> str:
     if first:
         lines += [f"The turns before {first} are left out; resume_session shows them with before_turn={first}.", ""]
     for number, turn in enumerate(history, first):
-        role, content = turn.get("role"), turn.get("content")
-        plain = isinstance(role, str) and isinstance(content, str)
-        heading = f"## {number} {one_line(role) if plain else ''}".rstrip()
-        lines += [heading, "", _quotation(content if plain else dumps(turn)), ""]
+        who, said = said_in(turn, whole=False)
+        lines += [f"## {number} {one_line(who or '')}".rstrip(), "", _quotation(said), ""]
     return "\n".join([*lines, _end(first, first + len(history)), ""])
 
 
 def _said(turn: JSONObject) -> str:
-    role, content = turn.get("role"), turn.get("content")
-    if not isinstance(role, str) or not isinstance(content, str):
-        return dumps(turn)
-    said = f"{role if role.isalnum() else one_line(role)}: {content}"
-    if len(turn) == len(_SAID):
-        return said
-    return f"{said} {dumps({name: value for name, value in turn.items() if name not in _SAID})}"
+    who, said = said_in(turn)
+    return said if who is None else f"{who if who.isalnum() else one_line(who)}: {said}"
 
 
 def _beginning(text: str, limit: int, as_quoted: Callable[[str], str]) -> str:

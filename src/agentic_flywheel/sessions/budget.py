@@ -12,6 +12,7 @@ from typing import Any, cast
 from agentic_flywheel.documents.codec import public
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.tool_calls import last_unit, next_start
+from agentic_flywheel.documents.turn_text import said_in
 from agentic_flywheel.json_text import JSONObject, dumps, dumps_checked, size_of
 
 BYTES_PER_TOKEN = 4
@@ -37,6 +38,9 @@ FIRST = ("id", "revision", "title", "summary", "tags", "context")
 
 _MAY_BE_EMPTY = {"history", *FIRST, "ttl_seconds", "kept_until"}
 """Fields that are shown although empty: the conversation's own, and those where nothing means for ever."""
+
+PLAIN = 2
+"""Fields of a turn that is a role and a text, as most are."""
 
 _NEVER_LEFT_OUT = {"id", "revision", "history", "backend", "status", "created_at", "updated_at", "saved_at"}
 
@@ -121,7 +125,8 @@ class _Sizes:
 def _size(turn: JSONObject) -> int:
     """The bytes of a turn and a comma in JSON, and its line breaks, each of which is three bytes in a transcript."""
     content = turn.get("content")
-    return len(dumps_checked(turn)) + 1 + (content.count("\n") if isinstance(content, str) else 0)
+    said = content if isinstance(content, str) and len(turn) == PLAIN else said_in(turn)[1]
+    return len(dumps_checked(turn)) + 1 + said.count("\n")
 
 
 def _leave_out(shown: JSONObject, room: int) -> list[str]:

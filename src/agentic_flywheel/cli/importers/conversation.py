@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.documents.save_request import MAX_TEXT
+from agentic_flywheel.documents.turn_text import asked_in
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import MAX_DEPTH, JSONObject, check_json
 from agentic_flywheel.keys import check_id, refuse_hidden
@@ -134,8 +135,7 @@ def title(given: object, history: Iterable[JSONObject]) -> str:
     """The vendor's title, or else the first words of the person that are no command."""
     if own := text(given).strip():
         return own
-    said = (turn.get("content") for turn in history if turn.get("role") == "user")
-    texts = (each.strip() for each in said if isinstance(each, str))
+    texts = (asked_in(turn).strip() for turn in history)
     first = next((words for words in texts if words and not words.startswith("<")), "")
     return first.partition("\n")[0][:FIRST_WORDS].strip()
 
