@@ -140,7 +140,7 @@ def grows(ask: Asking, piece: str) -> float:
 
 def test_all_expressions_are_found():
     assert len(THERE) > 80
-    for name in ("_TO_THE_NEXT_BRACKET", "redaction.formats._BLOCK", "stdio._TOKEN", "cluster._REDIRECTION"):
+    for name in ("_TO_THE_NEXT_BRACKET", "redaction.formats._BLOCK", "refusal._TOKEN", "cluster._REDIRECTION"):
         assert any(name in each for each in THERE), name
 
 

@@ -290,6 +290,21 @@ async def test_a_session_changed_and_saved_again_is_what_it_was_made(manager: Re
     assert await manager.load_session("s") == mine
 
 
+async def test_keys_leave_the_stored_context_where_an_object_is_merged(
+    manager: RedisSessionManager, far: FakeFar | RealFar
+):
+    await manager.save_session(session("s", "a", context={"old": 1, "kept": 2, "both": 3}))
+    other = RedisSessionManager(key_prefix=far.prefix)
+    merged = session("s", "a", "b", context={"both": 4})
+    assert await other.save_session(merged, remove_context=["old", "both", "nobody"]) is True
+    loaded = await manager.load_session("s")
+    assert loaded
+    assert (loaded.context, words(loaded.history)) == ({"kept": 2, "both": 4}, ["a", "b"])
+    for wrong in ("old", [1], [None]):
+        with pytest.raises(TypeError, match="remove_context"):
+            await other.save_session(merged, remove_context=wrong)  # pyright: ignore[reportArgumentType]
+
+
 async def test_whose_a_session_is_does_not_change(manager: RedisSessionManager, far: FakeFar | RealFar):
     mine = session("s", "a", user_id="ana")
     await manager.save_session(mine)

@@ -7,6 +7,7 @@
     │   ├── Damaged         what is stored is not a document of ours
     │   ├── NewerSchema     it was written by a newer version of this program
     │   ├── TooLarge        it would pass the size limit
+    │   ├── NothingToSave   there is no such session, and nothing to begin it with
     │   └── Conflict        somebody saved in between
     │       └── DeletedMeanwhile   somebody deleted it, and the delete wins
     └── Unavailable         a place did not answer: what it holds is unknown
@@ -36,6 +37,7 @@ Reason = Literal[
     "expired",
     "deleted",
     "declined",
+    "cancelled",
 ]
 
 
@@ -80,6 +82,12 @@ class TooLarge(DocumentError):  # noqa: N818
     """The document would pass `FLYWHEEL_MAX_SESSION_BYTES`."""
 
     reason = "too_large"
+
+
+class NothingToSave(DocumentError):  # noqa: N818
+    """A save of a session that is not there had nothing in it."""
+
+    reason = "not_found"
 
 
 class Conflict(DocumentError):  # noqa: N818

@@ -57,6 +57,10 @@ class Settings:
     coaia_command: tuple[str, ...]
     coaia_python: str
     log_level: str
+    tools: str
+    """`all`, or `conversations`: without those for flows."""
+    ask: str
+    """`auto`: a person is asked before a deletion, where the client says that it can; `never`."""
     overridden: tuple[str, ...] = ()
     """Variables that `REDIS_URL` overrides, for `doctor`."""
     redis_named: bool = False
@@ -111,8 +115,6 @@ class Settings:
         """
         given = gather(environ, file)
         environ, env = given.texts, Environment(given.texts, given.labels)
-        log_level = env.one_of("FLYWHEEL_LOG_LEVEL", "WARNING", _LOG_LEVELS)
-        secrets = env.one_of("FLYWHEEL_SECRETS", "redact", _SECRETS)
         redis_url, redis_cluster = _redis_url(env), env.boolean("REDIS_CLUSTER", default=False)
         if redis_cluster and redis_url.startswith("unix:"):
             raise env.wrong("REDIS_CLUSTER", "allowed: a URL with a host; a unix socket reaches one node only")
@@ -134,10 +136,12 @@ class Settings:
             timeout_seconds=env.number("FLYWHEEL_TIMEOUT_SECONDS", 2.0, 0.05, 60.0),
             max_session_bytes=env.integer("FLYWHEEL_MAX_SESSION_BYTES", 16 * 2**20, 1024, 64 * 2**20),
             revisions=env.integer("FLYWHEEL_REVISIONS", 10, 0, 100),
-            secrets=secrets,
+            secrets=env.one_of("FLYWHEEL_SECRETS", "redact", _SECRETS),
             coaia_command=env.command("FLYWHEEL_COAIA_COMMAND"),
             coaia_python=env.text("FLYWHEEL_COAIA_PYTHON", ""),
-            log_level=log_level,
+            log_level=env.one_of("FLYWHEEL_LOG_LEVEL", "WARNING", _LOG_LEVELS),
+            tools=env.one_of("FLYWHEEL_TOOLS", "all", ("all", "conversations")),
+            ask=env.one_of("FLYWHEEL_ASK", "auto", ("auto", "never")),
             overridden=tuple(filter(partial(env.text, default=""), _REDIS_PARTS)) if _names_url(env) else (),
             redis_named=named or redis_enabled,
             sources=tuple({**_by_default(given.texts, data_dir), **given.sources}.items()),

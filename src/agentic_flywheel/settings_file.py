@@ -49,6 +49,8 @@ NAMES = (
     "FLYWHEEL_COAIA_COMMAND",
     "FLYWHEEL_COAIA_PYTHON",
     "FLYWHEEL_LOG_LEVEL",
+    "FLYWHEEL_TOOLS",
+    "FLYWHEEL_ASK",
 )
 """Every setting, by its variable; its key in the file is the same in lower case."""
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 from mcp import MCPError
 from mcp.client.context import ClientRequestContext
-from mcp_types import ElicitRequestParams, ElicitResult, ErrorData
+from mcp_types import ElicitRequestFormParams, ElicitRequestParams, ElicitResult, ErrorData
 
 from ..support.client import open_server, text_of
 from ..support.conversations import TALK
@@ -16,11 +16,7 @@ Mode = Literal["auto", "legacy"]
 ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
 
 YES = [ElicitResult(action="accept", content={}), ElicitResult(action="accept", content={"delete": True})]
-NO = [
-    ElicitResult(action="accept", content={"delete": False}),
-    ElicitResult(action="decline"),
-    ElicitResult(action="cancel"),
-]
+NO = [ElicitResult(action="accept", content={"delete": False}), ElicitResult(action="decline")]
 
 
 class Person:
@@ -29,9 +25,12 @@ class Person:
     def __init__(self, answer: ElicitResult | ErrorData) -> None:
         self.answer = answer
         self.asked: list[str] = []
+        self.schemas: list[dict[str, Any]] = []
 
     async def __call__(self, _context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult | ErrorData:
         self.asked.append(params.message)
+        if isinstance(params, ElicitRequestFormParams):
+            self.schemas.append(params.requested_schema)
         return self.answer
 
 
@@ -59,7 +58,36 @@ async def test_who_says_yes_has_it_deleted(mode: Mode, disabled_env: dict[str, s
 async def test_who_does_not_say_yes_keeps_it(mode: Mode, disabled_env: dict[str, str], no: ElicitResult):
     answer, is_there = await after_deleting(mode, disabled_env, Person(no))
     assert (answer["deleted"], answer["reason"], is_there) == (False, "declined", True)
-    assert "did not say yes" in answer["message"]
+    assert "the person who was asked said no" in answer["message"]
+
+
+@ERAS
+async def test_a_question_that_nobody_answered_is_no_no(mode: Mode, disabled_env: dict[str, str]):
+    answer, is_there = await after_deleting(mode, disabled_env, Person(ElicitResult(action="cancel")))
+    assert (answer["deleted"], answer["reason"], is_there) == (False, "cancelled", True)
+    assert "nobody answered" in answer["message"]
+    assert "said no" not in answer["message"]
+    assert "FLYWHEEL_ASK=never" in answer["message"]
+
+
+@ERAS
+async def test_the_question_has_the_keys_of_the_protocol_and_no_other(mode: Mode, disabled_env: dict[str, str]):
+    """Codex cancels a question with a title or a description beside its properties, and shows nothing."""
+    person = Person(YES[0])
+    await after_deleting(mode, disabled_env, person)
+    (schema,) = person.schemas
+    assert schema.keys() == {"type", "properties"}
+    assert schema["properties"]["delete"] == {
+        "type": "boolean", "title": "Delete it", "description": "It cannot be brought back", "default": True,
+    }  # fmt: skip
+
+
+@ERAS
+async def test_nobody_is_asked_where_the_setting_says_never(mode: Mode, disabled_env: dict[str, str]):
+    """A chain that says it can ask, and cannot: behind a FastMCP proxy nothing could be deleted."""
+    person = Person(ErrorData(code=-32603, message="Elicitation not supported"))
+    answer, is_there = await after_deleting(mode, disabled_env | {"FLYWHEEL_ASK": "never"}, person)
+    assert (answer["deleted"], is_there, person.asked) == (True, False, [])
 
 
 @ERAS
@@ -84,7 +112,11 @@ async def test_a_client_that_fails_to_ask_deletes_nothing_and_is_told_so(mode: M
         if mode == "legacy":
             answer = await server.client.call_tool("delete_session", {"session_id": "garden"})
             assert answer.is_error
-            assert 'could not be asked ("no window"); nothing was done' in text_of(answer.content[0])
+            text = text_of(answer.content[0])
+            assert 'could not be asked ("no window"); nothing was done' in text
+            assert "Try again" not in text, "it would be the same for ever"
+            assert "FLYWHEEL_ASK=never" in text
+            assert "agentic-flywheel-state sessions delete" in text
         else:  # it is the client itself that gives up
             with pytest.raises(MCPError, match="no window"):
                 await server.client.call_tool("delete_session", {"session_id": "garden"})

@@ -11,7 +11,10 @@ HINTS = {  # (read-only, destructive, idempotent)
     "resume_session": (True, None, None),
     "list_sessions": (True, None, None),
     "list_revisions": (True, None, None),
-    "restore_session": (False, False, None),
+    "save_session": (False, False, False),  # what a replace takes away stays; without an id each begins a session
+    "restore_session": (False, False, True),
+    "fork_session": (False, False, False),
+    "cache_result": (False, False, False),
     "get_result": (True, None, None),
     "get_flow_history": (True, None, None),
     "persistence_status": (True, None, None),
@@ -71,6 +74,7 @@ def test_the_parameters_are_the_contracts(disabled_env: dict[str, str]):
                 "session_id",
                 "history",
                 "context",
+                "remove_context",
                 "title",
                 "summary",
                 "tags",
@@ -111,6 +115,19 @@ def test_the_server_introduces_itself_and_teaches_when_to_save(disabled_env: dic
     assert hello["serverInfo"]["version"]
     assert "save_session" in hello["instructions"]
     assert "resume_session" in hello["instructions"]
+
+
+def test_descriptions_say_when_for_models_that_see_no_instructions(disabled_env: dict[str, str]):
+    tools = {tool["name"]: tool for tool in catalogue(disabled_env)[0]}
+    for name, when in {
+        "save_session": "after each exchange worth keeping, and before the talk ends",
+        "resume_session": "when the user goes on from an earlier talk. It renews the session's life",
+        "list_sessions": "when you do not know the id, or are asked what was said",
+        "delete_session": "Only when the user asks for it",
+        "persistence_status": "if an answer says journal",
+    }.items():
+        assert when in tools[name]["description"]
+    assert "each form" in tools["resume_session"]["inputSchema"]["properties"]["max_tokens"]["description"]
 
 
 def test_only_the_protocol_is_written_to_stdout(disabled_env: dict[str, str]):

@@ -181,12 +181,12 @@ def test_titles_leave_the_list_with_their_sessions_though_no_program_runs(own: R
 def test_a_list_lives_as_long_as_the_longest_life_in_it(own: RedisServer, tmp_path: Path):
     index, notes = "agentic_flywheel:index", "agentic_flywheel:index:notes"
     with machine(own.port, tmp_path / "here") as here:
-        here.warm().call("save_session", session_id="brief", ttl_seconds=60)
-        here.call("save_session", session_id="long", ttl_seconds=6000)
+        here.warm().call("save_session", session_id="brief", title="a", ttl_seconds=60)
+        here.call("save_session", session_id="long", title="b", ttl_seconds=6000)
         here.call("save_session", session_id="brief", summary="again")
         for key in (index, notes):
             assert 5900 < own.ttl(key) <= 6000
-        here.call("save_session", session_id="forever", ttl_seconds=0)
+        here.call("save_session", session_id="forever", title="c", ttl_seconds=0)
         assert (own.ttl(index), own.ttl(notes)) == (-1, -1)
         assert len(here.call("list_sessions")["sessions"]) == 3
 

@@ -79,7 +79,7 @@ def test_text_that_looks_like_json_stays_text_in_every_field(text: str, server: 
 
 
 def test_an_empty_history_is_a_history(server: WireServer, sid: str):
-    saved = server.call("save_session", session_id=sid, history=[], context={})
+    saved = server.call("save_session", session_id=sid, history=[], context={}, title="Empty yet")
     assert (saved["saved"], saved["turns"]) == (True, 0)
     resumed = server.call("resume_session", session_id=sid)
     assert resumed["found"] is True
@@ -110,7 +110,7 @@ def test_any_json_comes_back_equal(server: WireServer, history: list[dict[str, A
         "id" in turn for turn in history
     )
     mode = "replace" if with_ids_twice else "append"
-    server.call("save_session", session_id=session_id, history=history, context=context, mode=mode)
+    server.call("save_session", session_id=session_id, history=history, context=context, mode=mode, title="Any")
     session = server.call("resume_session", session_id=session_id, max_tokens=1_000_000)["session"]
     assert exact(session["history"]) == exact(history)
     assert exact(session["context"]) == exact(context)

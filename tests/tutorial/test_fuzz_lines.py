@@ -182,9 +182,9 @@ def test_lines_before_the_first_request_are_answered_and_do_not_keep_it_from_bei
             assert server.reply(None, within=10)["error"]["code"] in (PARSE_ERROR, INVALID_REQUEST)  # type: ignore[arg-type]
         if era == "handshake":
             server.initialize()
-            assert server.call("save_session", session_id="s")["saved"] is True
+            assert server.call("save_session", session_id="s", title="t")["saved"] is True
         else:
-            call = {"name": "save_session", "arguments": {"session_id": "s"}, "_meta": META}
+            call = {"name": "save_session", "arguments": {"session_id": "s", "title": "t"}, "_meta": META}
             assert server.request("tools/call", call)["structuredContent"]["saved"] is True
     finally:
         server.close()

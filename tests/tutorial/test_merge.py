@@ -36,7 +36,7 @@ FIELDS = {
 
 
 def test_a_new_session_gets_the_defaults(server: WireServer, sid: str):
-    server.call("save_session", session_id=sid)
+    server.call("save_session", session_id=sid, title="New")
     session = session_of(server, sid)
     assert (session["backend"], session["status"], session.get("backend_session_id")) == ("custom", "pending", None)
     assert (session["history"], session["context"]) == ([], {})

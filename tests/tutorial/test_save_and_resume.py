@@ -162,8 +162,9 @@ async def test_the_first_save_names_the_place_the_data_went_to(place: Place, red
     async with open_server(place.env) as server:
         await ready(server, place)
         message = (await server.call("save_session", history=TALK))["message"]
-    named = f"127.0.0.1:{redis.port}" if place.shared else place.env["FLYWHEEL_DATA_DIR"]
+    named = f"127.0.0.1:{redis.port}" if place.shared else "persistence_status names the file"
     assert named in message
+    assert place.env["FLYWHEEL_DATA_DIR"] not in message, "a model has no use for a path"
 
 
 # with a Redis up

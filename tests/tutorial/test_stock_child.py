@@ -51,6 +51,18 @@ async def test_a_session_survives_a_restart_and_has_a_copy_in_redis(stock_env, r
         assert listed["scope"] == "this machine"
 
 
+async def test_a_replace_can_be_undone_after_many_appends(stock_env, redis: RedisServer, sid: str):
+    async with open_server(stock_env) as server:
+        await server.call("save_session", session_id=sid, history=TALK)
+        await server.call("save_session", session_id=sid, history=turns("only"), mode="replace", remove_context=["a"])
+        for number in range(15):
+            await server.call("save_session", session_id=sid, history=turns(f"later {number}"))
+        await saved_and_copied(server, redis, sid, history=turns("last"))
+        assert (await server.call("restore_session", session_id=sid, revision=1))["restored"] is True
+        restored = await server.call("resume_session", session_id=sid)
+        assert exact(restored["session"]["history"]) == exact(TALK)
+
+
 async def test_another_machine_resumes_from_the_copy(stock_env, redis: RedisServer, sid: str, tmp_path: Path):
     async with open_server(stock_env) as server:
         await saved_and_copied(server, redis, sid, context=CONTEXT, history=TALK)

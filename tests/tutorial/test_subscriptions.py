@@ -145,9 +145,13 @@ def test_a_stream_of_news_does_not_hold_up_the_end(disabled_env: dict[str, str])
             "io.modelcontextprotocol/clientInfo": {"name": "wire", "version": "1"},
             "io.modelcontextprotocol/clientCapabilities": {},
         }
-        server.send("subscriptions/listen", {"notifications": {"resourcesListChanged": True}, "_meta": meta})
+        asked = server.send("subscriptions/listen", {"notifications": {"resourcesListChanged": True}, "_meta": meta})
         wait_until(lambda: server.heard("notifications/subscriptions/acknowledged"), what="the stream")
+        server.request("tools/call", {"name": "list_sessions", "arguments": {}, "_meta": meta})
         server.close_stdin()
+        ended = server.reply(asked)
+        assert ended["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == asked
+        assert ended["result"]["resultType"] == "complete"
         assert server.wait(within=5) == 0
     finally:
         server.close()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
+from agentic_flywheel.server.offered import offered
 from agentic_flywheel.server.prepared_answers import CAPABILITIES, CLIENT, PREPARED, VERSION, Answers
 
 from .. import prepared
@@ -18,7 +19,8 @@ NAMED = {"name": "x", "version": "1"}
 SETTINGS = (
     {},
     {"FLYWHEEL_USER": "ann", "FLYWHEEL_USER_ONLY": "true", "FLYWHEEL_SECRETS": "off"},
-    {"FLYWHEEL_JOURNAL": "false", "REDIS_TTL_SECONDS": "60"},
+    {"FLYWHEEL_JOURNAL": "false", "REDIS_TTL_SECONDS": "60", "FLYWHEEL_ASK": "never"},
+    {"FLYWHEEL_TOOLS": "conversations"},
 )
 
 
@@ -37,7 +39,8 @@ def shake_hands(**params: Any) -> bytes:
 @pytest.mark.parametrize("environ", SETTINGS, ids=str)
 async def test_the_file_holds_what_the_server_answers_whatever_the_settings(environ: dict[str, str], tmp_path: Path):
     file = json.loads(PREPARED.read_text("utf-8"))
-    held = {v: {method: file["results"][at] for method, at in known.items()} for v, known in file["versions"].items()}
+    results = [offered(result, environ.get("FLYWHEEL_TOOLS", "all")) for result in file["results"]]
+    held = {v: {method: results[at] for method, at in known.items()} for v, known in file["versions"].items()}
     live = await prepared.prepared(prepared.alone(tmp_path, **environ))
     assert held == live, "run `python -m tests.prepared`"
 

@@ -183,4 +183,6 @@ async def test_the_sentence_of_a_save_asks_the_journal_nothing(journal: Journal,
         stored_in="journal",
         expires_at=None,
     )
-    assert str(journal.path) in messages.saved(result)
+    said = messages.saved(result)
+    assert "persistence_status names the file" in said
+    assert str(journal.path) not in said

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agentic_flywheel.documents.codec import encode, public
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.parse import decode
-from agentic_flywheel.documents.revisions import earlier, listed, whole_for
+from agentic_flywheel.documents.revisions import KEPT_REPLACED, earlier, listed, whole_for
 from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.superseded import CHEAP
 
@@ -40,12 +40,14 @@ class Kept:
         self.text: str | None = None
         self.was: dict[int, Document] = {}
         self.whole: dict[str, str] = {}
+        self.replaced: list[int] = []
 
     def save(self, number: int, given: dict[str, Any]) -> None:
         change = SaveCommand(
             key="k", session_id="s", index="i", revisions="older:", kept_revisions=KEPT, default_ttl_seconds=60,
             max_bytes=10**6, operation=f"{number:x}.1", **given,
         )  # fmt: skip
+        before = read(self.text).revision if self.text else None
         step = change.apply(self.text, START + timedelta(seconds=number))
         if step.archived:
             self.whole[step.archived.key] = step.archived.text
@@ -58,6 +60,8 @@ class Kept:
             self.text = step.write.text
             current = read(self.text)
             self.was[current.revision] = current
+            if before and given["mode"] == "replace" and current.revision > before:
+                self.replaced.append(before)
 
     def revision(self, number: int) -> Document | None:
         current = read(self.text)
@@ -74,13 +78,14 @@ def read(text: str | None) -> Document:
 
 
 @settings(max_examples=300)
-@given(st.lists(SAVES, min_size=1, max_size=9))
+@given(st.lists(SAVES, min_size=1, max_size=15))
 def test_each_of_the_last_revisions_can_be_had_back_as_it_was(saves: list[dict[str, Any]]):
     kept = Kept()
     for number, each in enumerate(saves):
         kept.save(number, each)
     rows = listed(read(kept.text))
-    assert [row["revision"] for row in rows] == sorted(kept.was, reverse=True)[: KEPT + 1]
+    stay = {*sorted(kept.was)[-KEPT - 1 :], *kept.replaced[-KEPT_REPLACED:]}
+    assert [row["revision"] for row in rows] == sorted(stay, reverse=True)
     for row in rows:
         was, now = kept.was[row["revision"]], kept.revision(row["revision"])
         assert now is not None
@@ -101,7 +106,7 @@ def test_no_more_is_kept_whole_than_is_listed(saves: list[dict[str, Any]]):
 def test_what_only_grows_costs_little():
     kept = Kept()
     for number in range(KEPT + 1):
-        kept.save(number, {"turns": turns("x" * 10_000, str(number))})
+        kept.save(number, {"mode": "append", "turns": turns("x" * 10_000, str(number))})
     document = read(kept.text)
     assert not kept.whole
     without = json.loads(encode(document))
@@ -112,7 +117,7 @@ def test_what_only_grows_costs_little():
 def test_what_nobody_named_cannot_be_had_back():
     kept = Kept()
     for number in range(KEPT + 3):
-        kept.save(number, {"turns": turns(str(number))})
+        kept.save(number, {"mode": "append", "turns": turns(str(number))})
     assert kept.revision(2) is None
     assert kept.revision(99) is None
     assert kept.revision(3) is not None

@@ -15,8 +15,9 @@ from agentic_flywheel.documents.delete import DeleteCommand
 from agentic_flywheel.documents.incremental import HEAD_PARSED_FROM
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.parse import decode
+from agentic_flywheel.documents.recoverable import recoverable
 from agentic_flywheel.documents.renewal import RenewCommand
-from agentic_flywheel.documents.save import SaveCommand, Saved, recoverable
+from agentic_flywheel.documents.save import SaveCommand, Saved
 from agentic_flywheel.documents.save_request import retry_id
 from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, LOST, arrived, find
 from agentic_flywheel.documents.writes import Write
@@ -683,7 +684,7 @@ def test_without_a_title_lists_show_what_the_user_said_first(history: list[dict[
 @pytest.mark.parametrize("mode", ["append", "replace"])
 def test_a_queued_save_of_another_user_is_merged_under_the_owner(clock: Clock, mode: str):
     his = applied(None, clock(), save("one", values={"user_id": "bob"}))
-    hers = save("one", "two", values={"user_id": "alice"}, mode=mode, checks_owner=True)
+    hers = save("one", "two", values={"user_id": "alice"}, mode=mode, direct=True)
     with pytest.raises(Conflict, match="another user_id"):
         hers.apply(his, clock())
     queued = load_command(dump_command(hers))  # an earlier version queued just that, and said that it was saved

@@ -48,7 +48,7 @@ class Caller:
     async def send(self, back: int = 99) -> None:
         """Send what is new, and `back` turns before it."""
         part = self.talk[max(0, len(self.talk) - self.unsent - back) :]
-        assert (await self.store.save(Save(session_id="s", history=part), self.memory)).saved
+        assert (await self.store.save(Save(session_id="s", history=part, title="talk"), self.memory)).saved
         self.unsent = 0
 
     async def resume(self) -> None:

@@ -98,6 +98,10 @@ def _report_settings(report: _Report, settings: Settings) -> None:
     report.add("·", "Keys", f"begin with {settings.key_prefix}: (FLYWHEEL_PREFIX)")
     named = " (REDIS_TTL_SECONDS)" if settings.redis_named else ""
     report.add("·", "Sessions live", f"{_life(settings.session_ttl_seconds, datetime.now(UTC))}{named}")
+    if settings.tools != "all":
+        report.add("·", "Tools", "those for conversations only (FLYWHEEL_TOOLS)")
+    if settings.ask == "never":
+        report.add("·", "Deletions", "by a model are done without asking anybody (FLYWHEEL_ASK=never)")
     for place, url in _found_elsewhere(os.environ, Path.home()):
         report.add("!", place, f"names a Redis, but is never read. To use it set REDIS_URL={url}")
 

@@ -18,7 +18,7 @@ from agentic_flywheel.documents.flow_history import merged
 from agentic_flywheel.documents.list_row import list_row
 from agentic_flywheel.documents.model import Document, Operation, Past, expired
 from agentic_flywheel.documents.parse import decode, kept_until_in, load, operations_in, tombstone_of
-from agentic_flywheel.documents.revisions import KEPT_ASIDE
+from agentic_flywheel.documents.revisions import KEPT_ASIDE, newest
 from agentic_flywheel.documents.superseded import as_older
 from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, find, kept
 from agentic_flywheel.documents.writes import Write, ends_of, etag, revision_at_head
@@ -127,7 +127,7 @@ class MergeForwardCommand(Command[bool]):
             summary=there.summary or mine.summary,
             tags=(*there.tags, *(tag for tag in mine.tags if tag not in there.tags)),
             operations=kept((*mine.operations, *there.operations, done)),
-            past=(*there.past, aside)[-_most(mine, there) :],
+            past=newest((*there.past, aside), there.note, _most(mine, there)),
         )
         late = as_older(self.revisions, replace(mine, revision=top + 1, past=())) if self.revisions else None
         return Step(self._write(document, encode(document), base), answer=True, queued=self, superseded_write=late)

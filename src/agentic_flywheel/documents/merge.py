@@ -27,6 +27,7 @@ def merged(save: Save, alive: Document | None, added: list[JSONObject], now: dat
     before = alive or blank
     keeps = alive is not None and save.mode == "append"
     base = before.session if keeps else fresh
+    context = {name: value for name, value in base.context.items() if name not in save.remove_context}
     labelled = before if keeps or save.session_only else blank
     values = _session_values(save.values, absent=(None, "") if keeps else ())
     if session and session.user_id:  # whose it is does not change by the way
@@ -37,7 +38,7 @@ def merged(save: Save, alive: Document | None, added: list[JSONObject], now: dat
         session=replace(
             base,
             **values,
-            context={**base.context, **(save.context or {})},
+            context={**context, **(save.context or {})},
             history=[*base.history, *added],
         ),
         saved_at=_listed_at(save.said_at, alive, now),

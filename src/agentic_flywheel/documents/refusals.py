@@ -2,7 +2,7 @@
 
 from agentic_flywheel.documents.model import Document, Tombstone
 from agentic_flywheel.documents.revisions import turns_in
-from agentic_flywheel.errors import Conflict, DeletedMeanwhile, TooLarge
+from agentic_flywheel.errors import Conflict, DeletedMeanwhile, NothingToSave, TooLarge
 from agentic_flywheel.json_text import JSONObject, size_of
 
 
@@ -28,6 +28,14 @@ def conflict(alive: Document | None, current: Document | Tombstone | None, expec
     if expected_revision > alive.revision:
         text = f"There is no revision {expected_revision}: the current one is {alive.revision}."
     return Conflict(text, alive.revision, turns_in(alive), alive.kept_until)
+
+
+def nothing_to_begin_with() -> NothingToSave:
+    """The refusal of a save that has nothing in it, where there is no session that it could renew."""
+    return NothingToSave(
+        'nothing was sent to begin a session with. Send history, e.g. [{"role": "user", "content": "…"}], or a title, '
+        "summary, tags or context."
+    )
 
 
 def check_owner(alive: Document | None, values: JSONObject) -> None:

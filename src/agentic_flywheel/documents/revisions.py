@@ -4,11 +4,13 @@ An append takes nothing away, so what came before it is the beginning of what is
 changed much, leaves the earlier document under a key of its own, with the earlier revisions that it names itself.
 """
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 
 from agentic_flywheel.backends.base import UniversalSession
 from agentic_flywheel.documents.codec import public
-from agentic_flywheel.documents.model import Document, iso
+from agentic_flywheel.documents.model import Document, Past, iso
 from agentic_flywheel.documents.parse import document_in
 from agentic_flywheel.json_text import JSONObject
 
@@ -19,6 +21,33 @@ KEPT_ASIDE = "was saved before Redis went back to an older state"
 """The note of a version that was merged into what others had saved since: the revisions before it do not lead to it."""
 
 ASIDE = (CAME_TOO_LATE, KEPT_ASIDE)
+
+REPLACED = "replaced"
+"""The note of a revision that took something away."""
+
+RESTORED = "restored from revision"
+"""What the note of a revision begins with that is an earlier one again."""
+
+KEPT_REPLACED = 3
+"""How many revisions that a replace took the place of stay, however many appends came after it."""
+
+
+def newest(past: Sequence[Past], note: str, limit: int) -> tuple[Past, ...]:
+    """The revisions that stay named below one with this `note`: the last `limit`, and the last that were replaced.
+
+    Where a revision is missing after one that is kept whole, the latter had stayed for having been replaced.
+    """
+    if not limit:
+        return ()
+    notes = [*(after.note for after in past[1:]), note]
+    missing = [after.revision > each.revision + 1 for each, after in itertools.pairwise(past)]
+    replaced = [
+        each
+        for each, after, gap in zip(past, notes, [*missing, False], strict=True)
+        if each.fields is None and each.note not in ASIDE and (gap or after == REPLACED or after.startswith(RESTORED))
+    ]
+    stay = {each.revision for each in (*past[-limit:], *replaced[-KEPT_REPLACED:])}
+    return tuple(each for each in past if each.revision in stay)
 
 
 def kept_whole(document: Document) -> list[int]:
@@ -77,10 +106,10 @@ def listed(document: Document) -> list[JSONObject]:
     rows: list[JSONObject] = []
     for place, (revision, saved_at, turns, note) in enumerate(known):
         before = known[place - 1] if place else None
-        if not note and before:
+        if not note and before and before[0] == revision - 1:
             whole = document.past[place - 1].fields is None
             added = turns - before[2]
-            note = "replaced" if whole and added <= 0 else f"{added} turn{'' if added == 1 else 's'} added"
+            note = REPLACED if whole and added <= 0 else f"{added} turn{'' if added == 1 else 's'} added"
         rows.append({"revision": revision, "saved_at": iso(saved_at), "turns": turns, "note": note})
     return rows[::-1]
 

@@ -10,7 +10,7 @@ from agentic_flywheel.documents.command import Command, Step
 from agentic_flywheel.documents.list_row import list_row
 from agentic_flywheel.documents.model import Document, Operation, Past
 from agentic_flywheel.documents.parse import decode
-from agentic_flywheel.documents.revisions import kept_whole
+from agentic_flywheel.documents.revisions import kept_whole, newest
 from agentic_flywheel.documents.superseded import forgotten
 from agentic_flywheel.documents.write_ids import arrived, kept
 from agentic_flywheel.documents.writes import Write
@@ -28,10 +28,10 @@ def digest(text: str) -> str:
 def next_revision(before: Document, clean: Document, note: str, limit: int) -> Document:
     """The cleaned document as a revision of its own; the one before it is then the same with other bookkeeping.
 
-    At most `limit` earlier revisions are named.
+    The last `limit` earlier revisions are named, and what was replaced before.
     """
     last = Past(before.revision, before.saved_at, len(before.session.history), {}, before.note)
-    past = (*clean.past, last)[-limit:] if limit else ()
+    past = newest((*clean.past, last), note, limit)
     return replace(clean, revision=before.revision + 1, note=note, past=past)
 
 

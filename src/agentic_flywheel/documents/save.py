@@ -12,21 +12,25 @@ from agentic_flywheel.documents.incremental import DOCUMENT_CACHE, StoredSession
 from agentic_flywheel.documents.list_row import list_row
 from agentic_flywheel.documents.merge import merged
 from agentic_flywheel.documents.model import Document, Operation, Tombstone, expired
-from agentic_flywheel.documents.parse import decode
-from agentic_flywheel.documents.refusals import check_owner, conflict, deleted_meanwhile, too_large
+from agentic_flywheel.documents.refusals import (
+    check_owner,
+    conflict,
+    deleted_meanwhile,
+    nothing_to_begin_with,
+    too_large,
+)
 from agentic_flywheel.documents.renewal import RenewCommand
-from agentic_flywheel.documents.revisions import kept_whole
+from agentic_flywheel.documents.revisions import REPLACED, kept_whole
 from agentic_flywheel.documents.save_request import Save
-from agentic_flywheel.documents.superseded import above_a_late_write, as_older, forgotten, superseded
+from agentic_flywheel.documents.superseded import Taken, above_a_late_write, as_older, forgotten, superseded, taken
 from agentic_flywheel.documents.write_ids import LOST, apart, arrived, find, holds, kept, of_an_earlier_life
 from agentic_flywheel.documents.writes import Splice, Write, revision_at_head
-from agentic_flywheel.errors import Damaged
 from agentic_flywheel.json_text import JSONObject, is_larger
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A save's answer: `turns` in all, the document's `operations`, what `append` found where it compared turns."""
+    """A save's answer: `turns` in all, the document's `operations`, what `append` found, what a replace has `taken`."""
 
     revision: int
     turns: int
@@ -35,6 +39,7 @@ class Saved:
     history: list[JSONObject]
     operations: tuple[Operation, ...] = field(default=(), compare=False)
     append: Appended | None = field(default=None, compare=False)
+    taken: Taken | None = field(default=None, compare=False)
 
 
 class SaveCommand(Save, Command[Saved]):
@@ -89,7 +94,9 @@ class SaveCommand(Save, Command[Saved]):
             return step
         if self.based_on and stored.current and (refusal := deleted_meanwhile(stored.current, self.based_on)):
             raise refusal
-        check_owner(stored.alive if self.checks_owner else None, self.values)
+        check_owner(stored.alive if self.direct else None, self.values)
+        if self.direct and not stored.alive and self.is_empty:
+            raise nothing_to_begin_with()
         if stored.alive and self.replaces is not None and not self._is(stored.alive, self.replaces):
             if not self.session_only:
                 return self._too_late(stored.alive, base, now)
@@ -145,7 +152,9 @@ class SaveCommand(Save, Command[Saved]):
         unchanged = alive is not None and is_same(document, alive, stored.turns, turns)
         document, whole = self._next_document(stored, document, len(added), unchanged=unchanged)
         write, archived = self._encode(stored, document, added, turns), None
-        saved = replace(_saved(document, len(added)), append=append)
+        took = alive if alive and self.mode == "replace" and document.revision > alive.revision else None
+        gone = taken(took, document, is_kept=bool(self.revisions and self.kept_revisions)) if took else None
+        saved = replace(_saved(document, len(added)), append=append, taken=gone)
         if self.revisions and stored.text and alive:
             if whole:  # as it is: a store that has it can keep it without being sent it
                 archived = Write(self._key_of(alive.revision), stored.text, None, document.kept_until)
@@ -159,11 +168,13 @@ class SaveCommand(Save, Command[Saved]):
         alive, current = stored.alive, stored.current
         revision = (current.revision if current else 0) + (not unchanged)
         session, past, whole, operations = document.session, document.past, False, document.operations
+        note = document.note if unchanged else self.note
         if not unchanged and "updated_at" not in self.values:
             session = replace(session, updated_at=document.saved_at)
         if alive and not unchanged:
             whole = self.mode == "replace" and self._takes_away(alive)
-            past, whole = superseded(alive, document, whole=whole, limit=self.kept_revisions)
+            note = note or (REPLACED if whole else "")
+            past, whole = superseded(alive, replace(document, note=note), whole=whole, limit=self.kept_revisions)
         if current and not alive:  # what was sent to the life before must not be taken for new in this one
             operations = of_an_earlier_life(current.operations)
         # What changes nothing may be sent again as often as one likes: it is compared with what is stored each time.
@@ -173,7 +184,7 @@ class SaveCommand(Save, Command[Saved]):
             document,
             session=session,
             revision=revision,
-            note=document.note if unchanged else self.note,
+            note=note,
             past=past,
             began=_began(current, revision),
             operations=kept((*operations, done)),
@@ -236,7 +247,7 @@ class SaveCommand(Save, Command[Saved]):
         set_back = self.expected_revision is None and not holds(alive.operations if alive else (), self.told)
         queued: dict[str, object] = {
             "expected_revision": None,
-            "checks_owner": False,
+            "direct": False,
             "compared": None,
             "exact": False,
             "cut": self.cut if set_back else (),
@@ -282,18 +293,3 @@ def _began(current: Document | Tombstone | None, revision: int) -> int:
     if isinstance(current, Document):
         return current.began
     return revision if current and current.because == "deleted" else 1
-
-
-def recoverable(command: SaveCommand, base: str | None, revision: int, now: datetime) -> Write:
-    """What the save comes to on top of `base`, as an older revision: for one whose session was deleted meanwhile.
-
-    Raises:
-        DocumentError: it cannot be applied to that.
-
-    """
-    alone = command.model_copy(update={"based_on": 0, "expected_revision": None, "replaces": None})
-    step = alone.apply(base, now, alive_remotely=True)
-    document = decode(step.write.text if step.write else base or "", command.session_id)
-    if not isinstance(document, Document):
-        raise Damaged("A save came to no session.")
-    return as_older(command.revisions, replace(document, revision=revision))

@@ -29,6 +29,8 @@ class Save(BaseModel):
         default=None, validation_alias=AliasChoices("history", "turns"), serialization_alias="turns"
     )
     context: SkipValidation[JSONObject | None] = None
+    remove_context: list[str] = Field(default_factory=list)
+    """Keys that leave the stored context before `context` is merged into it."""
     title: str = ""
     summary: str = ""
     tags: list[str] | None = None
@@ -47,12 +49,21 @@ class Save(BaseModel):
     said_at: datetime | None = None
     """When the last of an imported talk was said: lists show it at that time. `None`: it is said now."""
 
-    checks_owner: bool = Field(default=False, exclude=True)
-    """Another user than the stored one is a conflict; in a queued save, which was acknowledged, it is not taken."""
+    direct: bool = Field(default=False, exclude=True)
+    """Not queued: its caller can still be told of another owner, or that it begins nothing. A queued save, which was
+    acknowledged, is merged under the stored owner.
+    """
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it to begin a session with."""
+        values = {name: value for name, value in self.values.items() if name != "user_id"}
+        return not (self.history or self.context or self.title or self.summary or self.tags or values or self.extra)
 
     def check(self) -> None:
         """Raise `InvalidArgument` for what cannot be kept as it is, naming what and where."""
-        for name, value in (("history", self.history), ("context", self.context), ("tags", self.tags)):
+        parts = {"history": self.history, "context": self.context, "tags": self.tags}
+        for name, value in (parts | {"remove_context": self.remove_context}).items():
             if value is not None:
                 check_json(value, name)
         for name, value in {"title": self.title, "summary": self.summary, **self.values}.items():

@@ -1,12 +1,12 @@
 """Decides what of a session becomes an older revision when a save takes its place, and keeps it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from agentic_flywheel.documents.codec import encode, public
 from agentic_flywheel.documents.model import Document, Operation, Past
-from agentic_flywheel.documents.revisions import CAME_TOO_LATE, turns_in
+from agentic_flywheel.documents.revisions import CAME_TOO_LATE, newest, turns_in
 from agentic_flywheel.documents.write_ids import LOST, kept
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.json_text import JSONObject, dumps
@@ -26,7 +26,7 @@ _NOT_COMPARED = {"id", "revision", "history", "updated_at", "saved_at", "kept_un
 def superseded(alive: Document, document: Document, *, whole: bool, limit: int) -> tuple[tuple[Past, ...], bool]:
     """The earlier revisions that `document` names as it takes the place of `alive`, and whether that is kept whole.
 
-    `whole`: it took something away. At most `limit` are named.
+    `whole`: it took something away. The last `limit` are named, and what was replaced before.
     """
     if not limit:
         return (), False
@@ -39,7 +39,29 @@ def superseded(alive: Document, document: Document, *, whole: bool, limit: int) 
             fields["updated_at"] = before["updated_at"]
         whole = len(dumps(fields)) > CHEAP
     last = Past(alive.revision, alive.saved_at, turns_in(alive), None if whole else fields, alive.note)
-    return (*alive.past, last)[-limit:], whole
+    return newest((*alive.past, last), document.note, limit), whole
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a replace took away: the `revision` that has it, its number of turns, and what is empty now.
+
+    `context` are keys. `is_kept`: the revision can be had back.
+    """
+
+    revision: int
+    turns: int
+    fields: tuple[str, ...]
+    context: tuple[str, ...]
+    is_kept: bool
+
+
+def taken(alive: Document, document: Document, *, is_kept: bool) -> Taken:
+    """What `document` took away that was in `alive`, in whose place it is."""
+    tags = "tags" if set(alive.tags) - set(document.tags) else ""
+    texts = [name for name in ("title", "summary") if getattr(alive, name) and not getattr(document, name)]
+    context = tuple(sorted(alive.session.context.keys() - document.session.context.keys()))
+    return Taken(alive.revision, turns_in(alive), (*texts, *([tags] if tags else [])), context, is_kept)
 
 
 def forgotten(before: Sequence[Past], after: Sequence[Past]) -> list[int]:
@@ -52,5 +74,5 @@ def above_a_late_write(alive: Document, operation: str, turns: int, limit: int, 
     """The stored document two revisions on, above a replace that came too late and becomes the one between them."""
     done = Operation(operation + LOST, alive.revision + 2, len(alive.session.history), 0)
     late = Past(alive.revision + 1, now, turns, None, CAME_TOO_LATE)
-    past = (*alive.past, late)[-limit:] if limit else ()
+    past = newest((*alive.past, late), alive.note, limit)
     return replace(alive, revision=alive.revision + 2, operations=kept((*alive.operations, done)), past=past)

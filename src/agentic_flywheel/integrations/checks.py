@@ -1,5 +1,6 @@
 """Checks the arguments of a Python caller, and gives the fields of a session as JSON."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
@@ -63,3 +64,11 @@ def check_kind(value: object, kind: type, name: str) -> None:
     """Raise `TypeError` for what is not of that kind."""
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be a {kind.__name__}, not {type(value).__name__}")
+
+
+def check_keys(value: Sequence[object], name: str) -> None:
+    """Raise `TypeError` for what is no list of texts; one text alone would be its letters."""
+    if isinstance(value, str):
+        raise TypeError(f"{name} must be a list of texts, not str")
+    for key in value:
+        check_kind(key, str, f"each of {name}")

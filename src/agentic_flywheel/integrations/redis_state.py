@@ -17,14 +17,14 @@ tell absent from unreachable passes `strict=True`: then `Unavailable` and `Docum
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 from agentic_flywheel.backends.base import UniversalSession
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import Damaged, DocumentError, FlywheelError, Unavailable
-from agentic_flywheel.integrations.checks import check_fields, check_kind, check_text
+from agentic_flywheel.integrations.checks import check_fields, check_keys, check_kind, check_text
 from agentic_flywheel.integrations.fail_safe import FailSafe, error_of, logger
 from agentic_flywheel.integrations.session_objects import SessionObjects
 from agentic_flywheel.integrations.shared_stores import LoopLocks
@@ -119,14 +119,17 @@ class RedisSessionManager(FailSafe):
         self._objects = SessionObjects()
         self._other_loops = LoopLocks()
 
-    async def save_session(self, session: UniversalSession, *, ttl_seconds: int | None = None) -> bool:
+    async def save_session(
+        self, session: UniversalSession, *, ttl_seconds: int | None = None, remove_context: Sequence[str] = ()
+    ) -> bool:
         """Keep a session; `True` once it is in Redis, or in this machine's journal on its way there.
 
-        `ttl_seconds` sets the life of this session; by default a stored one keeps its own. If somebody deleted since
-        what this object had loaded, that wins, once: `False`; the next save begins the session anew.
+        `ttl_seconds` sets the life of this session; by default a stored one keeps its own. `remove_context` are keys
+        to take out of the stored context where the object is merged into it; what it has itself stays. If somebody
+        deleted since what this object had loaded, that wins, once: `False`; the next save begins the session anew.
 
         Raises:
-            TypeError: it is no `UniversalSession`.
+            TypeError: it is no `UniversalSession`, or `remove_context` no list of texts.
             InvalidArgument: it holds what JSON cannot carry; the message names what and where. Or, with `redact`, its
                 id is new and looks like a credential.
 
@@ -134,12 +137,16 @@ class RedisSessionManager(FailSafe):
         if not isinstance(session, UniversalSession):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"session must be a UniversalSession, not {type(session).__name__}")
         check_fields(session)
+        check_keys(remove_context, "remove_context")
         try:
             stores = await self._stores()
             async with stores.turns.of(session.id), self._other_loops.of(session.id):
                 await check_ids(self._credentials, stores.sessions, session.id)
                 kept = await self._kept(session)
-                await self._objects.save(stores.sessions, session, kept, ttl_seconds, self.ttl_seconds)
+                keys = await self._without_credentials("save_session", remove_context=list(remove_context))
+                await self._objects.save(
+                    stores.sessions, session, kept, ttl_seconds, self.ttl_seconds, keys["remove_context"]
+                )
         except FlywheelError as exc:
             if not isinstance(exc, DocumentError | Unavailable):
                 raise

@@ -1,5 +1,6 @@
 """Saves session objects: one replaces the stored revision that it is, any other one adds what is new in it."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agentic_flywheel.backends.base import UniversalSession
@@ -28,17 +29,19 @@ class SessionObjects:
         kept: UniversalSession,
         ttl_seconds: int | None,
         default_ttl_seconds: int,
+        remove_context: Sequence[str] = (),
     ) -> None:
         """Save an object as what may be `kept` of it: itself, or a copy without credentials.
 
-        `default_ttl_seconds` is the life of a new session where `ttl_seconds` sets none.
+        `default_ttl_seconds` is the life of a new session where `ttl_seconds` sets none; `remove_context` are keys that
+        leave the stored context.
 
         Raises:
             FlywheelError: it is not kept; `DeletedMeanwhile` if somebody deleted what it had loaded.
 
         """
         known = self._known.of(session)
-        merge = _merging(kept, ttl_seconds, default_ttl_seconds)
+        merge = _merging(kept, ttl_seconds, default_ttl_seconds, remove_context)
         revision = known.revision
         exactly = {} if revision is None else {"mode": "replace", "expected_revision": revision}
         as_it_is = merge.model_copy(update=exactly)
@@ -73,13 +76,16 @@ class SessionObjects:
         self._known.forget(session_id)
 
 
-def _merging(kept: UniversalSession, ttl_seconds: int | None, default_ttl_seconds: int) -> "Save":
+def _merging(
+    kept: UniversalSession, ttl_seconds: int | None, default_ttl_seconds: int, remove_context: Sequence[str]
+) -> "Save":
     from agentic_flywheel.documents.save_request import Save
 
     return Save(
         session_id=kept.id,
         history=kept.history,
         context=kept.context,
+        remove_context=list(remove_context),
         values=values_of(kept),
         ttl_seconds=ttl_seconds,
         default_ttl_seconds=default_ttl_seconds,

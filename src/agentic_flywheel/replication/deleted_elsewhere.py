@@ -9,7 +9,8 @@ from agentic_flywheel.documents.commands import load_command
 from agentic_flywheel.documents.delete import DeleteCommand
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.parse import decode
-from agentic_flywheel.documents.save import SaveCommand, recoverable
+from agentic_flywheel.documents.recoverable import recoverable
+from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.superseded import as_older
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError, JournalUnavailable

@@ -22,6 +22,7 @@ from agentic_flywheel.errors import (
     DeletedMeanwhile,
     DocumentError,
     JournalUnavailable,
+    NothingToSave,
     StashUnavailable,
     StashUnreached,
 )
@@ -132,6 +133,10 @@ class DocumentWriter:
             answer = await in_thread(self._local.write, attempt.change, pending=pending)
         except JournalUnavailable as exc:
             raise JournalUnavailable(f"{why}{exc}") from exc
+        except NothingToSave as exc:
+            if not pending:
+                raise
+            raise StashUnavailable(f"{why}Such a session may well exist there, so nothing was begun here.") from exc
         except Conflict as exc:
             if not attempt.sent:
                 raise

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import sys
 import traceback
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from difflib import get_close_matches
 from typing import Any
 
 import anyio
@@ -14,16 +15,25 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.stdio import stdio_server
-from mcp_types import CallToolResult, InputRequiredResult, Resource, ToolAnnotations
+from mcp_types import (
+    INVALID_PARAMS,
+    CallToolResult,
+    GetPromptResult,
+    InputRequiredResult,
+    Resource,
+    ToolAnnotations,
+)
 
 from agentic_flywheel import __version__
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
-from agentic_flywheel.plain_text import cause, one_line
+from agentic_flywheel.plain_text import cause, one_line, quoted
 from agentic_flywheel.server import halves
 from agentic_flywheel.server.arguments import offering_null, read_arguments
 from agentic_flywheel.server.clients import MOST_SHOWN, note_client
+from agentic_flywheel.server.elicitation import NEVER_ASK
 from agentic_flywheel.server.front import ENDING, Front, end_at_signals
+from agentic_flywheel.server.offered import is_offered
 from agentic_flywheel.server.passthrough import attach_content, detach_content
 from agentic_flywheel.server.prompts import Prompts
 from agentic_flywheel.server.resources import Resources
@@ -38,10 +48,12 @@ from agentic_flywheel.settings import Settings
 logger = logging.getLogger(__name__)
 
 _READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
-_ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
-_REPLACES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
-_BRANCHES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
-
+"""Changes no content. A resume also renews the session's life, as a read renews the time of a file's last use."""
+_RESTORES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+"""Takes nothing away for good, and done twice it is done once."""
+_DELETES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
+_BEGINS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
+"""Takes nothing away for good; without an id each call begins something new."""
 
 _LONG = {"anthropic/maxResultSizeChars": MOST_SHOWN}
 """For Claude Code, which shows 50,000 characters of an answer, else its beginning: what larger ones it may show.
@@ -69,18 +81,38 @@ class FlywheelServer(MCPServer[SessionStore]):
         """The newest sessions."""
         return await self.list_newest() if self.list_newest else []
 
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[SessionStore, Any] | None = None
+    ) -> GetPromptResult | InputRequiredResult:
+        """Get a prompt.
+
+        Raises:
+            MCPError: there is no such prompt, or it takes no such argument; the nearest right name is named.
+
+        """
+        prompts = {prompt.name: [part.name for part in prompt.arguments or ()] for prompt in await self.list_prompts()}
+        if name not in prompts:
+            raise unknown_name("prompt", name, prompts)
+        for argument in arguments or {}:
+            if argument not in prompts[name]:
+                raise unknown_name(f"argument of {name}", argument, prompts[name])
+        return await super().get_prompt(name, arguments, context)
+
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[SessionStore, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Call a tool. A client that goes away or cancels does not stop a save half-way: every wait is bounded.
 
         Raises:
+            MCPError: there is no such tool.
             ToolError: wrong arguments, named with what is allowed.
 
         """
+        if name not in (schemas := await self._known_schemas()):
+            raise unknown_name("tool", name, schemas)
         try:
             halves.begin_call(context.request_context.meta if context else None)
-            arguments = await self._read_arguments(name, arguments)
+            arguments = read_arguments(name, schemas[name], arguments)
             with anyio.CancelScope(shield=name not in ASKS_FIRST):
                 result = await super().call_tool(name, arguments, context)
                 if self.notifier:
@@ -89,16 +121,24 @@ class FlywheelServer(MCPServer[SessionStore]):
         except InvalidArgument as exc:
             raise ToolError(one_line(str(exc))) from None
         except MCPError as exc:
-            why = f"{name}: the person could not be asked ({cause(str(exc))}); nothing was done. Try again."
+            why = f"{name}: the person could not be asked ({cause(str(exc))}); nothing was done. {NEVER_ASK}"
             raise ToolError(why) from exc
         except ToolError as exc:
             raise ToolError(one_line(_explain(name, exc.__cause__) if exc.__cause__ else str(exc))) from None
         raise ToolError(f"{name} was cancelled.")  # a shielded scope never is, which no type checker can know
 
-    async def _read_arguments(self, name: str, sent: Mapping[str, Any]) -> JSONObject:
+    async def _known_schemas(self) -> Mapping[str, JSONObject]:
         if not self._schemas:
             self._schemas = {tool.name: tool.input_schema for tool in await self.list_tools()}
-        return read_arguments(name, self._schemas[name], sent) if name in self._schemas else dict(sent)
+        return self._schemas
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> MCPError:
+    """The protocol's error for a name that is none of ours, with the nearest that is."""
+    names = sorted(known)
+    near = get_close_matches(name, names, 1, 0.5)
+    hint = f"the nearest is {near[0]}" if near else f"known: {', '.join(names) or 'none'}"
+    return MCPError(INVALID_PARAMS, f"Unknown {what}: {quoted(name[:80])}; {hint}.")
 
 
 def _explain(name: str, error: BaseException) -> str:
@@ -125,7 +165,7 @@ def build_server(settings: Settings, sessions: SessionStore, executions: Executi
         lifespan=_lifespan(sessions, tools, notifier),
         subscriptions=notifier.bus,
         log_level=settings.log_level,  # type: ignore[arg-type]  checked against the same five names
-        tools=_published(tools),
+        tools=_published(tools, settings),
     )
     add_middleware(server, note_client)
     add_middleware(server, attach_content)
@@ -155,20 +195,22 @@ def _lifespan(
     return lifespan
 
 
-def _published(tools: Tools) -> list[Tool]:
-    return [
-        _tool(tools.save_session, "Save a conversation", _ADDS, _AT_ONCE),
+def _published(tools: Tools, settings: Settings) -> list[Tool]:
+    delete = tools.delete_session if settings.ask == "auto" else tools.delete_unasked
+    published = [
+        _tool(tools.save_session, "Save a conversation", _BEGINS, _AT_ONCE),
         _tool(tools.resume_session, "Resume a conversation", _READS, _AT_ONCE | _LONG),
         _tool(tools.list_sessions, "List conversations", _READS, _LONG),
-        _tool(tools.delete_session, "Delete a conversation", _REPLACES),
+        _tool(delete, "Delete a conversation", _DELETES, name="delete_session"),
         _tool(tools.list_revisions, "List a conversation's revisions", _READS),
-        _tool(tools.restore_session, "Restore a revision", _ADDS),
-        _tool(tools.fork_session, "Fork a conversation", _BRANCHES),
-        _tool(tools.cache_result, "Keep a flow result", _ADDS),
+        _tool(tools.restore_session, "Restore a revision", _RESTORES),
+        _tool(tools.fork_session, "Fork a conversation", _BEGINS),
+        _tool(tools.cache_result, "Keep a flow result", _BEGINS),
         _tool(tools.get_result, "Get a flow result", _READS, _LONG),
         _tool(tools.get_flow_history, "Get a flow's results", _READS, _LONG),
         _tool(tools.persistence_status, "Where conversations are kept", _READS),
     ]
+    return [tool for tool in published if is_offered(tool.name, settings.tools)]
 
 
 async def serve(server: FlywheelServer, sessions: SessionStore, front: Front | None) -> int:
@@ -190,7 +232,8 @@ async def serve(server: FlywheelServer, sessions: SessionStore, front: Front | N
     for number in ENDING:
         with suppress(ValueError):
             loop.add_signal_handler(number, on_signal, number)
-    async with stdio(stop, hurry=sessions.repository.close_client, front=front) as (incoming, outgoing):
+    end_streams = server.notifier.end_streams if server.notifier else lambda: None
+    async with stdio(stop, sessions.repository.close_client, front, end_streams) as (incoming, outgoing):
         await run_over(server, incoming, outgoing)
     for number in ENDING:  # all is done; asyncio would have Ctrl-C end the last steps with a traceback
         loop.remove_signal_handler(number)
@@ -203,8 +246,10 @@ def _tool(
     title: str,
     annotations: ToolAnnotations,
     meta: JSONObject | None = None,
+    name: str | None = None,
 ) -> Tool:
-    tool = Tool.from_function(function, title=title, annotations=annotations, meta=meta)
+    about = " ".join((function.__doc__ or "").split())
+    tool = Tool.from_function(function, name, title, about, annotations=annotations, meta=meta)
     parameters, output = schemas_of(tool)
     set_schemas(
         tool,

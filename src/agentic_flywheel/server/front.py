@@ -41,7 +41,7 @@ ENDING = () if sys.platform == "win32" else (signal.SIGTERM, signal.SIGINT, sign
 def serve(settings: Settings) -> int:
     """Serve over standard input and output until input ends or a signal comes; the process's exit code."""
     gc.disable()  # nothing that imports make is garbage, and looking for it takes a sixth of the start
-    front = None if sys.platform == "win32" else Front().begin()  # there `select` knows no pipes
+    front = None if sys.platform == "win32" else Front(settings.tools).begin()  # there `select` knows no pipes
     from agentic_flywheel.server import begin
 
     return begin.serve(settings, front)
@@ -56,8 +56,8 @@ def end_at_signals(end: Callable[[int], NoReturn] = os._exit) -> None:
 class Front:
     """Holds standard input and output from the start of this process until the server takes them over."""
 
-    def __init__(self) -> None:
-        self.answers = Answers()
+    def __init__(self, tools: str = "all") -> None:
+        self.answers = Answers(tools)
         self.unread = bytearray()
         """What the server is to read before standard input."""
         self.initialized_as: int | str | None = None

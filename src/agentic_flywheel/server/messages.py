@@ -2,6 +2,7 @@
 
 from agentic_flywheel.plain_text import quoted
 from agentic_flywheel.replication.repository import Repository
+from agentic_flywheel.server.elicitation import NEVER_ASK
 from agentic_flywheel.sessions.results import (
     CacheResult,
     DeleteResult,
@@ -27,8 +28,13 @@ _WHY: dict[Reason, str] = {
     "newer_schema": "a newer version of this program wrote it",
     "conflict": "somebody saved in between",
     "too_large": "it is too large",
-    "declined": "the person who was asked did not say yes",
+    "declined": "the person who was asked said no",
+    "cancelled": f"the question was shown, and nobody answered it. {NEVER_ASK.rstrip('.')}",
 }
+
+
+KEYS_NAMED = 10
+"""Of the context, in a message."""
 
 
 class Messages:
@@ -41,16 +47,18 @@ class Messages:
 
     def saved(self, result: SaveResult) -> str:
         """After a save."""
+        named = quoted(result.session_id)
         if not result.saved:
-            return f"Not saved: {result.message}" if result.message else f"Not saved: {_why(result.reason)}."
+            return f"Not saved: {result.message or _why(result.reason) + '.'}{_after_no_save(result)}"
         turns = f"{result.turns} turn{'' if result.turns == 1 else 's'}, {result.added_turns} new"
         if result.resent_turns:
             turns += f", {result.resent_turns} sent again"
         if result.retyped_turns:
             turns += f", {len(result.retyped_turns)} of those not quite as stored, which was kept"
         where = self._where(result.stored_in)
-        saved = f"Saved {quoted(result.session_id)} as revision {result.revision} ({turns}){where}{_until(result)}"
-        return f"{saved} {result.message}".rstrip()
+        saved = f"Saved {named} as revision {result.revision} ({turns}){where}{_until(result)}"
+        parts = (saved, _replaced(result), result.message, f"Next: save_session(session_id={named}, history=…).")
+        return " ".join(filter(None, parts))
 
     def cached(self, result: CacheResult) -> str:
         """After keeping an execution."""
@@ -60,18 +68,22 @@ class Messages:
         if result.dropped:
             full = f" The flow's history is full: its {_oldest(result.dropped)} had to leave it."
         where = f"{self._where(result.stored_in)}{_until(result)}"
-        return f"Kept {quoted(result.execution_id)}{where}{full} {result.message}".rstrip()
+        kept = f"Kept {quoted(result.execution_id)}{where}{full} {result.message}".rstrip()
+        return f"{kept} Next: get_result(execution_id={quoted(result.execution_id)})."
 
     def resumed(self, result: ResumeResult) -> str:
         """After a resume."""
         if not result.found or result.session is None:
             text = f"No session resumed: {_because(result.reason, result.message)}"
-            return f"{text} Similar ids: {', '.join(map(quoted, result.suggestions))}." if result.suggestions else text
+            if result.suggestions:
+                near = ", ".join(map(quoted, result.suggestions))
+                return f"{text} Similar: {near}. Next: resume_session(session_id={quoted(result.suggestions[0])})."
+            return text + _after_nothing(result.reason)
         shown = result.total_turns - result.omitted_turns
         named = quoted(result.session["id"])
         text = f"Resumed {named}, revision {result.revision}: {shown} of {result.total_turns} turns"
         if result.next_before_turn is not None:
-            text += f"; older ones: before_turn={result.next_before_turn}"
+            text += f"; older ones: resume_session(session_id={named}, before_turn={result.next_before_turn})"
         if cut := result.cut_turns:
             which = f"turn {cut[0]} is" if len(cut) == 1 else f"turns {', '.join(map(str, cut))} are"
             text += f"; {which} larger than the budget and cut"
@@ -85,7 +97,7 @@ class Messages:
             text += "; Redis could not be asked, this is this machine's copy"
         elif result.source == "journal" and self._repository.stash and not self._repository.stash.mirror:
             text += "; Redis does not have it, it is on this machine only"
-        return text + "."
+        return f"{text}. Next: save_session(session_id={named}, history=…) with what is new."
 
     def listed(self, result: ListResult) -> str:
         """After a list."""
@@ -99,28 +111,33 @@ class Messages:
             text += f", {soon} of them expire{'s' if soon == 1 else ''} within a day unless resumed or saved"
         if result.matched:
             text += f", {result.matched} of the question" + ("" if result.matched == "all words" else " at most")
-        text += "; more with cursor." if result.next_cursor else "."
-        return f"{text} {result.message}".rstrip()
+        text = f"{text}. {result.message}".rstrip()
+        if not result.sessions:
+            return f"{text} Next: list_sessions() without arguments shows the newest."
+        text += f" Next: resume_session(session_id={quoted(result.sessions[0]['id'])})"
+        return f"{text}; more: list_sessions(cursor=next_cursor)." if result.next_cursor else f"{text}."
 
     def deleted(self, result: DeleteResult) -> str:
         """After a deletion."""
         if result.deleted:
             return f"Deleted, but {result.message}" if result.message else "Deleted."
-        return f"Nothing deleted: {_because(result.reason, result.message)}"
+        return f"Nothing deleted: {_because(result.reason, result.message)}{_after_nothing(result.reason)}"
 
     def revisions(self, result: RevisionsResult) -> str:
         """After listing revisions."""
         if not result.found:
             return f"No revisions: {_because(result.reason, result.message)}"
         count = len(result.revisions)
-        return f"{count} revision{'' if count == 1 else 's'}, newest first. restore_session brings one back."
+        listed = f"{count} revision{'' if count == 1 else 's'}, newest first."
+        return f"{listed} Next: restore_session(session_id, revision), or look first: resume_session with the same."
 
     def restored(self, result: RestoreResult) -> str:
         """After a restore."""
         if not result.restored:
             return f"Not restored: {_because(result.reason, result.message)}"
-        kept = f" {result.message}" if result.message else ""
-        return f"Restored {quoted(result.session_id)}; it is revision {result.revision} now.{kept}"
+        named, kept = quoted(result.session_id), f" {result.message}" if result.message else ""
+        text = f"Restored {named}; it is revision {result.revision} now.{kept}"
+        return f"{text} Next: resume_session(session_id={named})."
 
     def forked(self, result: ForkResult) -> str:
         """After a fork."""
@@ -128,7 +145,8 @@ class Messages:
             return f"Not forked: {_because(result.reason, result.message)}"
         origin = result.forked_from
         began, forked = quoted(result.session_id), quoted(origin["session_id"])
-        return f"Began {began} from revision {origin['revision']} of {forked}."
+        text = f"Began {began} from revision {origin['revision']} of {forked}."
+        return f"{text} Next: save_session(session_id={began}, history=…)."
 
     def execution(self, result: ExecutionResult) -> str:
         """After reading an execution."""
@@ -159,13 +177,42 @@ class Messages:
         if self._place_named:
             return text
         self._place_named = True
-        place = self._settings.redis_target if stored_in == "redis" else self._repository.journal.path
+        place = self._settings.redis_target if stored_in == "redis" else "persistence_status names the file"
         return f"{text} ({place})"
 
 
 def _until(result: SaveResult | CacheResult) -> str:
     """The end of a sentence that says until when something is kept: a date in UTC."""
     return f", until {result.expires_at[:10]}." if result.expires_at else ", for ever."
+
+
+def _replaced(result: SaveResult) -> str:
+    """What a replace took the place of, what is gone, and how to have it back."""
+    if not (before := result.replaced):
+        return ""
+    text = f"It took the place of revision {before['revision']} ({before['turns']} turn"
+    text += ")" if before["turns"] == 1 else "s)"
+    gone = list(before["fields"])
+    if keys := before["context"]:
+        named = ", ".join(map(quoted, keys[:KEYS_NAMED])) + (" …" if len(keys) > KEYS_NAMED else "")
+        gone.append(f"context {named}")
+    text += f"; gone with it: {', '.join(gone)}" if gone else ""
+    if not before["is_kept"]:
+        return f"{text}; it is not kept (FLYWHEEL_REVISIONS=0)."
+    arguments = f"(session_id={quoted(result.session_id)}, revision={before['revision']})"
+    return f"{text}. To have it back: restore_session{arguments}; to look at it: resume_session{arguments}."
+
+
+def _after_no_save(result: SaveResult) -> str:
+    """What to call next after a save that was refused, where the reason does not say it."""
+    if result.reason == "conflict" and result.revision and result.deleted_revision is None:
+        return f" Next: resume_session(session_id={quoted(result.session_id)}), then save with its revision."
+    return " Next: the same save again." if result.reason == "unavailable" else ""
+
+
+def _after_nothing(reason: Reason | None) -> str:
+    """What to call next where there was nothing of that id."""
+    return " Next: list_sessions(query=words of it)." if reason in ("not_found", "expired", "deleted") else ""
 
 
 def _oldest(count: int) -> str:

@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from agentic_flywheel.server.offered import offered
+
 PREPARED = Path(__file__).with_name("prepared.json")
 """`versions`: by protocol version and method, the place of the result in `results`."""
 
@@ -31,9 +33,10 @@ JSONObject = dict[str, Any]
 class Answers:
     """Knows what the server would answer, and what it must be told of what was answered in its place."""
 
-    def __init__(self) -> None:
+    def __init__(self, tools: str = "all") -> None:
+        """`tools`: which of them are offered (`FLYWHEEL_TOOLS`)."""
         prepared: JSONObject = json.loads(PREPARED.read_bytes())
-        self._results: list[JSONObject] = prepared["results"]
+        self._results: list[JSONObject] = [offered(result, tools) for result in prepared["results"]]
         self._prepared: dict[str, dict[str, int]] = prepared["versions"]
         self._modern = next(version for version, known in self._prepared.items() if DISCOVER in known)
         self._latest = max(self._prepared.keys() - {self._modern})

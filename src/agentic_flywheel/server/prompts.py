@@ -97,16 +97,19 @@ class Prompts:
 
 
 def _nothing(session: str, found: ResumeResult) -> list[UserMessage]:
-    asked_for, not_anew = quoted(session), "do not begin a new one in its place."
+    asked_for, not_anew = quoted(session) if session.strip() else "", "do not begin a new one in its place."
     if found.reason in ("unavailable", "disabled"):
         why = f"{found.reason}. {one_line(found.message).rstrip('.')}".rstrip(". ")
-        text = f"The saved conversation {asked_for} cannot be looked for now: {why}. It may well exist. Tell me so, and"
+        which = f"The saved conversation {asked_for}" if asked_for else "The latest saved conversation"
+        text = f"{which} cannot be looked for now: {why}. It may well exist. Tell me so, and"
         return [UserMessage(f"{text} {not_anew}")]
+    if not asked_for and found.reason == "not_found":
+        return [UserMessage(f"{one_line(found.message)} Tell me so; save_session(history=…) keeps this conversation.")]
     near = f"Similar ids, quoted from storage: {', '.join(map(quoted, found.suggestions or ()))}."
     return [
         UserMessage(
-            f"There is no saved conversation {asked_for} that could be read now ({found.reason}). Tell me so, call "
-            f"list_sessions, and ask me which one I mean; {not_anew}"
+            f"There is no saved conversation {asked_for or 'of mine'} that could be read now ({found.reason}). Tell me "
+            f"so, call list_sessions, and ask me which one I mean; {not_anew}"
         ),
         *([UserMessage(near)] if found.suggestions else []),
     ]

@@ -37,10 +37,11 @@ async def run_over(
     """Serve over these streams: `MCPServer` runs only over transports of its own.
 
     Reaches for `MCPServer._lowlevel_server`, its `run` and its `create_initialization_options`, by which clients hear
-    that the list of resources may change; and for the names of the types of its streams.
+    that lists may change, as newer ones hear it by `server/discover`; and for the names of the types of its streams.
     """
     lowlevel = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001
-    options = lowlevel.create_initialization_options(NotificationOptions(resources_changed=True))
+    changes = NotificationOptions(prompts_changed=True, resources_changed=True, tools_changed=True)
+    options = lowlevel.create_initialization_options(changes)
     await lowlevel.run(incoming, outgoing, options)
 
 

@@ -10,21 +10,21 @@ import contextlib
 import json
 import logging
 import os
-import re
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import anyio
 import mcp_types as types
 from mcp.shared.message import SessionMessage
 
 from agentic_flywheel.json_text import narrow
-from agentic_flywheel.jsonrpc_lines import Incoming, Outgoing, line_of, message_of, writer_of
+from agentic_flywheel.jsonrpc_lines import Incoming, Outgoing, line_of, writer_of
 from agentic_flywheel.pipes import LINE_LIMIT, Write, is_pipe, open_reader, settle_memory
 from agentic_flywheel.server.halves import message_in
 from agentic_flywheel.server.prepared_answers import ACKNOWLEDGED, LISTEN, SUBSCRIPTION
+from agentic_flywheel.server.refusal import refusal
 
 if TYPE_CHECKING:
     from agentic_flywheel.server.front import Front
@@ -45,23 +45,19 @@ CANCELLED = "notifications/cancelled"
 NARROWED_FROM = 2**16
 """Bytes of an answer from which on it is written so that a reader in Python need not hold it in wide characters."""
 
-SCANNED = 2**20
-"""Bytes of an unreadable line that are searched for the id of its request."""
-
-# A string that is not closed takes the rest of the line, so that no byte is looked at twice.
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\]:,]|[^\s"{}\[\]:,]+', re.DOTALL)
-_ID = re.compile(rb'".*"|-?\d{1,18}', re.DOTALL)
-
 
 @asynccontextmanager
 async def stdio(
-    stop: asyncio.Event, hurry: Callable[[], Awaitable[None]], front: "Front | None" = None
+    stop: asyncio.Event,
+    hurry: Callable[[], Awaitable[None]],
+    front: "Front | None" = None,
+    end_streams: Callable[[], None] = lambda: None,
 ) -> AsyncGenerator[tuple[Incoming, Outgoing]]:
     """The streams of this process's standard input and output, whose beginning `front` has read.
 
     When input ends, `stop` is set or nobody reads the output any more, the requests in flight are answered first;
-    `hurry` is called if that takes longer than `ANSWER_SECONDS`. Meanwhile fd 0 is the null device and fd 1 is stderr,
-    so that a stray print cannot break a message.
+    before them `end_streams` is called, and `hurry` if that takes longer than `ANSWER_SECONDS`. Meanwhile fd 0 is the
+    null device and fd 1 is stderr, so that a stray print cannot break a message.
     """
     settle_memory()
     with _claimed(0, os.O_RDONLY) as source, _claimed(1, os.O_WRONLY) as sink:
@@ -76,7 +72,7 @@ async def stdio(
                     await write(answer)
                 return line
 
-            requests = _Requests(next_question, write, hurry)
+            requests = _Requests(next_question, write, hurry, end_streams)
             yield requests, _Answers(write, requests, front)
 
 
@@ -84,12 +80,18 @@ class _Requests(Incoming):
     """What the client asks. It ends when input has ended and everything is answered."""
 
     def __init__(
-        self, next_line: Callable[[], Awaitable[bytes]], write: Write, hurry: Callable[[], Awaitable[None]]
+        self,
+        next_line: Callable[[], Awaitable[bytes]],
+        write: Write,
+        hurry: Callable[[], Awaitable[None]],
+        end_streams: Callable[[], None],
     ) -> None:
         super().__init__(next_line, self._refuse, _request_of)
         self._write = write
-        self._hurry = hurry
+        self._hurry, self._end_streams = hurry, end_streams
         self._unanswered: set[types.RequestId] = set()
+        self._listening: set[types.RequestId] = set()
+        """What is answered when its stream ends."""
         self._all_answered = asyncio.Event()
 
     async def __anext__(self) -> SessionMessage | Exception:
@@ -99,9 +101,8 @@ class _Requests(Incoming):
             await self._last_answers()
             raise
         request = item.message if isinstance(item, SessionMessage) else None
-        # One that listens is answered when its stream ends: nobody waits for that.
-        if isinstance(request, types.JSONRPCRequest) and request.method != LISTEN:
-            self._unanswered.add(request.id)
+        if isinstance(request, types.JSONRPCRequest):
+            (self._listening if request.method == LISTEN else self._unanswered).add(request.id)
         elif isinstance(request, types.JSONRPCNotification) and request.method == CANCELLED:
             identity = (request.params or {}).get("requestId")
             if isinstance(identity, str | int):  # it will not be answered
@@ -111,14 +112,17 @@ class _Requests(Incoming):
     def answered(self, identity: types.RequestId) -> None:
         """The answer to that request was written."""
         self._unanswered.discard(identity)
+        self._listening.discard(identity)
         if not self._unanswered:
             self._all_answered.set()
 
     async def _refuse(self, line: bytes) -> None:
         if line.strip():
-            await self._write(_refusal(line))
+            await self._write(refusal(line))
 
     async def _last_answers(self) -> None:
+        self._end_streams()
+        self._unanswered |= self._listening
         for seconds in (ANSWER_SECONDS, HURRIED_SECONDS):
             self._all_answered.clear()
             if self._unanswered:
@@ -168,44 +172,6 @@ def _request_of(line: bytes) -> types.JSONRPCMessage:
     if isinstance(message, types.JSONRPCNotification) and b'"id"' in line and "id" in json.loads(line):
         raise ValueError("a request with an id that is neither text nor a whole number")
     return message
-
-
-def _refusal(line: bytes) -> bytes:
-    """The answer to a line that is no request, or nests or counts beyond what the SDK's parser reads."""
-    try:
-        message_of(line)
-    except ValueError:
-        code, identity = types.PARSE_ERROR, _id_in(line[:SCANNED])
-        text = (
-            "This line is no JSON-RPC message that can be read. Nesting beyond some 200 levels, numbers of thousands "
-            "of digits, and half of a surrogate pair outside of parameters are beyond every parser on the way."
-        )
-    else:
-        code, identity = types.INVALID_REQUEST, None
-        text = "The id of a request must be a string or an integer."
-    error = types.ErrorData(code=code, message=text)
-    return types.JSONRPCError(jsonrpc="2.0", id=identity, error=error).model_dump_json(by_alias=True).encode() + b"\n"
-
-
-def _id_in(line: bytes) -> types.RequestId | None:
-    """The top-level `id` of a JSON object, found without parsing the rest of it."""
-    depth = 0
-    recent: tuple[bytes, bytes] = (b"", b"")
-    for match in _TOKEN.finditer(line):
-        token = match.group()
-        if token in b"{[":
-            depth += 1
-        elif token in b"}]":
-            depth -= 1
-        elif depth == 1 and recent == (b'"id"', b":"):
-            try:
-                identity = cast("types.RequestId", json.loads(token)) if _ID.fullmatch(token) else None
-                str(identity).encode()
-            except ValueError:  # bad escapes, bad UTF-8, half of a surrogate pair
-                return None
-            return identity
-        recent = (recent[1], token)
-    return None
 
 
 def _internal_error(message: types.JSONRPCMessage) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.session import ServerSession
-from mcp.server.subscriptions import InMemorySubscriptionBus
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.shared.subscriptions import ResourcesListChanged, ResourceUpdated, ServerEvent
 from mcp_types import (
     CallToolResult,
@@ -27,6 +27,7 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from agentic_flywheel.documents.model import iso
+from agentic_flywheel.server.prepared_answers import LISTEN
 from agentic_flywheel.server.resources import LISTED, execution_uri, member_of, uri_of
 from agentic_flywheel.server.sdk_internals import (
     CallNext,
@@ -54,6 +55,7 @@ class ChangeNotifier:
     def __init__(self, sessions: SessionStore) -> None:
         self._sessions = sessions
         self.bus = _Bus(self._begin)
+        self._streams = ListenHandler(self.bus)
         self._wake = asyncio.Event()
         self._has_subscribers = asyncio.Event()
         self._subscribed: Counter[str] = Counter()
@@ -65,11 +67,16 @@ class ChangeNotifier:
         """Whether the client was given an empty list before there was a server."""
 
     def register(self, server: MCPServer[SessionStore]) -> None:
-        """Serve the subscriptions of clients before 2026-07-28; the SDK serves those of newer ones."""
+        """Serve the subscriptions of clients of both eras."""
+        add_request_handler(server, LISTEN, SubscriptionsListenRequestParams, self._streams)
         handshake_clients = _HandshakeClients(self.bus, self._subscribed)
         add_middleware(server, handshake_clients.watch_requests)
         add_request_handler(server, "resources/subscribe", SubscribeRequestParams, handshake_clients.subscribe)
         add_request_handler(server, "resources/unsubscribe", UnsubscribeRequestParams, handshake_clients.unsubscribe)
+
+    def end_streams(self) -> None:
+        """Have each stream that a client listens on answered as one that has ended."""
+        self._streams.close()
 
     async def watch(self) -> None:
         """Poll for as long as it runs, while there are subscribers."""
@@ -185,7 +192,7 @@ class _HandshakeClients:
         if ctx.method == "resources/list" and ctx.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS:
             self._listen(ctx.session)
             self._has_list = True
-        if ctx.method != "subscriptions/listen":
+        if ctx.method != LISTEN:
             return await call_next(ctx)
         try:
             uris = SubscriptionsListenRequestParams.model_validate(ctx.params).notifications.resource_subscriptions

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import anyio
-from mcp.server.mcpserver import AcceptedElicitation, ElicitationResult, Resolve
+from mcp.server.mcpserver import AcceptedElicitation, CancelledElicitation, ElicitationResult, Resolve
 from mcp_types import CallToolResult, TextContent
 from pydantic import Field
 
@@ -73,8 +73,7 @@ and send it every time. Send the whole history or only the new turns: turns alre
 title early and a summary when the talk grows.
 Resume: at the start of a talk that continues an earlier one, call resume_session (without an id: the latest), or \
 find it with list_sessions first. If found is false, say so and why; never take it for an empty session.
-Results of flows: cache_result, get_result, get_flow_history. If answers name the journal, persistence_status says \
-why."""
+If answers name the journal, persistence_status says why."""
 
 
 class Tools:
@@ -104,6 +103,7 @@ class Tools:
             Field(description="Turns, oldest first, e.g. {role, content}: all of them or only the new ones"),
         ] = None,
         context: Annotated[dict[str, Any] | None, Field(description="State to merge into the stored context")] = None,
+        remove_context: Annotated[list[str] | None, Field(description="Keys to take out of the stored context")] = None,
         title: Annotated[Text, Field(description="Short title for lists")] = "",
         summary: Annotated[Text, Field(description="What a later reader needs to know")] = "",
         tags: Annotated[list[str] | None, Field(description="Replaces the stored tags")] = None,
@@ -122,7 +122,9 @@ class Tools:
             Field(description="Save only if this is still the revision; turns are then added exactly as sent"),
         ] = None,
     ) -> Annotated[CallToolResult, SaveResult]:
-        """Save a conversation, or add to a saved one. Absent arguments leave what is stored unchanged."""
+        """Save a conversation or add to it: after each exchange worth keeping, and before the talk ends. Send the
+        session_id it answers each time. Absent arguments leave what is stored unchanged.
+        """  # noqa: D205  the model reads it as one text
         values = {
             "status": status,
             "backend": backend,
@@ -131,7 +133,8 @@ class Tools:
             "user_id": user_id,
         }
         continued, in_next = self._ends.continued(session_id, history)
-        sent = {"history": continued, "context": context, "title": title, "summary": summary, "tags": tags}
+        sent: JSONObject = {"history": continued, "context": context, "title": title, "summary": summary, "tags": tags}
+        sent["remove_context"] = remove_context or []
         in_ids = await check_ids(self._credentials, self._sessions, session_id)
         clean, findings = await self._credentials.redact_in_time(sent)
         values, more_findings = await self._credentials.redact_in_time(
@@ -157,7 +160,7 @@ class Tools:
         session_id: Annotated[Text, Field(description="Absent: the most recently saved session")] = "",
         user_id: UserId = "",
         max_tokens: Annotated[
-            Number, Field(description="Budget of each form of the answer; the newest turns that fit are given")
+            Number, Field(description="Budget of each form of the answer, text and JSON; the newest turns that fit")
         ] = DEFAULT_TOKENS,
         before_turn: Annotated[
             Number | None, Field(description="Only turns before this 0-based position (next_before_turn of an answer)")
@@ -165,7 +168,9 @@ class Tools:
         revision: Annotated[Number | None, Field(description="An older revision that is kept")] = None,
         query: Annotated[Text, Field(description="Instead of an id: a question or words; the best match")] = "",
     ) -> Annotated[CallToolResult, ResumeResult]:
-        """Bring back a saved conversation: its context, summary and newest turns."""
+        """Bring back a saved conversation: context, summary, newest turns. Call it first when the user goes on from an
+        earlier talk. It renews the session's life.
+        """  # noqa: D205  the model reads it as one text
         budget, strict = budget_of(max_tokens)
         result = await self._sessions.resume(
             self._memory, session_id, user_id, budget, before_turn, revision, query, strict=strict
@@ -184,7 +189,7 @@ class Tools:
         limit: Annotated[Number, Field(description="1 to 1000")] = DEFAULT_ROWS,
         cursor: Annotated[Text, Field(description="next_cursor of the page before")] = "",
     ) -> Annotated[CallToolResult, ListResult]:
-        """List saved sessions, newest first."""
+        """List saved sessions, newest first: when you do not know the id, or are asked what was said."""
         session_filter = SessionFilter(
             pattern=pattern or "*", query=query, tags=tags or (), status=status or "", user_id=user_id
         )
@@ -196,11 +201,17 @@ class Tools:
     async def delete_session(
         self, session_id: SessionId, consent: Annotated[ElicitationResult[Consent], Resolve(consent_to_delete)]
     ) -> Annotated[CallToolResult, DeleteResult]:
-        """Delete a session with all that goes with it, for everybody."""
-        result = DeleteResult(deleted=False, reason="declined")
+        """Delete a session with all that goes with it, for everybody. Only when the user asks for it."""
         if isinstance(consent, AcceptedElicitation) and consent.data.delete:
-            with anyio.CancelScope(shield=True):  # once begun, it is finished; only the question may be abandoned
-                result = await self._sessions.delete(session_id, self._memory)
+            return await self.delete_unasked(session_id)
+        reason = "cancelled" if isinstance(consent, CancelledElicitation) else "declined"
+        return _answer(DeleteResult(deleted=False, reason=reason), self._messages.deleted)
+
+    async def delete_unasked(self, session_id: SessionId) -> Annotated[CallToolResult, DeleteResult]:
+        """Delete a session with all that goes with it, for everybody. Only when the user asks for it."""
+        result = DeleteResult(deleted=False, reason="cancelled")  # never: a shielded scope is not
+        with anyio.CancelScope(shield=True):  # once begun, it is finished; only the question may be abandoned
+            result = await self._sessions.delete(session_id, self._memory)
         return _answer(result, self._messages.deleted)
 
     async def list_revisions(self, session_id: SessionId) -> Annotated[CallToolResult, RevisionsResult]:
@@ -219,7 +230,7 @@ class Tools:
         revision: Annotated[Number | None, Field(description="Absent: the current one")] = None,
         new_session_id: Annotated[Text, Field(description="Absent: generated")] = "",
     ) -> Annotated[CallToolResult, ForkResult]:
-        """Begin a new session as a branch of another."""
+        """Begin a new session as a branch of another, to try another way and keep both."""
         await check_ids(self._credentials, self._sessions, new_session_id=new_session_id)
         forked = await self._revisions.fork(self._memory, session_id, revision, new_session_id)
         return _answer(forked, self._messages.forked)
@@ -235,7 +246,7 @@ class Tools:
         metrics: Annotated[dict[str, Any] | None, Field(description="Durations, token counts …")] = None,
         ttl_seconds: TTL = None,
     ) -> Annotated[CallToolResult, CacheResult]:
-        """Keep the result of one flow execution."""
+        """Keep the result of one flow execution, for when it is needed again."""
         sent = {"result": result, "input": input, "parameters": parameters, "metrics": metrics}
         ids = {"execution_id": execution_id, "flow_id": flow_id}
         in_ids = await check_ids(self._credentials, self._sessions, session_id, **ids)
@@ -262,7 +273,7 @@ class Tools:
         return _answer(fit_executions(history), self._messages.flow)
 
     async def persistence_status(self) -> Annotated[CallToolResult, StatusResult]:
-        """Tell where sessions are kept right now, and why there."""
+        """Tell where sessions are kept right now, and why there: if an answer says journal."""
         repository, settings = self._sessions.repository, self._settings
         status = await persistence_status(repository, settings.redis_shown, settings.replica_bytes)
         return _answer(status.model_copy(update=settings.told), lambda answer: answer.message)

@@ -21,8 +21,8 @@ BYTES_PER_TOKEN = 4
 DEFAULT_TOKENS = 9_500
 """38,000 bytes: Claude Code shows 50,000 characters of an answer, Codex 48,000 bytes, Gemini CLI 40,000 characters."""
 
-ANSWER_OVERHEAD = 700
-"""Bytes of an answer beside the session itself: its sentence, the counts; the id stands there twice more."""
+ANSWER_OVERHEAD = 800
+"""Bytes of an answer beside the session itself: its sentence, the counts; the id stands there four times more."""
 
 MIN_TEXT = 200
 """Bytes of a text that is cut, at least: less says nothing."""
@@ -78,7 +78,7 @@ def token_window(
     end = len(history) if before_turn is None else min(before_turn, len(history))
     whole = TokenWindow(shown | {"history": history[:end]}, 0, end)
     budget = max_tokens * BYTES_PER_TOKEN
-    room = budget - ANSWER_OVERHEAD - 2 * size_of(document.session.id)
+    room = budget - ANSWER_OVERHEAD - 4 * size_of(document.session.id)
     allowed = room if strict else budget
     if size is not None and 3 * size <= 2 * allowed:
         return whole  # whatever it says: a line break, two bytes of JSON, is never more than three

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from agentic_flywheel.documents.model import Document, Tombstone
 from agentic_flywheel.documents.renewal import ttl_of
-from agentic_flywheel.documents.revisions import listed, values_of, whole_for
+from agentic_flywheel.documents.revisions import RESTORED, listed, values_of, whole_for
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.errors import DocumentError, Reason, Unavailable
 from agentic_flywheel.json_text import JSONObject
@@ -45,7 +45,7 @@ class RevisionHistory:
             Save(
                 session_id=session_id,
                 mode="replace",
-                note=f"restored from revision {revision}",
+                note=f"{RESTORED} {revision}",
                 **save_fields(replace(found, title=title)),
             ),
             memory,

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agentic_flywheel.documents.model import iso
 from agentic_flywheel.errors import Disabled, DocumentError, FlywheelError, Reason
 from agentic_flywheel.json_text import JSONObject
 
@@ -40,6 +41,9 @@ class SaveResult(KeptResult):
     resent_turns: int = Field(default=0, description="Turns sent that are stored already.")
     retyped_turns: list[int] | None = Field(
         default=None, description="Positions in what was sent: nearly what is stored, which was kept."
+    )
+    replaced: JSONObject | None = Field(
+        default=None, description="With mode=replace: the revision it took the place of, its turns, what is gone."
     )
     stored_in: StoredIn
     expires_at: str | None
@@ -169,3 +173,20 @@ def reason_of(error: FlywheelError) -> Reason:
     if isinstance(error, DocumentError):
         return error.reason
     return "disabled" if isinstance(error, Disabled) else "unavailable"
+
+
+def not_saved(session_id: str, exc: FlywheelError) -> SaveResult:
+    """The answer to a save that was refused or could not be kept."""
+    known = exc if isinstance(exc, DocumentError) else None
+    return SaveResult(
+        saved=False,
+        session_id=session_id,
+        revision=known.revision if known else 0,
+        provisional=False,
+        turns=known.turns if known else 0,
+        added_turns=0,
+        stored_in="none",
+        expires_at=iso(known.kept_until) if known else None,
+        reason=reason_of(exc),
+        message=str(exc),
+    )

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import difflib
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
@@ -18,11 +17,13 @@ from agentic_flywheel.documents.write_ids import told
 from agentic_flywheel.errors import DocumentError, Unavailable
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys, check_id, other_spellings
+from agentic_flywheel.plain_text import quoted
 from agentic_flywheel.replication.answers import Found
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.budget import DEFAULT_TOKENS
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.listing import SessionList
+from agentic_flywheel.sessions.near_ids import SUGGESTIONS, near_ids, titled
 from agentic_flywheel.sessions.page import Page, check, window_of
 from agentic_flywheel.sessions.results import ResumeResult, reason_of
 from agentic_flywheel.sessions.session_filter import SessionFilter
@@ -41,9 +42,6 @@ BY_THE_CLOCK = timedelta(hours=1)
 
 STEADY_SECONDS = 60
 """How far a clock that nobody set may be from the time that has passed."""
-
-SUGGESTIONS = 3
-"""Ids offered when one is not found."""
 
 
 class SessionReader(SessionList):
@@ -226,11 +224,14 @@ class SessionReader(SessionList):
         self, session_id: str, user_id: str, tombstone: Tombstone | None, deadline: float
     ) -> ResumeResult:
         listed = await self.list_sessions(SessionFilter(user_id=user_id), limit=SIMILAR_AMONG, deadline=deadline)
-        ids = [row["id"] for row in listed.sessions]
-        near = await self._spelt_otherwise(session_id, ids, deadline)
-        near += difflib.get_close_matches(session_id, ids, SUGGESTIONS)
-        near += [i for i in ids if session_id.casefold() in i.casefold()]
+        near = await self._spelt_otherwise(session_id, [row["id"] for row in listed.sessions], deadline)
+        near += near_ids(session_id, listed.sessions)
+        if not near:
+            said = await self.list_sessions(SessionFilter(query=session_id, user_id=user_id), SUGGESTIONS, "", deadline)
+            near = [row["id"] for row in said.sessions if row["matched"] == "all words"]
         result = ResumeResult(found=False, reason=tombstone.because if tombstone else "not_found")
+        if same := titled(session_id, listed.sessions):
+            result.message = f"there is none with this id; {quoted(same[0])} has this title."
         result.suggestions = list(dict.fromkeys(near))[:SUGGESTIONS]
         if self.repository.stash is None and (damaged := (await in_thread(self.repository.journal.state)).damaged):
             result.message = f"there is none with this id; it may have been in a damaged journal ({damaged[-1]})."

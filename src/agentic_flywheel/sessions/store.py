@@ -5,6 +5,7 @@ Storage that is down is an answer here, never an exception. Wrong arguments rais
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -21,8 +22,8 @@ from agentic_flywheel.documents.write_ids import holds, told
 from agentic_flywheel.errors import (
     DeletedMeanwhile,
     DocumentError,
-    FlywheelError,
     JournalUnavailable,
+    NothingToSave,
     Reason,
     TooLarge,
     Unavailable,
@@ -35,7 +36,7 @@ from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.session_keys import SessionKeys
 from agentic_flywheel.sessions.caller_view import CallerView, CallerViews
-from agentic_flywheel.sessions.results import DeleteResult, SaveResult, reason_of
+from agentic_flywheel.sessions.results import DeleteResult, SaveResult, not_saved, reason_of
 from agentic_flywheel.sessions.resume import SessionReader
 
 STILL_READ = "another program is reading the files: a trace may be in them until it has done so, mostly for seconds."
@@ -108,7 +109,7 @@ class SessionStore(SessionReader):
             memory.forget(session_id)  # it is told now, and what it saves next begins the session anew
             return _deleted_meanwhile(session_id, exc)
         except (DocumentError, Unavailable) as exc:
-            return _not_saved(session_id, exc)
+            return not_saved(save.session_id if isinstance(exc, NothingToSave) else session_id, exc)
         saved = placed.answer
         knew_all = holds(saved.operations, seen.told)
         afresh = save.mode == "replace" or (saved.turns == saved.added and knew_all)
@@ -130,6 +131,8 @@ class SessionStore(SessionReader):
             stored_in=placed.stored_in,
             expires_at=iso(saved.kept_until),
         )
+        if saved.taken:
+            answer.replaced = asdict(saved.taken)
         if saved.append and saved.append.retyped:
             answer.retyped_turns = list(saved.append.retyped)
         if saved.append and saved.append.unsure:
@@ -141,10 +144,10 @@ class SessionStore(SessionReader):
     def _change(self, session_id: str, save: Save, seen: CallerView) -> SaveCommand:
         """The save, by a caller that has seen so much of the session."""
         repeatable = (session_id, save.mode, save.expected_revision, save.history, save.context, save.title,
-                      save.summary, save.tags, save.values, save.ttl_seconds)  # fmt: skip
+                      save.summary, save.tags, save.values, save.ttl_seconds, *save.remove_context)  # fmt: skip
         default_ttl = self._session_ttl_seconds if save.default_ttl_seconds is None else save.default_ttl_seconds
         fields: dict[str, Any] = dict(save) | {"session_id": session_id, "default_ttl_seconds": default_ttl}
-        fields["checks_owner"] = True
+        fields["direct"] = True
         return SaveCommand(
             **fields,
             key=self._keys.session(session_id),
@@ -263,7 +266,7 @@ def _left_reason(deleted: Deleted) -> Reason | None:
 
 
 def _deleted_meanwhile(session_id: str, exc: DeletedMeanwhile) -> SaveResult:
-    answer = _not_saved(session_id, exc)
+    answer = not_saved(session_id, exc)
     answer.deleted_revision = exc.deleted_revision
     if exc.kept:
         answer.message += (
@@ -282,19 +285,3 @@ def _taken_for_a_resend(count: int, revision: int) -> str:
             f"{count} of the turns sent say what is stored already and were taken for the same sent again; if they were"
         )
     return f"{told} said once more, send only that with expected_revision={revision}."
-
-
-def _not_saved(session_id: str, exc: FlywheelError) -> SaveResult:
-    known = exc if isinstance(exc, DocumentError) else None
-    return SaveResult(
-        saved=False,
-        session_id=session_id,
-        revision=known.revision if known else 0,
-        provisional=False,
-        turns=known.turns if known else 0,
-        added_turns=0,
-        stored_in="none",
-        expires_at=iso(known.kept_until) if known else None,
-        reason=reason_of(exc),
-        message=str(exc),
-    )

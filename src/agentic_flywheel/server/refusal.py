@@ -1,0 +1,54 @@
+"""Answers a line that is no request, or that no parser on the way reads, under the id that can be found in it."""
+
+import json
+import re
+from typing import cast
+
+import mcp_types as types
+
+from agentic_flywheel.jsonrpc_lines import message_of
+
+SCANNED = 2**20
+"""Bytes of an unreadable line that are searched for the id of its request."""
+
+# A string that is not closed takes the rest of the line, so that no byte is looked at twice.
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\]:,]|[^\s"{}\[\]:,]+', re.DOTALL)
+_ID = re.compile(rb'".*"|-?\d{1,18}', re.DOTALL)
+
+
+def refusal(line: bytes) -> bytes:
+    """The answer to a line that is no request, or nests or counts beyond what the SDK's parser reads."""
+    try:
+        message_of(line)
+    except ValueError:
+        code, identity = types.PARSE_ERROR, _id_in(line[:SCANNED])
+        text = (
+            "This line is no JSON-RPC message that can be read. Nesting beyond some 200 levels, numbers of thousands "
+            "of digits, and half of a surrogate pair outside of parameters are beyond every parser on the way."
+        )
+    else:
+        code, identity = types.INVALID_REQUEST, None
+        text = "The id of a request must be a string or an integer."
+    error = types.ErrorData(code=code, message=text)
+    return types.JSONRPCError(jsonrpc="2.0", id=identity, error=error).model_dump_json(by_alias=True).encode() + b"\n"
+
+
+def _id_in(line: bytes) -> types.RequestId | None:
+    """The top-level `id` of a JSON object, found without parsing the rest of it."""
+    depth = 0
+    recent: tuple[bytes, bytes] = (b"", b"")
+    for match in _TOKEN.finditer(line):
+        token = match.group()
+        if token in b"{[":
+            depth += 1
+        elif token in b"}]":
+            depth -= 1
+        elif depth == 1 and recent == (b'"id"', b":"):
+            try:
+                identity = cast("types.RequestId", json.loads(token)) if _ID.fullmatch(token) else None
+                str(identity).encode()
+            except ValueError:  # bad escapes, bad UTF-8, half of a surrogate pair
+                return None
+            return identity
+        recent = (recent[1], token)
+    return None
