@@ -67,7 +67,7 @@ def _starts(talk: Talk, index: WordIndex, found: Sequence[list[int]]) -> list[Pa
 
 
 def _ends(talk: Talk, index: WordIndex, found: Sequence[list[int]]) -> list[Pairs]:
-    """Each of the last places where the caller may have seen the end, with the last turn that says what stands there."""
+    """Each of the last places where the end may have been seen, with the last turn that says what stands there."""
     anchors: list[Pairs] = []
     for end in sorted(talk.ends)[-ENDS_TRIED:]:
         there = range(end - 1, end)
