@@ -13,7 +13,7 @@ from .processes import kill, wait_gone
 EXIT_WITHIN = 2.0
 """Seconds, those included for which closing drains."""
 
-KEPT = re.compile(r"journal\.sqlite3(\.lock)?|(journal|search)\.sqlite3(-wal|-shm|-journal)?|child(/home(/env)?)?")
+KEPT = re.compile(r"journal\.sqlite3(\.lock)?|(journal|words)\.sqlite3(-wal|-shm|-journal)?|child(/home(/env)?)?")
 """What the data folder has in it whenever it was used."""
 
 NOISE = ("Traceback", "KeyboardInterrupt", "CancelledError", "Exception ignored", "never retrieved", "BrokenPipe")
@@ -93,6 +93,6 @@ def nothing_is_left(env: Mapping[str, str], below: list[int], stderr: str) -> No
     assert list(Path(env["TMPDIR"]).rglob("*")) == []
     data = Path(env["FLYWHEEL_DATA_DIR"])
     there = [str(path.relative_to(data)) for path in data.rglob("*")]
-    assert [name for name in there if not KEPT.fullmatch(name)] == []
+    assert [name for name in there if not KEPT.fullmatch(name)] == [], there
     home = [path.name for path in Path(env["HOME"]).iterdir()]
     assert [name for name in home if name != "temporary" and not name.startswith("stderr-")] == []

@@ -1,7 +1,8 @@
 """Talks that are saved as people and programs do: whole, by their tail or what is new; retyped, cut, restarted.
 
 The model: every turn that somebody said is stored once. Nobody can tell the same words said again from the same words
-sent again, so there a turn may be missing, if the answer to that save said what it was taken for.
+sent again, so there a turn may be missing, if the answer to that save said what it was taken for; and it may stand
+there once more when it is sent yet again.
 """
 
 import random
@@ -156,6 +157,8 @@ class Case:
         for words, count in (stored - self.said).items():
             if "said again" in answer.message and len(words[1]) < ONE_TEXT:
                 self.said[words] += count
+                continue
+            if count <= self.may_lack[words]:  # an answer said that they cannot be told apart
                 continue
             self.faults.append(f"{told}: {count} too many of {words}")
         if answer.added_turns + answer.resent_turns != len(part):

@@ -68,6 +68,7 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
         "search": lambda: journal.search(INDEX, Question.of("hello")),
         "index_new": lambda: journal.index_new(1.0),
         "put_list_rows": lambda: journal.put_list_rows([ListRow(INDEX, "far", 1, "{}")], "p:session:"),
+        "count_list_rows": lambda: journal.count_list_rows(INDEX),
         "whole_list_age": lambda: journal.whole_list_age(INDEX),
         "note_whole_list": lambda: journal.note_whole_list(INDEX),
         "forget_list_rows": lambda: journal.forget_list_rows(["p:session:far"]),

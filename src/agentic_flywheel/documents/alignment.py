@@ -67,13 +67,15 @@ def _starts(talk: Talk, index: WordIndex, found: Sequence[list[int]]) -> list[Pa
 
 
 def _ends(talk: Talk, index: WordIndex, found: Sequence[list[int]]) -> list[Pairs]:
-    """Each of the last places where the end may have been seen, with the last turn that says what stands there."""
-    anchors: list[Pairs] = []
+    """What was sent up to each of the last places where the end may have been seen, if it is stored from the first on."""
+    candidates: list[Pairs] = []
     for end in sorted(talk.ends)[-ENDS_TRIED:]:
         there = range(end - 1, end)
         last = (i for i in range(len(talk.sent) - 1, -1, -1) if index.within(talk.sent[i], there, found[i]))
-        anchors += [[(i, end - 1)] for i in itertools.islice(last, 1)]
-    return anchors
+        for i in itertools.islice(last, 1):
+            pairs = [*_before(talk, index, found, i, end - 1), (i, end - 1)]
+            candidates += [pairs] if pairs[0][0] == 0 else []
+    return candidates
 
 
 ENDS_TRIED = 4
@@ -127,6 +129,8 @@ def _longest(candidates: Iterable[tuple[int, Sequence[int]]]) -> Pairs:
     for i, places in candidates:
         for place in reversed(places):
             pile = bisect_left(piles, place)
+            if pile < len(piles) and piles[pile] == place:  # the first of those sent is more likely the stored one
+                continue
             piles[pile : pile + 1], tops[pile : pile + 1] = [place], [(i, place, tops[pile - 1] if pile else None)]
     pairs: Pairs = []
     link = tops[-1] if tops else None

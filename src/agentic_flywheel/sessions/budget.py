@@ -71,15 +71,15 @@ def token_window(
 ) -> TokenWindow:
     """The newest turns before `before_turn` that fit the budget, one at least; `size` is that of the stored text.
 
-    A session that fits comes back whole. Else, and if `strict`, the budget holds for all of the answer, from some 300
-    tokens on.
+    A session that fits comes back whole. Of a page, and if `strict`, the budget holds for all of the answer, from some
+    300 tokens on.
     """
     history, shown = document.session.history, shown_fields(document)
     end = len(history) if before_turn is None else min(before_turn, len(history))
     whole = TokenWindow(shown | {"history": history[:end]}, 0, end)
     budget = max_tokens * BYTES_PER_TOKEN
     room = budget - ANSWER_OVERHEAD - 4 * size_of(document.session.id)
-    allowed = room if strict else budget
+    allowed = room if strict or end < len(history) else budget
     if size is not None and 3 * size <= 2 * allowed:
         return whole  # whatever it says: a line break, two bytes of JSON, is never more than three
     shown["history"] = []
