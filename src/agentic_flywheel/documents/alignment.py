@@ -67,7 +67,7 @@ def _starts(talk: Talk, index: WordIndex, found: Sequence[list[int]]) -> list[Pa
 
 
 def _ends(talk: Talk, index: WordIndex, found: Sequence[list[int]]) -> list[Pairs]:
-    """What was sent up to each of the last places where the end may have been seen, if it is stored from the first on."""
+    """What was sent up to each of the last places where the end may have been seen, if all from the first is there."""
     candidates: list[Pairs] = []
     for end in sorted(talk.ends)[-ENDS_TRIED:]:
         there = range(end - 1, end)
