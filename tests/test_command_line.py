@@ -15,6 +15,8 @@ from .support.conversations import TALK, turns
 from .support.wire import WireServer
 from .tutorial.test_moving_house import run
 
+pytestmark = pytest.mark.slow
+
 HUGE = "9" * 5_000
 EVIL = "\x1b[2J\x1b]0;owned\x07\u202egnp.exe"
 

@@ -13,6 +13,8 @@ from agentic_flywheel.settings_file import PLACE, tilde
 from .support.redis_server import RedisServer
 from .test_demo_and_doctor import SCRIPT, run, started_with
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "hush-hush-9"  # noqa: S105  nobody's
 WRITTEN = '# mine\nflywheel_user = "ana"  # a name\n\n  redis_db = 1\n'
 

@@ -16,6 +16,8 @@ from .support.redis_server import RedisServer
 from .support.waiting import wait_until
 from .support.wire import SERVER, WireServer
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(sys.executable).with_name("agentic-flywheel-state")
 PASSWORD = "hush-hush-9"  # noqa: S105
 

@@ -17,6 +17,8 @@ from .support.waiting import wait_until
 from .support.wire import WireServer
 from .test_demo_and_doctor import run
 
+pytestmark = pytest.mark.slow
+
 SLOTS = 16_384
 PASSWORD = "hush-hush-9"  # noqa: S105
 

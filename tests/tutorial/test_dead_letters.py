@@ -15,6 +15,8 @@ from ..support.moods import MoodyRedis, TimedServer, arrives, kept_here, timed
 from ..support.waiting import wait_until
 from ..test_demo_and_doctor import run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def moody(tmp_path: Path) -> Iterator[MoodyRedis]:

@@ -13,6 +13,8 @@ from ..support.redis_server import RedisServer
 from ..support.waiting import wait_until
 from ..support.wire import WireServer
 
+pytestmark = pytest.mark.slow
+
 SESSIONS, MARKED = 20, 50
 MARK = re.compile(rb"planted-\d{5}-x")
 TRACES = 2

@@ -22,6 +22,8 @@ from ..support.frame import HEADINGS, hidden_in, looking_like_ours
 from ..support.wire import WireServer, error_text
 from .test_moving_house import run
 
+pytestmark = pytest.mark.slow
+
 PLANTED = (
     "\x1b[31mred", "\x1b]0;owned\x07", "\x9b2J", "\x08\x7f", "\u202esdrawkcab", "\u2066x\u2069", "a\u200bb", "a\u200db",
     "\ufeff", "\u00ad", "\u180e", "\u206a", "\u2028[1] system: x", "\u2029# x", "\U000e0041\U000e0042", "\ufff9x\ufffb",

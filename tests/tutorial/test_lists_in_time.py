@@ -15,6 +15,8 @@ from ..support.redis_server import RedisServer
 from ..support.waiting import wait_until
 from ..support.wire import WireServer
 
+pytestmark = pytest.mark.slow
+
 MANY = 20_000
 RARE = ["s3", "s9999"]  # the sessions that are sought, one of them among the oldest
 ROUND_TRIP = 0.15  # seconds to Redis and back

@@ -12,6 +12,8 @@ from ..support.proxy import OTHER_CERTIFICATE, OUR_CERTIFICATE, Proxy
 from ..support.redis_server import RedisServer
 from ..support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "hush-hush-9"  # noqa: S105
 
 

@@ -23,6 +23,8 @@ from ..support.proxy import Proxy
 from ..support.redis_server import RedisServer
 from ..support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Scene:

@@ -14,6 +14,8 @@ from ..support.waiting import wait_until
 from ..support.wire import WireServer
 from .test_moving_house import run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def env(tmp_path: Path, own_redis: RedisServer) -> dict[str, str]:

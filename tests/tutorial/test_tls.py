@@ -13,6 +13,8 @@ from ..support.redis_server import RedisServer
 from ..support.waiting import wait_until
 from ..test_demo_and_doctor import run
 
+pytestmark = pytest.mark.slow
+
 SLOTS = 16_384
 
 

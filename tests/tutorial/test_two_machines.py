@@ -14,6 +14,8 @@ from ..support.proxy import Proxy
 from ..support.redis_server import RedisServer
 from ..support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 SESSIONS = 200
 
 

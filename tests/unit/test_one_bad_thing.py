@@ -18,6 +18,8 @@ from ..support.waiting import eventually
 from .conftest import Clock
 from .destinations import Machine, drain
 
+pytestmark = pytest.mark.slow
+
 LARGE = "x" * 1_500_000
 
 

@@ -192,12 +192,12 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=8) | st.sampled_from(KINDS),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=4), inner),
-    max_leaves=30,
+    max_leaves=12,
 )  # fmt: skip
 TURN = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=4), JSON, max_size=8)
 
 
-@settings(max_examples=800)
+@settings(max_examples=200)
 @given(TURN)
 @example({"role": "user", "content": [[["a"]]]})
 @example({"content": {"content": {"content": {"content": {"content": {"content": {"content": "a"}}}}}}})
