@@ -1345,6 +1345,13 @@ MUTATIONS = [
         "tests/unit/test_append.py::test_a_turn_with_an_id_that_is_sent_again_cut_is_known",
     ),
     Mutation(
+        "a replace that lost to the append in whose place it stands",
+        "documents/save.py",
+        "or any(arrived(alive.operations[-1:], write) for write in self.superseded)",
+        "",
+        "tests/unit/test_repository.py::test_a_replace_stands_in_the_place_of_an_append_that_arrived_without_an_answer",
+    ),
+    Mutation(
         "a write tried again by redis-py",
         "coaia/child/redis_client.py",
         "Retry(NoBackoff(), 0)",

@@ -310,6 +310,32 @@ async def test_a_replace_that_followed_an_append_while_redis_was_away_is_what_is
     assert words(stored["history"]) == ["d", "e", "f"]
 
 
+@pytest.mark.parametrize("others", [False, True], ids=["that alone arrived", "others went on from it"])
+async def test_a_replace_stands_in_the_place_of_an_append_that_arrived_without_an_answer(
+    machine: Machine,
+    tmp_path: Path,
+    others: bool,  # noqa: FBT001
+):
+    offline = Repository(machine.journal, None, machine.keys, machine.clock)
+    added = machine.save("s", "a")
+    assert (await offline.write(added)).stored_in == "journal"
+    arrived = machine.journal.copy(machine.keys.session("s"))
+    assert arrived
+    assert (await offline.write(machine.save("s", "b", mode="replace"))).stored_in == "journal"
+    text = arrived.text
+    if others:
+        theirs = machine.save("s", "x").with_write_id("other.1").apply(text, machine.clock()).write
+        assert theirs
+        text = theirs.text
+    with machine.redis.client() as client:
+        client.set(arrived.key, text)
+    async with machine.repository(tmp_path / "child"):
+        await machine.drained()
+    stored = machine.stored("s")
+    assert stored
+    assert words(stored["history"]) == (["a", "x"] if others else ["b"])
+
+
 async def test_keys_are_drained_side_by_side(machine: Machine):
     names = {machine.keys.session(name) for name in "abcde"}
     machine.keep(*(machine.save(name, "x") for name in "abcde"))

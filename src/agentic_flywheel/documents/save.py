@@ -53,6 +53,8 @@ class SaveCommand(Save, Command[Saved]):
     """A write that the revision which is expected, or replaced, holds; else it is another one of that number."""
     replaces: int | None = None
     """The revision that a queued replace replaced here; where there is another by now, the replace came too late."""
+    superseded: tuple[str, ...] = ()
+    """Queued writes in whose place it stands. One may be stored nevertheless, if the answer to it was lost."""
     base: int | None = None
     """The revision on which the first of the queued commands was made (0: there was none); `None`: not known."""
     retry: str = ""
@@ -97,12 +99,12 @@ class SaveCommand(Save, Command[Saved]):
         check_owner(stored.alive if self.direct else None, self.values)
         if self.direct and not stored.alive and self.is_empty:
             raise nothing_to_begin_with()
-        if stored.alive and self.replaces is not None and not self._is(stored.alive, self.replaces):
+        if stored.alive and self.replaces is not None and not self._replaces(stored.alive, self.replaces):
             if not self.session_only:
                 return self._too_late(stored.alive, base, now)
             # A library's replace that lost while it was queued is merged: it must overwrite nobody, nor get lost.
-            append = self.model_copy(update={"mode": "append", "replaces": None})
-            return append.apply(base, now, alive_remotely=alive_remotely)
+            merging = self.model_copy(update={"mode": "append", "replaces": None})
+            return merging.apply(base, now, alive_remotely=alive_remotely)
         if self.expected_revision is not None and not self._is(stored.alive, self.expected_revision):
             raise conflict(stored.alive, stored.current, self.expected_revision)
         return self._accepted(stored, now)
@@ -135,13 +137,16 @@ class SaveCommand(Save, Command[Saved]):
             return alive is None and revision == 0
         return not self.expects or holds(alive.operations, [self.expects])
 
+    def _replaces(self, alive: Document, revision: int) -> bool:
+        """Whether what is stored is this revision, or what a write made of it in whose place this one stands."""
+        return self._is(alive, revision) or any(arrived(alive.operations[-1:], write) for write in self.superseded)
+
     def _too_late(self, alive: Document, base: str | None, now: datetime) -> Step[Saved]:
         """Somebody saved since: what is there stays, as one revision more, above the older one that this becomes."""
         turns = self.history or []
         document = above_a_late_write(alive, self._name(alive), len(turns), self.kept_revisions, now)
-        write = self._write(document, encode(document), base)
         late = self._as_older(replace(self._merged(alive, turns, now), past=()), alive.revision + 1)
-        return Step(write, _saved(document, 0), self, superseded_write=late)
+        return Step(self._write(document, encode(document), base), _saved(document, 0), self, superseded_write=late)
 
     def _accepted(self, stored: StoredSession, now: datetime) -> Step[Saved]:
         """The next revision, or the same one with its life renewed."""

@@ -85,8 +85,10 @@ class LocalWriter:
         supersedes = bool(first) and base is not None and change.mode == "replace"
         fields: dict[str, object] = {"base": base}
         if supersedes and copy:  # it replaces what the first of them was made on
-            before = [write.id for write in operations_at_end(copy.text) if write.revision <= (base or 0)]
-            fields |= {"replaces": base, "expects": before[-1] if before else ""}
+            writes = operations_at_end(copy.text)
+            before = [write.id for write in writes if write.revision <= (base or 0)]
+            superseded = tuple(write.id for write in writes if write.revision > (base or 0))
+            fields |= {"replaces": base, "expects": before[-1] if before else "", "superseded": superseded}
         return dump_command(change.model_copy(update=fields)), supersedes
 
 
