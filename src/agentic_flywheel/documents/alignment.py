@@ -70,12 +70,17 @@ def _ends(talk: Talk, index: WordIndex, found: Sequence[list[int]]) -> list[Pair
     """What was sent up to each of the last places where the end may have been seen, if all from the first is there."""
     candidates: list[Pairs] = []
     for end in sorted(talk.ends)[-ENDS_TRIED:]:
-        there = range(end - 1, end)
-        last = (i for i in range(len(talk.sent) - 1, -1, -1) if index.within(talk.sent[i], there, found[i]))
-        for i in itertools.islice(last, 1):
+        last, before = (_saying(talk, index, found, place) for place in (end - 1, end - 2))
+        for i in [i for i in last if i - 1 in before][-1:] or [*last][-1:]:
             pairs = [*_before(talk, index, found, i, end - 1), (i, end - 1)]
             candidates += [pairs] if pairs[0][0] == 0 else []
     return candidates
+
+
+def _saying(talk: Talk, index: WordIndex, found: Sequence[list[int]], place: int) -> dict[int, None]:
+    """The turns that were sent which say what is stored there."""
+    there = range(place, place + 1)
+    return {i: None for i, turn in enumerate(talk.sent) if index.within(turn, there, found[i])}
 
 
 ENDS_TRIED = 4
