@@ -21,6 +21,8 @@ from .support.client import open_server
 from .support.conversations import CONTEXT, TALK, exact, turns, words
 from .support.redis_server import RedisServer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, server_env: dict[str, str]) -> None:

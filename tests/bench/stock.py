@@ -14,10 +14,10 @@ from statistics import median
 
 from ..support.redis_server import RedisServer
 from .by_size import RESUME, SAVE, BySize
-from .lineup import ours, stock
+from .lineup import floor, ours, stock
 from .measure import Progress, Run, Spot
 from .ours import Ours
-from .peers import OURS, STOCK, Peer
+from .peers import OURS, STOCK, TWO_HOPS, Peer
 
 SIZE, BEFORE = "10 KB", "before"
 MUST = {SAVE: (1.1, 1.0), RESUME: (1.15, 1.0)}
@@ -25,13 +25,14 @@ MUST = {SAVE: (1.1, 1.0), RESUME: (1.15, 1.0)}
 
 
 async def measure(before: str, rounds: int, folder: Path) -> Run:
-    """Save and resume with the older build, this one and the stock child, all warm."""
+    """Save and resume with the older build, this one, the stock child, and a plain chain of two servers, all warm."""
     run, rng, redis = Run(), random.Random("stock"), RedisServer(folder / "redis").start()
     try:
         older = ours(folder / BEFORE, redis.url)
         older.name, older.command = BEFORE, [before, *older.command[1:]]
         older.env, older.redis_key = {**older.env, "FLYWHEEL_KEY_PREFIX": BEFORE}, f"{BEFORE}:session:{{key}}"
-        peers: list[Peer] = [ours(folder / "ours", redis.url), older, stock(folder / "stock", redis.url)]
+        floors = [stock(folder / "stock", redis.url), floor("outer", folder / "hops", redis.url)]
+        peers: list[Peer] = [ours(folder / "ours", redis.url), older, *floors]
         async with AsyncExitStack() as stack:
             for peer in peers:
                 await stack.enter_async_context(peer.connected())
@@ -53,13 +54,14 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         run = asyncio.run(measure(given.before, given.rounds, Path(folder)))
-    lines = ["", f"| {SIZE} | before | now | stock | before ÷ stock | now ÷ stock | must | goal |", "|" + " --- |" * 8]
+    head = f"| {SIZE} | before | now | stock | two hops | before ÷ stock | now ÷ stock | must | goal | now ÷ hops |"
+    lines = ["", head, "|" + " --- |" * 10]
     for operation, (must, goal) in MUST.items():
-        older, now, child = (median(run.times[Spot(operation, SIZE, name)]) for name in (BEFORE, OURS, STOCK))
-        lines.append(
-            f"| {operation} | {older:.2f} ms | {now:.2f} ms | {child:.2f} ms | {older / child:.2f} | {now / child:.2f}"
-            f" | {must} | {goal} |"
-        )
+        spots = (Spot(operation, SIZE, name) for name in (BEFORE, OURS, STOCK, TWO_HOPS))
+        older, now, child, hops = (median(run.times[spot]) for spot in spots)
+        times = " | ".join(f"{each:.2f} ms" for each in (older, now, child, hops))
+        ratios = f"{older / child:.2f} | {now / child:.2f} | {must} | {goal} | {now / hops:.2f}"
+        lines.append(f"| {operation} | {times} | {ratios} |")
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 

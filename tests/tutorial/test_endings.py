@@ -18,6 +18,8 @@ from ..support.redis_server import RedisServer
 from ..support.waiting import wait_until
 from ..support.wire import WireServer
 
+pytestmark = pytest.mark.slow
+
 each_ending = pytest.mark.parametrize("name", ENDINGS)
 with_and_without = pytest.mark.parametrize("with_redis", [False, True], ids=["no Redis", "Redis"])
 
@@ -113,7 +115,6 @@ def test_mid_save(name: str, env: dict[str, str], redis: RedisServer, with_redis
     check_next_start(env, kept, begun, redis if with_redis else None)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("with_redis", [True], ids=["Redis"])
 @each_ending
 def test_mid_save_while_redis_is_frozen(name: str, env: dict[str, str], own_redis: RedisServer):
@@ -124,7 +125,6 @@ def test_mid_save_while_redis_is_frozen(name: str, env: dict[str, str], own_redi
     check_next_start(env, kept, begun, own_redis)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("with_redis", [True], ids=["Redis"])
 @each_ending
 def test_mid_save_while_the_network_stands_still(name: str, env: dict[str, str], redis: RedisServer):
@@ -162,7 +162,6 @@ def stuck(env: dict[str, str], folder: Path, module: str) -> Iterator[tuple[Wire
         server.kill()
 
 
-@pytest.mark.slow
 @each_ending
 @with_and_without
 def test_before_the_first_answer(name: str, env: dict[str, str], tmp_path: Path):
@@ -180,7 +179,6 @@ def test_before_the_first_answer(name: str, env: dict[str, str], tmp_path: Path)
     check_next_start(env, set(), set())
 
 
-@pytest.mark.slow
 @each_ending
 @with_and_without
 def test_mid_start(name: str, env: dict[str, str], tmp_path: Path):

@@ -12,6 +12,8 @@ from ..conftest import Place
 from ..support.conversations import TALK, exact, turns, words
 from ..support.wire import WireServer, error_text
 
+pytestmark = pytest.mark.slow
+
 
 def nested(depth: int) -> Any:
     value: Any = "the bottom"

@@ -16,6 +16,8 @@ from ..support.waiting import wait_until
 from ..support.wire import WireServer
 from .test_two_machines import machine
 
+pytestmark = pytest.mark.slow
+
 LARGE = "x" * 200_000
 """Of four such results, a history is no more looked at as a whole, and changed in place by Redis."""
 

@@ -19,6 +19,8 @@ from ..support.waiting import wait_until
 from ..support.wire import WireServer
 from .test_moving_house import run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def filled(disabled_env: dict[str, str]) -> dict[str, str]:

@@ -11,6 +11,8 @@ from ..support.redis_server import RedisServer
 from ..support.waiting import wait_until
 from ..support.wire import WireServer
 
+pytestmark = pytest.mark.slow
+
 EXIT_WITHIN = 2.0  # the contract's
 ENDINGS: dict[str, Callable[[WireServer], None]] = {
     "EOF": lambda server: server.close_stdin(),
