@@ -13,6 +13,8 @@ from ..support.redis_server import RedisServer
 from ..support.waiting import eventually, wait_until
 from ..support.wire import WireServer
 
+pytestmark = pytest.mark.slow
+
 
 async def test_two_servers_of_one_machine_drain_one_outbox_into_an_empty_redis_without_doubling(
     own_redis: RedisServer, server_env: dict[str, str]

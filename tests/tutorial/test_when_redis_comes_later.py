@@ -16,6 +16,8 @@ from ..support.redis_server import RedisServer
 from ..support.waiting import eventually, wait_until
 from ..support.wire import WireServer
 
+pytestmark = pytest.mark.slow
+
 
 async def test_saves_reach_a_redis_that_was_started_after_the_server(
     own_redis: RedisServer, lonely_env: dict[str, str], sid: str

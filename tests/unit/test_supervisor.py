@@ -20,6 +20,8 @@ from agentic_flywheel.errors import InvalidArgument, StashRefused, StashUnavaila
 from ..support.processes import alive, kill, wait_gone
 from ..support.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 # A child as small as can be, and as bad as it is told to be: by its arguments at start, by the key when called.
 CHILD = r"""
 import json, os, signal, subprocess, sys, time

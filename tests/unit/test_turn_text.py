@@ -234,10 +234,10 @@ def seconds(turn: dict[str, Any]) -> float:
 
 
 def _once(turn: dict[str, Any]) -> float:
-    began = time.perf_counter()
+    began = time.thread_time()
     said_in(turn)
     words_in(turn)
-    return time.perf_counter() - began
+    return time.thread_time() - began
 
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.name in ("AI SDK", "Gemini", "Semantic Kernel")],
@@ -248,5 +248,5 @@ def test_time_grows_with_the_turn(shape: Shape):
 
 
 def test_the_same_thing_further_inside_is_not_read_over_and_over():
-    small, large = nested(4), nested(9)  # one text 2 ** 4 and 2 ** 9 times
+    small, large = nested(2), nested(7)  # one text 2 ** 2 and 2 ** 7 times
     assert seconds(large) < 3 * len(dumps(large)) / len(dumps(small)) * max(seconds(small), 1e-4)
