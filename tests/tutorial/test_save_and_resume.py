@@ -144,7 +144,12 @@ async def test_an_expired_session_is_hidden_at_once_and_said_to_be_expired(place
         saved = await server.call("save_session", session_id=sid, history=TALK, ttl_seconds=1)
         expires_at = datetime.fromisoformat(saved["expires_at"])
         await eventually(lambda: datetime.now(UTC) > expires_at, what="the session's end")
-        assert (await server.call("list_sessions"))["sessions"] == []
+
+        async def lists_nothing() -> bool:
+            return (await server.call("list_sessions"))["sessions"] == []
+
+        # Redis counts its life from when it was told: by some milliseconds it may be the last to know.
+        await eventually(lists_nothing, within=1, what="the list without it")
         gone = await server.call("resume_session", session_id=sid)
         assert (gone["found"], gone["reason"]) == (False, "expired")
 
