@@ -93,7 +93,6 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
         "waiting": journal.waiting,
         "held_up": lambda: journal.held_up(10),
         "of_this_machine": journal.of_this_machine,
-        "withdraw": lambda: journal.withdraw("p:session:b"),
         "ack": lambda: journal.ack([2, 3], write("p:session:a", 5)),
         "has_destination": journal.has_destination,
         "sync_state": journal.sync_state,

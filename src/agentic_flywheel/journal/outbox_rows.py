@@ -9,7 +9,7 @@ from agentic_flywheel.journal.connection import JournalFile
 from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.records import DeadLetter, Due, HeldUp, Pending, Waiting
 from agentic_flywheel.journal.retry import retry_once_if_replaced
-from agentic_flywheel.journal.rows import all_pending, copy_of, drop, kind_and_size, next_pending
+from agentic_flywheel.journal.rows import all_pending, copy_of, kind_and_size, next_pending
 from agentic_flywheel.journal.texts import read_command
 
 KEYS_AT_ONCE = 100
@@ -171,12 +171,3 @@ class OutboxRows(JournalFile):
                 (self._destination, limit),
             ).fetchall()
             return [HeldUp(key, *kind_and_size(db, text), cause) for text, key, cause in rows]
-
-    @retry_once_if_replaced
-    def withdraw(self, key: str) -> None:
-        """Delete what is pending of `key`, its dead letters and its document: nothing of it is to be sent."""
-        with self._transaction() as db:
-            for rows in ("pending WHERE NOT dead", "dead_letters WHERE dead"):
-                query = f"DELETE FROM outbox INDEXED BY {rows} AND destination = ? AND key = ?"  # noqa: S608
-                db.execute(query, (self._destination, key))
-            drop(db, self._destination, [key])
