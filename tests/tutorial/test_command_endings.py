@@ -209,6 +209,17 @@ def test_mid_demo(name: str, env: dict[str, str], redis: RedisServer):
     assert not [key for key in redis.all_keys(f"{redis.prefix}:*") if ":session:" in key]
 
 
+@pytest.mark.parametrize("with_redis", [True], ids=["Redis"])
+def test_mid_demo_that_cannot_clean_up(env: dict[str, str], own_redis: RedisServer):
+    own_redis.start()
+    with begun(env | {"REDIS_URL": own_redis.url, "FLYWHEEL_TIMEOUT_SECONDS": "20"}, "demo") as command:
+        said = command.process.stdout
+        assert said
+        wait_until(lambda: said.readline().startswith(b"2 "), what="its session in Redis")
+        own_redis.freeze()
+        command.end("SIGTERM alone (Gemini CLI)")
+
+
 @each_signal_alone
 @pytest.mark.parametrize("with_redis", [True], ids=["Redis"])
 def test_a_command_that_waits_for_a_redis_that_does_not_answer(name: str, env: dict[str, str], own_redis: RedisServer):

@@ -31,6 +31,9 @@ from agentic_flywheel.settings import Settings
 KEEP_SECONDS = 3600
 """How long the demo's session is kept where the demo is killed, or cannot delete it."""
 
+INTERRUPTED_SECONDS = 0.7
+"""How long cleaning up may take once a signal came: who sent it may wait two seconds in all."""
+
 CALL_SECONDS = 30.0
 START_LOOKS = 100
 """Far above any timeout of the server; only a broken installation meets it."""
@@ -84,11 +87,16 @@ async def _demo_and_clean_up(settings: Settings, turns: list[JSONObject]) -> Non
     session_id = f"demo_{uuid4().hex[:8]}"
     with own_folder(settings.data_dir) as (folder, _):
         own = own_settings(settings, folder, "demo")
+        allowed = None
         try:
             await _demo(own, turns, session_id)
+        except asyncio.CancelledError:
+            allowed = INTERRUPTED_SECONDS
+            raise
         finally:
-            async with own_client(own, [Keys(own.key_prefix).session(session_id)]):
-                pass
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(allowed), own_client(own, [Keys(own.key_prefix).session(session_id)]):
+                    pass
 
 
 def _say_what_to_paste() -> None:
@@ -176,7 +184,11 @@ async def _server(settings: Settings) -> AsyncGenerator[tuple[ChildTransport, Cl
     own["FLYWHEEL_KEY_PREFIX"] = own["FLYWHEEL_PREFIX"]  # its other name, which may be set
     transport = ChildTransport(command, dict(os.environ) | own, OUR_FOLDER)
     async with Client(transport) as client:
-        yield transport, client
+        try:
+            yield transport, client
+        except asyncio.CancelledError:
+            transport.kill()  # its store is thrown away: there is nothing to wait for
+            raise
 
 
 async def _call(client: Client, tool: str, **arguments: Any) -> JSONObject:
