@@ -120,8 +120,6 @@ def test_a_file_is_recognised_by_what_is_in_it(tmp_path: Path):
 @pytest.mark.parametrize(
     ("lines", "what"),
     [
-        (b'{"type":"user","sessionId":"s","message":{"role":"user","parts":[]}}\n', "a transcript of Qwen Code"),
-        (b'{"type":"session_meta","payload":{"id":"x"}}\n', "a transcript of Codex"),
         (b'{"sessionId":"s","projectHash":"0"}\n{"type":"user","sessionId":"s"}\n', "a transcript of Gemini CLI"),
         (b'{"type":"session.start","data":{"sessionId":"s"}}\n', "a transcript of Copilot CLI"),
         (b'{"info": {}, "messages": [{"info": {}}]}', "no export that can be read"),
@@ -159,7 +157,7 @@ def test_our_own_export_is_not_read_as_anothers():
 
 
 def test_a_kind_that_there_is_not_is_an_error():
-    with pytest.raises(InvalidArgument, match="claude, chatgpt, claude-code, flywheel"):
+    with pytest.raises(InvalidArgument, match="claude, chatgpt, claude-code, codex, qwen-code, flywheel"):
         list(read(CLAUDE, "gemini"))
 
 

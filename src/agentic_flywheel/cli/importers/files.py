@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, get_args
 
-from agentic_flywheel.cli.importers import chatgpt, claude, claude_code, origins, plain_turns
+from agentic_flywheel.cli.importers import chatgpt, claude, claude_code, codex, origins, plain_turns, qwen_code
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, JsonEntry, array, lines
-from agentic_flywheel.cli.importers.kinds import Kind, another_programs, kind_of
+from agentic_flywheel.cli.importers.kinds import Kind, kind_of, not_read
 from agentic_flywheel.cli.importers.neighbours import Neighbours
 from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.json_text import JSONObject
 
 MAX_MEMBERS = 10_000
 """Files in an archive; an export has some hundred, with its pictures."""
@@ -38,7 +37,7 @@ MAX_RATIO = 200
 RATIO_COUNTS_FROM = 1_000_000
 """Bytes: what is smaller fills nothing, however well it packs."""
 
-_CONVERSATIONS = re.compile(r"conversations(?:[-_]?\d+)?\.json|[^.].*\.jsonl")
+_CONVERSATIONS = re.compile(r"conversations(?:[-_]?\d+)?\.json|[^.].*\.jsonl(?:\.zst)?")
 """Names of files with conversations. ChatGPT's larger exports have `conversations-000.json` and so on."""
 
 _ENCRYPTED = 0x1
@@ -211,7 +210,7 @@ def in_order(files: Sequence[Source], limit: int = MAX_ENTRY_BYTES) -> tuple[lis
     found: dict[Source, origins.Origin] = {}
     for source in files:
         with contextlib.suppress(*_DAMAGED), _opened(source) as file:
-            if kind_of(file, limit) == "claude-code":
+            if kind_of(file, limit) in ("claude-code", "codex"):
                 size = source.info.file_size if isinstance(source, Member) else file.seek(0, 2)
                 file.seek(0)
                 if each := origins.origin(lines(file, limit), source.stem, size):
@@ -237,8 +236,8 @@ def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry
 
 
 def _read(file: IO[bytes], kind: str | None, source: Source, limit: int) -> Iterator[Imported | BadEntry]:
-    if kind == "claude-code":
-        yield from claude_code.session(lines(file, limit), source.stem, _around(source).description())
+    if kind in _TRANSCRIPTS:
+        yield from _TRANSCRIPTS[kind](lines(file, limit), source.stem, _around(source))
     elif kind in ("claude", "chatgpt"):
         conversation = claude.conversation if kind == "claude" else chatgpt.conversation
         for entry in array(file, limit):
@@ -251,10 +250,11 @@ def _read(file: IO[bytes], kind: str | None, source: Source, limit: int) -> Iter
     elif kind == "flywheel":
         yield BadEntry(1, "begins an export of this program, which is not read as another program's")
     else:
-        first = next((each.value for each in lines(file, limit) if isinstance(each, JsonEntry)), JSONObject())
-        program = another_programs(first)
-        what = f"a transcript of {program}, which cannot be read yet" if program else "no export that can be read"
-        yield BadEntry(1, f"is the beginning of {what}", is_foreign=True)
+        yield not_read(file, limit)
+
+
+_TRANSCRIPTS = {"claude-code": claude_code.session, "codex": codex.session, "qwen-code": qwen_code.session}
+"""What reads the lines of a transcript, by kind."""
 
 
 def _around(source: Source) -> Neighbours:
@@ -265,7 +265,8 @@ def _around(source: Source) -> Neighbours:
 
 UNDERSTOOD = (
     "What can be read: exports of this program; the data export of Claude or of ChatGPT, as it was downloaded or its"
-    ' conversations.json; transcripts of Claude Code (.jsonl); and lists of turns, [{"role", "content"}] or'
+    " conversations.json; transcripts of Claude Code, Codex and Qwen Code (.jsonl); and lists of turns,"
+    ' [{"role", "content"}] or'
     ' {"messages": […]}.'
 )
 """What a person is told who names another file."""
