@@ -187,6 +187,9 @@ def test_a_summary_is_no_answer_and_has_no_preface(tmp_path: Path):
     found = talk(file(tmp_path, [*lines, *rollout(*asked("q2", "On."), item("ContextCompaction", "x"), first=50)[1:]]))
     assert found.summary == "1. Ferns."
     assert [said for _, said in shown(found)] == ["Shade?", "(thinking) Hm.\nFerns.", "On."]
+    only_given = rollout(asked("q1", "Shade?")[0], answered("m9", words_of_it)[-1], answered("m1", "Ferns.")[-1])
+    only_given[2]["metadata"] = {"compaction_output": True}
+    assert words(file(tmp_path, only_given)) == ["Shade?", "Ferns."]
     plain = talk(file(tmp_path, rollout(*SHADE, ("compacted", {"message": "Ferns."}), ("compacted", {"message": ""}))))
     assert plain.summary == "Ferns."
 

@@ -151,6 +151,16 @@ def test_transcripts_come_behind_those_that_they_may_begin_with(tmp_path: Path):
     assert related == {again, first, bg, its_parent, fork, *round_and_round}
 
 
+def test_a_fork_that_begins_with_a_compaction_comes_behind_its_origin(tmp_path: Path):
+    boundary = event("1", type="system", subtype="compact_boundary", sessionId="a")
+    fork = written(tmp_path, jsonl(boundary, event("2", sessionId="a", requestSessionId="z")), "a.jsonl")
+    begun = written(tmp_path, jsonl(boundary | {"sessionId": "b"}, event("3", sessionId="b")), "b.jsonl")
+    origin = written(tmp_path, jsonl(event("4", sessionId="z")), "z.jsonl")
+    ordered, related = files.in_order([fork, begun, origin])
+    assert ordered.index(origin) < ordered.index(fork)
+    assert {fork, origin} <= related
+
+
 def test_our_own_export_is_not_read_as_anothers():
     assert [each.line for each in bad(OURS)] == [1]
     assert conversations(OURS) == []

@@ -9,7 +9,7 @@ in the first line of a fork (`forked_from_id`).
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar, cast
 
@@ -41,7 +41,12 @@ def named_parent(value: JSONObject) -> str:
 
 
 def origin(entries: Iterable[JsonEntry | BadEntry], name: str, size: int) -> Origin | None:
-    """The origin of the transcript of that name; `None` where no line tells it, or it is a sub-agent's."""
+    """The origin of the transcript of that name; `None` where no line tells it, or it is a sub-agent's.
+
+    The first line of the talk tells it; where that is a compaction, with which a fork of Claude Code may begin, the
+    first that names another session does.
+    """
+    found: Origin | None = None
     for entry in islice(entries, LOOKED_AT):
         value = entry.value if isinstance(entry, JsonEntry) else {}
         if value.get("type") == "session_meta":
@@ -49,8 +54,14 @@ def origin(entries: Iterable[JsonEntry | BadEntry], name: str, size: int) -> Ori
         uuid, session = value.get("uuid"), value.get("sessionId")
         if isinstance(uuid, str) and uuid and isinstance(session, str) and not value.get("isSidechain"):
             parent = named_parent(value) or (session if session != name else "")
-            return Origin(uuid, name, parent, value.get("sessionKind") == "bg", size)
-    return None
+            if found is None:
+                found = Origin(uuid, name, parent, value.get("sessionKind") == "bg", size)
+                is_told = value.get("subtype") != "compact_boundary"
+            else:
+                found, is_told = replace(found, parent=parent), bool(parent)
+            if is_told:
+                break
+    return found
 
 
 def _origin_of_thread(payload: object, size: int) -> Origin | None:
