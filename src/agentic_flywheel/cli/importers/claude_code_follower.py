@@ -55,7 +55,7 @@ class ClaudeCodeFollower:
         answer = message.get("id") if kind == "assistant" else None
         is_beside = parent not in self._ends and parent in self._recent and bool(results or answer == self._answer)
         is_known = answer is not None and answer != self._answer and answer in self._answers
-        whose = [value.get("sessionId"), value.get("agentId") if value.get("isSidechain") else None]
+        whose: list[object] = [value.get("sessionId"), value.get("agentId") if value.get("isSidechain") else None]
         is_simple = (
             (parent in self._ends or is_beside)
             and not is_known

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, get_args
+from typing import IO, cast, get_args
 
 from agentic_flywheel.cli.importers import chatgpt, claude, claude_code, origins, plain_turns
 from agentic_flywheel.cli.importers.conversation import Imported
@@ -195,7 +195,9 @@ def read(
         with _opened(source) as file:
             recognised = kind or kind_of(file, limit)
             file.seek(0)
-            for each in _read(given(file) if given else file, recognised, source.stem, limit):
+            if given:  # `lines` reads it as it does a file
+                file = cast("IO[bytes]", given(file))
+            for each in _read(file, recognised, source.stem, limit):
                 line = each.line
                 yield each
     except _DAMAGED:
@@ -250,11 +252,9 @@ def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry
         yield BadEntry(line, _DAMAGED_BEHIND)
 
 
-def _read(file: IO[bytes] | Given, kind: str | None, name: str, limit: int) -> Iterator[Imported | BadEntry]:
+def _read(file: IO[bytes], kind: str | None, name: str, limit: int) -> Iterator[Imported | BadEntry]:
     if kind == "claude-code":
         yield from claude_code.session(lines(file, limit), name)
-    elif isinstance(file, Given):
-        raise TypeError(f"{kind} has no lines that can be followed")
     elif kind in ("claude", "chatgpt"):
         conversation = claude.conversation if kind == "claude" else chatgpt.conversation
         for entry in array(file, limit):
