@@ -9,17 +9,18 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, get_args
+from typing import IO, cast, get_args
 
-from agentic_flywheel.cli.importers import chatgpt, claude, claude_code, codex, origins, plain_turns, qwen_code
+from agentic_flywheel.cli.importers import chatgpt, claude, origins, plain_turns
 from agentic_flywheel.cli.importers.conversation import Imported
-from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, JsonEntry, array, lines
+from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, Given, JsonEntry, array, lines
 from agentic_flywheel.cli.importers.kinds import Kind, kind_of, not_read
 from agentic_flywheel.cli.importers.neighbours import Neighbours
+from agentic_flywheel.cli.importers.transcripts import TRANSCRIPTS
 from agentic_flywheel.errors import InvalidArgument
 
 MAX_MEMBERS = 10_000
@@ -175,11 +176,13 @@ def recognise(source: Source, limit: int = MAX_ENTRY_BYTES) -> Kind | None:
         return None
 
 
-def read(source: Source, kind: str = "", limit: int = MAX_ENTRY_BYTES) -> Iterator[Imported | BadEntry]:
+def read(
+    source: Source, kind: str = "", limit: int = MAX_ENTRY_BYTES, given: Callable[[IO[bytes]], Given] | None = None
+) -> Iterator[Imported | BadEntry]:
     """The conversations in the file and all that cannot be read of it, in the order of the file.
 
     `kind` is one of `Kind` (this program's own exports are read by `exported`); without it the file is recognised. An
-    entry may have `limit` bytes.
+    entry may have `limit` bytes. `given` makes the entries of the lines that the file has, where somebody follows them.
 
     Raises:
         InvalidArgument: there is no such kind.
@@ -193,6 +196,8 @@ def read(source: Source, kind: str = "", limit: int = MAX_ENTRY_BYTES) -> Iterat
         with _opened(source) as file:
             recognised = kind or kind_of(file, limit)
             file.seek(0)
+            if given:  # `lines` reads it as it does a file
+                file = cast("IO[bytes]", given(file))
             for each in _read(file, recognised, source, limit):
                 line = each.line
                 yield each
@@ -200,22 +205,35 @@ def read(source: Source, kind: str = "", limit: int = MAX_ENTRY_BYTES) -> Iterat
         yield BadEntry(line, _DAMAGED_BEHIND)
 
 
-def in_order(files: Sequence[Source], limit: int = MAX_ENTRY_BYTES) -> tuple[list[Source], set[Source]]:
+def origin_of(source: Source, limit: int = MAX_ENTRY_BYTES) -> origins.Origin | None:
+    """What of a transcript tells which others it has to do with; `None` where there is nothing of that kind.
+
+    Raises:
+        OSError: the file cannot be read.
+
+    """
+    with contextlib.suppress(*_DAMAGED), _opened(source) as file:
+        if kind_of(file, limit) in ("claude-code", "codex"):
+            size = source.info.file_size if isinstance(source, Member) else file.seek(0, 2)
+            file.seek(0)
+            return origins.origin(lines(file, limit), source.stem, size)
+    return None
+
+
+def in_order(
+    files: Sequence[Source], limit: int = MAX_ENTRY_BYTES, known: Mapping[Source, origins.Origin | None] | None = None
+) -> tuple[list[Source], set[Source]]:
     """The files, transcripts behind those that they may begin with; and which of them have to do with another one.
+
+    `known`: the origins of some of them.
 
     Raises:
         OSError: a file cannot be read.
 
     """
-    found: dict[Source, origins.Origin] = {}
-    for source in files:
-        with contextlib.suppress(*_DAMAGED), _opened(source) as file:
-            if kind_of(file, limit) in ("claude-code", "codex"):
-                size = source.info.file_size if isinstance(source, Member) else file.seek(0, 2)
-                file.seek(0)
-                if each := origins.origin(lines(file, limit), source.stem, size):
-                    found[source] = each
-    return origins.in_order(files, found)
+    found = dict(known or {})
+    found |= {source: origin_of(source, limit) for source in files if source not in found}
+    return origins.in_order(files, {source: each for source, each in found.items() if each})
 
 
 def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry | BadEntry]:
@@ -236,8 +254,8 @@ def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry
 
 
 def _read(file: IO[bytes], kind: str | None, source: Source, limit: int) -> Iterator[Imported | BadEntry]:
-    if kind in _TRANSCRIPTS:
-        yield from _TRANSCRIPTS[kind](lines(file, limit), source.stem, _around(source))
+    if kind in TRANSCRIPTS:
+        yield from TRANSCRIPTS[kind](lines(file, limit), source.stem, Neighbours.around(source))
     elif kind in ("claude", "chatgpt"):
         conversation = claude.conversation if kind == "claude" else chatgpt.conversation
         for entry in array(file, limit):
@@ -253,21 +271,10 @@ def _read(file: IO[bytes], kind: str | None, source: Source, limit: int) -> Iter
         yield not_read(file, limit)
 
 
-_TRANSCRIPTS = {"claude-code": claude_code.session, "codex": codex.session, "qwen-code": qwen_code.session}
-"""What reads the lines of a transcript, by kind."""
-
-
-def _around(source: Source) -> Neighbours:
-    if isinstance(source, Member):
-        return Neighbours(archive=source.archive, name=source.info.filename)
-    return Neighbours(source if isinstance(source, Path) else None)
-
-
 UNDERSTOOD = (
     "What can be read: exports of this program; the data export of Claude or of ChatGPT, as it was downloaded or its"
     " conversations.json; transcripts of Claude Code, Codex and Qwen Code (.jsonl); and lists of turns,"
-    ' [{"role", "content"}] or'
-    ' {"messages": […]}.'
+    ' [{"role", "content"}] or {"messages": […]}.'
 )
 """What a person is told who names another file."""
 

@@ -35,6 +35,14 @@ class Neighbours:
     archive: zipfile.ZipFile | None = None
     name: str = ""
 
+    @classmethod
+    def around(cls, source: object) -> "Neighbours":
+        """Those of a file, or of a member of an archive (with `archive` and `info`)."""
+        if isinstance(source, Path):
+            return cls(source)
+        archive, info = getattr(source, "archive", None), getattr(source, "info", None)
+        return cls(None, archive, info.filename) if archive and info else cls()
+
     def description(self) -> JSONObject:
         """What `<name>.meta.json` says of the sub-agent whose transcript `<name>.jsonl` is; empty if there is none."""
         beside = PurePosixPath(self.name or "none").with_suffix(".meta.json")
