@@ -18,7 +18,11 @@ class Transcript:
     tip: str | None = None
     prompts: list[tuple[str | None, str]] = field(default_factory=list)
     """The parents of what the person said, and its id."""
-    _numbers: Any = field(default_factory=lambda: count(1))
+    first: int = 1
+    """The number of the first line: ids and times go by it."""
+
+    def __post_init__(self) -> None:
+        self._numbers = count(self.first)
 
     @property
     def data(self) -> bytes:
@@ -53,7 +57,7 @@ class Transcript:
             self.part(answer, {"type": "thinking", "thinking": f"about {words}", "signature": "s"})
         self.part(answer, {"type": "text", "text": words})
 
-    def calls(self, words: str, *, tools: int = 1) -> None:
+    def calls(self, words: str, *, tools: int = 1, result: str = "") -> None:
         """An answer that asks for tools, and what they give back; the second hangs beside the chain."""
         answer = f"m{next(self._numbers)}"
         self.part(answer, {"type": "text", "text": words}, "tool_use")
@@ -63,7 +67,7 @@ class Transcript:
             block = {"type": "tool_use", "id": call, "name": "Bash", "input": {"command": f"count {call}"}}
             asked.append((call, self.part(answer, block, "tool_use")))
         for call, uuid in asked:
-            result = {"type": "tool_result", "tool_use_id": call, "content": f"{call} counted {words}"}
+            result = {"type": "tool_result", "tool_use_id": call, "content": result or f"{call} counted {words}"}
             self.line("user", uuid, message={"role": "user", "content": [result]}, sourceToolAssistantUUID=uuid)
 
     def takes_back(self, words: str, back: int = 1) -> None:

@@ -160,7 +160,7 @@ def test_appended_lines_are_read_once_and_nothing_else_of_the_file(tmp_path: Pat
         states.append(talk.data)
     outcomes, stored = steps(tmp_path, states)
     assert sum(each.bytes_read for each in outcomes) <= 1.2 * len(talk.data)
-    assert {str(each) for each in outcomes[1:]} >= {"5 turns at revision 2"}
+    assert {str(each) for each in outcomes[1:]} >= {"4 turns at revision 2"}
     assert len({turn["id"] for turn in stored.session.history}) == len(stored.session.history)
 
 
@@ -173,10 +173,12 @@ def rewritten(path: Path, data: bytes) -> Path:
 
 @pytest.mark.parametrize("how", ["in another file", "in place", "longer", "at the same time"])
 def test_a_file_that_was_written_anew_is_read_whole(tmp_path: Path, talk: Transcript, how: str):
-    before, other = talk.data, Transcript()
+    before, other = talk.data, Transcript(first=1_000)
     other.says("Which mosses like shade?")
     other.answers("Nearly all of them.")
-    after = other.data + (before if how == "longer" else b"")
+    if how == "longer":
+        other.calls("I look.", result="moss " * 1_000)
+    after = other.data
     if how == "at the same time":
         after = after.ljust(len(before), b" ")[: len(before)]
 
@@ -278,7 +280,7 @@ def test_too_large_a_talk_comes_in_with_its_oldest_results_shortened(tmp_path: P
     states = []
     for number in range(40):
         talk.says(f"{number}: how many?")
-        talk.calls(f"{number} " + "fern " * 1_000)
+        talk.calls(f"{number}: I count", result=f"{number} " + "fern " * 1_000)
         talk.answers(f"{number}: that many")
         states.append(talk.data)
     outcomes, stored = steps(tmp_path, states[9::10], FLYWHEEL_MAX_SESSION_BYTES="150000")
@@ -288,7 +290,7 @@ def test_too_large_a_talk_comes_in_with_its_oldest_results_shortened(tmp_path: P
         -1
     ] == "39: how many?"
     results = [str(turn["content"]) for turn in history if turn["role"] == "tool"]
-    assert "more characters were left out at import" in results[0]
+    assert "more characters were left out at import" in results[1]  # the first is short
     assert "more characters were left out at import" not in results[-1]
 
 
