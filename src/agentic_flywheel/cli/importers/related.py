@@ -15,7 +15,7 @@ def origin_of(source: Source, limit: int = MAX_ENTRY_BYTES) -> origins.Origin | 
         OSError: the file cannot be read.
 
     """
-    if recognise(source, limit) != "claude-code":
+    if recognise(source, limit) not in ("claude-code", "codex"):
         return None
     return origins.origin(exported(source, limit), source.stem, _size(source))
 
