@@ -77,7 +77,8 @@ def _first_of(turn: JSONObject) -> str:
     """The first characters of its words, in a tenth of the time, where they are plain; else nothing."""
     content = turn.get("content")
     first = content[: PLAIN + 1] if isinstance(content, str) else ""  # one more: it may change the one before it
-    return first[:PLAIN] if first.isascii() and len(first) > PLAIN and " " not in first and first.isprintable() else ""
+    plain = first[:PLAIN]
+    return plain if len(first) > PLAIN and first.isascii() and plain.isprintable() and " " not in plain else ""
 
 
 def fields_agree(stored: JSONObject, sent: JSONObject) -> bool:
