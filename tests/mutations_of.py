@@ -394,8 +394,8 @@ MUTATIONS = [
     Mutation(
         "G14 an append here",
         "replication/local_writer.py",
-        "        _, ends = self._journal.ends(change.key) if change.appends else (False, None)\n",
-        "        ends = None\n",
+        "self._journal.copy_or_ends(change.key) if change.appends else self._journal.copy(change.key)",
+        "self._journal.copy(change.key)",
         "tests/unit/test_repository.py::test_what_is_added_to_a_large_history_is_added_without_reading_it",
     ),
     Mutation(
@@ -1775,8 +1775,8 @@ MUTATIONS = [
     Mutation(
         "R20 what began it comes first",
         "cli/import_command.py",
-        "files, related = in_order(found.files, limit)",
-        "files, related = found.files, set(found.files)",
+        "    ordered, related = in_order(files, limit, {source: mark.origin for source, mark in same.items()})",
+        "    ordered, related = files, set(files)",
         "tests/tutorial/test_imports.py::test_a_talk_that_was_sent_to_the_background_comes_in_once_and_linked",
     ),
     Mutation(
@@ -1788,9 +1788,9 @@ MUTATIONS = [
     ),
     Mutation(
         "R20 a copy that is imported alone",
-        "cli/importer.py",
-        '    if "parent_session" in session.context:\n',
-        "    if False:\n",
+        "cli/comparison.py",
+        '    if "parent_session" in stored.session.context and',
+        "    if False and",
         "tests/tutorial/test_imports.py::test_a_talk_that_was_sent_to_the_background_comes_in_once_and_linked",
     ),
     Mutation(
@@ -2128,5 +2128,68 @@ MUTATIONS = [
         '    if "anyOf" in short and not nullable:',
         '    if "anyOf" in short:',
         "tests/tutorial/test_answers_fit_the_client.py::test_structured_content_has_nothing_empty_and_says_expiry_once",
+    ),
+    Mutation(
+        "T3 the branch that is current",
+        "cli/comparison.py",
+        "    if _is_older(history, own):",
+        "    if True:",
+        "tests/unit/test_growing.py::test_what_the_person_took_back_is_an_older_revision",
+    ),
+    Mutation(
+        "T3 who wrote it",
+        "documents/revisions.py",
+        "    if note == IMPORTED and before != IMPORTED and not replaces:",
+        "    if False:",
+        "tests/unit/test_growing.py::test_where_somebody_else_wrote_too_the_new_branch_is_added_and_nothing_replaced",
+    ),
+    Mutation(
+        "T4 an answer that goes on",
+        "cli/comparison.py",
+        "and turn != there[name] and _goes_on(there[name], turn)",
+        "and False",
+        "tests/unit/test_growing.py::test_an_answer_that_goes_on_is_replaced_in_its_place_also_where_somebody_else_wrote_too",
+    ),
+    Mutation(
+        "T5 too large",
+        "cli/importer.py",
+        '        if saved.reason == "too_large":',
+        "        if False:",
+        "tests/unit/test_growing.py::test_too_large_a_talk_comes_in_with_its_oldest_results_shortened",
+    ),
+    Mutation(
+        "T9 a title that came later",
+        "cli/comparison.py",
+        '        unchanged = ("title", "summary")',
+        "        unchanged = ()",
+        "tests/unit/test_growing.py::test_a_title_and_a_summary_that_came_later_arrive_unless_somebody_changed_them_here",
+    ),
+    Mutation(
+        "growing: what does not go on",
+        "cli/importers/following.py",
+        "    if not track.goes_on:",
+        "    if False:",
+        "tests/unit/test_growing.py::test_a_file_that_grew_in_steps_is_what_it_is_when_read_at_once",
+    ),
+    Mutation(
+        "growing: what lies before",
+        "cli/reading_marks.py",
+        " or digests(path, mark.stat.size) != mark.digests",
+        "",
+        "tests/unit/test_growing.py::test_a_file_that_was_written_anew_is_read_whole",
+    ),
+    Mutation(
+        "growing: a session that was deleted",
+        "journal/erasure.py",
+        "        forget_readings_of(db, keys.session_id)\n",
+        "",
+        "tests/unit/test_growing.py::test_a_deleted_session_stays_so_and_nothing_names_it",
+    ),
+    Mutation(
+        "folded: lists",
+        "sessions/folded.py",
+        'if row.shown.get("parent") not in with_parent]',
+        "]",
+        "tests/unit/test_folded.py::test_a_list_folds_them_into_the_row_of_the_one_that_asked",
     ),
 ]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.cli.importers import BadEntry, Imported, Stream, files, read, recognise, sources
+from agentic_flywheel.cli.importers import BadEntry, Imported, Stream, files, in_order, read, recognise, sources
 from agentic_flywheel.cli.importers.json_entries import JsonEntry, array, lines
 from agentic_flywheel.errors import InvalidArgument
 
@@ -145,7 +145,7 @@ def test_transcripts_come_behind_those_that_they_may_begin_with(tmp_path: Path):
         written(tmp_path, jsonl(event(f"g{n}", sessionId=f"g{n}", requestSessionId=f"g{1 - n}")), f"g{n}.jsonl")
         for n in (0, 1)
     ]
-    ordered, related = files.in_order([again, first, bg, fork, its_parent, alone, *round_and_round])
+    ordered, related = in_order([again, first, bg, fork, its_parent, alone, *round_and_round])
     assert ordered[:6] == [first, again, bg, its_parent, fork, alone]
     assert {*ordered[6:]} == {*round_and_round}
     assert related == {again, first, bg, its_parent, fork, *round_and_round}

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Literal, Self
 
 from agentic_flywheel.documents.append import Fingerprint, Fingerprints, fingerprint
@@ -20,7 +21,7 @@ from agentic_flywheel.documents.refusals import (
     too_large,
 )
 from agentic_flywheel.documents.renewal import RenewCommand
-from agentic_flywheel.documents.revisions import IMPORTED, REPLACED, kept_whole
+from agentic_flywheel.documents.revisions import kept_whole, next_note
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.documents.superseded import Taken, above_a_late_write, as_older, forgotten, superseded, taken
 from agentic_flywheel.documents.write_ids import LOST, apart, arrived, find, holds, kept, of_an_earlier_life
@@ -164,7 +165,7 @@ class SaveCommand(Save, Command[Saved]):
             if whole:  # as it is: a store that has it can keep it without being sent it
                 archived = Write(self._key_of(alive.revision), stored.text, None, document.kept_until)
             write = replace(write, delete_keys=tuple(map(self._key_of, forgotten(alive.past, document.past))))
-        return Step(write, saved, self._queued(alive, added), archived=archived)
+        return Step(write, saved, partial(self._queued, alive, added), archived=archived)
 
     def _next_document(
         self, stored: StoredSession, document: Document, added: int, *, unchanged: bool
@@ -178,9 +179,7 @@ class SaveCommand(Save, Command[Saved]):
             session = replace(session, updated_at=document.saved_at)
         if alive and not unchanged:
             whole = self.mode == "replace" and self._takes_away(alive)
-            note = note or (REPLACED if whole else "")
-            if note == IMPORTED and self.mode == "append" and alive.note != IMPORTED:
-                note = ""  # somebody else has written in it
+            note = next_note(note, alive.note, replaces=self.mode == "replace", takes=whole)
             past, whole = superseded(alive, replace(document, note=note), whole=whole, limit=self.kept_revisions)
         if current and not alive:  # what was sent to the life before must not be taken for new in this one
             operations = of_an_earlier_life(current.operations)
@@ -223,18 +222,17 @@ class SaveCommand(Save, Command[Saved]):
             TooLarge: it is.
 
         """
-        alive, place = stored.alive, None
+        alive = stored.alive
         if self._replaces_all:
-            text, place = encode_around(document, turns)
-            own, splice = replace(document, session=replace(document.session, history=[])), None
+            (text, place), splice = encode_around(document, turns), None
+            head = replace(document, session=replace(document.session, history=[]))
+            DOCUMENT_CACHE.keep(text, head, place, is_whole=False)
         else:
             grows = self.mode == "append"
             more = append_text(stored.text, alive, document, added) if grows and stored.text and alive else None
-            text, splice, own = more or (encode(document), None, None)
+            text, splice = more or (encode(document), None)
         if is_larger(text, self.max_bytes):
             raise too_large(text, self.max_bytes, alive)
-        if own:
-            DOCUMENT_CACHE.keep(text, own, place)
         return self._write(document, text, stored.text, splice)
 
     def _write(self, document: Document, text: str, base: str | None, splice: Splice | None = None) -> Write:

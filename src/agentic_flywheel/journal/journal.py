@@ -14,6 +14,7 @@ from pathlib import Path
 from agentic_flywheel.documents.writes import Append, Ends, Outcome, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.address import Address
+from agentic_flywheel.journal.kin import Kin
 from agentic_flywheel.journal.list_rows import ListRows
 from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.outbox_rows import OutboxRows
@@ -38,7 +39,7 @@ LARGEST_NOWAIT = 2 * 2**20
 """Bytes of a document that may be read on the event loop: that takes less than a millisecond."""
 
 
-class Journal(ListRows, OutboxRows, Readings, Retention):
+class Journal(Kin, ListRows, OutboxRows, Readings, Retention):
     """The journal file in `folder`, made on first use. `clock` gives the time by which documents expire.
 
     `addresses` name the Redis that is the destination, the newest spelling first; with none this machine is. The
@@ -132,6 +133,12 @@ class Journal(ListRows, OutboxRows, Readings, Retention):
         """Whether a change of `key` is pending; the ends of the document here, if it is large."""
         with self._snapshot() as db:
             return is_pending(db, self._destination, key), ends_of(db, self._destination, key, LARGE)
+
+    @retry_once_if_replaced
+    def copy_or_ends(self, key: str) -> Write | Ends | None:
+        """The document here under `key`, or its ends, if it is large."""
+        with self._snapshot() as db:
+            return ends_of(db, self._destination, key, LARGE) or copy_of(db, self._destination, key)
 
     @retry_once_if_replaced
     def copy_of_this_machine(self, key: str) -> Write | None:

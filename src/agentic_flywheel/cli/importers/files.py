@@ -4,18 +4,17 @@ Nothing is written anywhere, no name of a file in an archive becomes a path, and
 archive that would unpack to more than anybody's talks is refused before it is unpacked.
 """
 
-import contextlib
 import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, cast, get_args
 
-from agentic_flywheel.cli.importers import chatgpt, claude, origins, plain_turns
+from agentic_flywheel.cli.importers import chatgpt, claude, plain_turns
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, Given, JsonEntry, array, lines
 from agentic_flywheel.cli.importers.kinds import Kind, kind_of, not_read
@@ -203,37 +202,6 @@ def read(
                 yield each
     except _DAMAGED:
         yield BadEntry(line, _DAMAGED_BEHIND)
-
-
-def origin_of(source: Source, limit: int = MAX_ENTRY_BYTES) -> origins.Origin | None:
-    """What of a transcript tells which others it has to do with; `None` where there is nothing of that kind.
-
-    Raises:
-        OSError: the file cannot be read.
-
-    """
-    with contextlib.suppress(*_DAMAGED), _opened(source) as file:
-        if kind_of(file, limit) in ("claude-code", "codex"):
-            size = source.info.file_size if isinstance(source, Member) else file.seek(0, 2)
-            file.seek(0)
-            return origins.origin(lines(file, limit), source.stem, size)
-    return None
-
-
-def in_order(
-    files: Sequence[Source], limit: int = MAX_ENTRY_BYTES, known: Mapping[Source, origins.Origin | None] | None = None
-) -> tuple[list[Source], set[Source]]:
-    """The files, transcripts behind those that they may begin with; and which of them have to do with another one.
-
-    `known`: the origins of some of them.
-
-    Raises:
-        OSError: a file cannot be read.
-
-    """
-    found = dict(known or {})
-    found |= {source: origin_of(source, limit) for source in files if source not in found}
-    return origins.in_order(files, {source: each for source, each in found.items() if each})
 
 
 def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry | BadEntry]:
