@@ -5,7 +5,6 @@ archive that would unpack to more than anybody's talks is refused before it is u
 """
 
 import contextlib
-import re
 import struct
 import zipfile
 import zlib
@@ -15,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, get_args
 
-from agentic_flywheel.cli.importers import chatgpt, claude, claude_code, origins, plain_turns
+from agentic_flywheel.cli.importers import databases, origins
+from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.conversation import Imported
-from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, JsonEntry, array, lines
+from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, JsonEntry, lines
 from agentic_flywheel.cli.importers.kinds import Kind, another_programs, kind_of
+from agentic_flywheel.cli.importers.names import CONVERSATIONS, FOUND, PERHAPS
+from agentic_flywheel.cli.importers.readers import read_as, read_database
 from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.json_text import JSONObject
 
 MAX_MEMBERS = 10_000
 """Files in an archive; an export has some hundred, with its pictures."""
@@ -36,9 +37,6 @@ MAX_RATIO = 200
 
 RATIO_COUNTS_FROM = 1_000_000
 """Bytes: what is smaller fills nothing, however well it packs."""
-
-_CONVERSATIONS = re.compile(r"conversations(?:[-_]?\d+)?\.json|[^.].*\.jsonl")
-"""Names of files with conversations. ChatGPT's larger exports have `conversations-000.json` and so on."""
 
 _ENCRYPTED = 0x1
 """The bit of a zip member's flags that says it has a password (PKWARE's APPNOTE, 4.4.4)."""
@@ -72,6 +70,11 @@ class Member:
     def stem(self) -> str:
         """The file's name without folders and ending."""
         return PurePosixPath(self.info.filename).stem
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder that it is in."""
+        return PurePosixPath(self.info.filename).parent.name
 
     def __str__(self) -> str:
         return f"{self.shown}/{self.info.filename}"
@@ -115,13 +118,27 @@ def sources(given: Path | Stream) -> Generator[Sources]:
 
 
 def _in_folder(folder: Path) -> Sources:
-    found = [each for each in sorted(folder.rglob("*")) if each.is_symlink() or _CONVERSATIONS.fullmatch(each.name)]
-    links = [each for each in found if each.is_symlink() and (each.is_dir() or _CONVERSATIONS.fullmatch(each.name))]
-    files: list[Source] = [each for each in found if not each.is_symlink() and each.is_file()]
+    found = [each for each in sorted(folder.rglob("*")) if each.is_symlink() or FOUND.fullmatch(each.name)]
+    links = [each for each in found if each.is_symlink() and (each.is_dir() or CONVERSATIONS.fullmatch(each.name))]
+    files: list[Source] = [each for each in found if not each.is_symlink() and each.is_file() and not _is_stray(each)]
     if not files:
         left = f" Links in it are left: {', '.join(map(str, links[:10]))}." if links else ""
         raise InvalidArgument(f"{folder} has no conversations.json and no .jsonl file in it.{left}")
     return Sources(files, links)
+
+
+def _is_stray(path: Path) -> bool:
+    """Whether a file in a folder is another program's that has no talks; a damaged one and a transcript are not."""
+    if not PERHAPS.fullmatch(path.name):
+        with path.open("rb") as file:
+            first = next((each for each in lines(file) if isinstance(each, JsonEntry)), None)
+        if path.suffix != ".jsonl" or first is None or another_programs(first.value):
+            return False
+    try:
+        with path.open("rb") as file:
+            return _kind(path, file, MAX_ENTRY_BYTES) is None
+    except InvalidArgument:
+        return False
 
 
 def _check_directory(file: IO[bytes], given: object) -> None:
@@ -143,7 +160,7 @@ def _members(archive: zipfile.ZipFile, given: object, size: int) -> list[zipfile
     found = [
         each
         for each in sorted(archive.infolist(), key=lambda each: each.filename)
-        if _CONVERSATIONS.fullmatch(PurePosixPath(each.filename).name) and not each.is_dir()
+        if CONVERSATIONS.fullmatch(PurePosixPath(each.filename).name) and not each.is_dir()
     ]
     if not found:
         raise InvalidArgument(f"{given} has no conversations.json and no .jsonl file in it.")
@@ -170,9 +187,21 @@ def recognise(source: Source, limit: int = MAX_ENTRY_BYTES) -> Kind | None:
     """
     try:
         with _opened(source) as file:
-            return kind_of(file, limit)
-    except _DAMAGED:
+            return _kind(source, file, limit)
+    except (*_DAMAGED, InvalidArgument):
         return None
+
+
+def _kind(source: Source, file: IO[bytes], limit: int) -> Kind | None:
+    if not _is_database(file):
+        return kind_of(file, limit)
+    return databases.program(source) if isinstance(source, Path) else None
+
+
+def _is_database(file: IO[bytes]) -> bool:
+    begins = file.read(len(databases.HEADER))
+    file.seek(0)
+    return begins == databases.HEADER
 
 
 def read(source: Source, kind: str = "", limit: int = MAX_ENTRY_BYTES) -> Iterator[Imported | BadEntry]:
@@ -191,9 +220,11 @@ def read(source: Source, kind: str = "", limit: int = MAX_ENTRY_BYTES) -> Iterat
     line = 1
     try:
         with _opened(source) as file:
-            recognised = kind or kind_of(file, limit)
+            recognised = kind or ("" if _is_database(file) else kind_of(file, limit))
             file.seek(0)
-            for each in _read(file, recognised, source.stem, limit):
+            place = _beside(source)
+            found = read_as(file, recognised, place, limit) if recognised != "" else read_database(place.path, limit)
+            for each in found:
                 line = each.line
                 yield each
     except _DAMAGED:
@@ -210,7 +241,7 @@ def in_order(files: Sequence[Source], limit: int = MAX_ENTRY_BYTES) -> tuple[lis
     found: dict[Source, origins.Origin] = {}
     for source in files:
         with contextlib.suppress(*_DAMAGED), _opened(source) as file:
-            if kind_of(file, limit) == "claude-code":
+            if not _is_database(file) and kind_of(file, limit) == "claude-code":
                 size = source.info.file_size if isinstance(source, Member) else file.seek(0, 2)
                 file.seek(0)
                 if each := origins.origin(lines(file, limit), source.stem, size):
@@ -235,33 +266,20 @@ def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry
         yield BadEntry(line, _DAMAGED_BEHIND)
 
 
-def _read(file: IO[bytes], kind: str | None, name: str, limit: int) -> Iterator[Imported | BadEntry]:
-    if kind == "claude-code":
-        yield from claude_code.session(lines(file, limit), name)
-    elif kind in ("claude", "chatgpt"):
-        conversation = claude.conversation if kind == "claude" else chatgpt.conversation
-        for entry in array(file, limit):
-            if isinstance(entry, JsonEntry):
-                yield from conversation(entry)
-            else:
-                yield entry
-    elif kind == "turns":
-        yield from plain_turns.conversation(file, name, limit)
-    elif kind == "flywheel":
-        yield BadEntry(1, "begins an export of this program, which is not read as another program's")
-    else:
-        first = next((each.value for each in lines(file, limit) if isinstance(each, JsonEntry)), JSONObject())
-        program = another_programs(first)
-        what = f"a transcript of {program}, which cannot be read yet" if program else "no export that can be read"
-        yield BadEntry(1, f"is the beginning of {what}", is_foreign=True)
-
-
 UNDERSTOOD = (
     "What can be read: exports of this program; the data export of Claude or of ChatGPT, as it was downloaded or its"
-    ' conversations.json; transcripts of Claude Code (.jsonl); and lists of turns, [{"role", "content"}] or'
-    ' {"messages": […]}.'
+    " conversations.json; transcripts of Claude Code (.jsonl), Gemini CLI, opencode (opencode.db), Copilot CLI,"
+    " Cline, Continue, gptme, aider and llm (logs.db); and lists of turns,"
+    ' [{"role", "content"}] or {"messages": […]}.'
 )
 """What a person is told who names another file."""
+
+
+def _beside(source: Source) -> Beside:
+    if isinstance(source, Path):
+        return Beside(source.stem, source.absolute().parent.name, source)
+    return Beside(source.stem, source.folder if isinstance(source, Member) else "")
+
 
 _DAMAGED_BEHIND = "is the last that can be read: the archive is damaged behind it"
 
