@@ -72,10 +72,14 @@ def test_a_resume_repeats_the_talk_in_another_shape_and_at_other_times_and_it_st
     first = [
         header(),
         user("u1", "What is here?"),
-        answer("a1", "Reeds.", thoughts=[{"subject": "Plan", "description": "Look first."}]),
-    ]
+        answer("a1", "Reeds.", thoughts=[{"subject": "Plan", "description": "Look first."}], toolCalls=[
+            tool("t1", "reeds.txt", timestamp="2026-03-01T08:00:03Z")]),
+    ]  # fmt: skip
+    calls = [tool("t1", "reeds.txt", timestamp="2026-03-01T09:00:00Z")]
     parts = [{"text": "**Plan** Look first.", "thought": True}, {"text": "Reeds."}]
-    repeated = [context(), user("u1", "What is here?", "09:00:00"), answer("a1", parts, "09:00:00")]
+    parts.append({"functionCall": {"id": "t1", "name": "list_directory", "args": {"dir_path": "."}}})
+    again = answer("a1", parts, "09:00:00", toolCalls=calls)
+    repeated = [context(), user("u1", "What is here?", "09:00:00"), again]
     lines = [*first, header(startTime="2026-03-01T09:00:00Z"), {"$set": {"messages": repeated}}]
     [before] = conversations(written(tmp_path, jsonl(*first), "a.jsonl"))
     [after] = conversations(written(tmp_path, jsonl(*lines), "b.jsonl"))

@@ -64,7 +64,7 @@ OBJECTS: dict[str, Any] = {
 }
 
 
-def mutated(draw: st.DrawFn, value: Any) -> Any:
+def mutated(data: st.DataObject, value: Any) -> Any:
     """The value with one thing in it gone, or of another type, or nested deeply."""
     value = copy.deepcopy(value)
     places: list[tuple[Any, Any]] = []
@@ -75,17 +75,17 @@ def mutated(draw: st.DrawFn, value: Any) -> Any:
         for key in keys:
             places.append((each, key))
             left.append(each[key])
-    holder, key = draw(st.sampled_from(places))
-    match draw(st.sampled_from(["gone", "other", "other", "twice", "deep"])):
+    holder, key = data.draw(st.sampled_from(places))
+    match data.draw(st.sampled_from(["gone", "other", "other", "twice", "deep"])):
         case "gone":
             del holder[key]
         case "twice" if isinstance(holder, list):
             holder.append(copy.deepcopy(holder[key]))  # pyright: ignore[reportUnknownMemberType]
         case "deep":
-            for _ in range(draw(st.sampled_from([5, 300]))):
+            for _ in range(data.draw(st.sampled_from([5, 300]))):
                 holder[key] = [holder[key]]
         case _:
-            holder[key] = draw(JSON)
+            holder[key] = data.draw(JSON)
     return value
 
 
@@ -107,36 +107,36 @@ def saveable(talk: Imported) -> None:
     assert all(instant(turn["created_at"]) for turn in talk.history if "created_at" in turn)
 
 
-def cut(draw: st.DrawFn, data: bytes) -> bytes:
-    if draw(st.booleans()):
-        return data[: draw(st.integers(0, len(data)))]
-    at = draw(st.integers(0, len(data)))
-    return data[:at] + draw(st.binary(max_size=3)) + data[at + draw(st.integers(0, 2)) :]
+def cut(data: st.DataObject, raw: bytes) -> bytes:
+    at = data.draw(st.integers(0, len(raw)))
+    if data.draw(st.booleans()):
+        return raw[:at]
+    return raw[:at] + data.draw(st.binary(max_size=3)) + raw[at + data.draw(st.integers(0, 2)) :]
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 @pytest.mark.parametrize("kind", LINES)
 def test_mutated_lines_are_answered(kind: str, data: st.DataObject):
-    lines = [mutated(data.draw, each) if data.draw(st.booleans()) else each for each in LINES[kind]]
+    lines = [mutated(data, each) if data.draw(st.booleans()) else each for each in LINES[kind]]
     raw = "".join(json.dumps(each) + "\n" for each in lines).encode(errors="surrogatepass")
     answered(raw, kind)
-    answered(cut(data.draw, raw), kind)
+    answered(cut(data, raw), kind)
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 @pytest.mark.parametrize("kind", OBJECTS)
 def test_mutated_objects_are_answered(kind: str, data: st.DataObject):
-    value = mutated(data.draw, mutated(data.draw, OBJECTS[kind]))
+    value = mutated(data, mutated(data, OBJECTS[kind]))
     answered(json.dumps(value, indent=data.draw(st.sampled_from([None, 1]))).encode(), kind)
-    answered(cut(data.draw, json.dumps(OBJECTS[kind]).encode()), kind)
+    answered(cut(data, json.dumps(OBJECTS[kind]).encode()), kind)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_cut_files_of_aider_are_answered(data: st.DataObject):
-    answered(cut(data.draw, AIDER.encode()), "aider")
+    answered(cut(data, AIDER.encode()), "aider")
     lines = AIDER.splitlines(keepends=True)
     answered("".join(data.draw(st.permutations(lines))).encode(), "aider")
 
@@ -157,25 +157,25 @@ def test_databases_of_which_anything_may_be_anything_are_answered(data: st.DataO
             else:
                 add(made, "ses_1", 0, TALK)
             for _ in range(data.draw(st.integers(1, 4))):
-                _disturb(data.draw, made)
+                _disturb(data, made)
             made.commit()
             made.close()
             for each in read(path):
                 if isinstance(each, Imported):
                     saveable(each)
-            path.write_bytes(cut(data.draw, path.read_bytes()))
+            path.write_bytes(cut(data, path.read_bytes()))
             list(read(path))
 
 
-def _disturb(draw: st.DrawFn, made: sqlite3.Connection) -> None:
+def _disturb(data: st.DataObject, made: sqlite3.Connection) -> None:
     tables = [name for (name,) in made.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    table = draw(st.sampled_from(tables))
+    table = data.draw(st.sampled_from(tables))
     columns = [row[1] for row in made.execute(f"PRAGMA table_info({table})")]
-    column, value = draw(st.sampled_from(columns)), draw(JSON)
-    if draw(st.integers(0, 9)) == 0 and len(columns) > 1:
+    column, value = data.draw(st.sampled_from(columns)), data.draw(JSON)
+    if data.draw(st.integers(0, 9)) == 0 and len(columns) > 1:
         made.execute(f'ALTER TABLE {table} RENAME COLUMN "{column}" TO "other_{column}"')
         return
     held = value if isinstance(value, str | float | None) else json.dumps(value)
-    held = held.encode(errors="surrogatepass") if isinstance(held, str) and draw(st.booleans()) else held
+    held = held.encode(errors="surrogatepass") if isinstance(held, str) and data.draw(st.booleans()) else held
     with contextlib.suppress(sqlite3.Error, UnicodeError):  # not a value that a database takes
         made.execute(f'UPDATE {table} SET "{column}" = ?', (held,))  # noqa: S608  names of the table's own

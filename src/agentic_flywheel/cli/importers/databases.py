@@ -1,7 +1,7 @@
 """Opens the SQLite files in which other programs keep talks: to read only, with what lies in their write-ahead logs.
 
-Nothing is written, neither to them nor beside them: SQLite would put files of its own beside one that has such a log
-and is not open anywhere, so that such a one is read as it is.
+Nothing is written to them, and no file is put beside them: SQLite would do that beside one that has such a log and is
+not open anywhere, so that such a one is read as it is.
 """
 
 import contextlib

@@ -66,6 +66,8 @@ class Talk:
             InvalidArgument: it holds what cannot be kept.
 
         """
+        if not own:
+            raise InvalidArgument("it has no id")
         own = mended(own)[0]
         made, halves = self._made(own, role, blocks, time)
         if made is None:

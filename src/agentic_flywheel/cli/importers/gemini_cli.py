@@ -81,6 +81,8 @@ class _Log:
     def _message(self, line: int, message: JSONObject) -> None:
         own: str = message["id"]
         self._times.setdefault(own, message.get("timestamp"))
+        for each in filter(is_object, as_list(message.get("toolCalls"))):
+            self._times.setdefault(f"call {each.get('id')}", each.get("timestamp"))
         if not isinstance(message.get("content"), str | list | None):
             raise InvalidArgument("its content is neither text nor a list")
         for part in _parts(message):
@@ -144,7 +146,7 @@ class _Log:
         for each in calls:
             for part in as_list(each.get("result")):
                 if is_object(part):
-                    self._answer(talk, line, part, each.get("timestamp"))
+                    self._answer(talk, line, part, self._times.get(f"call {each.get('id')}"))
 
     def _answer(self, talk: Talk, line: int, part: JSONObject, time: object) -> None:
         given = as_object(part.get("functionResponse") or {}, "the answer of a tool")
