@@ -6,6 +6,7 @@ import io
 import json
 import sqlite3
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,29 @@ def test_cut_files_of_aider_are_answered(data: st.DataObject):
     answered("".join(data.draw(st.permutations(lines))).encode(), "aider")
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("gptme", "<think>"), ("gptme", '\n@a(b): {"x": "'), ("gptme", "</think>"),
+        ("gemini-cli", "<session_context>\n"),
+        ("gemini-cli", "Workspace Directories:\n"), ("cline", "<user_input "), ("cline", "</user_input>"),
+        ("aider", "<thinking-content-7>"),
+    ],
+)  # fmt: skip
+def test_marks_that_never_end_take_no_time(kind: str, said: str):
+    text = "<session_context>" + said + said * (300_000 // len(said)) + "\n" * 300_000
+    values = {
+        "gptme": [gptme("assistant", text)],
+        "gemini-cli": [header(), user("u1", text)],
+        "cline": [cline({"id": "u1", "role": "user", "content": text})],
+    }
+    raw = "".join(json.dumps(each) + "\n" for each in values.get(kind, []))
+    began = time.process_time()
+    answered((raw or f"{AIDER}{text}").encode(), kind)
+    assert time.process_time() - began < 10
+
+
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_databases_of_which_anything_may_be_anything_are_answered(data: st.DataObject):
     with tempfile.TemporaryDirectory() as folder:

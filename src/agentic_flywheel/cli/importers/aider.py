@@ -14,7 +14,7 @@ from typing import IO
 
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.conversation import Imported
-from agentic_flywheel.cli.importers.gathering import Talk, thought, words
+from agentic_flywheel.cli.importers.gathering import Talk, apart, thought, words
 from agentic_flywheel.cli.importers.json_entries import BOM, BadEntry
 from agentic_flywheel.json_text import JSONObject
 
@@ -22,7 +22,7 @@ BEGINS = b"# aider chat started at "
 """How the first line that is not blank begins."""
 
 _STARTED = re.compile(r"# aider chat started at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\s*")
-_THOUGHT = re.compile(r"<(thinking-content-\w+)>(.*?)</\1>\s*", re.DOTALL)
+_THOUGHT = re.compile(r"<(thinking-content-\w{1,64})>")
 _MODEL = re.compile(r"> (?:Main m|M)odel: (\S+)")
 _VERSION = re.compile(r"> Aider v(\S+)")
 _ASKS = re.compile(r"/(?:ask|code|architect|help|context)\s+\S")
@@ -101,8 +101,9 @@ class _Chat:
 
     def _spoken(self, said: str) -> tuple[str, list[JSONObject]]:
         if self._role == "assistant":
-            thoughts = [block for found in _THOUGHT.finditer(said) for block in thought(found[2].strip())]
-            return "assistant", thoughts + words(_THOUGHT.sub("", said).strip())
+            tag = found[1] if (found := _THOUGHT.search(said)) else "thinking-content"
+            thoughts, said = apart(said, f"<{tag}>", f"</{tag}>")
+            return "assistant", [block for each in thoughts for block in thought(each.strip())] + words(said.strip())
         if said == "<blank>":
             return "user", []
         is_command = said.startswith(("/", "!")) and not _ASKS.match(said)

@@ -5,18 +5,16 @@ Messages are those of the Messages API with `ts` in milliseconds; results of too
 program's. `<session>.json` beside it has the title, the folder, the model and the times.
 """
 
-import re
 from collections.abc import Iterator
 
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.conversation import Imported, instant, text
-from agentic_flywheel.cli.importers.gathering import Talk, each_message, reported, thought, words
+from agentic_flywheel.cli.importers.gathering import Talk, apart, each_message, reported, thought, words
 from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.documents.turn_values import as_list, as_object, is_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
-_SAID = re.compile(r"<user_input[^>]*>(.*?)</user_input>", re.DOTALL)
 _PROGRAMS_OWN = ("<environment_details", "<system", "<workspace", "[TASK RESUMPTION]")
 
 
@@ -62,7 +60,8 @@ def conversation(value: JSONObject, beside: Beside) -> Iterator[Imported | BadEn
 def _of_person(blocks: list[JSONObject]) -> list[JSONObject]:
     """What the person said and gave: where any of it is wrapped, only that is theirs."""
     texts = [text for each in blocks if isinstance(text := each.get("text"), str)]
-    wrapped = [found.strip() for each in texts for found in _SAID.findall(each)]
+    inside = [found for each in texts for found in apart(each, "<user_input", "</user_input>")[0]]
+    wrapped = [each.partition(">")[2].strip() for each in inside]
     said = wrapped or [each for each in texts if not each.lstrip().startswith(_PROGRAMS_OWN)]
     files = [each for each in blocks if each.get("type") in ("image", "document", "file")]
     return [block for each in said for block in words(each)] + files

@@ -8,7 +8,7 @@ import contextlib
 import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
@@ -55,15 +55,11 @@ class Database:
             raise InvalidArgument(_why(exc)) from None
 
 
-def is_one(path: Path) -> bool:
-    """Whether the file is a SQLite database.
-
-    Raises:
-        OSError: the file cannot be read.
-
-    """
-    with path.open("rb") as file:
-        return file.read(len(HEADER)) == HEADER
+def begins(file: IO[bytes]) -> bool:
+    """Whether a file begins as a database does; it is at its beginning, before and after."""
+    head = file.read(len(HEADER))
+    file.seek(0)
+    return head == HEADER
 
 
 def _text(raw: bytes) -> str:

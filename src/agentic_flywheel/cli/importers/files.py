@@ -19,8 +19,8 @@ from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, JsonEntry, lines
 from agentic_flywheel.cli.importers.kinds import Kind, another_programs, kind_of
-from agentic_flywheel.cli.importers.names import CONVERSATIONS, FOUND, PERHAPS
-from agentic_flywheel.cli.importers.readers import read_as, read_database
+from agentic_flywheel.cli.importers.names import is_conversations, may_be_conversations
+from agentic_flywheel.cli.importers.readers import read_as
 from agentic_flywheel.errors import InvalidArgument
 
 MAX_MEMBERS = 10_000
@@ -118,8 +118,8 @@ def sources(given: Path | Stream) -> Generator[Sources]:
 
 
 def _in_folder(folder: Path) -> Sources:
-    found = [each for each in sorted(folder.rglob("*")) if each.is_symlink() or FOUND.fullmatch(each.name)]
-    links = [each for each in found if each.is_symlink() and (each.is_dir() or CONVERSATIONS.fullmatch(each.name))]
+    found = [each for each in sorted(folder.rglob("*")) if each.is_symlink() or may_be_conversations(each.name)]
+    links = [each for each in found if each.is_symlink() and (each.is_dir() or is_conversations(each.name))]
     files: list[Source] = [each for each in found if not each.is_symlink() and each.is_file() and not _is_stray(each)]
     if not files:
         left = f" Links in it are left: {', '.join(map(str, links[:10]))}." if links else ""
@@ -129,7 +129,7 @@ def _in_folder(folder: Path) -> Sources:
 
 def _is_stray(path: Path) -> bool:
     """Whether a file in a folder is another program's that has no talks; a damaged one and a transcript are not."""
-    if not PERHAPS.fullmatch(path.name):
+    if is_conversations(path.name):
         with path.open("rb") as file:
             first = next((each for each in lines(file) if isinstance(each, JsonEntry)), None)
         if path.suffix != ".jsonl" or first is None or another_programs(first.value):
@@ -160,7 +160,7 @@ def _members(archive: zipfile.ZipFile, given: object, size: int) -> list[zipfile
     found = [
         each
         for each in sorted(archive.infolist(), key=lambda each: each.filename)
-        if CONVERSATIONS.fullmatch(PurePosixPath(each.filename).name) and not each.is_dir()
+        if is_conversations(PurePosixPath(each.filename).name) and not each.is_dir()
     ]
     if not found:
         raise InvalidArgument(f"{given} has no conversations.json and no .jsonl file in it.")
@@ -193,15 +193,9 @@ def recognise(source: Source, limit: int = MAX_ENTRY_BYTES) -> Kind | None:
 
 
 def _kind(source: Source, file: IO[bytes], limit: int) -> Kind | None:
-    if not _is_database(file):
-        return kind_of(file, limit)
-    return databases.program(source) if isinstance(source, Path) else None
-
-
-def _is_database(file: IO[bytes]) -> bool:
-    begins = file.read(len(databases.HEADER))
-    file.seek(0)
-    return begins == databases.HEADER
+    if isinstance(source, Path) and databases.begins(file):
+        return databases.program(source)
+    return kind_of(file, limit)
 
 
 def read(source: Source, kind: str = "", limit: int = MAX_ENTRY_BYTES) -> Iterator[Imported | BadEntry]:
@@ -220,11 +214,9 @@ def read(source: Source, kind: str = "", limit: int = MAX_ENTRY_BYTES) -> Iterat
     line = 1
     try:
         with _opened(source) as file:
-            recognised = kind or ("" if _is_database(file) else kind_of(file, limit))
+            recognised = kind or kind_of(file, limit)
             file.seek(0)
-            place = _beside(source)
-            found = read_as(file, recognised, place, limit) if recognised != "" else read_database(place.path, limit)
-            for each in found:
+            for each in read_as(file, recognised, _beside(source), limit):
                 line = each.line
                 yield each
     except _DAMAGED:
@@ -241,7 +233,7 @@ def in_order(files: Sequence[Source], limit: int = MAX_ENTRY_BYTES) -> tuple[lis
     found: dict[Source, origins.Origin] = {}
     for source in files:
         with contextlib.suppress(*_DAMAGED), _opened(source) as file:
-            if not _is_database(file) and kind_of(file, limit) == "claude-code":
+            if kind_of(file, limit) == "claude-code":
                 size = source.info.file_size if isinstance(source, Member) else file.seek(0, 2)
                 file.seek(0)
                 if each := origins.origin(lines(file, limit), source.stem, size):

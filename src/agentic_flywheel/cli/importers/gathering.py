@@ -113,13 +113,6 @@ class Talk:
         whole, halves = mended(list(blocks))
         return turn(own, role, content(whole) if whole else "", time), halves
 
-    def forget_from(self, own: str) -> None:
-        """Forget a turn and all behind it; all, if it is not there."""
-        ids = list(self._turns)
-        for each in ids[ids.index(own) if own in self._turns else 0 :]:
-            del self._turns[each]
-            self._results.pop(each, None)
-
     @property
     def history(self) -> list[JSONObject]:
         """The turns, each with the results of its calls right behind."""
@@ -251,6 +244,15 @@ def _text_of(block: object) -> str | None:
         return block
     held = cast("JSONObject", block) if isinstance(block, dict) else {}
     return next((held[name] for name in ("text", "content", "result") if isinstance(held.get(name), str)), None)
+
+
+def apart(said: str, begin: str, end: str) -> tuple[list[str], str]:
+    """What stands between each `begin` and the `end` behind it, and the text without them."""
+    inside, rest, at = list[str](), "", 0
+    while (start := said.find(begin, at)) >= 0 and (stop := said.find(end, start)) >= 0:
+        inside.append(said[start + len(begin) : stop])
+        rest, at = rest + said[at:start], stop + len(end)
+    return inside, rest + said[at:]
 
 
 def shortened(page: str) -> str:

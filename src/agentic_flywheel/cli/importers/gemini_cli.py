@@ -25,7 +25,7 @@ _ROLES = {"user": "user", "gemini": "assistant"}
 """Others (info, error, warning) are the program's own lines."""
 
 _CONTEXT = "<session_context>"
-_FOLDER = re.compile(r"Workspace Directories:\**\s*\n\s*- ([^\n]+)")
+_FOLDER = re.compile(r"Workspace Directories:\*{0,2}[ \t]*\n[ \t]*- ([^\n]+)")
 
 _HURRY = "You have stopped calling tools without finishing."
 """How the program's own words to a sub-agent begin."""
@@ -60,9 +60,9 @@ class _Log:
         """
         value = entry.value
         if isinstance(back := value.get("$rewindTo"), str):
-            ids = list(self._messages)
-            for each in ids[ids.index(back) if back in self._messages else 0 :]:
-                del self._messages[each]
+            is_there = back in self._messages
+            while self._messages and not (self._messages.popitem()[0] == back and is_there):
+                pass
         elif isinstance(value.get("id"), str):
             self._message(entry.line, value)
         elif is_object(patch := value.get("$set")):

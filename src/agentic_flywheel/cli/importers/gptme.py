@@ -10,17 +10,20 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import islice
 
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.conversation import Imported, text
-from agentic_flywheel.cli.importers.gathering import Talk, call, from_lines, thought, words
+from agentic_flywheel.cli.importers.gathering import Talk, apart, call, from_lines, thought, words
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.documents.turn_values import as_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
-_THOUGHT = re.compile(r"<think(?:ing)?>(.*?)</think(?:ing)?>\s*", re.DOTALL)
 _CALL = re.compile(r"^@(\w+)\(([^()\s]+)\):\s*(?=\{)", re.MULTILINE)
+_MOST_CALLS = 1000
+"""Of an answer; each may be one that has no end, which is looked for up to the end of the text."""
+
 _FOLDER = re.compile(r"\*\*Working Directory:\*\* ([^\n]+)")
 _PROGRAMS_OWN = re.compile(r"\s*<system(?:_info|-reminder)?>.*", re.DOTALL)
 
@@ -81,9 +84,11 @@ class _Talk(Talk):
 
 def _blocks(said: str) -> list[JSONObject]:
     """Thoughts, words and calls of an answer, in this order."""
-    blocks = [block for found in _THOUGHT.findall(said) for block in thought(found.strip())]
-    said, calls, rest, at = _THOUGHT.sub("", said), list[JSONObject](), "", 0
-    for found in _CALL.finditer(said):
+    blocks, calls, rest, at = list[JSONObject](), list[JSONObject](), "", 0
+    for tag in ("think", "thinking"):
+        thoughts, said = apart(said, f"<{tag}>", f"</{tag}>")
+        blocks += [block for each in thoughts for block in thought(each.strip())]
+    for found in islice(_CALL.finditer(said), _MOST_CALLS):
         if found.start() < at:  # within the arguments of the one before
             continue
         try:

@@ -3,7 +3,7 @@
 from itertools import islice
 from typing import IO, Literal, cast
 
-from agentic_flywheel.cli.importers import aider, cline, continue_cli, gemini_cli, gptme, opencode
+from agentic_flywheel.cli.importers import aider, cline, continue_cli, databases, gemini_cli, gptme, opencode
 from agentic_flywheel.cli.importers.json_entries import BLANK, BOM, MAX_ENTRY_BYTES, BadEntry, array, lines
 from agentic_flywheel.cli.importers.plain_turns import is_turn, whole
 from agentic_flywheel.json_text import JSONObject
@@ -25,6 +25,8 @@ def kind_of(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Kind | None:
     """The kind of what is in the file, which must be at its beginning and able to seek; `None` if it is none."""
     head = file.read(_HEAD_BYTES).removeprefix(BOM).lstrip(BLANK)
     file.seek(0)
+    if head.startswith(databases.HEADER):
+        return None  # what it is is seen by its tables, and only of a file that has a path
     if head.startswith(aider.BEGINS):
         return "aider"
     is_array = head.startswith(b"[")

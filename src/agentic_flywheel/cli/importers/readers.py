@@ -49,7 +49,9 @@ _OF_DATABASES = {"opencode": opencode.database, "llm": llm.database}
 
 def read_as(file: IO[bytes], kind: str | None, beside: Beside, limit: int) -> Iterator[Imported | BadEntry]:
     """The talks of a file of that kind and all that cannot be read of it, in the order of the file."""
-    if kind in _BY_LINES:
+    if databases.begins(file):
+        yield from _of_database(beside.path, limit)
+    elif kind in _BY_LINES:
         yield from _BY_LINES[kind](_lines_or_whole(file, limit), beside)
     elif kind in _OF_OBJECTS:
         yield from _OF_OBJECTS[kind](plain_turns.whole(file, limit), beside)
@@ -66,10 +68,14 @@ def read_as(file: IO[bytes], kind: str | None, beside: Beside, limit: int) -> It
     elif kind == "flywheel":
         yield BadEntry(1, "begins an export of this program, which is not read as another program's")
     else:
-        first = next((each.value for each in lines(file, limit) if isinstance(each, JsonEntry)), JSONObject())
-        program = another_programs(first)
-        what = f"a transcript of {program}, which cannot be read yet" if program else "no export that can be read"
-        yield BadEntry(1, f"is the beginning of {what}", is_foreign=True)
+        yield _not_understood(file, limit)
+
+
+def _not_understood(file: IO[bytes], limit: int) -> BadEntry:
+    first = next((each.value for each in lines(file, limit) if isinstance(each, JsonEntry)), JSONObject())
+    program = another_programs(first)
+    what = f"a transcript of {program}, which cannot be read yet" if program else "no export that can be read"
+    return BadEntry(1, f"is the beginning of {what}", is_foreign=True)
 
 
 def _lines_or_whole(file: IO[bytes], limit: int) -> Iterator[JsonEntry | BadEntry]:
@@ -83,7 +89,7 @@ def _lines_or_whole(file: IO[bytes], limit: int) -> Iterator[JsonEntry | BadEntr
     yield from lines(file, limit)
 
 
-def read_database(path: Path | None, limit: int) -> Iterator[Imported | BadEntry]:
+def _of_database(path: Path | None, limit: int) -> Iterator[Imported | BadEntry]:
     """The talks of a SQLite file, which must be one of this machine, and all that cannot be read of it."""
     if path is None:
         yield BadEntry(1, "begins a SQLite database, which is read as a file of its own: unpack it, and name it")
