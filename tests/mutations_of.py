@@ -1057,8 +1057,8 @@ MUTATIONS = [
     Mutation(
         "S8 links of a folder",
         "cli/importers/files.py",
-        "if not each.is_symlink() and each.is_file()]",
-        "if each.is_file()]",
+        "if not each.is_symlink() and each.is_file() and",
+        "if each.is_file() and",
         "tests/unit/test_importers_files.py",
     ),
     Mutation(

@@ -57,10 +57,7 @@ def read_as(file: IO[bytes], kind: str | None, beside: Beside, limit: int) -> It
         yield from _OF_OBJECTS[kind](plain_turns.whole(file, limit), beside)
     elif kind in _OF_ENTRIES:
         for entry in array(file, limit):
-            if isinstance(entry, JsonEntry):
-                yield from _OF_ENTRIES[kind](entry)
-            else:
-                yield entry
+            yield from _OF_ENTRIES[kind](entry) if isinstance(entry, JsonEntry) else (entry,)
     elif kind == "aider":
         yield from aider.conversations(file, beside)
     elif kind == "turns":
