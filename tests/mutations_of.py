@@ -1913,6 +1913,13 @@ MUTATIONS = [
         "tests/unit/test_smaller_terminals.py::test_a_thread_of_llm_is_walked_from_its_tip",
     ),
     Mutation(
+        "llm: an old talk that goes on comes in twice",
+        "cli/importers/llm.py",
+        "        talk = _conversation(found, old, tables)[0].going_on(talk)\n",
+        "        pass\n",
+        "tests/unit/test_smaller_terminals.py::test_an_old_talk_of_llm_that_goes_on_as_a_thread_comes_in_once",
+    ),
+    Mutation(
         "a stranger's file in a folder makes every import fail",
         "cli/importers/files.py",
         " and each.is_file() and not _is_stray(each)]",
