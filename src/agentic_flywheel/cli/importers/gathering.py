@@ -114,7 +114,7 @@ class Talk:
         return turn(own, role, content(whole) if whole else "", time), halves
 
     def going_on(self, later: "Talk") -> "Talk":
-        """Take in what `later` has behind the same turns under other ids; give the whole, or `later` if it has others."""
+        """Take in what `later` has behind the same turns under other ids; give it all, or `later` if it has others."""
         own, whole = self.history, later.history
         if [said["role"] for said in own] != [said["role"] for said in whole[: len(own)]]:
             return later
