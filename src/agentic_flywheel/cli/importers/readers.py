@@ -49,10 +49,11 @@ _OF_DATABASES = {"opencode": opencode.database, "llm": llm.database}
 
 def read_as(file: IO[bytes], kind: str | None, beside: Beside, limit: int) -> Iterator[Imported | BadEntry]:
     """The talks of a file of that kind and all that cannot be read of it, in the order of the file."""
-    if databases.begins(file):
+    if kind in _BY_LINES:
+        entries = _lines_or_whole(file, limit) if kind == "gemini-cli" else lines(file, limit)
+        yield from _BY_LINES[kind](entries, beside)
+    elif databases.begins(file):
         yield from _of_database(beside.path, limit)
-    elif kind in _BY_LINES:
-        yield from _BY_LINES[kind](_lines_or_whole(file, limit), beside)
     elif kind in _OF_OBJECTS:
         yield from _OF_OBJECTS[kind](plain_turns.whole(file, limit), beside)
     elif kind in _OF_ENTRIES:
