@@ -4,7 +4,6 @@ Nothing is written anywhere, no name of a file in an archive becomes a path, and
 archive that would unpack to more than anybody's talks is refused before it is unpacked.
 """
 
-import re
 import struct
 import zipfile
 import zlib
@@ -14,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, cast, get_args
 
-from agentic_flywheel.cli.importers import chatgpt, claude, plain_turns
+from agentic_flywheel.cli.importers import databases
+from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.conversation import Imported
-from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, Given, JsonEntry, array, lines
-from agentic_flywheel.cli.importers.kinds import Kind, kind_of, not_read
+from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, Given, JsonEntry, lines
+from agentic_flywheel.cli.importers.kinds import Kind, kind_of
+from agentic_flywheel.cli.importers.names import is_conversations, may_be_conversations
 from agentic_flywheel.cli.importers.neighbours import Neighbours
-from agentic_flywheel.cli.importers.transcripts import TRANSCRIPTS
+from agentic_flywheel.cli.importers.readers import read_as
 from agentic_flywheel.errors import InvalidArgument
 
 MAX_MEMBERS = 10_000
@@ -36,9 +37,6 @@ MAX_RATIO = 200
 
 RATIO_COUNTS_FROM = 1_000_000
 """Bytes: what is smaller fills nothing, however well it packs."""
-
-_CONVERSATIONS = re.compile(r"conversations(?:[-_]?\d+)?\.json|[^.].*\.jsonl(?:\.zst)?")
-"""Names of files with conversations. ChatGPT's larger exports have `conversations-000.json` and so on."""
 
 _ENCRYPTED = 0x1
 """The bit of a zip member's flags that says it has a password (PKWARE's APPNOTE, 4.4.4)."""
@@ -72,6 +70,11 @@ class Member:
     def stem(self) -> str:
         """The file's name without folders and ending."""
         return PurePosixPath(self.info.filename).stem
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder that it is in."""
+        return PurePosixPath(self.info.filename).parent.name
 
     def __str__(self) -> str:
         return f"{self.shown}/{self.info.filename}"
@@ -115,13 +118,27 @@ def sources(given: Path | Stream) -> Generator[Sources]:
 
 
 def _in_folder(folder: Path) -> Sources:
-    found = [each for each in sorted(folder.rglob("*")) if each.is_symlink() or _CONVERSATIONS.fullmatch(each.name)]
-    links = [each for each in found if each.is_symlink() and (each.is_dir() or _CONVERSATIONS.fullmatch(each.name))]
-    files: list[Source] = [each for each in found if not each.is_symlink() and each.is_file()]
+    found = [each for each in sorted(folder.rglob("*")) if each.is_symlink() or may_be_conversations(each.name)]
+    links = [each for each in found if each.is_symlink() and (each.is_dir() or is_conversations(each.name))]
+    files: list[Source] = [each for each in found if not each.is_symlink() and each.is_file() and not _is_stray(each)]
     if not files:
         left = f" Links in it are left: {', '.join(map(str, links[:10]))}." if links else ""
         raise InvalidArgument(f"{folder} has no conversations.json and no .jsonl file in it.{left}")
     return Sources(files, links)
+
+
+def _is_stray(path: Path) -> bool:
+    """Whether a file in a folder is another program's that has no talks; a damaged one and a transcript are not."""
+    if is_conversations(path.name):
+        with path.open("rb") as file:
+            first = next((each for each in lines(file) if isinstance(each, JsonEntry)), None)
+        if path.suffix != ".jsonl" or first is None:
+            return False
+    try:
+        with path.open("rb") as file:
+            return _kind(path, file, MAX_ENTRY_BYTES) is None
+    except InvalidArgument:
+        return False
 
 
 def _check_directory(file: IO[bytes], given: object) -> None:
@@ -143,7 +160,7 @@ def _members(archive: zipfile.ZipFile, given: object, size: int) -> list[zipfile
     found = [
         each
         for each in sorted(archive.infolist(), key=lambda each: each.filename)
-        if _CONVERSATIONS.fullmatch(PurePosixPath(each.filename).name) and not each.is_dir()
+        if is_conversations(PurePosixPath(each.filename).name) and not each.is_dir()
     ]
     if not found:
         raise InvalidArgument(f"{given} has no conversations.json and no .jsonl file in it.")
@@ -170,9 +187,15 @@ def recognise(source: Source, limit: int = MAX_ENTRY_BYTES) -> Kind | None:
     """
     try:
         with _opened(source) as file:
-            return kind_of(file, limit)
-    except _DAMAGED:
+            return _kind(source, file, limit)
+    except (*_DAMAGED, InvalidArgument):
         return None
+
+
+def _kind(source: Source, file: IO[bytes], limit: int) -> Kind | None:
+    if isinstance(source, Path) and databases.begins(file):
+        return databases.program(source)
+    return kind_of(file, limit)
 
 
 def read(
@@ -197,7 +220,7 @@ def read(
             file.seek(0)
             if given:  # `lines` reads it as it does a file
                 file = cast("IO[bytes]", given(file))
-            for each in _read(file, recognised, source, limit):
+            for each in read_as(file, recognised, _beside(source), limit):
                 line = each.line
                 yield each
     except _DAMAGED:
@@ -221,30 +244,20 @@ def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry
         yield BadEntry(line, _DAMAGED_BEHIND)
 
 
-def _read(file: IO[bytes], kind: str | None, source: Source, limit: int) -> Iterator[Imported | BadEntry]:
-    if kind in TRANSCRIPTS:
-        yield from TRANSCRIPTS[kind](lines(file, limit), source.stem, Neighbours.around(source))
-    elif kind in ("claude", "chatgpt"):
-        conversation = claude.conversation if kind == "claude" else chatgpt.conversation
-        for entry in array(file, limit):
-            if isinstance(entry, JsonEntry):
-                yield from conversation(entry)
-            else:
-                yield entry
-    elif kind == "turns":
-        yield from plain_turns.conversation(file, source.stem, limit)
-    elif kind == "flywheel":
-        yield BadEntry(1, "begins an export of this program, which is not read as another program's")
-    else:
-        yield not_read(file, limit)
-
-
 UNDERSTOOD = (
     "What can be read: exports of this program; the data export of Claude or of ChatGPT, as it was downloaded or its"
-    " conversations.json; transcripts of Claude Code, Codex and Qwen Code (.jsonl); and lists of turns,"
+    " conversations.json; transcripts of Claude Code, Codex, Qwen Code, Gemini CLI (.jsonl), opencode (opencode.db),"
+    " Copilot CLI, Cline, Continue, gptme, aider and llm (logs.db); and lists of turns,"
     ' [{"role", "content"}] or {"messages": […]}.'
 )
 """What a person is told who names another file."""
+
+
+def _beside(source: Source) -> Beside:
+    if isinstance(source, Path):
+        return Beside(source.stem, source.absolute().parent.name, source, Neighbours(source))
+    return Beside(source.stem, source.folder if isinstance(source, Member) else "", around=Neighbours.around(source))
+
 
 _DAMAGED_BEHIND = "is the last that can be read: the archive is damaged behind it"
 

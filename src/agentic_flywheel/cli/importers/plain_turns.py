@@ -51,21 +51,27 @@ def conversation(file: IO[bytes], name: str, limit: int) -> Iterator[Imported | 
 
 def messages(file: IO[bytes], limit: int) -> list[JSONObject]:
     """The turns of a file that is one JSON object around `messages`; none if it is anything else."""
-    data = file.read(limit + 1).removeprefix(BOM).strip(BLANK)
-    if len(data) > limit or not data.startswith(b"{"):
-        return []
-    try:
-        value: Any = json.loads(data.decode(errors="surrogatepass"))
-    except (ValueError, RecursionError):
-        return []
-    found = cast("JSONObject", value).get("messages")
+    found = whole(file, limit).get("messages")
     turns = cast("list[object]", found) if isinstance(found, list) else []
     return [cast("JSONObject", turn) for turn in turns if isinstance(turn, dict)]
 
 
-def is_turn(value: JSONObject) -> bool:
+def whole(file: IO[bytes], limit: int) -> JSONObject:
+    """The object that the file is; one of no fields if it is anything else."""
+    data = file.read(limit + 1).removeprefix(BOM).strip(BLANK)
+    if len(data) > limit or not data.startswith(b"{"):
+        return {}
+    try:
+        value: Any = json.loads(data.decode(errors="surrogatepass"))
+    except (ValueError, RecursionError):
+        return {}
+    return cast("JSONObject", value)
+
+
+def is_turn(value: object) -> bool:
     """Whether it is what programs send to models as a turn."""
-    return isinstance(value.get("role"), str) and "content" in value
+    turn = cast("JSONObject", value) if isinstance(value, dict) else {}
+    return isinstance(turn.get("role"), str) and "content" in turn
 
 
 def _why_not(turn: JSONObject) -> str:

@@ -1,0 +1,111 @@
+"""Reads a file by the reader of its kind: one for each program, in one line each."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from agentic_flywheel.cli.importers import (
+    aider,
+    chatgpt,
+    claude,
+    claude_code,
+    cline,
+    codex,
+    continue_cli,
+    copilot_cli,
+    databases,
+    gemini_cli,
+    gptme,
+    llm,
+    opencode,
+    plain_turns,
+    qwen_code,
+)
+from agentic_flywheel.cli.importers.beside import Beside
+from agentic_flywheel.cli.importers.conversation import Imported
+from agentic_flywheel.cli.importers.json_entries import BOM, BadEntry, JsonEntry, array, lines
+from agentic_flywheel.errors import InvalidArgument
+from agentic_flywheel.json_text import JSONObject
+
+_BY_LINES: dict[str, Callable[[Iterable[JsonEntry | BadEntry], Beside], Iterator[Imported | BadEntry]]] = {
+    "claude-code": lambda entries, beside: claude_code.session(entries, beside.stem, beside.around),
+    "codex": lambda entries, beside: codex.session(entries, beside.stem, beside.around),
+    "qwen-code": lambda entries, beside: qwen_code.session(entries, beside.stem, beside.around),
+    "gemini-cli": gemini_cli.session,
+    "copilot-cli": copilot_cli.session,
+    "gptme": gptme.session,
+}
+"""Readers of files that have an entry on each line."""
+
+_OF_OBJECTS: dict[str, Callable[[JSONObject, Beside], Iterator[Imported | BadEntry]]] = {
+    "opencode": opencode.conversation,
+    "cline": cline.conversation,
+    "continue": continue_cli.conversation,
+}
+"""Readers of files that are one object."""
+
+_OF_ENTRIES = {"claude": claude.conversation, "chatgpt": chatgpt.conversation}
+"""Readers of files that are an array with a talk in each entry."""
+
+_OF_DATABASES = {"opencode": opencode.database, "llm": llm.database}
+
+
+_PACKED = b"\x28\xb5\x2f\xfd"
+"""How a file begins that is packed (Zstandard, RFC 8878), as Codex packs transcripts that have long been closed."""
+
+
+def read_as(file: IO[bytes], kind: str | None, beside: Beside, limit: int) -> Iterator[Imported | BadEntry]:
+    """The talks of a file of that kind and all that cannot be read of it, in the order of the file."""
+    if kind in _BY_LINES:
+        entries = _lines_or_whole(file, limit) if kind == "gemini-cli" else lines(file, limit)
+        yield from _BY_LINES[kind](entries, beside)
+    elif databases.begins(file):
+        yield from _of_database(beside.path, limit)
+    elif kind in _OF_OBJECTS:
+        yield from _OF_OBJECTS[kind](plain_turns.whole(file, limit), beside)
+    elif kind in _OF_ENTRIES:
+        for entry in array(file, limit):
+            yield from _OF_ENTRIES[kind](entry) if isinstance(entry, JsonEntry) else (entry,)
+    elif kind == "aider":
+        yield from aider.conversations(file, beside)
+    elif kind == "turns":
+        yield from plain_turns.conversation(file, beside.stem, limit)
+    elif kind == "flywheel":
+        yield BadEntry(1, "begins an export of this program, which is not read as another program's")
+    else:
+        yield _not_understood(file)
+
+
+def _not_understood(file: IO[bytes]) -> BadEntry:
+    if file.read(len(_PACKED)) == _PACKED:
+        return BadEntry(
+            1, "is packed by Codex, as old transcripts are. Unpack it (zstd -d), and import what comes of it"
+        )
+    return BadEntry(1, "is the beginning of no export that can be read", is_foreign=True)
+
+
+def _lines_or_whole(file: IO[bytes], limit: int) -> Iterator[JsonEntry | BadEntry]:
+    """The entries of a file; of one whose first line is none, the object that it is, if it is one."""
+    if file.readline(len(BOM) + 3).removeprefix(BOM).strip() == b"{":
+        file.seek(0)
+        if value := plain_turns.whole(file, limit):
+            yield JsonEntry(1, value)
+            return
+    file.seek(0)
+    yield from lines(file, limit)
+
+
+def _of_database(path: Path | None, limit: int) -> Iterator[Imported | BadEntry]:
+    """The talks of a SQLite file, which must be one of this machine, and all that cannot be read of it."""
+    if path is None:
+        yield BadEntry(1, "begins a SQLite database, which is read as a file of its own: unpack it, and name it")
+        return
+    try:
+        program = databases.program(path)
+    except InvalidArgument as exc:
+        yield BadEntry(1, str(exc))
+        return
+    if program:
+        yield from _OF_DATABASES[program](path, limit)
+    else:
+        yield BadEntry(1, "begins a SQLite database of no program whose talks can be read", is_foreign=True)
