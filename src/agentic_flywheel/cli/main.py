@@ -37,6 +37,10 @@ def _main(arguments: Sequence[str] | None) -> int:
         from agentic_flywheel.cli.completion_command import completion
 
         return completion(options.shell)
+    if options.command == "capture" and options.verb == "drain":  # which notes by itself what is wrong
+        from agentic_flywheel.cli.capture.drainer import drain
+
+        return drain(Path(options.into))
     try:
         if options.command in (None, "demo"):
             check_sdk()
@@ -83,6 +87,10 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             from agentic_flywheel.cli.import_command import import_from
 
             return import_from(settings, options.source, brings_back=options.bring_back_deleted)
+        case "capture":
+            from agentic_flywheel.cli.capture.command import capture
+
+            return capture(settings, options)
         case _:
             _greet()
             from agentic_flywheel.server.front import serve
