@@ -16,6 +16,7 @@ from agentic_flywheel.journal.address import Address
 from agentic_flywheel.journal.list_rows import ListRows
 from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.outbox_rows import OutboxRows
+from agentic_flywheel.journal.readings import Readings
 from agentic_flywheel.journal.records import JournalState, Pending
 from agentic_flywheel.journal.recovery import damaged_files
 from agentic_flywheel.journal.retention import Retention
@@ -36,7 +37,7 @@ LARGEST_NOWAIT = 2 * 2**20
 """Bytes of a document that may be read on the event loop: that takes less than a millisecond."""
 
 
-class Journal(ListRows, OutboxRows, Retention):
+class Journal(ListRows, OutboxRows, Readings, Retention):
     """The journal file in `folder`, made on first use. `clock` gives the time by which documents expire.
 
     `addresses` name the Redis that is the destination, the newest spelling first; with none this machine is. The

@@ -9,7 +9,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -200,22 +200,35 @@ def read(source: Source, kind: str = "", limit: int = MAX_ENTRY_BYTES) -> Iterat
         yield BadEntry(line, _DAMAGED_BEHIND)
 
 
-def in_order(files: Sequence[Source], limit: int = MAX_ENTRY_BYTES) -> tuple[list[Source], set[Source]]:
+def origin_of(source: Source, limit: int = MAX_ENTRY_BYTES) -> origins.Origin | None:
+    """What of a transcript tells which others it has to do with; `None` where there is nothing of that kind.
+
+    Raises:
+        OSError: the file cannot be read.
+
+    """
+    with contextlib.suppress(*_DAMAGED), _opened(source) as file:
+        if kind_of(file, limit) == "claude-code":
+            size = source.info.file_size if isinstance(source, Member) else file.seek(0, 2)
+            file.seek(0)
+            return origins.origin(lines(file, limit), source.stem, size)
+    return None
+
+
+def in_order(
+    files: Sequence[Source], limit: int = MAX_ENTRY_BYTES, known: Mapping[Source, origins.Origin | None] | None = None
+) -> tuple[list[Source], set[Source]]:
     """The files, transcripts behind those that they may begin with; and which of them have to do with another one.
+
+    `known`: the origins of some of them.
 
     Raises:
         OSError: a file cannot be read.
 
     """
-    found: dict[Source, origins.Origin] = {}
-    for source in files:
-        with contextlib.suppress(*_DAMAGED), _opened(source) as file:
-            if kind_of(file, limit) == "claude-code":
-                size = source.info.file_size if isinstance(source, Member) else file.seek(0, 2)
-                file.seek(0)
-                if each := origins.origin(lines(file, limit), source.stem, size):
-                    found[source] = each
-    return origins.in_order(files, found)
+    found = dict(known or {})
+    found |= {source: origin_of(source, limit) for source in files if source not in found}
+    return origins.in_order(files, {source: each for source, each in found.items() if each})
 
 
 def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry | BadEntry]:

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol, cast
 
 from agentic_flywheel.json_text import JSONObject
 
@@ -44,7 +44,7 @@ class BadEntry:
 
     The reason is a sentence's rest ("is not JSON …") that never quotes the conversation. `talk` names it, by title and
     id as far as they are known. `is_message`: it costs a message, and the talk comes in. `is_foreign`: nothing of the
-    file is understood.
+    file is understood. `is_unfinished`: the last line, which may still be written.
     """
 
     line: int
@@ -52,9 +52,18 @@ class BadEntry:
     talk: str = field(default="", compare=False)
     is_message: bool = field(default=False, compare=False)
     is_foreign: bool = field(default=False, compare=False)
+    is_unfinished: bool = field(default=False, compare=False)
 
 
-def lines(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry | BadEntry]:
+class Lines(Protocol):
+    """What is read line by line."""
+
+    def readline(self, size: int = -1, /) -> bytes:
+        """The next line, or `size` bytes of it; nothing at the end."""
+        ...
+
+
+def lines(file: Lines, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry | BadEntry]:
     """The objects of a JSON Lines file, in order; blank lines are nothing. A line may have `limit` bytes."""
     line = 0
     while raw := file.readline(limit + 1):
@@ -68,7 +77,7 @@ def lines(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry |
         if text:
             entry = _entry(line, text)
             if isinstance(entry, BadEntry) and not raw.endswith(b"\n"):
-                entry = BadEntry(line, f"{entry.reason}; it is the last line, and has no end")
+                entry = BadEntry(line, f"{entry.reason}; it is the last line, and has no end", is_unfinished=True)
             yield entry
 
 
