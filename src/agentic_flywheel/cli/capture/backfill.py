@@ -9,10 +9,8 @@ from agentic_flywheel.cli.capture.outcomes import Outcome
 from agentic_flywheel.cli.capture.programs import ALL, Program, named
 from agentic_flywheel.cli.capture.shelf import is_kept
 from agentic_flywheel.cli.capture.taking import Taker
-from agentic_flywheel.cli.import_command import ENTRY_OF_SESSIONS
-from agentic_flywheel.cli.importer import Importer
+from agentic_flywheel.cli.growing import Growing
 from agentic_flywheel.cli.terminal import progress, reach, run, say, tell
-from agentic_flywheel.sessions.redaction.policy import Credentials
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
@@ -29,10 +27,9 @@ async def _backfill(settings: Settings, programs: list[Program]) -> int:
     counts = {"kept": 0, "refused": 0}
     sessions, _ = open_store(settings)
     async with sessions:
-        importer = Importer(
-            sessions, Credentials(settings.secrets), shared=await reach(sessions), brings_back=False
-        )  # fmt: skip
-        taker = Taker(sessions, importer, place, ENTRY_OF_SESSIONS * settings.max_session_bytes)
+        growing = Growing(sessions, settings)
+        growing.shared = await reach(sessions)
+        taker = Taker(sessions, growing, place)
         for number, (program, path) in enumerate(wanted):
             outcome = await taker.take(program.name, str(path))
             outcomes.note(place, outcome)

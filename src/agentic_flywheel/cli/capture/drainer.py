@@ -14,11 +14,9 @@ from agentic_flywheel.cli.capture import notes, outcomes, small_files
 from agentic_flywheel.cli.capture.outcomes import Outcome
 from agentic_flywheel.cli.capture.start_drainer import lock
 from agentic_flywheel.cli.capture.taking import Taker
-from agentic_flywheel.cli.import_command import ENTRY_OF_SESSIONS
-from agentic_flywheel.cli.importer import Importer
+from agentic_flywheel.cli.growing import Growing
 from agentic_flywheel.errors import SettingError, Unavailable
 from agentic_flywheel.journal.threads import in_thread
-from agentic_flywheel.sessions.redaction.policy import Credentials
 from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
@@ -68,8 +66,7 @@ async def _take_all(settings: Settings, place: Path) -> bool:
     sessions, _ = open_store(settings)
     end, left = time.monotonic() + LONGEST_SECONDS, 0
     async with sessions:
-        importer = Importer(sessions, Credentials(settings.secrets), shared=False, brings_back=False)
-        taker = Taker(sessions, importer, place, ENTRY_OF_SESSIONS * settings.max_session_bytes)
+        taker = Taker(sessions, Growing(sessions, settings), place)
         for pause in (*PAUSES, None):
             left = await _take_those_that_wait(taker, str(place), end)
             if not left or pause is None or time.monotonic() > end:

@@ -7,13 +7,14 @@ from io import BufferedReader
 from pathlib import Path
 
 from agentic_flywheel.cli.capture import off_record
-from agentic_flywheel.cli.capture.on_record import on_the_record
 from agentic_flywheel.cli.capture.outcomes import Outcome, What
-from agentic_flywheel.cli.importer import Importer
-from agentic_flywheel.cli.importers import BadEntry, Imported, Source, Stream, in_order, read
+from agentic_flywheel.cli.growing import Entry, Growing, Known
+from agentic_flywheel.cli.importer import Added
+from agentic_flywheel.cli.importers import BadEntry, Imported, Source, Stream
+from agentic_flywheel.cli.reading_marks import Look
 from agentic_flywheel.cli.terminal import plainly
 from agentic_flywheel.documents.model import Document
-from agentic_flywheel.errors import FlywheelError, InvalidArgument, Unavailable
+from agentic_flywheel.errors import FlywheelError, Unavailable
 from agentic_flywheel.sessions.store import SessionStore
 
 
@@ -27,9 +28,20 @@ class Seen:
     deleted: int = 0
     bad: list[str] = field(default_factory=list[str])
     left_out: int = 0
-    turns: int = 0
-    revision: int = 0
     version: str = ""
+
+    def note(self, each: Entry | Known, added: Added) -> None:
+        """Note what became of an entry."""
+        if isinstance(each, BadEntry) and (each.is_message or each.is_unfinished):
+            self.left_out += not each.is_unfinished
+        elif added.outcome == "bad":
+            self.bad.append(added.message)
+        elif added.outcome in ("paused", "deleted"):
+            self.paused += added.outcome == "paused"
+            self.deleted += added.outcome == "deleted"
+        elif isinstance(each, Imported | Known):
+            self.new |= added.outcome in ("new", "more")
+            self.sessions.append(each.session_id if isinstance(each, Imported) else each.talk)
 
     @property
     def outcome(self) -> What:
@@ -45,103 +57,89 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Taker:
-    """Takes transcripts into a store; `place` is the folder of capture, `limit` the bytes of a line."""
+    """Takes transcripts into a store; `place` is the folder of capture."""
 
     sessions: SessionStore
-    importer: Importer
+    growing: Growing
     place: Path
-    limit: int
 
     async def take(self, program: str, path: str, *, cwd: str = "", session: str = "", second: str = "") -> Outcome:
-        """Take in a transcript, from its `second` name if it has vanished; of a database, the `session` of this id.
+        """Take in what is new of a transcript, from its `second` name if it has vanished.
 
         `again` in the answer says that it failed for a cause that passes.
         """
         main = Path(path)
         source = _source(main, second)
         about = _as_it_is(Outcome(program, path, "vanished", cwd=cwd), source)
-        if off_record.is_off(str(self.place), cwd, tuple(filter(None, (session, f"{program}-{session}")))):
+        is_one_talk = main.suffix != ".db"
+        if (
+            off_record.is_off(str(self.place), cwd, (session, f"{program}-{session}") if session else ())
+            and is_one_talk
+        ):
             return replace(about, outcome="paused")
         if not source:
             return replace(about, cause="it was deleted before it was read")
         seen = Seen()
+        self.growing.cwd = cwd if is_one_talk else ""
         try:
             with ExitStack() as stack:
                 opened = main if source == main else Stream(stack.enter_context(_open(source)), main.stem)
-                files, related = in_order([opened, *sub_agents(main)], self.limit)
-                for each_source, each in _entries(files, self.limit):
-                    await self._add(each, seen, program, session, cwd, related=each_source in related)
+                for each in (opened, *sub_agents(main)):
+                    await self._read(each, seen)
         except (FlywheelError, OSError) as exc:
             passes = isinstance(exc, Unavailable | OSError)
             return replace(about, outcome="refused", cause=plainly(exc), again=passes, sessions=seen.sessions)
+        turns, revision = await self._now(seen)
         return replace(
             about,
             outcome=seen.outcome,
-            sessions=seen.sessions,
-            turns=seen.turns,
-            revision=seen.revision,
+            sessions=seen.sessions[:100],
+            turns=turns,
+            revision=revision,
             cause="; ".join(dict.fromkeys(seen.bad[:3])),
             version=seen.version,
             left_out=seen.left_out,
         )
 
-    async def _add(
-        self, each: Imported | BadEntry, seen: Seen, program: str, session: str, cwd: str, *, related: bool
-    ) -> None:
-        """Add an entry.
+    async def _read(self, source: Source, seen: Seen) -> None:
+        """Read what is new of a file.
 
         Raises:
-            Unavailable: neither Redis nor the journal takes it now.
+            FlywheelError, OSError: it cannot be read or kept now.
 
         """
-        if isinstance(each, BadEntry):
-            seen.left_out += 1
-            if not each.is_message:
-                seen.bad.append(f"line {each.line:,} {each.reason}")
+        look = await self.growing.marks.look(source) if isinstance(source, Path) else Look("other", None)
+        if look.mark and not look.mark.is_clean:
+            look = Look("other", look.mark)
+        if look.is_now == "unchanged" and look.mark:
+            seen.sessions += look.mark.sessions
+            seen.version = seen.version or look.mark.version
             return
-        if program == "opencode" and session and not each.session_id.endswith(session):
-            return
-        talk = on_the_record(self.place, each, cwd)
-        if talk is None:
-            seen.paused += 1
-            return
-        try:
-            added = await self.importer.add(talk, related=related)
-        except Unavailable:
-            raise
-        except InvalidArgument as exc:
-            seen.bad.append(str(exc))
-            return
-        if added.outcome == "deleted":
-            seen.deleted += 1
-            return
-        await self._note(talk, seen, new=added.outcome in ("new", "more"))
+        async for each, added in self.growing.read(source, look):
+            seen.note(each, added)
+        if mark := self.growing.mark:
+            seen.version = seen.version or mark.version
+        await self.growing.note(source)
 
-    async def _note(self, talk: Imported, seen: Seen, *, new: bool) -> None:
-        seen.new |= new
-        seen.sessions.append(talk.session_id)
-        version = talk.context.get("program_version")
-        seen.version = seen.version or (version if isinstance(version, str) else "")
-        if len(seen.sessions) == 1:
-            document, _ = await self.sessions.load(talk.session_id)
-            if isinstance(document, Document):
-                seen.turns, seen.revision = len(document.session.history), document.revision
+    async def _now(self, seen: Seen) -> tuple[int, int]:
+        """How many turns the session has now, and its revision; 0 where that cannot be told."""
+        try:
+            document, _ = await self.sessions.load(seen.sessions[0]) if seen.sessions else (None, None)
+        except FlywheelError:
+            return 0, 0
+        return (len(document.session.history), document.revision) if isinstance(document, Document) else (0, 0)
 
 
 def sub_agents(transcript: Path) -> Iterator[Path]:
     """The transcripts of its sub-agents: Claude Code's, Gemini CLI's and Qwen Code's lie in folders of its name."""
+    if transcript.suffix != ".jsonl":
+        return
     for folder in (
         transcript.with_suffix("") / "subagents",
         transcript.with_suffix(""),
-        transcript.parents[1] / "subagents" / transcript.stem if len(transcript.parents) > 1 else transcript / "-",
+        transcript.parent.parent / "subagents" / transcript.stem,
     ):
         yield from sorted(each for each in folder.glob("*.jsonl") if each.is_file() and not each.is_symlink())
-
-
-def _entries(files: list[Source], limit: int) -> Iterator[tuple[Source, Imported | BadEntry]]:
-    for source in files:
-        for each in read(source, limit=limit):
-            yield source, each
 
 
 def _source(path: Path, second: str) -> Path | None:
