@@ -200,8 +200,7 @@ class Growing:
         """
         kind = kind or recognise(source, self.limit)
         if kind in FOLLOWED and isinstance(source, Path) and made:
-            with source.open("rb") as file:
-                grown = read_whole(file, kind, source.stem, self.limit)
+            grown = read_whole(source, kind, self.limit)
             made.place = grown.place
             yield from grown.entries
         elif kind == "flywheel":
@@ -216,8 +215,7 @@ class Growing:
         read_before = stat.size - mark.place.offset
         if mark.kind not in FOLLOWED or len(mark.sessions) != 1 or read_before > TAIL_AT_MOST:
             return None
-        with source.open("rb") as file:
-            grown = read_tail(file, mark.kind, source.stem, self.limit, mark.place)
+        grown = read_tail(source, mark.kind, self.limit, mark.place)
         self.bytes_read = read_before
         talk = next((each for each in grown.entries if isinstance(each, Imported)), None) if grown else None
         session_id = _first(mark)
@@ -238,7 +236,11 @@ class Growing:
             mark.sessions[session_id] = (added.revision, *added.given)
         else:
             results.append((Known(session_id), Added("same", revision=mark.sessions[session_id][0])))
-        mark.stat, mark.place, mark.is_clean = stat, grown.place, len(results) == 1
+        # Lines of which nothing came in yet are read again with the next: what a person typed may make turns of them.
+        if talk or grown.place.state == mark.place.state:
+            mark.place = grown.place
+        mark.stat = stat
+        mark.is_clean = len(results) == 1
         self.mark = mark
         return results
 

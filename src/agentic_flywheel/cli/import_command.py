@@ -82,10 +82,11 @@ async def _import(settings: Settings, given: Path | Stream, *, brings_back: bool
         async with sessions:
             growing.shared = await reach(sessions)
             try:
-                for source in files:
-                    async for each, added in growing.read(source, looks.get(source), related=source in related):
-                        report.note(source, each, added)
-                    await growing.note(source)
+                with sessions.repository.journal.synced_at_end():
+                    for source in files:
+                        async for each, added in growing.read(source, looks.get(source), related=source in related):
+                            report.note(source, each, added)
+                        await growing.note(source)
             except asyncio.CancelledError:
                 report.interrupted()
                 raise

@@ -5,8 +5,9 @@ not taken yet, in the order in which they were made. Several processes may share
 them in worker threads.
 """
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -46,6 +47,7 @@ class Journal(ListRows, OutboxRows, Readings, Retention):
     """
 
     off = False
+    _synced_later = False
 
     def __init__(
         self,
@@ -75,7 +77,7 @@ class Journal(ListRows, OutboxRows, Readings, Retention):
 
         `supersedes`: the pending change makes the earlier ones of its key needless.
         """
-        with self._transaction(durable=durable, timeout=timeout) as db:
+        with self._transaction(durable=durable and not self._synced_later, timeout=timeout) as db:
             if not holds(db, self._destination, write.key, write.seen):
                 stored = copy_of(db, self._destination, write.key)
                 return Outcome(accepted=False, current=stored.text if stored else None)
@@ -87,6 +89,17 @@ class Journal(ListRows, OutboxRows, Readings, Retention):
         if isinstance(write, Write) and write.tombstone:
             self._unindex(write.key)
         return Outcome(accepted=True)
+
+    @contextlib.contextmanager
+    def synced_at_end(self) -> Generator[None]:
+        """Sync what is committed meanwhile once, at the end: nobody is told before that it survives power loss."""
+        self._synced_later = True
+        try:
+            yield
+        finally:
+            self._synced_later = False
+            if self.path.with_name(FILE_NAME + "-wal").exists():
+                self._sync_log()
 
     @retry_once_if_replaced
     def has_destination(self) -> bool:

@@ -9,15 +9,15 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, get_args
+from typing import IO, cast, get_args
 
 from agentic_flywheel.cli.importers import chatgpt, claude, claude_code, origins, plain_turns
 from agentic_flywheel.cli.importers.conversation import Imported
-from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, JsonEntry, array, lines
+from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, Given, JsonEntry, array, lines
 from agentic_flywheel.cli.importers.kinds import Kind, another_programs, kind_of
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
@@ -175,11 +175,13 @@ def recognise(source: Source, limit: int = MAX_ENTRY_BYTES) -> Kind | None:
         return None
 
 
-def read(source: Source, kind: str = "", limit: int = MAX_ENTRY_BYTES) -> Iterator[Imported | BadEntry]:
+def read(
+    source: Source, kind: str = "", limit: int = MAX_ENTRY_BYTES, given: Callable[[IO[bytes]], Given] | None = None
+) -> Iterator[Imported | BadEntry]:
     """The conversations in the file and all that cannot be read of it, in the order of the file.
 
     `kind` is one of `Kind` (this program's own exports are read by `exported`); without it the file is recognised. An
-    entry may have `limit` bytes.
+    entry may have `limit` bytes. `given` makes the entries of the lines that the file has, where somebody follows them.
 
     Raises:
         InvalidArgument: there is no such kind.
@@ -193,6 +195,8 @@ def read(source: Source, kind: str = "", limit: int = MAX_ENTRY_BYTES) -> Iterat
         with _opened(source) as file:
             recognised = kind or kind_of(file, limit)
             file.seek(0)
+            if given:  # `lines` reads it as it does a file
+                file = cast("IO[bytes]", given(file))
             for each in _read(file, recognised, source.stem, limit):
                 line = each.line
                 yield each

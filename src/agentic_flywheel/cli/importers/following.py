@@ -6,17 +6,16 @@ ids and digests, never words. Whatever is out of the ordinary (another branch, a
 goes on) makes it say no: then the file is read whole, which is always right.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import IO, Protocol
 
-from agentic_flywheel.cli.importers import claude_code
-from agentic_flywheel.cli.importers.claude_code_lines import ClaudeCodeLines
+from agentic_flywheel.cli.importers.claude_code_follower import ClaudeCodeFollower
 from agentic_flywheel.cli.importers.conversation import Imported
-from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry, lines
+from agentic_flywheel.cli.importers.files import read
+from agentic_flywheel.cli.importers.json_entries import BadEntry, Given, JsonEntry, lines
 from agentic_flywheel.json_text import JSONObject
-
-Entries = Iterable[JsonEntry | BadEntry]
 
 
 class Follower(Protocol):
@@ -40,18 +39,14 @@ class Follower(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """How a program's lines are read: its reader, and what follows them.
+    """What follows a program's lines. `begun`: a line as it would be if a file began with it."""
 
-    `begun`: a line as it would be at the beginning of a file, so that the reader takes the rest of a file for a whole.
-    """
-
-    session: Callable[[Entries, str], Iterator[Imported | BadEntry]]
     follower: Callable[[JSONObject], Follower]
     begun: Callable[[JSONObject], JSONObject] = lambda value: value
 
 
 FOLLOWED: dict[str, Followed] = {
-    "claude-code": Followed(claude_code.session, ClaudeCodeLines, lambda value: value | {"parentUuid": None}),
+    "claude-code": Followed(ClaudeCodeFollower, lambda value: value | {"parentUuid": None}),
 }
 """By kind. A kind that is not here is read whole whenever its file has changed."""
 
@@ -67,34 +62,43 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """What was read, and where the next run may begin; `entries` are those of the whole file, or of what is new."""
+    """What was read, of the whole file or of what is new, and where the next run may begin."""
 
     entries: list[Imported | BadEntry]
     place: Place
 
 
-def read_whole(file: IO[bytes], kind: str, name: str, limit: int) -> Grown:
-    """All of a file whose lines are followed."""
+def read_whole(path: Path, kind: str, limit: int) -> Grown:
+    """All of a file whose lines are followed.
+
+    Raises:
+        OSError: it cannot be read.
+
+    """
     track = _Track(FOLLOWED[kind].follower({}), Place())
-    found = list(FOLLOWED[kind].session(track.entries(file, limit), name))
+    found = list(read(path, kind, limit, lambda file: Given(track.entries(file, limit))))
     return Grown(found, track.place)
 
 
-def read_tail(file: IO[bytes], kind: str, name: str, limit: int, place: Place) -> Grown | None:
+def read_tail(path: Path, kind: str, limit: int, place: Place) -> Grown | None:
     """The turns behind `place`, as a talk of their own; `None` where the file must be read whole.
 
     `Imported.title`, `.summary`, `.tags` and `.created_at` say nothing then: no line told another one.
+
+    Raises:
+        OSError: it cannot be read.
+
     """
-    followed = FOLLOWED[kind]
-    track = _Track(followed.follower(place.state or {}), place)
-    file.seek(place.offset)
-    entries = list(track.entries(file, limit))
+    track = _Track(FOLLOWED[kind].follower(place.state or {}), place)
+    with path.open("rb") as file:
+        file.seek(place.offset)
+        entries = list(track.entries(file, limit))
     if not track.goes_on:
         return None
     first = next((at for at, each in enumerate(entries) if isinstance(each, JsonEntry) and each.value.get("uuid")), 0)
     if entries and isinstance(each := entries[first], JsonEntry):
-        entries[first] = replace(each, value=followed.begun(each.value))
-    found = list(followed.session(entries, name))
+        entries[first] = replace(each, value=FOLLOWED[kind].begun(each.value))
+    found = list(read(path, kind, limit, lambda _: Given(iter(entries))))
     return Grown(found, track.place) if sum(isinstance(each, Imported) for each in found) < 2 else None
 
 
@@ -108,13 +112,12 @@ class _Track:
 
     def entries(self, file: IO[bytes], limit: int) -> Iterator[JsonEntry | BadEntry]:
         """The entries, in order. A last line that has no end may still be written: the next run reads it again."""
-        counted, before = _Counted(file), self.place
-        for each in lines(counted, limit):
-            each = replace(each, line=before.line + each.line)
+        counted, before, follower = _Counted(file), self.place, self._follower
+        for each in lines(counted, limit, before.line + 1):
             if isinstance(each, JsonEntry):
-                self.goes_on = self._follower.goes_on(each.value) and self.goes_on
-            if counted.has_end and self._follower.is_settled():
-                self.place = Place(before.offset + counted.read, each.line, self._follower.state())
+                self.goes_on = follower.goes_on(each.value) and self.goes_on
+            if counted.has_end and follower.is_settled():
+                self.place = Place(before.offset + counted.read, each.line, follower.state())
             yield each
 
 

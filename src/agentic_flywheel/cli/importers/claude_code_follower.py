@@ -22,12 +22,12 @@ _REWRITES = frozenset({"content-replacement", "derived-from", "line-withheld", "
 """Lines that say something about others."""
 
 
-class ClaudeCodeLines:
+class ClaudeCodeFollower:
     """Knows where the talk ends, which tools have not answered yet, and which answers there were."""
 
     def __init__(self, state: JSONObject) -> None:
         self._ends: list[object] = list(state.get("ends") or [None])
-        self._session: object = state.get("session")
+        self._whose: list[object] | None = state.get("whose")
         self._titles: JSONObject = dict(state.get("titles") or {})
         self._answers = deque[object](state.get("answers") or (), REMEMBERED)
         self._recent = deque[object](self._ends, REMEMBERED)
@@ -40,9 +40,9 @@ class ClaudeCodeLines:
         return not self._open and not self._is_cut
 
     def state(self) -> JSONObject:
-        """The last lines, the session, the last answers, digests of titles."""
+        """The last lines, the session and the sub-agent, the last answers, digests of titles."""
         answers = [*self._answers, *([self._answer] if self._answer else [])]
-        return {"ends": self._ends, "session": self._session, "titles": self._titles, "answers": answers}
+        return {"ends": self._ends, "whose": self._whose, "titles": self._titles, "answers": answers}
 
     def goes_on(self, value: JSONObject) -> bool:
         """Whether the talk goes on from the line before."""
@@ -55,14 +55,14 @@ class ClaudeCodeLines:
         answer = message.get("id") if kind == "assistant" else None
         is_beside = parent not in self._ends and parent in self._recent and bool(results or answer == self._answer)
         is_known = answer is not None and answer != self._answer and answer in self._answers
+        whose: list[object] = [value.get("sessionId"), value.get("agentId") if value.get("isSidechain") else None]
         is_simple = (
             (parent in self._ends or is_beside)
             and not is_known
-            and not (value.get("isSidechain") or value.get("isCompactSummary"))
-            and value.get("subtype") != "compact_boundary"
-            and (self._session is None or value.get("sessionId") in (self._session, None))
+            and not (value.get("isCompactSummary") or value.get("subtype") == "compact_boundary")
+            and whose == (self._whose or whose)
         )
-        self._session = self._session or value.get("sessionId")
+        self._whose = self._whose or whose
         self._recent.append(uuid)
         self._ends = [*self._ends, uuid][-REMEMBERED:] if is_beside and results else [uuid]
         self._note(answer, message, blocks, results, is_prompt=kind == "user" and not value.get("isMeta"))
