@@ -26,6 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(arguments: Sequence[str] | None) -> int:
     gc.set_threshold(50_000)  # little of what imports make is garbage, and looking for it takes a sixth of a start
     given = sys.argv[1:] if arguments is None else arguments
+    if list(given[:2]) == ["capture", "hook"]:
+        from agentic_flywheel.cli.capture.hook import main as hook
+
+        return hook(list(given[2:]))
     options = _options(given) if given else argparse.Namespace(command=None)  # what serves begins sooner
     if options.command:
         _log_plainly()

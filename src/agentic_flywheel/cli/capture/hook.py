@@ -1,6 +1,6 @@
 """Runs as a program's hook: says which transcript has grown, and ends, silent and with 0, whatever happens.
 
-    capture hook CLIENT --into FOLDER [--recall] [JSON]     the hook's JSON on standard input, or as the last argument
+    capture hook CLIENT --into FOLDER [--recall] [--at EVENT] [JSON]     the JSON on standard input, or last
 
 Read from the programs' sources and documents: Claude Code 2.1.332, Codex 0.171.0, Gemini CLI 0.61.0, Qwen Code 0.24.4
 send `session_id`, `transcript_path`, `cwd`, `hook_event_name` (a sub-agent's end also `agent_transcript_path`); Codex'
@@ -47,7 +47,7 @@ def _run(arguments: list[str]) -> None:
         for path in paths:
             notes.let_go(place, client, path)
         return
-    event = _text(said, "hook_event_name") or "notify"
+    event = _text(said, "hook_event_name") or (arguments[-1] if "--at" in arguments else "notify")
     for path in paths:
         if os.path.isabs(path) and os.path.isfile(path):
             note = {"program": client, "path": path, "session": session, "cwd": cwd, "event": event, "at": time.time()}

@@ -19,6 +19,8 @@ OURS = "capture hook "
 def with_hooks(text: str, commands: Sequence[tuple[str, JSONObject]]) -> tuple[str, list[str]]:
     """The settings with a group of hooks for each event, and the pieces that were inserted.
 
+    No two groups may read alike, or a piece could not be told from a part of another one.
+
     Raises:
         InvalidArgument: the text is no JSON object, or its `hooks` have another shape.
 
@@ -53,9 +55,9 @@ def check(text: str) -> None:
 
 
 def without_pieces(text: str, pieces: Sequence[str]) -> str | None:
-    """The settings without what was inserted, as they were before; `None` if not each piece stands there as it did."""
-    for piece in dict.fromkeys(reversed(pieces)):
-        if text.count(piece) != pieces.count(piece):
+    """The settings without what was inserted, as they were before; `None` if not each piece stands there once."""
+    for piece in reversed(pieces):
+        if text.count(piece) != 1:
             return None
         text = text.replace(piece, "")
     return text

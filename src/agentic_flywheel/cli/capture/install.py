@@ -15,6 +15,7 @@ from agentic_flywheel.cli.capture.programs import HOOKED, Program, named
 from agentic_flywheel.cli.parser import PROGRAM
 from agentic_flywheel.cli.terminal import complain, say
 from agentic_flywheel.errors import InvalidArgument
+from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.settings import Settings
 from agentic_flywheel.settings_file import WHICH_REDIS
 
@@ -68,7 +69,7 @@ def _each(settings: Settings, options: Namespace, do: Callable[[Settings, Progra
 
 def _install(settings: Settings, program: Program, options: Namespace) -> None:
     home, place = Path.home(), settings.data_dir / "capture"
-    if options.all and not program.folder(os.environ, home).is_dir():
+    if options.all and not _is_here(program, home):
         say(f"{program.shown}: not found on this machine.")
         return
     known = installed.all_of(place)
@@ -84,6 +85,12 @@ def _install(settings: Settings, program: Program, options: Namespace) -> None:
     say(f"{program.shown}: hooks are in {', '.join(part.path for part in parts)}.")
     for line in (*told, *_redis_hint(settings)):
         say(f"  {line}")
+
+
+def _is_here(program: Program, home: Path) -> bool:
+    """Whether the program was used here; opencode's settings are there before its talks."""
+    settings = opencode_plugin.path(os.environ, home).parents[1]
+    return program.folder(os.environ, home).is_dir() or (program.name == "opencode" and settings.is_dir())
 
 
 def _part(change: Change, before: Part) -> Part:
@@ -141,13 +148,17 @@ def _hooks(program: Program, command: list[str], known: Installed) -> Change:
     path = program.settings_file(os.environ, Path.home())
     before = config_files.read(path)
     mark, text = config_files.text_of(path, before or b"")
-    handler = {"type": "command", "command": join(command), "timeout": program.timeout}
+    groups = [(event, _group(program, [*command, "--at", event])) for event in program.hooks]
     try:
         clean = _without(text, known.part(path))
-        after, pieces = hook_settings.with_hooks(clean, [(event, {"hooks": [handler]}) for event in program.hooks])
+        after, pieces = hook_settings.with_hooks(clean, groups)
     except InvalidArgument as exc:
         raise InvalidArgument(f"{path} {exc}. Nothing was changed.") from None
     return Change(path, before, (mark + after).encode(), pieces)
+
+
+def _group(program: Program, command: list[str]) -> JSONObject:
+    return {"hooks": [{"type": "command", "command": join(command), "timeout": program.timeout}]}
 
 
 def _notify(program: Program, command: list[str], known: Installed) -> Change | None:
