@@ -88,7 +88,10 @@ def _add_sessions(parser: Parser) -> None:
     show = parser.command("show", "print one as Markdown, its turns quoted", "latest", "0 shown, 1 there is none")
     _add_id(show)
     show.add_argument("--revision", type=number(1, MAX_REVISION), metavar="N", help="as it was at revision N")
-    show.add_argument("--json", action="store_true", help="the whole document, for programs")
+    shown = show.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="the whole document, for programs")
+    programs = ("claude-code", "codex", "markdown")
+    shown.add_argument("--as", dest="program", choices=programs, help="as that program's transcript, to hand over")
     revisions = parser.command(
         "revisions",
         "list the revisions of one that can be restored",
