@@ -10,8 +10,10 @@ import os
 import time
 from pathlib import Path
 
-from agentic_flywheel.cli.capture import notes, outcomes, small_files
+from agentic_flywheel.cli.capture import installed, notes, outcomes, small_files
 from agentic_flywheel.cli.capture.outcomes import Outcome
+from agentic_flywheel.cli.capture.programs import HOOKED
+from agentic_flywheel.cli.capture.shelf import changed_at, is_kept, is_same
 from agentic_flywheel.cli.capture.start_drainer import lock
 from agentic_flywheel.cli.capture.taking import Taker
 from agentic_flywheel.cli.growing import Growing
@@ -29,6 +31,9 @@ REDIS_SECONDS = 60.0
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds from one try to the next of what was refused for a cause that passes."""
+
+QUIET_SECONDS = 5.0
+"""What changed within this time is still being written, and its program runs our hook."""
 
 FAILURE = "drainer-failure.json"
 """Why the last drainer could do nothing at all."""
@@ -72,6 +77,7 @@ async def _take_all(settings: Settings, place: Path) -> bool:
             if not left or pause is None or time.monotonic() > end:
                 break
             await asyncio.sleep(pause)
+        await _take_what_no_hook_told_of(taker, end)
         outcomes.sum_up(place)
         if settings.redis_enabled:
             await _send(sessions, min(end, time.monotonic() + REDIS_SECONDS))
@@ -97,6 +103,26 @@ async def _take_those_that_wait(taker: Taker, place: str, end: float) -> int:
         else:
             notes.done(place, base)
     return left
+
+
+async def _take_what_no_hook_told_of(taker: Taker, end: float) -> None:
+    """Take in what was written since hooks were installed, and whose program was killed before it ran one."""
+    now, home = time.time(), Path.home()
+    for name, entry in installed.all_of(taker.place).items():
+        for program in (each for each in HOOKED if each.name == name):
+            for path in program.found(os.environ, home):
+                changed = changed_at(path)
+                if changed < entry.at or now - changed < QUIET_SECONDS or time.monotonic() > end:
+                    continue
+                if not is_kept(path, known := outcomes.of(taker.place, name, str(path))) and not _is_settled(
+                    path, known
+                ):
+                    _note(taker.place, await taker.take(name, str(path), cwd=known.cwd if known else ""))
+
+
+def _is_settled(path: Path, known: Outcome | None) -> bool:
+    """Whether nothing else would become of it now."""
+    return known is not None and is_same(path, known) and not known.again and known.outcome != "paused"
 
 
 def _note(place: Path, outcome: Outcome) -> None:

@@ -80,6 +80,7 @@ def _of_the_store(settings: Settings) -> Iterator[str]:
         return
     journal = open_journal(settings)
     try:
+        journal.state()  # sets a damaged one aside
         state = journal.state()
     finally:
         journal.close()
@@ -87,8 +88,8 @@ def _of_the_store(settings: Settings) -> Iterator[str]:
         yield f"the journal cannot be used: {state.error}"
     elif state.pending and state.pending_seconds > WAITS_SECONDS:
         yield f"{state.pending:,} changes wait for Redis: {state.pending_cause or 'it does not answer'}"
-    if state.damaged:
-        yield f"a damaged journal was set aside: {state.damaged[-1]}"
+    if set_aside := (*state.damaged, *state.recovered):
+        yield f"a damaged journal was set aside: {set_aside[-1]}"
 
 
 def _of_the_drainer(place: Path) -> Iterator[str]:
@@ -207,10 +208,10 @@ def _of_a_shelf(shelf: Shelf, *, is_hooked: bool) -> Iterator[str]:
         yield f"{len(overdue):,} talks are not kept though its hooks are in, as {overdue[0]}. {cure}"
     if shelf.due:
         yield f"{len(shelf.due):,} talks that are not kept are deleted by it within 7 days. {cure}"
-    if last and last.outcome == "kept" and last.left_out:
-        yield f"{last.left_out:,} lines of {last.path} were not understood: {last.cause or 'the last may be cut'}."
-        if last.version and not _is_known(last.version, shelf.program.read_from):
-            yield f"it is version {last.version} now; what it writes is known as of {shelf.program.read_from}."
+    for outcome in shelf.cut:
+        yield f"{outcome.left_out:,} lines of {outcome.path} were not understood: {outcome.cause}."
+    if last and last.left_out and last.version and not _is_known(last.version, shelf.program.read_from):
+        yield f"it is version {last.version} now; what it writes is known as of {shelf.program.read_from}."
 
 
 BACKFILL = "agentic-flywheel-state capture backfill"

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,7 +79,8 @@ def _install(settings: Settings, program: Program, options: Namespace) -> None:
     changes, told = _changes(program, command, before)
     parts = [_part(change, before.part(change.path)) for change in changes]
     # Noted before it is done: what is killed in between can be taken out all the same.
-    installed.write(place, known | {program.name: Installed(command, options.recall, parts)})
+    now = Installed(command, options.recall, parts, before.at or time.time())
+    installed.write(place, known | {program.name: now})
     for change in changes:
         if change.before != change.after:
             config_files.write(change.path, change.before, change.after)

@@ -24,11 +24,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """What was put in for one program."""
+    """What was put in for one program, and when first, in seconds since 1970."""
 
     command: list[str]
     recall: bool
     parts: list[Part]
+    at: float = 0
 
     def part(self, path: Path) -> Part:
         """What was put into this file; nothing, if that is not known."""
@@ -43,7 +44,7 @@ def all_of(place: Path) -> dict[str, Installed]:
     found: dict[str, Any] = small_files.read(str(place / NAME))
     try:
         return {
-            name: Installed(each["command"], each["recall"], [Part(**part) for part in each["files"]])
+            name: Installed(each["command"], each["recall"], [Part(**part) for part in each["files"]], each["at"])
             for name, each in found.items()
         }
     except (TypeError, KeyError, AttributeError):
@@ -59,7 +60,12 @@ def write(place: Path, known: dict[str, Installed]) -> None:
     """
     place.mkdir(0o700, parents=True, exist_ok=True)
     value = {
-        name: {"command": each.command, "recall": each.recall, "files": [asdict(part) for part in each.parts]}
+        name: {
+            "command": each.command,
+            "recall": each.recall,
+            "at": each.at,
+            "files": [asdict(part) for part in each.parts],
+        }
         for name, each in known.items()
     }
     small_files.write(str(place / NAME), value)

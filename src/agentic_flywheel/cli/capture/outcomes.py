@@ -48,10 +48,10 @@ class Outcome:
     @property
     def told(self) -> str:
         """The outcome in words."""
+        left = f"; {self.left_out:,} lines were not understood: {self.cause}" if self.left_out else ""
         if self.outcome == "kept":
-            left = f"; {self.left_out:,} lines were not understood: {self.cause}" if self.left_out else ""
             return f"{self.turns:,} turns at revision {self.revision:,}{left}"
-        words = {"same": "nothing new", "nothing": "nothing was said", "paused": "off the record",
+        words = {"same": f"nothing new{left}", "nothing": "nothing was said", "paused": "off the record",
                  "deleted": "deleted here, and stays so"}  # fmt: skip
         return words.get(self.outcome) or f"{self.outcome}: {self.cause}".rstrip(": ")
 

@@ -25,6 +25,8 @@ class Shelf:
     kept: int = 0
     not_yet: list[Path] = field(default_factory=list[Path])
     refused: list[Outcome] = field(default_factory=list[Outcome])
+    cut: list[Outcome] = field(default_factory=list[Outcome])
+    """Those that are kept but for lines that were not understood."""
     paused: int = 0
     due: list[Path] = field(default_factory=list[Path])
     """Those that are not kept and that the program deletes soon."""
@@ -49,6 +51,7 @@ def look(program: Program, place: Path, environ: Mapping[str, str], home: Path) 
         is_due = bool(days) and due_in_days(path, days) <= SOON_DAYS
         if is_kept(path, outcome):
             shelf.kept += 1
+            shelf.cut += [outcome] if outcome and outcome.left_out else []
             shelf.due_kept += is_due
         elif outcome and outcome.outcome == "paused":
             shelf.paused += 1

@@ -28,12 +28,15 @@ class Seen:
     deleted: int = 0
     bad: list[str] = field(default_factory=list[str])
     left_out: int = 0
+    not_understood: list[str] = field(default_factory=list[str])
     version: str = ""
 
     def note(self, each: Entry | Known, added: Added) -> None:
         """Note what became of an entry."""
-        if isinstance(each, BadEntry) and (each.is_message or each.is_unfinished):
-            self.left_out += not each.is_unfinished
+        if isinstance(each, BadEntry):
+            if not each.is_unfinished:
+                self.left_out += 1
+                self.not_understood.append(f"line {each.line:,} {each.reason}")
         elif added.outcome == "bad":
             self.bad.append(added.message)
         elif added.outcome in ("paused", "deleted"):
@@ -79,6 +82,8 @@ class Taker:
             return replace(about, outcome="paused")
         if not source:
             return replace(about, cause="it was deleted before it was read")
+        if not about.size:
+            return replace(about, outcome="nothing")
         seen = Seen()
         self.growing.cwd = cwd if is_one_talk else ""
         try:
@@ -96,7 +101,7 @@ class Taker:
             sessions=seen.sessions[:100],
             turns=turns,
             revision=revision,
-            cause="; ".join(dict.fromkeys(seen.bad[:3])),
+            cause="; ".join(dict.fromkeys([*seen.bad, *seen.not_understood][:3])),
             version=seen.version,
             left_out=seen.left_out,
         )
