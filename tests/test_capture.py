@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .support.transcripts import Transcript
+from .support.hooked_talks import Transcript
 from .support.waiting import wait_until
 from .tutorial.test_moving_house import run
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .support.transcripts import Transcript
+from .support.hooked_talks import Transcript
 from .test_capture import data, drained, hook, status
 from .tutorial.test_moving_house import run
 

@@ -39,7 +39,7 @@ def change(stored: Document, talk: Imported, unchanged: Collection[str] = ()) ->
         return _replace(stored, talk, [*merged, *missing(history, own)], fields, note="")
     if _is_older(history, own):
         return _append(stored, talk, [], fields)
-    return _replace(stored, talk, own, fields, note=IMPORTED)
+    return _replace(stored, talk, own, {"summary": talk.summary} | fields, note=IMPORTED)  # it may be taken back, too
 
 
 def wrote_alone(stored: Document) -> bool:
@@ -106,7 +106,7 @@ def _save(stored: Document, talk: Imported, history: list[JSONObject], fields: J
 def replacing(stored: Document, save: Save) -> Save:
     """The save as one that puts its turns in the place of those stored, and keeps all else that it does not name."""
     kept = save_fields(stored)
-    named = {name: value for name, value in (("title", save.title), ("summary", save.summary)) if value}
+    named = {name: getattr(save, name) for name in ("title", "summary") if name in save.model_fields_set}
     own: JSONObject = {"context": kept["context"] | (save.context or {}), "history": save.history}
     return save.model_copy(update={"mode": "replace", **kept, **named, **own})
 

@@ -75,7 +75,8 @@ class Outcome:
     def __str__(self) -> str:
         """One line of it, as it is noted."""
         if self.what == "taken in":
-            return f"{self.turns:,} turn{'' if self.turns == 1 else 's'} at revision {self.revision:,}"
+            turns = f"{self.turns:,} turn{'' if self.turns == 1 else 's'}" if self.turns else "another title or summary"
+            return f"{turns} at revision {self.revision:,}"
         if self.what == "nothing new":
             return self.what
         version = f" (format {self.program} {self.version})" if self.version else ""

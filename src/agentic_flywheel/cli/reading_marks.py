@@ -8,6 +8,7 @@ noted.
 import contextlib
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -131,7 +132,8 @@ class Marks:
         return {name: mark for name, mark in found.items() if mark}
 
     def _name(self, path: Path | None) -> str:
-        return f"{self._keys.session('')} {'' if path is None else path.absolute()}"
+        name = b"" if path is None else os.fsencode(path.absolute())  # which may be no UTF-8
+        return f"{self._keys.session('')} {name.decode(errors='backslashreplace')}"
 
 
 def digests(path: Path, end: int) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import hashlib
 from collections import deque
 from typing import cast
 
-from agentic_flywheel.json_text import JSONObject, canonical
+from agentic_flywheel.json_text import JSONObject
 
 REMEMBERED = 20
 """Answers that may go on, and lines that results of tools may hang at."""
@@ -89,7 +89,9 @@ class ClaudeCodeFollower:
             return False
         if not isinstance(kind, str) or kind not in _TITLES:
             return True
-        said = hashlib.blake2b(canonical([value.get(_TITLES[kind])]).encode(), digest_size=8).hexdigest()
+        given = value.get(_TITLES[kind])
+        words = given.encode(errors="surrogatepass") if isinstance(given, str) else b""
+        said = hashlib.blake2b(words, digest_size=8).hexdigest()
         is_known = self._titles.get(kind) == said
         self._titles = self._titles | {kind: said}
         return is_known

@@ -19,6 +19,7 @@ from agentic_flywheel.cli.importers import chatgpt, claude, claude_code, origins
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, Given, JsonEntry, array, lines
 from agentic_flywheel.cli.importers.kinds import Kind, another_programs, kind_of
+from agentic_flywheel.cli.importers.neighbours import Neighbours
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
@@ -197,7 +198,7 @@ def read(
             file.seek(0)
             if given:  # `lines` reads it as it does a file
                 file = cast("IO[bytes]", given(file))
-            for each in _read(file, recognised, source.stem, limit):
+            for each in _read(file, recognised, source, limit):
                 line = each.line
                 yield each
     except _DAMAGED:
@@ -252,9 +253,9 @@ def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry
         yield BadEntry(line, _DAMAGED_BEHIND)
 
 
-def _read(file: IO[bytes], kind: str | None, name: str, limit: int) -> Iterator[Imported | BadEntry]:
+def _read(file: IO[bytes], kind: str | None, source: Source, limit: int) -> Iterator[Imported | BadEntry]:
     if kind == "claude-code":
-        yield from claude_code.session(lines(file, limit), name)
+        yield from claude_code.session(lines(file, limit), source.stem, _around(source).description())
     elif kind in ("claude", "chatgpt"):
         conversation = claude.conversation if kind == "claude" else chatgpt.conversation
         for entry in array(file, limit):
@@ -263,7 +264,7 @@ def _read(file: IO[bytes], kind: str | None, name: str, limit: int) -> Iterator[
             else:
                 yield entry
     elif kind == "turns":
-        yield from plain_turns.conversation(file, name, limit)
+        yield from plain_turns.conversation(file, source.stem, limit)
     elif kind == "flywheel":
         yield BadEntry(1, "begins an export of this program, which is not read as another program's")
     else:
@@ -271,6 +272,12 @@ def _read(file: IO[bytes], kind: str | None, name: str, limit: int) -> Iterator[
         program = another_programs(first)
         what = f"a transcript of {program}, which cannot be read yet" if program else "no export that can be read"
         yield BadEntry(1, f"is the beginning of {what}", is_foreign=True)
+
+
+def _around(source: Source) -> Neighbours:
+    if isinstance(source, Member):
+        return Neighbours(archive=source.archive, name=source.info.filename)
+    return Neighbours(source if isinstance(source, Path) else None)
 
 
 UNDERSTOOD = (

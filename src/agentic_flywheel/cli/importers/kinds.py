@@ -10,8 +10,8 @@ from agentic_flywheel.json_text import JSONObject
 Kind = Literal["claude", "chatgpt", "claude-code", "flywheel", "turns"]
 """Claude's and ChatGPT's data export, a Claude Code transcript, this program's own export, and a list of turns."""
 
-LOOKED_AT = 50
-"""Entries that are looked at: the first ones may be damaged, or say nothing."""
+LOOKED_AT = 1_000
+"""Entries that are looked at: the first ones may be damaged, or say nothing, as what a program logs of its requests."""
 
 _HEAD_BYTES = 4096
 
