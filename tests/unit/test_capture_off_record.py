@@ -1,5 +1,6 @@
 """What is off the record, since when and until when."""
 
+import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,3 +82,19 @@ def test_a_helpers_talk_is_off_the_record_with_the_one_that_asked(tmp_path: Path
     off_record.begin(str(tmp_path), {"session": "claude-code-s"})
     assert on_the_record(tmp_path, talk(1, session_id="claude-code-agent-1", parent="claude-code-s")) is None
     assert on_the_record(tmp_path, talk(1, session_id="claude-code-t"))
+
+
+def test_an_answer_that_was_under_way_when_a_gap_began_is_not_kept(tmp_path: Path):
+    lines = [{"uuid": "a", "message": {"id": str(number)}, "timestamp": datetime.fromtimestamp(at, UTC).isoformat()}
+             for number, at in ((0, 1), (1, 2), (1, 10), (2, 20))]  # fmt: skip
+    file = tmp_path / "talk.jsonl"
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in [*lines, "no object", 5]) + "{")
+    off_record.begin(str(tmp_path), {off_record.ALL: True})
+    off_record.end(str(tmp_path), {off_record.ALL: True})
+    diary = json.loads((tmp_path / "off.json").read_text())
+    diary["spans"][0] |= {"since": 5, "until": 15}
+    (tmp_path / "off.json").write_text(json.dumps(diary))
+    left = on_the_record(tmp_path, talk(1, 2, 20), "", file)
+    assert left
+    assert [turn.get("role") for turn in left.history] == ["user", "system", "user"]
+    assert "word 1" not in json.dumps(left.history)

@@ -182,7 +182,8 @@ class Growing:
         for each in self.entries(source, kind, made):
             await asyncio.sleep(0)  # a signal ends it here, too
             given = before.sessions.get(each.session_id) if before and isinstance(each, Imported) else None
-            added = await self._added(each, related=related, given=given)
+            kept = on_the_record(self._capture, each, self.cwd, source) if isinstance(each, Imported) else each
+            added = await self._added(kept, related=related, given=given) if kept else Added("paused")
             if made and isinstance(each, Imported):
                 made.version = made.version or str(each.context.get("program_version") or "")
                 if added.outcome not in ("copy", "paused"):
@@ -222,7 +223,7 @@ class Growing:
         session_id = _first(mark)
         if grown is None or (talk and talk.session_id != session_id):
             return None
-        if talk and on_the_record(self._capture, talk, self.cwd) is not talk:
+        if talk and on_the_record(self._capture, talk, self.cwd, source) is not talk:
             return None
         results: list[Result] = [
             (each, Added("bad", each.reason)) for each in grown.entries if isinstance(each, BadEntry)
@@ -251,11 +252,6 @@ class Growing:
             await self.marks.note(source, self.mark)
 
     async def _added(self, each: Entry, *, related: bool, given: tuple[int, str, str] | None) -> Added:
-        if isinstance(each, Imported):
-            kept = on_the_record(self._capture, each, self.cwd)
-            if kept is None:
-                return Added("paused")
-            each = kept
         try:
             return await self._importer.add(each, related=related, given=given[1:] if given else None)
         except FlywheelError as exc:

@@ -64,6 +64,8 @@ def _drain(place: Path) -> bool:
         small_files.write(str(place / FAILURE), {"cause": str(exc), "at": time.time()})
         return False
     small_files.remove(str(place / FAILURE))
+    if done:
+        small_files.remove(str(place / "hook-failure.json"))
     return done
 
 

@@ -36,7 +36,10 @@ def _run(arguments: list[str]) -> None:
     place = _place(arguments)
     last = arguments[-1]
     text = last if last.startswith("{") else sys.stdin.buffer.read(MAX_BYTES)
-    given: Any = json.loads(text)
+    try:
+        given: Any = json.loads(text)
+    except ValueError:  # its program was killed while it wrote
+        return
     if not isinstance(given, dict):
         return
     said = cast("dict[str, Any]", given)
