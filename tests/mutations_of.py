@@ -394,8 +394,8 @@ MUTATIONS = [
     Mutation(
         "G14 an append here",
         "replication/local_writer.py",
-        "        _, ends = self._journal.ends(change.key) if change.appends else (False, None)\n",
-        "        ends = None\n",
+        "self._journal.copy_or_ends(change.key) if change.appends else self._journal.copy(change.key)",
+        "self._journal.copy(change.key)",
         "tests/unit/test_repository.py::test_what_is_added_to_a_large_history_is_added_without_reading_it",
     ),
     Mutation(
