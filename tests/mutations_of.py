@@ -2055,8 +2055,8 @@ MUTATIONS = [
     Mutation(
         "17 off the record: the import",
         "cli/growing.py",
-        '            if kept is None:\n                return Added("paused")\n            each = kept\n',
-        "",
+        "on_the_record(self._capture, each, self.cwd, source) if isinstance(each, Imported) else each",
+        "each",
         "tests/test_capture.py::test_nothing_of_what_is_paused_reaches_any_file",
     ),
     Mutation(
