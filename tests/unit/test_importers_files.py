@@ -156,7 +156,7 @@ def test_a_fork_that_begins_with_a_compaction_comes_behind_its_origin(tmp_path: 
     fork = written(tmp_path, jsonl(boundary, event("2", sessionId="a", requestSessionId="z")), "a.jsonl")
     begun = written(tmp_path, jsonl(boundary | {"sessionId": "b"}, event("3", sessionId="b")), "b.jsonl")
     origin = written(tmp_path, jsonl(event("4", sessionId="z")), "z.jsonl")
-    ordered, related = files.in_order([fork, begun, origin])
+    ordered, related = in_order([fork, begun, origin])
     assert ordered.index(origin) < ordered.index(fork)
     assert {fork, origin} <= related
 
