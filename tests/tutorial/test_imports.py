@@ -156,7 +156,9 @@ def code(tmp_path: Path) -> Code:
 
 
 def every_turn(server: WireServer) -> dict[str, list[str]]:
-    return {session_id: history(server, session_id) for session_id in sorted(rows(server))}
+    """Those of sub-agents too, which are listed where a pattern asks for them."""
+    listed = server.call("list_sessions", pattern="?*", limit=100)["sessions"]
+    return {session_id: history(server, session_id) for session_id in sorted(row["id"] for row in listed)}
 
 
 def link(server: WireServer, session_id: str) -> tuple[str, str]:
@@ -250,6 +252,7 @@ def test_talks_with_sub_agents_are_kept_and_linked(place: Place, code: Code):
             "claude-code-agent-2": ["name a fern", "Sword fern."],
             "claude-code-zz": ["ask one"],
         }
+        assert [(row["id"], row["children"]) for row in rows(server).values()] == [("claude-code-zz", 2)]
         for agent in "12":
             assert link(server, f"claude-code-agent-{agent}") == ("claude-code-zz", "sub-agent")
         assert len(server.call("list_sessions", tags=["sub-agent"])["sessions"]) == 2
@@ -339,11 +342,11 @@ def test_a_half_character_in_an_export_of_ours_costs_nothing(disabled_env: dict[
     assert "Took in 0 sessions; 1 were there already" in told(disabled_env, file)
 
 
-def test_a_file_that_is_no_export_is_told_what_is_understood_once(disabled_env: dict[str, str], code: Code):
-    for name in "ab":
-        code.write(name, {"type": "session_meta", "payload": {}})
-        path = code.folder / f"{name}.jsonl"
-        path.write_text('{"type": "session_meta", "payload": {"id": "x"}}\n', "utf-8")
-    said = told(disabled_env, code.folder, code=1)
-    assert said.count("is the beginning of a transcript of Codex, which cannot be read yet.") == 2
+def test_a_file_that_is_no_export_is_told_what_is_understood_once(disabled_env: dict[str, str], tmp_path: Path):
+    folder = tmp_path / "export"
+    folder.mkdir()
+    for name in ("conversations.json", "conversations-001.json"):
+        (folder / name).write_text('[{"nothing": "of the kind"}]\n', "utf-8")
+    said = told(disabled_env, folder, code=1)
+    assert said.count("is the beginning of no export that can be read.") == 2
     assert said.count('lists of turns, [{"role", "content"}] or {"messages": […]}.') == 1

@@ -96,9 +96,17 @@ def test_tools_that_ran_at_once_are_all_kept(tmp_path: Path):
     assert len(shown(tmp_path, *lines[:6])) == 4, "interrupted, with the second as the last line"
 
 
-def compaction(uuid: str, before: str | None, summary: str = "Summary:\nFerns.") -> list[Line]:
+def test_what_was_written_out_of_order_comes_in_in_order(tmp_path: Path):
+    early = answer("3", "2", "m1", text("Ferns."))  # as 2.1.197 writes the first answer at a terminal
+    question = [line("1", None, words="Shade?"), line("2", "1", "attachment", attachment={"type": "skill_listing"})]
+    assert words(tmp_path, early, *question) == ["Shade?", "Ferns."]
+    on = [line("4", "3", words="Sun?"), answer("5", "4", "m2", text("Thyme.")), line("6", "3", words="Walls?")]
+    assert words(tmp_path, early, *question, *on) == ["Shade?", "Ferns.", "Walls?"]
+
+
+def compaction(uuid: str, before: str | None, summary: str = "\nSummary:\nFerns.") -> list[Line]:
     boundary = line(uuid, None, "system", subtype="compact_boundary", logicalParentUuid=before, content="Compacted")
-    frame = f"This session is being continued from a previous conversation.\n\n{summary}"
+    frame = f"This session is being continued from a previous conversation that ran out of context. {summary}"
     return [boundary, line(f"{uuid}a", uuid, words=frame, isCompactSummary=True, isVisibleInTranscriptOnly=True)]
 
 
@@ -297,7 +305,8 @@ def test_a_summary_gives_no_orders(tmp_path: Path):
         "The conversation is summarized below:\nAnalysis:\nFerns.\nPlease continue the conversation from where we left "
         "it off without asking the user any further questions."
     )
-    for framed, kept in ((summary, "1. Ferns."), (older, "Analysis:\nFerns."), ("Only ferns.", "Only ferns.")):
+    bare = "The summary below covers the earlier portion of the conversation.\n\nOnly ferns."
+    for framed, kept in ((summary, "1. Ferns."), (older, "Analysis:\nFerns."), (bare, "Only ferns.")):
         lines = [line("1", None, words="Shade?"), *compaction("2", "1", framed), line("4", "2a", words="On.")]
         assert talk(tmp_path, *lines)[0].summary == kept
         assert words(tmp_path, *lines) == ["Shade?", "On."]
@@ -364,6 +373,10 @@ def test_what_began_in_the_background_is_a_result_without_orders(tmp_path: Path)
     begun = line("3", "2", words=outcome("c1", [text(launched)]), toolUseResult={"isAsync": True, "agentId": "a1"})
     noticed = line("4", "3", words=NOTICE, origin={"kind": "task-notification"})
     found = shown(tmp_path, line("1", None, words="Ask."), answer("2", "1", "m1", call("c1", "Agent")), begun, noticed)
+    for_the_model = text("agentId: a1 (use SendMessage with to: 'a1' to continue this agent)")
+    waited = line("3", "2", words=outcome("c1", [text("Oak."), for_the_model]), toolUseResult={"agentId": "a1"})
+    asked = line("1", None, words="Ask."), answer("2", "1", "m1", call("c1", "Agent"))
+    assert shown(tmp_path, *asked, waited)[2:] == [("tool", "(result) Oak.")]
     assert found[2:] == [("tool", "(result) Async agent launched successfully."), ("tool", "(result) Sword fern")]
 
 

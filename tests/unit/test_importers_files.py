@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.cli.importers import BadEntry, Imported, Stream, files, read, recognise, sources
+from agentic_flywheel.cli.importers import BadEntry, Imported, Stream, files, in_order, read, recognise, sources
 from agentic_flywheel.cli.importers.json_entries import JsonEntry, array, lines
 from agentic_flywheel.errors import InvalidArgument
 
@@ -120,8 +120,6 @@ def test_a_file_is_recognised_by_what_is_in_it(tmp_path: Path):
 @pytest.mark.parametrize(
     ("lines", "what"),
     [
-        (b'{"type":"user","sessionId":"s","message":{"role":"user","parts":[]}}\n', "a transcript of Qwen Code"),
-        (b'{"type":"session_meta","payload":{"id":"x"}}\n', "a transcript of Codex"),
         (b'{"sessionId":"s","projectHash":"0"}\n{"type":"user","sessionId":"s"}\n', "a transcript of Gemini CLI"),
         (b'{"type":"session.start","data":{"sessionId":"s"}}\n', "a transcript of Copilot CLI"),
         (b'{"info": {}, "messages": [{"info": {}}]}', "no export that can be read"),
@@ -147,10 +145,20 @@ def test_transcripts_come_behind_those_that_they_may_begin_with(tmp_path: Path):
         written(tmp_path, jsonl(event(f"g{n}", sessionId=f"g{n}", requestSessionId=f"g{1 - n}")), f"g{n}.jsonl")
         for n in (0, 1)
     ]
-    ordered, related = files.in_order([again, first, bg, fork, its_parent, alone, *round_and_round])
+    ordered, related = in_order([again, first, bg, fork, its_parent, alone, *round_and_round])
     assert ordered[:6] == [first, again, bg, its_parent, fork, alone]
     assert {*ordered[6:]} == {*round_and_round}
     assert related == {again, first, bg, its_parent, fork, *round_and_round}
+
+
+def test_a_fork_that_begins_with_a_compaction_comes_behind_its_origin(tmp_path: Path):
+    boundary = event("1", type="system", subtype="compact_boundary", sessionId="a")
+    fork = written(tmp_path, jsonl(boundary, event("2", sessionId="a", requestSessionId="z")), "a.jsonl")
+    begun = written(tmp_path, jsonl(boundary | {"sessionId": "b"}, event("3", sessionId="b")), "b.jsonl")
+    origin = written(tmp_path, jsonl(event("4", sessionId="z")), "z.jsonl")
+    ordered, related = in_order([fork, begun, origin])
+    assert ordered.index(origin) < ordered.index(fork)
+    assert {fork, origin} <= related
 
 
 def test_our_own_export_is_not_read_as_anothers():
@@ -159,7 +167,7 @@ def test_our_own_export_is_not_read_as_anothers():
 
 
 def test_a_kind_that_there_is_not_is_an_error():
-    with pytest.raises(InvalidArgument, match="claude, chatgpt, claude-code, flywheel"):
+    with pytest.raises(InvalidArgument, match="claude, chatgpt, claude-code, codex, qwen-code, flywheel"):
         list(read(CLAUDE, "gemini"))
 
 

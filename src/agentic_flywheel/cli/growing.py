@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from agentic_flywheel.cli.capture.on_record import on_the_record
-from agentic_flywheel.cli.importer import Added, Importer, Ours, ours
+from agentic_flywheel.cli.importer import Added, Importer
 from agentic_flywheel.cli.importers import (
     FOLLOWED,
     BadEntry,
@@ -27,6 +27,7 @@ from agentic_flywheel.cli.importers import (
     read_whole,
     recognise,
 )
+from agentic_flywheel.cli.own_export import Ours, ours
 from agentic_flywheel.cli.reading_marks import Look, Mark, Marks, Stat
 from agentic_flywheel.errors import FlywheelError
 from agentic_flywheel.keys import Keys

@@ -14,8 +14,6 @@ from agentic_flywheel.cli.importers.files import (
     Source,
     Stream,
     exported,
-    in_order,
-    origin_of,
     read,
     recognise,
     sources,
@@ -24,6 +22,7 @@ from agentic_flywheel.cli.importers.following import FOLLOWED, Followed, Followe
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.kinds import Kind
 from agentic_flywheel.cli.importers.origins import Origin
+from agentic_flywheel.cli.importers.related import in_order, origin_of
 
 __all__ = [
     "FOLLOWED",

@@ -41,20 +41,31 @@ UNKNOWN = ""
 """The parent of what does not say which it has."""
 
 
-def trunk(leaf: str, parents: Mapping[str, str | None]) -> set[str]:
-    """The ids from `leaf` up to one without parent (`None`). `parents` has every id, in the order of the file.
+def trunk(leaf: str, parents: Mapping[str, str | None]) -> list[str]:
+    """The ids from one without parent (`None`) to `leaf`, or to what hangs below it.
 
-    Where a parent is not among them, or was met before, what stands before all that was met goes on.
+    `parents` has every id, in the order of the file. Where a parent is not among them, or was met before, what stands
+    before all that was met goes on.
     """
     ids = list(parents)
     places = {each: place for place, each in enumerate(ids)}
-    path, first = set[str](), len(ids)
-    at: str | None = leaf if leaf in places else None
+    at: str | None = _tip(leaf, parents) if leaf in places else None
+    path, first = dict[str, None](), len(ids)
     while at is not None:
-        path.add(at)
+        path[at] = None
         first = min(first, places[at])
         parent = parents[at]
         if parent is not None and (parent not in places or parent in path):
             parent = ids[first - 1] if first else None
         at = parent
-    return path
+    return list(reversed(path))
+
+
+def _tip(leaf: str, parents: Mapping[str, str | None]) -> str:
+    """The last of what hangs below `leaf`: a program may write an answer before the question."""
+    children = {parent: each for each, parent in parents.items() if parent}
+    seen = set[str]()
+    while leaf in children and leaf not in seen:
+        seen.add(leaf)
+        leaf = children[leaf]
+    return leaf

@@ -1,12 +1,12 @@
 """Reads the talks of a Claude Code transcript: `<session>.jsonl` below `~/.claude/projects`, a line for each event.
 
 Read from 2.0, 2.1.45, 2.1.197 and 2.1.332. The vendor calls the format its own affair and may change it. Who speaks in
-a line is told in `claude_code_lines.py`. Lines name their parents: what the person took back (`/rewind`, Esc) stays in
-the file, and the next line has an earlier parent, so the current branch is walked from the last line up. Parents are
+a line is told in `claude_code_speakers.py`. Lines name their parents: what the person took back (`/rewind`, Esc) stays
+in the file, and the next line has an earlier parent, so the current branch is walked from the last line up. Parents are
 not reliable: some were never written (then what stands before in the file goes on), behind a fork they go in a circle,
 and of tools that ran at once the second hangs beside the branch. A compaction begins anew and names what went before in
-`logicalParentUuid`. The order is the file's. A `summary` line may be another session's: it counts if its `leafUuid` is
-a line of this file.
+`logicalParentUuid`. The order is the file's, but no child stands before its parent: 2.1.197 writes some answers before
+the question. A `summary` line may be another session's: it counts if its `leafUuid` is a line of this file.
 
 Lines of sub-agents (`isSidechain`) are talks of their own: in a file of their own since 2.0, which names the session
 that asked in `sessionId`, and among the others before. What other talk a file begins with is told in `origins.py`.
@@ -17,9 +17,10 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from agentic_flywheel.cli.importers.branches import UNKNOWN, trunk
-from agentic_flywheel.cli.importers.claude_code_lines import SYNTHETIC, said, summarised
+from agentic_flywheel.cli.importers.claude_code_speakers import SYNTHETIC, said, summarised
 from agentic_flywheel.cli.importers.conversation import Imported, Relation, text
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
+from agentic_flywheel.cli.importers.neighbours import Neighbours
 from agentic_flywheel.cli.importers.origins import named_parent
 from agentic_flywheel.cli.importers.talk import SUB_AGENT, Said, Talk
 from agentic_flywheel.errors import InvalidArgument
@@ -29,12 +30,13 @@ _PROGRAM = "claude-code"
 
 
 def session(
-    entries: Iterable[JsonEntry | BadEntry], name: str, beside: JSONObject | None = None
+    entries: Iterable[JsonEntry | BadEntry], name: str, around: Neighbours | None = None
 ) -> Iterator[Imported | BadEntry]:
     """What cannot be read, line by line, then the session and those of sub-agents; none in which nothing was said.
 
     `name` is the file's without its ending. A file that continues another has the lines of both sessions: it is the
-    session of its name then, or else the one named last. `beside`: what `<name>.meta.json` says of a sub-agent.
+    session of its name then, or else the one named last. `around`: the files beside, one of
+    which may describe a sub-agent.
     """
     transcript, bad = _Transcript(), list[BadEntry]()
     for entry in entries:
@@ -45,7 +47,7 @@ def session(
             transcript.add(entry)
         except InvalidArgument as exc:
             bad.append(BadEntry(entry.line, str(exc)))
-    found = list(transcript.imported(name, beside or {}))
+    found = list(transcript.imported(name, around.description() if around else {}))
     talks = [each.talk for each in found if isinstance(each, Imported)]
     for entry in bad:  # they are named only now that the talk has a name
         yield replace(entry, talk=talks[0], is_message=True) if talks else entry
@@ -86,17 +88,22 @@ class _Thread:
 
     def current(self) -> list[_Line]:
         """The lines of the branch that the person saw last, with all parts of its answers and what tools answered."""
-        path = trunk(self.leaf, self.parents)
-        answers = {line.answer for line in self.lines if line.uuid in path} - {""}
+        numbers = {line.uuid: line.number for line in self.lines}
+        places, latest = dict[str, tuple[int, int]](), 0
+        for place, uuid in enumerate(trunk(self.leaf, self.parents)):
+            latest = max(latest, numbers.get(uuid, 0))  # a child stands behind its parent, whatever was written first
+            places[uuid] = latest, place
+        answers = {line.answer for line in self.lines if line.uuid in places} - {""}
         made = {each for line in self.lines if line.answer in answers for each in _ids(line, "tool_use", "id")}
-        return [
+        found = [
             line
             for line in self.lines
             if not line.uuid
-            or line.uuid in path
+            or line.uuid in places
             or line.answer in answers
             or not made.isdisjoint(_ids(line, "tool_result", "tool_use_id"))
         ]
+        return sorted(found, key=lambda line: places.get(line.uuid, (line.number, -1)))
 
 
 def _parent(value: JSONObject, *, is_spoken: bool, is_first: bool) -> str | None:

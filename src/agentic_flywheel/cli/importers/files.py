@@ -4,24 +4,23 @@ Nothing is written anywhere, no name of a file in an archive becomes a path, and
 archive that would unpack to more than anybody's talks is refused before it is unpacked.
 """
 
-import contextlib
 import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, cast, get_args
 
-from agentic_flywheel.cli.importers import chatgpt, claude, claude_code, origins, plain_turns
+from agentic_flywheel.cli.importers import chatgpt, claude, plain_turns
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, Given, JsonEntry, array, lines
-from agentic_flywheel.cli.importers.kinds import Kind, another_programs, kind_of
+from agentic_flywheel.cli.importers.kinds import Kind, kind_of, not_read
 from agentic_flywheel.cli.importers.neighbours import Neighbours
+from agentic_flywheel.cli.importers.transcripts import TRANSCRIPTS
 from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.json_text import JSONObject
 
 MAX_MEMBERS = 10_000
 """Files in an archive; an export has some hundred, with its pictures."""
@@ -38,7 +37,7 @@ MAX_RATIO = 200
 RATIO_COUNTS_FROM = 1_000_000
 """Bytes: what is smaller fills nothing, however well it packs."""
 
-_CONVERSATIONS = re.compile(r"conversations(?:[-_]?\d+)?\.json|[^.].*\.jsonl")
+_CONVERSATIONS = re.compile(r"conversations(?:[-_]?\d+)?\.json|[^.].*\.jsonl(?:\.zst)?")
 """Names of files with conversations. ChatGPT's larger exports have `conversations-000.json` and so on."""
 
 _ENCRYPTED = 0x1
@@ -205,37 +204,6 @@ def read(
         yield BadEntry(line, _DAMAGED_BEHIND)
 
 
-def origin_of(source: Source, limit: int = MAX_ENTRY_BYTES) -> origins.Origin | None:
-    """What of a transcript tells which others it has to do with; `None` where there is nothing of that kind.
-
-    Raises:
-        OSError: the file cannot be read.
-
-    """
-    with contextlib.suppress(*_DAMAGED), _opened(source) as file:
-        if kind_of(file, limit) == "claude-code":
-            size = source.info.file_size if isinstance(source, Member) else file.seek(0, 2)
-            file.seek(0)
-            return origins.origin(lines(file, limit), source.stem, size)
-    return None
-
-
-def in_order(
-    files: Sequence[Source], limit: int = MAX_ENTRY_BYTES, known: Mapping[Source, origins.Origin | None] | None = None
-) -> tuple[list[Source], set[Source]]:
-    """The files, transcripts behind those that they may begin with; and which of them have to do with another one.
-
-    `known`: the origins of some of them.
-
-    Raises:
-        OSError: a file cannot be read.
-
-    """
-    found = dict(known or {})
-    found |= {source: origin_of(source, limit) for source in files if source not in found}
-    return origins.in_order(files, {source: each for source, each in found.items() if each})
-
-
 def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry | BadEntry]:
     """The lines of an export of this program, as they are, and those that cannot be read, in the order of the file.
 
@@ -254,8 +222,8 @@ def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry
 
 
 def _read(file: IO[bytes], kind: str | None, source: Source, limit: int) -> Iterator[Imported | BadEntry]:
-    if kind == "claude-code":
-        yield from claude_code.session(lines(file, limit), source.stem, _around(source).description())
+    if kind in TRANSCRIPTS:
+        yield from TRANSCRIPTS[kind](lines(file, limit), source.stem, Neighbours.around(source))
     elif kind in ("claude", "chatgpt"):
         conversation = claude.conversation if kind == "claude" else chatgpt.conversation
         for entry in array(file, limit):
@@ -268,22 +236,13 @@ def _read(file: IO[bytes], kind: str | None, source: Source, limit: int) -> Iter
     elif kind == "flywheel":
         yield BadEntry(1, "begins an export of this program, which is not read as another program's")
     else:
-        first = next((each.value for each in lines(file, limit) if isinstance(each, JsonEntry)), JSONObject())
-        program = another_programs(first)
-        what = f"a transcript of {program}, which cannot be read yet" if program else "no export that can be read"
-        yield BadEntry(1, f"is the beginning of {what}", is_foreign=True)
-
-
-def _around(source: Source) -> Neighbours:
-    if isinstance(source, Member):
-        return Neighbours(archive=source.archive, name=source.info.filename)
-    return Neighbours(source if isinstance(source, Path) else None)
+        yield not_read(file, limit)
 
 
 UNDERSTOOD = (
     "What can be read: exports of this program; the data export of Claude or of ChatGPT, as it was downloaded or its"
-    ' conversations.json; transcripts of Claude Code (.jsonl); and lists of turns, [{"role", "content"}] or'
-    ' {"messages": […]}.'
+    " conversations.json; transcripts of Claude Code, Codex and Qwen Code (.jsonl); and lists of turns,"
+    ' [{"role", "content"}] or {"messages": […]}.'
 )
 """What a person is told who names another file."""
 

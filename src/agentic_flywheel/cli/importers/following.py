@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from agentic_flywheel.cli.importers.claude_code_follower import ClaudeCodeFollower
+from agentic_flywheel.cli.importers.codex_follower import CodexFollower
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.files import read
 from agentic_flywheel.cli.importers.json_entries import BadEntry, Given, JsonEntry, lines
+from agentic_flywheel.cli.importers.qwen_code_follower import QwenCodeFollower
 from agentic_flywheel.json_text import JSONObject
 
 
@@ -39,14 +41,21 @@ class Follower(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What follows a program's lines. `begun`: a line as it would be if a file began with it."""
+    """What follows a program's lines.
+
+    `begun`: a line as it would be if a file began with it. `noise`: how lines begin that say nothing of the talk and
+    are most of a file; they are not parsed.
+    """
 
     follower: Callable[[JSONObject], Follower]
     begun: Callable[[JSONObject], JSONObject] = lambda value: value
+    noise: tuple[bytes, ...] = ()
 
 
 FOLLOWED: dict[str, Followed] = {
-    "claude-code": Followed(ClaudeCodeFollower, lambda value: value | {"parentUuid": None}),
+    "claude-code": Followed(ClaudeCodeFollower, lambda value: value | {"parentUuid": None}, (b'{"type":"api-request',)),
+    "codex": Followed(CodexFollower),
+    "qwen-code": Followed(QwenCodeFollower, lambda value: value | {"parentUuid": None}),
 }
 """By kind. A kind that is not here is read whole whenever its file has changed."""
 
@@ -75,7 +84,7 @@ def read_whole(path: Path, kind: str, limit: int) -> Grown:
         OSError: it cannot be read.
 
     """
-    track = _Track(FOLLOWED[kind].follower({}), Place())
+    track = _Track(FOLLOWED[kind], Place())
     found = list(read(path, kind, limit, lambda file: Given(track.entries(file, limit))))
     return Grown(found, track.place)
 
@@ -89,7 +98,7 @@ def read_tail(path: Path, kind: str, limit: int, place: Place) -> Grown | None:
         OSError: it cannot be read.
 
     """
-    track = _Track(FOLLOWED[kind].follower(place.state or {}), place)
+    track = _Track(FOLLOWED[kind], place)
     with path.open("rb") as file:
         file.seek(place.offset)
         entries = list(track.entries(file, limit))
@@ -105,14 +114,15 @@ def read_tail(path: Path, kind: str, limit: int, place: Place) -> Grown | None:
 class _Track:
     """Gives the entries of a file from a place on, and notes the last place where the next run may begin."""
 
-    def __init__(self, follower: Follower, place: Place) -> None:
-        self._follower = follower
+    def __init__(self, followed: Followed, place: Place) -> None:
+        self._follower = followed.follower(place.state or {})
+        self._noise = followed.noise
         self.place = place
         self.goes_on = True
 
     def entries(self, file: IO[bytes], limit: int) -> Iterator[JsonEntry | BadEntry]:
         """The entries, in order. A last line that has no end may still be written: the next run reads it again."""
-        counted, before, follower = _Counted(file), self.place, self._follower
+        counted, before, follower = _Counted(file, self._noise), self.place, self._follower
         for each in lines(counted, limit, before.line + 1):
             if isinstance(each, JsonEntry):
                 self.goes_on = follower.goes_on(each.value) and self.goes_on
@@ -122,10 +132,11 @@ class _Track:
 
 
 class _Counted:
-    """A file whose bytes are counted as they are read."""
+    """A file whose bytes are counted as they are read; lines of noise are given as empty ones."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], noise: tuple[bytes, ...]) -> None:
         self._file = file
+        self._noise = noise
         self.read = 0
         self.has_end = True
 
@@ -134,4 +145,4 @@ class _Counted:
         line = self._file.readline(size)
         self.read += len(line)
         self.has_end = line.endswith(b"\n") or (not line and self.has_end)
-        return line
+        return b"\n" if self.has_end and line.startswith(self._noise) else line

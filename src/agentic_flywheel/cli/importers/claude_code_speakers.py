@@ -9,7 +9,7 @@ import re
 from typing import cast
 
 from agentic_flywheel.cli.importers.conversation import as_object, content, mended, turn
-from agentic_flywheel.cli.importers.talk import Said, between, notified, thought
+from agentic_flywheel.cli.importers.talk import Said, as_blocks, between, notified, thought
 from agentic_flywheel.json_text import JSONObject
 
 SYNTHETIC = "<synthetic>"
@@ -28,8 +28,8 @@ _BESIDE = re.compile(r"\s*<(system-reminder|ide_\w+)>")
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
-_BEHIND_THE_CALL = " (This tool result is internal"
-"""What follows in the result of a call that began a background task are orders to the model."""
+_FOR_THE_MODEL = (" (This tool result is internal", "\n\nagentId: ")
+"""How that begins which stands behind the answer of a sub-agent, or the notice that it was begun: orders to a model."""
 
 
 def said(value: JSONObject, kind: str) -> Said | None:
@@ -70,7 +70,9 @@ def summarised(value: JSONObject) -> str:
     return words[: min(ends, default=None)].strip()
 
 
-_FRAME = re.compile(r"^This session is being continued from a previous conversation[^.\n]*\.[ \n]?")
+_FRAME = re.compile(
+    r"^This session is being continued from a previous conversation[^.\n]*\.\s*(?:The summary below[^.\n]*\.)?\s*"
+)
 
 _ORDERS = (
     "If you need specific details from before compaction",
@@ -88,7 +90,7 @@ def _answer(value: JSONObject, halves: int) -> Said | None:
     if value.get("isApiErrorMessage") or message.get("model") == SYNTHETIC:
         made = turn(value.get("uuid"), "system", "" if words in _NOTHING else words, value.get("timestamp"))
         return Said(made, halves) if made else None
-    blocks = [part for block in _as_list(words) for part in _part(block)]
+    blocks = [part for block in as_blocks(words) for part in _part(block)]
     own, given = value.get("uuid"), message.get("id")
     answer = given if isinstance(given, str) and given else own
     made = turn(answer, "assistant", blocks, value.get("timestamp"))
@@ -99,10 +101,6 @@ def _answer(value: JSONObject, halves: int) -> Said | None:
     if not key:
         made["content"] = content(blocks)
     return Said(made, halves, key, own if isinstance(own, str) else "", is_sure=bool(request))
-
-
-def _as_list(words: str | list[JSONObject]) -> list[JSONObject]:
-    return words if isinstance(words, list) else [{"type": "text", "text": words}]
 
 
 def _part(block: JSONObject) -> list[JSONObject]:
@@ -197,7 +195,9 @@ def _waiting(value: JSONObject) -> tuple[str, str | list[JSONObject]]:
 def _result(block: JSONObject, beside: object) -> JSONObject:
     """A block of what a tool answered."""
     kept = {name: each for name, each in block.items() if name != "is_error" or each}
-    if isinstance(beside, dict) and cast("JSONObject", beside).get("isAsync"):
+    if isinstance(beside, dict) and cast("JSONObject", beside).get("agentId"):
         found = content(block.get("content") or "")
-        kept["content"] = found.partition(_BEHIND_THE_CALL)[0] if isinstance(found, str) else found
+        if isinstance(found, str):
+            found = min((found.partition(mark)[0] for mark in _FOR_THE_MODEL), key=len)
+        kept["content"] = found
     return kept
