@@ -2170,6 +2170,8 @@ MUTATIONS = [
         "NEW_MODE if before is None else stat.S_IMODE(path.stat().st_mode)",
         "NEW_MODE",
         "tests/test_capture.py::test_uninstall_gives_every_programs_settings_back_to_the_byte",
+    ),
+    Mutation(
         "T3 the branch that is current",
         "cli/comparison.py",
         "    if _is_older(history, own):",
