@@ -2141,7 +2141,7 @@ MUTATIONS = [
         "cli/capture/notes.py",
         'if ending in (".json", ".taking"):',
         'if ending == ".json":',
-        "tests/test_capture.py::test_a_drainer_that_is_killed_loses_nothing",
+        "tests/test_capture.py::test_the_note_that_a_killed_drainer_held_is_taken_by_the_next",
     ),
     Mutation(
         "17 off the record: the import",

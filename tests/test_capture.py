@@ -131,6 +131,18 @@ def _held_drainers(env: dict[str, str]) -> _held:
     return _held(data(env) / "capture" / "drainer.lock")
 
 
+def test_the_note_that_a_killed_drainer_held_is_taken_by_the_next(env: dict[str, str], home: Path):
+    talk = Transcript(home)
+    talk.ask("Where do ferns grow?", "In the shade.")
+    with _held_drainers(env):
+        hook(env, talk.hook())
+    (note,) = (data(env) / "capture" / "notes").glob("*.json")
+    note.rename(note.with_suffix(".taking"))
+    run(env, "capture", "drain", "--into", str(data(env)))
+    assert turns(env) == ["Where do ferns grow?", "In the shade."]
+    assert notes(env) == []
+
+
 @pytest.mark.usefixtures("cold")
 def test_a_hook_imports_next_to_nothing(env: dict[str, str], home: Path):
     talk = Transcript(home)
