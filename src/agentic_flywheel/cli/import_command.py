@@ -19,13 +19,14 @@ from agentic_flywheel.cli.importers import (
     Stream,
     exported,
     in_order,
+    is_stray,
     mended,
     named_entry,
     read,
     recognise,
     sources,
 )
-from agentic_flywheel.cli.importers.files import MAX_UNPACKED_BYTES
+from agentic_flywheel.cli.importers.archives import MAX_UNPACKED_BYTES
 from agentic_flywheel.cli.interrupts import interruptible
 from agentic_flywheel.cli.terminal import counting, reach, run, tell
 from agentic_flywheel.documents.model import Document
@@ -41,6 +42,9 @@ COPIED_AT_ONCE = 2**20
 
 LOOK_SECONDS = 0.2
 """How long a signal may go unnoticed while standard input has nothing."""
+
+STRAYS_NAMED = 3
+"""Files without talks that are named."""
 
 ENTRY_OF_SESSIONS = 4
 """How many times what a session may be an entry of a file may be: it is written less tersely."""
@@ -88,9 +92,11 @@ async def _import(settings: Settings, given: Path | Stream, *, brings_back: bool
     with sources(given) as found:
         for link in found.links:
             tell(f"{link} is a link, and is left. To take it in, name what it leads to.")
-        for source in found.files:
-            recognise(source, limit)  # what is not there or cannot be read ends the command before anything is written
-        files, related = in_order(found.files, limit)
+        # What is not there or cannot be read ends the command before anything is written.
+        strays = {source for source in found.files if is_stray(source, limit) and source != given}
+        if strays:
+            tell(f"Left {len(strays):,} of {len(found.files):,} files that have no talks: {_first_of(strays)}.")
+        files, related = in_order([each for each in found.files if each not in strays], limit)
         credentials = Credentials(settings.secrets)
         report = Report(credentials, await _count(files, limit))
         sessions, _ = open_store(settings)
@@ -108,6 +114,11 @@ async def _import(settings: Settings, given: Path | Stream, *, brings_back: bool
                 raise
     report.end()
     return 0 if report.complete else 1
+
+
+def _first_of(strays: set[Source]) -> str:
+    shown = sorted(map(str, strays))
+    return ", ".join(shown[:STRAYS_NAMED]) + (" …" if len(shown) > STRAYS_NAMED else "")
 
 
 async def _count(files: Sequence[Source], limit: int) -> int:

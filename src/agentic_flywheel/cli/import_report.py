@@ -55,7 +55,8 @@ class Report:
 
     def _say(self, source: Source, each: Ours | Imported | BadEntry, message: str) -> None:
         talk = self._credentials.redact({"talk": each.talk})[0]["talk"]
-        place = f"{source}, line {each.line}" + (f", {talk}" if talk else "")
+        place = f"{source}, line {each.line}" if each.line else str(source)
+        place += f", {talk}" if talk else ""
         tell(f"{place}: {message.rstrip('.')}.")
 
     def interrupted(self) -> None:

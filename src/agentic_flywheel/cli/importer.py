@@ -128,7 +128,8 @@ class Importer:
                 return Added("copy")
             if talk.relation == "sub-agent" and not self._brings_back and _is_deleted(await self._stored(talk.parent)):
                 return Added("deleted", f"belongs to {talk.parent!r}, which {_DELETED}")
-        sent = {"title": talk.title, "summary": talk.summary, "history": talk.history, "context": talk.context}
+        sent = {"title": talk.title, "summary": talk.summary, "history": talk.history, "context": talk.context,
+                "values": self._values(talk)}  # fmt: skip
         clean, findings = self._credentials.redact(sent)
         wanted: list[JSONObject] = clean["history"]
         if isinstance(stored, Document):
@@ -139,9 +140,7 @@ class Importer:
             save = Save(session_id=talk.session_id, history=wanted, expected_revision=stored.revision,
                         said_at=talk.said_at)  # fmt: skip
         else:
-            times = {"created_at": iso(talk.created_at), "updated_at": iso(talk.updated_at)}
-            values = {name: time for name, time in times.items() if time}
-            save = Save(session_id=talk.session_id, tags=list(talk.tags), values=values, said_at=talk.said_at, **clean)
+            save = Save(session_id=talk.session_id, tags=list(talk.tags), said_at=talk.said_at, **clean)
         saved = await self._sessions.save(save, CallerViews())
         if not saved.saved:
             raise InvalidArgument(saved.message or f"it was not saved: {saved.reason}")
@@ -150,6 +149,12 @@ class Importer:
             raise InvalidArgument(_reads_otherwise(talk.session_id))
         told = self._credentials.report(findings)[1]
         return Added("more" if isinstance(stored, Document) else "new", told, talk.halves)
+
+    def _values(self, talk: Imported) -> JSONObject:
+        """Other fields of the session: its times, and its user, unless it is one whose sessions are not shown here."""
+        given = talk.values | {"created_at": iso(talk.created_at), "updated_at": iso(talk.updated_at)}
+        is_shown = self._sessions.is_shown(talk.values.get("user_id"))
+        return {name: value for name, value in given.items() if value and (is_shown or name != "user_id")}
 
     async def _linked(self, talk: Imported, *, related: bool) -> Imported:
         """The talk without the turns that it begins with and another one has, and with the name of that one."""

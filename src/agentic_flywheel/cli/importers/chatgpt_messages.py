@@ -121,7 +121,7 @@ def _call(own: object, tool: str, given: JSONObject, said: str | list[JSONObject
         value = None
     language = given.get("language")
     named = {"language": language} if isinstance(language, str) and language not in ("", "unknown") else {}
-    arguments = value if isinstance(value, dict) else named | {"code": text}
+    arguments = cast("JSONObject", value) if isinstance(value, dict) else named | {"code": text}
     return {"type": "tool_use", "id": own, "name": tool, "input": arguments}
 
 

@@ -172,5 +172,5 @@ def _is_page(value: object) -> bool:
 def _tags(project: object, uuid: object) -> tuple[str, ...]:
     """The tag of the conversation's project, where the export says it."""
     known = cast("JSONObject", project) if isinstance(project, dict) else JSONObject()
-    names: tuple[object, ...] = (known.get("name"), project, known.get("uuid"), uuid)
+    names = (known.get("name"), project if isinstance(project, str) else None, known.get("uuid"), uuid)
     return tagged("project", next((name for name in names if isinstance(name, str)), ""))

@@ -60,7 +60,7 @@ class Imported:
     @property
     def said_at(self) -> datetime | None:
         """When the last of it was said."""
-        return max(filter(None, map(_time_of, self.history)), default=self.updated_at)
+        return max(filter(None, map(time_of, self.history)), default=self.updated_at)
 
     @property
     def talk(self) -> str:
@@ -80,7 +80,8 @@ def named_entry(entry: JsonEntry, title: object, own: str) -> str:
     return named(text(title), own) or (f"entry {entry.number:,}" if entry.number else "")
 
 
-def _time_of(turn: JSONObject) -> datetime | None:
+def time_of(turn: JSONObject) -> datetime | None:
+    """When the turn was said, if it says so."""
     return next(filter(None, (instant(turn.get(name)) for name in TIMES)), None)
 
 

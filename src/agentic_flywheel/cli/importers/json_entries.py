@@ -72,17 +72,20 @@ def lines(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry |
             yield entry
 
 
-def array(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry | BadEntry]:
+def array(
+    file: IO[bytes], limit: int = MAX_ENTRY_BYTES, *, line: int = 1, alone: bool = True
+) -> Iterator[JsonEntry | BadEntry]:
     """The objects of a file that is one JSON array, in order; of a file that was cut, those before the cut.
 
-    An entry may have `limit` bytes. What is wrong with the array itself is told as a bad entry as well.
+    An entry may have `limit` bytes. What is wrong with the array itself is told as a bad entry as well. `line` is where
+    it begins; if it is not `alone`, something else may stand behind it.
     """
     head = file.read(CHUNK_BYTES).removeprefix(BOM)
     begin = len(head) - len(head.lstrip(BLANK))
     if head[begin : begin + 1] != b"[":
-        yield BadEntry(1, "is not the beginning of a JSON array")
+        yield BadEntry(line, "is not the beginning of a JSON array")
         return
-    piece, scanner = _Piece(1 + head.count(b"\n", 0, begin), limit), _Scanner()
+    piece, scanner = _Piece(line + head.count(b"\n", 0, begin), limit), _Scanner()
     data = head[begin + 1 :]
     while True:
         begin = 0
@@ -92,7 +95,7 @@ def array(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry |
                 yield piece.entry()
             begin = at
         if not scanner.depth:
-            yield from _behind(file, data[begin:], piece.line)
+            yield from _behind(file, data[begin:], piece.line) if alone else ()
             return
         piece.add(data[begin : scanner.at])
         chunk = file.read(CHUNK_BYTES)

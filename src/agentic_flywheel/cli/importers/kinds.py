@@ -1,14 +1,18 @@
 """Tells which kind of export a file is, by its first entries and never by its name."""
 
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import IO, Literal
 
-from agentic_flywheel.cli.importers.json_entries import BLANK, BOM, MAX_ENTRY_BYTES, BadEntry, array, lines
-from agentic_flywheel.cli.importers.plain_turns import is_turn, messages
+from agentic_flywheel.cli.importers import flowise, langflow
+from agentic_flywheel.cli.importers.enclosed_array import array_at, enclosed
+from agentic_flywheel.cli.importers.json_entries import BLANK, BOM, MAX_ENTRY_BYTES, BadEntry, JsonEntry, array, lines
+from agentic_flywheel.cli.importers.plain_turns import is_talk, is_turn, whole
 from agentic_flywheel.json_text import JSONObject
 
-Kind = Literal["claude", "chatgpt", "claude-code", "flywheel", "turns"]
-"""Claude's and ChatGPT's data export, a Claude Code transcript, this program's own export, and a list of turns."""
+Kind = Literal["claude", "chatgpt", "claude-code", "flywheel", "turns", "langflow", "flowise", "run"]
+"""Claude's and ChatGPT's data export, a Claude Code transcript, this program's own export, a list of turns, messages of
+Langflow and of Flowise, and the answer of one run of theirs, which is no talk."""
 
 LOOKED_AT = 50
 """Entries that are looked at: the first ones may be damaged, or say nothing."""
@@ -21,6 +25,8 @@ def kind_of(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Kind | None:
     head = file.read(_HEAD_BYTES).removeprefix(BOM).lstrip(BLANK)
     file.seek(0)
     is_array = head.startswith(b"[")
+    if not is_array and array_at(head, "conversations"):
+        return next(filter(None, (_of_conversation(each.value) for each in _first(enclosed(file, limit)))), None)
     for entry in islice(array(file, limit) if is_array else lines(file, limit), LOOKED_AT):
         if isinstance(entry, BadEntry):
             continue
@@ -29,7 +35,15 @@ def kind_of(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Kind | None:
         if kind := _of_conversation(entry.value) if is_array else _of_line(entry.value):
             return kind
     file.seek(0)
-    return "turns" if not is_array and any(map(is_turn, messages(file, limit))) else None
+    if value := {} if is_array else whole(file, limit):
+        return _of_object(value)
+    file.seek(0)
+    return "turns" if any(is_talk(entry.value) for entry in _first(enclosed(file, limit))) else None
+
+
+def _first(entries: Iterable[JsonEntry | BadEntry]) -> Iterator[JsonEntry]:
+    """The good ones of the entries that are looked at."""
+    return (entry for entry in islice(entries, LOOKED_AT) if isinstance(entry, JsonEntry))
 
 
 def another_programs(value: JSONObject) -> str:
@@ -44,9 +58,24 @@ def another_programs(value: JSONObject) -> str:
     return "Copilot CLI" if kind == "session.start" and "data" in value else ""
 
 
+def _of_object(value: JSONObject) -> Kind | None:
+    """The kind of a file that is one object."""
+    if langflow.is_run(value) or flowise.is_prediction(value):
+        return "run"
+    if flowise.is_workspace(value):
+        return "flowise"
+    if kind := _of_conversation(value):
+        return kind
+    return "turns" if is_talk(value) else None
+
+
 def _of_conversation(value: JSONObject) -> Kind | None:
     if "chat_messages" in value:
         return "claude"
+    if langflow.is_message(value):
+        return "langflow"
+    if flowise.is_row(value) or flowise.is_talk(value):
+        return "flowise"
     if is_turn(value):
         return "turns"
     return "chatgpt" if "mapping" in value else None
@@ -56,5 +85,7 @@ def _of_line(value: JSONObject) -> Kind | None:
     version = value.get("schema_version")
     if isinstance(version, int) and not isinstance(version, bool):
         return "flywheel"
+    if "chat_messages" in value or "mapping" in value:  # a conversation alone, or a line each
+        return _of_conversation(value)
     is_event = isinstance(value.get("type"), str) and not {"sessionId", "leafUuid", "messageId"}.isdisjoint(value)
     return "claude-code" if is_event else None
