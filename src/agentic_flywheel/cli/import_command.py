@@ -112,7 +112,7 @@ async def _import(settings: Settings, given: Path | Stream, *, brings_back: bool
             except asyncio.CancelledError:
                 report.interrupted()
                 raise
-    report.end()
+    report.end(settings.session_ttl_seconds)
     return 0 if report.complete else 1
 
 
