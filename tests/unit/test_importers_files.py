@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.cli.importers import BadEntry, Imported, Stream, archives, files, read, recognise, sources
+from agentic_flywheel.cli.importers import BadEntry, Imported, Stream, archives, files, mended, read, recognise, sources
 from agentic_flywheel.cli.importers.json_entries import JsonEntry, array, lines
+from agentic_flywheel.cli.importers.quick_array import QuickArray
 from agentic_flywheel.errors import InvalidArgument
 
 from .test_importers import CHATGPT, CLAUDE, CLAUDE_CODE, JSON, OURS, bad, claude, conversations, event, jsonl, written
@@ -99,6 +100,28 @@ def test_every_talk_of_a_good_export_is_cut_out_on_every_python(size: int):
     talks = [claude(uuid=f"{number}", name=text) for number, text in enumerate(said)]
     found = array(Dribble(json.dumps(talks).encode(), size))
     assert [each.value for each in found if isinstance(each, JsonEntry)] == talks
+
+
+@given(
+    st.lists(st.dictionaries(st.text("aé🌱\ud83c\n,\\"), JSON, max_size=3) | st.integers(), max_size=6),
+    st.sampled_from([{}, {"indent": 1}, {"ensure_ascii": False}]),
+    st.sampled_from([5, 64, 1024]),
+    st.integers(0, 300),
+    st.sampled_from([b"", b"}", b'"', b",", b"\xff", b"\n"]),
+)
+def test_the_quick_reader_of_arrays_gives_what_the_slow_one_does(
+    values: list[Any], style: dict[str, Any], size: int, at: int, odd: bytes
+):
+    data = json.dumps(values, **style).encode(errors="surrogatepass")
+    data = data[:at] + odd + data[at:]
+    quick = list(array(Dribble(data, size)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(QuickArray, "entries", lambda _: iter(()))
+        slow = list(array(Dribble(data, size)))
+    assert repr(quick).replace("is_whole=True", "is_whole=False") == repr(slow)
+    for entry in quick:
+        if isinstance(entry, JsonEntry) and entry.is_whole:
+            assert mended(entry.value) == (entry.value, 0) or "nan" in repr(entry) or "inf" in repr(entry)
 
 
 # --- Which files, and what they are

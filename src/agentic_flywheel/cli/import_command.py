@@ -96,7 +96,8 @@ async def _import(settings: Settings, given: Path | Stream, *, brings_back: bool
         strays = {source for source in found.files if is_stray(source, limit) and source != given}
         if strays:
             tell(f"Left {len(strays):,} of {len(found.files):,} files that have no talks: {_first_of(strays)}.")
-        files, related = in_order([each for each in found.files if each not in strays], limit)
+        files, related = in_order(found.files, limit)
+        files = [each for each in files if each not in strays]
         credentials = Credentials(settings.secrets)
         report = Report(credentials, await _count(files, limit))
         sessions, _ = open_store(settings)

@@ -45,7 +45,7 @@ def conversation(entry: JsonEntry) -> Iterator[Imported | BadEntry]:
     except InvalidArgument as exc:
         yield BadEntry(entry.line, str(exc), talk)
         return
-    made = turns(entry.line, enumerate(seen, 1), turn_of)
+    made = turns(entry.line, enumerate(seen, 1), turn_of, is_whole=entry.is_whole)
     yield from made.reported(talk)
     model = value.get("default_model_slug")
     if made.history:

@@ -62,7 +62,7 @@ def conversation(entry: JsonEntry) -> Iterator[Imported | BadEntry]:
     except InvalidArgument as exc:
         yield BadEntry(entry.line, str(exc), talk)
         return
-    made = turns(entry.line, seen, _turn)
+    made = turns(entry.line, seen, _turn, is_whole=entry.is_whole)
     yield from made.reported(talk)
     if made.history:
         yield Imported(

@@ -257,12 +257,16 @@ class Turns:
 
 
 def turns(
-    line: int, messages: Iterable[tuple[int, object]], made_of: Callable[[JSONObject], JSONObject | None]
+    line: int,
+    messages: Iterable[tuple[int, object]],
+    made_of: Callable[[JSONObject], JSONObject | None],
+    *,
+    is_whole: bool = False,
 ) -> Turns:
-    """The numbered messages of the conversation at `line` as turns."""
+    """The numbered messages of the conversation at `line` as turns; `is_whole`: none has halves of characters."""
     made = Turns([], [], 0)
     for number, message in messages:
-        whole, halves = mended(message)
+        whole, halves = (message, 0) if is_whole else mended(message)
         try:
             turn = made_of(as_object(whole, "it"))
         except InvalidArgument as exc:

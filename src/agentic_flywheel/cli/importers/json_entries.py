@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import IO, Any, cast
 
+from agentic_flywheel.cli.importers.quick_array import QuickArray
 from agentic_flywheel.json_text import JSONObject
 
 MAX_ENTRY_BYTES = 64 * 1024 * 1024
@@ -31,11 +32,15 @@ _TO_THE_END_OF_THE_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+){0,999}', re.DO
 
 @dataclass(frozen=True, slots=True)
 class JsonEntry:
-    """One object of a file; `line` is the 1-based line on which it begins, `number` its 1-based place in an array."""
+    """One object of a file; `line` is the 1-based line on which it begins, `number` its 1-based place in an array.
+
+    `is_whole`: it is known to have no halves of characters.
+    """
 
     line: int
     value: JSONObject
     number: int = field(default=0, compare=False)
+    is_whole: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +90,11 @@ def array(
     if head[begin : begin + 1] != b"[":
         yield BadEntry(line, "is not the beginning of a JSON array")
         return
-    piece, scanner = _Piece(line + head.count(b"\n", 0, begin), limit), _Scanner()
-    data = head[begin + 1 :]
+    quick = QuickArray(file, head[begin + 1 :], line + head.count(b"\n", 0, begin), CHUNK_BYTES, limit)
+    for line, value, has_halves in quick.entries():
+        yield JsonEntry(line, value, quick.number, is_whole=not has_halves)
+    piece, scanner = _Piece(quick.line, limit, quick.number), _Scanner()
+    data = quick.rest
     while True:
         begin = 0
         for at in scanner.separators(data):
@@ -150,11 +158,11 @@ class _Scanner:
 class _Piece:
     """The bytes of the entry that is being read, up to the limit."""
 
-    def __init__(self, line: int, limit: int) -> None:
+    def __init__(self, line: int, limit: int, number: int) -> None:
         self.line = line
         self._limit = limit
         self._begin = line
-        self._number = 0
+        self._number = number
         self._bytes = bytearray()
 
     @property
