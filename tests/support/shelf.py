@@ -25,10 +25,10 @@ class Shelf(NoJournal):
     def move_from_this_machine(self, key: str) -> bool:  # noqa: ARG002
         return False
 
-    def ends(self, key: str) -> tuple[bool, None]:  # noqa: ARG002
-        return False, None
-
     def copy(self, key: str) -> Write | None:
+        return self.kept.get(key)
+
+    def copy_or_ends(self, key: str) -> Write | None:
         return self.kept.get(key)
 
     def commit(self, write: Write, *_: object, **__: object) -> Outcome:

@@ -1,6 +1,9 @@
 """Talks with the flow backends come in with their flow, session and user; what is one execution is told from a talk."""
 
 import json
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -92,6 +95,36 @@ def test_steps_of_langflow_are_thoughts_calls_and_results(tmp_path: Path):
         calls = tool_calls(turn)
         assert calls == ToolCalls(calls.made, calls.made)
         assert len(calls.made) == 2
+
+
+def test_the_table_of_langflow_gives_the_same_talks_as_its_api(tmp_path: Path):
+    messages = [
+        said_there(1, "User", "Which ferns?", files='["a.png"]'),
+        said_there(2, "Machine", "Lady fern.", content_blocks=[{"type": "reasoning", "text": "Shade."}]),
+        said_there(3, "Machine", "La", properties={"state": "partial"}),
+    ]
+    path = tmp_path / "langflow.db"
+    with closing(sqlite3.connect(path)) as made, made:
+        made.execute(f"CREATE TABLE message (user_id, {', '.join(messages[0])})")
+        for each in messages:
+            plain = {name: json.dumps(value) if isinstance(value, list | dict) else value
+                     for name, value in each.items()}  # fmt: skip
+            plain |= {name: plain[name].replace("-", "") for name in ("id", "flow_id")}
+            plain["timestamp"] = plain["timestamp"].removesuffix(" UTC")
+            made.execute(f"INSERT INTO message VALUES (7{', ?' * len(plain)})", [*plain.values()])  # noqa: S608
+    assert recognise(path) == "langflow"
+    assert not bad(path)
+    [table], [api] = conversations(path), conversations(written(tmp_path, messages, "messages.json"))
+    assert replace(table, line=0) == replace(api, line=0)
+
+
+@pytest.mark.parametrize("columns", ["id", "id, flow_id, timestamp, sender, session_id, text"])
+def test_a_table_of_another_program_is_told(tmp_path: Path, columns: str):
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as made:
+        made.execute(f"CREATE TABLE message ({columns})")
+    [told] = bad(path)
+    assert told.reason == "has not the columns that this version of its program is known to write"
 
 
 @pytest.mark.parametrize(

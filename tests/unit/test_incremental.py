@@ -1,5 +1,6 @@
 """A document that grew has the text that it would have been given anew, and is not parsed again."""
 
+import copy
 import json
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentic_flywheel.documents.codec import NARROW_FROM, encode
-from agentic_flywheel.documents.incremental import CACHED_CHARACTERS, LARGEST, DocumentCache, append_text, parse_head
+from agentic_flywheel.documents.incremental import (
+    CACHED_CHARACTERS,
+    DOCUMENT_CACHE,
+    LARGEST,
+    DocumentCache,
+    append_text,
+    parse_head,
+)
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.json_text import dumps
@@ -26,24 +34,36 @@ def document(session_id: str, size: int) -> tuple[str, Document]:
     return text, made
 
 
-@given(DOCUMENTS, st.lists(OBJECTS, max_size=3), OBJECTS | st.just(LOOKS_LIKE_THE_HISTORY), TEXT)
+@given(DOCUMENTS, st.lists(OBJECTS, max_size=3), st.none() | OBJECTS | st.just(LOOKS_LIKE_THE_HISTORY), TEXT)
 def test_it_is_written_as_if_it_were_written_anew(
-    written: Document, added: list[dict[str, Any]], context: dict[str, Any], title: str
+    written: Document, added: list[dict[str, Any]], context: dict[str, Any] | None, title: str
 ):
     before = encode(written)
     base = decode(before, written.session.id)
     assert isinstance(base, Document)
-    session = replace(base.session, history=[*base.session.history, *added], context=context)
+    session = replace(base.session, history=[*base.session.history, *added])
+    session = session if context is None else replace(session, context=context)
     after = replace(base, session=session, revision=base.revision + 1, title=title)
 
     made = append_text(before, base, after, added)
     assert made
-    text, splice, own = made
+    text, splice = made
     assert json.loads(text) == json.loads(encode(after))
     bytes_before = before.encode()
     kept = bytes_before[splice.skip_start_bytes : len(bytes_before) - splice.skip_end_bytes]
     assert splice.prefix.encode() + kept + splice.suffix.encode() == text.encode()
+    own = DOCUMENT_CACHE.decode(text, base.session.id)
     assert own == decode(text, base.session.id)
+
+    changed = copy.deepcopy(own)
+    for theirs in [*added, context or {}]:
+        theirs["changed"] = "afterwards, by the caller"
+    assert own == changed
+    assert isinstance(own, Document)
+    again = append_text(text, own, replace(own, revision=own.revision + 1), added)
+    assert again
+    assert again[0] == encode(replace(own, session=replace(own.session, history=[*own.session.history, *added]),
+                                      revision=own.revision + 1))  # fmt: skip
 
 
 def test_what_has_just_become_large_is_written_anew_and_grows_on_from_there():

@@ -58,6 +58,7 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
         "part_keys": lambda: journal.part_keys(SessionKeys("p:session:e")),
         "copy": lambda: journal.copy("p:session:a"),
         "ends": lambda: journal.ends("p:session:a"),
+        "copy_or_ends": lambda: journal.copy_or_ends("p:session:a"),
         "lookup": lambda: journal.lookup("p:session:a"),
         "lookup_nowait": lambda: journal.lookup_nowait("p:session:a"),
         "recent": lambda: journal.recent(INDEX, (10, "s"), 10),
@@ -166,6 +167,7 @@ def test_texts_are_only_asked_for_by_the_id_of_their_document(journal: Journal, 
 
 
 TELL = {
+    "copy_or_ends",
     "copy",
     "lookup",
     "lookup_nowait",

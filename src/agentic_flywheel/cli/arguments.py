@@ -204,7 +204,7 @@ def _add_moving(top: Parser) -> None:
     export.add_argument("file", nargs="?", default="-", help="where to (default: standard output)")
     importing = top.command(
         "import",
-        "take in exports of this program, Claude or ChatGPT, transcripts of Claude Code, or a JSON list of turns",
+        "take in exports of this program, Claude or ChatGPT, talks of terminal programs, or a JSON list of turns",
         "talks.jsonl",
         "0 all is there now, 1 not all",
     )

@@ -43,11 +43,13 @@ class Talk:
 def aligned(talk: Talk, index: WordIndex) -> Pairs:
     """The turns that were sent already, each with the stored one that it is, in the order in which they were sent."""
     found = [index.places(turn) for turn in talk.sent]
+    possible = sum(bool(places or index.whole(turn)) for places, turn in zip(found, talk.sent, strict=True))
+    if not possible:
+        return []
     once = _said_once(talk, index, found)
     telling = [(i, places) for i, places in once if len(text_in(talk.sent[i])) >= ONE_TEXT]
     best: Pairs = []
     sure = _longest(telling)
-    possible = sum(bool(places or index.whole(turn)) for places, turn in zip(found, talk.sent, strict=True))
     unsure = [] if sure else [*_starts(talk, index, found), _longest(once), *_ends(talk, index, found)]
     for anchors in unsure or [sure, _refined(sure, once)]:
         pairs = _trusted(talk, _around(talk, index, found, anchors)) if anchors else []

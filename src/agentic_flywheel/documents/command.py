@@ -5,6 +5,7 @@ the effect of one, so a write whose outcome is unknown may simply be sent again.
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -20,15 +21,21 @@ Answer_co = TypeVar("Answer_co", covariant=True)
 class Step(Generic[Answer_co]):
     """What a command comes to on top of what is stored: the write (`None`: nothing to do) and the answer.
 
-    `queued` is the command to keep if this write can be accepted only here for now. `archived` is what the write takes
-    the place of, kept as an older revision before it; `superseded_write` what came too late, kept as one after it.
+    `command` is what to keep if this write can be accepted only here for now, or what makes that. `archived` is what
+    the write takes the place of, kept as an older revision before it; `superseded_write` what came too late, kept as
+    one after it.
     """
 
     write: Write | None
     answer: Answer_co
-    queued: "Command[Any]"
+    command: "Command[Any] | Callable[[], Command[Any]]"
     archived: Write | None = None
     superseded_write: Write | None = None
+
+    @property
+    def queued(self) -> "Command[Any]":
+        """The command as it is kept."""
+        return self.command() if callable(self.command) else self.command
 
 
 class Command(BaseModel, Generic[Answer_co]):

@@ -6,9 +6,13 @@ Parsing and writing a conversation of a megabyte takes milliseconds; most saves 
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from typing import NamedTuple, cast
 
+from pydantic_core import from_json
+
+from agentic_flywheel.backends.base import UniversalSession
 from agentic_flywheel.documents.codec import around_history, is_large
 from agentic_flywheel.documents.model import Document, Tombstone, expired
 from agentic_flywheel.documents.parse import decode
@@ -38,43 +42,59 @@ class DocumentCache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, tuple[str, Document, tuple[int, int] | None]] = OrderedDict()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
         self._characters = 0
 
     def decode(self, text: str, session_id: str) -> Document | Tombstone:
         """What `parse.decode` gives; the caller must not change it."""
         known = self._get(text, session_id)
-        if known and not known[1]:
-            return known[0]
+        if known and known.is_whole:
+            return known.document
         document = decode(text, session_id)
         if isinstance(document, Document):
-            self.keep(text, document)
+            self.keep(text, document, known.turns if known else None)
         return document
 
     def parse_head(self, text: str, session_id: str) -> tuple[Document, str] | None:
         """What the function `parse_head` gives, where that is quicker than to decode the text."""
         known = self._get(text, session_id)
-        if known and known[1]:
-            return known[0], text[slice(*known[1])]
+        if known and known.turns and not known.is_whole:
+            return known.document, text[slice(*known.turns)]
         return parse_head(text, session_id) if len(text) > HEAD_PARSED_FROM else None
 
-    def keep(self, text: str, document: Document, turns: tuple[int, int] | None = None) -> None:
-        """Keep it, if it is not too large; with the place of its `turns` in the text it is a document without them."""
+    def place_of_turns(self, text: str, session_id: str) -> tuple[int, int] | None:
+        """Where the turns stand in a text that this process has written; `None` for another one."""
+        known = self._get(text, session_id)
+        return known.turns if known else None
+
+    def keep(
+        self, text: str, document: Document, turns: tuple[int, int] | None = None, *, is_whole: bool = True
+    ) -> None:
+        """Keep it, if it is not too large; `turns`: where they stand in the text, if we wrote it.
+
+        `is_whole`: the document has them.
+        """
         session_id = document.session.id
         with self._lock:
             if before := self._known.pop(session_id, None):
-                self._characters -= len(before[0])
+                self._characters -= len(before.text)
             if len(text) <= LARGEST:
-                self._known[session_id] = (text, document, turns)
+                self._known[session_id] = _Known(text, document, turns, is_whole)
                 self._characters += len(text)
             while self._characters > CACHED_CHARACTERS:
-                _, (gone, *_) = self._known.popitem(last=False)
-                self._characters -= len(gone)
+                self._characters -= len(self._known.popitem(last=False)[1].text)
 
-    def _get(self, text: str, session_id: str) -> tuple[Document, tuple[int, int] | None] | None:
+    def _get(self, text: str, session_id: str) -> "_Known | None":
         with self._lock:
             known = self._known.get(session_id)
-        return known[1:] if known and known[0] == text else None
+        return known if known and known.text == text else None
+
+
+class _Known(NamedTuple):
+    text: str
+    document: Document
+    turns: tuple[int, int] | None
+    is_whole: bool
 
 
 DOCUMENT_CACHE = DocumentCache()
@@ -135,44 +155,82 @@ def read_stored(
 
 def append_text(
     before: str, base: Document, document: Document, added: Sequence[JSONObject]
-) -> tuple[str, Splice, Document] | None:
+) -> tuple[str, Splice] | None:
     """The text of `document`, which is `base`, the document in `before`, with other fields and turns `added`.
 
-    With it that text as a splice, and the document with nothing in it that a caller may still change. `None` where
-    `before` is not written as this version writes.
+    With it that text as a splice. The document is remembered, with nothing in it that a caller may still change. `None`
+    where `before` is not written as this version writes.
     """
     large = is_large(before)
-    for narrowed in (True, False) if large else (False,):
-        old_head, old_tail = around_history(base, narrowed=narrowed)
-        if before.startswith(old_head) and before.endswith(old_tail):
-            break
-    else:
+    place = DOCUMENT_CACHE.place_of_turns(before, document.session.id) or _place_of_turns(before, base, large=large)
+    if place is None:
         return None
+    start, end = place
     head, tail = around_history(document, narrowed=large)
-    end = len(before) - len(old_tail)
-    turns = (narrow(dumps_checked(added)) if large else dumps_checked(added))[1:-1].decode()
+    written = dumps_checked(added)
+    turns = (narrow(written) if large else written)[1:-1].decode()
     comma = "," if turns and base.session.history else ""
-    tail = comma + turns + tail
-    text = head + before[len(old_head) : end] + tail
+    text = "".join((head, before[start:end], comma, turns, tail))
     if is_large(text) != large:  # it has just become so
         return None
-    splice = Splice(head, size_of(old_head), size_of(old_tail), tail)
-    own = decode(head + tail.removeprefix(comma), document.session.id)
-    if not isinstance(own, Document):
-        return None
-    history = [*base.session.history, *own.session.history]
-    return text, splice, replace(own, session=replace(own.session, history=history))
+    splice = Splice(head, size_of(before[:start]), size_of(before[end:]), comma + turns + tail)
+    if not _is_private(document, base):
+        own = decode(head + turns + tail, document.session.id)
+        if not isinstance(own, Document):
+            return None
+        new = own.session.history
+    else:
+        own, new = document, cast("list[JSONObject]", from_json(written))
+    own = replace(own, session=replace(own.session, history=[*base.session.history, *new]))
+    DOCUMENT_CACHE.keep(text, own, (len(head), len(text) - len(tail)))
+    return text, splice
+
+
+def _place_of_turns(text: str, base: Document, *, large: bool) -> tuple[int, int] | None:
+    """Where the turns of `base` stand in its text; `None` if that is not written as this version writes."""
+    for narrowed in (True, False) if large else (False,):
+        head, tail = around_history(base, narrowed=narrowed)
+        if text.startswith(head) and text.endswith(tail):
+            return len(head), len(text) - len(tail)
+    return None
+
+
+_FIELDS = [each.name for each in fields(UniversalSession) if each.name not in ("context", "history", "updated_at")]
+
+
+def _is_private(document: Document, base: Document) -> bool:
+    """Whether nothing in it but turns is a caller's, who may change it: all else is of `base`, or made by us."""
+    session, before = document.session, base.session
+    return (
+        all(getattr(session, name) is getattr(before, name) for name in _FIELDS)
+        and _has_same_values(session.context, before.context)
+        and _has_same_values(document.extra, base.extra)
+    )
+
+
+def _has_same_values(one: JSONObject, other: JSONObject) -> bool:
+    return len(one) == len(other) and all(one.get(name, _NOTHING) is value for name, value in other.items())
+
+
+_NOTHING = object()
 
 
 def is_same(document: Document, alive: Document, stored_turns: str | None, turns: bytes) -> bool:
     """Whether a save changes nothing but the times; `stored_turns` is the text of the turns if `alive` has none."""
-    document = replace(document, saved_at=alive.saved_at, kept_until=alive.kept_until)
     if stored_turns is None:
-        return document == alive
-    if replace(document, session=replace(document.session, history=[])) != alive:
+        if len(document.session.history) != len(alive.session.history):
+            return False
+    elif not _is_text_of(turns, stored_turns):
         return False
-    end = stored_turns[-COMPARED_FIRST:].encode()
-    for written in (bytes, narrow):
-        if written(turns[-4 * COMPARED_FIRST :]).endswith(end) and written(turns).decode() == stored_turns:
-            return True
-    return False
+    else:
+        document = replace(document, session=replace(document.session, history=[]))
+    return replace(document, saved_at=alive.saved_at, kept_until=alive.kept_until) == alive
+
+
+def _is_text_of(turns: bytes, stored: str) -> bool:
+    """Whether these turns are stored as this text, narrow or not."""
+    end = stored[-COMPARED_FIRST:].encode()
+    return any(
+        written(turns[-4 * COMPARED_FIRST :]).endswith(end) and written(turns).decode() == stored
+        for written in (bytes, narrow)
+    )

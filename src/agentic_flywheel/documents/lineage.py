@@ -94,7 +94,7 @@ class MergeForwardCommand(Command[bool]):
         return self._session(base, now, alive_remotely=alive_remotely) if self.member else self._other(base, now)
 
     def _nothing(self) -> Step[bool]:
-        return Step(None, answer=False, queued=self)
+        return Step(None, answer=False, command=self)
 
     def _session(self, base: str | None, now: datetime, *, alive_remotely: bool) -> Step[bool]:
         mine = decode(self.text, self.member)
@@ -104,13 +104,13 @@ class MergeForwardCommand(Command[bool]):
         if not isinstance(there, Document) or (expired(there.kept_until, now) and not alive_remotely):
             if expired(mine.kept_until, now):
                 return self._nothing()
-            return Step(self._write(mine, self.text, base), answer=True, queued=self)
+            return Step(self._write(mine, self.text, base), answer=True, command=self)
         if there.began > mine.revision:  # it was deleted, and begun anew
             return self._nothing()
         if covers(self.text, base or "") and mine.revision > there.revision:
             until = later(mine.kept_until, there.kept_until)
             text = self.text if until == mine.kept_until else encode(replace(mine, kept_until=until))
-            return Step(self._write(replace(mine, kept_until=until), text, base), answer=True, queued=self)
+            return Step(self._write(replace(mine, kept_until=until), text, base), answer=True, command=self)
         return self._merged(mine, there, base, now)
 
     def _merged(self, mine: Document, there: Document, base: str | None, now: datetime) -> Step[bool]:
@@ -130,7 +130,7 @@ class MergeForwardCommand(Command[bool]):
             past=newest((*there.past, aside), there.note, _most(mine, there)),
         )
         late = as_older(self.revisions, replace(mine, revision=top + 1, past=())) if self.revisions else None
-        return Step(self._write(document, encode(document), base), answer=True, queued=self, superseded_write=late)
+        return Step(self._write(document, encode(document), base), answer=True, command=self, superseded_write=late)
 
     def _write(self, document: Document, text: str, base: str | None) -> Write:
         return Write(self.key, text, base, document.kept_until, list_row=list_row(self.index, document))
@@ -144,11 +144,11 @@ class MergeForwardCommand(Command[bool]):
             return self._nothing()
         if base is None or (covers(self.text, base) and revision_at_head(self.text) > revision_at_head(base)):
             part_of = execution_set(self.key, data.get("session_id"))
-            return Step(Write(self.key, self.text, base, until, part_of=part_of), answer=True, queued=self)
+            return Step(Write(self.key, self.text, base, until, part_of=part_of), answer=True, command=self)
         if not history or tombstone_of(base):
             return self._nothing()
         more = merged(self.text, base, self.operation, now)
-        return Step(Write(self.key, more[0], base, more[1]), answer=True, queued=self) if more else self._nothing()
+        return Step(Write(self.key, more[0], base, more[1]), answer=True, command=self) if more else self._nothing()
 
 
 def missing(mine: list[JSONObject], there: list[JSONObject]) -> list[JSONObject]:

@@ -1,5 +1,6 @@
 """Defines what a session document, a tombstone, a write and an earlier revision are, and how times are written."""
 
+import functools
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -104,9 +105,16 @@ def expired(kept_until: datetime | None, now: datetime) -> bool:
 
 def aware(time: datetime) -> datetime:
     """The same instant in UTC; a naive one is UTC already."""
+    if time.tzinfo is UTC:
+        return time
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def iso(time: datetime | None) -> str | None:
     """ISO 8601 in UTC with offset and microseconds."""
-    return None if time is None else aware(time).isoformat(timespec="microseconds")
+    return None if time is None else _iso(time)
+
+
+@functools.lru_cache(1000)  # a save writes most of its times several times, and those of the save before
+def _iso(time: datetime) -> str:
+    return aware(time).isoformat(timespec="microseconds")

@@ -26,7 +26,7 @@ class MoveCommand(MergeForwardCommand):
         if isinstance(there, Tombstone):
             return self._anew(mine, there, base or "")
         if there is None or (expired(there.kept_until, now) and not alive_remotely):
-            return Step(self._write(mine, self.text, base), answer=True, queued=self)
+            return Step(self._write(mine, self.text, base), answer=True, command=self)
         if (mine.operations and find(there.operations, mine.operations[-1].id)) or not _adds(mine, there):
             return self._nothing()
         check_owner(there, {"user_id": mine.session.user_id})
@@ -50,7 +50,7 @@ class MoveCommand(MergeForwardCommand):
             return self._nothing()
         revision = max(mine.revision, there.revision + 1)
         begun = replace(mine, revision=revision, began=revision if there.because == "deleted" else 1)
-        return Step(self._write(begun, encode(begun), base), answer=True, queued=self)
+        return Step(self._write(begun, encode(begun), base), answer=True, command=self)
 
 
 def _adds(mine: Document, there: Document) -> bool:

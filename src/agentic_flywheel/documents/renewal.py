@@ -6,10 +6,9 @@ from typing import Literal
 
 from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.command import Command, Step
-from agentic_flywheel.documents.incremental import append_text
+from agentic_flywheel.documents.incremental import DOCUMENT_CACHE, append_text
 from agentic_flywheel.documents.list_row import list_row
 from agentic_flywheel.documents.model import Document, expired
-from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.revisions import kept_whole
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.settings import MAX_TTL_SECONDS
@@ -26,7 +25,7 @@ class RenewCommand(Command[None]):
 
     def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[None]:
         """Move the expiry of a session that is alive and has one."""
-        document = decode(base, self.session_id) if base is not None else None
+        document = DOCUMENT_CACHE.decode(base, self.session_id) if base is not None else None
         seconds = ttl_of(document) if isinstance(document, Document) else None
         if (
             not isinstance(document, Document)
@@ -36,7 +35,7 @@ class RenewCommand(Command[None]):
             return Step(None, None, self)
         renewed = replace(document, kept_until=now + timedelta(seconds=seconds))
         more = append_text(base, document, renewed, []) if base else None
-        text, splice, _ = more or (encode(renewed), None, None)
+        text, splice = more or (encode(renewed), None)
         older = tuple(f"{self.revisions}{number}" for number in kept_whole(renewed)) if self.revisions else ()
         until, listed = renewed.kept_until, list_row(self.index, renewed)
         return Step(Write(self.key, text, base, until, list_row=listed, splice=splice, extend_keys=older), None, self)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Literal, Self
 
 from agentic_flywheel.documents.append import Fingerprint, Fingerprints, fingerprint
@@ -164,7 +165,7 @@ class SaveCommand(Save, Command[Saved]):
             if whole:  # as it is: a store that has it can keep it without being sent it
                 archived = Write(self._key_of(alive.revision), stored.text, None, document.kept_until)
             write = replace(write, delete_keys=tuple(map(self._key_of, forgotten(alive.past, document.past))))
-        return Step(write, saved, self._queued(alive, added), archived=archived)
+        return Step(write, saved, partial(self._queued, alive, added), archived=archived)
 
     def _next_document(
         self, stored: StoredSession, document: Document, added: int, *, unchanged: bool
@@ -221,18 +222,17 @@ class SaveCommand(Save, Command[Saved]):
             TooLarge: it is.
 
         """
-        alive, place = stored.alive, None
+        alive = stored.alive
         if self._replaces_all:
-            text, place = encode_around(document, turns)
-            own, splice = replace(document, session=replace(document.session, history=[])), None
+            (text, place), splice = encode_around(document, turns), None
+            head = replace(document, session=replace(document.session, history=[]))
+            DOCUMENT_CACHE.keep(text, head, place, is_whole=False)
         else:
             grows = self.mode == "append"
             more = append_text(stored.text, alive, document, added) if grows and stored.text and alive else None
-            text, splice, own = more or (encode(document), None, None)
+            text, splice = more or (encode(document), None)
         if is_larger(text, self.max_bytes):
             raise too_large(text, self.max_bytes, alive)
-        if own:
-            DOCUMENT_CACHE.keep(text, own, place)
         return self._write(document, text, stored.text, splice)
 
     def _write(self, document: Document, text: str, base: str | None, splice: Splice | None = None) -> Write:

@@ -55,6 +55,11 @@ class Taken:
     context: tuple[str, ...]
     is_kept: bool
 
+    @property
+    def shown(self) -> JSONObject:
+        """It as an answer tells it."""
+        return {name: getattr(self, name) for name in ("revision", "turns", "fields", "context", "is_kept")}
+
 
 def taken(alive: Document, document: Document, *, is_kept: bool) -> Taken:
     """What `document` took away that was in `alive`, in whose place it is."""

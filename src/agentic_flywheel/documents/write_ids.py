@@ -8,6 +8,7 @@ A store that was set back (an older dump, a backup) holds less than its writers 
 has another name (`apart`), and so has all that it writes later: no number stands for a write that the store has lost.
 """
 
+import functools
 import hashlib
 import itertools
 import re
@@ -49,7 +50,7 @@ class Writer:
     def wrote(self, key: str, identity: str, operations: Sequence[Operation]) -> None:
         """Note that the write `identity` was taken, and what the document under the key holds since."""
         newest = operations[-1].id
-        if _writer(newest) != _writer(identity) or (key not in self._newest and len(self._newest) >= WRITTEN_KEYS):
+        if _parts(newest)[0] != _parts(identity)[0] or (key not in self._newest and len(self._newest) >= WRITTEN_KEYS):
             self._begin()
         self._newest[key] = newest
 
@@ -84,17 +85,13 @@ def holds(operations: Sequence[Operation], identities: Sequence[str]) -> bool:
 
 def find(operations: Sequence[Operation], identity: str, retry: str = "") -> Operation | None:
     """The operation that shows that the document holds the write `identity`, or the one that it repeats (`retry`)."""
-    name = identity.partition("~")[0]
-    number = _ID.fullmatch(name)
-    writer, least = (f"{number[1]}.", int(number[2])) if number else ("", 0)
+    writer, least = _parts(identity)
     for operation in reversed(operations):
         if retry and operation.id.endswith("~" + retry):
             return operation
-        if operation.id.startswith(writer):
-            known = operation.id.partition("~")[0]
-            later = known[len(writer) :] if number else ""
-            if known == name or (later.isdecimal() and int(later) >= least):
-                return operation
+        known, number = _parts(operation.id)
+        if known == writer and number >= least:
+            return operation
     return None
 
 
@@ -107,12 +104,14 @@ def kept(operations: Sequence[Operation]) -> tuple[Operation, ...]:
     """Those that a document keeps: an older one of the same writer goes before any writer's newest."""
     keep = list(operations)
     while len(keep) > KEPT_OPERATIONS:
-        later = [_writer(operation.id) for operation in keep]
-        spare = next((i for i, writer in enumerate(later) if writer in later[i + 1 :]), 0)
+        writers = [_parts(operation.id)[0] for operation in keep]
+        spare = next((i for i, writer in enumerate(writers) if writer in writers[i + 1 :]), 0)
         del keep[spare]
     return tuple(keep)
 
 
-def _writer(identity: str) -> str:
+@functools.lru_cache(2000)  # each is looked at in every save that a document of it has
+def _parts(identity: str) -> tuple[str, int]:
+    """The writer and the number of a write; one that is named otherwise is a writer of its own."""
     match = _ID.fullmatch(identity)
-    return match[1] if match else identity
+    return (match[1], int(match[2])) if match else (identity.partition("~")[0] + "~", 0)

@@ -148,7 +148,7 @@ class JournalFile:
                 yield db
             return
         try:
-            with held(opened.reading, BUSY_SECONDS, self.path), self._read_transaction(opened) as db:
+            with held(opened.reading, BUSY_SECONDS, self.path), self._read_transaction(opened, BUSY_SECONDS) as db:
                 yield db
         except (sqlite3.Error, OSError) as exc:
             raise self._failure(exc, opened.identity) from exc
@@ -161,14 +161,10 @@ class JournalFile:
             raise JournalUnavailable(f"The journal {self.path} is not open.")
         with held(opened.reading, 0, self.path):
             try:
-                opened.reader.execute("PRAGMA busy_timeout = 0")
-                with self._read_transaction(opened) as db:
+                with self._read_transaction(opened, 0) as db:
                     yield db
             except (sqlite3.Error, OSError) as exc:
                 raise JournalUnavailable(f"The journal {self.path} cannot be read at once.") from exc
-            finally:
-                with contextlib.suppress(sqlite3.Error):
-                    opened.reader.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
 
     @contextlib.contextmanager
     def _immutable(self) -> Generator[sqlite3.Connection]:
@@ -184,10 +180,11 @@ class JournalFile:
             raise JournalUnavailable(f"The journal {self.path} cannot be used: {cause(exc)}") from exc
 
     @contextlib.contextmanager
-    def _read_transaction(self, opened: OpenFile) -> Generator[sqlite3.Connection]:
+    def _read_transaction(self, opened: OpenFile, timeout: float) -> Generator[sqlite3.Connection]:
         if opened.closed:
             raise Replaced(f"The journal {self.path} was closed.")
         db = opened.reader
+        opened.set_up_reader(timeout)
         db.execute("BEGIN")
         try:
             self._thread.destination = self._address.find(db)

@@ -120,6 +120,12 @@ class Journal(ListRows, OutboxRows, Retention):
             return is_pending(db, self._destination, key), ends_of(db, self._destination, key, LARGE)
 
     @retry_once_if_replaced
+    def copy_or_ends(self, key: str) -> Write | Ends | None:
+        """The document here under `key`, or its ends, if it is large."""
+        with self._snapshot() as db:
+            return ends_of(db, self._destination, key, LARGE) or copy_of(db, self._destination, key)
+
+    @retry_once_if_replaced
     def copy_of_this_machine(self, key: str) -> Write | None:
         """The document that belongs to this machine under `key`, while a Redis is in use."""
         with self._snapshot() as db:

@@ -36,6 +36,8 @@ class OpenFile:
     reading: threading.Lock = field(default_factory=threading.Lock)
     closed: bool = False
     _durable: bool | None = None
+    _writer_waits: int | None = None
+    _reader_waits: int | None = None
 
     def set_up(self, *, durable: bool, timeout: float) -> None:
         """Set up the writer for a transaction that begins within `timeout` seconds; `durable` survives power loss."""
@@ -43,7 +45,17 @@ class OpenFile:
             # In WAL mode NORMAL survives the death of any process, FULL (an fsync a commit) the loss of power too.
             self.writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._durable = durable
-        self.writer.execute(f"PRAGMA busy_timeout = {max(round(timeout * 1000), 0)}")
+        waits = max(round(timeout * 100) * 10, 0)  # not to the millisecond: it is set only where it differs
+        if waits != self._writer_waits:
+            self.writer.execute(f"PRAGMA busy_timeout = {waits}")
+            self._writer_waits = waits
+
+    def set_up_reader(self, timeout: float) -> None:
+        """Have the reader wait for `timeout` seconds at most."""
+        waits = round(timeout * 1000)
+        if waits != self._reader_waits:
+            self.reader.execute(f"PRAGMA busy_timeout = {waits}")
+            self._reader_waits = waits
 
     def close(self) -> None:
         """Close both, once nobody reads."""

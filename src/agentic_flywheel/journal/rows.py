@@ -10,6 +10,7 @@ from agentic_flywheel.journal.records import Pending
 from agentic_flywheel.journal.texts import (
     PIECE,
     PIECES,
+    put_over_piece,
     put_text,
     read_command,
     read_ends,
@@ -97,9 +98,11 @@ def put(db: sqlite3.Connection, destination: int, write: Write, now: int, *, rep
     }
     part = (write.part_of, write.key) if write.part_of and not write.tombstone else (None, None)
     _put_row(db, destination, write, row, (entry.index, entry.member) if entry else part)
-    live = "UPDATE documents SET kept_until = ?, expired_seen_at = NULL WHERE destination = ? AND key = ?"
-    db.executemany(live, ((until, destination, key) for key in write.extend_keys))
-    drop(db, destination, write.delete_keys)
+    if write.extend_keys:
+        live = "UPDATE documents SET kept_until = ?, expired_seen_at = NULL WHERE destination = ? AND key = ?"
+        db.executemany(live, ((until, destination, key) for key in write.extend_keys))
+    if write.delete_keys:
+        drop(db, destination, write.delete_keys)
     return size
 
 
@@ -211,7 +214,9 @@ def is_pending(db: sqlite3.Connection, destination: int, key: str) -> bool:
 def _put_over(db: sqlite3.Connection, destination: int, write: Write, number: int, before: int) -> None:
     """Splice the stored text where the write says how; else replace it, as is quicker where it is one piece."""
     splice, seen = write.splice, write.seen
-    if splice and seen and before > PIECE and before == size_of(seen) and holds(db, destination, write.key, seen):
+    if before <= PIECE:
+        put_over_piece(db, number, write.text)
+    elif splice and seen and before == size_of(seen) and holds(db, destination, write.key, seen):
         splice_text(db, number, splice)
     else:
         replace_text(db, number, write.text)

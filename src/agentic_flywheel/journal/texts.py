@@ -61,6 +61,14 @@ def put_text(db: sqlite3.Connection, number: int, text: str) -> None:
     _put(db, number * PIECES, text.encode())
 
 
+def put_over_piece(db: sqlite3.Connection, number: int, text: str) -> None:
+    """The same for a stored text that is one piece."""
+    first, content = number * PIECES, text.encode()
+    db.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (first, content[:PIECE]))
+    if len(content) > PIECE:
+        _put(db, first + 1, content[PIECE:])
+
+
 def replace_text(db: sqlite3.Connection, number: int, text: str) -> None:
     """The same for a text that may go on from the stored one: what both share is not written again."""
     new = text.encode()

@@ -11,7 +11,7 @@ from agentic_flywheel.documents.delete import DeleteCommand, Deleted
 from agentic_flywheel.documents.import_document import ImportCommand
 from agentic_flywheel.documents.lineage import operations_at_end
 from agentic_flywheel.documents.save import SaveCommand
-from agentic_flywheel.documents.writes import Append, Write, revision_at_head
+from agentic_flywheel.documents.writes import Append, Ends, Write, revision_at_head
 from agentic_flywheel.errors import DocumentError
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.session_keys import SessionKeys
@@ -36,10 +36,13 @@ class LocalWriter:
 
         """
         pending = pending or (self._offline and self._journal.has_destination())
-        if appended := self._append(change, pending=pending):
-            return appended[1]
+        stored = self._journal.copy_or_ends(change.key) if change.appends else self._journal.copy(change.key)
+        if isinstance(stored, Ends):
+            if appended := self._append(change, stored, pending=pending):
+                return appended[1]
+            stored = self._journal.copy(change.key)
         while True:
-            copy = self._owned(change.key)
+            copy, stored = stored or self._owned(change.key), None
             seen = self._as_the_stash_has_it(copy) if pending else copy
             step = change.with_base_revision(seen, self._clock()).apply(copy.text if copy else None, self._clock())
             if step.write is None:
@@ -52,10 +55,9 @@ class LocalWriter:
             elif self._journal.commit(write, command, older, durable=True, supersedes=supersedes).accepted:
                 return step.answer
 
-    def _append(self, change: Command[Answer], *, pending: bool) -> tuple[Append, Answer] | None:
+    def _append(self, change: Command[Answer], ends: Ends, *, pending: bool) -> tuple[Append, Answer] | None:
         """Add to a large document of which only the ends are read; `None` where that is not enough."""
-        _, ends = self._journal.ends(change.key) if change.appends else (False, None)
-        grown = change.onto(ends, self._clock()) if ends else None
+        grown = change.onto(ends, self._clock())
         command = dump_command(cast("AnyCommand", change)) if pending else None
         return grown if grown and self._journal.commit(grown[0], command, durable=True).accepted else None
 

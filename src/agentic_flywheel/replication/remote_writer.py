@@ -142,7 +142,7 @@ class RemoteWriter:
         """Write what goes with the document: a save that came too late, and what a deletion takes along."""
         if step.superseded_write:
             await self.stash.keep(step.superseded_write, deadline)
-        if isinstance(step.queued, DeleteCommand) and isinstance(step.answer, Deleted):
+        if isinstance(step.answer, Deleted) and isinstance(step.queued, DeleteCommand):
             parts = await self.delete_parts(step.queued, deadline)
             return replace(step, answer=replace(step.answer, parts=parts))
         return step

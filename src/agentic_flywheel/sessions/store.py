@@ -5,7 +5,6 @@ Storage that is down is an answer here, never an exception. Wrong arguments rais
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -132,7 +131,7 @@ class SessionStore(SessionReader):
             expires_at=iso(saved.kept_until),
         )
         if saved.taken:
-            answer.replaced = asdict(saved.taken)
+            answer.replaced = saved.taken.shown
         if saved.append and saved.append.retyped:
             answer.retyped_turns = list(saved.append.retyped)
         if saved.append and saved.append.unsure:

@@ -3,26 +3,18 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import IO, get_args
+from pathlib import Path
+from typing import get_args
 
-from agentic_flywheel.cli.importers import (
-    chatgpt,
-    claude,
-    claude_code,
-    flowise,
-    langflow,
-    manifests,
-    origins,
-    plain_turns,
-)
+from agentic_flywheel.cli.importers import databases, origins
 from agentic_flywheel.cli.importers.archives import UNREADABLE
+from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.conversation import Imported
-from agentic_flywheel.cli.importers.enclosed_array import enclosed
 from agentic_flywheel.cli.importers.found_files import Absent, Member, Source, name_of, opened
 from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, JsonEntry, lines
 from agentic_flywheel.cli.importers.kinds import LOOKED_AT, Kind, another_programs, kind_of
+from agentic_flywheel.cli.importers.readers import read_as
 from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.json_text import JSONObject
 
 
 def recognise(source: Source, limit: int = MAX_ENTRY_BYTES) -> Kind | None:
@@ -34,8 +26,10 @@ def recognise(source: Source, limit: int = MAX_ENTRY_BYTES) -> Kind | None:
     """
     try:
         with opened(source) as file:
+            if isinstance(source, Path) and databases.begins(file):
+                return databases.program(source)
             return kind_of(file, limit)
-    except UNREADABLE:
+    except (*UNREADABLE, InvalidArgument):
         return None
 
 
@@ -78,7 +72,7 @@ def read(source: Source, kind: str = "", limit: int = MAX_ENTRY_BYTES) -> Iterat
         with opened(source) as file:
             recognised = kind or kind_of(file, limit)
             file.seek(0)
-            for each in _read(file, recognised, source.stem, limit):
+            for each in read_as(file, recognised, _beside(source), limit):
                 line = each.line
                 yield each
     except UNREADABLE:
@@ -120,52 +114,19 @@ def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry
         yield BadEntry(line, _DAMAGED_BEHIND)
 
 
-def _read(file: IO[bytes], kind: str | None, name: str, limit: int) -> Iterator[Imported | BadEntry]:
-    if kind == "claude-code":
-        yield from claude_code.session(lines(file, limit), name)
-    elif kind in ("claude", "chatgpt"):
-        conversation = claude.conversation if kind == "claude" else chatgpt.conversation
-        for entry in enclosed(file, limit):
-            if isinstance(entry, JsonEntry):
-                yield from conversation(entry)
-            else:
-                yield entry
-    elif kind == "turns":
-        yield from plain_turns.conversations(enclosed(file, limit, ""), name)
-    elif kind in ("langflow", "flowise"):
-        reader = langflow.conversations if kind == "langflow" else flowise.conversations
-        yield from reader(enclosed(file, limit, ""), name)
-    elif kind == "run":
-        yield BadEntry(1, ONE_RUN)
-    elif kind == "flywheel":
-        yield BadEntry(1, "begins an export of this program, which is not read as another program's")
-    else:
-        first = next((each.value for each in lines(file, limit) if isinstance(each, JsonEntry)), JSONObject())
-        program = another_programs(first)
-        what = f"a transcript of {program}, which cannot be read yet" if program else "no export that can be read"
-        instead = _instead(file, limit)
-        yield BadEntry(1, instead or f"is the beginning of {what}", is_foreign=not instead)
-
-
-ONE_RUN = (
-    "is the answer of one run of a flow, and no talk: keep it with the tool cache_result, and export the messages"
-    " (Langflow: GET /api/v1/monitor/messages, Flowise: Export messages) for the talk"
-)
-"""What a person is told who names the answer of a run."""
-
-
-def _instead(file: IO[bytes], limit: int) -> str:
-    """What to do instead of naming this file, where that is known."""
-    file.seek(0)
-    value = plain_turns.whole(file, min(limit, manifests.MAX_BYTES))
-    return manifests.is_list_of_files(value)
-
-
 UNDERSTOOD = (
     "What can be read: exports of this program; the data export of Claude or of ChatGPT, as it was downloaded or its"
-    ' conversations.json; transcripts of Claude Code (.jsonl); and lists of turns, [{"role", "content"}] or'
-    ' {"messages": […]}.'
+    " conversations.json; transcripts of Claude Code (.jsonl), Gemini CLI, opencode (opencode.db), Copilot CLI,"
+    " Cline, Continue, gptme, aider and llm (logs.db); messages of Langflow and Flowise; and lists of turns,"
+    ' [{"role", "content"}] or {"messages": […]}.'
 )
 """What a person is told who names another file."""
+
+
+def _beside(source: Source) -> Beside:
+    if isinstance(source, Path):
+        return Beside(source.stem, source.absolute().parent.name, source)
+    return Beside(source.stem, source.folder if isinstance(source, Member) else "")
+
 
 _DAMAGED_BEHIND = "is the last that can be read: the archive is damaged behind it"

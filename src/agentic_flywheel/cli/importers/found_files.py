@@ -5,7 +5,6 @@ Nothing is written anywhere, and no link of a folder is followed. Archives are o
 
 import contextlib
 import io
-import re
 import zipfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -13,16 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from agentic_flywheel.cli.importers import manifests
+from agentic_flywheel.cli.importers import databases, manifests
 from agentic_flywheel.cli.importers.archives import UNREADABLE, Archives, unpacked
+from agentic_flywheel.cli.importers.kinds import kind_of
+from agentic_flywheel.cli.importers.names import is_conversations, may_be_conversations
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.plain_text import quoted
-
-_CONVERSATIONS = re.compile(
-    r"conversations(?:[-_]?\d+)?\.json|[^.].*\.jsonl|ExportData\.json|.+-Message(?: ?\(\d+\))?\.json"
-)
-"""Names of files with conversations. ChatGPT's larger exports have `conversations-000.json` and so on; the last two are
-Flowise's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +48,11 @@ class Member:
     def stem(self) -> str:
         """The file's name without folders and ending."""
         return PurePosixPath(self.info.filename).stem
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder that it is in."""
+        return PurePosixPath(self.info.filename).parent.name
 
     def __str__(self) -> str:
         return f"{self.shown}/{self.info.filename}"
@@ -109,13 +109,30 @@ def sources(given: Path | Stream) -> Generator[Sources]:
 
 
 def _is_wanted(name: str) -> bool:
-    return name == manifests.NAME or bool(_CONVERSATIONS.fullmatch(name))
+    return name == manifests.NAME or is_conversations(name)
+
+
+def _may_be_wanted(name: str) -> bool:
+    return name == manifests.NAME or may_be_conversations(name)
+
+
+def _is_strangers(path: Path) -> bool:
+    """Whether a file that has a name which many programs give has no talks."""
+    if _is_wanted(path.name):
+        return False
+    try:
+        with path.open("rb") as file:
+            return (databases.program(path) if databases.begins(file) else kind_of(file)) is None
+    except InvalidArgument:
+        return False
 
 
 def _in_folder(folder: Path, archives: Archives) -> Sources:
-    found = [each for each in sorted(folder.rglob("*")) if each.is_symlink() or _is_wanted(each.name)]
-    links = [each for each in found if each.is_symlink() and (each.is_dir() or _CONVERSATIONS.fullmatch(each.name))]
-    files: list[Source] = [each for each in found if not each.is_symlink() and each.is_file()]
+    found = [each for each in sorted(folder.rglob("*")) if each.is_symlink() or _may_be_wanted(each.name)]
+    links = [each for each in found if each.is_symlink() and (each.is_dir() or is_conversations(each.name))]
+    files: list[Source] = [
+        each for each in found if not each.is_symlink() and each.is_file() and not _is_strangers(each)
+    ]
     packed = (each for each in sorted(folder.rglob("*.[zZ][iI][pP]")) if each.is_file() and not each.is_symlink())
     for each in packed:
         try:
@@ -139,7 +156,7 @@ def _complete(found: Sequence[Source], archives: Archives) -> list[Source]:
             named = dict.fromkeys(
                 PurePosixPath(path).name for path in manifests.named_in(file.read(manifests.MAX_BYTES))
             )
-            missing = [name for name in named if _CONVERSATIONS.fullmatch(name) and name not in there]
+            missing = [name for name in named if is_conversations(name) and name not in there]
             files += [Absent(f"{each}, {quoted(name)}", _MISSING) for name in missing]
     files += [Absent(*each) for each in archives.left]
     return files

@@ -4,15 +4,28 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import IO, Literal
 
-from agentic_flywheel.cli.importers import flowise, langflow
+from agentic_flywheel.cli.importers import (
+    aider,
+    cline,
+    continue_cli,
+    databases,
+    flowise,
+    gemini_cli,
+    gptme,
+    langflow,
+    opencode,
+)
 from agentic_flywheel.cli.importers.enclosed_array import array_at, enclosed
 from agentic_flywheel.cli.importers.json_entries import BLANK, BOM, MAX_ENTRY_BYTES, BadEntry, JsonEntry, array, lines
 from agentic_flywheel.cli.importers.plain_turns import is_talk, is_turn, whole
 from agentic_flywheel.json_text import JSONObject
 
-Kind = Literal["claude", "chatgpt", "claude-code", "flywheel", "turns", "langflow", "flowise", "run"]
-"""Claude's and ChatGPT's data export, a Claude Code transcript, this program's own export, a list of turns, messages of
-Langflow and of Flowise, and the answer of one run of theirs, which is no talk."""
+Kind = Literal[
+    "claude", "chatgpt", "claude-code", "flywheel", "turns", "langflow", "flowise", "run",
+    "gemini-cli", "copilot-cli", "opencode", "cline", "continue", "gptme", "aider", "llm",
+]  # fmt: skip
+"""Claude's and ChatGPT's data export, a Claude Code transcript, this program's own export, a list of turns, what the
+other programs write that a reader here is named after, and the answer of one run of a flow, which is no talk."""
 
 LOOKED_AT = 50
 """Entries that are looked at: the first ones may be damaged, or say nothing."""
@@ -24,6 +37,10 @@ def kind_of(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Kind | None:
     """The kind of what is in the file, which must be at its beginning and able to seek; `None` if it is none."""
     head = file.read(_HEAD_BYTES).removeprefix(BOM).lstrip(BLANK)
     file.seek(0)
+    if head.startswith(databases.HEADER):
+        return None  # what it is is seen by its tables, and only of a file that has a path
+    if head.startswith(aider.BEGINS):
+        return "aider"
     is_array = head.startswith(b"[")
     if not is_array and array_at(head, "conversations"):
         return next(filter(None, (_of_conversation(each.value) for each in _first(enclosed(file, limit)))), None)
@@ -53,9 +70,7 @@ def another_programs(value: JSONObject) -> str:
         return "Qwen Code"
     if kind == "session_meta" and "payload" in value:
         return "Codex"
-    if "projectHash" in value and "sessionId" in value:
-        return "Gemini CLI"
-    return "Copilot CLI" if kind == "session.start" and "data" in value else ""
+    return ""
 
 
 def _of_object(value: JSONObject) -> Kind | None:
@@ -64,6 +79,14 @@ def _of_object(value: JSONObject) -> Kind | None:
         return "run"
     if flowise.is_workspace(value):
         return "flowise"
+    if opencode.is_export(value):
+        return "opencode"
+    if cline.is_talk(value):
+        return "cline"
+    if continue_cli.is_talk(value):
+        return "continue"
+    if gemini_cli.is_header(value):  # before it was a log
+        return "gemini-cli"
     if kind := _of_conversation(value):
         return kind
     return "turns" if is_talk(value) else None
@@ -85,6 +108,12 @@ def _of_line(value: JSONObject) -> Kind | None:
     version = value.get("schema_version")
     if isinstance(version, int) and not isinstance(version, bool):
         return "flywheel"
+    if gemini_cli.is_header(value):
+        return "gemini-cli"
+    if value.get("type") == "session.start" and "data" in value:
+        return "copilot-cli"
+    if gptme.is_message(value):
+        return "gptme"
     if "chat_messages" in value or "mapping" in value:  # a conversation alone, or a line each
         return _of_conversation(value)
     is_event = isinstance(value.get("type"), str) and not {"sessionId", "leafUuid", "messageId"}.isdisjoint(value)

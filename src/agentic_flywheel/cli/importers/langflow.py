@@ -8,11 +8,14 @@ of steps in the API, and a flat list in the table. The answer of a run (`/api/v1
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID
 
 from agentic_flywheel.cli.importers.conversation import Imported, instant, mended, turn, turns
+from agentic_flywheel.cli.importers.databases import opened
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.rows import call, content, decoded, files, first_words, objects, talk, words
+from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -45,6 +48,19 @@ def conversations(entries: Iterable[JsonEntry | BadEntry], _: str) -> Iterator[I
         made = turns(messages[0].line, ((each.number or each.line, each.value) for each in messages), _turn)
         values: JSONObject = {"backend_session_id": session, "current_flow_id": flow}
         yield from talk("langflow", "-".join(filter(None, (flow, session))), messages[0].line, made, values)
+
+
+_COLUMNS = "id, flow_id, timestamp, sender, session_id, text, files, properties, category, content_blocks"
+
+
+def database(path: Path, _: int) -> Iterator[Imported | BadEntry]:
+    """The talks of `langflow.db`, and what of it cannot be read."""
+    try:
+        with opened(path) as found:
+            rows = found.select(f"SELECT {_COLUMNS} FROM message ORDER BY timestamp, id")  # noqa: S608  a constant
+            yield from conversations((JsonEntry(1, row, number) for number, row in enumerate(rows, 1)), "")
+    except InvalidArgument as exc:
+        yield BadEntry(1, str(exc))
 
 
 def _place(entry: JsonEntry) -> tuple[datetime, str]:

@@ -33,7 +33,7 @@ class Credentials:
 
     async def redact_in_time(self, sent: Mapping[str, Any]) -> "tuple[dict[str, Any], list[Finding]]":
         """The same arguments as they may be kept, and where in them there were values that look like credentials."""
-        if self._setting != "off" and sum(map(_size, sent.values())) > AT_ONCE:
+        if self._setting != "off" and _are_many([*sent.values()]):
             return await anyio.to_thread.run_sync(self.redact, sent)
         return self.redact(sent)
 
@@ -87,13 +87,17 @@ class Credentials:
         return places, f"{count} {done} ({where}{first}; see FLYWHEEL_REDACTION)."
 
 
-def _size(value: object) -> int:
-    """About how many items there are to look through, without looking at all of them."""
-    if isinstance(value, str):
-        return len(value) // LONG_TEXT
-    if isinstance(value, dict):
-        return sum(1 + _size(item) for item in cast("JSONObject", value).values())
-    if not isinstance(value, list):
-        return 0
-    items = cast("list[object]", value)
-    return len(items) if len(items) > AT_ONCE else sum(1 + _size(item) for item in items)
+def _are_many(stack: list[object]) -> bool:
+    """Whether there are more items to look through than are at once, without looking at all of them."""
+    left = AT_ONCE
+    while stack and left >= 0:
+        value = stack.pop()
+        if isinstance(value, str):
+            left -= len(value) // LONG_TEXT
+        elif isinstance(value, dict):
+            left -= len(cast("JSONObject", value))
+            stack.extend(cast("JSONObject", value).values())
+        elif isinstance(value, list):
+            left -= len(cast("list[object]", value))
+            stack.extend(cast("list[object]", value) if left >= 0 else ())
+    return left < 0

@@ -1,0 +1,119 @@
+"""Reads the talks of aider (0.86.2): `.aider.chat.history.md` in the folder that was worked in, all in one file.
+
+`# aider chat started at <local time>` begins a talk: its session is told by that time and the folder's name. Lines of
+the person begin with `#### `, those of the program with `> `; both end in two blanks, which tells them from headings
+and quotations of an answer. All else is the answer; thoughts are in `<thinking-content-…>`. Nothing else has an id or
+a time: turns are told by their place. What the person types as a command of the program is none of their words, but for
+those that carry a question.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import IO
+
+from agentic_flywheel.cli.importers.beside import Beside
+from agentic_flywheel.cli.importers.conversation import Imported
+from agentic_flywheel.cli.importers.gathering import Talk, apart, thought, words
+from agentic_flywheel.cli.importers.json_entries import BOM, BadEntry
+from agentic_flywheel.json_text import JSONObject
+
+BEGINS = b"# aider chat started at "
+"""How the first line that is not blank begins."""
+
+_STARTED = re.compile(r"# aider chat started at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\s*")
+_THOUGHT = re.compile(r"<(thinking-content-\w{1,64})>")
+_MODEL = re.compile(r"> (?:Main m|M)odel: (\S+)")
+_VERSION = re.compile(r"> Aider v(\S+)")
+_ASKS = re.compile(r"/(?:ask|code|architect|help|context)\s+\S")
+_BREAK = "  "
+_LONGEST_LINE = 1_000_000
+
+
+def conversations(file: IO[bytes], beside: Beside) -> Iterator[Imported | BadEntry]:
+    """The talks in the order of the file; those in which nothing was said are none."""
+    folder = beside.path.absolute().parent if beside.path else None
+    chat: _Chat | None = None
+    for number, line in enumerate(_lines(file), 1):
+        if started := _STARTED.fullmatch(line):
+            if chat:
+                yield from chat.imported_so_far()
+            chat = _Chat(started[1], number, folder.name if folder else beside.folder, str(folder or ""))
+        elif chat:
+            chat.add(line)
+    if chat:
+        yield from chat.imported_so_far(beside.changed_at)
+
+
+def _lines(file: IO[bytes]) -> Iterable[str]:
+    while raw := file.readline(_LONGEST_LINE):
+        yield raw.removeprefix(BOM).decode(errors="replace").rstrip("\r\n")
+
+
+class _Chat:
+    """A talk as it is after some of its lines."""
+
+    def __init__(self, started: str, line: int, folder: str, cwd: str) -> None:
+        self._own = "-".join(filter(None, (re.sub(r"[ :]", "-", started), folder)))
+        self._talk = Talk("aider")
+        self._talk.known["cwd"] = cwd
+        self._line = line
+        try:
+            self._began = datetime.fromisoformat(started).astimezone()
+        except (ValueError, OverflowError, OSError):
+            self._began = None
+        self._role = ""
+        self._lines: list[str] = []
+        self._said: list[str] = []
+        self._number = 0
+
+    def add(self, line: str) -> None:
+        """Take in the next line."""
+        self._lines.append(line)
+
+    def _read(self, line: str, mark: str) -> None:
+        """Read a line; `mark` is what those of the person and of the program end in."""
+        if line.startswith("#### ") and line.endswith(mark):
+            self._turn_to("user")
+            self._said.append(line[5:].rstrip())
+        elif line.startswith("> ") and line.endswith(mark):
+            self._turn_to("program")
+            for name, pattern in (("model", _MODEL), ("program_version", _VERSION)):
+                if found := pattern.match(line):
+                    self._talk.known[name] = found[1]
+        elif self._role == "user" and not line:
+            self._turn_to("assistant")
+        elif self._role != "program" or line:
+            self._turn_to("assistant")
+            self._said.append(line)
+
+    def _turn_to(self, role: str) -> None:
+        if role == self._role:
+            return
+        said = "\n".join(self._said).strip()
+        self._said = []
+        # What the program says between does not end an answer that goes on behind it, but a new line of the talk.
+        if self._role in ("user", "assistant") and said:
+            self._number += 1
+            own = f"{self._own}:{self._number}"
+            self._talk.say(self._line, own, *self._spoken(said))
+        self._role = role
+
+    def _spoken(self, said: str) -> tuple[str, list[JSONObject]]:
+        if self._role == "assistant":
+            tag = found[1] if (found := _THOUGHT.search(said)) else "thinking-content"
+            thoughts, said = apart(said, f"<{tag}>", f"</{tag}>")
+            return "assistant", [block for each in thoughts for block in thought(each.strip())] + words(said.strip())
+        if said == "<blank>":
+            return "user", []
+        is_command = said.startswith(("/", "!")) and not _ASKS.match(said)
+        return "system" if is_command else "user", words(said)
+
+    def imported_so_far(self, changed_at: datetime | None = None) -> Iterator[Imported]:
+        """The talk as it is; `changed_at`: when its file was written last."""
+        marked = any(line.startswith("#### ") and line.endswith(_BREAK) for line in self._lines)
+        for line in self._lines:  # an editor may have taken the blanks away
+            self._read(line, _BREAK if marked else "")
+        self._turn_to("")
+        ended = max(self._began, changed_at) if self._began and changed_at else self._began
+        yield from self._talk.imported(self._own, created_at=self._began, updated_at=ended)

@@ -1,0 +1,103 @@
+"""Reads the talks of GitHub Copilot CLI (1.0.102): `~/.copilot/session-state/<session>/events.jsonl`, a line an event.
+
+`user.message` has the person's words in `content` (`transformedContent` is what the model got), `assistant.message` an
+answer with its thoughts and calls, `tool.execution_complete` a result. Events of sub-agents stand among the others,
+with an `agentId`: they are talks of their own. `system.message` and the `model.*` events of a compaction are no part
+of the talk; its summary is in `session.compaction_complete`. `workspace.yaml` beside it has the name that the person
+gave.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from agentic_flywheel.cli.importers.beside import Beside
+from agentic_flywheel.cli.importers.conversation import Imported, as_object, text
+from agentic_flywheel.cli.importers.gathering import SUB_AGENT, Talk, call, from_lines, summary, thought, words
+from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
+from agentic_flywheel.documents.turn_values import as_list, is_object
+from agentic_flywheel.json_text import JSONObject
+
+_NAMED = re.compile(r"^user_named: true\s*$", re.MULTILINE)
+_NAME = re.compile(r"^name: (.+)$", re.MULTILINE)
+
+
+def session(entries: Iterable[JsonEntry | BadEntry], beside: Beside) -> Iterator[Imported | BadEntry]:
+    """What cannot be read, line by line, then the talk and those with sub-agents; none in which nothing was said."""
+    events = _Events()
+    yield from from_lines(entries, events.add, lambda: events.imported(beside))
+
+
+class _Events:
+    """What is known after some of the events."""
+
+    def __init__(self) -> None:
+        self._main = Talk("copilot-cli")
+        self._agents: dict[str, Talk] = {}
+        self._session = ""
+
+    def add(self, entry: JsonEntry) -> None:
+        """Take in the next event.
+
+        Raises:
+            InvalidArgument: it cannot be a turn.
+
+        """
+        value, kind = entry.value, text(entry.value.get("type"))
+        if not is_object(data := value.get("data")):
+            return
+        talk = self._main
+        if agent := text(value.get("agentId")):
+            talk = self._agents.setdefault(agent, Talk("copilot-cli"))
+        time, own = value.get("timestamp"), text(data.get("messageId")) or text(value.get("id"))
+        if kind in ("session.start", "session.resume"):
+            self._begin(data)
+        elif kind == "user.message":
+            # One with a source is another's: a sub-agent's task is the only one that is part of its talk.
+            if agent or not text(data.get("source")):
+                files = [_file(each) for each in as_list(data.get("attachments")) if is_object(each)]
+                talk.say(entry.line, own, "user", words(data.get("content")) + files, time)
+        elif kind == "assistant.message":
+            blocks = thought(data.get("reasoningText")) + words(data.get("content"))
+            asked = filter(is_object, as_list(data.get("toolRequests")))
+            blocks += [call(each.get("toolCallId"), each.get("name"), each.get("arguments")) for each in asked]
+            talk.say(entry.line, own, "assistant", blocks, time)
+            talk.known |= {"model": data["model"]} if text(data.get("model")) else {}
+        elif kind == "tool.execution_complete":
+            result = as_object(data.get("result") or data.get("error") or {}, "the result of a tool")
+            given = result.get("content") if "content" in result else result.get("message")
+            talk.answer(entry.line, data.get("toolCallId"), given, time)
+        elif kind == "subagent.started":
+            talk.known["spawned_by"] = data.get("toolCallId")
+        elif kind == "session.compaction_complete" and not agent:
+            self._main.summary = summary(data.get("summaryContent")) or self._main.summary
+        elif kind == "session.title_changed" and not agent:
+            self._main.title = text(data.get("title"))
+
+    def _begin(self, data: JSONObject) -> None:
+        self._session = self._session or text(data.get("sessionId"))
+        where = data.get("context")
+        known = {
+            "cwd": where.get("cwd") if is_object(where) else "",
+            "model": data.get("selectedModel"),
+            "program_version": data.get("copilotVersion"),
+        }
+        self._main.known |= {name: value for name, value in known.items() if text(value)}
+
+    def imported(self, beside: Beside) -> Iterator[Imported | BadEntry]:
+        """The talk, and those with sub-agents."""
+        own = self._session or (beside.folder if beside.stem == "events" else "")
+        if not own and (self._main.history or self._agents):
+            yield BadEntry(1, "begins a talk of which no line names the sessionId")
+            return
+        workspace = beside.text("workspace.yaml")
+        if _NAMED.search(workspace) and (name := _NAME.search(workspace)):
+            self._main.title = name[1].strip().strip("'\"")
+        yield from self._main.imported(own)
+        for agent, talk in self._agents.items():
+            talk.known |= {name: each for name, each in self._main.known.items() if name != "model"}
+            yield from talk.imported(agent, parent=own, relation=SUB_AGENT)
+
+
+def _file(attached: JSONObject) -> JSONObject:
+    kept = {name: each for name, each in attached.items() if name in ("path", "displayName", "mimeType") and text(each)}
+    return {"type": "file", **kept}

@@ -1,0 +1,124 @@
+"""Reads a file by the reader of its kind: one for each program, in one line each."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from agentic_flywheel.cli.importers import (
+    aider,
+    chatgpt,
+    claude,
+    claude_code,
+    cline,
+    continue_cli,
+    copilot_cli,
+    databases,
+    flowise,
+    gemini_cli,
+    gptme,
+    langflow,
+    llm,
+    manifests,
+    opencode,
+    plain_turns,
+)
+from agentic_flywheel.cli.importers.beside import Beside
+from agentic_flywheel.cli.importers.conversation import Imported
+from agentic_flywheel.cli.importers.enclosed_array import enclosed
+from agentic_flywheel.cli.importers.json_entries import BOM, BadEntry, JsonEntry, lines
+from agentic_flywheel.cli.importers.kinds import another_programs
+from agentic_flywheel.errors import InvalidArgument
+from agentic_flywheel.json_text import JSONObject
+
+_BY_LINES: dict[str, Callable[[Iterable[JsonEntry | BadEntry], Beside], Iterator[Imported | BadEntry]]] = {
+    "claude-code": lambda entries, beside: claude_code.session(entries, beside.stem),
+    "gemini-cli": gemini_cli.session,
+    "copilot-cli": copilot_cli.session,
+    "gptme": gptme.session,
+}
+"""Readers of files that have an entry on each line."""
+
+_OF_OBJECTS: dict[str, Callable[[JSONObject, Beside], Iterator[Imported | BadEntry]]] = {
+    "opencode": opencode.conversation,
+    "cline": cline.conversation,
+    "continue": continue_cli.conversation,
+}
+"""Readers of files that are one object."""
+
+_OF_ENTRIES = {"claude": claude.conversation, "chatgpt": chatgpt.conversation}
+"""Readers of files that are an array with a talk in each entry."""
+
+_OF_ROWS = {
+    "langflow": langflow.conversations,
+    "flowise": flowise.conversations,
+    "turns": plain_turns.conversations,
+}
+"""Readers of files that have a message in each entry, or several talks in one."""
+
+_OF_DATABASES = {"opencode": opencode.database, "llm": llm.database, "langflow": langflow.database}
+
+
+def read_as(file: IO[bytes], kind: str | None, beside: Beside, limit: int) -> Iterator[Imported | BadEntry]:
+    """The talks of a file of that kind and all that cannot be read of it, in the order of the file."""
+    if databases.begins(file):
+        yield from _of_database(beside.path, limit)
+    elif kind in _BY_LINES:
+        yield from _BY_LINES[kind](_lines_or_whole(file, limit), beside)
+    elif kind in _OF_OBJECTS:
+        yield from _OF_OBJECTS[kind](plain_turns.whole(file, limit), beside)
+    elif kind in _OF_ENTRIES:
+        for entry in enclosed(file, limit):
+            yield from _OF_ENTRIES[kind](entry) if isinstance(entry, JsonEntry) else (entry,)
+    elif kind == "aider":
+        yield from aider.conversations(file, beside)
+    elif kind in _OF_ROWS:
+        yield from _OF_ROWS[kind](enclosed(file, limit, ""), beside.stem)
+    elif kind == "run":
+        yield BadEntry(1, ONE_RUN)
+    elif kind == "flywheel":
+        yield BadEntry(1, "begins an export of this program, which is not read as another program's")
+    else:
+        yield _not_understood(file, limit)
+
+
+def _not_understood(file: IO[bytes], limit: int) -> BadEntry:
+    first = next((each.value for each in lines(file, limit) if isinstance(each, JsonEntry)), JSONObject())
+    program = another_programs(first)
+    what = f"a transcript of {program}, which cannot be read yet" if program else "no export that can be read"
+    file.seek(0)
+    instead = manifests.is_list_of_files(plain_turns.whole(file, min(limit, manifests.MAX_BYTES)))
+    return BadEntry(1, instead or f"is the beginning of {what}", is_foreign=not instead)
+
+
+ONE_RUN = (
+    "is the answer of one run of a flow, and no talk: keep it with the tool cache_result, and export the messages"
+    " (Langflow: GET /api/v1/monitor/messages, Flowise: Export messages) for the talk"
+)
+"""What a person is told who names the answer of a run."""
+
+
+def _lines_or_whole(file: IO[bytes], limit: int) -> Iterator[JsonEntry | BadEntry]:
+    """The entries of a file; of one whose first line is none, the object that it is, if it is one."""
+    if file.readline(len(BOM) + 3).removeprefix(BOM).strip() == b"{":
+        file.seek(0)
+        if value := plain_turns.whole(file, limit):
+            yield JsonEntry(1, value)
+            return
+    file.seek(0)
+    yield from lines(file, limit)
+
+
+def _of_database(path: Path | None, limit: int) -> Iterator[Imported | BadEntry]:
+    """The talks of a SQLite file, which must be one of this machine, and all that cannot be read of it."""
+    if path is None:
+        yield BadEntry(1, "begins a SQLite database, which is read as a file of its own: unpack it, and name it")
+        return
+    try:
+        program = databases.program(path)
+    except InvalidArgument as exc:
+        yield BadEntry(1, str(exc))
+        return
+    if program:
+        yield from _OF_DATABASES[program](path, limit)
+    else:
+        yield BadEntry(1, "begins a SQLite database of no program whose talks can be read", is_foreign=True)

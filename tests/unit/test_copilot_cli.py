@@ -1,0 +1,64 @@
+"""Talks of Copilot CLI: the words as they were typed, results behind their calls, sub-agents as talks of their own."""
+
+from pathlib import Path
+from typing import Any
+
+from .test_importers import bad, conversations, jsonl, said, written
+
+OWN, AGENT = "feedf00d-0000-4000-8000-000000000001", "feedf00d-0000-4000-8000-000000000002"
+
+
+def event(kind: str, second: int, agent: str = "", **data: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "type": kind,
+        "data": data,
+        "id": f"e{second}",
+        "timestamp": f"2026-03-01T08:00:{second:02}Z",
+    }
+    return made | ({"agentId": agent} if agent else {})
+
+
+START = event(
+    "session.start", 0, sessionId=OWN, copilotVersion="1.0.102", selectedModel="m-0", context={"cwd": "/home/ann/heron"}
+)
+CALLS = [{"toolCallId": call, "name": "bash", "arguments": {"command": "ls"}} for call in ("c1", "c2")]
+LINES = [
+    START,
+    event("user.message", 1, messageId="u1", content="What is here?", transformedContent="<now>x</now>What is here?"),
+    event("system.message", 2, role="system", content="You are a helper."),
+    event("assistant.message", 3, messageId="a1", content="I look.", reasoningText="Look.", toolRequests=CALLS),
+    event("tool.execution_complete", 4, toolCallId="c2", success=True, result={"content": "two"}),
+    event("user.message", 5, messageId="n1", content="The helper is done.", source="system"),
+    event("subagent.started", 6, AGENT, toolCallId="c1"),
+    event("user.message", 7, AGENT, messageId="s1", content="Name one bird", source=f"agent-{OWN}"),
+    event("assistant.message", 8, AGENT, messageId="s2", content="A heron", toolRequests=[], model="m-1"),
+    event("tool.execution_complete", 9, toolCallId="c1", success=False, error={"message": "No such file"}),
+    event("assistant.message", 10, messageId="a2", content="Two.", toolRequests=[]),
+    event("session.compaction_complete", 11, summaryContent="<summary>\nAbout reeds.\n</summary>"),
+    event("model.message", 12, message={"role": "assistant", "content": "<summary>"}),
+]
+
+
+def test_a_talk_has_what_was_typed_and_answered_and_its_sub_agents_are_talks_of_their_own(tmp_path: Path):
+    path = written(tmp_path, jsonl(*LINES), "events.jsonl")
+    assert bad(path) == []
+    main, agent = conversations(path)
+    assert [(turn["id"], turn["role"]) for turn in main.history] == [
+        ("u1", "user"), ("a1", "assistant"), ("a1/c2", "tool"), ("a1/c1", "tool"), ("a2", "assistant"),
+    ]  # fmt: skip
+    assert main.history[0]["content"] == "What is here?"
+    assert main.history[1]["content"][0] == {"type": "thinking", "thinking": "Look."}
+    assert main.history[3]["content"][0]["content"] == "No such file"
+    assert (main.session_id, main.summary, main.tags) == (f"copilot-cli-{OWN}", "About reeds.", ("project:heron",))
+    assert main.context["program_version"] == "1.0.102"
+    assert said(agent) == [("user", "Name one bird"), ("assistant", "A heron")]
+    assert (agent.parent, agent.relation, agent.context["spawned_by"]) == (main.session_id, "sub-agent", "c1")
+    assert (agent.context["cwd"], agent.context["model"]) == ("/home/ann/heron", "m-1")
+
+
+def test_the_name_that_the_person_gave_is_the_title_and_the_programs_own_is_not(tmp_path: Path):
+    path = written(tmp_path, jsonl(*LINES), "events.jsonl")
+    written(tmp_path, "id: x\nname: Made up\nuser_named: false\n", "workspace.yaml")
+    assert conversations(path)[0].title == "What is here?"
+    written(tmp_path, 'id: x\nname: "Reeds"\nuser_named: true\n', "workspace.yaml")
+    assert conversations(path)[0].title == "Reeds"

@@ -1,0 +1,149 @@
+"""Talks of opencode, from its database and from its export: sub-agents, forks, what was taken back, summaries."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from agentic_flywheel.cli.importers import BadEntry, Imported, read, recognise
+
+from .test_importers import conversations, said, written
+
+TABLES = """
+CREATE TABLE session (id text PRIMARY KEY, parent_id text, directory text, title text, version text, revert text,
+    time_created integer, time_updated integer);
+CREATE TABLE message (id text PRIMARY KEY, session_id text, time_created integer, time_updated integer, data text);
+CREATE TABLE part (id text PRIMARY KEY, message_id text, session_id text, time_created integer, data text);
+"""
+BEGAN = 1_772_000_000_000
+
+
+def text(said: str, **more: Any) -> dict[str, Any]:
+    return {"type": "text", "text": said} | more
+
+
+def tool(call: str, output: str, **metadata: Any) -> dict[str, Any]:
+    state = {"status": "completed", "input": {"command": "ls"}, "output": output, "metadata": metadata}
+    return {"type": "tool", "tool": "bash", "callID": call, "state": state | {"time": {"end": BEGAN + 9}}}
+
+
+Message = tuple[str, int, str, dict[str, Any], list[dict[str, Any]]]
+
+
+def user(own: str, at: int, *parts: dict[str, Any]) -> Message:
+    return own, at, "user", {}, list(parts)
+
+
+def model(own: str, at: int, *parts: dict[str, Any], **more: Any) -> Message:
+    return own, at, "assistant", {"modelID": "m-0"} | more, list(parts)
+
+
+def database(path: Path) -> sqlite3.Connection:
+    made = sqlite3.connect(path)
+    made.execute("PRAGMA journal_mode = WAL")
+    made.executescript(TABLES)
+    return made
+
+
+def add(into: sqlite3.Connection, own: str, at: int, messages: Iterable[Message], **more: Any) -> None:
+    revert = json.dumps({"messageID": more["revert"]}) if "revert" in more else None
+    title = more.get("title", own)
+    into.execute(
+        "INSERT INTO session VALUES (?, ?, '/home/ann/heron', ?, '1.18.33', ?, ?, ?)",
+        (own, more.get("parent"), title, revert, BEGAN + at, BEGAN + at),
+    )
+    for number, (message, time, role, data, parts) in enumerate(messages):
+        held = json.dumps({"role": role, "time": {"created": BEGAN + time}} | data)
+        into.execute("INSERT INTO message VALUES (?, ?, ?, ?, ?)", (message, own, BEGAN + time, number, held))
+        for place, part in enumerate(parts):
+            row = (f"prt-{message}-{place}", message, own, BEGAN + time, json.dumps(part))
+            into.execute("INSERT INTO part VALUES (?, ?, ?, ?, ?)", row)
+    into.commit()
+
+
+TALK = [
+    user("m1", 1, text("What is here?"), text("Read the reminder", synthetic=True)),
+    model(
+        "m2", 2, {"type": "reasoning", "text": "Look."}, text("I look."), tool("c1", "reeds"), {"type": "step-finish"}
+    ),
+    model("m3", 3, text("Reeds.")),
+]
+
+
+def test_a_message_is_a_turn_and_the_results_of_its_tools_stand_behind_it(tmp_path: Path):
+    with database(tmp_path / "opencode.db") as made:
+        add(made, "ses_1", 0, TALK)
+    assert recognise(tmp_path / "opencode.db") == "opencode"
+    [talk] = conversations(tmp_path / "opencode.db")
+    assert said(talk) == [
+        ("user", "What is here?"),
+        (
+            "assistant",
+            [
+                {"type": "thinking", "thinking": "Look."},
+                {"type": "text", "text": "I look."},
+                {"type": "tool_use", "id": "c1", "name": "bash", "input": {"command": "ls"}},
+            ],
+        ),
+        ("tool", [{"type": "tool_result", "tool_use_id": "c1", "content": "reeds"}]),
+        ("assistant", "Reeds."),
+    ]
+    assert [turn["id"] for turn in talk.history] == ["m1", "m2", "m2/c1", "m3"]
+    assert (talk.session_id, talk.tags) == ("opencode-ses_1", ("project:heron",))
+    assert talk.context == {
+        "imported_from": "opencode", "cwd": "/home/ann/heron", "program_version": "1.18.33", "model": "m-0",
+    }  # fmt: skip
+
+
+def test_what_was_taken_back_is_not_in_the_talk_and_a_compaction_is_its_summary(tmp_path: Path):
+    compaction = [
+        user("m4", 4, {"type": "compaction", "auto": True}),
+        model("m5", 5, text("<summary>\nThey asked about reeds.\n</summary>"), summary=True),
+    ]
+    taken_back = [user("m6", 6, text("Ducks?")), model("m7", 7, text("None."))]
+    with database(tmp_path / "opencode.db") as made:
+        add(made, "ses_1", 0, [*TALK, *compaction, *taken_back], revert="m6")
+    [talk] = conversations(tmp_path / "opencode.db")
+    assert [turn["id"] for turn in talk.history] == ["m1", "m2", "m2/c1", "m3"]
+    assert talk.summary == "They asked about reeds."
+
+
+def test_a_sub_agent_names_its_parent_and_the_call_and_a_fork_has_only_what_is_its_own(tmp_path: Path):
+    asks = model("m4", 4, tool("c2", "A heron", sessionId="ses_2"))
+    copied = [(f"f-{own}", at, role, data, parts) for own, at, role, data, parts in TALK]
+    with database(tmp_path / "opencode.db") as made:
+        add(made, "ses_1", 0, [*TALK, asks])
+        add(made, "ses_2", 4, [user("n1", 4, text("Name one bird"))], parent="ses_1")
+        add(made, "ses_3", 5, [*copied, user("f9", 9, text("Another way?"))], title="ses_1 (fork #1)")
+        add(made, "ses_4", 6, [(f"g-{message[0]}", *message[1:]) for message in TALK])
+    main, agent, fork = conversations(tmp_path / "opencode.db")
+    assert (agent.parent, agent.relation, agent.context["spawned_by"]) == (main.session_id, "sub-agent", "c2")
+    assert (fork.parent, fork.relation, said(fork)) == (main.session_id, "fork", [("user", "Another way?")])
+
+
+def test_an_export_is_the_talk_of_the_database(tmp_path: Path):
+    with database(tmp_path / "opencode.db") as made:
+        add(made, "ses_1", 0, TALK)
+    messages = [
+        {"info": {"id": own, "role": role, "time": {"created": BEGAN + at}} | data, "parts": parts}
+        for own, at, role, data, parts in TALK
+    ]
+    info = {"id": "ses_1", "directory": "/home/ann/heron", "title": "ses_1", "version": "1.18.33"}
+    exported = written(tmp_path, {"info": info, "messages": messages}, "anything.json")
+    assert recognise(exported) == "opencode"
+    [talk], [again] = conversations(tmp_path / "opencode.db"), conversations(exported)
+    assert (again.history, again.context, again.session_id) == (talk.history, talk.context, talk.session_id)
+
+
+def test_a_session_that_is_too_long_and_a_message_that_cannot_be_read_cost_only_themselves(tmp_path: Path):
+    with database(tmp_path / "opencode.db") as made:
+        add(made, "ses_1", 0, [*TALK, ("m9", 9, "owl", {}, [text("Hoo")])])
+        add(made, "ses_2", 1, [user("n1", 1, text("reeds " * 2000))])
+        made.execute("UPDATE message SET data = '{' WHERE id = 'm3'")
+    made.close()
+    *told, last = read(tmp_path / "opencode.db", limit=10_000)
+    [talk] = [each for each in told if isinstance(each, Imported)]
+    assert [turn["id"] for turn in talk.history] == ["m1", "m2", "m2/c1"]
+    assert [each.talk for each in told] == ["'ses_1' (opencode-ses_1)"] * 3
+    assert last == BadEntry(1, "is longer than 10,000 bytes")
