@@ -339,11 +339,11 @@ def test_a_half_character_in_an_export_of_ours_costs_nothing(disabled_env: dict[
     assert "Took in 0 sessions; 1 were there already" in told(disabled_env, file)
 
 
-def test_a_file_that_is_no_export_is_told_what_is_understood_once(disabled_env: dict[str, str], code: Code):
-    for name in "ab":
-        code.write(name, {"type": "session_meta", "payload": {}})
-        path = code.folder / f"{name}.jsonl"
-        path.write_text('{"type": "session_meta", "payload": {"id": "x"}}\n', "utf-8")
-    said = told(disabled_env, code.folder, code=1)
-    assert said.count("is the beginning of a transcript of Codex, which cannot be read yet.") == 2
+def test_a_file_that_is_no_export_is_told_what_is_understood_once(disabled_env: dict[str, str], tmp_path: Path):
+    folder = tmp_path / "export"
+    folder.mkdir()
+    for name in ("conversations.json", "conversations-001.json"):
+        (folder / name).write_text('[{"nothing": "of the kind"}]\n', "utf-8")
+    said = told(disabled_env, folder, code=1)
+    assert said.count("is the beginning of no export that can be read.") == 2
     assert said.count('lists of turns, [{"role", "content"}] or {"messages": […]}.') == 1

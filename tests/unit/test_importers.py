@@ -328,8 +328,7 @@ def test_a_transcript_comes_in_as_what_was_said_each_line_once():
     assert rocket.line == 5
     assert [(turn["id"][:8], turn["role"]) for turn in rocket.history] == [
         ("000000a2", "user"),
-        ("000000a3", "assistant"),
-        ("000000a4", "assistant"),
+        ("msg_01", "assistant"),
         ("000000a5", "tool"),
         ("000000a7", "user"),
         ("000000a8", "assistant"),
@@ -337,16 +336,18 @@ def test_a_transcript_comes_in_as_what_was_said_each_line_once():
     ]
     contents = [content for _, content in said(rocket)]
     assert contents[0] == "The fuel gauge shows 110 %. Please fix it."
-    assert contents[1][0]["thinking"] == "Probably a wrong divisor."
-    assert contents[4] == "And add a test."
-    assert contents[6] == "Thanks!"
+    call = {"type": "tool_use", "id": "toolu_01", "name": "Read", "input": {"file_path": "/home/ada/rocket/gauge.py"}}
+    assert contents[1] == [{"type": "thinking", "thinking": "Probably a wrong divisor."}, call]
+    assert contents[3:] == ["And add a test.", "The divisor was 90; it is 100 now.", "Thanks!"]
     assert "iVBORw0KGgo=" not in json.dumps(contents)
     assert rocket.context == {
         "imported_from": "claude-code",
         "cwd": "/home/ada/rocket",
         "git_branch": "gauge",
         "model": "claude-opus-4-6",
+        "program_version": "2.1.45",
     }
+    assert rocket.tags == ("project:rocket",)
     assert rocket.created_at == datetime(2026, 2, 18, 15, 9, 10, 6000, UTC)
     assert rocket.updated_at == datetime(2026, 2, 18, 15, 31, tzinfo=UTC)
 
@@ -354,7 +355,7 @@ def test_a_transcript_comes_in_as_what_was_said_each_line_once():
 def test_a_summary_titles_only_the_session_it_is_of():
     rocket, _ = conversations(CLAUDE_CODE)
     assert rocket.title == "Fixing the rocket's fuel gauge"
-    assert rocket.summary.startswith("This session is being continued")
+    assert rocket.summary == "The gauge was fixed."
 
 
 def test_a_title_that_the_person_gave_counts_most(tmp_path: Path):
@@ -418,7 +419,8 @@ def test_a_transcript_that_names_no_session_is_told(tmp_path: Path):
 def test_talks_with_sub_agents_are_sessions_that_name_the_one_that_asked(tmp_path: Path):
     rocket, tests = conversations(CLAUDE_CODE)
     assert said(tests) == [("user", "Look for tests of the gauge.")]
-    assert (tests.parent, tests.relation, tests.tags) == (rocket.session_id, "sub-agent", ("sub-agent",))
+    assert (tests.parent, tests.relation) == (rocket.session_id, "sub-agent")
+    assert tests.tags == ("sub-agent", "project:rocket")
     own = jsonl(*(event(n, isSidechain=True, agentId="a1") for n in "12"))  # as since 2.0: a file of its own
     [agent] = conversations(written(tmp_path, own, "agent-a1.jsonl"))
     assert (agent.session_id, agent.parent, len(agent.history)) == ("claude-code-agent-a1", "claude-code-s", 2)

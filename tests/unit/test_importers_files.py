@@ -143,8 +143,6 @@ def test_a_file_is_recognised_by_what_is_in_it(tmp_path: Path):
 @pytest.mark.parametrize(
     ("lines", "what"),
     [
-        (b'{"type":"user","sessionId":"s","message":{"role":"user","parts":[]}}\n', "a transcript of Qwen Code"),
-        (b'{"type":"session_meta","payload":{"id":"x"}}\n', "a transcript of Codex"),
         (b'{"info": {}, "messages": [{"info": {}}]}', "no export that can be read"),
     ],
 )
@@ -174,13 +172,23 @@ def test_transcripts_come_behind_those_that_they_may_begin_with(tmp_path: Path):
     assert related == {again, first, bg, its_parent, fork, *round_and_round}
 
 
+def test_a_fork_that_begins_with_a_compaction_comes_behind_its_origin(tmp_path: Path):
+    boundary = event("1", type="system", subtype="compact_boundary", sessionId="a")
+    fork = written(tmp_path, jsonl(boundary, event("2", sessionId="a", requestSessionId="z")), "a.jsonl")
+    begun = written(tmp_path, jsonl(boundary | {"sessionId": "b"}, event("3", sessionId="b")), "b.jsonl")
+    origin = written(tmp_path, jsonl(event("4", sessionId="z")), "z.jsonl")
+    ordered, related = files.in_order([fork, begun, origin])
+    assert ordered.index(origin) < ordered.index(fork)
+    assert {fork, origin} <= related
+
+
 def test_our_own_export_is_not_read_as_anothers():
     assert [each.line for each in bad(OURS)] == [1]
     assert conversations(OURS) == []
 
 
 def test_a_kind_that_there_is_not_is_an_error():
-    with pytest.raises(InvalidArgument, match="claude, chatgpt, claude-code, flywheel"):
+    with pytest.raises(InvalidArgument, match="claude, chatgpt, claude-code, codex, qwen-code, flywheel"):
         list(read(CLAUDE, "gemini"))
 
 

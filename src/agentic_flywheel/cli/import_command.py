@@ -4,37 +4,21 @@ import asyncio
 import select
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import Sequence
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, cast
 
+from agentic_flywheel.cli.growing import Growing, known
 from agentic_flywheel.cli.import_report import Report
-from agentic_flywheel.cli.importer import Added, Importer, Ours
-from agentic_flywheel.cli.importers import (
-    BadEntry,
-    Imported,
-    JsonEntry,
-    Source,
-    Stream,
-    exported,
-    in_order,
-    is_stray,
-    mended,
-    named_entry,
-    read,
-    recognise,
-    sources,
-)
+from agentic_flywheel.cli.importers import Source, Stream, in_order, is_stray, recognise, sources
 from agentic_flywheel.cli.importers.archives import MAX_UNPACKED_BYTES
 from agentic_flywheel.cli.interrupts import interruptible
+from agentic_flywheel.cli.reading_marks import Look
 from agentic_flywheel.cli.terminal import counting, reach, run, tell
-from agentic_flywheel.documents.model import Document
-from agentic_flywheel.documents.parse import decode
-from agentic_flywheel.errors import FlywheelError, InvalidArgument
-from agentic_flywheel.json_text import check_json, dumps
+from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.sessions.redaction.policy import Credentials
-from agentic_flywheel.sessions.wiring import open_store
+from agentic_flywheel.sessions.wiring import is_there, open_store
 from agentic_flywheel.settings import Settings
 
 COPIED_AT_ONCE = 2**20
@@ -43,11 +27,9 @@ COPIED_AT_ONCE = 2**20
 LOOK_SECONDS = 0.2
 """How long a signal may go unnoticed while standard input has nothing."""
 
+
 STRAYS_NAMED = 3
 """Files without talks that are named."""
-
-ENTRY_OF_SESSIONS = 4
-"""How many times what a session may be an entry of a file may be: it is written less tersely."""
 
 
 def import_from(settings: Settings, source: str, *, brings_back: bool = False) -> int:
@@ -88,28 +70,32 @@ def _next_of(source: BufferedReader) -> bytes:
 
 
 async def _import(settings: Settings, given: Path | Stream, *, brings_back: bool) -> int:
-    limit = ENTRY_OF_SESSIONS * settings.max_session_bytes
     with sources(given) as found:
         for link in found.links:
             tell(f"{link} is a link, and is left. To take it in, name what it leads to.")
+        sessions, _ = open_store(settings)
+        growing = Growing(sessions, settings, brings_back=brings_back)
+        looks = await _looks(growing, found.files) if is_there(settings) else {}
         # What is not there or cannot be read ends the command before anything is written.
-        strays = {source for source in found.files if is_stray(source, limit) and source != given}
+        new = [each for each in found.files if each not in looks or looks[each].mark is None]
+        strays = [each for each in new if each != given and is_stray(each, growing.limit)]
         if strays:
             tell(f"Left {len(strays):,} of {len(found.files):,} files that have no talks: {_first_of(strays)}.")
-        files, related = in_order(found.files, limit)
-        files = [each for each in files if each not in strays]
-        credentials = Credentials(settings.secrets)
-        report = Report(credentials, await _count(files, limit))
-        sessions, _ = open_store(settings)
-        async with sessions:
-            importer = Importer(sessions, credentials, shared=await reach(sessions), brings_back=brings_back)
-            try:
-                async for source, each in _all_entries(files, limit):
-                    try:
-                        added = await importer.add(each, related=source in related)
-                    except FlywheelError as exc:
-                        added = Added("bad", f"is not taken in: {exc}")
+        there = [each for each in found.files if each not in strays]
+        files, related = _to_read(there, looks, growing.limit)
+        report = Report(Credentials(settings.secrets), await _count(growing, files))
+        for source in there:
+            if source not in files:
+                for each, added in known(looks[source]):
                     report.note(source, each, added)
+        async with sessions:
+            growing.shared = await reach(sessions)
+            try:
+                with sessions.repository.journal.synced_at_end():
+                    for source in files:
+                        async for each, added in growing.read(source, looks.get(source), related=source in related):
+                            report.note(source, each, added)
+                        await growing.note(source)
             except asyncio.CancelledError:
                 report.interrupted()
                 raise
@@ -117,47 +103,40 @@ async def _import(settings: Settings, given: Path | Stream, *, brings_back: bool
     return 0 if report.complete else 1
 
 
-def _first_of(strays: set[Source]) -> str:
-    shown = sorted(map(str, strays))
-    return ", ".join(shown[:STRAYS_NAMED]) + (" …" if len(shown) > STRAYS_NAMED else "")
+def _first_of(strays: Sequence[Source]) -> str:
+    return ", ".join(map(str, strays[:STRAYS_NAMED])) + (" …" if len(strays) > STRAYS_NAMED else "")
 
 
-async def _count(files: Sequence[Source], limit: int) -> int:
+async def _looks(growing: Growing, files: Sequence[Source]) -> dict[Source, Look]:
+    """What was noted of each file. One of which not all came in is read whole again, so that all is told again."""
+    looks = {source: await growing.marks.look(source) for source in files if isinstance(source, Path)}
+    is_clean = {source: look.mark is not None and look.mark.is_clean for source, look in looks.items()}
+    return {source: look if is_clean[source] else Look("other", look.mark) for source, look in looks.items()}
+
+
+def _to_read(files: Sequence[Source], looks: dict[Source, Look], limit: int) -> tuple[list[Source], set[Source]]:
+    """The files that may have something new, in order, and which of them have to do with another one.
+
+    Of those that have to do with a new one each is read whole: what that begins with is only told by all turns.
+    """
+    same = {source: look.mark for source, look in looks.items() if look.mark and look.is_now != "other"}
+    for source in files:
+        if source not in same:
+            recognise(source, limit)
+    ordered, related = in_order(files, limit, {source: mark.origin for source, mark in same.items()})
+    if not related <= same.keys():
+        looks |= {source: Look("other", looks[source].mark) for source in related if source in looks}
+    left = {source for source, look in looks.items() if look.is_now == "unchanged"}
+    return [source for source in ordered if source not in left], related
+
+
+async def _count(growing: Growing, files: Sequence[Source]) -> int:
     """How many entries there are. Reading all twice costs little beside the writing; it is done for who watches."""
     number = 0
     if sys.stderr.isatty():
-        async for _ in _all_entries(files, limit):
-            number += 1
-            counting(number)
+        for source in files:
+            for _ in growing.entries(source):
+                await asyncio.sleep(0)  # a signal ends it here, too
+                number += 1
+                counting(number)
     return number
-
-
-async def _all_entries(
-    files: Sequence[Source], limit: int
-) -> AsyncGenerator[tuple[Source, Ours | Imported | BadEntry]]:
-    for source in files:
-        for each in _entries(source, limit):
-            await asyncio.sleep(0)  # a signal ends it here, too
-            yield source, each
-
-
-def _entries(source: Source, limit: int) -> Iterator[Ours | Imported | BadEntry]:
-    if recognise(source, limit) != "flywheel":
-        yield from read(source, limit=limit)
-        return
-    for entry in exported(source, limit):
-        yield _ours(entry) if isinstance(entry, JsonEntry) else entry
-
-
-def _ours(entry: JsonEntry) -> Ours | BadEntry:
-    value, halves = mended(entry.value)
-    own = value.get("id")
-    talk = named_entry(entry, value.get("title"), own if isinstance(own, str) else "")
-    try:
-        check_json(value, "the document")
-        document = decode(dumps(value), str(value.get("id") or ""))
-    except FlywheelError as exc:
-        return BadEntry(entry.line, f"is no session: {exc}", talk)
-    if isinstance(document, Document):
-        return Ours(entry.line, document, halves)
-    return BadEntry(entry.line, "is a deleted one", talk)

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from agentic_flywheel.cli.growing import Entry, Known
 from agentic_flywheel.cli.importer import Added, Ours, Outcome
-from agentic_flywheel.cli.importers import BadEntry, Imported, Source
+from agentic_flywheel.cli.importers import BadEntry, Source
 from agentic_flywheel.cli.importers.files import UNDERSTOOD
 from agentic_flywheel.cli.terminal import counted, progress, tell
 from agentic_flywheel.sessions.redaction.policy import Credentials
@@ -35,13 +36,13 @@ class Report:
         """Whether all came in, or was there."""
         return not (self._outcomes["bad"] or self._outcomes["deleted"] or self._messages)
 
-    def note(self, source: Source, each: Ours | Imported | BadEntry, added: Added) -> None:
+    def note(self, source: Source, each: Entry | Known, added: Added) -> None:
         """Note what became of an entry of a file, and say what there is to say."""
         is_message = isinstance(each, BadEntry) and each.is_message
         self._messages += is_message
         self._outcomes[added.outcome] += not is_message
         self._foreign = self._foreign or (isinstance(each, BadEntry) and each.is_foreign)
-        self._begun = self._begun or (isinstance(each, Imported) and added.outcome in ("new", "more"))
+        self._begun = self._begun or (not isinstance(each, Ours) and added.outcome in ("new", "more"))
         self._halves += added.halves
         if added.message:
             self._say(source, each, added.message)
@@ -56,7 +57,7 @@ class Report:
     def _done(self) -> int:
         return self._outcomes.total() + self._messages
 
-    def _say(self, source: Source, each: Ours | Imported | BadEntry, message: str) -> None:
+    def _say(self, source: Source, each: Entry | Known, message: str) -> None:
         talk = self._credentials.redact({"talk": each.talk})[0]["talk"]
         place = f"{source}, line {each.line}" if each.line else str(source)
         place += f", {talk}" if talk else ""

@@ -7,23 +7,39 @@ what another one has, which was sent to the background or forked, comes in witho
 like a credential is replaced (`FLYWHEEL_SECRETS=off` takes all as it is). What was written is read again and compared.
 """
 
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from agentic_flywheel.backends.base import UniversalSession
-from agentic_flywheel.cli.importers import BadEntry, Imported, named
+from agentic_flywheel.cli.comparison import (
+    change,
+    digest,
+    first_save,
+    identity,
+    missing,
+    own_part,
+    replacing,
+    wrote_alone,
+)
+from agentic_flywheel.cli.importers import BadEntry, Imported, JsonEntry, mended, named, named_entry
+from agentic_flywheel.cli.shortening import shortened
 from agentic_flywheel.documents.list_row import first_words
-from agentic_flywheel.documents.model import Document, Tombstone, iso
+from agentic_flywheel.documents.model import Document, Tombstone
+from agentic_flywheel.documents.parse import decode
+from agentic_flywheel.documents.revisions import IMPORTED
 from agentic_flywheel.documents.save_request import Save
-from agentic_flywheel.errors import InvalidArgument, Unavailable
-from agentic_flywheel.json_text import JSONObject, canonical
+from agentic_flywheel.errors import FlywheelError, InvalidArgument, Unavailable
+from agentic_flywheel.json_text import JSONObject, check_json, dumps, dumps_checked, narrow
+from agentic_flywheel.keys import Keys
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.history import save_fields
 from agentic_flywheel.sessions.redaction.documents import redacted_document
 from agentic_flywheel.sessions.redaction.ids import check_ids
 from agentic_flywheel.sessions.redaction.policy import Credentials
 from agentic_flywheel.sessions.store import SessionStore
+
+if TYPE_CHECKING:
+    from agentic_flywheel.sessions.redaction.values import Finding
 
 Outcome = Literal["new", "more", "same", "copy", "deleted", "bad"]
 """What became of an entry: taken in, added to, there already, there in another one, deleted here, not taken in."""
@@ -43,13 +59,35 @@ class Ours:
         return named(self.document.title or first_words(self.document.session.history), self.document.session.id)
 
 
+def ours(entry: JsonEntry) -> Ours | BadEntry:
+    """A line of our own export as its session."""
+    value, halves = mended(entry.value)
+    own = value.get("id")
+    talk = named_entry(entry, value.get("title"), own if isinstance(own, str) else "")
+    try:
+        check_json(value, "the document")
+        document = decode(dumps(value), str(value.get("id") or ""))
+    except FlywheelError as exc:
+        return BadEntry(entry.line, f"is no session: {exc}", talk)
+    if isinstance(document, Document):
+        return Ours(entry.line, document, halves)
+    return BadEntry(entry.line, "is a deleted one", talk)
+
+
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of an entry, what there is to tell of it, and how many halves of characters were mended in it."""
+    """What became of an entry, what there is to tell of it, and how many halves of characters were mended in it.
+
+    `turns`: how many came in, or are others now; `given`: digests of the title and the summary that an import set.
+    """
 
     outcome: Outcome
     message: str = ""
     halves: int = 0
+    turns: int = 0
+    revision: int = 0
+    stored_in: str = ""
+    given: tuple[str, str] = ("", "")
 
 
 _WHY_NOT = {
@@ -61,18 +99,30 @@ _DELETED = "was deleted here, and stays so"
 
 
 class Importer:
-    """Adds conversations to a store, one at a time. `shared`: Redis answers; `brings_back`: what was deleted, too."""
+    """Adds conversations to a store, one at a time. `shared`: Redis answers; `brings_back`: deleted ones, too."""
 
-    def __init__(self, sessions: SessionStore, credentials: Credentials, *, shared: bool, brings_back: bool) -> None:
+    def __init__(
+        self,
+        sessions: SessionStore,
+        credentials: Credentials,
+        keys: Keys,
+        max_bytes: int,
+        *,
+        brings_back: bool,
+    ) -> None:
         self._sessions = sessions
         self._credentials = credentials
-        self._shared = shared
+        self._keys = keys
+        self._max_bytes = max_bytes
+        self.shared = False
         self._brings_back = brings_back
         self._whose: dict[str, str] = {}
         """In which session each turn stands of those that others may begin with, by the turn's id."""
 
-    async def add(self, each: Ours | Imported | BadEntry, *, related: bool = False) -> Added:
-        """Add one; `related`: another one may begin with it, or it with another.
+    async def add(
+        self, each: Ours | Imported | BadEntry, *, related: bool = False, given: tuple[str, str] | None = None
+    ) -> Added:
+        """Add one; `related`: another one may begin with it, or it with another; `given`: as `Added` has it.
 
         Raises:
             FlywheelError: it cannot be kept, or something else is there under its id.
@@ -84,11 +134,42 @@ class Importer:
         await check_ids(self._credentials, self._sessions, session_id)
         if isinstance(each, Ours):
             return await self._put(each)
-        added = await self._merge(each, related=related)
+        added = await self._merge(each, related=related, given=given)
         if related:
             for turn in each.history:
-                self._whose.setdefault(_identity(turn), session_id)
+                self._whose.setdefault(identity(turn), session_id)
         return added
+
+    async def add_tail(self, talk: Imported, revision: int, given: tuple[str, str], *, overlaps: bool) -> Added | None:
+        """Add the turns that were appended to a talk since this revision; `None` where the whole talk is needed.
+
+        `overlaps`: some of them may be there.
+
+        Raises:
+            FlywheelError: they cannot be kept.
+
+        """
+        if not overlaps:
+            talk, findings = self._clean(talk, ())
+            save = Save(session_id=talk.session_id, history=talk.history, context=talk.context,
+                        expected_revision=revision, said_at=talk.said_at, note=IMPORTED)  # fmt: skip
+            saved = await self._sessions.save(save, CallerViews())
+            if not saved.saved:
+                return None
+            await self._check_written(talk.session_id, talk.history)
+            told = self._credentials.report(findings)[1]
+            return Added("more", told, talk.halves, saved.added_turns, saved.revision, saved.stored_in, given)
+        stored = await self._stored(talk.session_id)
+        if not isinstance(stored, Document) or stored.revision != revision:
+            return None
+        history, there = stored.session.history, set(map(identity, talk.history))
+        begin = next((at for at, turn in enumerate(history) if identity(turn) in there), len(history))
+        if any(not turn.get("id") for turn in talk.history):
+            return None
+        whole = [*history[:begin], *talk.history]
+        return await self._merge_into(
+            stored, replace(talk, history=whole, title=stored.title, summary=stored.summary), given
+        )
 
     async def _put(self, ours: Ours) -> Added:
         session_id = ours.document.session.id
@@ -105,7 +186,7 @@ class Importer:
             raise InvalidArgument(_WHY_NOT[outcome].format(session_id))
         stored, _ = await self._sessions.load(session_id)
         if stored != clean:
-            raise InvalidArgument(_reads_otherwise(session_id))
+            raise InvalidArgument(f"session {session_id!r} reads otherwise than it was written")
         return Added("new", self._credentials.report(findings)[1], ours.halves)
 
     async def _bring_back(self, document: Document, halves: int) -> Added:
@@ -118,43 +199,96 @@ class Importer:
             raise InvalidArgument(saved.message or f"it was not saved: {saved.reason}")
         return Added("new", halves=halves)
 
-    async def _merge(self, talk: Imported, *, related: bool) -> Added:
+    async def _merge(self, talk: Imported, *, related: bool, given: tuple[str, str] | None) -> Added:
         stored = await self._stored(talk.session_id)
         if _is_deleted(stored) and not self._brings_back:
             return Added("deleted", _DELETED)
-        if not isinstance(stored, Document):
-            talk = await self._linked(talk, related=related)
-            if not talk.history:
-                return Added("copy")
-            if talk.relation == "sub-agent" and not self._brings_back and _is_deleted(await self._stored(talk.parent)):
-                return Added("deleted", f"belongs to {talk.parent!r}, which {_DELETED}")
-        sent = {"title": talk.title, "summary": talk.summary, "history": talk.history, "context": talk.context,
+        if isinstance(stored, Document):
+            own = own_part(stored, talk.history)
+            return await self._merge_into(stored, replace(talk, history=own), given or ("", ""))
+        talk = await self._linked(talk, related=related)
+        if not talk.history:
+            return Added("copy")
+        if talk.relation == "sub-agent" and not self._brings_back and _is_deleted(await self._stored(talk.parent)):
+            return Added("deleted", f"belongs to {talk.parent!r}, which {_DELETED}")
+        talk, findings = self._clean(talk, ())
+        added = await self._write(first_save(talk), talk, findings)
+        return replace(added, given=(digest(talk.title), digest(talk.summary)))
+
+    async def _merge_into(self, stored: Document, talk: Imported, given: tuple[str, str]) -> Added:
+        """Bring a session up to the talk."""
+        talk, findings = self._clean(talk, stored.session.history)
+        now = digest(stored.title), digest(stored.summary)
+        unchanged = [
+            name for name, then, is_now in zip(("title", "summary"), given, now, strict=True) if then == is_now
+        ]
+        save = change(stored, talk, unchanged)
+        if wrote_alone(stored):
+            given = now
+        if save is None:
+            return Added("same", revision=stored.revision, given=given)
+        given = digest(save.title) if save.title else given[0], digest(save.summary) if save.summary else given[1]
+        return replace(await self._write(save, talk, findings, stored), given=given)
+
+    def _clean(self, talk: Imported, stored: Sequence[JSONObject]) -> "tuple[Imported, list[Finding]]":
+        """The talk without what looks like a credential; turns that are stored as they are were looked through then."""
+        there = {identity(turn): turn for turn in stored}
+        is_new = [there.get(identity(turn)) != turn for turn in talk.history]
+        new = [turn for turn, new in zip(talk.history, is_new, strict=True) if new]
+        sent = {"title": talk.title, "summary": talk.summary, "history": new, "context": talk.context,
                 "values": self._values(talk)}  # fmt: skip
         clean, findings = self._credentials.redact(sent)
-        wanted: list[JSONObject] = clean["history"]
-        if isinstance(stored, Document):
-            wanted = _missing(stored.session, _own_part(stored.session, wanted))
-            if not wanted:
-                return Added("same")
-            # Only turns: a title or a summary may have been changed here since.
-            save = Save(session_id=talk.session_id, history=wanted, expected_revision=stored.revision,
-                        said_at=talk.said_at)  # fmt: skip
-        else:
-            save = Save(session_id=talk.session_id, tags=list(talk.tags), said_at=talk.said_at, **clean)
-        saved = await self._sessions.save(save, CallerViews())
-        if not saved.saved:
-            raise InvalidArgument(saved.message or f"it was not saved: {saved.reason}")
-        after, _ = await self._sessions.load(talk.session_id)
-        if not isinstance(after, Document) or _missing(after.session, wanted):
-            raise InvalidArgument(_reads_otherwise(talk.session_id))
-        told = self._credentials.report(findings)[1]
-        return Added("more" if isinstance(stored, Document) else "new", told, talk.halves)
+        cleaned = iter(clean["history"])
+        history = [next(cleaned) if new else turn for turn, new in zip(talk.history, is_new, strict=True)]
+        return replace(talk, **(clean | {"history": history})), findings
 
     def _values(self, talk: Imported) -> JSONObject:
-        """Other fields of the session: its times, and its user, unless it is one whose sessions are not shown here."""
-        given = talk.values | {"created_at": iso(talk.created_at), "updated_at": iso(talk.updated_at)}
+        """Other fields of the session, but for its user, if that is one whose sessions are not shown here."""
         is_shown = self._sessions.is_shown(talk.values.get("user_id"))
-        return {name: value for name, value in given.items() if value and (is_shown or name != "user_id")}
+        return {name: value for name, value in talk.values.items() if is_shown or name != "user_id"}
+
+    async def _write(
+        self, save: Save, talk: Imported, findings: "list[Finding]", stored: Document | None = None
+    ) -> Added:
+        """Save it, shortened if it is too large, and see that it is there."""
+        saved, told = await self._sessions.save(save, CallerViews()), ""
+        if saved.reason == "too_large":
+            save, told = self._fitting(save, stored)
+            if stored and save.history == stored.session.history:
+                return Added("same", revision=stored.revision)
+            saved = await self._sessions.save(save, CallerViews())
+        if not saved.saved:
+            raise InvalidArgument(saved.message or f"it was not saved: {saved.reason}")
+        await self._check_written(talk.session_id, save.history or [])
+        told = ". ".join(filter(None, (told, self._credentials.report(findings)[1])))
+        before = len(stored.session.history) if stored and save.mode == "replace" else 0
+        turns = max(saved.turns - before, 1) if before else saved.added_turns
+        what = "more" if stored else "new"
+        return Added(what, told, talk.halves, turns, saved.revision, saved.stored_in)
+
+    def _fitting(self, save: Save, stored: Document | None) -> tuple[Save, str]:
+        """The save of all turns, the oldest of them shortened; and what is told of that."""
+        history = save.history or []
+        if save.mode == "append" and stored:
+            save = replacing(stored, save)
+            history = [*stored.session.history, *history]
+        shorter = shortened(history, self._max_bytes)
+        return save.model_copy(update={"history": shorter.history}), shorter.message
+
+    async def _check_written(self, session_id: str, history: list[JSONObject]) -> None:
+        """Read again what was written: its turns must be in the text as they were sent.
+
+        Raises:
+            InvalidArgument: they are not.
+
+        """
+        key = self._keys.session(session_id)
+        text = (await self._sessions.repository.read(key, session_id, self._keys.index)).text
+        written = dumps_checked(history)[1:-1]
+        if text is None or not any(form(written).decode() in text for form in (bytes, narrow)):
+            after = decode(text, session_id) if text is not None else None
+            if not isinstance(after, Document) or missing(after.session.history, history):
+                raise InvalidArgument(f"session {session_id!r} reads otherwise than it was written")
 
     async def _linked(self, talk: Imported, *, related: bool) -> Imported:
         """The talk without the turns that it begins with and another one has, and with the name of that one."""
@@ -162,10 +296,10 @@ class Importer:
         if talk.relation != "sub-agent" and (related or parent):
             if parent and isinstance(there := await self._stored(parent), Document):
                 for turn in there.session.history:
-                    self._whose.setdefault(_identity(turn), parent)
+                    self._whose.setdefault(identity(turn), parent)
             shared = 0
-            while shared < len(own) and self._whose.get(_identity(own[shared]), talk.session_id) != talk.session_id:
-                parent = self._whose[_identity(own[shared])]
+            while shared < len(own) and self._whose.get(identity(own[shared]), talk.session_id) != talk.session_id:
+                parent = self._whose[identity(own[shared])]
                 shared += 1
             own = own[shared:]
         link = {"parent_session": parent, "relation": talk.relation} if parent else {}
@@ -176,40 +310,10 @@ class Importer:
         try:
             return (await self._sessions.load(session_id))[0] if session_id else None
         except Unavailable:
-            if self._shared:
+            if self.shared:
                 raise
             return None
 
 
 def _is_deleted(stored: Document | Tombstone | None) -> bool:
     return isinstance(stored, Tombstone) and stored.because == "deleted"
-
-
-def _own_part(session: UniversalSession, history: list[JSONObject]) -> list[JSONObject]:
-    """The turns from the first on that the session has, where it came in without what its parent has."""
-    if "parent_session" in session.context:
-        stored = set(map(_identity, session.history))
-        first = next((place for place, turn in enumerate(history) if _identity(turn) in stored), 0)
-        return history[first:]
-    return history
-
-
-def _missing(session: UniversalSession, history: list[JSONObject]) -> list[JSONObject]:
-    """The turns that the session does not have, or not as often; those with an id are told by it."""
-    stored = Counter(map(_identity, session.history))
-    missing: list[JSONObject] = []
-    for turn in history:
-        identity = _identity(turn)
-        if stored[identity]:
-            stored[identity] -= 1
-        else:
-            missing.append(turn)
-    return missing
-
-
-def _identity(turn: JSONObject) -> str:
-    return f"id {canonical(turn['id'])}" if turn.get("id") else canonical(turn)
-
-
-def _reads_otherwise(session_id: str) -> str:
-    return f"session {session_id!r} reads otherwise than it was written"

@@ -25,6 +25,9 @@ ASIDE = (CAME_TOO_LATE, KEPT_ASIDE)
 REPLACED = "replaced"
 """The note of a revision that took something away."""
 
+IMPORTED = "imported"
+"""The note of a revision that an import made of what only imports had written: a save of anybody else ends that."""
+
 RESTORED = "restored from revision"
 """What the note of a revision begins with that is an earlier one again."""
 
@@ -44,7 +47,9 @@ def newest(past: Sequence[Past], note: str, limit: int) -> tuple[Past, ...]:
     replaced = [
         each
         for each, after, gap in zip(past, notes, [*missing, False], strict=True)
-        if each.fields is None and each.note not in ASIDE and (gap or after == REPLACED or after.startswith(RESTORED))
+        if each.fields is None
+        and each.note not in ASIDE
+        and (gap or after in (REPLACED, IMPORTED) or after.startswith(RESTORED))
     ]
     stay = {each.revision for each in (*past[-limit:], *replaced[-KEPT_REPLACED:])}
     return tuple(each for each in past if each.revision in stay)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.migrations import THIS_MACHINE
+from agentic_flywheel.journal.readings import forget_readings_of
 from agentic_flywheel.journal.replica_rows import ReplicaRows
 from agentic_flywheel.journal.retry import retry_once_if_replaced
 from agentic_flywheel.journal.rows import copy_of, drop, holds, is_pending, queue
@@ -76,6 +77,7 @@ class Erasure(ReplicaRows):
         parts = sum(_erase(db, place, keys) for place in {self._destination, THIS_MACHINE})
         if self._destination != THIS_MACHINE:
             drop(db, THIS_MACHINE, [keys.session])
+        forget_readings_of(db, keys.session_id)
         return parts
 
     def _wiped(self, keys: SessionKeys) -> bool:

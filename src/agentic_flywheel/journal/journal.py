@@ -5,8 +5,9 @@ not taken yet, in the order in which they were made. Several processes may share
 them in worker threads.
 """
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from agentic_flywheel.journal.address import Address
 from agentic_flywheel.journal.list_rows import ListRows
 from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.outbox_rows import OutboxRows
+from agentic_flywheel.journal.readings import Readings
 from agentic_flywheel.journal.records import JournalState, Pending
 from agentic_flywheel.journal.recovery import damaged_files
 from agentic_flywheel.journal.retention import Retention
@@ -36,7 +38,7 @@ LARGEST_NOWAIT = 2 * 2**20
 """Bytes of a document that may be read on the event loop: that takes less than a millisecond."""
 
 
-class Journal(ListRows, OutboxRows, Retention):
+class Journal(ListRows, OutboxRows, Readings, Retention):
     """The journal file in `folder`, made on first use. `clock` gives the time by which documents expire.
 
     `addresses` name the Redis that is the destination, the newest spelling first; with none this machine is. The
@@ -45,6 +47,7 @@ class Journal(ListRows, OutboxRows, Retention):
     """
 
     off = False
+    _synced_later = False
 
     def __init__(
         self,
@@ -74,7 +77,7 @@ class Journal(ListRows, OutboxRows, Retention):
 
         `supersedes`: the pending change makes the earlier ones of its key needless.
         """
-        with self._transaction(durable=durable, timeout=timeout) as db:
+        with self._transaction(durable=durable and not self._synced_later, timeout=timeout) as db:
             if not holds(db, self._destination, write.key, write.seen):
                 stored = copy_of(db, self._destination, write.key)
                 return Outcome(accepted=False, current=stored.text if stored else None)
@@ -86,6 +89,17 @@ class Journal(ListRows, OutboxRows, Retention):
         if isinstance(write, Write) and write.tombstone:
             self._unindex(write.key)
         return Outcome(accepted=True)
+
+    @contextlib.contextmanager
+    def synced_at_end(self) -> Generator[None]:
+        """Sync what is committed meanwhile once, at the end: nobody is told before that it survives power loss."""
+        self._synced_later = True
+        try:
+            yield
+        finally:
+            self._synced_later = False
+            if self.path.with_name(FILE_NAME + "-wal").exists():
+                self._sync_log()
 
     @retry_once_if_replaced
     def has_destination(self) -> bool:

@@ -39,6 +39,9 @@ RATIO_COUNTS_FROM = 1_000_000
 MAX_OPEN = 100
 """Archives with conversations in one import, each of which is an open file."""
 
+MAX_KEPT = 5 * MAX_MEMBERS
+"""Files in all of these, whose names are held in memory."""
+
 _ENCRYPTED = 0x1
 """The bit of a zip member's flags that says it has a password (PKWARE's APPNOTE, 4.4.4)."""
 
@@ -64,7 +67,7 @@ class Archives:
     def __init__(self, is_wanted: Callable[[str], bool]) -> None:
         self._is_wanted = is_wanted
         self._stack = ExitStack()
-        self._open = 0
+        self._open = self._kept = 0
         self._members = 0
         self._unpacked = 0
         self.left: list[tuple[str, str]] = []
@@ -92,8 +95,12 @@ class Archives:
             self._check_ratio(given, self._unpacked, size)
         if files:
             self._open += 1
-            if self._open > MAX_OPEN:
-                raise InvalidArgument(f"{given} is the {MAX_OPEN + 1}st archive with conversations. {_UNPACK}")
+            self._kept += self._members
+            if self._open > MAX_OPEN or self._kept > MAX_KEPT:
+                raise InvalidArgument(
+                    f"{given} has conversations, as {self._open - 1} archives before it: that is as many as are read"
+                    " at once. Move the others away, import these, and then those."
+                )
         else:
             archive.close()
         return files
@@ -135,8 +142,6 @@ class Archives:
         found = [each for each in members if self._is_wanted(PurePosixPath(each.filename).name)]
         inner = [each for each in members if each.filename.lower().endswith(".zip") and each not in found]
         self._check(given, found + inner, size)
-        archive.filelist.clear()  # of many archives with many pictures they would fill memory
-        archive.NameToInfo.clear()
         return archive, found, inner
 
     def _check_directory(self, file: IO[bytes], given: object) -> None:

@@ -1,4 +1,4 @@
-"""Finds the branch that the person saw last in a conversation with edited and repeated messages."""
+"""Finds the branch that the person saw last, where messages were edited, repeated or taken back."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -35,3 +35,37 @@ def branch(leaf: str, parents: Mapping[str, object], before_the_root: Sequence[s
 def newest(times: dict[str, datetime | None]) -> str:
     """The id of the latest message; of several, the last in the file. There must be one."""
     return max(reversed(times), key=lambda each: times[each] or _LONG_AGO)
+
+
+UNKNOWN = ""
+"""The parent of what does not say which it has."""
+
+
+def trunk(leaf: str, parents: Mapping[str, str | None]) -> list[str]:
+    """The ids from one without parent (`None`) to `leaf`, or to what hangs below it.
+
+    `parents` has every id, in the order of the file. Where a parent is not among them, or was met before, what stands
+    before all that was met goes on.
+    """
+    ids = list(parents)
+    places = {each: place for place, each in enumerate(ids)}
+    at: str | None = _tip(leaf, parents) if leaf in places else None
+    path, first = dict[str, None](), len(ids)
+    while at is not None:
+        path[at] = None
+        first = min(first, places[at])
+        parent = parents[at]
+        if parent is not None and (parent not in places or parent in path):
+            parent = ids[first - 1] if first else None
+        at = parent
+    return list(reversed(path))
+
+
+def _tip(leaf: str, parents: Mapping[str, str | None]) -> str:
+    """The last of what hangs below `leaf`: a program may write an answer before the question."""
+    children = {parent: each for each, parent in parents.items() if parent}
+    seen = set[str]()
+    while leaf in children and leaf not in seen:
+        seen.add(leaf)
+        leaf = children[leaf]
+    return leaf

@@ -1,50 +1,42 @@
 """Reads the talks of a Claude Code transcript: `<session>.jsonl` below `~/.claude/projects`, a line for each event.
 
-The vendor calls the format its own affair and may change it; this is what transcripts hold. `user` and `assistant`
-lines have a `message` of the Messages API, an answer one line for each of its blocks; results of tools come as `user`
-lines, and what the person said while the model worked as an `attachment`. Lines that the program itself put in
-(`isMeta`) are no part of the talk. The lines name their parents, but not reliably: parents that were never written and
-lines written twice are known faults, so turns come in as they were written, each once. A `summary` line may be another
-session's: it counts if its `leafUuid` is a line of this file.
+Read from 2.0, 2.1.45, 2.1.197 and 2.1.332. The vendor calls the format its own affair and may change it. Who speaks in
+a line is told in `claude_code_speakers.py`. Lines name their parents: what the person took back (`/rewind`, Esc) stays
+in the file, and the next line has an earlier parent, so the current branch is walked from the last line up. Parents are
+not reliable: some were never written (then what stands before in the file goes on), behind a fork they go in a circle,
+and of tools that ran at once the second hangs beside the branch. A compaction begins anew and names what went before in
+`logicalParentUuid`. The order is the file's, but no child stands before its parent: 2.1.197 writes some answers before
+the question. A `summary` line may be another session's: it counts if its `leafUuid` is a line of this file.
 
 Lines of sub-agents (`isSidechain`) are talks of their own: in a file of their own since 2.0, which names the session
 that asked in `sessionId`, and among the others before. What other talk a file begins with is told in `origins.py`.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from typing import cast
 
-from agentic_flywheel.cli.importers.conversation import (
-    Imported,
-    Relation,
-    as_object,
-    content,
-    context,
-    instant,
-    mended,
-    session_id,
-    text,
-    title,
-    turn,
-)
+from agentic_flywheel.cli.importers.branches import UNKNOWN, trunk
+from agentic_flywheel.cli.importers.claude_code_speakers import SYNTHETIC, said, summarised
+from agentic_flywheel.cli.importers.conversation import Imported, Relation, text
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
+from agentic_flywheel.cli.importers.neighbours import Neighbours
 from agentic_flywheel.cli.importers.origins import named_parent
+from agentic_flywheel.cli.importers.talk import SUB_AGENT, Said, Talk
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
-_SYNTHETIC = "<synthetic>"
-"""The model of a message that no model wrote: the program's own, on an error."""
-
-SUB_AGENT = "sub-agent"
-"""The tag of a talk with a sub-agent, and its relation to the one that asked for it."""
+_PROGRAM = "claude-code"
 
 
-def session(entries: Iterable[JsonEntry | BadEntry], name: str) -> Iterator[Imported | BadEntry]:
+def session(
+    entries: Iterable[JsonEntry | BadEntry], name: str, around: Neighbours | None = None
+) -> Iterator[Imported | BadEntry]:
     """What cannot be read, line by line, then the session and those of sub-agents; none in which nothing was said.
 
     `name` is the file's without its ending. A file that continues another has the lines of both sessions: it is the
-    session of its name then, or else the one named last.
+    session of its name then, or else the one named last. `around`: the files beside, one of
+    which may describe a sub-agent.
     """
     transcript, bad = _Transcript(), list[BadEntry]()
     for entry in entries:
@@ -55,84 +47,93 @@ def session(entries: Iterable[JsonEntry | BadEntry], name: str) -> Iterator[Impo
             transcript.add(entry)
         except InvalidArgument as exc:
             bad.append(BadEntry(entry.line, str(exc)))
-    found = list(transcript.imported(name))
+    found = list(transcript.imported(name, around.description() if around else {}))
     talks = [each.talk for each in found if isinstance(each, Imported)]
     for entry in bad:  # they are named only now that the talk has a name
         yield replace(entry, talk=talks[0], is_message=True) if talks else entry
     yield from found
 
 
-class _Talk:
-    """What was said in one talk, as far as it was read."""
+@dataclass(slots=True)
+class _Line:
+    """What a line says, and what goes with it."""
 
-    def __init__(self) -> None:
-        self.history: list[JSONObject] = []
-        self.line = 0
-        self.sessions: list[str] = []
-        self.halves = 0
-        self.compacted = ""
-        self.times: list[datetime] = []
-        self.known: dict[str, object] = {}
+    number: int
+    uuid: str
+    said: Said | None
+    summary: str
+    answer: str
+    """The `message.id` of the answer that it is a part of."""
+    value: JSONObject
+    """What is known by it beside: the session, its folder, the model, the version."""
 
-    def say(self, entry: JsonEntry, kind: str) -> None:
-        """Take in a line.
 
-        Raises:
-            InvalidArgument: it cannot be a turn.
+@dataclass(slots=True)
+class _Thread:
+    """The lines of the session, or of one sub-agent's talk, with their parents."""
 
-        """
-        value, halves = mended(entry.value)
-        message = _waiting(value) if kind == "attachment" else as_object(value.get("message"), "its message")
-        if message is None:
-            return
-        said = content(message.get("content"))
-        if value.get("isCompactSummary"):
-            self.compacted = text(said)
-            return
-        role = "assistant" if kind == "assistant" else "tool" if _has_results(said) else "user"
-        made = turn(value.get("uuid"), role, said, value.get("timestamp"))
-        if made is None:
-            return
-        self.history.append(made)
-        self.halves += halves
-        self.line = self.line or entry.line
-        if isinstance(own := value.get("sessionId"), str) and own:
-            self.sessions.append(own)
-        if time := instant(value.get("timestamp")):
-            self.times.append(time)
-        model = message.get("model")
-        newly = {"cwd": value.get("cwd"), "git_branch": value.get("gitBranch"), "model": model}
-        self.known |= {key: each for key, each in newly.items() if each and each != _SYNTHETIC}
+    lines: list[_Line] = field(default_factory=list[_Line])
+    parents: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
+    leaf: str = ""
 
-    def imported(
-        self, own: str, title_given: str, tags: tuple[str, ...], parent: str, relation: Relation | None
-    ) -> Imported:
-        """The talk as the session of the program's id `own`."""
-        return Imported(
-            line=self.line,
-            session_id=session_id("claude-code", own),
-            title=title(title_given, self.history),
-            summary=self.compacted,
-            tags=tags,
-            created_at=min(self.times, default=None),
-            updated_at=max(self.times, default=None),
-            history=self.history,
-            context=context("claude-code", **self.known),
-            halves=self.halves,
-            parent=session_id("claude-code", parent) if parent else "",
-            relation=relation,
-        )
+    def add(self, line: _Line, value: JSONObject, kind: str) -> None:
+        """Take in a line, at the end."""
+        is_spoken = kind in ("user", "assistant") or line.said is not None
+        if line.uuid:
+            self.parents[line.uuid] = _parent(value, is_spoken=is_spoken, is_first=not self.parents)
+            if is_spoken:
+                self.leaf = line.uuid
+        if line.said or line.summary:
+            self.lines.append(line)
+
+    def current(self) -> list[_Line]:
+        """The lines of the branch that the person saw last, with all parts of its answers and what tools answered."""
+        numbers = {line.uuid: line.number for line in self.lines}
+        places, latest = dict[str, tuple[int, int]](), 0
+        for place, uuid in enumerate(trunk(self.leaf, self.parents)):
+            latest = max(latest, numbers.get(uuid, 0))  # a child stands behind its parent, whatever was written first
+            places[uuid] = latest, place
+        answers = {line.answer for line in self.lines if line.uuid in places} - {""}
+        made = {each for line in self.lines if line.answer in answers for each in _ids(line, "tool_use", "id")}
+        found = [
+            line
+            for line in self.lines
+            if not line.uuid
+            or line.uuid in places
+            or line.answer in answers
+            or not made.isdisjoint(_ids(line, "tool_result", "tool_use_id"))
+        ]
+        return sorted(found, key=lambda line: places.get(line.uuid, (line.number, -1)))
+
+
+def _parent(value: JSONObject, *, is_spoken: bool, is_first: bool) -> str | None:
+    """The id of a line's parent; `None` where it begins a talk anew, as what a person says does behind a `/rewind`."""
+    if "parentUuid" not in value:
+        return UNKNOWN
+    parent = value["parentUuid"] or value.get("logicalParentUuid")
+    if isinstance(parent, str):
+        return parent
+    return None if is_spoken or is_first else UNKNOWN
+
+
+def _ids(line: _Line, kind: str, name: str) -> list[str]:
+    blocks: object = line.said.turn["content"] if line.said else ()
+    if not isinstance(blocks, list):
+        return []
+    return [str(block.get(name)) for block in cast("list[JSONObject]", blocks) if block.get("type") == kind]
 
 
 class _Transcript:
     """What is known after some of the lines."""
 
     def __init__(self) -> None:
-        self._main = _Talk()
-        self._agents: dict[str, _Talk] = {}
+        self._main = _Thread()
+        self._agents: dict[str, _Thread] = {}
         """The talks with sub-agents, by the agent's id, or that of the first line."""
         self._agent_of: dict[str, str] = {}
         """Whose line it is, by its id."""
+        self._callers: dict[str, str] = {}
+        """The calls that began sub-agents, by the agent's id or by what it was asked."""
         self._uuids: set[str] = set()
         self._summaries: dict[str, str] = {}
         self._titles: dict[str, str] = {}
@@ -152,60 +153,115 @@ class _Transcript:
             raise InvalidArgument("has no type")
         if isinstance(uuid, str) and uuid in self._uuids:
             return
-        if kind in ("user", "assistant", "attachment"):
-            if value.get("isSidechain"):
-                self._add_to_agent(entry, kind)
-            elif not value.get("isMeta"):
-                self._main.say(entry, kind)
-            self._parent = self._parent or named_parent(value)
-            self._is_background = self._is_background or value.get("sessionKind") == "bg"
-        elif kind == "summary" and isinstance(leaf := value.get("leafUuid"), str):
+        if kind == "summary" and isinstance(leaf := value.get("leafUuid"), str):
             self._summaries[leaf] = text(value.get("summary"))
         elif kind in ("custom-title", "ai-title"):
             self._titles[kind] = text(value.get("customTitle" if kind == "custom-title" else "aiTitle"))
+        elif uuid or kind in ("user", "assistant", "attachment"):
+            self._add(entry, kind)
         if isinstance(uuid, str):
             self._uuids.add(uuid)
 
-    def _add_to_agent(self, entry: JsonEntry, kind: str) -> None:
+    def _add(self, entry: JsonEntry, kind: str) -> None:
         value = entry.value
+        thread = self._thread(value)
+        self._parent = self._parent or named_parent(value)
+        self._is_background = self._is_background or value.get("sessionKind") == "bg"
+        line = _Line(entry.line, text(value.get("uuid")), None, "", "", {})
+        try:
+            if kind in ("user", "assistant", "attachment", "system"):
+                self._read(line, value, kind)
+        finally:  # one that cannot be a turn is a parent all the same
+            thread.add(line, value, kind)
+
+    def _read(self, line: _Line, value: JSONObject, kind: str) -> None:
+        if value.get("isCompactSummary"):
+            line.summary = summarised(value)
+            return
+        line.said = said(value, kind)
+        message = value.get("message")
+        beside = cast("JSONObject", message) if isinstance(message, dict) else {}
+        line.answer = text(beside.get("id")) if kind == "assistant" else ""
+        line.value = {name: value.get(name) for name in ("sessionId", "cwd", "gitBranch", "version")}
+        line.value["model"] = beside.get("model")
+        self._note_calls(line, value)
+
+    def _note_calls(self, line: _Line, value: JSONObject) -> None:
+        """Note which call began a sub-agent: its result names the agent; before, the same words stand in both."""
+        outcome = value.get("toolUseResult")
+        if isinstance(outcome, dict) and (agent := text(cast("JSONObject", outcome).get("agentId"))):
+            for call in _ids(line, "tool_result", "tool_use_id"):
+                self._callers.setdefault(agent, call)
+        blocks: object = line.said.turn["content"] if line.said else ()
+        for block in cast("list[JSONObject]", blocks) if isinstance(blocks, list) else ():
+            given = block.get("input")
+            if block.get("type") == "tool_use" and isinstance(given, dict):
+                asked = cast("JSONObject", given).get("prompt")
+                if isinstance(asked, str):
+                    self._callers.setdefault(asked, str(block.get("id")))
+
+    def _thread(self, value: JSONObject) -> _Thread:
+        """That of the sub-agent whose line it is, or of the session."""
+        if not value.get("isSidechain"):
+            return self._main
         agent, uuid, parent = (value.get(name) for name in ("agentId", "uuid", "parentUuid"))
         if not isinstance(agent, str) or not agent:
             agent = self._agent_of.get(parent, "") if isinstance(parent, str) else ""
             agent = agent or (uuid if isinstance(uuid, str) and uuid else "")
         if isinstance(uuid, str):
             self._agent_of[uuid] = agent
-        if agent and not value.get("isMeta"):
-            self._agents.setdefault(agent, _Talk()).say(entry, kind)
+        return self._agents.setdefault(agent, _Thread()) if agent else _Thread()
 
-    def imported(self, name: str) -> Iterator[Imported | BadEntry]:
+    def imported(self, name: str, beside: JSONObject) -> Iterator[Imported | BadEntry]:
         """The session, and those of sub-agents."""
-        if self._main.history:
-            yield self._session(name)
-        for agent, talk in self._agents.items():
-            if talk.history:
-                parent = talk.sessions[-1] if talk.sessions else ""
-                yield talk.imported(f"agent-{agent}", "", (SUB_AGENT,), parent, SUB_AGENT)
+        yield from self._session(name)
+        for agent, thread in self._agents.items():
+            talk, sessions, _ = _talk(thread)
+            asked = next((str(turn["content"]) for turn in talk.history), "")
+            parent = text(beside.get("parentAgentId"))
+            talk.known["spawned_by"] = beside.get("toolUseId") or self._callers.get(agent) or self._callers.get(asked)
+            made = talk.imported(
+                _PROGRAM,
+                f"agent-{agent}",
+                named=text(beside.get("description")),
+                parent=f"agent-{parent}" if parent else sessions[-1] if sessions else "",
+                relation=SUB_AGENT,
+            )
+            if made:
+                yield made
 
-    def _session(self, name: str) -> Imported | BadEntry:
-        talk = self._main
-        if not talk.sessions:
-            return BadEntry(talk.line, "begins a talk of which no line names the sessionId")
-        own = name if name in talk.sessions else talk.sessions[-1]
-        summaries = [summary for leaf, summary in self._summaries.items() if leaf in self._uuids]
+    def _session(self, name: str) -> Iterator[Imported | BadEntry]:
+        talk, sessions, summary = _talk(self._main)
+        if not sessions and talk.history:
+            yield BadEntry(talk.line, "begins a talk of which no line names the sessionId")
+        if not sessions:
+            return
+        own = name if name in sessions else sessions[-1]
+        summaries = [each for leaf, each in self._summaries.items() if leaf in self._uuids]
         titles = [self._titles.get("custom-title"), self._titles.get("ai-title"), *reversed(summaries)]
         relation: Relation = "background" if self._is_background else "fork"
         parent = self._parent if self._parent != own else ""
-        if not parent and talk.sessions[0] != own:
-            parent, relation = talk.sessions[0], "continuation"
-        return talk.imported(own, next((each for each in titles if each), ""), (), parent, relation)
+        if not parent and sessions[0] != own:
+            parent, relation = sessions[0], "continuation"
+        named = next((each for each in titles if each), "")
+        made = talk.imported(_PROGRAM, own, named=named, summary=summary, parent=parent, relation=relation)
+        if made:
+            yield made
 
 
-def _waiting(value: JSONObject) -> JSONObject | None:
-    """The message that an attachment is, if the person wrote it and it waited for the model."""
-    attached = as_object(value.get("attachment"), "its attachment")
-    is_message = attached.get("type") == "queued_command" and attached.get("commandMode") == "prompt"
-    return {"content": attached.get("prompt")} if is_message else None
-
-
-def _has_results(said: str | list[JSONObject]) -> bool:
-    return isinstance(said, list) and any(block.get("type") == "tool_result" for block in said)
+def _talk(thread: _Thread) -> tuple[Talk, list[str], str]:
+    """What was said on the current branch, the sessions that its lines name, and the last summary on it."""
+    talk, sessions, summary = Talk(), list[str](), ""
+    for line in thread.current():
+        if line.summary:
+            summary = line.summary
+        if line.said is None:
+            continue
+        talk.say(line.said, line.number)
+        value = line.value
+        if isinstance(own := value["sessionId"], str) and own:
+            sessions.append(own)
+        talk.known.setdefault("cwd", value["cwd"])
+        newly = {"git_branch": value["gitBranch"], "model": value["model"], "program_version": value["version"]}
+        talk.known |= {key: each for key, each in newly.items() if each and each != SYNTHETIC}
+    return talk, sessions, summary

@@ -1,18 +1,19 @@
 """Reads each file with conversations from its beginning to its end, by the reader of its kind."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import get_args
+from typing import IO, cast, get_args
 
 from agentic_flywheel.cli.importers import databases, origins
 from agentic_flywheel.cli.importers.archives import UNREADABLE
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.found_files import Absent, Member, Source, name_of, opened
-from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, JsonEntry, lines
-from agentic_flywheel.cli.importers.kinds import LOOKED_AT, Kind, another_programs, kind_of
+from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, Given, JsonEntry, lines
+from agentic_flywheel.cli.importers.kinds import LOOKED_AT, Kind, kind_of
+from agentic_flywheel.cli.importers.neighbours import Neighbours
 from agentic_flywheel.cli.importers.readers import read_as
 from agentic_flywheel.errors import InvalidArgument
 
@@ -47,15 +48,16 @@ def is_stray(source: Source, limit: int = MAX_ENTRY_BYTES) -> bool:
             first = list(islice(lines(file, limit), LOOKED_AT))
     except UNREADABLE:
         return False
-    entries = [each for each in first if isinstance(each, JsonEntry)]
-    return not first or (bool(entries) and not another_programs(entries[0].value))
+    return not first or any(isinstance(each, JsonEntry) for each in first)
 
 
-def read(source: Source, kind: str = "", limit: int = MAX_ENTRY_BYTES) -> Iterator[Imported | BadEntry]:
+def read(
+    source: Source, kind: str = "", limit: int = MAX_ENTRY_BYTES, given: Callable[[IO[bytes]], Given] | None = None
+) -> Iterator[Imported | BadEntry]:
     """The conversations in the file and all that cannot be read of it, in the order of the file.
 
     `kind` is one of `Kind` (this program's own exports are read by `exported`); without it the file is recognised. An
-    entry may have `limit` bytes.
+    entry may have `limit` bytes. `given` makes the entries of the lines that the file has, where somebody follows them.
 
     Raises:
         InvalidArgument: there is no such kind.
@@ -72,29 +74,44 @@ def read(source: Source, kind: str = "", limit: int = MAX_ENTRY_BYTES) -> Iterat
         with opened(source) as file:
             recognised = kind or kind_of(file, limit)
             file.seek(0)
-            for each in read_as(file, recognised, _beside(source), limit):
+            if given:  # `lines` reads it as it does a file
+                file = cast("IO[bytes]", given(file))
+            for each in read_as(file, recognised, _beside(source), Neighbours.around(source), limit):
                 line = each.line
                 yield each
     except UNREADABLE:
         yield BadEntry(line, _DAMAGED_BEHIND)
 
 
-def in_order(files: Sequence[Source], limit: int = MAX_ENTRY_BYTES) -> tuple[list[Source], set[Source]]:
+def origin_of(source: Source, limit: int = MAX_ENTRY_BYTES) -> origins.Origin | None:
+    """What of a transcript tells which others it has to do with; `None` where there is nothing of that kind.
+
+    Raises:
+        OSError: the file cannot be read.
+
+    """
+    with contextlib.suppress(*UNREADABLE), opened(source) as file:
+        if kind_of(file, limit) in ("claude-code", "codex"):
+            size = source.info.file_size if isinstance(source, Member) else file.seek(0, 2)
+            file.seek(0)
+            return origins.origin(lines(file, limit), source.stem, size)
+    return None
+
+
+def in_order(
+    files: Sequence[Source], limit: int = MAX_ENTRY_BYTES, known: Mapping[Source, origins.Origin | None] | None = None
+) -> tuple[list[Source], set[Source]]:
     """The files, transcripts behind those that they may begin with; and which of them have to do with another one.
+
+    `known`: the origins of some of them.
 
     Raises:
         OSError: a file cannot be read.
 
     """
-    found: dict[Source, origins.Origin] = {}
-    for source in files:
-        with contextlib.suppress(*UNREADABLE), opened(source) as file:
-            if kind_of(file, limit) == "claude-code":
-                size = source.info.file_size if isinstance(source, Member) else file.seek(0, 2)
-                file.seek(0)
-                if each := origins.origin(lines(file, limit), source.stem, size):
-                    found[source] = each
-    return origins.in_order(files, found)
+    found = dict(known or {})
+    found |= {source: origin_of(source, limit) for source in files if source not in found}
+    return origins.in_order(files, {source: each for source, each in found.items() if each})
 
 
 def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry | BadEntry]:
@@ -116,8 +133,9 @@ def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry
 
 UNDERSTOOD = (
     "What can be read: exports of this program; the data export of Claude or of ChatGPT, as it was downloaded or its"
-    " conversations.json; transcripts of Claude Code (.jsonl), Gemini CLI, opencode (opencode.db), Copilot CLI,"
-    " Cline, Continue, gptme, aider and llm (logs.db); messages of Langflow and Flowise; and lists of turns,"
+    " conversations.json; transcripts of Claude Code, Codex and Qwen Code (.jsonl), Gemini CLI, opencode"
+    " (opencode.db), Copilot CLI, Cline, Continue, gptme, aider and llm (logs.db); messages of Langflow and Flowise;"
+    " and lists of turns,"
     ' [{"role", "content"}] or {"messages": […]}.'
 )
 """What a person is told who names another file."""

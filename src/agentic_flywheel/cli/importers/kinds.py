@@ -21,14 +21,14 @@ from agentic_flywheel.cli.importers.plain_turns import is_talk, is_turn, whole
 from agentic_flywheel.json_text import JSONObject
 
 Kind = Literal[
-    "claude", "chatgpt", "claude-code", "flywheel", "turns", "langflow", "flowise", "run",
+    "claude", "chatgpt", "claude-code", "codex", "qwen-code", "flywheel", "turns", "langflow", "flowise", "run",
     "gemini-cli", "copilot-cli", "opencode", "cline", "continue", "gptme", "aider", "llm",
 ]  # fmt: skip
 """Claude's and ChatGPT's data export, a Claude Code transcript, this program's own export, a list of turns, what the
 other programs write that a reader here is named after, and the answer of one run of a flow, which is no talk."""
 
-LOOKED_AT = 50
-"""Entries that are looked at: the first ones may be damaged, or say nothing."""
+LOOKED_AT = 1_000
+"""Entries that are looked at: the first ones may be damaged, or say nothing, as what a program logs of its requests."""
 
 _HEAD_BYTES = 4096
 
@@ -47,8 +47,6 @@ def kind_of(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Kind | None:
     for entry in islice(array(file, limit) if is_array else lines(file, limit), LOOKED_AT):
         if isinstance(entry, BadEntry):
             continue
-        if not is_array and another_programs(entry.value):
-            return None
         if kind := _of_conversation(entry.value) if is_array else _of_line(entry.value):
             return kind
     file.seek(0)
@@ -61,16 +59,6 @@ def kind_of(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Kind | None:
 def _first(entries: Iterable[JsonEntry | BadEntry]) -> Iterator[JsonEntry]:
     """The good ones of the entries that are looked at."""
     return (entry for entry in islice(entries, LOOKED_AT) if isinstance(entry, JsonEntry))
-
-
-def another_programs(value: JSONObject) -> str:
-    """The program whose transcripts have such a line and are not read; empty if that is not known."""
-    message, kind = value.get("message"), value.get("type")
-    if isinstance(message, dict) and "parts" in message:  # in Claude Code's envelope
-        return "Qwen Code"
-    if kind == "session_meta" and "payload" in value:
-        return "Codex"
-    return ""
 
 
 def _of_object(value: JSONObject) -> Kind | None:
@@ -108,13 +96,18 @@ def _of_line(value: JSONObject) -> Kind | None:
     version = value.get("schema_version")
     if isinstance(version, int) and not isinstance(version, bool):
         return "flywheel"
+    message, kind = value.get("message"), value.get("type")
+    if kind == "session_meta" and "payload" in value:
+        return "codex"
+    if "systemPayload" in value or (isinstance(message, dict) and "parts" in message):  # in Claude Code's envelope
+        return "qwen-code"
     if gemini_cli.is_header(value):
         return "gemini-cli"
-    if value.get("type") == "session.start" and "data" in value:
+    if kind == "session.start" and "data" in value:
         return "copilot-cli"
     if gptme.is_message(value):
         return "gptme"
     if "chat_messages" in value or "mapping" in value:  # a conversation alone, or a line each
         return _of_conversation(value)
-    is_event = isinstance(value.get("type"), str) and not {"sessionId", "leafUuid", "messageId"}.isdisjoint(value)
+    is_event = isinstance(kind, str) and not {"sessionId", "leafUuid", "messageId"}.isdisjoint(value)
     return "claude-code" if is_event else None

@@ -1,14 +1,15 @@
-"""Tells which transcripts of Claude Code begin with what another one has, so that no turn is kept twice.
+"""Tells which transcripts of Claude Code or Codex begin with what another one has, so that no turn is kept twice.
 
 A talk that is sent to the background, forked or branched goes on in a new file under a new session id, behind a copy of
 its lines: with the ids that they had, and most with another `sessionId`. A branch names its origin in `forkedFrom`, a
 fork (2.1.332) in `requestSessionId`, one of the desktop in the `sessionId` of what it copied; in the background
-(2.1.226) lines have `sessionKind` "bg", and nothing names the origin: the two have the same first line.
+(2.1.226) lines have `sessionKind` "bg", and nothing names the origin: the two have the same first line. Codex names it
+in the first line of a fork (`forked_from_id`).
 """
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar, cast
 
@@ -40,14 +41,36 @@ def named_parent(value: JSONObject) -> str:
 
 
 def origin(entries: Iterable[JsonEntry | BadEntry], name: str, size: int) -> Origin | None:
-    """The origin of the transcript of that name; `None` where no line tells it, or it is a sub-agent's."""
+    """The origin of the transcript of that name; `None` where no line tells it, or it is a sub-agent's.
+
+    The first line of the talk tells it; where that is a compaction, with which a fork of Claude Code may begin, the
+    first that names another session does.
+    """
+    found: Origin | None = None
     for entry in islice(entries, LOOKED_AT):
         value = entry.value if isinstance(entry, JsonEntry) else {}
+        if value.get("type") == "session_meta":
+            return _origin_of_thread(value.get("payload"), size)
         uuid, session = value.get("uuid"), value.get("sessionId")
         if isinstance(uuid, str) and uuid and isinstance(session, str) and not value.get("isSidechain"):
             parent = named_parent(value) or (session if session != name else "")
-            return Origin(uuid, name, parent, value.get("sessionKind") == "bg", size)
-    return None
+            if found is None:
+                found = Origin(uuid, name, parent, value.get("sessionKind") == "bg", size)
+                is_told = value.get("subtype") != "compact_boundary"
+            else:
+                found, is_told = replace(found, parent=parent), bool(parent)
+            if is_told:
+                break
+    return found
+
+
+def _origin_of_thread(payload: object, size: int) -> Origin | None:
+    """The origin of a transcript of Codex that begins so; its talk has no lines of another one."""
+    meta = cast("JSONObject", payload) if isinstance(payload, dict) else {}
+    own, parent = meta.get("id"), meta.get("forked_from_id")
+    if not isinstance(own, str) or "subagent_history_start_ordinal" in meta:
+        return None
+    return Origin(own, own, parent if isinstance(parent, str) else "", is_background=False, size=size)
 
 
 def in_order(files: Sequence[_File], origins: dict[_File, Origin]) -> tuple[list[_File], set[_File]]:

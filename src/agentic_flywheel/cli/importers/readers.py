@@ -8,7 +8,6 @@ from agentic_flywheel.cli.importers import (
     aider,
     chatgpt,
     claude,
-    claude_code,
     cline,
     continue_cli,
     copilot_cli,
@@ -26,12 +25,12 @@ from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.enclosed_array import enclosed
 from agentic_flywheel.cli.importers.json_entries import BOM, BadEntry, JsonEntry, lines
-from agentic_flywheel.cli.importers.kinds import another_programs
+from agentic_flywheel.cli.importers.neighbours import Neighbours
+from agentic_flywheel.cli.importers.transcripts import TRANSCRIPTS
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
 _BY_LINES: dict[str, Callable[[Iterable[JsonEntry | BadEntry], Beside], Iterator[Imported | BadEntry]]] = {
-    "claude-code": lambda entries, beside: claude_code.session(entries, beside.stem),
     "gemini-cli": gemini_cli.session,
     "copilot-cli": copilot_cli.session,
     "gptme": gptme.session,
@@ -58,9 +57,13 @@ _OF_ROWS = {
 _OF_DATABASES = {"opencode": opencode.database, "llm": llm.database, "langflow": langflow.database}
 
 
-def read_as(file: IO[bytes], kind: str | None, beside: Beside, limit: int) -> Iterator[Imported | BadEntry]:
+def read_as(
+    file: IO[bytes], kind: str | None, beside: Beside, neighbours: Neighbours, limit: int
+) -> Iterator[Imported | BadEntry]:
     """The talks of a file of that kind and all that cannot be read of it, in the order of the file."""
-    if databases.begins(file):
+    if kind in TRANSCRIPTS:
+        yield from TRANSCRIPTS[kind](lines(file, limit), beside.stem, neighbours)
+    elif databases.begins(file):
         yield from _of_database(beside.path, limit)
     elif kind in _BY_LINES:
         yield from _BY_LINES[kind](_lines_or_whole(file, limit), beside)
@@ -73,28 +76,33 @@ def read_as(file: IO[bytes], kind: str | None, beside: Beside, limit: int) -> It
         yield from aider.conversations(file, beside)
     elif kind in _OF_ROWS:
         yield from _OF_ROWS[kind](enclosed(file, limit, ""), beside.stem)
-    elif kind == "run":
-        yield BadEntry(1, ONE_RUN)
-    elif kind == "flywheel":
-        yield BadEntry(1, "begins an export of this program, which is not read as another program's")
     else:
-        yield _not_understood(file, limit)
+        yield _NO_TALKS.get(kind or "") or _not_understood(file, limit)
 
 
 def _not_understood(file: IO[bytes], limit: int) -> BadEntry:
-    first = next((each.value for each in lines(file, limit) if isinstance(each, JsonEntry)), JSONObject())
-    program = another_programs(first)
-    what = f"a transcript of {program}, which cannot be read yet" if program else "no export that can be read"
+    if file.read(len(_PACKED)) == _PACKED:
+        return BadEntry(
+            1, "is packed by Codex, as old transcripts are. Unpack it (zstd -d), and import what comes of it"
+        )
     file.seek(0)
     instead = manifests.is_list_of_files(plain_turns.whole(file, min(limit, manifests.MAX_BYTES)))
-    return BadEntry(1, instead or f"is the beginning of {what}", is_foreign=not instead)
+    return BadEntry(1, instead or "is the beginning of no export that can be read", is_foreign=not instead)
 
+
+_PACKED = b"\x28\xb5\x2f\xfd"
+"""How a file begins that is packed (Zstandard, RFC 8878), as Codex packs transcripts that have long been closed."""
 
 ONE_RUN = (
     "is the answer of one run of a flow, and no talk: keep it with the tool cache_result, and export the messages"
     " (Langflow: GET /api/v1/monitor/messages, Flowise: Export messages) for the talk"
 )
 """What a person is told who names the answer of a run."""
+
+_NO_TALKS = {
+    "run": BadEntry(1, ONE_RUN),
+    "flywheel": BadEntry(1, "begins an export of this program, which is not read as another program's"),
+}
 
 
 def _lines_or_whole(file: IO[bytes], limit: int) -> Iterator[JsonEntry | BadEntry]:

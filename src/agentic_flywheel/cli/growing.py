@@ -1,0 +1,257 @@
+"""Reads a file of another program from where the last run ended, and takes in what is new: `take_in` is for capture.
+
+What was read of a file is noted in the journal (`reading_marks.py`). A file that is the same is left; one that only
+grew is read from there, where its program's lines can be followed (`importers/following.py`); one that was cut,
+rewritten or replaced is read whole, and so is any other. A run that is killed between the session and the note reads
+the same once more, and adds nothing twice.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from agentic_flywheel.cli.importer import Added, Importer, Ours, ours
+from agentic_flywheel.cli.importers import (
+    FOLLOWED,
+    BadEntry,
+    Imported,
+    JsonEntry,
+    Source,
+    exported,
+    origin_of,
+    read,
+    read_tail,
+    read_whole,
+    recognise,
+)
+from agentic_flywheel.cli.reading_marks import Look, Mark, Marks, Stat
+from agentic_flywheel.errors import FlywheelError
+from agentic_flywheel.keys import Keys
+from agentic_flywheel.sessions.redaction.policy import Credentials
+from agentic_flywheel.sessions.store import SessionStore
+from agentic_flywheel.settings import Settings
+
+ENTRY_OF_SESSIONS = 4
+"""How many times what a session may be an entry of a file may be: it is written less tersely."""
+
+TAIL_AT_MOST = 16 * 2**20
+"""Bytes that are held in memory to see whether they go on; after more than this the file is read whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A session of a file that has nothing new of it."""
+
+    talk: str
+    line: int = 1
+
+
+Entry = Ours | Imported | BadEntry
+Result = tuple[Entry | Known, Added]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one run made of one file: `turns` more (or others) at `revision` | nothing new | refused, and the `cause`.
+
+    `session_id` is the first that it became; `version` the program's, as the file has it. `stored_in`: "redis" or
+    "journal". `left_out`: entries that could not be read, of a talk that came in. `bytes_read`: of the file.
+    """
+
+    what: Literal["taken in", "nothing new", "refused"]
+    program: str = ""
+    session_id: str = ""
+    turns: int = 0
+    revision: int = 0
+    stored_in: str = ""
+    cause: str = ""
+    version: str = ""
+    left_out: int = 0
+    bytes_read: int = 0
+
+    def __str__(self) -> str:
+        """One line of it, as it is noted."""
+        if self.what == "taken in":
+            turns = f"{self.turns:,} turn{'' if self.turns == 1 else 's'}" if self.turns else "another title or summary"
+            return f"{turns} at revision {self.revision:,}"
+        if self.what == "nothing new":
+            return self.what
+        version = f" (format {self.program} {self.version})" if self.version else ""
+        return f"refused: {self.cause.rstrip('.')}{version}"
+
+
+async def take_in(sessions: SessionStore, settings: Settings, path: Path, *, program: str = "") -> Outcome:
+    """Take what is new of a transcript into the store, which is open. Any trouble with either is an outcome.
+
+    Two processes may take in one file at once: nothing comes in twice.
+
+    Args:
+        sessions: where it goes. Redis is waited for as long as the store waits.
+        settings: those of the store.
+        path: the file; what it is, is seen by its first entries.
+        program: what the outcome calls the program where that cannot be seen.
+
+    """
+    growing = Growing(sessions, settings)
+    made = Outcome("nothing new", program)
+    try:
+        look = await growing.marks.look(path)
+        if look.is_now == "unchanged" and look.mark:
+            return replace(made, program=look.mark.kind, session_id=_first(look.mark), version=look.mark.version)
+        async for each, added in growing.read(path, look):
+            made = _with(made, each, added)
+        made = replace(made, bytes_read=growing.bytes_read)
+        if mark := growing.mark:
+            made = replace(made, program=mark.kind, version=mark.version, session_id=made.session_id or _first(mark))
+            mark.outcome = str(made)
+            await growing.note(path)
+    except OSError as exc:
+        return replace(made, what="refused", cause=f"it cannot be read: {exc.strerror or 'input/output error'}")
+    except FlywheelError as exc:
+        return replace(made, what="refused", cause=str(exc))
+    return made
+
+
+def _first(mark: Mark) -> str:
+    return next(iter(mark.sessions), "")
+
+
+def _with(made: Outcome, each: Entry | Known, added: Added) -> Outcome:
+    """The outcome with that of one more entry."""
+    if isinstance(each, BadEntry) and (each.is_message or each.is_unfinished):
+        return replace(made, left_out=made.left_out + (not each.is_unfinished))
+    if added.outcome in ("bad", "deleted"):
+        return replace(made, what="refused", cause=made.cause or added.message)
+    made = replace(
+        made,
+        session_id=made.session_id or (each.session_id if isinstance(each, Imported) else ""),
+        revision=added.revision or made.revision,
+        turns=made.turns + added.turns,
+        stored_in=added.stored_in or made.stored_in,
+    )
+    return replace(made, what="taken in") if added.outcome in ("new", "more") and made.what != "refused" else made
+
+
+class Growing:
+    """Takes in files, each from where it was read last. `brings_back`: what was deleted here, too."""
+
+    def __init__(self, sessions: SessionStore, settings: Settings, *, brings_back: bool = False) -> None:
+        keys, credentials, most = Keys(settings.key_prefix), Credentials(settings.secrets), settings.max_session_bytes
+        self.limit = ENTRY_OF_SESSIONS * most
+        self.marks = Marks(sessions.repository.journal, keys, f"{settings.secrets} {most}")
+        self._importer = Importer(sessions, credentials, keys, most, brings_back=brings_back)
+        self.mark: Mark | None = None
+        """What is to be noted of the file that was read last: `note` does it."""
+        self.bytes_read = 0
+        """Of that file."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether Redis answers."""
+        return self._importer.shared
+
+    @shared.setter
+    def shared(self, answers: bool) -> None:
+        self._importer.shared = answers
+
+    async def read(self, source: Source, look: Look | None = None, *, related: bool = False) -> AsyncGenerator[Result]:
+        """Each entry of a file, or of what is new of it, and what became of it; `mark` is set then.
+
+        `related`: another file may begin with what this one has, or this one with another's.
+
+        Raises:
+            OSError: the file cannot be read.
+
+        """
+        self.mark, self.bytes_read = None, 0
+        before = look.mark if look else None
+        mark = before if look and look.is_now == "grown" else None
+        if mark and isinstance(source, Path) and (results := await self._tail(source, mark)) is not None:
+            for result in results:
+                yield result
+            return
+        stat = Stat.of(source) if isinstance(source, Path) else None
+        kind = recognise(source, self.limit)
+        made = Mark(stat, kind, origin=origin_of(source)) if stat and kind and kind != "flywheel" else None
+        for each in self.entries(source, kind, made):
+            await asyncio.sleep(0)  # a signal ends it here, too
+            given = before.sessions.get(each.session_id) if before and isinstance(each, Imported) else None
+            added = await self._added(each, related=related, given=given)
+            if made and isinstance(each, Imported):
+                made.version = made.version or str(each.context.get("program_version") or "")
+                if added.outcome != "copy":
+                    made.sessions[each.session_id] = (added.revision, *added.given)
+            if made:
+                made.is_clean = made.is_clean and added.outcome not in ("bad", "deleted")
+            yield each, added
+        self.mark, self.bytes_read = made, self.bytes_read + (stat.size if stat else 0)
+
+    def entries(self, source: Source, kind: str | None = None, made: Mark | None = None) -> Iterator[Entry]:
+        """All entries of a file. Where the next run may begin is noted in `made`.
+
+        Raises:
+            OSError: the file cannot be read.
+
+        """
+        kind = kind or recognise(source, self.limit)
+        if kind in FOLLOWED and isinstance(source, Path) and made:
+            grown = read_whole(source, kind, self.limit)
+            made.place = grown.place
+            yield from grown.entries
+        elif kind == "flywheel":
+            for entry in exported(source, self.limit):
+                yield ours(entry) if isinstance(entry, JsonEntry) else entry
+        else:
+            yield from read(source, kind or "", self.limit)
+
+    async def _tail(self, source: Path, mark: Mark) -> list[Result] | None:
+        """What is new of a file that only grew; `None` where it must be read whole."""
+        stat = Stat.of(source)
+        read_before = stat.size - mark.place.offset
+        if mark.kind not in FOLLOWED or len(mark.sessions) != 1 or read_before > TAIL_AT_MOST:
+            return None
+        grown = read_tail(source, mark.kind, self.limit, mark.place)
+        self.bytes_read = read_before
+        talk = next((each for each in grown.entries if isinstance(each, Imported)), None) if grown else None
+        session_id = _first(mark)
+        if grown is None or (talk and talk.session_id != session_id):
+            return None
+        results: list[Result] = [
+            (each, Added("bad", each.reason)) for each in grown.entries if isinstance(each, BadEntry)
+        ]
+        if talk:
+            overlaps = mark.place.offset < mark.stat.size
+            revision, *given = mark.sessions[session_id]
+            added = await self._importer.add_tail(talk, revision, (given[0], given[1]), overlaps=overlaps)
+            if added is None:
+                return None
+            results.append((talk, added))
+            mark.sessions[session_id] = (added.revision, *added.given)
+        else:
+            results.append((Known(session_id), Added("same", revision=mark.sessions[session_id][0])))
+        # Lines of which nothing came in yet are read again with the next: what a person typed may make turns of them.
+        if talk or grown.place.state == mark.place.state:
+            mark.place = grown.place
+        mark.stat = stat
+        mark.is_clean = len(results) == 1
+        self.mark = mark
+        return results
+
+    async def note(self, source: Source) -> None:
+        """Note how far the file was read that was read last."""
+        if self.mark and isinstance(source, Path):
+            await self.marks.note(source, self.mark)
+
+    async def _added(self, each: Entry, *, related: bool, given: tuple[int, str, str] | None) -> Added:
+        try:
+            return await self._importer.add(each, related=related, given=given[1:] if given else None)
+        except FlywheelError as exc:
+            return Added("bad", f"is not taken in: {exc}")
+
+
+def known(look: Look) -> list[Result]:
+    """The sessions that a file became which is unchanged."""
+    sessions = look.mark.sessions if look.mark else {}
+    return [(Known(each), Added("same", revision=revision)) for each, (revision, *_) in sessions.items()]

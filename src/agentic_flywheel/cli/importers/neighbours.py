@@ -1,0 +1,88 @@
+"""Finds what stands in another file beside a transcript: what a sub-agent was asked for, and the origin of a fork.
+
+Only files of the same folder, of the same program's folder or of the same archive are looked at, and no links.
+"""
+
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, cast
+
+from agentic_flywheel.json_text import JSONObject
+
+MAX_DESCRIPTION_BYTES = 64 * 1024
+"""Of the description of a sub-agent, which has some 20 short fields."""
+
+_THREAD = re.compile(r"[0-9A-Za-z-]{1,64}")
+"""What may stand in a file's name as the id of a thread."""
+
+_CODEX_FOLDERS = ("sessions", "archived_sessions")
+
+_UNREADABLE = (OSError, ValueError, KeyError, RecursionError, NotImplementedError, RuntimeError, EOFError,
+               zipfile.BadZipFile, zlib.error)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The files around the one at `path`, or of that name in an archive; none around standard input."""
+
+    path: Path | None = None
+    archive: zipfile.ZipFile | None = None
+    name: str = ""
+
+    @classmethod
+    def around(cls, source: object) -> "Neighbours":
+        """Those of a file, or of a member of an archive (with `archive` and `info`)."""
+        if isinstance(source, Path):
+            return cls(source)
+        archive, info = getattr(source, "archive", None), getattr(source, "info", None)
+        return cls(None, archive, info.filename) if archive and info else cls()
+
+    def description(self) -> JSONObject:
+        """What `<name>.meta.json` says of the sub-agent whose transcript `<name>.jsonl` is; empty if there is none."""
+        beside = PurePosixPath(self.name or "none").with_suffix(".meta.json")
+        try:
+            with self._opened(self.path.with_suffix(".meta.json") if self.path else str(beside)) as file:
+                value: Any = json.loads(file.read(MAX_DESCRIPTION_BYTES).decode())
+        except _UNREADABLE:
+            return {}
+        return cast("JSONObject", value) if isinstance(value, dict) else {}
+
+    @contextmanager
+    def rollout(self, thread: object) -> Generator[IO[bytes] | None]:
+        """The transcript of Codex of that thread; `None` if it is not there."""
+        found = self._rollout(thread) if isinstance(thread, str) and _THREAD.fullmatch(thread) else None
+        if found is None:
+            yield None
+            return
+        with self._opened(found) as file:
+            yield file
+
+    def _rollout(self, thread: str) -> Path | str | None:
+        ending = f"-{thread}.jsonl"
+        if self.archive:
+            return next((name for name in self.archive.namelist() if name.endswith(ending)), None)
+        if self.path is None:
+            return None
+        home = next((each.parent for each in self.path.absolute().parents if each.name in _CODEX_FOLDERS), None)
+        folders = [home / name for name in _CODEX_FOLDERS] if home else [self.path.parent]
+        names = (each for folder in folders for each in folder.rglob(f"rollout-*{ending}"))
+        return next((each for each in names if not each.is_symlink()), None)
+
+    @contextmanager
+    def _opened(self, found: Path | str) -> Generator[IO[bytes]]:
+        if isinstance(found, Path):
+            if found.is_symlink():
+                raise FileNotFoundError(found)
+            with found.open("rb") as file:
+                yield file
+        elif self.archive is None:
+            raise FileNotFoundError(found)
+        else:
+            with self.archive.open(found) as file:
+                yield file

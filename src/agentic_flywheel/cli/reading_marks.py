@@ -1,0 +1,167 @@
+"""Notes how far each file was read, and tells a file that is the same, or only grew, from one that was written anew.
+
+A file is told by its place on the disk (device, inode) and by digests of how it begins and of what lies before the end
+of the last reading; the time and size of its last change tell whether there is anything to do. No words of a talk are
+noted.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from agentic_flywheel.cli.importers import Origin, Place
+from agentic_flywheel.errors import JournalUnavailable
+from agentic_flywheel.journal import Journal
+from agentic_flywheel.journal.threads import in_thread
+from agentic_flywheel.keys import Keys
+
+READERS = 1
+"""Raised when a reader makes other turns of the same file: then all files are read anew, once."""
+
+DIGESTED = 1024
+"""Bytes at the beginning and before the end that are compared: a line or two, with ids and times in it."""
+
+SESSIONS_AT_MOST = 5_000
+"""Of one file that is noted; what has more is read whole each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """Which file it is, and its last change."""
+
+    device: int
+    inode: int
+    size: int
+    changed: int
+
+    @staticmethod
+    def of(file: Path) -> "Stat":
+        """That of a file.
+
+        Raises:
+            OSError: there is none.
+
+        """
+        status = file.stat()
+        return Stat(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@dataclass(slots=True)
+class Mark:
+    """How far a file was read, and what it became.
+
+    `sessions`: revision, and digests of the title and summary that an import set, by id. `is_clean`: all of it came in.
+    `origin`: what of it tells which other files have to do with it.
+    """
+
+    stat: Stat
+    kind: str
+    place: Place = field(default_factory=Place)
+    sessions: dict[str, tuple[int, str, str]] = field(default_factory=dict[str, tuple[int, str, str]])
+    version: str = ""
+    outcome: str = ""
+    is_clean: bool = True
+    origin: Origin | None = None
+    digests: tuple[str, str] = ("", "")
+    rules: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was noted of a file, if anything, and what it is to that now."""
+
+    is_now: Literal["unchanged", "grown", "other"]
+    mark: Mark | None
+
+
+class Marks:
+    """The marks in a journal. `rules`: the settings by which turns are kept; under others a file is read anew."""
+
+    def __init__(self, journal: Journal, keys: Keys, rules: str) -> None:
+        self._journal = journal
+        self._keys = keys
+        self._rules = f"{READERS} {rules}"
+
+    async def look(self, path: Path) -> Look:
+        """Compare a file with what was noted of it; whoever deleted its sessions has it read again.
+
+        Raises:
+            OSError: it cannot be read.
+
+        """
+        return await in_thread(self._look, path)
+
+    def _look(self, path: Path) -> Look:
+        try:
+            mark = _loaded(self._journal.reading(self._name(path)))
+            if mark is None or mark.rules != self._rules or not mark.kind:
+                return Look("other", mark)
+            stat = Stat.of(path)
+            same_file = (stat.device, stat.inode) == (mark.stat.device, mark.stat.inode)
+            if not same_file or stat.size < mark.stat.size or digests(path, mark.stat.size) != mark.digests:
+                return Look("other", mark)
+            living = self._journal.living([self._keys.session(each) for each in mark.sessions])
+        except JournalUnavailable:
+            return Look("other", None)
+        if len(living) < len(mark.sessions):
+            return Look("other", mark)
+        return Look("unchanged" if stat == mark.stat else "grown", mark)
+
+    async def note(self, path: Path, mark: Mark) -> None:
+        """Note how far a file was read. Without a journal, or where it is busy, the file is read whole next time."""
+        with contextlib.suppress(JournalUnavailable, OSError):
+            mark.digests, mark.rules = digests(path, mark.stat.size), self._rules
+            state = json.dumps(asdict(mark)) if len(mark.sessions) <= SESSIONS_AT_MOST else ""
+            await in_thread(self._journal.note_reading, self._name(path), state)
+
+    def all(self) -> dict[str, Mark]:
+        """Every file that was noted, by its path.
+
+        Raises:
+            JournalUnavailable: it cannot be read.
+
+        """
+        beginning = self._name(None)
+        found = {
+            name.removeprefix(beginning): _loaded(state) for name, state in self._journal.readings(beginning).items()
+        }
+        return {name: mark for name, mark in found.items() if mark}
+
+    def _name(self, path: Path | None) -> str:
+        name = b"" if path is None else os.fsencode(path.absolute())  # which may be no UTF-8
+        return f"{self._keys.session('')} {name.decode(errors='backslashreplace')}"
+
+
+def digests(path: Path, end: int) -> tuple[str, str]:
+    """Digests of how a file begins, and of what lies before `end`.
+
+    Raises:
+        OSError: it cannot be read.
+
+    """
+    with path.open("rb", buffering=0) as file:
+        head = file.read(min(DIGESTED, end))
+        file.seek(max(end - DIGESTED, 0))
+        return _digest(head), _digest(file.read(min(DIGESTED, end)))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _loaded(state: str | None) -> Mark | None:
+    """The mark in a row; `None` for one that another version wrote."""
+    try:
+        value: dict[str, Any] = json.loads(state or "")
+        mark = Mark(**value)
+        mark.stat, mark.place = Stat(**value["stat"]), Place(**value["place"])
+        mark.sessions = {name: (each[0], each[1], each[2]) for name, each in value["sessions"].items()}
+        mark.origin = Origin(**value["origin"]) if value["origin"] else None
+        mark.digests = (value["digests"][0], value["digests"][1])
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        return None
+    return mark

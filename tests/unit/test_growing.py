@@ -1,0 +1,342 @@
+"""A file that grows, is rewritten or is read by a run that is killed: what comes in is what a whole reading brings."""
+
+import asyncio
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentic_flywheel.cli import growing
+from agentic_flywheel.cli.growing import Outcome, take_in
+from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.save_request import Save
+from agentic_flywheel.sessions.caller_view import CallerViews
+from agentic_flywheel.sessions.wiring import open_store
+from agentic_flywheel.settings import Settings
+
+from ..support.conversations import words
+from ..support.transcripts import Transcript
+
+FERNS = "claude-code-ferns"
+
+
+def settings_in(folder: Path, **more: str) -> Settings:
+    return Settings.from_env({"FLYWHEEL_DATA_DIR": str(folder), "HOME": str(folder), **more})
+
+
+def steps(folder: Path, data: Sequence[bytes | Callable[[Path], None]], **env: str) -> tuple[list[Outcome], Any]:
+    """What each state of the file comes to, and the session in the end."""
+    config, path = settings_in(folder, **env), folder / "ferns.jsonl"
+
+    async def run() -> tuple[list[Outcome], Any]:
+        outcomes = list[Outcome]()
+        sessions, _ = open_store(config)
+        async with sessions:
+            for each in data:
+                if callable(each):
+                    each(path)
+                else:
+                    with path.open("r+b" if path.exists() else "wb") as file:
+                        file.write(each)
+                        file.truncate()
+                outcomes.append(await take_in(sessions, config, path))
+            stored, _ = await sessions.load(FERNS)
+        return outcomes, stored
+
+    return asyncio.run(run())
+
+
+def shown(stored: Any) -> Any:
+    if not isinstance(stored, Document):
+        return None
+    return stored.title, stored.summary, stored.session.history
+
+
+@pytest.fixture
+def talk() -> Transcript:
+    made = Transcript()
+    made.says("Which ferns like shade?")
+    made.answers("Lady ferns do.", thinks=True)
+    made.calls("Let me count them.")
+    made.answers("There are three.")
+    made.notes()
+    return made
+
+
+SAID = st.sampled_from(["a fern", "a stone", "moss", "rain and wind"])
+VERBS: dict[str, Any] = {
+    "says": st.tuples(st.just("says"), SAID),
+    "answers": st.tuples(st.just("answers"), SAID),
+    "calls": st.tuples(st.just("calls"), SAID),
+    "two tools": st.tuples(st.just("two"), SAID),
+    "takes back": st.tuples(st.just("takes_back"), SAID),
+    "notes": st.tuples(st.just("notes"), SAID),
+    "title": st.tuples(st.just("is_titled"), SAID),
+    "compaction": st.tuples(st.just("is_compacted"), SAID),
+}
+
+
+@st.composite
+def scripts(draw: st.DrawFn) -> list[bytes]:
+    """The states of a talk's file as it grows, cut anywhere."""
+    made = Transcript()
+    made.says("Which ferns like shade?")
+    for number, (verb, said) in enumerate(draw(st.lists(st.one_of(*VERBS.values()), min_size=1, max_size=12))):
+        if verb == "notes":
+            made.notes()
+        elif verb == "two":
+            made.calls(f"{number}: {said}", tools=2)
+        else:
+            getattr(made, verb)(f"{number}: {said}")
+    made.answers("That is all.")
+    cuts = draw(st.lists(st.integers(0, len(made.data)), max_size=6))
+    whole_lines = draw(st.booleans())
+    if whole_lines:
+        cuts = [made.data.rfind(b"\n", 0, cut) + 1 for cut in cuts]
+    return [*(made.data[:cut] for cut in sorted(cuts)), made.data]
+
+
+@given(scripts())
+def test_a_file_that_grew_in_steps_is_what_it_is_when_read_at_once(states: list[bytes]):
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        outcomes, grown = steps(Path(one), states)
+        _, whole = steps(Path(other), states[-1:])
+        assert shown(grown) == shown(whole)
+        assert not [each for each in outcomes if each.what == "refused" and b"\n" in states[0]]
+        assert steps(Path(one), states[-1:])[0][0].what == "nothing new"
+
+
+@given(scripts(), st.lists(st.booleans(), max_size=8))
+@settings(max_examples=40)
+def test_a_run_that_is_killed_before_it_notes_how_far_it_was_costs_nothing(states: list[bytes], killed: list[bool]):
+    with (
+        tempfile.TemporaryDirectory() as one,
+        tempfile.TemporaryDirectory() as other,
+        pytest.MonkeyPatch.context() as m,
+    ):
+        note, ends = growing.Marks.note, iter(killed)
+
+        async def perhaps(self: Any, *arguments: Any) -> None:
+            if not next(ends, False):
+                await note(self, *arguments)
+
+        m.setattr(growing.Marks, "note", perhaps)
+        _, grown = steps(Path(one), states)
+        _, whole = steps(Path(other), states[-1:])
+        assert shown(grown) == shown(whole)
+
+
+@given(scripts(), st.data())
+@settings(max_examples=60)
+def test_whatever_stands_in_a_line_there_is_an_outcome(states: list[bytes], data: st.DataObject):
+    """Bytes changed and taken out anywhere, and a file that goes on behind them."""
+    whole = bytearray(states[-1])
+    for _ in range(data.draw(st.integers(1, 5))):
+        at = data.draw(st.integers(0, len(whole) - 1))
+        piece = data.draw(
+            st.sampled_from([b"", b"\n", b"\xff", b'"', b"{", b"null", b"[" * 200, b'"\\ud83d"', b"1e999"])
+        )
+        whole[at : at + data.draw(st.integers(0, 20))] = piece
+    cut = data.draw(st.integers(0, len(whole)))
+    with tempfile.TemporaryDirectory() as folder:
+        outcomes, _ = steps(Path(folder), [bytes(whole[:cut]), bytes(whole), bytes(whole) + states[-1]])
+        assert all("\n" not in str(each) and "Traceback" not in str(each) for each in outcomes)
+
+
+def test_appended_lines_are_read_once_and_nothing_else_of_the_file(tmp_path: Path, talk: Transcript):
+    """A day of hooks reads little more than the file in the end has."""
+    states = [talk.data]
+    for number in range(60):
+        talk.says(f"{number}: and in autumn?")
+        talk.calls(f"{number}: I look.", tools=1 + number % 2)
+        talk.answers(f"{number}: They rest. " * 20)
+        talk.notes()
+        states.append(talk.data)
+    outcomes, stored = steps(tmp_path, states)
+    assert sum(each.bytes_read for each in outcomes) <= 1.2 * len(talk.data)
+    assert {str(each) for each in outcomes[1:]} >= {"4 turns at revision 2"}
+    assert len({turn["id"] for turn in stored.session.history}) == len(stored.session.history)
+
+
+def rewritten(path: Path, data: bytes) -> Path:
+    """As programs do that write a file anew: another one takes its place."""
+    other = path.with_suffix(".new")
+    other.write_bytes(data)
+    return other.replace(path)
+
+
+@pytest.mark.parametrize("how", ["in another file", "in place", "longer", "at the same time"])
+def test_a_file_that_was_written_anew_is_read_whole(tmp_path: Path, talk: Transcript, how: str):
+    before, other = talk.data, Transcript(first=1_000)
+    other.says("Which mosses like shade?")
+    other.answers("Nearly all of them.")
+    if how == "longer":
+        other.calls("I look.", result="moss " * 1_000)
+    after = other.data
+    if how == "at the same time":
+        after = after.ljust(len(before), b" ")[: len(before)]
+
+    def change(path: Path) -> None:
+        was = path.stat()
+        if how == "in another file":
+            rewritten(path, after)
+        else:
+            path.write_bytes(after)
+        if how == "at the same time":
+            os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+
+    outcomes, stored = steps(tmp_path, [before, change])
+    assert outcomes[1].bytes_read == len(after)
+    assert "Which mosses like shade?" in words(stored.session.history)
+
+
+def test_a_file_that_was_cut_takes_nothing_away(tmp_path: Path, talk: Transcript):
+    outcomes, stored = steps(tmp_path, [talk.data, talk.data[: len(talk.data) // 2], talk.data])
+    assert [each.what for each in outcomes] == ["taken in", "nothing new", "nothing new"]
+    assert (stored.revision, len(stored.session.history)) == (1, 5)
+
+
+def test_what_the_person_took_back_is_an_older_revision(tmp_path: Path, talk: Transcript):
+    states = [talk.data]
+    talk.takes_back("Which ferns like sun?")
+    talk.answers("Few.")
+    _, stored = steps(tmp_path, [*states, talk.data])
+    assert words(stored.session.history) == ["Which ferns like sun?", "Few."]
+    assert [(past.revision, past.turns) for past in stored.past] == [(1, 5)]
+
+
+def save_in(folder: Path, **fields: Any) -> Callable[[Path], None]:
+    """Somebody here saves something in the session, as a client does."""
+
+    def save(_: Path) -> None:
+        async def run() -> None:
+            sessions, _ = open_store(settings_in(folder))
+            async with sessions:
+                assert (await sessions.save(Save(session_id=FERNS, **fields), CallerViews())).saved
+
+        _in_thread(run)
+
+    return save
+
+
+def _in_thread(run: Callable[[], Any]) -> None:
+    thread = threading.Thread(target=lambda: asyncio.run(run()))
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_where_somebody_else_wrote_too_the_new_branch_is_added_and_nothing_replaced(tmp_path: Path, talk: Transcript):
+    states = [talk.data]
+    talk.takes_back("Which ferns like sun?")
+    talk.answers("Few.")
+    mine = {"role": "user", "content": "a word of mine"}
+    _, stored = steps(tmp_path, [*states, save_in(tmp_path, history=[mine]), talk.data])
+    said = words(stored.session.history)
+    assert said[0] == "Which ferns like shade?"
+    assert said[-3:] == ["a word of mine", "Which ferns like sun?", "Few."]
+
+
+def test_a_title_and_a_summary_that_came_later_arrive_unless_somebody_changed_them_here(
+    tmp_path: Path, talk: Transcript
+):
+    states = [talk.data]
+    talk.is_titled("Ferns of the north")
+    states.append(talk.data)
+    _, stored = steps(tmp_path, states)
+    assert stored.title == "Ferns of the north"
+
+    talk.is_titled("Ferns again")
+    _, stored = steps(tmp_path, [save_in(tmp_path, title="My ferns"), talk.data])
+    assert stored.title == "My ferns"
+
+
+def test_a_title_follows_also_where_somebody_only_added_a_turn(tmp_path: Path, talk: Transcript):
+    states = [talk.data]
+    talk.is_titled("Ferns of the north")
+    mine = {"role": "user", "content": "a word of mine"}
+    _, stored = steps(tmp_path, [*states, save_in(tmp_path, history=[mine]), talk.data])
+    assert stored.title == "Ferns of the north"
+
+
+def test_an_answer_that_goes_on_under_its_id_is_replaced_by_the_whole(tmp_path: Path):
+    talk = Transcript()
+    talk.says("Which ferns like shade?")
+    talk.part("m9", {"type": "text", "text": "Lady ferns do."})
+    states = [talk.data]
+    talk.part("m9", {"type": "text", "text": "So do male ferns."})
+    _, stored = steps(tmp_path, [*states, talk.data])
+    said = " ".join(words(stored.session.history))
+    assert said.count("Lady ferns do.") == said.count("So do male ferns.") == 1
+
+
+def test_too_large_a_talk_comes_in_with_its_oldest_results_shortened(tmp_path: Path, talk: Transcript):
+    states = []
+    for number in range(40):
+        talk.says(f"{number}: how many?")
+        talk.calls(f"{number}: I count", result=f"{number} " + "fern " * 1_000)
+        talk.answers(f"{number}: that many")
+        states.append(talk.data)
+    outcomes, stored = steps(tmp_path, states[9::10], FLYWHEEL_MAX_SESSION_BYTES="150000")
+    assert {each.what for each in outcomes} == {"taken in"}
+    history = stored.session.history
+    assert [turn["content"] for turn in history if turn["role"] == "user" and "how many" in str(turn)][
+        -1
+    ] == "39: how many?"
+    results = [str(turn["content"]) for turn in history if turn["role"] == "tool"]
+    assert "more characters were left out at import" in results[1]  # the first is short
+    assert "more characters were left out at import" not in results[-1]
+
+
+def test_a_deleted_session_stays_so_and_nothing_names_it(tmp_path: Path, talk: Transcript):
+    config = settings_in(tmp_path)
+
+    def delete(_: Path) -> None:
+        async def run() -> None:
+            sessions, _ = open_store(config)
+            async with sessions:
+                assert (await sessions.delete(FERNS, CallerViews())).deleted
+                assert not sessions.repository.journal.readings()
+
+        _in_thread(run)
+
+    outcomes, _ = steps(tmp_path, [talk.data, delete])
+    assert (outcomes[1].what, outcomes[1].cause) == ("refused", "was deleted here, and stays so")
+
+
+def test_two_at_once_bring_everything_in_once(tmp_path: Path, talk: Transcript):
+    path, config = tmp_path / "ferns.jsonl", settings_in(tmp_path)
+    path.write_bytes(talk.data)
+
+    async def run() -> Any:
+        stores = [open_store(config)[0] for _ in range(3)]
+        for each in stores:
+            await each.__aenter__()
+        await asyncio.gather(*(take_in(each, config, path) for each in stores))
+        talk.says("And in autumn?")
+        path.write_bytes(talk.data)
+        made = await asyncio.gather(*(take_in(each, config, path) for each in stores))
+        stored, _ = await stores[0].load(FERNS)
+        for each in stores:
+            await each.__aexit__()
+        return made, stored
+
+    made, stored = asyncio.run(run())
+    ids = [turn["id"] for turn in stored.session.history]
+    assert len(ids) == len(set(ids)) == 6
+    assert "refused" not in {each.what for each in made}
+
+
+def test_trouble_with_a_file_is_an_outcome_and_no_error(tmp_path: Path):
+    def foreign(path: Path) -> None:
+        path.write_text('{"nothing": "of ours"}\n')
+
+    outcomes, _ = steps(tmp_path, [lambda _: None, foreign])
+    assert [each.what for each in outcomes] == ["refused", "refused"]
+    assert "cannot be read" in outcomes[0].cause
