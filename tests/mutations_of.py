@@ -1801,6 +1801,13 @@ MUTATIONS = [
         "tests/tutorial/test_imports.py::test_talks_with_sub_agents_are_kept_and_linked",
     ),
     Mutation(
+        "a database that grew in its log is taken for unchanged",
+        "cli/growing.py",
+        " and not is_database(source)",
+        "",
+        "tests/tutorial/test_terminals.py::test_every_talk_of_eight_programs_comes_in_once_and_what_is_new_when_it_grew",
+    ),
+    Mutation(
         "T6 until when it is kept",
         "cli/import_report.py",
         "            tell(_kept(ttl_seconds))\n",
@@ -2100,6 +2107,13 @@ MUTATIONS = [
         'pieces += [_whole(row.get("content"))',
         'pieces += [text(row.get("content"))',
         "tests/unit/test_smaller_terminals.py::test_a_thread_of_llm_is_walked_from_its_tip",
+    ),
+    Mutation(
+        "llm: an old talk that goes on comes in twice",
+        "cli/importers/llm.py",
+        "        talk = _conversation(found, old, tables)[0].going_on(talk)\n",
+        "        pass\n",
+        "tests/unit/test_smaller_terminals.py::test_an_old_talk_of_llm_that_goes_on_as_a_thread_comes_in_once",
     ),
     Mutation(
         "a stranger's file in a folder makes every import fail",

@@ -290,3 +290,19 @@ def test_the_old_tables_of_llm_are_read_too(tmp_path: Path):
         ("assistant", "Reeds."),
     ]
     assert talk.created_at == datetime(2025, 3, 1, 8, 0, 1, tzinfo=UTC)
+
+
+def test_an_old_talk_of_llm_that_goes_on_as_a_thread_comes_in_once(tmp_path: Path):
+    with sqlite3.connect(tmp_path / "logs.db") as made:
+        made.executescript(NEW + OLD)
+        made.execute("INSERT INTO conversations VALUES ('k1', 'Reeds', 'm-0')")
+        made.execute("INSERT INTO responses VALUES ('r1', 'm-0', 'Reeds?', NULL, 'Yes.', 'k1', '2025-03-01T08:00:01')")
+        made.commit()
+        before = conversations(tmp_path / "logs.db")[0].history
+        for own, parent, role, words in [("h1", None, "user", "Reeds?"), ("h2", "h1", "assistant", "Yes."),
+                                         ("h3", "h2", "user", "Herons?")]:  # fmt: skip
+            made.execute("INSERT INTO messages VALUES (?, ?, ?)", (own, parent, role))
+            part(made, own, "text", words)
+        made.execute("INSERT INTO threads VALUES ('k1', 'Herons?', 'h3', NULL, '2026-03-01 08:00:00+00:00')")
+    [talk] = conversations(tmp_path / "logs.db")
+    assert (talk.title, talk.history[:2], talk.history[2]["content"]) == ("Reeds", before, "Herons?")

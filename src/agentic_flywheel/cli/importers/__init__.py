@@ -9,7 +9,7 @@ were a file of its own; whenever the follower says no, the whole is read. What i
 """
 
 from agentic_flywheel.cli.importers.conversation import Imported, mended, named, named_entry
-from agentic_flywheel.cli.importers.files import exported, in_order, is_stray, origin_of, read, recognise
+from agentic_flywheel.cli.importers.files import exported, in_order, is_database, is_stray, origin_of, read, recognise
 from agentic_flywheel.cli.importers.following import FOLLOWED, Followed, Follower, Grown, Place, read_tail, read_whole
 from agentic_flywheel.cli.importers.found_files import Member, Source, Stream, sources
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
@@ -32,6 +32,7 @@ __all__ = [
     "Stream",
     "exported",
     "in_order",
+    "is_database",
     "is_stray",
     "mended",
     "named",

@@ -34,6 +34,17 @@ def recognise(source: Source, limit: int = MAX_ENTRY_BYTES) -> Kind | None:
         return None
 
 
+def is_database(path: Path) -> bool:
+    """Whether the file is a SQLite database, of which the newest rows may stand in another file beside it.
+
+    Raises:
+        OSError: the file cannot be read.
+
+    """
+    with path.open("rb") as file:
+        return databases.begins(file)
+
+
 def is_stray(source: Source, limit: int = MAX_ENTRY_BYTES) -> bool:
     """Whether it has lines of JSON, or none at all, and no talks: in a folder many a program notes things so.
 

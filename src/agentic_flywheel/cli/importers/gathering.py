@@ -113,6 +113,16 @@ class Talk:
         whole, halves = mended(list(blocks))
         return turn(own, role, content(whole) if whole else "", time), halves
 
+    def going_on(self, later: "Talk") -> "Talk":
+        """Take in what `later` has behind the same turns under other ids; give it all, or `later` if it has others."""
+        own, whole = self.history, later.history
+        if [said["role"] for said in own] != [said["role"] for said in whole[: len(own)]]:
+            return later
+        self._turns |= {said["id"]: said for said in whole[len(own) :]}
+        self._halves |= later._halves  # noqa: SLF001  another of its kind
+        self.known |= later.known
+        return self
+
     @property
     def history(self) -> list[JSONObject]:
         """The turns, each with the results of its calls right behind."""

@@ -3,8 +3,9 @@
 A talk is a row of `threads`, whose `tip_message_hash` is the last of its `messages`; each names the one before it by
 `parent_hash`, so that talks with equal beginnings share rows. What a message says is in `parts` (text, reasoning,
 tool_call, tool_result, attachment); a text that has a fragment in it is in pieces (`text_ref`). A turn's model and time
-are in `turns`. Before, a talk was a row of `conversations`, and each prompt with its answer one of `responses`; both
-tables are still there, and empty for new talks.
+are in `turns`. Before (0.27), a talk was a row of `conversations`, and each prompt with its answer one of `responses`;
+both tables are still there, and empty for new talks. An old talk that goes on becomes a thread of the same id, which
+has all of it again: what it had keeps its ids.
 """
 
 import contextlib
@@ -31,17 +32,24 @@ def database(path: Path, _: int) -> Iterator[Imported | BadEntry]:
     try:
         with opened(path) as found:
             tables = found.tables()
+            old: dict[str, JSONObject] = {}
+            if {"conversations", "responses"} <= tables:
+                rows = found.select("SELECT * FROM conversations ORDER BY id")
+                old = {text(row.get("id")): row for row in rows}
             if {"threads", "turns", "messages", "parts"} <= tables:
                 for row in list(found.select("SELECT * FROM threads ORDER BY datetime_utc, id")):
-                    yield from _thread(found, row)
-            if {"conversations", "responses"} <= tables:
-                for row in list(found.select("SELECT * FROM conversations ORDER BY id")):
-                    yield from _conversation(found, row, tables)
+                    yield from _thread(found, row, old.pop(text(row.get("id")), None), tables)
+            for own, row in old.items():
+                talk, bad = _conversation(found, row, tables)
+                yield from reported(bad, list(talk.imported(own)))
     except InvalidArgument as exc:
         yield BadEntry(1, str(exc))
 
 
-def _thread(found: Database, row: JSONObject) -> Iterator[Imported | BadEntry]:
+def _thread(
+    found: Database, row: JSONObject, old: JSONObject | None, tables: set[str]
+) -> Iterator[Imported | BadEntry]:
+    """A talk of the new tables; `old`: what the old ones had of it."""
     own, talk, bad = text(row.get("id")), Talk("llm"), list[BadEntry]()
     times: dict[str, JSONObject] = {}
     for each in found.select("SELECT * FROM turns WHERE thread_id = ? ORDER BY datetime_utc, id", [own]):
@@ -62,6 +70,8 @@ def _thread(found: Database, row: JSONObject) -> Iterator[Imported | BadEntry]:
         except InvalidArgument as exc:
             bad.append(BadEntry(1, f"has a message left out: {exc}"))
     talk.title = text(row.get("name"))
+    if old:
+        talk = _conversation(found, old, tables)[0].going_on(talk)
     parent = text(row.get("forked_from"))
     relation: Relation | None = "fork" if parent else None
     yield from reported(bad, list(talk.imported(own, parent=parent, relation=relation)))
@@ -125,8 +135,8 @@ def _key(value: object) -> str | int:
     return value if isinstance(value, str) or (isinstance(value, int) and abs(value) < 2**63) else ""
 
 
-def _conversation(found: Database, row: JSONObject, tables: set[str]) -> Iterator[Imported | BadEntry]:
-    """A talk of the old tables."""
+def _conversation(found: Database, row: JSONObject, tables: set[str]) -> tuple[Talk, list[BadEntry]]:
+    """A talk of the old tables, and what of it cannot be read."""
     own, talk, bad = text(row.get("id")), Talk("llm"), list[BadEntry]()
     talk.title = text(row.get("name"))
     talk.known["model"] = row.get("model")
@@ -140,7 +150,7 @@ def _conversation(found: Database, row: JSONObject, tables: set[str]) -> Iterato
             _response(found, talk, each, tables)
         except InvalidArgument as exc:
             bad.append(BadEntry(1, f"has a message left out: {exc}"))
-    yield from reported(bad, list(talk.imported(own)))
+    return talk, bad
 
 
 def _response(found: Database, talk: Talk, row: JSONObject, tables: set[str]) -> None:

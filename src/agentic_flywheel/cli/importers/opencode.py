@@ -7,6 +7,7 @@ is a compaction's. A session with a `parent_id` is a sub-agent's. A fork copies 
 origin: it is told by a first message of the same time and text, and has here only what is its own.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,11 +99,12 @@ def _not_taken_back(info: JSONObject, messages: list[object]) -> list[object]:
 
 
 def _said(message: object) -> str:
-    """What of a message a fork repeats: its time and its words."""
+    """A digest of what a fork repeats of a message: its time and its words."""
     held = as_object(message)
     info = as_object(held.get("info"))
     texts = [each.get("text") for each in as_list(held.get("parts")) if is_object(each) and each.get("type") == "text"]
-    return json.dumps([info.get("role"), as_object(info.get("time")).get("created"), texts], default=str)
+    said = json.dumps([info.get("role"), as_object(info.get("time")).get("created"), texts], default=str)
+    return hashlib.blake2b(said.encode(), digest_size=8).hexdigest()
 
 
 def _json(value: object) -> object:

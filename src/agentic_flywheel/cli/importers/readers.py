@@ -63,10 +63,11 @@ def read_as(
     """The talks of a file of that kind and all that cannot be read of it, in the order of the file."""
     if kind in TRANSCRIPTS:
         yield from TRANSCRIPTS[kind](lines(file, limit), beside.stem, neighbours)
+    elif kind in _BY_LINES:
+        entries = _lines_or_whole(file, limit) if kind == "gemini-cli" else lines(file, limit)
+        yield from _BY_LINES[kind](entries, beside)
     elif databases.begins(file):
         yield from _of_database(beside.path, limit)
-    elif kind in _BY_LINES:
-        yield from _BY_LINES[kind](_lines_or_whole(file, limit), beside)
     elif kind in _OF_OBJECTS:
         yield from _OF_OBJECTS[kind](plain_turns.whole(file, limit), beside)
     elif kind in _OF_ENTRIES:
