@@ -2172,6 +2172,27 @@ MUTATIONS = [
         "tests/unit/test_importers_codex.py::test_a_packed_transcript_is_named_with_what_to_do",
     ),
     Mutation(
+        "Codex: a compaction in what is new",
+        "cli/importers/codex_follower.py",
+        'kind != "compacted" and ',
+        "",
+        "tests/unit/test_followers.py::test_what_changes_something_before_asks_for_the_whole",
+    ),
+    Mutation(
+        "Codex: what is new counted as the model's",
+        "cli/importers/codex_items.py",
+        "self.is_new or any(",
+        "any(",
+        "tests/unit/test_followers.py::test_the_head_of_a_talk_is_read_for_what_is_new",
+    ),
+    Mutation(
+        "Qwen Code: a rewind in what is new",
+        "cli/importers/qwen_code_follower.py",
+        "return is_next and subtype not in _CHANGES",
+        "return is_next",
+        "tests/unit/test_followers.py::test_what_changes_something_before_asks_for_the_whole",
+    ),
+    Mutation(
         "T11 Qwen Code taken for Claude Code",
         "cli/importers/kinds.py",
         '"systemPayload" in value or (isinstance(message, dict) and "parts" in message)',

@@ -33,7 +33,8 @@ def session(
 ) -> Iterator[Imported | BadEntry]:
     """What cannot be read, line by line, then the session; none in which nothing was said.
 
-    `name` is the file's without its ending, `around` the files among which a fork's origin is.
+    `name` is the file's without its ending, `around` the files among which a fork's origin is. Lines that do not begin
+    with the head of the talk are what is new in the file, whose head is read then.
     """
     rollout, bad = _Rollout(around or Neighbours()), list[BadEntry]()
     for entry in entries:
@@ -80,9 +81,9 @@ class _Rollout:
         if not isinstance(payload, dict):
             raise InvalidArgument("has no payload")
         said = cast("JSONObject", payload)
+        if not self._meta:
+            self._begin(said if kind == "session_meta" else None)
         if kind == "session_meta":
-            if not self._meta:
-                self._begin(said)
             return
         number = ordinal if isinstance(ordinal, int) else None
         if self._end is not None and number is not None and number >= self._end:
@@ -95,14 +96,18 @@ class _Rollout:
         self._task(said, value.get("timestamp"))
         self.items.add(kind, value, said, entry.line)
 
-    def _begin(self, meta: JSONObject) -> None:
-        self._meta = meta
+    def _begin(self, head: JSONObject | None) -> None:
+        """Take in the head of a talk; `None` where the lines are those behind what was read before."""
+        self.items.is_new = head is None
+        first = self._around.head() if head is None else {}
+        meta = head or (_inside(first, "payload") if first.get("type") == "session_meta" else None)
+        meta = self._meta = cast("JSONObject", meta) if isinstance(meta, dict) else {"id": None}
         start = meta.get("subagent_history_start_ordinal")
         self._start = start if isinstance(start, int) else None
         version, branch = meta.get("cli_version"), _inside(meta, "git", "branch")
         self._known |= {"cwd": meta.get("cwd"), "program_version": version, "git_branch": branch}
         thread, end = (_inside(meta, "history_base", name) for name in ("thread_id", "end_ordinal_exclusive"))
-        if isinstance(end, int) and thread != meta.get("id") and self._depth < _FORKS_OF_FORKS:
+        if head and isinstance(end, int) and thread != meta.get("id") and self._depth < _FORKS_OF_FORKS:
             self._go_back(thread, end)
 
     def _go_back(self, thread: object, end: int) -> None:

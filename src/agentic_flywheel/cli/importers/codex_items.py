@@ -44,6 +44,8 @@ class Items:
 
     title: str = ""
     summary: str = ""
+    is_new: bool = False
+    """Whether it is what is new in a file: then items or events come, if they have not yet."""
     _parts: list[_Part] = field(default_factory=list[_Part])
     _task: int = 0
     _response: int = 0
@@ -71,7 +73,7 @@ class Items:
     def said(self) -> Iterator[tuple[int, Said]]:
         """What was said, each once, with its line."""
         items = {part.task for part in self._parts if part.where == ITEM}
-        is_told = any(part.where in (ITEM, EVENT) for part in self._parts)
+        is_told = self.is_new or any(part.where in (ITEM, EVENT) for part in self._parts)
         for part in self._parts:
             is_again = part.where == EVENT and part.task in items
             if not is_again and not (part.where == GIVEN and is_told):

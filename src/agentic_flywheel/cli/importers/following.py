@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from agentic_flywheel.cli.importers.claude_code_follower import ClaudeCodeFollower
+from agentic_flywheel.cli.importers.codex_follower import CodexFollower
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.files import read
 from agentic_flywheel.cli.importers.json_entries import BadEntry, Given, JsonEntry, lines
+from agentic_flywheel.cli.importers.qwen_code_follower import QwenCodeFollower
 from agentic_flywheel.json_text import JSONObject
 
 
@@ -47,6 +49,8 @@ class Followed:
 
 FOLLOWED: dict[str, Followed] = {
     "claude-code": Followed(ClaudeCodeFollower, lambda value: value | {"parentUuid": None}),
+    "codex": Followed(CodexFollower),
+    "qwen-code": Followed(QwenCodeFollower, lambda value: value | {"parentUuid": None}),
 }
 """By kind. A kind that is not here is read whole whenever its file has changed."""
 

@@ -3,6 +3,7 @@
 Only files of the same folder, of the same program's folder or of the same archive are looked at, and no links.
 """
 
+import io
 import json
 import re
 import zipfile
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
+from agentic_flywheel.cli.importers.json_entries import JsonEntry, lines
 from agentic_flywheel.json_text import JSONObject
 
 MAX_DESCRIPTION_BYTES = 64 * 1024
@@ -42,6 +44,15 @@ class Neighbours:
             return cls(source)
         archive, info = getattr(source, "archive", None), getattr(source, "info", None)
         return cls(None, archive, info.filename) if archive and info else cls()
+
+    def head(self) -> JSONObject:
+        """The first line of the file itself; empty where it has no path, or the line cannot be read."""
+        try:
+            with self.path.open("rb") if self.path else io.BytesIO() as file:
+                first = next(lines(file), None)
+        except OSError:
+            return {}
+        return first.value if isinstance(first, JsonEntry) else {}
 
     def description(self) -> JSONObject:
         """What `<name>.meta.json` says of the sub-agent whose transcript `<name>.jsonl` is; empty if there is none."""

@@ -28,7 +28,7 @@ _BESIDE = (
 )
 """How parts begin and end that the program puts beside the person's words."""
 
-_NO_LEAF = ("session_artifact_", "session_sources_", "managed_session_")
+NO_LEAF = ("session_artifact_", "session_sources_", "managed_session_")
 """How the subtypes of lines begin that are on no branch."""
 
 _LAUNCHED = "Background agent launched successfully."
@@ -85,7 +85,7 @@ class _Transcript:
         kind, uuid, subtype = value.get("type"), text(value.get("uuid")), text(value.get("subtype"))
         if not isinstance(kind, str):
             raise InvalidArgument("has no type")
-        if uuid and not subtype.startswith(_NO_LEAF):
+        if uuid and not subtype.startswith(NO_LEAF):
             parent = value.get("parentUuid", UNKNOWN)
             self._parents.setdefault(uuid, parent if isinstance(parent, str) or parent is None else UNKNOWN)
             self._leaf = uuid

@@ -1,0 +1,54 @@
+"""Follows the lines of a Codex CLI transcript (0.171.0), as `following.py` asks.
+
+A task ends with a line that says so, and a later run may begin behind it. A compaction, another name, a task that was
+taken back, and what a command of an earlier task printed ask for a whole reading.
+"""
+
+from typing import cast
+
+from agentic_flywheel.json_text import JSONObject
+
+_ENDS = ("task_complete", "turn_complete", "turn_aborted")
+_CHANGES = ("thread_rolled_back", "thread_name_updated")
+_CALLS = ("function_call", "custom_tool_call", "local_shell_call")
+_OUTPUTS = ("function_call_output", "custom_tool_call_output")
+
+
+class CodexFollower:
+    """Knows whether a task is under way, and which tools it called."""
+
+    def __init__(self, state: JSONObject) -> None:
+        self._lines: int = state.get("lines") or 0
+        self._calls: set[object] = set()
+        self._has_ended = True
+
+    def is_settled(self) -> bool:
+        """Whether no task is under way."""
+        return self._has_ended
+
+    def state(self) -> JSONObject:
+        """How many lines there were."""
+        return {"lines": self._lines}
+
+    def goes_on(self, value: JSONObject) -> bool:
+        """Whether the line leaves what was read before as it is."""
+        payload = _object(value.get("payload"))
+        kind, event, item = value.get("type"), payload.get("type"), _object(payload.get("item"))
+        self._lines += 1
+        if kind == "session_meta":
+            return self._lines == 1
+        if event in _CALLS:
+            self._calls.add(payload.get("call_id"))
+        call = payload.get("call_id") if event in _OUTPUTS else None
+        if item.get("type") == "CommandExecution" and item.get("source") != "user_shell":
+            call = item.get("id")
+        if event in _ENDS:
+            self._has_ended = True
+            self._calls.clear()
+        elif kind == "response_item" or event in ("task_started", "item_completed", "user_message"):
+            self._has_ended = False
+        return kind != "compacted" and event not in _CHANGES and (call is None or call in self._calls)
+
+
+def _object(value: object) -> JSONObject:
+    return cast("JSONObject", value) if isinstance(value, dict) else {}
