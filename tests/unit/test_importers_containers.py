@@ -115,6 +115,13 @@ def test_what_an_inner_archive_unpacks_to_counts_against_the_outer_one(tmp_path:
     for files in ({"a.zip": twice}, {f"{n}.zip": twice for n in range(9)}):
         with pytest.raises(InvalidArgument, match="times its size, as no talks do"):
             found(written(tmp_path, zipped(files), "x.zip"))
+    small = {f"{n}.zip": zipped({"conversations.json": b"[" + b" " * 900 + b"]"}) for n in range(9)}
+    path = written(tmp_path, zipped(small), "x.zip")
+    with monkeypatch.context() as patch:
+        patch.setattr(archives, "RATIO_COUNTS_FROM", 1000)  # none is too large, all together are
+        patch.setattr(archives, "MAX_RATIO", 1)
+        with pytest.raises(InvalidArgument, match="times its size, as no talks do"):
+            found(path)
     noise = {f"{n}.zip": zipped({"conversations.json": random.Random(n).randbytes(5000)}) for n in range(3)}
     path = written(tmp_path, zipped(noise), "x.zip")
     with monkeypatch.context() as patch:
