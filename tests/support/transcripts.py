@@ -67,8 +67,8 @@ class Transcript:
             block = {"type": "tool_use", "id": call, "name": "Bash", "input": {"command": f"count {call}"}}
             asked.append((call, self.part(answer, block, "tool_use")))
         for call, uuid in asked:
-            result = {"type": "tool_result", "tool_use_id": call, "content": result or f"{call} counted {words}"}
-            self.line("user", uuid, message={"role": "user", "content": [result]}, sourceToolAssistantUUID=uuid)
+            given = {"type": "tool_result", "tool_use_id": call, "content": result or f"{call} counted {words}"}
+            self.line("user", uuid, message={"role": "user", "content": [given]}, sourceToolAssistantUUID=uuid)
 
     def takes_back(self, words: str, back: int = 1) -> None:
         """The person goes back to what they said `back` prompts ago, and says something else."""

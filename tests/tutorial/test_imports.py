@@ -156,7 +156,9 @@ def code(tmp_path: Path) -> Code:
 
 
 def every_turn(server: WireServer) -> dict[str, list[str]]:
-    return {session_id: history(server, session_id) for session_id in sorted(rows(server))}
+    """Those of sub-agents too, which are listed where a pattern asks for them."""
+    listed = server.call("list_sessions", pattern="?*", limit=100)["sessions"]
+    return {session_id: history(server, session_id) for session_id in sorted(row["id"] for row in listed)}
 
 
 def link(server: WireServer, session_id: str) -> tuple[str, str]:
@@ -250,6 +252,7 @@ def test_talks_with_sub_agents_are_kept_and_linked(place: Place, code: Code):
             "claude-code-agent-2": ["name a fern", "Sword fern."],
             "claude-code-zz": ["ask one"],
         }
+        assert [(row["id"], row["children"]) for row in rows(server).values()] == [("claude-code-zz", 2)]
         for agent in "12":
             assert link(server, f"claude-code-agent-{agent}") == ("claude-code-zz", "sub-agent")
         assert len(server.call("list_sessions", tags=["sub-agent"])["sessions"]) == 2

@@ -51,7 +51,7 @@ def test_talks_of_a_folder_come_in_once_and_are_found_by_their_project(disabled_
         assert link(server, f"codex-{FORK}") == (f"codex-{THREAD}", "fork")
         found = server.call("list_sessions", tags=["project:ferns"])["sessions"]
         assert {row["id"] for row in found} == {*rows(server)}
-        assert len(found) == 5
+        assert len(found) == 4, "the sub-agent's is folded into the one that asked"
     assert "Took in 0 sessions; 5 were there already" in told(disabled_env, home)
     seen = run(disabled_env, "sessions", "show", "claude-code-s").stdout
     assert '> I ask.\n> (calls Agent {"prompt":"Name one."})' in seen

@@ -1,10 +1,12 @@
 """A file that grows, is rewritten or is read by a run that is killed: what comes in is what a whole reading brings."""
 
 import asyncio
+import json
 import os
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -340,3 +342,74 @@ def test_trouble_with_a_file_is_an_outcome_and_no_error(tmp_path: Path):
     outcomes, _ = steps(tmp_path, [lambda _: None, foreign])
     assert [each.what for each in outcomes] == ["refused", "refused"]
     assert "cannot be read" in outcomes[0].cause
+
+
+def test_an_answer_that_goes_on_is_replaced_in_its_place_also_where_somebody_else_wrote_too(tmp_path: Path):
+    talk = Transcript()
+    talk.says("Which ferns like shade?")
+    talk.part("m9", {"type": "text", "text": "Lady ferns do."})
+    states = [talk.data]
+    talk.part("m9", {"type": "text", "text": "So do male ferns."})
+    mine = {"role": "user", "content": "a word of mine"}
+    _, stored = steps(tmp_path, [*states, save_in(tmp_path, history=[mine]), talk.data])
+    said = words(stored.session.history)
+    assert said[1:] == ["Lady ferns do.\n\nSo do male ferns.", "a word of mine"]
+
+
+# --- Exports, which are written whole each time
+
+
+def exported(*said: tuple[str, str, str], title: str = "Ferns") -> Callable[[Path], None]:
+    """An export of ChatGPT with one talk: id, parent and words of each message, the last one current."""
+    began = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC).timestamp()
+    mapping = {
+        own: {
+            "parent": parent,
+            "message": {
+                "id": own,
+                "author": {"role": "user" if own.startswith("q") else "assistant"},
+                "create_time": began + 60 * number,
+                "content": {"content_type": "text", "parts": [text]},
+            },
+        }
+        for number, (own, parent, text) in enumerate(said)
+    }
+    talk = {"conversation_id": "ferns", "title": title, "mapping": mapping, "current_node": said[-1][0]}
+    return lambda path: rewritten(path, json.dumps([talk]).encode()) and None
+
+
+def session_of(folder: Path, *exports: Callable[[Path], None]) -> Any:
+    """What the exports come to, each in the place of the one before."""
+    config, path = settings_in(folder), folder / "conversations.json"
+
+    async def run() -> Any:
+        sessions, _ = open_store(config)
+        async with sessions:
+            for export in exports:
+                export(path)
+                assert (await take_in(sessions, config, path)).what != "refused"
+            return (await sessions.load("chatgpt-ferns"))[0]
+
+    return asyncio.run(run())
+
+
+ASKED, HALF, WHOLE = ("q1", "", "Which ferns like shade?"), ("a1", "q1", "Lady f"), ("a1", "q1", "Lady ferns do.")
+REGENERATED = ("b1", "q1", "Nearly all of them."), ("q2", "b1", "Name one."), ("a2", "q2", "The male fern.")
+
+
+def test_an_answer_that_was_not_whole_when_it_was_exported_becomes_whole(tmp_path: Path):
+    stored = session_of(tmp_path, exported(ASKED, HALF), exported(ASKED, WHOLE), exported(ASKED, HALF))
+    assert words(stored.session.history) == ["Which ferns like shade?", "Lady ferns do."]
+
+
+def test_an_answer_that_was_asked_for_again_makes_another_branch_and_an_older_export_does_not_undo_it(tmp_path: Path):
+    """Expected: the talk as the person sees it; the branch before is an older revision."""
+    first, second = exported(ASKED, WHOLE), exported(ASKED, WHOLE, *REGENERATED)
+    stored = session_of(tmp_path, first, second, first)
+    assert words(stored.session.history) == [ASKED[2], *(text for _, _, text in REGENERATED)]
+    assert [past.turns for past in stored.past] == [2]
+
+
+def test_a_title_that_a_later_export_has_arrives(tmp_path: Path):
+    stored = session_of(tmp_path, exported(ASKED, WHOLE, title="New chat"), exported(ASKED, WHOLE, title="Shade"))
+    assert stored.title == "Shade"

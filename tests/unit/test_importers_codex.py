@@ -248,6 +248,17 @@ def test_a_sub_agents_talk_is_its_own_part_and_names_the_call_that_began_it(tmp_
         assert list(read(file(tmp_path, rollout(*copied, *own, **meta), FORK))) == []
 
 
+def test_a_talk_has_the_name_that_it_was_given_last(tmp_path: Path):
+    names = [{"id": THREAD, "thread_name": "In the shade"}, {"id": "other", "thread_name": "Oaks"}, 7,
+             {"id": THREAD, "thread_name": "Fern talk"}, {"id": THREAD, "thread_name": 7}]  # fmt: skip
+    path = file(tmp_path / "sessions" / "2026", rollout(*SHADE))
+    assert talk(path).title == "Shade?"
+    written(tmp_path, jsonl(*names), "session_index.jsonl")
+    assert talk(path).title == "Fern talk"
+    (tmp_path / "session_index.jsonl").write_bytes(b"\xff[")
+    assert conversations(path)[0].title == "Shade?"
+
+
 def test_a_packed_transcript_is_named_with_what_to_do(tmp_path: Path):
     packed = tmp_path / f"rollout-2025-01-01T00-00-00-{THREAD}.jsonl.zst"
     packed.write_bytes(b"\x28\xb5\x2f\xfd\x04\x00")

@@ -11,7 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.cli.importers import BadEntry, Imported, Stream, archives, files, mended, read, recognise, sources
+from agentic_flywheel.cli.importers import (
+    BadEntry,
+    Imported,
+    Stream,
+    archives,
+    files,
+    in_order,
+    mended,
+    read,
+    recognise,
+    sources,
+)  # fmt: skip
 from agentic_flywheel.cli.importers.json_entries import JsonEntry, array, lines
 from agentic_flywheel.cli.importers.quick_array import QuickArray
 from agentic_flywheel.errors import InvalidArgument
@@ -166,7 +177,7 @@ def test_transcripts_come_behind_those_that_they_may_begin_with(tmp_path: Path):
         written(tmp_path, jsonl(event(f"g{n}", sessionId=f"g{n}", requestSessionId=f"g{1 - n}")), f"g{n}.jsonl")
         for n in (0, 1)
     ]
-    ordered, related = files.in_order([again, first, bg, fork, its_parent, alone, *round_and_round])
+    ordered, related = in_order([again, first, bg, fork, its_parent, alone, *round_and_round])
     assert ordered[:6] == [first, again, bg, its_parent, fork, alone]
     assert {*ordered[6:]} == {*round_and_round}
     assert related == {again, first, bg, its_parent, fork, *round_and_round}
@@ -177,7 +188,7 @@ def test_a_fork_that_begins_with_a_compaction_comes_behind_its_origin(tmp_path: 
     fork = written(tmp_path, jsonl(boundary, event("2", sessionId="a", requestSessionId="z")), "a.jsonl")
     begun = written(tmp_path, jsonl(boundary | {"sessionId": "b"}, event("3", sessionId="b")), "b.jsonl")
     origin = written(tmp_path, jsonl(event("4", sessionId="z")), "z.jsonl")
-    ordered, related = files.in_order([fork, begun, origin])
+    ordered, related = in_order([fork, begun, origin])
     assert ordered.index(origin) < ordered.index(fork)
     assert {fork, origin} <= related
 

@@ -16,7 +16,7 @@ from agentic_flywheel.journal.records import SyncState
 from agentic_flywheel.session_keys import SessionKeys
 
 INDEX = "p:index"
-NO_SQL = {"one_moment", "close", "nowait", "off", "unwiped", "wipe", "wipe_log", "excerpts"}
+NO_SQL = {"one_moment", "close", "nowait", "off", "unwiped", "wipe", "wipe_log", "excerpts", "synced_at_end"}
 """Of these nothing is asked of the journal's file; `nowait` runs another verb."""
 
 
@@ -27,6 +27,9 @@ def document(revision: int) -> str:
 def write(key: str, revision: int = 1, seen: str | None = None, **more: Any) -> Write:
     entry = None if more.get("tombstone") else ListRow(INDEX, key, revision, "{}")
     return Write(key, document(revision), seen, None, list_row=entry, **more)
+
+
+CHILD = '{"parent":"a"}'
 
 
 def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
@@ -66,6 +69,15 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
         "unsent": lambda: journal.unsent(INDEX),
         "keys": lambda: journal.keys("p:session:"),
         "is_past_retention": lambda: journal.is_past_retention("p:session:a"),
+        "children": lambda: [
+            journal.commit(Write("p:session:h", document(1), None, None, list_row=ListRow(INDEX, "h", 1, CHILD))),
+            journal.children(INDEX, ["a"]),
+        ],
+        "listed": lambda: journal.listed(INDEX, ["a"]),
+        "note_reading": lambda: journal.note_reading("a file", "{}"),
+        "reading": lambda: journal.reading("a file"),
+        "readings": lambda: journal.readings("a "),
+        "living": lambda: journal.living(["p:session:a"]),
         "search": lambda: journal.search(INDEX, Question.of("hello")),
         "index_new": lambda: journal.index_new(1.0),
         "put_list_rows": lambda: journal.put_list_rows([ListRow(INDEX, "far", 1, "{}")], "p:session:"),

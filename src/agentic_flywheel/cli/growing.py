@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from agentic_flywheel.cli.importer import Added, Importer, Ours, ours
+from agentic_flywheel.cli.importer import Added, Importer
 from agentic_flywheel.cli.importers import (
     FOLLOWED,
     BadEntry,
@@ -27,6 +27,7 @@ from agentic_flywheel.cli.importers import (
     read_whole,
     recognise,
 )
+from agentic_flywheel.cli.own_export import Ours, ours
 from agentic_flywheel.cli.reading_marks import Look, Mark, Marks, Stat
 from agentic_flywheel.errors import FlywheelError
 from agentic_flywheel.keys import Keys

@@ -21,15 +21,15 @@ from agentic_flywheel.cli.comparison import (
     replacing,
     wrote_alone,
 )
-from agentic_flywheel.cli.importers import BadEntry, Imported, JsonEntry, mended, named, named_entry
+from agentic_flywheel.cli.importers import BadEntry, Imported
+from agentic_flywheel.cli.own_export import Ours
 from agentic_flywheel.cli.shortening import shortened
-from agentic_flywheel.documents.list_row import first_words
 from agentic_flywheel.documents.model import Document, Tombstone
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.revisions import IMPORTED
 from agentic_flywheel.documents.save_request import Save
-from agentic_flywheel.errors import FlywheelError, InvalidArgument, Unavailable
-from agentic_flywheel.json_text import JSONObject, check_json, dumps, dumps_checked, narrow
+from agentic_flywheel.errors import InvalidArgument, Unavailable
+from agentic_flywheel.json_text import JSONObject, dumps_checked, narrow
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.history import save_fields
@@ -43,35 +43,6 @@ if TYPE_CHECKING:
 
 Outcome = Literal["new", "more", "same", "copy", "deleted", "bad"]
 """What became of an entry: taken in, added to, there already, there in another one, deleted here, not taken in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ours:
-    """A line of our own export."""
-
-    line: int
-    document: Document
-    halves: int = 0
-
-    @property
-    def talk(self) -> str:
-        """What a report calls it."""
-        return named(self.document.title or first_words(self.document.session.history), self.document.session.id)
-
-
-def ours(entry: JsonEntry) -> Ours | BadEntry:
-    """A line of our own export as its session."""
-    value, halves = mended(entry.value)
-    own = value.get("id")
-    talk = named_entry(entry, value.get("title"), own if isinstance(own, str) else "")
-    try:
-        check_json(value, "the document")
-        document = decode(dumps(value), str(value.get("id") or ""))
-    except FlywheelError as exc:
-        return BadEntry(entry.line, f"is no session: {exc}", talk)
-    if isinstance(document, Document):
-        return Ours(entry.line, document, halves)
-    return BadEntry(entry.line, "is a deleted one", talk)
 
 
 @dataclass(frozen=True, slots=True)

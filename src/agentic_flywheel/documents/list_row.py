@@ -35,6 +35,7 @@ def first_words(history: Sequence[JSONObject]) -> str:
 def list_row(index: str, document: Document) -> ListRow:
     """How lists show a session."""
     session = document.session
+    parent = session.context.get("parent_session") if session.context.get("relation") == "sub-agent" else None
     note = dumps({
         "id": session.id,
         "title": shorten(document.title, TITLE_SHOWN) or first_words(session.history),
@@ -47,5 +48,6 @@ def list_row(index: str, document: Document) -> ListRow:
         "created_at": iso(session.created_at),
         "updated_at": iso(document.saved_at),
         "expires_at": iso(document.kept_until),
+        **({"parent": parent} if isinstance(parent, str) else {}),
     })  # fmt: skip
     return ListRow(index, session.id, micros(document.saved_at), note)

@@ -35,6 +35,16 @@ KEPT_REPLACED = 3
 """How many revisions that a replace took the place of stay, however many appends came after it."""
 
 
+def next_note(note: str, before: str, *, replaces: bool, takes: bool) -> str:
+    """The note of a revision above one with the note `before`, whose writer gave this `note`.
+
+    `takes`: it takes something away. What an import adds to what somebody else has written is no import's alone.
+    """
+    if note == IMPORTED and before != IMPORTED and not replaces:
+        return ""
+    return note or (REPLACED if takes else "")
+
+
 def newest(past: Sequence[Past], note: str, limit: int) -> tuple[Past, ...]:
     """The revisions that stay named below one with this `note`: the last `limit`, and the last that were replaced.
 

@@ -21,7 +21,7 @@ from agentic_flywheel.documents.refusals import (
     too_large,
 )
 from agentic_flywheel.documents.renewal import RenewCommand
-from agentic_flywheel.documents.revisions import IMPORTED, REPLACED, kept_whole
+from agentic_flywheel.documents.revisions import kept_whole, next_note
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.documents.superseded import Taken, above_a_late_write, as_older, forgotten, superseded, taken
 from agentic_flywheel.documents.write_ids import LOST, apart, arrived, find, holds, kept, of_an_earlier_life
@@ -179,9 +179,7 @@ class SaveCommand(Save, Command[Saved]):
             session = replace(session, updated_at=document.saved_at)
         if alive and not unchanged:
             whole = self.mode == "replace" and self._takes_away(alive)
-            note = note or (REPLACED if whole else "")
-            if note == IMPORTED and self.mode == "append" and alive.note != IMPORTED:
-                note = ""  # somebody else has written in it
+            note = next_note(note, alive.note, replaces=self.mode == "replace", takes=whole)
             past, whole = superseded(alive, replace(document, note=note), whole=whole, limit=self.kept_revisions)
         if current and not alive:  # what was sent to the life before must not be taken for new in this one
             operations = of_an_earlier_life(current.operations)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import JournalUnavailable
+from agentic_flywheel.journal.kin import forget_kin_of
 from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.readings import forget_readings_of
 from agentic_flywheel.journal.replica_rows import ReplicaRows
@@ -78,6 +79,7 @@ class Erasure(ReplicaRows):
         if self._destination != THIS_MACHINE:
             drop(db, THIS_MACHINE, [keys.session])
         forget_readings_of(db, keys.session_id)
+        forget_kin_of(db, keys.session, keys.session_id)
         return parts
 
     def _wiped(self, keys: SessionKeys) -> bool:

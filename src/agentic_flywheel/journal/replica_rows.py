@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agentic_flywheel.documents.writes import Append, Write
 from agentic_flywheel.journal.address import Address
+from agentic_flywheel.journal.kin import note_kin
 from agentic_flywheel.journal.records import ReplicaRow, SyncState
 from agentic_flywheel.journal.retry import retry_once_if_replaced
 from agentic_flywheel.journal.room import ReplicaRoom
@@ -187,6 +188,8 @@ class ReplicaRows(SearchRows):
             size = append(db, self._destination, write, now, replica=replica)
         else:
             size = put(db, self._destination, write, now, replica=replica)
+            if write.list_row:
+                note_kin(db, self._destination, write.key, write.list_row)
         if replica:
             self._room.take(db, size)
 

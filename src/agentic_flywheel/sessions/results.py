@@ -65,6 +65,7 @@ class ResumeResult(Result):
     cut_turn: int | None = Field(default=None, description="This turn is larger than the budget alone; it is cut.")
     cut_turns: list[int] | None = Field(default=None, description="All turns that are cut: a call with its results.")
     left_out_fields: list[str] | None = Field(default=None, description="Too large for the budget: shortened or empty.")
+    children: list[JSONObject] | None = Field(default=None, description="Its sub-agents' sessions: {id, title}.")
     source: Literal["redis", "journal"] | None = None
     stale: bool = Field(default=False, description="True if the shared store could not be asked: it may know more.")
     reason: Reason | None = None

@@ -15,13 +15,15 @@ from agentic_flywheel.documents.renewal import RenewCommand, ttl_of
 from agentic_flywheel.documents.revisions import earlier, whole_for
 from agentic_flywheel.documents.write_ids import told
 from agentic_flywheel.errors import DocumentError, Unavailable
-from agentic_flywheel.journal.threads import in_thread
+from agentic_flywheel.journal.threads import at_once, in_thread
+from agentic_flywheel.json_text import dumps, size_of
 from agentic_flywheel.keys import Keys, check_id, other_spellings
 from agentic_flywheel.plain_text import quoted
 from agentic_flywheel.replication.answers import Found
 from agentic_flywheel.replication.repository import Repository
-from agentic_flywheel.sessions.budget import DEFAULT_TOKENS
+from agentic_flywheel.sessions.budget import BYTES_PER_TOKEN, DEFAULT_TOKENS
 from agentic_flywheel.sessions.caller_view import CallerViews
+from agentic_flywheel.sessions.folded import children_of
 from agentic_flywheel.sessions.listing import SessionList
 from agentic_flywheel.sessions.near_ids import SUGGESTIONS, near_ids, titled
 from agentic_flywheel.sessions.page import Page, check, window_of
@@ -100,7 +102,7 @@ class SessionReader(SessionList):
         if not isinstance(document, Document):
             memory.forget(session_id)  # it is told that there is none
             return await self._not_found(session_id, user_id, document, deadline)
-        return self._resumed(memory, document, found, page)
+        return await self._resumed(memory, document, found, page)
 
     async def _resume_older(
         self, session_id: str, revision: int, current: Document | Tombstone | None, found: Found, page: "Page"
@@ -198,7 +200,7 @@ class SessionReader(SessionList):
         for row in latest.sessions:
             document, found = await self.load(row["id"], deadline, DOCUMENT_CACHE.decode)
             if isinstance(document, Document):  # a listed session may be gone by now
-                return self._resumed(memory, document, found, page)
+                return await self._resumed(memory, document, found, page)
         stash = self.repository.stash
         if stash and latest.scope == "this machine" and not stash.mirror:
             return ResumeResult(found=False, reason="unavailable")
@@ -215,7 +217,7 @@ class SessionReader(SessionList):
             document, where = await self.load(row["id"], None, DOCUMENT_CACHE.decode)
             if isinstance(document, Document):
                 others = [other["id"] for other in found.sessions if other is not row]
-                resumed = self._resumed(memory, document, where, page)
+                resumed = await self._resumed(memory, document, where, page)
                 return resumed.model_copy(update={"matched": row["matched"], "suggestions": others})
         near = [each["id"] for each in found.suggestions or ()]
         return ResumeResult(found=False, reason="not_found", message=found.message.rstrip("."), suggestions=near)
@@ -247,8 +249,15 @@ class SessionReader(SessionList):
                     found.append(other)
         return found
 
-    def _resumed(self, memory: CallerViews, document: Document, found: Found, page: "Page") -> ResumeResult:
+    async def _resumed(self, memory: CallerViews, document: Document, found: Found, page: "Page") -> ResumeResult:
+        journal, index = self.repository.journal, self._keys.index
+        children = await at_once(journal, children_of, journal, index, document.session.id)
+        if children:  # they are a part of the answer
+            left = page.max_tokens - size_of(dumps(children)) // BYTES_PER_TOKEN
+            page = replace(page, max_tokens=max(left, page.max_tokens // 2))
         result = window_of(document, found, page)
+        if children:
+            result.children = children
         history, first = document.session.history, result.next_before_turn or 0
         seen = memory.of(document.session.id)
         shown = (result.session or {})["history"]

@@ -1,11 +1,12 @@
 """Tells what the names of a file and of its folder say of it, and reads the small files that lie beside it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from agentic_flywheel.cli.importers.neighbours import Neighbours
 from agentic_flywheel.json_text import JSONObject
 
 LONGEST = 1_000_000
@@ -22,6 +23,8 @@ class Beside:
     stem: str
     folder: str = ""
     path: Path | None = None
+    around: Neighbours = field(default_factory=Neighbours)
+    """The files of the same program."""
 
     def text(self, name: str) -> str:
         """The text of the file of that name in the same folder; empty if there is none that can be read."""

@@ -4,7 +4,8 @@ Read from 0.171.0; what older ones write is from their source. Each line is `{ti
 a line says is told in `codex_items.py`. A fork's file has only what is new and names where it goes on from
 (`history_base`): that is read from the other file, as far as it is there. A sub-agent's file begins with a copy of the
 talk that asked (`subagent_history_start_ordinal`), which is left out; the call that began it is the last in it, or the
-one that gave it its name. What the program asks a model by itself (to compact, to remember) is no talk.
+one that gave it its name. What the program asks a model by itself (to compact, to remember) is no talk. The names of
+talks stand in another file, `session_index.jsonl`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -127,10 +128,13 @@ class _Rollout:
 
     def _note_call(self, said: JSONObject) -> None:
         """Note the last call in the copy, if none of those before gave the sub-agent its name."""
-        name = text(self._meta.get("agent_path")).rpartition("/")[2]
+        name = self._task_name()
         is_named = bool(name) and Items.given(self._call).get("task_name") == name
         if said.get("type") == "function_call" and not is_named:
             self._call = said
+
+    def _task_name(self) -> str:
+        return text(self._meta.get("agent_path")).rpartition("/")[2]
 
     def _task(self, said: JSONObject, time: object) -> None:
         """Let a sub-agent's talk begin with what it was asked, which stands in the call alone."""
@@ -159,7 +163,7 @@ class _Rollout:
         return talk.imported(
             _PROGRAM,
             own,
-            named=self.items.title or ("" if agent is None else text(self._meta.get("agent_path")).rpartition("/")[2]),
+            named=("" if self.items.is_new else self._around.thread_name(own)) or self._task_name(),
             summary=self.items.summary,
             parent=next((text(each) for each in parents if text(each) and each != own), ""),
             relation=relation,

@@ -1,7 +1,7 @@
 """Follows the lines of a Codex CLI transcript (0.171.0), as `following.py` asks.
 
-A task ends with a line that says so, and a later run may begin behind it. A compaction, another name, a task that was
-taken back, and what a command of an earlier task printed ask for a whole reading.
+A task ends with a line that says so, and a later run may begin behind it. A compaction, a task that was taken back,
+and what a command of an earlier task printed ask for a whole reading.
 """
 
 from typing import cast
@@ -9,7 +9,6 @@ from typing import cast
 from agentic_flywheel.json_text import JSONObject
 
 _ENDS = ("task_complete", "turn_complete", "turn_aborted")
-_CHANGES = ("thread_rolled_back", "thread_name_updated")
 _CALLS = ("function_call", "custom_tool_call", "local_shell_call")
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
 
@@ -47,7 +46,7 @@ class CodexFollower:
             self._calls.clear()
         elif kind == "response_item" or event in ("task_started", "item_completed", "user_message"):
             self._has_ended = False
-        return kind != "compacted" and event not in _CHANGES and (call is None or call in self._calls)
+        return kind != "compacted" and event != "thread_rolled_back" and (call is None or call in self._calls)
 
 
 def _object(value: object) -> JSONObject:

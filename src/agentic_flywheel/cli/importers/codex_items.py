@@ -42,7 +42,6 @@ class _Part:
 class Items:
     """What was said, as far as it was read."""
 
-    title: str = ""
     summary: str = ""
     is_new: bool = False
     """Whether it is what is new in a file: then items or events come, if they have not yet."""
@@ -124,8 +123,6 @@ class Items:
             self._thoughts.setdefault(EVENT, []).extend(thought(event.get("text")))
         elif kind == "thread_rolled_back":
             self._roll_back(event.get("num_turns"))
-        elif kind == "thread_name_updated":
-            self.title = text(event.get("thread_name")) or self.title
         else:
             self._notice(event, time, line)
 

@@ -1,12 +1,11 @@
 """Reads each file with conversations from its beginning to its end, by the reader of its kind."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import IO, cast, get_args
 
-from agentic_flywheel.cli.importers import databases, origins
+from agentic_flywheel.cli.importers import databases
 from agentic_flywheel.cli.importers.archives import UNREADABLE
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.conversation import Imported
@@ -87,42 +86,11 @@ def read(
             file.seek(0)
             if given:  # `lines` reads it as it does a file
                 file = cast("IO[bytes]", given(file))
-            for each in read_as(file, recognised, _beside(source), Neighbours.around(source), limit):
+            for each in read_as(file, recognised, _beside(source), limit):
                 line = each.line
                 yield each
     except UNREADABLE:
         yield BadEntry(line, _DAMAGED_BEHIND)
-
-
-def origin_of(source: Source, limit: int = MAX_ENTRY_BYTES) -> origins.Origin | None:
-    """What of a transcript tells which others it has to do with; `None` where there is nothing of that kind.
-
-    Raises:
-        OSError: the file cannot be read.
-
-    """
-    with contextlib.suppress(*UNREADABLE), opened(source) as file:
-        if kind_of(file, limit) in ("claude-code", "codex"):
-            size = source.info.file_size if isinstance(source, Member) else file.seek(0, 2)
-            file.seek(0)
-            return origins.origin(lines(file, limit), source.stem, size)
-    return None
-
-
-def in_order(
-    files: Sequence[Source], limit: int = MAX_ENTRY_BYTES, known: Mapping[Source, origins.Origin | None] | None = None
-) -> tuple[list[Source], set[Source]]:
-    """The files, transcripts behind those that they may begin with; and which of them have to do with another one.
-
-    `known`: the origins of some of them.
-
-    Raises:
-        OSError: a file cannot be read.
-
-    """
-    found = dict(known or {})
-    found |= {source: origin_of(source, limit) for source in files if source not in found}
-    return origins.in_order(files, {source: each for source, each in found.items() if each})
 
 
 def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry | BadEntry]:
@@ -154,8 +122,8 @@ UNDERSTOOD = (
 
 def _beside(source: Source) -> Beside:
     if isinstance(source, Path):
-        return Beside(source.stem, source.absolute().parent.name, source)
-    return Beside(source.stem, source.folder if isinstance(source, Member) else "")
+        return Beside(source.stem, source.absolute().parent.name, source, Neighbours(source))
+    return Beside(source.stem, source.folder if isinstance(source, Member) else "", around=Neighbours.around(source))
 
 
 _DAMAGED_BEHIND = "is the last that can be read: the archive is damaged behind it"

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
@@ -24,6 +25,12 @@ _THREAD = re.compile(r"[0-9A-Za-z-]{1,64}")
 """What may stand in a file's name as the id of a thread."""
 
 _CODEX_FOLDERS = ("sessions", "archived_sessions")
+
+_NAMES = "session_index.jsonl"
+"""The file in Codex' folder with the names of threads, a line each time that one is given."""
+
+MAX_NAMES = 100_000
+"""Lines of it that are read."""
 
 _UNREADABLE = (OSError, ValueError, KeyError, RecursionError, NotImplementedError, RuntimeError, EOFError,
                zipfile.BadZipFile, zlib.error)  # fmt: skip
@@ -64,6 +71,25 @@ class Neighbours:
             return {}
         return cast("JSONObject", value) if isinstance(value, dict) else {}
 
+    def thread_name(self, thread: str) -> str:
+        """The name that Codex, or a person, gave to that thread of Codex last; empty if it has none."""
+        home = self._home()
+        name = ""
+        try:
+            with self._opened(home / _NAMES if home else _NAMES) as file:
+                for entry in islice(lines(file), MAX_NAMES):
+                    value = entry.value if isinstance(entry, JsonEntry) else {}
+                    if value.get("id") == thread and isinstance(named := value.get("thread_name"), str):
+                        name = named
+        except _UNREADABLE:
+            return name
+        return name
+
+    def _home(self) -> Path | None:
+        """The folder of Codex that the file is in."""
+        above = self.path.absolute().parents if self.path else ()
+        return next((each.parent for each in above if each.name in _CODEX_FOLDERS), None)
+
     @contextmanager
     def rollout(self, thread: object) -> Generator[IO[bytes] | None]:
         """The transcript of Codex of that thread; `None` if it is not there."""
@@ -80,7 +106,7 @@ class Neighbours:
             return next((name for name in self.archive.namelist() if name.endswith(ending)), None)
         if self.path is None:
             return None
-        home = next((each.parent for each in self.path.absolute().parents if each.name in _CODEX_FOLDERS), None)
+        home = self._home()
         folders = [home / name for name in _CODEX_FOLDERS] if home else [self.path.parent]
         names = (each for folder in folders for each in folder.rglob(f"rollout-*{ending}"))
         return next((each for each in names if not each.is_symlink()), None)

@@ -8,7 +8,9 @@ from agentic_flywheel.cli.importers import (
     aider,
     chatgpt,
     claude,
+    claude_code,
     cline,
+    codex,
     continue_cli,
     copilot_cli,
     databases,
@@ -20,17 +22,19 @@ from agentic_flywheel.cli.importers import (
     manifests,
     opencode,
     plain_turns,
+    qwen_code,
 )
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.enclosed_array import enclosed
 from agentic_flywheel.cli.importers.json_entries import BOM, BadEntry, JsonEntry, lines
-from agentic_flywheel.cli.importers.neighbours import Neighbours
-from agentic_flywheel.cli.importers.transcripts import TRANSCRIPTS
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
 _BY_LINES: dict[str, Callable[[Iterable[JsonEntry | BadEntry], Beside], Iterator[Imported | BadEntry]]] = {
+    "claude-code": lambda entries, beside: claude_code.session(entries, beside.stem, beside.around),
+    "codex": lambda entries, beside: codex.session(entries, beside.stem, beside.around),
+    "qwen-code": lambda entries, beside: qwen_code.session(entries, beside.stem, beside.around),
     "gemini-cli": gemini_cli.session,
     "copilot-cli": copilot_cli.session,
     "gptme": gptme.session,
@@ -57,13 +61,9 @@ _OF_ROWS = {
 _OF_DATABASES = {"opencode": opencode.database, "llm": llm.database, "langflow": langflow.database}
 
 
-def read_as(
-    file: IO[bytes], kind: str | None, beside: Beside, neighbours: Neighbours, limit: int
-) -> Iterator[Imported | BadEntry]:
+def read_as(file: IO[bytes], kind: str | None, beside: Beside, limit: int) -> Iterator[Imported | BadEntry]:
     """The talks of a file of that kind and all that cannot be read of it, in the order of the file."""
-    if kind in TRANSCRIPTS:
-        yield from TRANSCRIPTS[kind](lines(file, limit), beside.stem, neighbours)
-    elif kind in _BY_LINES:
+    if kind in _BY_LINES:
         entries = _lines_or_whole(file, limit) if kind == "gemini-cli" else lines(file, limit)
         yield from _BY_LINES[kind](entries, beside)
     elif databases.begins(file):
