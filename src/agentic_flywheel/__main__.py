@@ -12,6 +12,10 @@ def main() -> int:
 
     if sys.platform != "win32" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.argv[1:3] == ["capture", "hook"]:  # a person waits for it after each answer: it imports next to nothing
+        from agentic_flywheel.cli.capture.hook import main as hook
+
+        return hook(sys.argv[3:])
     from agentic_flywheel.cli.main import main as run
 
     return run()

@@ -413,3 +413,14 @@ def test_an_answer_that_was_asked_for_again_makes_another_branch_and_an_older_ex
 def test_a_title_that_a_later_export_has_arrives(tmp_path: Path):
     stored = session_of(tmp_path, exported(ASKED, WHOLE, title="New chat"), exported(ASKED, WHOLE, title="Shade"))
     assert stored.title == "Shade"
+
+
+def test_what_was_taken_back_within_what_was_appended_does_not_come_in(tmp_path: Path):
+    talk = Transcript()
+    talk.says("Which ferns like shade?")
+    talk.answers("Lady ferns do.")
+    states = [talk.data]
+    talk.says("Name one.")
+    talk.takes_back("Name two.")
+    _, stored = steps(tmp_path, [*states, talk.data])
+    assert words(stored.session.history)[2:] == ["Name two."]

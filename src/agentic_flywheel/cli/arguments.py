@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import cast
 
 from agentic_flywheel import __version__
+from agentic_flywheel.cli.capture_arguments import add_capture
 from agentic_flywheel.cli.parser import PROGRAM, SHORT, Parser, number
 
 MAX_PAGE = 1000
@@ -16,7 +17,7 @@ MAX_PAGE = 1000
 MAX_REVISION = 10**12
 """Far above the revision of any session, and a number that every place can hold."""
 
-PATHS = ("file", "source", "transcript")
+PATHS = ("file", "source", "transcript", "into", "folder")
 """Options that name files, whose names may be any bytes."""
 
 _SESSION = "an id, its beginning if no other id begins so, a title, or latest"
@@ -53,6 +54,7 @@ def parser() -> Parser:
     _add_config(top.command("config", "show settings and where each stands, or change the settings file"))
     _add_demo(top)
     _add_moving(top)
+    add_capture(top.command("capture", "take in other programs' talks by themselves, or say what is not kept"))
     _add_dead_letters(top.command("dead-letters", "list, retry, export or drop what Redis will not take"))
     _add_secrets(top.command("secrets", "find credentials in what was kept earlier, and replace them"))
     _add_forget_copies(top)
@@ -86,7 +88,10 @@ def _add_sessions(parser: Parser) -> None:
     show = parser.command("show", "print one as Markdown, its turns quoted", "latest", "0 shown, 1 there is none")
     _add_id(show)
     show.add_argument("--revision", type=number(1, MAX_REVISION), metavar="N", help="as it was at revision N")
-    show.add_argument("--json", action="store_true", help="the whole document, for programs")
+    shown = show.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="the whole document, for programs")
+    programs = ("claude-code", "codex", "markdown")
+    shown.add_argument("--as", dest="program", choices=programs, help="as that program's transcript, to hand over")
     revisions = parser.command(
         "revisions",
         "list the revisions of one that can be restored",

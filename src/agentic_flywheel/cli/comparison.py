@@ -32,6 +32,8 @@ def change(stored: Document, talk: Imported, unchanged: Collection[str] = ()) ->
     history, own = stored.session.history, own_part(stored, talk.history)
     if own[: len(history)] == history or (not alone and not _grown(history, own)):
         added = own[len(history) :] if own[: len(history)] == history else missing(history, own)
+        if added and alone and "summary" in unchanged and stored.summary and not talk.summary:
+            return _replace(stored, talk, own, {"summary": ""} | fields, note=IMPORTED)  # it was taken back
         return _append(stored, talk, added, fields)
     if not alone:
         grown = _grown(history, own)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from agentic_flywheel.cli.capture.status_command import examined
 from agentic_flywheel.cli.doctor_as import doctor_as
 from agentic_flywheel.cli.examination import Tried, examine
 from agentic_flywheel.cli.hints import hint
@@ -76,6 +77,7 @@ async def _doctor(settings: Settings, *, verbose: bool) -> int:
         _report_redis(report, settings, status)
     _report_journal(report, settings, status)
     _report_saves(report, settings, status, tried)
+    _report_capture(report, settings)
     failed = report.has("✗")
     report.write(whole=verbose or failed)
     if not failed:
@@ -199,6 +201,20 @@ def _report_saves(report: _Report, settings: Settings, status: StatusResult, tri
         where = f"in {tried.stored_in}" if settings.redis_named else "on this machine"
         text = f"takes {_milliseconds(tried)} (median of {count}) and is kept {where}."
         report.add("✓", "A save", text)
+
+
+def _report_capture(report: _Report, settings: Settings) -> None:
+    """Say what of other programs' talks is kept, where capture was ever asked for."""
+    if not (settings.data_dir / "capture").is_dir():
+        return
+    shelves, found = examined(settings)
+    for shelf in shelves:
+        due = f", {len(shelf.due) + shelf.due_kept:,} due for deletion by it" if shelf.due or shelf.due_kept else ""
+        last = f"; last: {shelf.last.told}" if shelf.last else ""
+        text = f"{shelf.program.shown}: {shelf.kept:,} talks kept, {len(shelf.not_yet):,} not yet{due}{last}."
+        report.add("·", "Capture", text)
+    for fault in found:
+        report.add("!", "Capture", f"{fault.program}: {fault.what}" if fault.program else fault.what)
 
 
 def _life(seconds: int, now: datetime) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from agentic_flywheel.cli.capture.on_record import on_the_record
 from agentic_flywheel.cli.importer import Added, Importer
 from agentic_flywheel.cli.importers import (
     FOLLOWED,
@@ -148,6 +149,9 @@ class Growing:
         """What is to be noted of the file that was read last: `note` does it."""
         self.bytes_read = 0
         """Of that file."""
+        self.cwd = ""
+        """Where the talks of that file were, if they do not say it themselves."""
+        self._capture = settings.data_dir / "capture"
 
     @property
     def shared(self) -> bool:
@@ -181,13 +185,14 @@ class Growing:
         for each in self.entries(source, kind, made):
             await asyncio.sleep(0)  # a signal ends it here, too
             given = before.sessions.get(each.session_id) if before and isinstance(each, Imported) else None
-            added = await self._added(each, related=related, given=given)
+            kept = on_the_record(self._capture, each, self.cwd, source) if isinstance(each, Imported) else each
+            added = await self._added(kept, related=related, given=given) if kept else Added("paused")
             if made and isinstance(each, Imported):
                 made.version = made.version or str(each.context.get("program_version") or "")
-                if added.outcome != "copy":
+                if added.outcome not in ("copy", "paused"):
                     made.sessions[each.session_id] = (added.revision, *added.given)
             if made:
-                made.is_clean = made.is_clean and added.outcome not in ("bad", "deleted")
+                made.is_clean = made.is_clean and added.outcome not in ("bad", "deleted", "paused")
             yield each, added
         self.mark, self.bytes_read = made, self.bytes_read + (stat.size if stat else 0)
 
@@ -220,6 +225,8 @@ class Growing:
         talk = next((each for each in grown.entries if isinstance(each, Imported)), None) if grown else None
         session_id = _first(mark)
         if grown is None or (talk and talk.session_id != session_id):
+            return None
+        if talk and on_the_record(self._capture, talk, self.cwd, source) is not talk:
             return None
         results: list[Result] = [
             (each, Added("bad", each.reason)) for each in grown.entries if isinstance(each, BadEntry)

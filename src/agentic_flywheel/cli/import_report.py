@@ -78,6 +78,8 @@ class Report:
             told.append(f"Of those there already, {found['copy']:,} only had what another session has.")
         if deleted := found["deleted"]:
             told.append(f"{counted(deleted)} deleted here stayed so; --bring-back-deleted takes them in.")
+        if found["paused"]:
+            told.append(f"{counted(found['paused'])} off the record left as they are.")
         if left := self._messages:
             told.append(f"{left:,} message{' was' if left == 1 else 's were'} left out of talks that came in.")
         if self._halves:

@@ -41,8 +41,8 @@ from agentic_flywheel.sessions.store import SessionStore
 if TYPE_CHECKING:
     from agentic_flywheel.sessions.redaction.values import Finding
 
-Outcome = Literal["new", "more", "same", "copy", "deleted", "bad"]
-"""What became of an entry: taken in, added to, there already, there in another one, deleted here, not taken in."""
+Outcome = Literal["new", "more", "same", "copy", "deleted", "paused", "bad"]
+"""What became of it: taken in, added to, there, there in another one, deleted here, off the record, not taken in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(arguments: Sequence[str] | None) -> int:
     gc.set_threshold(50_000)  # little of what imports make is garbage, and looking for it takes a sixth of a start
     given = sys.argv[1:] if arguments is None else arguments
+    if list(given[:2]) == ["capture", "hook"]:
+        from agentic_flywheel.cli.capture.hook import main as hook
+
+        return hook(list(given[2:]))
     options = _options(given) if given else argparse.Namespace(command=None)  # what serves begins sooner
     if options.command:
         _log_plainly()
@@ -37,6 +41,10 @@ def _main(arguments: Sequence[str] | None) -> int:
         from agentic_flywheel.cli.completion_command import completion
 
         return completion(options.shell)
+    if options.command == "capture" and options.verb == "drain":  # which notes by itself what is wrong
+        from agentic_flywheel.cli.capture.drainer import drain
+
+        return drain(Path(options.into))
     try:
         if options.command in (None, "demo"):
             check_sdk()
@@ -83,6 +91,10 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             from agentic_flywheel.cli.import_command import import_from
 
             return import_from(settings, options.source, brings_back=options.bring_back_deleted)
+        case "capture":
+            from agentic_flywheel.cli.capture.command import capture
+
+            return capture(settings, options)
         case _:
             _greet()
             from agentic_flywheel.server.front import serve

@@ -1,10 +1,12 @@
 """`sessions list`, `search`, `show` and `revisions`: what is kept, for a person or, with `--json`, for a program."""
 
+import sys
 from argparse import Namespace
 from datetime import UTC, datetime
 
 from agentic_flywheel.cli.session_table import NOTHING_KEPT as NOTHING_KEPT
 from agentic_flywheel.cli.session_table import show_listed, since
+from agentic_flywheel.cli.shown_as import lines
 from agentic_flywheel.cli.terminal import complain, say_json, say_table, say_text
 from agentic_flywheel.cli.which_session import which
 from agentic_flywheel.documents.codec import public
@@ -68,6 +70,9 @@ async def show(store: SessionStore, options: Namespace) -> int:
         return none(session_id, words(document.because if document else None))
     if options.json:
         return say_json(public(document))
+    if options.program not in (None, "markdown"):
+        sys.stdout.write(lines(public(document), options.program))
+        return 0
     say_text(markdown(public(document)))
     return 0
 

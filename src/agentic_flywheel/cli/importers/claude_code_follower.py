@@ -53,7 +53,8 @@ class ClaudeCodeFollower:
         blocks = _blocks(message)
         results = {str(block.get("tool_use_id")) for block in blocks if block.get("type") == "tool_result"}
         answer = message.get("id") if kind == "assistant" else None
-        is_beside = parent not in self._ends and parent in self._recent and bool(results or answer == self._answer)
+        is_part = bool(results) or (answer is not None and answer == self._answer)
+        is_beside = is_part and parent not in self._ends and parent in self._recent
         is_known = answer is not None and answer != self._answer and answer in self._answers
         whose: list[object] = [value.get("sessionId"), value.get("agentId") if value.get("isSidechain") else None]
         is_simple = (

@@ -41,14 +41,19 @@ class Follower(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What follows a program's lines. `begun`: a line as it would be if a file began with it."""
+    """What follows a program's lines.
+
+    `begun`: a line as it would be if a file began with it. `noise`: how lines begin that say nothing of the talk and
+    are most of a file; they are not parsed.
+    """
 
     follower: Callable[[JSONObject], Follower]
     begun: Callable[[JSONObject], JSONObject] = lambda value: value
+    noise: tuple[bytes, ...] = ()
 
 
 FOLLOWED: dict[str, Followed] = {
-    "claude-code": Followed(ClaudeCodeFollower, lambda value: value | {"parentUuid": None}),
+    "claude-code": Followed(ClaudeCodeFollower, lambda value: value | {"parentUuid": None}, (b'{"type":"api-request',)),
     "codex": Followed(CodexFollower),
     "qwen-code": Followed(QwenCodeFollower, lambda value: value | {"parentUuid": None}),
 }
@@ -79,7 +84,7 @@ def read_whole(path: Path, kind: str, limit: int) -> Grown:
         OSError: it cannot be read.
 
     """
-    track = _Track(FOLLOWED[kind].follower({}), Place())
+    track = _Track(FOLLOWED[kind], Place())
     found = list(read(path, kind, limit, lambda file: Given(track.entries(file, limit))))
     return Grown(found, track.place)
 
@@ -93,7 +98,7 @@ def read_tail(path: Path, kind: str, limit: int, place: Place) -> Grown | None:
         OSError: it cannot be read.
 
     """
-    track = _Track(FOLLOWED[kind].follower(place.state or {}), place)
+    track = _Track(FOLLOWED[kind], place)
     with path.open("rb") as file:
         file.seek(place.offset)
         entries = list(track.entries(file, limit))
@@ -109,14 +114,15 @@ def read_tail(path: Path, kind: str, limit: int, place: Place) -> Grown | None:
 class _Track:
     """Gives the entries of a file from a place on, and notes the last place where the next run may begin."""
 
-    def __init__(self, follower: Follower, place: Place) -> None:
-        self._follower = follower
+    def __init__(self, followed: Followed, place: Place) -> None:
+        self._follower = followed.follower(place.state or {})
+        self._noise = followed.noise
         self.place = place
         self.goes_on = True
 
     def entries(self, file: IO[bytes], limit: int) -> Iterator[JsonEntry | BadEntry]:
         """The entries, in order. A last line that has no end may still be written: the next run reads it again."""
-        counted, before, follower = _Counted(file), self.place, self._follower
+        counted, before, follower = _Counted(file, self._noise), self.place, self._follower
         for each in lines(counted, limit, before.line + 1):
             if isinstance(each, JsonEntry):
                 self.goes_on = follower.goes_on(each.value) and self.goes_on
@@ -126,10 +132,11 @@ class _Track:
 
 
 class _Counted:
-    """A file whose bytes are counted as they are read."""
+    """A file whose bytes are counted as they are read; lines of noise are given as empty ones."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], noise: tuple[bytes, ...]) -> None:
         self._file = file
+        self._noise = noise
         self.read = 0
         self.has_end = True
 
@@ -138,4 +145,4 @@ class _Counted:
         line = self._file.readline(size)
         self.read += len(line)
         self.has_end = line.endswith(b"\n") or (not line and self.has_end)
-        return line
+        return b"\n" if self.has_end and line.startswith(self._noise) else line

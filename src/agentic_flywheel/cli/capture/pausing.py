@@ -1,0 +1,32 @@
+"""`capture pause` and `capture resume`: from when on, and until when, nothing is kept."""
+
+from argparse import Namespace
+
+from agentic_flywheel.cli.capture import off_record
+from agentic_flywheel.cli.terminal import say
+from agentic_flywheel.settings import Settings
+
+
+def pause(settings: Settings, options: Namespace) -> int:
+    """Pause or resume; 0."""
+    place = str(settings.data_dir / "capture")
+    about: off_record.Span = {off_record.ALL: True}
+    what = "All talks are"
+    if options.folder is not None:
+        about = {"folder": off_record.real(options.folder)}
+        what = f"Talks in {about['folder']} are"
+    elif options.session:
+        about, what = {"session": options.session}, f"Session {options.session} is"
+    if options.verb == "pause":
+        new = off_record.begin(place, about)
+        say(
+            f"{what} off the record{' from now on' if new else ' already'}. What was said before may still be taken in."
+        )
+        return 0
+    ended = off_record.end(place, about)
+    switch = off_record.switch_above(options.folder) if options.folder is not None else ""
+    if switch:
+        say(f"{what} still off the record: there is {switch}/{off_record.SWITCH}. Take that file away.")
+        return 1
+    say(f"{what} on the record from now on." if ended else f"{what} not off the record.")
+    return 0

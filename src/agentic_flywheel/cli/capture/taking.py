@@ -1,0 +1,164 @@
+"""Takes one transcript into the store, with those of its sub-agents, and says what became of it."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from io import BufferedReader
+from pathlib import Path
+
+from agentic_flywheel.cli.capture import off_record
+from agentic_flywheel.cli.capture.outcomes import Outcome, What
+from agentic_flywheel.cli.growing import Entry, Growing, Known
+from agentic_flywheel.cli.importer import Added
+from agentic_flywheel.cli.importers import BadEntry, Imported, Source, Stream
+from agentic_flywheel.cli.reading_marks import Look
+from agentic_flywheel.cli.terminal import plainly
+from agentic_flywheel.documents.model import Document
+from agentic_flywheel.errors import FlywheelError, Unavailable
+from agentic_flywheel.sessions.store import SessionStore
+
+
+@dataclass(slots=True)
+class Seen:
+    """What was found so far in one transcript."""
+
+    sessions: list[str] = field(default_factory=list[str])
+    new: bool = False
+    paused: int = 0
+    deleted: int = 0
+    bad: list[str] = field(default_factory=list[str])
+    left_out: int = 0
+    not_understood: list[str] = field(default_factory=list[str])
+    version: str = ""
+
+    def note(self, each: Entry | Known, added: Added) -> None:
+        """Note what became of an entry."""
+        if isinstance(each, BadEntry):
+            if not each.is_unfinished:
+                self.left_out += 1
+                self.not_understood.append(f"line {each.line:,} {each.reason}")
+        elif added.outcome == "bad":
+            self.bad.append(added.message)
+        elif added.outcome in ("paused", "deleted"):
+            self.paused += added.outcome == "paused"
+            self.deleted += added.outcome == "deleted"
+        elif isinstance(each, Imported | Known):
+            self.new |= added.outcome in ("new", "more")
+            self.sessions.append(each.session_id if isinstance(each, Imported) else each.talk)
+
+    @property
+    def outcome(self) -> What:
+        """All in a word."""
+        if self.bad:
+            return "refused"
+        if self.sessions:
+            return "kept" if self.new else "same"
+        if self.left_out:
+            return "refused"
+        return "paused" if self.paused else "deleted" if self.deleted else "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """Takes transcripts into a store; `place` is the folder of capture."""
+
+    sessions: SessionStore
+    growing: Growing
+    place: Path
+
+    async def take(self, program: str, path: str, *, cwd: str = "", session: str = "", second: str = "") -> Outcome:
+        """Take in what is new of a transcript, from its `second` name if it has vanished.
+
+        `again` in the answer says that it failed for a cause that passes.
+        """
+        main = Path(path)
+        source = _source(main, second)
+        about = _as_it_is(Outcome(program, path, "vanished", cwd=cwd), source)
+        is_one_talk = main.suffix != ".db"
+        if (
+            off_record.is_off(str(self.place), cwd, (session, f"{program}-{session}") if session else ())
+            and is_one_talk
+        ):
+            return replace(about, outcome="paused")
+        if not source:
+            return replace(about, cause="it was deleted before it was read")
+        if not about.size:
+            return replace(about, outcome="nothing")
+        seen = Seen()
+        self.growing.cwd = cwd if is_one_talk else ""
+        try:
+            with ExitStack() as stack:
+                opened = main if source == main else Stream(stack.enter_context(_open(source)), main.stem)
+                for each in (opened, *sub_agents(main)):
+                    await self._read(each, seen)
+        except (FlywheelError, OSError) as exc:
+            passes = isinstance(exc, Unavailable | OSError)
+            return replace(about, outcome="refused", cause=plainly(exc), again=passes, sessions=seen.sessions)
+        turns, revision = await self._now(seen)
+        return replace(
+            about,
+            outcome=seen.outcome,
+            sessions=seen.sessions[:100],
+            turns=turns,
+            revision=revision,
+            cause="; ".join(dict.fromkeys([*seen.bad, *seen.not_understood][:3])),
+            version=seen.version,
+            left_out=seen.left_out,
+        )
+
+    async def _read(self, source: Source, seen: Seen) -> None:
+        """Read what is new of a file.
+
+        Raises:
+            FlywheelError, OSError: it cannot be read or kept now.
+
+        """
+        look = await self.growing.marks.look(source) if isinstance(source, Path) else Look("other", None)
+        if look.mark and not look.mark.is_clean:
+            look = Look("other", look.mark)
+        if look.is_now == "unchanged" and look.mark:
+            seen.sessions += look.mark.sessions
+            seen.version = seen.version or look.mark.version
+            return
+        async for each, added in self.growing.read(source, look):
+            seen.note(each, added)
+        if mark := self.growing.mark:
+            seen.version = seen.version or mark.version
+        await self.growing.note(source)
+
+    async def _now(self, seen: Seen) -> tuple[int, int]:
+        """How many turns the session has now, and its revision; 0 where that cannot be told."""
+        try:
+            document, _ = await self.sessions.load(seen.sessions[0]) if seen.sessions else (None, None)
+        except FlywheelError:
+            return 0, 0
+        return (len(document.session.history), document.revision) if isinstance(document, Document) else (0, 0)
+
+
+def sub_agents(transcript: Path) -> Iterator[Path]:
+    """The transcripts of its sub-agents: Claude Code's, Gemini CLI's and Qwen Code's lie in folders of its name."""
+    if transcript.suffix != ".jsonl":
+        return
+    for folder in (
+        transcript.with_suffix("") / "subagents",
+        transcript.with_suffix(""),
+        transcript.parent.parent / "subagents" / transcript.stem,
+    ):
+        yield from sorted(each for each in folder.glob("*.jsonl") if each.is_file() and not each.is_symlink())
+
+
+def _source(path: Path, second: str) -> Path | None:
+    """What is read: the transcript, or its second name, which is left if it has vanished."""
+    return path if path.exists() else Path(second) if second else None
+
+
+def _open(path: Path) -> BufferedReader:
+    return path.open("rb")
+
+
+def _as_it_is(outcome: Outcome, path: Path | None) -> Outcome:
+    """The outcome with the size and the time of the file, if it is there."""
+    if path is None or not path.exists():
+        return outcome
+    status = path.stat()
+    return replace(outcome, size=status.st_size, mtime_ns=status.st_mtime_ns)

@@ -1,0 +1,100 @@
+"""What is off the record, since when and until when."""
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentic_flywheel.cli.capture import off_record
+from agentic_flywheel.cli.capture.on_record import on_the_record, without
+from agentic_flywheel.cli.importers import Imported
+
+
+def talk(*times: int | None, **more: Any) -> Imported:
+    history: list[dict[str, Any]] = [
+        {"id": str(number), "role": "user", "content": f"word {number}"}
+        | ({} if at is None else {"created_at": datetime.fromtimestamp(at, UTC).isoformat()})
+        for number, at in enumerate(times)
+    ]
+    fields: dict[str, Any] = {"line": 1, "session_id": "claude-code-s", "title": "word 1", "summary": "all of it",
+                              "tags": (), "created_at": None, "updated_at": None, "history": history,
+                              "context": {"cwd": "/srv/garden"}}  # fmt: skip
+    return Imported(**(fields | more))
+
+
+def test_a_folder_a_session_or_all(tmp_path: Path):
+    place = str(tmp_path)
+    inside, sessions = str(tmp_path / "a" / "b"), ("claude-code-s", "s")
+    assert not off_record.is_off(place, inside, sessions)
+    for about, other in (
+        ({"folder": str(tmp_path / "a")}, (str(tmp_path / "ab"), sessions)),
+        ({"session": "s"}, (inside, ("claude-code-r",))),
+        ({"session": "claude-code-s"}, (inside, ())),
+        ({off_record.ALL: True}, None),
+    ):
+        assert off_record.begin(place, about)
+        assert not off_record.begin(place, about), "it is"
+        assert off_record.is_off(place, inside, sessions)
+        assert other is None or not off_record.is_off(place, *other)
+        assert off_record.end(place, about) == 1
+        assert not off_record.is_off(place, inside, sessions)
+        assert off_record.gaps(place, inside, sessions)
+
+
+def test_a_file_switches_what_lies_below_it_off_and_its_time_stays(tmp_path: Path):
+    folder = tmp_path / "garden" / "beds"
+    folder.mkdir(parents=True)
+    switch = tmp_path / "garden" / off_record.SWITCH
+    switch.touch()
+    os.utime(switch, (1000, 1000))
+    place = str(tmp_path / "capture")
+    assert off_record.is_off(place, str(folder), ())
+    switch.unlink()
+    assert not off_record.is_off(place, str(folder), ())
+    ((since, until),) = off_record.gaps(place, str(folder), ())
+    assert since == 1000
+    assert until == pytest.approx((tmp_path / "garden").stat().st_mtime)
+
+
+def test_a_diary_that_cannot_be_read_lets_nothing_out(tmp_path: Path):
+    (tmp_path / "off.json").write_text("{")
+    assert off_record.is_off(str(tmp_path), "/srv", ())
+
+
+def test_what_was_said_in_a_gap_goes_and_the_gap_is_said():
+    left = without(talk(1, 2, 3, 4), [(1.5, 3.5)])
+    assert left
+    assert [turn["role"] for turn in left.history] == ["user", "system", "user"]
+    assert "Off the record" in left.history[1]["content"]
+    assert (left.title, left.summary) == ("word 0", ""), "both may tell of what was said"
+    assert without(talk(1, 2), [(3, 4)]) == talk(1, 2)
+    assert without(talk(1, 2), [(0, 9)]) is None
+    assert without(talk(None, None), [(3, 4)]) is None, "it cannot be told"
+    late = without(talk(1, None, 5, None), [(0, 2)])
+    assert late
+    assert [turn["content"] for turn in late.history[1:]] == ["word 2", "word 3"]
+
+
+def test_a_helpers_talk_is_off_the_record_with_the_one_that_asked(tmp_path: Path):
+    off_record.begin(str(tmp_path), {"session": "claude-code-s"})
+    assert on_the_record(tmp_path, talk(1, session_id="claude-code-agent-1", parent="claude-code-s")) is None
+    assert on_the_record(tmp_path, talk(1, session_id="claude-code-t"))
+
+
+def test_an_answer_that_was_under_way_when_a_gap_began_is_not_kept(tmp_path: Path):
+    lines = [{"uuid": "a", "message": {"id": str(number)}, "timestamp": datetime.fromtimestamp(at, UTC).isoformat()}
+             for number, at in ((0, 1), (1, 2), (1, 10), (2, 20))]  # fmt: skip
+    file = tmp_path / "talk.jsonl"
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in [*lines, "no object", 5]) + "{")
+    off_record.begin(str(tmp_path), {off_record.ALL: True})
+    off_record.end(str(tmp_path), {off_record.ALL: True})
+    diary = json.loads((tmp_path / "off.json").read_text())
+    diary["spans"][0] |= {"since": 5, "until": 15}
+    (tmp_path / "off.json").write_text(json.dumps(diary))
+    left = on_the_record(tmp_path, talk(1, 2, 20), "", file)
+    assert left
+    assert [turn.get("role") for turn in left.history] == ["user", "system", "user"]
+    assert "word 1" not in json.dumps(left.history)
