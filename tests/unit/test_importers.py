@@ -14,6 +14,7 @@ from agentic_flywheel.cli.importers import BadEntry, Imported, Source, read
 from agentic_flywheel.cli.importers.conversation import title
 from agentic_flywheel.documents.appended import appended
 from agentic_flywheel.documents.save_request import MAX_TEXT, Save
+from agentic_flywheel.documents.tool_calls import ToolCalls, tool_calls
 from agentic_flywheel.keys import MAX_ID_LENGTH
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -189,9 +190,8 @@ def test_a_chatgpt_export_comes_in_as_the_branch_that_the_person_saw():
     assert dots.session_id == "chatgpt-68e7a001-aaaa-8325-b001-000000000001"
     assert (dots.title, dots.context) == ("Counting dots", {"imported_from": "chatgpt", "model": "gpt-5"})
     assert dots.created_at == datetime.fromtimestamp(1760000000.25, UTC)
-    assert [turn["id"] for turn in dots.history] == ["q1", "th", "code", "out", "a1", "q2", "a3"]
-    assert [turn["role"] for turn in dots.history] == [
-        "user", "assistant", "assistant", "tool", "assistant", "user", "assistant",
+    assert [(turn["role"], turn["id"]) for turn in dots.history] == [
+        ("user", "q1"), ("assistant", "a1"), ("user", "q2"), ("assistant", "a3"),
     ]  # fmt: skip
     assert dots.history[-1] == {
         "id": "a3",
@@ -221,13 +221,25 @@ def test_pictures_of_chatgpt_become_small_placeholders_and_spoken_words_text():
     }
 
 
-def test_code_and_the_output_of_tools_of_chatgpt_are_kept_with_who_spoke_to_whom():
+def test_thoughts_code_and_output_of_chatgpt_are_one_answer_with_its_words():
     turns = {turn["id"]: turn for turn in conversations(CHATGPT)[0].history}
-    code, output = turns["code"], turns["out"]
-    assert code["content"][0]["type"] == "code"
-    assert (code["content"][0]["text"], code["recipient"]) == ("count_dots('dots.png')", "python")
-    assert output["content"] == [{"type": "execution_output", "text": "42"}]
-    assert (output["role"], output["name"]) == ("tool", "python")
+    assert turns["a1"] == {
+        "id": "a1",
+        "role": "assistant",
+        "content": [
+            {"type": "thinking", "thinking": "Counting\nLet me count with code."},
+            {
+                "type": "tool_use",
+                "id": "code",
+                "name": "python",
+                "input": {"language": "python", "code": "count_dots('dots.png')"},
+            },
+            {"type": "tool_result", "tool_use_id": "code", "name": "python", "content": "42"},
+            {"type": "text", "text": "There are 42 dots."},
+        ],
+        "created_at": turns["a1"]["created_at"],
+    }
+    assert tool_calls(turns["a1"]) == ToolCalls({"code"}, {"code"})
 
 
 def test_a_chatgpt_conversation_that_names_no_current_node_ends_with_its_latest_message():

@@ -11,8 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.cli.importers import BadEntry, Imported, Stream, files, in_order, read, recognise, sources
+from agentic_flywheel.cli.importers import (
+    BadEntry,
+    Imported,
+    Stream,
+    archives,
+    files,
+    in_order,
+    mended,
+    read,
+    recognise,
+    sources,
+)  # fmt: skip
 from agentic_flywheel.cli.importers.json_entries import JsonEntry, array, lines
+from agentic_flywheel.cli.importers.quick_array import QuickArray
 from agentic_flywheel.errors import InvalidArgument
 
 from .test_importers import CHATGPT, CLAUDE, CLAUDE_CODE, JSON, OURS, bad, claude, conversations, event, jsonl, written
@@ -99,6 +111,28 @@ def test_every_talk_of_a_good_export_is_cut_out_on_every_python(size: int):
     talks = [claude(uuid=f"{number}", name=text) for number, text in enumerate(said)]
     found = array(Dribble(json.dumps(talks).encode(), size))
     assert [each.value for each in found if isinstance(each, JsonEntry)] == talks
+
+
+@given(
+    st.lists(st.dictionaries(st.text("aé🌱\ud83c\n,\\"), JSON, max_size=3) | st.integers(), max_size=6),
+    st.sampled_from([{}, {"indent": 1}, {"ensure_ascii": False}]),
+    st.sampled_from([5, 64, 1024]),
+    st.integers(0, 300),
+    st.sampled_from([b"", b"}", b'"', b",", b"\xff", b"\n"]),
+)
+def test_the_quick_reader_of_arrays_gives_what_the_slow_one_does(
+    values: list[Any], style: dict[str, Any], size: int, at: int, odd: bytes
+):
+    data = json.dumps(values, **style).encode(errors="surrogatepass")
+    data = data[:at] + odd + data[at:]
+    quick = list(array(Dribble(data, size)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(QuickArray, "entries", lambda _: iter(()))
+        slow = list(array(Dribble(data, size)))
+    assert repr(quick).replace("is_whole=True", "is_whole=False") == repr(slow)
+    for entry in quick:
+        if isinstance(entry, JsonEntry) and entry.is_whole:
+            assert mended(entry.value) == (entry.value, 0) or "nan" in repr(entry) or "inf" in repr(entry)
 
 
 # --- Which files, and what they are
@@ -254,7 +288,7 @@ def packed(path: Path, **contents: bytes) -> Path:
 def test_an_archive_of_too_many_files_is_refused_before_its_contents_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    archive = packed(tmp_path / "many.zip", **{f"m{number}": b"" for number in range(files.MAX_MEMBERS + 1)})
+    archive = packed(tmp_path / "many.zip", **{f"m{number}": b"" for number in range(archives.MAX_MEMBERS + 1)})
     with monkeypatch.context() as patch:
         patch.setattr(zipfile, "ZipFile", None)  # it is not opened
         with pytest.raises(InvalidArgument, match=r"has more than 10,000 files\. If it is yours, unpack it"):
@@ -267,9 +301,9 @@ def test_the_number_of_files_is_found_however_it_is_written(way: str, tmp_path: 
     if way == "of a large one":
         monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
         archive = packed(tmp_path / "large.zip", a=b"", b=b"", c=b"")
-        monkeypatch.setattr(files, "MAX_MEMBERS", 2)
+        monkeypatch.setattr(archives, "MAX_MEMBERS", 2)
     else:
-        monkeypatch.setattr(files, "MAX_DIRECTORY_BYTES", 100)
+        monkeypatch.setattr(archives, "MAX_DIRECTORY_BYTES", 100)
     with monkeypatch.context() as patch:
         patch.setattr(zipfile, "ZipFile", None)
         with pytest.raises(InvalidArgument, match="has more than"):
@@ -282,7 +316,7 @@ def test_an_archive_that_says_less_than_it_has_is_refused_as_well(tmp_path: Path
     at = raw.rindex(b"PK\x05\x06")
     raw[at + 8 : at + 12] = b"\1\0\1\0"
     archive.write_bytes(raw)
-    monkeypatch.setattr(files, "MAX_MEMBERS", 2)
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 2)
     with pytest.raises(InvalidArgument, match="has more than"):
         refused(archive)
 
@@ -295,20 +329,20 @@ def test_an_archive_that_unpacks_to_too_much_is_refused_before_anything_is_unpac
         refused(blown_up)
     large = packed(tmp_path / "large.zip", a=random.Random(1).randbytes(2000), b=random.Random(2).randbytes(2000))
     monkeypatch.setattr(zipfile.ZipFile, "open", None)  # nothing is unpacked
-    monkeypatch.setattr(files, "MAX_UNPACKED_BYTES", 3999)
+    monkeypatch.setattr(archives, "MAX_UNPACKED_BYTES", 3999)
     with pytest.raises(InvalidArgument, match="unpacks to more than"):
         refused(large)
-    monkeypatch.setattr(files, "MAX_UNPACKED_BYTES", 4000)
+    monkeypatch.setattr(archives, "MAX_UNPACKED_BYTES", 4000)
     refused(large)
 
 
 def test_what_files_of_an_archive_share_counts_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(files, "RATIO_COUNTS_FROM", 1000)
+    monkeypatch.setattr(archives, "RATIO_COUNTS_FROM", 1000)
     archive = packed(
         tmp_path / "shared.zip", **{f"m{n}": b"ab" * 400 + random.Random(n).randbytes(9) for n in range(9)}
     )
     refused(archive)
-    monkeypatch.setattr(files, "MAX_RATIO", 5)
+    monkeypatch.setattr(archives, "MAX_RATIO", 5)
     with pytest.raises(InvalidArgument, match="times its size"):
         refused(archive)
 

@@ -123,7 +123,7 @@ def first_save(talk: Imported) -> Save:
         title=talk.title,
         summary=talk.summary,
         tags=list(talk.tags),
-        values={name: time for name, time in times.items() if time},
+        values=talk.values | {name: time for name, time in times.items() if time},
         said_at=talk.said_at,
         note=IMPORTED,
     )

@@ -21,6 +21,7 @@ from agentic_flywheel.cli.importers import (
     JsonEntry,
     Source,
     exported,
+    is_database,
     origin_of,
     read,
     read_tail,
@@ -179,7 +180,8 @@ class Growing:
             return
         stat = Stat.of(source) if isinstance(source, Path) else None
         kind = recognise(source, self.limit)
-        made = Mark(stat, kind, origin=origin_of(source)) if stat and kind and kind != "flywheel" else None
+        is_noted = stat and kind != "flywheel" and isinstance(source, Path) and not is_database(source)
+        made = Mark(stat, kind, origin=origin_of(source)) if is_noted and stat and kind else None
         for each in self.entries(source, kind, made):
             await asyncio.sleep(0)  # a signal ends it here, too
             given = before.sessions.get(each.session_id) if before and isinstance(each, Imported) else None

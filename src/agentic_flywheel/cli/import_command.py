@@ -11,8 +11,8 @@ from typing import IO, cast
 
 from agentic_flywheel.cli.growing import Growing, known
 from agentic_flywheel.cli.import_report import Report
-from agentic_flywheel.cli.importers import Source, Stream, in_order, recognise, sources
-from agentic_flywheel.cli.importers.files import MAX_UNPACKED_BYTES
+from agentic_flywheel.cli.importers import Source, Stream, in_order, is_stray, recognise, sources
+from agentic_flywheel.cli.importers.archives import MAX_UNPACKED_BYTES
 from agentic_flywheel.cli.interrupts import interruptible
 from agentic_flywheel.cli.reading_marks import Look
 from agentic_flywheel.cli.terminal import counting, reach, run, tell
@@ -26,6 +26,10 @@ COPIED_AT_ONCE = 2**20
 
 LOOK_SECONDS = 0.2
 """How long a signal may go unnoticed while standard input has nothing."""
+
+
+STRAYS_NAMED = 3
+"""Files without talks that are named."""
 
 
 def import_from(settings: Settings, source: str, *, brings_back: bool = False) -> int:
@@ -73,9 +77,14 @@ async def _import(settings: Settings, given: Path | Stream, *, brings_back: bool
         growing = Growing(sessions, settings, brings_back=brings_back)
         looks = await _looks(growing, found.files) if is_there(settings) else {}
         # What is not there or cannot be read ends the command before anything is written.
-        files, related = _to_read(found.files, looks, growing.limit)
+        new = [each for each in found.files if each not in looks or looks[each].mark is None]
+        strays = [each for each in new if each != given and is_stray(each, growing.limit)]
+        if strays:
+            tell(f"Left {len(strays):,} of {len(found.files):,} files that have no talks: {_first_of(strays)}.")
+        there = [each for each in found.files if each not in strays]
+        files, related = _to_read(there, looks, growing.limit)
         report = Report(Credentials(settings.secrets), await _count(growing, files))
-        for source in found.files:
+        for source in there:
             if source not in files:
                 for each, added in known(looks[source]):
                     report.note(source, each, added)
@@ -90,8 +99,12 @@ async def _import(settings: Settings, given: Path | Stream, *, brings_back: bool
             except asyncio.CancelledError:
                 report.interrupted()
                 raise
-    report.end()
+    report.end(settings.session_ttl_seconds)
     return 0 if report.complete else 1
+
+
+def _first_of(strays: Sequence[Source]) -> str:
+    return ", ".join(map(str, strays[:STRAYS_NAMED])) + (" …" if len(strays) > STRAYS_NAMED else "")
 
 
 async def _looks(growing: Growing, files: Sequence[Source]) -> dict[Source, Look]:

@@ -4,9 +4,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 from agentic_flywheel.cli.growing import Entry, Known
-from agentic_flywheel.cli.importer import Added, Outcome
+from agentic_flywheel.cli.importer import Added, Ours, Outcome
 from agentic_flywheel.cli.importers import BadEntry, Source
 from agentic_flywheel.cli.importers.files import UNDERSTOOD
 from agentic_flywheel.cli.terminal import counted, progress, tell
@@ -27,6 +28,7 @@ class Report:
         self._messages = 0
         self._halves = 0
         self._foreign = False
+        self._begun = False
         self._next = clock() + SAID_EVERY_SECONDS
 
     @property
@@ -40,6 +42,7 @@ class Report:
         self._messages += is_message
         self._outcomes[added.outcome] += not is_message
         self._foreign = self._foreign or (isinstance(each, BadEntry) and each.is_foreign)
+        self._begun = self._begun or (not isinstance(each, Ours) and added.outcome in ("new", "more"))
         self._halves += added.halves
         if added.message:
             self._say(source, each, added.message)
@@ -56,15 +59,16 @@ class Report:
 
     def _say(self, source: Source, each: Entry | Known, message: str) -> None:
         talk = self._credentials.redact({"talk": each.talk})[0]["talk"]
-        place = f"{source}, line {each.line}" + (f", {talk}" if talk else "")
+        place = f"{source}, line {each.line}" if each.line else str(source)
+        place += f", {talk}" if talk else ""
         tell(f"{place}: {message.rstrip('.')}.")
 
     def interrupted(self) -> None:
         """Say how far it was when it was ended."""
         tell(f"Took in {counted(self._outcomes['new'])} so far. Run the same again to go on.")
 
-    def end(self) -> None:
-        """Say what came of it: talks, messages and halves of characters apart."""
+    def end(self, ttl_seconds: int) -> None:
+        """Say what came of it: talks, messages and halves of characters apart, and until when what came in is kept."""
         found = self._outcomes
         more = f", added to {counted(found['more'])}" if found["more"] else ""
         same = found["same"] + found["copy"]
@@ -80,6 +84,8 @@ class Report:
             told.append(f"{left:,} message{' was' if left == 1 else 's were'} left out of talks that came in.")
         if self._halves:
             told.append(f"{_halves(self._halves)} became U+FFFD.")
+        if self._begun:
+            tell(_kept(ttl_seconds))
         if self._foreign:
             tell(UNDERSTOOD)
         tell(" ".join(told))
@@ -87,3 +93,10 @@ class Report:
 
 def _halves(number: int) -> str:
     return f"{number:,} half character{'' if number == 1 else 's'}"
+
+
+def _kept(ttl_seconds: int) -> str:
+    if not ttl_seconds:
+        return "What came in is kept for ever."
+    until = datetime.now(UTC) + timedelta(seconds=ttl_seconds)
+    return f"What came in is kept until {until:%Y-%m-%d} (REDIS_TTL_SECONDS); resuming or saving it renews that."

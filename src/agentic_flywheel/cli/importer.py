@@ -206,11 +206,17 @@ class Importer:
         there = {identity(turn): turn for turn in stored}
         is_new = [there.get(identity(turn)) != turn for turn in talk.history]
         new = [turn for turn, new in zip(talk.history, is_new, strict=True) if new]
-        sent = {"title": talk.title, "summary": talk.summary, "history": new, "context": talk.context}
+        sent = {"title": talk.title, "summary": talk.summary, "history": new, "context": talk.context,
+                "values": self._values(talk)}  # fmt: skip
         clean, findings = self._credentials.redact(sent)
         cleaned = iter(clean["history"])
         history = [next(cleaned) if new else turn for turn, new in zip(talk.history, is_new, strict=True)]
         return replace(talk, **(clean | {"history": history})), findings
+
+    def _values(self, talk: Imported) -> JSONObject:
+        """Other fields of the session, but for its user, if that is one whose sessions are not shown here."""
+        is_shown = self._sessions.is_shown(talk.values.get("user_id"))
+        return {name: value for name, value in talk.values.items() if is_shown or name != "user_id"}
 
     async def _write(
         self, save: Save, talk: Imported, findings: "list[Finding]", stored: Document | None = None

@@ -9,16 +9,9 @@ were a file of its own; whenever the follower says no, the whole is read. What i
 """
 
 from agentic_flywheel.cli.importers.conversation import Imported, mended, named, named_entry
-from agentic_flywheel.cli.importers.files import (
-    Member,
-    Source,
-    Stream,
-    exported,
-    read,
-    recognise,
-    sources,
-)
+from agentic_flywheel.cli.importers.files import exported, is_database, is_stray, read, recognise
 from agentic_flywheel.cli.importers.following import FOLLOWED, Followed, Follower, Grown, Place, read_tail, read_whole
+from agentic_flywheel.cli.importers.found_files import Member, Source, Stream, sources
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.kinds import Kind
 from agentic_flywheel.cli.importers.origins import Origin
@@ -40,6 +33,8 @@ __all__ = [
     "Stream",
     "exported",
     "in_order",
+    "is_database",
+    "is_stray",
     "mended",
     "named",
     "named_entry",

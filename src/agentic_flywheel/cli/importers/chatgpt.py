@@ -1,43 +1,35 @@
-"""Reads the conversations of ChatGPT's data export: `conversations.json`, an array of conversations with a `mapping`.
+"""Reads the conversations of ChatGPT's data export: objects with a `mapping`.
 
-The vendor documents no format; this is what exports hold. `mapping` is a tree of nodes (`message`, `parent`,
-`children`) with all edited and repeated messages; `current_node` is the leaf that the person saw last, and may be
-absent. The root has no message. What the person did not see is marked as visually hidden, or is of the role system.
-Pictures are pointers to other files of the export.
+The vendor documents no format; this is what exports of 2023 to 2026-11 hold. `mapping` is a tree of nodes (`message`,
+`parent`, `children`) with all edited and repeated messages; `current_node` is the leaf that the person saw last, and
+may be absent. The root has no message. What the person did not see is marked as visually hidden, has the weight 0, or
+is of the role system. A project's conversations have a `gizmo_id` that begins with `g-p-`. Pictures are pointers to
+other files of the export. What a message says is read in `chatgpt_messages.py`; `answers.py` makes one turn of those
+that are one answer.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
 from typing import cast
 
+from agentic_flywheel.cli.importers.answers import answers
 from agentic_flywheel.cli.importers.branches import branch, newest
+from agentic_flywheel.cli.importers.chatgpt_messages import turn_of
 from agentic_flywheel.cli.importers.conversation import (
     Imported,
     as_object,
-    content,
     context,
     instant,
     mended,
     named_entry,
     session_id,
+    tagged,
     title,
-    turn,
     turns,
 )
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
-
-_ROLES = ("user", "assistant", "tool", "system")
-
-_TALK = ("text", "multimodal_text")
-"""The content types whose parts are what was said; others (code, execution_output, …) are a block of their own."""
-
-_ABOUT_THE_PERSON = ("user_editable_context", "model_editable_context")
-"""Content types with the custom instructions and the memory, which are repeated in every conversation."""
-
-_MAX_LABEL = 500
-"""Characters of a text in a placeholder; pointers and names are shorter."""
 
 
 def conversation(entry: JsonEntry) -> Iterator[Imported | BadEntry]:
@@ -53,19 +45,20 @@ def conversation(entry: JsonEntry) -> Iterator[Imported | BadEntry]:
     except InvalidArgument as exc:
         yield BadEntry(entry.line, str(exc), talk)
         return
-    made = turns(entry.line, enumerate(seen, 1), _turn)
+    made = turns(entry.line, enumerate(seen, 1), turn_of, is_whole=entry.is_whole)
     yield from made.reported(talk)
+    model = value.get("default_model_slug")
     if made.history:
         yield Imported(
             line=entry.line,
             session_id=session_id("chatgpt", own),
             title=title(value.get("title"), made.history),
             summary="",
-            tags=(),
+            tags=_project(value.get("gizmo_id"), value.get("gizmo_type")),
             created_at=instant(value.get("create_time")),
             updated_at=instant(value.get("update_time")),
-            history=made.history,
-            context=context("chatgpt", model=value.get("default_model_slug"), gizmo_id=value.get("gizmo_id")),
+            history=answers(made.history, model),
+            context=context("chatgpt", model=model or _last_model(made.history), gizmo_id=value.get("gizmo_id")),
             halves=made.halves + mended(value.get("title"))[1],
         )
 
@@ -91,58 +84,12 @@ def _time(node: JSONObject) -> datetime | None:
     return instant(cast("JSONObject", message).get("create_time")) if isinstance(message, dict) else None
 
 
-def _turn(message: JSONObject) -> JSONObject | None:
-    author = as_object(message.get("author"), "its author")
-    role = author.get("role")
-    if role not in _ROLES:
-        raise InvalidArgument("its author's role is none of user, assistant, tool and system")
-    metadata = as_object(message.get("metadata") or {}, "its metadata")
-    if metadata.get("is_visually_hidden_from_conversation"):
-        return None
-    if role == "system" and not metadata.get("is_user_system_message"):
-        return None
-    given = as_object(message.get("content"), "its content")
-    if given.get("content_type") in _ABOUT_THE_PERSON:
-        return None
-    recipient = message.get("recipient")
-    return turn(
-        message.get("id"),
-        cast("str", role),
-        _content(given),
-        message.get("create_time"),
-        name=author.get("name"),
-        recipient="" if recipient == "all" else recipient,
-        attachments=metadata.get("attachments"),
-    )
+def _last_model(history: list[JSONObject]) -> object:
+    return next((turn["model"] for turn in reversed(history) if turn.get("model")), None)
 
 
-def _content(given: JSONObject) -> str | list[JSONObject]:
-    kind, parts = given.get("content_type"), given.get("parts")
-    if not isinstance(kind, str):
-        raise InvalidArgument("its content has no content_type")
-    if kind in _TALK:
-        if not isinstance(parts, list):
-            raise InvalidArgument("its content has no parts")
-        return content([_block(part) for part in cast("list[object]", parts) if part not in ("", None)])
-    return [{"type": kind} | {name: value for name, value in given.items() if name != "content_type"}]
-
-
-def _block(part: object) -> JSONObject:
-    """A part as a block: text, what was heard as text, or a small placeholder for a picture or another file."""
-    if isinstance(part, str):
-        return {"type": "text", "text": part}
-    given = as_object(part, "a part of its content")
-    kind = given.get("content_type")
-    if not isinstance(kind, str):
-        raise InvalidArgument("a part of its content has no content_type")
-    if kind == "audio_transcription":
-        return {"type": "text", "text": given.get("text")}
-    return {"type": kind} | {
-        name: value
-        for name, value in given.items()
-        if name != "content_type" and (isinstance(value, int | float) or _is_label(value))
-    }
-
-
-def _is_label(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= _MAX_LABEL
+def _project(gizmo: object, kind: object) -> tuple[str, ...]:
+    """The tag of the project that the conversation is in, or else of the GPT that it is with."""
+    if not isinstance(gizmo, str) or not gizmo:
+        return ()
+    return tagged("project" if gizmo.startswith("g-p-") or kind == "snorlax" else "gizmo", gizmo)

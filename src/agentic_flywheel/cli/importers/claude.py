@@ -1,9 +1,11 @@
-"""Reads the conversations of Claude's data export: `conversations.json`, an array of objects with `chat_messages`.
+"""Reads the conversations of Claude's data export: objects with `chat_messages`.
 
-The vendor documents no format; this is what exports hold. A message has `uuid`, `sender` (human or assistant), `text`
-and, since 2024, the blocks of `content`, where `text` has only a placeholder for what is not text. Long text that was
-pasted in is an attachment with `extracted_content`. Later exports name each message's `parent_message_uuid`; earlier
-ones have the messages of all branches in one list, which cannot be told apart and all come in.
+The vendor documents no format; this is what exports of 2023 to 2026-11 hold. A message has `uuid`, `sender` (human or
+assistant), `text` and, since 2024, the blocks of `content`, where `text` has only a placeholder for what is not text.
+Long text that was pasted in is an attachment with `extracted_content`. Later exports name each message's
+`parent_message_uuid`; earlier ones have the messages of all branches in one list, which cannot be told apart and all
+come in. A message is an answer whole: with its thoughts, calls of tools and their results. Most exports do not say to
+which project a conversation belongs.
 """
 
 from collections.abc import Iterator
@@ -12,23 +14,31 @@ from typing import cast
 from agentic_flywheel.cli.importers.branches import branch, newest
 from agentic_flywheel.cli.importers.conversation import (
     Imported,
+    as_object,
     content,
     context,
     instant,
     mended,
     named_entry,
     session_id,
+    tagged,
     text,
     title,
     turn,
     turns,
 )
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
+from agentic_flywheel.cli.importers.web_pages import shortened_within
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
 _ROLES = {"human": "user", "assistant": "assistant"}
 
+_NOTES = ("token_budget", "flag")
+"""Blocks that the program writes for itself."""
+
+_SEARCHES = ("web_search", "web_fetch")
+"""Tools whose results are whole web pages."""
 
 BEFORE_THE_FIRST = "00000000-0000-4000-8000-000000000000"
 """What the first message of a conversation names as the one before it."""
@@ -42,6 +52,8 @@ def conversation(entry: JsonEntry) -> Iterator[Imported | BadEntry]:
     if not isinstance(uuid, str) or not uuid:
         yield BadEntry(entry.line, "has no uuid", talk)
         return
+    if messages is None:
+        return
     if not isinstance(messages, list):
         yield BadEntry(entry.line, "has no list of chat_messages", talk)
         return
@@ -50,7 +62,7 @@ def conversation(entry: JsonEntry) -> Iterator[Imported | BadEntry]:
     except InvalidArgument as exc:
         yield BadEntry(entry.line, str(exc), talk)
         return
-    made = turns(entry.line, seen, _turn)
+    made = turns(entry.line, seen, _turn, is_whole=entry.is_whole)
     yield from made.reported(talk)
     if made.history:
         yield Imported(
@@ -58,7 +70,7 @@ def conversation(entry: JsonEntry) -> Iterator[Imported | BadEntry]:
             session_id=session_id("claude", uuid),
             title=title(value.get("name"), made.history),
             summary=text(value.get("summary")),
-            tags=(),
+            tags=_tags(value.get("project"), value.get("project_uuid")),
             created_at=instant(value.get("created_at")),
             updated_at=instant(value.get("updated_at")),
             history=made.history,
@@ -90,7 +102,10 @@ def _turn(message: JSONObject) -> JSONObject | None:
     if not isinstance(sender, str) or sender not in _ROLES:
         raise InvalidArgument("its sender is neither human nor assistant")
     blocks, plain = message.get("content"), message.get("text")
-    said = content(plain if not blocks and isinstance(plain, str) else blocks)
+    if blocks is None and plain is None:  # a generation that failed
+        return None
+    given = plain if not blocks and isinstance(plain, str) else blocks
+    said = content(_blocks(cast("list[object]", given)) if isinstance(given, list) else given)
     return turn(
         message.get("uuid"),
         _ROLES[sender],
@@ -99,3 +114,63 @@ def _turn(message: JSONObject) -> JSONObject | None:
         attachments=message.get("attachments"),
         files=message.get("files"),
     )
+
+
+def _blocks(blocks: list[object]) -> list[JSONObject]:
+    """The blocks that the person saw, in one shape: no signatures, no thoughts without text, no notes of the program.
+
+    Raises:
+        InvalidArgument: one is not an object.
+
+    """
+    given = [as_object(block, "a block of its content") for block in blocks]
+    tools: dict[object, object] = {
+        block.get("id"): block.get("name") for block in given if isinstance(block.get("id"), str)
+    }
+    return [seen for block in given if (seen := _seen_block(block, tools))]
+
+
+def _seen_block(block: JSONObject, tools: dict[object, object]) -> JSONObject | None:
+    kind = block.get("type")
+    if kind in _NOTES:
+        return None
+    if kind == "thinking":
+        thought = block.get("thinking")
+        return {"type": kind, "thinking": thought} if isinstance(thought, str) and thought.strip() else None
+    if kind == "text":
+        kept = {name: block[name] for name in ("text", "citations") if block.get(name)}
+        return {"type": kind} | kept if kept else None
+    if kind == "tool_use":
+        return {"type": kind} | {name: block[name] for name in ("id", "name", "input") if block.get(name) is not None}
+    if kind == "tool_result":
+        return _result(block, tools)
+    return block
+
+
+def _result(block: JSONObject, tools: dict[object, object]) -> JSONObject:
+    own, name = block.get("tool_use_id"), block.get("name")
+    name = name or (tools.get(own) if isinstance(own, str) else None)
+    said, kept = block.get("content"), {"tool_use_id": own} if own else {}
+    if name in _SEARCHES:
+        said = shortened_within(said)
+    elif isinstance(said, list):
+        said = [shortened_within(each) if _is_page(each) else each for each in cast("list[object]", said)]
+    more = {"name": name} if name else {}
+    return (
+        {"type": "tool_result"}
+        | kept
+        | more
+        | {"content": said}
+        | ({"is_error": True} if block.get("is_error") else {})
+    )
+
+
+def _is_page(value: object) -> bool:
+    return isinstance(value, dict) and cast("JSONObject", value).get("type") == "knowledge"
+
+
+def _tags(project: object, uuid: object) -> tuple[str, ...]:
+    """The tag of the conversation's project, where the export says it."""
+    known = cast("JSONObject", project) if isinstance(project, dict) else JSONObject()
+    names = (known.get("name"), project if isinstance(project, str) else None, known.get("uuid"), uuid)
+    return tagged("project", next((name for name in names if isinstance(name, str)), ""))

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
@@ -11,7 +11,7 @@ from agentic_flywheel.documents.save_request import MAX_TEXT
 from agentic_flywheel.documents.turn_text import asked_in
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import MAX_DEPTH, JSONObject, check_json
-from agentic_flywheel.keys import check_id, refuse_hidden
+from agentic_flywheel.keys import MAX_ID_LENGTH, check_id, refuse_hidden
 from agentic_flywheel.plain_text import quoted
 
 TITLE_SHOWN = 60
@@ -54,6 +54,8 @@ class Imported:
     """The id of the session that it belongs to or goes on from, if it names one."""
     relation: Relation | None = None
     """What it is to that session, or to one that has its first turns."""
+    values: JSONObject = field(default_factory=JSONObject)
+    """Other fields of the session: `backend`, `backend_session_id`, `current_flow_id`, `user_id`."""
 
     @property
     def said_at(self) -> datetime | None:
@@ -79,7 +81,7 @@ def named_entry(entry: JsonEntry, title: object, own: str) -> str:
 
 
 def time_of(turn: JSONObject) -> datetime | None:
-    """When a turn was said, if it says so."""
+    """When the turn was said, if it says so."""
     return next(filter(None, (instant(turn.get(name)) for name in TIMES)), None)
 
 
@@ -96,6 +98,11 @@ def session_id(vendor: str, own: str) -> str:
 def context(vendor: str, **more: object) -> JSONObject:
     """What is known of a conversation beside its turns: where it is from, and those of the values that are text."""
     return {"imported_from": vendor} | {name: text(value) for name, value in more.items() if text(value)}
+
+
+def tagged(what: str, name: str) -> tuple[str, ...]:
+    """The tag that names what a talk belongs to, as `project:garden`; none if there is no name."""
+    return (text(f"{what}:{' '.join(name.split())}")[:MAX_ID_LENGTH],) if name.strip() else ()
 
 
 def text(value: object) -> str:
@@ -145,7 +152,7 @@ def instant(value: object) -> datetime | None:
     """The time that ISO 8601 text, or a number of (milli)seconds since 1970, names, in UTC; `None` if it is neither."""
     try:
         if isinstance(value, str):
-            time = datetime.fromisoformat(value)
+            time = datetime.fromisoformat(value.removesuffix(" UTC"))  # Langflow's
             return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return datetime.fromtimestamp(value / 1000 if value > MILLISECONDS_FROM else value, UTC)
@@ -250,12 +257,16 @@ class Turns:
 
 
 def turns(
-    line: int, messages: Iterable[tuple[int, object]], made_of: Callable[[JSONObject], JSONObject | None]
+    line: int,
+    messages: Iterable[tuple[int, object]],
+    made_of: Callable[[JSONObject], JSONObject | None],
+    *,
+    is_whole: bool = False,
 ) -> Turns:
-    """The numbered messages of the conversation at `line` as turns."""
+    """The numbered messages of the conversation at `line` as turns; `is_whole`: none has halves of characters."""
     made = Turns([], [], 0)
     for number, message in messages:
-        whole, halves = mended(message)
+        whole, halves = (message, 0) if is_whole else mended(message)
         try:
             turn = made_of(as_object(whole, "it"))
         except InvalidArgument as exc:

@@ -22,9 +22,12 @@ _LOG_AT, _HAS_LOG = 19, b"\2"
 WAIT_SECONDS = 5.0
 """For a program that is writing."""
 
-_TABLES: dict[Literal["opencode", "llm"], tuple[set[str], ...]] = {
+Program = Literal["opencode", "llm", "langflow"]
+
+_TABLES: dict[Program, tuple[set[str], ...]] = {
     "opencode": ({"session", "message", "part"},),
     "llm": ({"threads", "turns", "messages", "parts"}, {"conversations", "responses"}),
+    "langflow": ({"message"},),
 }
 """The tables that tell a program, new and old."""
 
@@ -88,7 +91,7 @@ def opened(path: Path) -> Generator[Database]:
         yield Database(connection)
 
 
-def program(path: Path) -> Literal["opencode", "llm"] | None:
+def program(path: Path) -> Program | None:
     """The program whose database it is; `None` if it is another's.
 
     Raises:

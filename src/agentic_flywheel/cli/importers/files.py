@@ -1,181 +1,20 @@
-"""Finds the files with conversations in a folder or an archive, and reads each from its beginning to its end.
+"""Reads each file with conversations from its beginning to its end, by the reader of its kind."""
 
-Nothing is written anywhere, no name of a file in an archive becomes a path, and no link of a folder is followed. An
-archive that would unpack to more than anybody's talks is refused before it is unpacked.
-"""
-
-import struct
-import zipfile
-import zlib
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
 from typing import IO, cast, get_args
 
 from agentic_flywheel.cli.importers import databases
+from agentic_flywheel.cli.importers.archives import UNREADABLE
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.conversation import Imported
+from agentic_flywheel.cli.importers.found_files import Absent, Member, Source, name_of, opened
 from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, Given, JsonEntry, lines
-from agentic_flywheel.cli.importers.kinds import Kind, kind_of
-from agentic_flywheel.cli.importers.names import is_conversations, may_be_conversations
+from agentic_flywheel.cli.importers.kinds import LOOKED_AT, Kind, kind_of
 from agentic_flywheel.cli.importers.neighbours import Neighbours
 from agentic_flywheel.cli.importers.readers import read_as
 from agentic_flywheel.errors import InvalidArgument
-
-MAX_MEMBERS = 10_000
-"""Files in an archive; an export has some hundred, with its pictures."""
-
-MAX_DIRECTORY_BYTES = 800 * MAX_MEMBERS
-"""Of an archive's table of contents, which is held in memory: a file in it takes some 100 bytes, with its name."""
-
-MAX_UNPACKED_BYTES = 4 * 10**9
-"""Of all conversations of an archive, or of standard input."""
-
-MAX_RATIO = 200
-"""Unpacked bytes for a packed one. Talks pack to a fifth; what packs to a thousandth was made to fill memory."""
-
-RATIO_COUNTS_FROM = 1_000_000
-"""Bytes: what is smaller fills nothing, however well it packs."""
-
-_ENCRYPTED = 0x1
-"""The bit of a zip member's flags that says it has a password (PKWARE's APPNOTE, 4.4.4)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """A file without a name of its own, that can seek."""
-
-    file: IO[bytes]
-    shown: str
-
-    @property
-    def stem(self) -> str:
-        """What people call it."""
-        return self.shown
-
-    def __str__(self) -> str:
-        return self.shown
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A file in a zip archive that is open."""
-
-    archive: zipfile.ZipFile
-    shown: str
-    info: zipfile.ZipInfo
-
-    @property
-    def stem(self) -> str:
-        """The file's name without folders and ending."""
-        return PurePosixPath(self.info.filename).stem
-
-    @property
-    def folder(self) -> str:
-        """The name of the folder that it is in."""
-        return PurePosixPath(self.info.filename).parent.name
-
-    def __str__(self) -> str:
-        return f"{self.shown}/{self.info.filename}"
-
-
-Source = Path | Member | Stream
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """The files to read, by name, and the links that are left."""
-
-    files: list[Source]
-    links: list[Path]
-
-
-@contextmanager
-def sources(given: Path | Stream) -> Generator[Sources]:
-    """The files to read: what is `given`, or the conversations in the folder or zip archive that it is.
-
-    Raises:
-        InvalidArgument: there are none in the folder or archive, it is larger than talks are, or has a password.
-        OSError: the folder or archive cannot be read.
-
-    """
-    if isinstance(given, Path) and given.is_dir():
-        yield _in_folder(given)
-        return
-    with _opened(given) as file:
-        if not zipfile.is_zipfile(file):
-            yield Sources([given], [])
-            return
-        _check_directory(file, given)
-        try:
-            archive = zipfile.ZipFile(file)
-        except (zipfile.BadZipFile, NotImplementedError):
-            again = "Unpack it with another program, if one can."
-            raise InvalidArgument(f"{given} is a damaged archive. {again}") from None
-        with archive:
-            yield Sources([Member(archive, str(given), info) for info in _members(archive, given, file.seek(0, 2))], [])
-
-
-def _in_folder(folder: Path) -> Sources:
-    found = [each for each in sorted(folder.rglob("*")) if each.is_symlink() or may_be_conversations(each.name)]
-    links = [each for each in found if each.is_symlink() and (each.is_dir() or is_conversations(each.name))]
-    files: list[Source] = [each for each in found if not each.is_symlink() and each.is_file() and not _is_stray(each)]
-    if not files:
-        left = f" Links in it are left: {', '.join(map(str, links[:10]))}." if links else ""
-        raise InvalidArgument(f"{folder} has no conversations.json and no .jsonl file in it.{left}")
-    return Sources(files, links)
-
-
-def _is_stray(path: Path) -> bool:
-    """Whether a file in a folder is another program's that has no talks; a damaged one and a transcript are not."""
-    if is_conversations(path.name):
-        with path.open("rb") as file:
-            first = next((each for each in lines(file) if isinstance(each, JsonEntry)), None)
-        if path.suffix != ".jsonl" or first is None:
-            return False
-    try:
-        with path.open("rb") as file:
-            return _kind(path, file, MAX_ENTRY_BYTES) is None
-    except InvalidArgument:
-        return False
-
-
-def _check_directory(file: IO[bytes], given: object) -> None:
-    """Refuse an archive whose table of contents is too large, before it is read (PKWARE's APPNOTE, 4.3.14 to 16)."""
-    file.seek(max(file.seek(0, 2) - 2**16 - 100, 0))
-    end = file.read()
-    at = end.rfind(b"PK\x05\x06")
-    members, size = struct.unpack_from("<HI", end, at + 10)
-    if at >= 76 and end[at - 76 : at - 72] == b"PK\x06\x06":  # one of more than 4 GB or 65,535 files
-        members, size = struct.unpack_from("<QQ", end, at - 76 + 32)
-    if members > MAX_MEMBERS or size > MAX_DIRECTORY_BYTES:
-        raise InvalidArgument(f"{given} has more than {MAX_MEMBERS:,} files. {_UNPACK}")
-
-
-def _members(archive: zipfile.ZipFile, given: object, size: int) -> list[zipfile.ZipInfo]:
-    """The conversations in an archive of `size` bytes, by name."""
-    if len(archive.infolist()) > MAX_MEMBERS:
-        raise InvalidArgument(f"{given} has more than {MAX_MEMBERS:,} files. {_UNPACK}")
-    found = [
-        each
-        for each in sorted(archive.infolist(), key=lambda each: each.filename)
-        if is_conversations(PurePosixPath(each.filename).name) and not each.is_dir()
-    ]
-    if not found:
-        raise InvalidArgument(f"{given} has no conversations.json and no .jsonl file in it.")
-    if any(each.flag_bits & _ENCRYPTED for each in found):
-        raise InvalidArgument(f"{given} has a password. Unpack it first.")
-    total = sum(each.file_size for each in found)  # no more than this is ever unpacked of a file
-    if total > MAX_UNPACKED_BYTES:
-        raise InvalidArgument(f"{given} unpacks to more than {MAX_UNPACKED_BYTES // 10**9} GB. {_UNPACK}")
-    packed = [(each.file_size, each.compress_size) for each in found] + [(total, size)]
-    if any(whole > max(RATIO_COUNTS_FROM, MAX_RATIO * part) for whole, part in packed):
-        raise InvalidArgument(f"{given} unpacks to more than {MAX_RATIO} times its size, as no talks do. {_UNPACK}")
-    return found
-
-
-_UNPACK = "If it is yours, unpack it, and name the folder with its conversations."
 
 
 def recognise(source: Source, limit: int = MAX_ENTRY_BYTES) -> Kind | None:
@@ -186,16 +25,40 @@ def recognise(source: Source, limit: int = MAX_ENTRY_BYTES) -> Kind | None:
 
     """
     try:
-        with _opened(source) as file:
-            return _kind(source, file, limit)
-    except (*_DAMAGED, InvalidArgument):
+        with opened(source) as file:
+            if isinstance(source, Path) and databases.begins(file):
+                return databases.program(source)
+            return kind_of(file, limit)
+    except (*UNREADABLE, InvalidArgument):
         return None
 
 
-def _kind(source: Source, file: IO[bytes], limit: int) -> Kind | None:
-    if isinstance(source, Path) and databases.begins(file):
-        return databases.program(source)
-    return kind_of(file, limit)
+def is_database(path: Path) -> bool:
+    """Whether the file is a SQLite database, of which the newest rows may stand in another file beside it.
+
+    Raises:
+        OSError: the file cannot be read.
+
+    """
+    with path.open("rb") as file:
+        return databases.begins(file)
+
+
+def is_stray(source: Source, limit: int = MAX_ENTRY_BYTES) -> bool:
+    """Whether it has lines of JSON, or none at all, and no talks: in a folder many a program notes things so.
+
+    Raises:
+        OSError: the file cannot be read.
+
+    """
+    if recognise(source, limit) or not name_of(source).endswith(".jsonl"):
+        return False
+    try:
+        with opened(source) as file:
+            first = list(islice(lines(file, limit), LOOKED_AT))
+    except UNREADABLE:
+        return False
+    return not first or any(isinstance(each, JsonEntry) for each in first)
 
 
 def read(
@@ -214,8 +77,11 @@ def read(
     if kind and kind not in get_args(Kind):
         raise InvalidArgument(f"kind must be one of {', '.join(get_args(Kind))}.")
     line = 1
+    if isinstance(source, Absent):
+        yield BadEntry(0, source.reason)
+        return
     try:
-        with _opened(source) as file:
+        with opened(source) as file:
             recognised = kind or kind_of(file, limit)
             file.seek(0)
             if given:  # `lines` reads it as it does a file
@@ -223,7 +89,7 @@ def read(
             for each in read_as(file, recognised, _beside(source), limit):
                 line = each.line
                 yield each
-    except _DAMAGED:
+    except UNREADABLE:
         yield BadEntry(line, _DAMAGED_BEHIND)
 
 
@@ -236,18 +102,19 @@ def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry
     """
     line = 1
     try:
-        with _opened(source) as file:
+        with opened(source) as file:
             for each in lines(file, limit):
                 line = each.line
                 yield each
-    except _DAMAGED:
+    except UNREADABLE:
         yield BadEntry(line, _DAMAGED_BEHIND)
 
 
 UNDERSTOOD = (
     "What can be read: exports of this program; the data export of Claude or of ChatGPT, as it was downloaded or its"
-    " conversations.json; transcripts of Claude Code, Codex, Qwen Code, Gemini CLI (.jsonl), opencode (opencode.db),"
-    " Copilot CLI, Cline, Continue, gptme, aider and llm (logs.db); and lists of turns,"
+    " conversations.json; transcripts of Claude Code, Codex and Qwen Code (.jsonl), Gemini CLI, opencode"
+    " (opencode.db), Copilot CLI, Cline, Continue, gptme, aider and llm (logs.db); messages of Langflow and Flowise;"
+    " and lists of turns,"
     ' [{"role", "content"}] or {"messages": […]}.'
 )
 """What a person is told who names another file."""
@@ -260,19 +127,3 @@ def _beside(source: Source) -> Beside:
 
 
 _DAMAGED_BEHIND = "is the last that can be read: the archive is damaged behind it"
-
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
-"""What reading a damaged archive raises, or one that is packed in a way this Python cannot unpack."""
-
-
-@contextmanager
-def _opened(source: Source) -> Generator[IO[bytes]]:
-    if isinstance(source, Stream):
-        source.file.seek(0)
-        yield source.file
-    elif isinstance(source, Path):
-        with source.open("rb") as file:
-            yield file
-    else:
-        with source.archive.open(source.info) as file:
-            yield file

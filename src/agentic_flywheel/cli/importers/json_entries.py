@@ -11,6 +11,7 @@ from typing import IO, Any, Protocol, cast
 
 import pydantic_core
 
+from agentic_flywheel.cli.importers.quick_array import QuickArray
 from agentic_flywheel.json_text import JSONObject
 
 MAX_ENTRY_BYTES = 64 * 1024 * 1024
@@ -33,11 +34,15 @@ _TO_THE_END_OF_THE_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+){0,999}', re.DO
 
 @dataclass(frozen=True, slots=True)
 class JsonEntry:
-    """One object of a file; `line` is the 1-based line on which it begins, `number` its 1-based place in an array."""
+    """One object of a file; `line` is the 1-based line on which it begins, `number` its 1-based place in an array.
+
+    `is_whole`: it is known to have no halves of characters.
+    """
 
     line: int
     value: JSONObject
     number: int = field(default=0, compare=False)
+    is_whole: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +101,24 @@ def lines(file: Lines | Given, limit: int = MAX_ENTRY_BYTES, first: int = 1) -> 
             yield entry
 
 
-def array(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry | BadEntry]:
+def array(
+    file: IO[bytes], limit: int = MAX_ENTRY_BYTES, *, line: int = 1, alone: bool = True
+) -> Iterator[JsonEntry | BadEntry]:
     """The objects of a file that is one JSON array, in order; of a file that was cut, those before the cut.
 
-    An entry may have `limit` bytes. What is wrong with the array itself is told as a bad entry as well.
+    An entry may have `limit` bytes. What is wrong with the array itself is told as a bad entry as well. `line` is where
+    it begins; if it is not `alone`, something else may stand behind it.
     """
     head = file.read(CHUNK_BYTES).removeprefix(BOM)
     begin = len(head) - len(head.lstrip(BLANK))
     if head[begin : begin + 1] != b"[":
-        yield BadEntry(1, "is not the beginning of a JSON array")
+        yield BadEntry(line, "is not the beginning of a JSON array")
         return
-    piece, scanner = _Piece(1 + head.count(b"\n", 0, begin), limit), _Scanner()
-    data = head[begin + 1 :]
+    quick = QuickArray(file, head[begin + 1 :], line + head.count(b"\n", 0, begin), CHUNK_BYTES, limit)
+    for line, value, has_halves in quick.entries():
+        yield JsonEntry(line, value, quick.number, is_whole=not has_halves)
+    piece, scanner = _Piece(quick.line, limit, quick.number), _Scanner()
+    data = quick.rest
     while True:
         begin = 0
         for at in scanner.separators(data):
@@ -116,7 +127,7 @@ def array(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry |
                 yield piece.entry()
             begin = at
         if not scanner.depth:
-            yield from _behind(file, data[begin:], piece.line)
+            yield from _behind(file, data[begin:], piece.line) if alone else ()
             return
         piece.add(data[begin : scanner.at])
         chunk = file.read(CHUNK_BYTES)
@@ -171,11 +182,11 @@ class _Scanner:
 class _Piece:
     """The bytes of the entry that is being read, up to the limit."""
 
-    def __init__(self, line: int, limit: int) -> None:
+    def __init__(self, line: int, limit: int, number: int) -> None:
         self.line = line
         self._limit = limit
         self._begin = line
-        self._number = 0
+        self._number = number
         self._bytes = bytearray()
 
     @property
@@ -211,12 +222,12 @@ def _end(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
 
 def _behind(file: IO[bytes], data: bytes, line: int) -> Iterator[BadEntry]:
     """A bad entry if there is anything but blanks behind the array."""
-    while data and not data.strip(BLANK):
+    while not data.strip(BLANK):
         line += data.count(b"\n")
-        data = file.read(CHUNK_BYTES)
-    if data:
-        line += data.count(b"\n", 0, len(data) - len(data.lstrip(BLANK)))
-        yield BadEntry(line, "stands behind the end of the array")
+        if not (data := file.read(CHUNK_BYTES)):
+            return
+    line += data.count(b"\n", 0, len(data) - len(data.lstrip(BLANK)))
+    yield BadEntry(line, "stands behind the end of the array")
 
 
 def _too_long(limit: int) -> str:

@@ -1,19 +1,31 @@
 """Tells which kind of export a file is, by its first entries and never by its name."""
 
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import IO, Literal, cast
+from typing import IO, Literal
 
-from agentic_flywheel.cli.importers import aider, cline, continue_cli, databases, gemini_cli, gptme, opencode
-from agentic_flywheel.cli.importers.json_entries import BLANK, BOM, MAX_ENTRY_BYTES, BadEntry, array, lines
-from agentic_flywheel.cli.importers.plain_turns import is_turn, whole
+from agentic_flywheel.cli.importers import (
+    aider,
+    cline,
+    continue_cli,
+    databases,
+    flowise,
+    gemini_cli,
+    gptme,
+    langflow,
+    opencode,
+)
+from agentic_flywheel.cli.importers.enclosed_array import array_at, enclosed
+from agentic_flywheel.cli.importers.json_entries import BLANK, BOM, MAX_ENTRY_BYTES, BadEntry, JsonEntry, array, lines
+from agentic_flywheel.cli.importers.plain_turns import is_talk, is_turn, whole
 from agentic_flywheel.json_text import JSONObject
 
 Kind = Literal[
-    "claude", "chatgpt", "claude-code", "codex", "qwen-code", "flywheel", "turns",
+    "claude", "chatgpt", "claude-code", "codex", "qwen-code", "flywheel", "turns", "langflow", "flowise", "run",
     "gemini-cli", "copilot-cli", "opencode", "cline", "continue", "gptme", "aider", "llm",
 ]  # fmt: skip
-"""Claude's and ChatGPT's data export, this program's own export, a list of turns, and what the
-other programs write that a reader here is named after."""
+"""Claude's and ChatGPT's data export, a Claude Code transcript, this program's own export, a list of turns, what the
+other programs write that a reader here is named after, and the answer of one run of a flow, which is no talk."""
 
 LOOKED_AT = 1_000
 """Entries that are looked at: the first ones may be damaged, or say nothing, as what a program logs of its requests."""
@@ -30,17 +42,31 @@ def kind_of(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Kind | None:
     if head.startswith(aider.BEGINS):
         return "aider"
     is_array = head.startswith(b"[")
+    if not is_array and array_at(head, "conversations"):
+        return next(filter(None, (_of_conversation(each.value) for each in _first(enclosed(file, limit)))), None)
     for entry in islice(array(file, limit) if is_array else lines(file, limit), LOOKED_AT):
         if isinstance(entry, BadEntry):
             continue
         if kind := _of_conversation(entry.value) if is_array else _of_line(entry.value):
             return kind
     file.seek(0)
-    return None if is_array else _of_object(whole(file, limit))
+    if value := {} if is_array else whole(file, limit):
+        return _of_object(value)
+    file.seek(0)
+    return "turns" if any(is_talk(entry.value) for entry in _first(enclosed(file, limit))) else None
+
+
+def _first(entries: Iterable[JsonEntry | BadEntry]) -> Iterator[JsonEntry]:
+    """The good ones of the entries that are looked at."""
+    return (entry for entry in islice(entries, LOOKED_AT) if isinstance(entry, JsonEntry))
 
 
 def _of_object(value: JSONObject) -> Kind | None:
     """The kind of a file that is one object."""
+    if langflow.is_run(value) or flowise.is_prediction(value):
+        return "run"
+    if flowise.is_workspace(value):
+        return "flowise"
     if opencode.is_export(value):
         return "opencode"
     if cline.is_talk(value):
@@ -49,13 +75,18 @@ def _of_object(value: JSONObject) -> Kind | None:
         return "continue"
     if gemini_cli.is_header(value):  # before it was a log
         return "gemini-cli"
-    messages = value.get("messages")
-    return "turns" if isinstance(messages, list) and any(map(is_turn, cast("list[object]", messages))) else None
+    if kind := _of_conversation(value):
+        return kind
+    return "turns" if is_talk(value) else None
 
 
 def _of_conversation(value: JSONObject) -> Kind | None:
     if "chat_messages" in value:
         return "claude"
+    if langflow.is_message(value):
+        return "langflow"
+    if flowise.is_row(value) or flowise.is_talk(value):
+        return "flowise"
     if is_turn(value):
         return "turns"
     return "chatgpt" if "mapping" in value else None
@@ -66,15 +97,17 @@ def _of_line(value: JSONObject) -> Kind | None:
     if isinstance(version, int) and not isinstance(version, bool):
         return "flywheel"
     message, kind = value.get("message"), value.get("type")
-    if gemini_cli.is_header(value):
-        return "gemini-cli"
-    if kind == "session.start" and "data" in value:
-        return "copilot-cli"
     if kind == "session_meta" and "payload" in value:
         return "codex"
     if "systemPayload" in value or (isinstance(message, dict) and "parts" in message):  # in Claude Code's envelope
         return "qwen-code"
+    if gemini_cli.is_header(value):
+        return "gemini-cli"
+    if kind == "session.start" and "data" in value:
+        return "copilot-cli"
     if gptme.is_message(value):
         return "gptme"
+    if "chat_messages" in value or "mapping" in value:  # a conversation alone, or a line each
+        return _of_conversation(value)
     is_event = isinstance(kind, str) and not {"sessionId", "leafUuid", "messageId"}.isdisjoint(value)
     return "claude-code" if is_event else None

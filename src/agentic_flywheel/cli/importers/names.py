@@ -3,9 +3,11 @@
 import re
 
 _CONVERSATIONS = re.compile(
-    r"conversations(?:[-_]?\d+)?\.json|[^.].*\.jsonl(?:\.zst)?|opencode\.db|\.?aider\.chat\.history\.md"
+    r"conversations(?:[-_]?\d+)?\.json|[^.].*\.jsonl(?:\.zst)?|opencode\.db|langflow\.db|\.?aider\.chat\.history\.md"
+    r"|ExportData\.json|.+-Message(?: ?\(\d+\))?\.json"
 )
-"""Names of files with conversations. ChatGPT's larger exports have `conversations-000.json` and so on."""
+"""Names of files with conversations. ChatGPT's larger exports have `conversations-000.json` and so on; the last two are
+Flowise's."""
 
 _UUID = r"[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}"
 

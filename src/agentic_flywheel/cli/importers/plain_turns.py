@@ -1,25 +1,47 @@
-"""Reads one conversation that is a plain list of turns: `[{"role", "content"}, …]`, or `{"messages": [...]}` around it.
+"""Reads conversations that are plain lists of turns: `[{"role", "content"}, …]`, or `{"messages": […]}` around it.
 
-That is what programs send to models. A turn is kept as it is, whatever else it has.
+That is what programs send to models; of the second there may be one a line, as OpenAI's files for fine-tuning have it.
+A turn is kept as it is, whatever else it has.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any, cast
 
 from agentic_flywheel.cli.importers.conversation import Imported, Turns, context, mended, named, session_id, title
-from agentic_flywheel.cli.importers.json_entries import BLANK, BOM, BadEntry, JsonEntry, array
+from agentic_flywheel.cli.importers.json_entries import BLANK, BOM, BadEntry, JsonEntry
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject, canonical, check_json
 
 
-def conversation(file: IO[bytes], name: str, limit: int) -> Iterator[Imported | BadEntry]:
-    """The conversation in the file of that name, and before it what of it cannot be read."""
-    entries = [JsonEntry(1, turn) for turn in messages(file, limit)]
-    file.seek(0)
-    made = Turns([], [], 0)
-    for entry in entries or array(file, limit):
+def conversations(entries: Iterable[JsonEntry | BadEntry], name: str) -> Iterator[Imported | BadEntry]:
+    """The talks in the file of that name, and before each what of it cannot be read.
+
+    An entry that has `messages` is a talk; all others are the turns of one.
+    """
+    alone = list[JsonEntry | BadEntry]()
+    for entry in entries:
+        if isinstance(entry, JsonEntry) and isinstance(held := entry.value.get("messages"), list):
+            turns = [_entry(entry, turn) for turn in cast("list[object]", held)]
+            place = entry.number or entry.line
+            yield from _talk(turns, [name] if place == 1 else [name, place], name)
+        else:
+            alone.append(entry)
+    yield from _talk(alone, [name], name)
+
+
+def _entry(around: JsonEntry, turn: object) -> JsonEntry | BadEntry:
+    if isinstance(turn, dict):
+        return JsonEntry(around.line, cast("JSONObject", turn))
+    return BadEntry(around.line, "is no turn: it has no role or no content")
+
+
+def _talk(entries: Iterable[JsonEntry | BadEntry], known_by: list[object], name: str) -> Iterator[Imported | BadEntry]:
+    """The talk of these turns; what it is `known_by` in its file stays the same when it grows."""
+    made, line = Turns([], [], 0), 0
+    for entry in entries:
+        line = line or entry.line
         if isinstance(entry, BadEntry):
             made.bad.append(entry)
             continue
@@ -31,13 +53,13 @@ def conversation(file: IO[bytes], name: str, limit: int) -> Iterator[Imported | 
             made.halves += halves
     history, talk, own = made.history, "", ""
     if history:
-        own = hashlib.blake2b(canonical([name, history[0]]).encode(), digest_size=16).hexdigest()
+        own = hashlib.blake2b(canonical([*known_by, history[0]]).encode(), digest_size=16).hexdigest()
         talk = named(title("", history), session_id("turns", own))
     yield from made.reported(talk)
     if history:
         yield Imported(
-            line=1,
-            session_id=session_id("turns", own),  # the same when the talk has grown, so that only new turns are added
+            line=line,
+            session_id=session_id("turns", own),
             title=title("", history),
             summary="",
             tags=(),
@@ -47,13 +69,6 @@ def conversation(file: IO[bytes], name: str, limit: int) -> Iterator[Imported | 
             context=context("a list of turns", file=name),
             halves=made.halves,
         )
-
-
-def messages(file: IO[bytes], limit: int) -> list[JSONObject]:
-    """The turns of a file that is one JSON object around `messages`; none if it is anything else."""
-    found = whole(file, limit).get("messages")
-    turns = cast("list[object]", found) if isinstance(found, list) else []
-    return [cast("JSONObject", turn) for turn in turns if isinstance(turn, dict)]
 
 
 def whole(file: IO[bytes], limit: int) -> JSONObject:
@@ -66,6 +81,12 @@ def whole(file: IO[bytes], limit: int) -> JSONObject:
     except (ValueError, RecursionError):
         return {}
     return cast("JSONObject", value)
+
+
+def is_talk(value: JSONObject) -> bool:
+    """Whether it has turns in its `messages`."""
+    messages = value.get("messages")
+    return isinstance(messages, list) and any(map(is_turn, cast("list[object]", messages)))
 
 
 def is_turn(value: object) -> bool:

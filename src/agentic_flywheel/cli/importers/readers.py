@@ -14,16 +14,20 @@ from agentic_flywheel.cli.importers import (
     continue_cli,
     copilot_cli,
     databases,
+    flowise,
     gemini_cli,
     gptme,
+    langflow,
     llm,
+    manifests,
     opencode,
     plain_turns,
     qwen_code,
 )
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.conversation import Imported
-from agentic_flywheel.cli.importers.json_entries import BOM, BadEntry, JsonEntry, array, lines
+from agentic_flywheel.cli.importers.enclosed_array import enclosed
+from agentic_flywheel.cli.importers.json_entries import BOM, BadEntry, JsonEntry, lines
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
@@ -47,11 +51,14 @@ _OF_OBJECTS: dict[str, Callable[[JSONObject, Beside], Iterator[Imported | BadEnt
 _OF_ENTRIES = {"claude": claude.conversation, "chatgpt": chatgpt.conversation}
 """Readers of files that are an array with a talk in each entry."""
 
-_OF_DATABASES = {"opencode": opencode.database, "llm": llm.database}
+_OF_ROWS = {
+    "langflow": langflow.conversations,
+    "flowise": flowise.conversations,
+    "turns": plain_turns.conversations,
+}
+"""Readers of files that have a message in each entry, or several talks in one."""
 
-
-_PACKED = b"\x28\xb5\x2f\xfd"
-"""How a file begins that is packed (Zstandard, RFC 8878), as Codex packs transcripts that have long been closed."""
+_OF_DATABASES = {"opencode": opencode.database, "llm": llm.database, "langflow": langflow.database}
 
 
 def read_as(file: IO[bytes], kind: str | None, beside: Beside, limit: int) -> Iterator[Imported | BadEntry]:
@@ -64,24 +71,39 @@ def read_as(file: IO[bytes], kind: str | None, beside: Beside, limit: int) -> It
     elif kind in _OF_OBJECTS:
         yield from _OF_OBJECTS[kind](plain_turns.whole(file, limit), beside)
     elif kind in _OF_ENTRIES:
-        for entry in array(file, limit):
+        for entry in enclosed(file, limit):
             yield from _OF_ENTRIES[kind](entry) if isinstance(entry, JsonEntry) else (entry,)
     elif kind == "aider":
         yield from aider.conversations(file, beside)
-    elif kind == "turns":
-        yield from plain_turns.conversation(file, beside.stem, limit)
-    elif kind == "flywheel":
-        yield BadEntry(1, "begins an export of this program, which is not read as another program's")
+    elif kind in _OF_ROWS:
+        yield from _OF_ROWS[kind](enclosed(file, limit, ""), beside.stem)
     else:
-        yield _not_understood(file)
+        yield _NO_TALKS.get(kind or "") or _not_understood(file, limit)
 
 
-def _not_understood(file: IO[bytes]) -> BadEntry:
+def _not_understood(file: IO[bytes], limit: int) -> BadEntry:
     if file.read(len(_PACKED)) == _PACKED:
         return BadEntry(
             1, "is packed by Codex, as old transcripts are. Unpack it (zstd -d), and import what comes of it"
         )
-    return BadEntry(1, "is the beginning of no export that can be read", is_foreign=True)
+    file.seek(0)
+    instead = manifests.is_list_of_files(plain_turns.whole(file, min(limit, manifests.MAX_BYTES)))
+    return BadEntry(1, instead or "is the beginning of no export that can be read", is_foreign=not instead)
+
+
+_PACKED = b"\x28\xb5\x2f\xfd"
+"""How a file begins that is packed (Zstandard, RFC 8878), as Codex packs transcripts that have long been closed."""
+
+ONE_RUN = (
+    "is the answer of one run of a flow, and no talk: keep it with the tool cache_result, and export the messages"
+    " (Langflow: GET /api/v1/monitor/messages, Flowise: Export messages) for the talk"
+)
+"""What a person is told who names the answer of a run."""
+
+_NO_TALKS = {
+    "run": BadEntry(1, ONE_RUN),
+    "flywheel": BadEntry(1, "begins an export of this program, which is not read as another program's"),
+}
 
 
 def _lines_or_whole(file: IO[bytes], limit: int) -> Iterator[JsonEntry | BadEntry]:

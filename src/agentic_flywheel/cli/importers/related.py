@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agentic_flywheel.cli.importers import origins
-from agentic_flywheel.cli.importers.files import Member, Source, exported, recognise
+from agentic_flywheel.cli.importers.files import exported, recognise
+from agentic_flywheel.cli.importers.found_files import Member, Source, Stream
 from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES
 
 
@@ -39,4 +40,6 @@ def in_order(
 def _size(source: Source) -> int:
     if isinstance(source, Path):
         return source.stat().st_size
-    return source.info.file_size if isinstance(source, Member) else source.file.seek(0, 2)
+    if isinstance(source, Stream):
+        return source.file.seek(0, 2)
+    return source.info.file_size if isinstance(source, Member) else 0

@@ -1,0 +1,124 @@
+"""Reads the messages of Flowise 3.1 (by its source): its download for people, its workspace export, and its rows.
+
+"Export messages" gives `<chatflow>-Message.json`, an array of talks with `messages`, in which no id of a message and
+none of the flow stands: a message is told by its place, the flow by the file's name. `ExportData.json` has rows of
+`ChatMessage`, as `GET /api/v1/chatmessage/{id}` answers them, with the JSON of their columns as strings. The answer of
+a prediction is one execution, and no talk.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import cast
+
+from agentic_flywheel.cli.importers.conversation import Imported, instant, mended, turn, turns
+from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
+from agentic_flywheel.cli.importers.rows import call, content, decoded, files, first_words, objects, talk, words
+from agentic_flywheel.cli.importers.web_pages import shortened
+from agentic_flywheel.errors import InvalidArgument
+from agentic_flywheel.json_text import JSONObject
+
+_ROLES = {"userMessage": "user", "user": "user", "apiMessage": "assistant", "bot": "assistant"}
+
+_DOWNLOAD = re.compile(r"(.+)-Message(?: ?\(\d+\))?")
+"""The name of a download; browsers number those that are there already."""
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+def is_row(value: JSONObject) -> bool:
+    """Whether it is a row of `ChatMessage`."""
+    return {"chatflowid", "role", "content"} <= value.keys()
+
+
+def is_talk(value: JSONObject) -> bool:
+    """Whether it is a talk of the download."""
+    return isinstance(value.get("messages"), list) and {"id", "source", "sessionId"} <= value.keys()
+
+
+def is_workspace(value: JSONObject) -> bool:
+    """Whether it is the export of a workspace."""
+    return isinstance(value.get("ChatMessage"), list) and ("ChatFlow" in value or "ChatMessageFeedback" in value)
+
+
+def is_prediction(value: JSONObject) -> bool:
+    """Whether it is the answer of one prediction."""
+    return {"chatMessageId", "chatId"} <= value.keys() and "messages" not in value
+
+
+def conversations(entries: Iterable[JsonEntry | BadEntry], name: str) -> Iterator[Imported | BadEntry]:
+    """The talks of a file of that name, and before them what cannot be read."""
+    talks = defaultdict[tuple[str, str], list[JsonEntry]](list)
+    for entry in entries:
+        if isinstance(entry, BadEntry):
+            yield entry
+        elif is_talk(entry.value):
+            yield from _downloaded(replace(entry, value=mended(entry.value)[0]), name)
+        else:
+            is_all = is_workspace(entry.value)
+            for row in cast("list[object]", entry.value["ChatMessage"]) if is_all else [entry.value]:
+                if isinstance(row, dict) and is_row(known := mended(cast("JSONObject", row))[0]):
+                    own = words(known.get("sessionId")) or words(known.get("chatId"))
+                    talks[words(known["chatflowid"]), own].append(replace(entry, value=known))
+                else:
+                    yield BadEntry(entry.line, "has a row that is no message of Flowise")
+    for (flow, session), rows in talks.items():
+        rows.sort(key=lambda row: instant(row.value.get("createdDate")) or _LONG_AGO)
+        yield from _talk(flow, session, rows[0].line, [row.value for row in rows])
+
+
+def _downloaded(entry: JsonEntry, name: str) -> Iterator[Imported | BadEntry]:
+    flow = _DOWNLOAD.fullmatch(name)
+    session = words(entry.value.get("sessionId")) or words(entry.value["id"])
+    beside: JSONObject = {"leadEmail": entry.value.get("email")}
+    messages: list[object] = [
+        {"id": str(place)} | beside | cast("JSONObject", each) if isinstance(each, dict) else each
+        for place, each in enumerate(cast("list[object]", entry.value["messages"]), 1)
+    ]
+    yield from _talk(flow[1] if flow else "", session, entry.line, messages)
+
+
+def _talk(flow: str, session: str, line: int, messages: list[object]) -> Iterator[Imported | BadEntry]:
+    made = turns(line, enumerate(messages, 1), _turn)
+    known = (cast("JSONObject", each) for each in messages if isinstance(each, dict))
+    lead = next(filter(None, (words(each.get("leadEmail")) for each in known)), "")
+    values: JSONObject = {"backend_session_id": session, "current_flow_id": flow, "user_id": lead}
+    yield from talk("flowise", "-".join(filter(None, (flow, session))), line, made, values)
+
+
+def _turn(message: JSONObject) -> JSONObject | None:
+    role = message.get("role")
+    if not isinstance(role, str) or role not in _ROLES:
+        raise InvalidArgument("its role is none of userMessage, apiMessage, user and bot")
+    own = words(message.get("id"))
+    blocks = [{"type": "thinking", "thinking": thought}] if (thought := _thought(message.get("reasonContent"))) else []
+    steps = objects(message.get("agentReasoning"))
+    tools = objects(message.get("usedTools")) or [tool for step in steps for tool in objects(step.get("usedTools"))]
+    for number, tool in enumerate(tools):
+        failed = tool.get("error")
+        answer = failed or tool.get("toolOutput")
+        blocks += call(f"{own}-{number}", tool.get("tool"), tool.get("toolInput"), answer, failed=bool(failed))
+    blocks += map(_document, objects(message.get("sourceDocuments")))
+    return turn(
+        own,
+        _ROLES[role],
+        content(blocks, words(message.get("content"))),
+        message.get("createdDate") or message.get("time"),
+        files=files(message.get("fileUploads") or message.get("filePaths")),
+    )
+
+
+def _thought(value: object) -> str:
+    """What the model thought, in whichever of the shapes."""
+    given = decoded(value)
+    held = cast("list[object]", given) if isinstance(given, list) else [given]
+    texts = (words(each) or first_words(each, ("thinking", "text", "content", "reasoning")) for each in held)
+    return "\n".join(text for text in texts if text.strip())
+
+
+def _document(document: JSONObject) -> JSONObject:
+    """A source of the answer: what it is called, and the beginning of its text."""
+    name = first_words(decoded(document.get("metadata")), ("title", "source", "url", "fileName"))
+    return {"type": "document", "title": name, "text": shortened(words(document.get("pageContent")))}

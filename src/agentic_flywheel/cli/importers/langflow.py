@@ -1,0 +1,116 @@
+"""Reads the messages of Langflow 1.13: what `GET /api/v1/monitor/messages` answers, and the table `message`.
+
+A talk is all messages of a flow and a session. In the API `files` is a string of JSON; in the table all JSON is, ids
+have no dashes and times no zone. A run that names no session has the flow's id as session. `content_blocks` are groups
+of steps in the API, and a flat list in the table. The answer of a run (`/api/v1/run`) is one execution, and no talk.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+from agentic_flywheel.cli.importers.conversation import Imported, instant, mended, turn, turns
+from agentic_flywheel.cli.importers.databases import opened
+from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
+from agentic_flywheel.cli.importers.rows import call, content, decoded, files, first_words, objects, talk, words
+from agentic_flywheel.errors import InvalidArgument
+from agentic_flywheel.json_text import JSONObject
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+def is_message(value: JSONObject) -> bool:
+    """Whether it is a message of a talk."""
+    return {"sender", "session_id", "flow_id", "text"} <= value.keys()
+
+
+def is_run(value: JSONObject) -> bool:
+    """Whether it is the answer of one run."""
+    outputs = objects(value.get("outputs"))
+    return "session_id" in value and any({"inputs", "outputs"} <= output.keys() for output in outputs)
+
+
+def conversations(entries: Iterable[JsonEntry | BadEntry], _: str) -> Iterator[Imported | BadEntry]:
+    """The talks, in the order in which they began in the file, and before them what cannot be read."""
+    talks = defaultdict[tuple[str, str], list[JsonEntry]](list)
+    for entry in entries:
+        if isinstance(entry, BadEntry):
+            yield entry
+        elif not is_message(entry.value) or not isinstance(entry.value["session_id"], str):
+            yield BadEntry(entry.line, "is no message of Langflow: it has no sender, session_id, flow_id and text")
+        elif _state(entry.value) != "partial":
+            whole = JsonEntry(entry.line, mended(entry.value)[0], entry.number)
+            talks[_dashed(whole.value["flow_id"]), whole.value["session_id"]].append(whole)
+    for (flow, session), messages in talks.items():
+        messages.sort(key=_place)
+        made = turns(messages[0].line, ((each.number or each.line, each.value) for each in messages), _turn)
+        values: JSONObject = {"backend_session_id": session, "current_flow_id": flow}
+        yield from talk("langflow", "-".join(filter(None, (flow, session))), messages[0].line, made, values)
+
+
+_COLUMNS = "id, flow_id, timestamp, sender, session_id, text, files, properties, category, content_blocks"
+
+
+def database(path: Path, _: int) -> Iterator[Imported | BadEntry]:
+    """The talks of `langflow.db`, and what of it cannot be read."""
+    try:
+        with opened(path) as found:
+            rows = found.select(f"SELECT {_COLUMNS} FROM message ORDER BY timestamp, id")  # noqa: S608  a constant
+            yield from conversations((JsonEntry(1, row, number) for number, row in enumerate(rows, 1)), "")
+    except InvalidArgument as exc:
+        yield BadEntry(1, str(exc))
+
+
+def _place(entry: JsonEntry) -> tuple[datetime, str]:
+    return instant(entry.value.get("timestamp")) or _LONG_AGO, _dashed(entry.value.get("id"))
+
+
+def _dashed(value: object) -> str:
+    """An id as the API writes it."""
+    if not isinstance(value, str):
+        return ""
+    try:
+        return str(UUID(value)) if len(value) == 32 else value
+    except ValueError:
+        return value
+
+
+def _state(message: JSONObject) -> str:
+    return first_words(decoded(message.get("properties")), ("state",))
+
+
+def _turn(message: JSONObject) -> JSONObject | None:
+    own = _dashed(message.get("id"))
+    blocks = list(_steps(objects(message.get("content_blocks")), own, 0))
+    return turn(
+        own,
+        "user" if message.get("sender") == "User" else "assistant",
+        content(blocks, words(message.get("text"))),
+        message.get("timestamp"),
+        files=files(message.get("files")),
+    )
+
+
+def _steps(blocks: list[JSONObject], own: str, depth: int) -> Iterator[JSONObject]:
+    """Thoughts, calls and their results; texts of steps say the prompt and the answer again."""
+    for number, block in enumerate(blocks):
+        kind, place = block.get("type"), f"{own}-{number}"
+        inner = objects(block.get("contents") or block.get("content") or block.get("blocks"))
+        if kind in ("reasoning", "thinking"):
+            thought = first_words(block, ("reasoning", "thinking", "text", "content"))
+            if thought.strip():
+                yield {"type": "thinking", "thinking": thought}
+        elif kind == "tool_use":
+            failed, answer = block.get("error"), block.get("output", block.get("result"))
+            given = block.get("tool_input", block.get("input"))
+            yield from call(place, block.get("name"), given, failed or answer, failed=bool(failed))
+        elif kind == "error":
+            yield {"type": "error", "text": first_words(block, ("reason", "text", "component"))}
+        elif inner and depth < _DEPTH:
+            yield from _steps(inner, place, depth + 1)
+
+
+_DEPTH = 4
+"""Levels of groups in groups."""

@@ -1,0 +1,103 @@
+"""Reads what flow backends keep as a table of messages: values that are strings of JSON, and talks of rows."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, cast
+
+from agentic_flywheel.cli.importers.conversation import (
+    Imported,
+    Turns,
+    context,
+    mended,
+    named,
+    session_id,
+    time_of,
+    title,
+)
+from agentic_flywheel.cli.importers.json_entries import BadEntry
+from agentic_flywheel.cli.importers.web_pages import shortened, shortened_within
+from agentic_flywheel.json_text import JSONObject
+
+
+def decoded(value: object) -> Any:  # noqa: ANN401
+    """The value, or what is in it if it is a string of JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return mended(json.loads(value))[0]
+    except (ValueError, RecursionError):
+        return value
+
+
+def objects(value: object) -> list[JSONObject]:
+    """The objects in a list, or in a string of JSON that holds one."""
+    given = decoded(value)
+    return (
+        [cast("JSONObject", each) for each in cast("list[object]", given) if isinstance(each, dict)]
+        if isinstance(given, list)
+        else []
+    )
+
+
+def words(value: object) -> str:
+    """The text of the field; empty if it is none."""
+    return value if isinstance(value, str) else ""
+
+
+def first_words(value: object, names: Sequence[str]) -> str:
+    """The first text among these fields of an object; empty if there is none."""
+    fields = cast("JSONObject", value) if isinstance(value, dict) else JSONObject()
+    return next(filter(None, (words(fields.get(name)) for name in names)), "")
+
+
+def files(value: object) -> list[JSONObject]:
+    """What files are called and are, without what is in them."""
+    given = decoded(value)
+    held: Iterable[object] = cast("list[object]", given) if isinstance(given, list) else ()
+    named = [cast("JSONObject", each) if isinstance(each, dict) else {"name": each} for each in held]
+    names = ("name", "path", "url", "mime", "type")
+    found = [{name: each[name] for name in names if _is_label(each.get(name))} for each in named]
+    return [each for each in found if each]
+
+
+def _is_label(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 500 and not value.startswith("data:")
+
+
+def call(own: str, name: object, given: object, answer: object, *, failed: bool = False) -> list[JSONObject]:
+    """A call of a tool and its result, as blocks; of a page in the result the beginning."""
+    arguments = decoded(given)
+    used: JSONObject = {"type": "tool_use", "id": own, "name": words(name) or "tool", "input": arguments}
+    if not isinstance(arguments, dict):
+        used["input"] = {} if arguments is None else {"input": arguments}
+    if answer is None or answer == "":
+        return [used]
+    told = shortened(answer) if isinstance(answer, str) else json.dumps(shortened_within(answer), ensure_ascii=False)
+    return [used, {"type": "tool_result", "tool_use_id": own, "content": told} | ({"is_error": True} if failed else {})]
+
+
+def content(blocks: list[JSONObject], text: str) -> str | list[JSONObject]:
+    """A message's content: its text, behind its thoughts and calls if it has some."""
+    return [*blocks, *([{"type": "text", "text": text}] if text.strip() else [])] if blocks else text
+
+
+def talk(program: str, own: str, line: int, made: Turns, values: JSONObject) -> Iterator[Imported | BadEntry]:
+    """The conversation of that program's id, and before it what of it cannot be read."""
+    known = session_id(program, own)
+    shown = title("", made.history)
+    yield from made.reported(named(shown, known) if made.history else "")
+    if made.history:
+        times = [time for turn in made.history if (time := time_of(turn))]
+        yield Imported(
+            line=line,
+            session_id=known,
+            title=shown,
+            summary="",
+            tags=(),
+            created_at=min(times, default=None),
+            updated_at=max(times, default=None),
+            history=made.history,
+            context=context(program),
+            halves=made.halves,
+            values={"backend": program} | {name: value for name, value in values.items() if value},
+        )
