@@ -2437,4 +2437,32 @@ MUTATIONS = [
         "]",
         "tests/unit/test_folded.py::test_a_list_folds_them_into_the_row_of_the_one_that_asked",
     ),
+    Mutation(
+        "entries: halves of characters",
+        "cli/importers/json_entries.py",
+        'json.loads(raw.decode(errors="surrogatepass")), False',
+        'json.loads(raw.decode(errors="surrogatepass")), True',
+        "tests/unit/test_reading_ahead.py::test_what_another_process_reads_is_what_would_be_read_here",
+    ),
+    Mutation(
+        "reading ahead: a file that was passed over",
+        "cli/reading_ahead.py",
+        "                if named == path:\n",
+        "                if named:\n",
+        "tests/unit/test_reading_ahead.py::test_a_file_that_was_passed_over_or_is_gone_is_left_to_the_caller",
+    ),
+    Mutation(
+        "reading ahead: the end of the process",
+        "cli/reading_ahead.py",
+        "(OSError, EOFError, pickle.UnpicklingError)",
+        "OSError",
+        "tests/unit/test_reading_ahead.py::test_a_reader_that_was_killed_leaves_the_rest_to_the_caller",
+    ),
+    Mutation(
+        "reading ahead: few files",
+        "cli/reading_ahead.py",
+        "len(files) >= WORTH_FILES and ",
+        "",
+        "tests/unit/test_reading_ahead.py::test_few_files_start_no_process",
+    ),
 ]

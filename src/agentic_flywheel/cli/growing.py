@@ -17,6 +17,7 @@ from agentic_flywheel.cli.importer import Added, Importer
 from agentic_flywheel.cli.importers import (
     FOLLOWED,
     BadEntry,
+    Grown,
     Imported,
     JsonEntry,
     Source,
@@ -29,6 +30,7 @@ from agentic_flywheel.cli.importers import (
     recognise,
 )
 from agentic_flywheel.cli.own_export import Ours, ours
+from agentic_flywheel.cli.reading_ahead import Ahead
 from agentic_flywheel.cli.reading_marks import Look, Mark, Marks, Stat
 from agentic_flywheel.errors import FlywheelError
 from agentic_flywheel.keys import Keys
@@ -151,6 +153,8 @@ class Growing:
         """Of that file."""
         self.cwd = ""
         """Where the talks of that file were, if they do not say it themselves."""
+        self.ahead: Ahead | None = None
+        """What reads the files before they are asked for."""
         self._capture = settings.data_dir / "capture"
 
     @property
@@ -178,11 +182,12 @@ class Growing:
             for result in results:
                 yield result
             return
-        stat = Stat.of(source) if isinstance(source, Path) else None
+        ahead = await self.ahead.take(source) if self.ahead and isinstance(source, Path) else None
+        stat = ahead[0] if ahead else Stat.of(source) if isinstance(source, Path) else None
         kind = recognise(source, self.limit)
         is_noted = stat and kind != "flywheel" and isinstance(source, Path) and not is_database(source)
         made = Mark(stat, kind, origin=origin_of(source)) if is_noted and stat and kind else None
-        for each in self.entries(source, kind, made):
+        for each in self.entries(source, kind, made, ahead[1] if ahead else None):
             await asyncio.sleep(0)  # a signal ends it here, too
             given = before.sessions.get(each.session_id) if before and isinstance(each, Imported) else None
             kept = on_the_record(self._capture, each, self.cwd, source) if isinstance(each, Imported) else each
@@ -196,8 +201,10 @@ class Growing:
             yield each, added
         self.mark, self.bytes_read = made, self.bytes_read + (stat.size if stat else 0)
 
-    def entries(self, source: Source, kind: str | None = None, made: Mark | None = None) -> Iterator[Entry]:
-        """All entries of a file. Where the next run may begin is noted in `made`.
+    def entries(
+        self, source: Source, kind: str | None = None, made: Mark | None = None, grown: Grown | None = None
+    ) -> Iterator[Entry]:
+        """All entries of a file, if it was not read yet (`grown`). Where the next run may begin is noted in `made`.
 
         Raises:
             OSError: the file cannot be read.
@@ -205,7 +212,7 @@ class Growing:
         """
         kind = kind or recognise(source, self.limit)
         if kind in FOLLOWED and isinstance(source, Path) and made:
-            grown = read_whole(source, kind, self.limit)
+            grown = grown or read_whole(source, kind, self.limit)
             made.place = grown.place
             yield from grown.entries
         elif kind == "flywheel":

@@ -14,9 +14,11 @@ from agentic_flywheel.cli.import_report import Report
 from agentic_flywheel.cli.importers import Source, Stream, in_order, is_stray, recognise, sources
 from agentic_flywheel.cli.importers.archives import MAX_UNPACKED_BYTES
 from agentic_flywheel.cli.interrupts import interruptible
+from agentic_flywheel.cli.reading_ahead import Ahead
 from agentic_flywheel.cli.reading_marks import Look
 from agentic_flywheel.cli.terminal import counting, reach, run, tell
 from agentic_flywheel.errors import InvalidArgument
+from agentic_flywheel.journal.threads import without_threads
 from agentic_flywheel.sessions.redaction.policy import Credentials
 from agentic_flywheel.sessions.wiring import is_there, open_store
 from agentic_flywheel.settings import Settings
@@ -91,7 +93,12 @@ async def _import(settings: Settings, given: Path | Stream, *, brings_back: bool
         async with sessions:
             growing.shared = await reach(sessions)
             try:
-                with sessions.repository.journal.synced_at_end():
+                whole = [each for each in files if isinstance(each, Path) and _is_whole(each, looks)]
+                with (
+                    without_threads(),
+                    sessions.repository.journal.synced_at_end(),
+                    Ahead(whole, growing.limit) as growing.ahead,
+                ):
                     for source in files:
                         async for each, added in growing.read(source, looks.get(source), related=source in related):
                             report.note(source, each, added)
@@ -109,7 +116,8 @@ def _first_of(strays: Sequence[Source]) -> str:
 
 async def _looks(growing: Growing, files: Sequence[Source]) -> dict[Source, Look]:
     """What was noted of each file. One of which not all came in is read whole again, so that all is told again."""
-    looks = {source: await growing.marks.look(source) for source in files if isinstance(source, Path)}
+    with without_threads():
+        looks = {source: await growing.marks.look(source) for source in files if isinstance(source, Path)}
     is_clean = {source: look.mark is not None and look.mark.is_clean for source, look in looks.items()}
     return {source: look if is_clean[source] else Look("other", look.mark) for source, look in looks.items()}
 
@@ -128,6 +136,11 @@ def _to_read(files: Sequence[Source], looks: dict[Source, Look], limit: int) -> 
         looks |= {source: Look("other", looks[source].mark) for source in related if source in looks}
     left = {source for source, look in looks.items() if look.is_now == "unchanged"}
     return [source for source in ordered if source not in left], related
+
+
+def _is_whole(source: Source, looks: dict[Source, Look]) -> bool:
+    """Whether all of a file is read, as far as is known."""
+    return source not in looks or looks[source].is_now == "other"
 
 
 async def _count(growing: Growing, files: Sequence[Source]) -> int:

@@ -256,7 +256,7 @@ class Importer:
         key = self._keys.session(session_id)
         text = (await self._sessions.repository.read(key, session_id, self._keys.index)).text
         written = dumps_checked(history)[1:-1]
-        if text is None or not any(form(written).decode() in text for form in (bytes, narrow)):
+        if text is None or not any(form(written).decode() in text for form in (narrow, bytes)):
             after = decode(text, session_id) if text is not None else None
             if not isinstance(after, Document) or missing(after.session.history, history):
                 raise InvalidArgument(f"session {session_id!r} reads otherwise than it was written")

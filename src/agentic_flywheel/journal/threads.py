@@ -1,6 +1,8 @@
 """Runs the journal's verbs, which block, in worker threads, or at once where they would not."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Generator
+from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
 
 import anyio.to_thread
@@ -11,9 +13,23 @@ from agentic_flywheel.journal.connection import JournalFile
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
+_without = ContextVar("_without", default=False)
+
+
+@contextlib.contextmanager
+def without_threads() -> Generator[None]:
+    """Have this task wait for the verbs itself: for a command that does one thing, a thread takes longer than most."""
+    before = _without.set(True)
+    try:
+        yield
+    finally:
+        _without.reset(before)
+
 
 async def in_thread(verb: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
     """Run a blocking verb in a worker thread."""
+    if _without.get():
+        return verb(*args, **kwargs)
     return await anyio.to_thread.run_sync(lambda: verb(*args, **kwargs))
 
 

@@ -10,7 +10,9 @@ from agentic_flywheel.cli.capture.programs import ALL, Program, named
 from agentic_flywheel.cli.capture.shelf import is_kept
 from agentic_flywheel.cli.capture.taking import Taker
 from agentic_flywheel.cli.growing import Growing
+from agentic_flywheel.cli.reading_ahead import Ahead
 from agentic_flywheel.cli.terminal import progress, reach, run, say, tell
+from agentic_flywheel.journal.threads import without_threads
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
@@ -30,13 +32,15 @@ async def _backfill(settings: Settings, programs: list[Program]) -> int:
         growing = Growing(sessions, settings)
         growing.shared = await reach(sessions)
         taker = Taker(sessions, growing, place)
-        for number, (program, path) in enumerate(wanted):
-            outcome = await taker.take(program.name, str(path))
-            outcomes.note(place, outcome)
-            notes.done(str(place), notes.digest(program.name, str(path)))
-            counts[outcome.outcome] = counts.get(outcome.outcome, 0) + 1
-            _tell(outcome)
-            progress(number + 1, len(wanted))
+        unread = [path for program, path in wanted if not _of(place, program, path)]
+        with without_threads(), Ahead(unread, growing.limit) as growing.ahead:
+            for number, (program, path) in enumerate(wanted):
+                outcome = await taker.take(program.name, str(path))
+                outcomes.note(place, outcome)
+                notes.done(str(place), notes.digest(program.name, str(path)))
+                counts[outcome.outcome] = counts.get(outcome.outcome, 0) + 1
+                _tell(outcome)
+                progress(number + 1, len(wanted))
     outcomes.sum_up(place)
     small_files.remove(str(place / FAILURE))
     small_files.remove(str(place / "hook-failure.json"))

@@ -170,15 +170,18 @@ class _Transcript:
         line = _Line(entry.line, text(value.get("uuid")), None, "", "", {})
         try:
             if kind in ("user", "assistant", "attachment", "system"):
-                self._read(line, value, kind)
+                self._read(line, entry, kind)
         finally:  # one that cannot be a turn is a parent all the same
             thread.add(line, value, kind)
 
-    def _read(self, line: _Line, value: JSONObject, kind: str) -> None:
+    def _read(self, line: _Line, entry: JsonEntry, kind: str) -> None:
+        value = entry.value
         if value.get("isCompactSummary"):
             line.summary = summarised(value)
             return
-        line.said = said(value, kind)
+        line.said = said(value, kind, is_whole=entry.is_whole)
+        if line.said is None:  # as an answer's sealed thoughts
+            return
         message = value.get("message")
         beside = cast("JSONObject", message) if isinstance(message, dict) else {}
         line.answer = text(beside.get("id")) if kind == "assistant" else ""

@@ -32,8 +32,10 @@ _FOR_THE_MODEL = (" (This tool result is internal", "\n\nagentId: ")
 """How that begins which stands behind the answer of a sub-agent, or the notice that it was begun: orders to a model."""
 
 
-def said(value: JSONObject, kind: str) -> Said | None:
+def said(value: JSONObject, kind: str, *, is_whole: bool = False) -> Said | None:
     """What a line of type user, assistant, attachment or system says; `None` if it is nothing of the talk.
+
+    `is_whole`: it has no halves of characters.
 
     Raises:
         InvalidArgument: it cannot be a turn.
@@ -41,8 +43,10 @@ def said(value: JSONObject, kind: str) -> Said | None:
     """
     if value.get("isMeta"):
         return None
-    whole, halves = mended({name: value[name] for name in _READ if name in value})
-    value = value | whole
+    halves = 0
+    if not is_whole:
+        whole, halves = mended({name: value[name] for name in _READ if name in value})
+        value = value | whole
     if kind == "assistant":
         return _answer(value, halves)
     if kind == "system":

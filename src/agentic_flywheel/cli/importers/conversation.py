@@ -109,7 +109,8 @@ def text(value: object) -> str:
     """The value as a text of a session: cut to its limit, half characters replaced; empty if it is no text."""
     if not isinstance(value, str):
         return ""
-    return mended(value[:MAX_TEXT])[0]
+    cut = value[:MAX_TEXT]
+    return cut if cut.isascii() else mended(cut)[0]
 
 
 def mended(value: Any) -> tuple[Any, int]:  # noqa: ANN401

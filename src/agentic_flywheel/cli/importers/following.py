@@ -52,8 +52,11 @@ class Followed:
     noise: tuple[bytes, ...] = ()
 
 
+_CLAUDE_NOISE = (b'{"type":"api-request', b'{"type":"cost-state",', b'{"type":"queue-operation",')
+"""Requests with their whole prompts, what they cost, and what waited: what came of that is in other lines."""
+
 FOLLOWED: dict[str, Followed] = {
-    "claude-code": Followed(ClaudeCodeFollower, lambda value: value | {"parentUuid": None}, (b'{"type":"api-request',)),
+    "claude-code": Followed(ClaudeCodeFollower, lambda value: value | {"parentUuid": None}, _CLAUDE_NOISE),
     "codex": Followed(CodexFollower),
     "qwen-code": Followed(QwenCodeFollower, lambda value: value | {"parentUuid": None}),
 }
