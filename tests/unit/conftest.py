@@ -11,7 +11,7 @@ import pytest
 
 from agentic_flywheel.journal import Journal
 
-# No deadline, and inputs may be made slowly: two cores run everything at once. No database: a run leaves nothing behind.
+# No deadline, and inputs may be made slowly: two cores run all at once. No database: a run leaves nothing behind.
 hypothesis.settings.register_profile(
     "unit",
     deadline=None,
