@@ -2437,4 +2437,11 @@ MUTATIONS = [
         "]",
         "tests/unit/test_folded.py::test_a_list_folds_them_into_the_row_of_the_one_that_asked",
     ),
+    Mutation(
+        "17 who looks right after an answer",
+        "cli/capture/settling.py",
+        "    while young and time.monotonic() < end:",
+        "    while False:",
+        "tests/test_capture.py::test_who_looks_right_after_an_answer_finds_it",
+    ),
 ]
