@@ -39,11 +39,12 @@ class Ahead:
         wanted = list(files)
         self._limit = limit
         self._waiting = deque(wanted if _is_worth_it(wanted) else ())
+        self._left = set(self._waiting)
         self._process: subprocess.Popen[bytes] | None = None
 
     async def take(self, path: Path) -> Answer | None:
         """What is in the file; `None` where the caller is to read it."""
-        if path not in self._waiting:
+        if path not in self._left:
             return None
         return await anyio.to_thread.run_sync(self._take, path, abandon_on_cancel=True)
 
@@ -53,10 +54,11 @@ class Ahead:
             answers = cast("BinaryIO", process.stdout)
             while self._waiting:
                 named, answer = self._waiting.popleft(), cast("Answer | None", pickle.load(answers))  # noqa: S301
+                self._left.discard(named)
                 if named == path:
                     return answer
         except (OSError, EOFError, pickle.UnpicklingError):
-            self._waiting.clear()
+            self._left.clear()
         return None
 
     def _begun(self) -> subprocess.Popen[bytes]:
