@@ -29,7 +29,16 @@ from .corpus import SENTENCES
 from .journal_and_redis.builds import BASE, Build, alone, builds
 
 MB = 1_000_000
-HOOK = "claude-code"
+PEAK = """
+import runpy, sys
+try:
+    runpy.run_module("agentic_flywheel", run_name="__main__", alter_sys=True)
+finally:
+    peak = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
+    print("peak", *peak, file=sys.stderr)
+"""
+"""The program, which says in the end how many KB it had in memory: `getrusage` would count what its parent had, too."""
+
 Samples = dict[str, list[float]]
 
 
@@ -92,7 +101,7 @@ def _hook(samples: Samples, folder: Path, before: Build, now: Build, rounds: int
     _import(before, env, transcript)
     (into / "capture").mkdir(parents=True)
     said = {"session_id": "talk", "transcript_path": str(transcript), "cwd": str(folder), "hook_event_name": "Stop"}
-    hook = [now.python, "-P", "-m", "agentic_flywheel", "capture", "hook", HOOK, "--into", str(into)]
+    hook = [now.python, "-P", "-m", "agentic_flywheel", "capture", "hook", "claude-code", "--into", str(into)]
     with (into / "capture" / "drainer.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for number in range(rounds):
@@ -161,7 +170,7 @@ def _note(samples: Samples, name: str, value: float) -> None:
 
 
 def _import(build: Build, env: dict[str, str], source: Path) -> tuple[float, float]:
-    return _run([*build.command, "import", str(source)], env)
+    return _run([build.python, "-P", "-c", PEAK, "import", str(source)], env)
 
 
 def _run(command: list[str], env: dict[str, str], given: str = "") -> tuple[float, float]:
@@ -171,12 +180,13 @@ def _run(command: list[str], env: dict[str, str], given: str = "") -> tuple[floa
         file.seek(0)
         began = time.perf_counter()
         process = subprocess.Popen(command, env=env, cwd=env["HOME"], stdin=file, stdout=told, stderr=told)
-        _, status, used = os.wait4(process.pid, 0)
+        process.wait()
         seconds = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
         told.seek(0)
-        assert not process.returncode, told.read().decode()
-    return seconds, used.ru_maxrss / 1000
+        said = told.read().decode()
+        assert not process.returncode, said
+    peak = said.rpartition("peak ")[2].strip()
+    return seconds, int(peak) / 1000 if peak.isdigit() else 0
 
 
 def _write(path: Path, session: str, size: int) -> None:
@@ -266,8 +276,6 @@ def _node(rng: random.Random, ids: list[str], at: int) -> dict[str, Any]:
         "author": {"role": ("user", "assistant")[at % 2], "metadata": {}},
         "content": content,
         "create_time": 1.79e9 + at,
-        "status": "finished_successfully",
-        "metadata": {},
         "recipient": "all",
     }
     return {"id": ids[at], "message": message, "parent": ids[at - 1] if at else None, "children": ids[at + 1 : at + 2]}

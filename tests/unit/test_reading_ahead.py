@@ -6,7 +6,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from agentic_flywheel.cli.importers import read_whole
+from agentic_flywheel.cli.importers import Imported, read_whole
 from agentic_flywheel.cli.reading_ahead import WORTH_BYTES, WORTH_FILES, Ahead
 from agentic_flywheel.cli.reading_marks import Stat
 from agentic_flywheel.journal.threads import in_thread, without_threads
@@ -33,7 +33,10 @@ def test_what_another_process_reads_is_what_would_be_read_here(files: list[Path]
             for path in files:
                 answer = await ahead.take(path)
                 assert answer == (Stat.of(path), read_whole(path, "claude-code", LIMIT))
-                assert answer[1].entries[0].halves == 1, "half a character is mended, and told"  # pyright: ignore[reportAttributeAccessIssue]
+                assert answer
+                [talk] = answer[1].entries
+                assert isinstance(talk, Imported)
+                assert talk.halves == 1, "half a character is mended, and told"
 
     anyio.run(run)
 
