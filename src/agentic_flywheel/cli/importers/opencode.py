@@ -67,9 +67,6 @@ def database(path: Path, limit: int) -> Iterator[Imported | BadEntry]:
 
 def newest(path: Path) -> int:
     """When a row of the database was changed last, in ms since 1970; 0 where that cannot be read."""
-    tables = " UNION ALL ".join(
-        f"SELECT max(time_updated) AS at FROM {name}" for name in ("session", "message", "part")
-    )
     try:
         with opened(path) as found:
             return max((row["at"] for row in found.select(_TIMES) if isinstance(row["at"], int)), default=0)
