@@ -82,7 +82,7 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
         case "export":
             from agentic_flywheel.cli.export_command import export
 
-            return export(settings, options.file)
+            return export(settings, options.file, options.session, with_sub_agents=options.with_sub_agents)
         case "secrets":
             from agentic_flywheel.cli.secrets_command import secrets
 
