@@ -563,8 +563,8 @@ MUTATIONS = [
     Mutation(
         "F7 waiting for a process",
         "journal/open_file.py",
-        "waits = max(round(timeout * 100) * 10, 0)",
-        "waits = 2000",
+        "PRAGMA busy_timeout = {max(round(timeout * 1000), 0)}",
+        "PRAGMA busy_timeout = 2000",
         "tests/unit/test_journal_waiting.py::test_writing_waits_for_another_process_for_as_long_as_it_was_told",
     ),
     Mutation(
@@ -2457,5 +2457,12 @@ MUTATIONS = [
         "message=message, children=children or None)",
         "message=message)",
         "tests/test_sub_agents_along.py::test_the_tool_names_those_that_stay",
+    ),
+    Mutation(
+        "17 who looks right after an answer",
+        "cli/capture/settling.py",
+        "    while young and time.monotonic() < end:",
+        "    while False:",
+        "tests/test_capture.py::test_who_looks_right_after_an_answer_finds_it",
     ),
 ]
