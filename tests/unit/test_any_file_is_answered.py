@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from agentic_flywheel.cli.importers import BadEntry, Imported, Stream, read, recognise
 from agentic_flywheel.cli.importers.files import exported
 from agentic_flywheel.cli.importers.kinds import Kind
+from agentic_flywheel.documents.save_request import Save
 
-from .test_importers import chatgpt, claude, event, jsonl, message, places, savable
+from .test_importers import chatgpt, claude, event, jsonl, message, places
 from .test_importers_claude_code import SOUND as CLAUDE_CODE
 from .test_importers_codex import SOUND as CODEX
 from .test_importers_flows import row, said_there
@@ -53,7 +54,8 @@ def answered(raw: bytes, kind: str) -> Iterator[str]:
     recognise(file)
     for each in [*read(file), *read(file, kind)] if kind != "flywheel" else exported(file):
         if isinstance(each, Imported):
-            assert savable(each)
+            said = {"history": each.history, "context": each.context, "tags": list(each.tags)}
+            Save(session_id=each.session_id, title=each.title, summary=each.summary, **said).check()
         elif isinstance(each, BadEntry):
             assert each.reason
             yield each.reason
