@@ -2433,8 +2433,8 @@ MUTATIONS = [
     Mutation(
         "export: sub-agents' sessions, too",
         "cli/export_command.py",
-        "SessionFilter(folds=False)",
-        "SessionFilter()",
+        "list_sessions(EVERY_SESSION, MAX_PAGE, cursor)",
+        "list_sessions(type(EVERY_SESSION)(), MAX_PAGE, cursor)",
         "tests/unit/test_folded.py::test_they_are_exported_and_looked_through_for_secrets_as_all_others",
     ),
     Mutation(
@@ -2457,6 +2457,27 @@ MUTATIONS = [
         'if row.shown.get("parent") not in with_parent]',
         "]",
         "tests/unit/test_folded.py::test_a_list_folds_them_into_the_row_of_the_one_that_asked",
+    ),
+    Mutation(
+        "folded: what goes through all sessions",
+        "cli/export_command.py",
+        "list_sessions(EVERY_SESSION, MAX_PAGE, cursor)",
+        "list_sessions(type(EVERY_SESSION)(), MAX_PAGE, cursor)",
+        "tests/test_sub_agents_along.py::test_an_export_and_the_search_for_credentials_leave_none_out",
+    ),
+    Mutation(
+        "folded: a journal in use",
+        "sessions/folded.py",
+        "return await at_once(journal, verb, journal, index, *args, **kwargs)",
+        "return journal.nowait(verb, journal, index, *args, **kwargs)",
+        "tests/unit/test_folded.py::test_a_journal_that_cannot_be_read_at_once_is_waited_for",
+    ),
+    Mutation(
+        "sub-agents: a deletion says which stay",
+        "sessions/store.py",
+        "message=message, children=children or None)",
+        "message=message)",
+        "tests/test_sub_agents_along.py::test_the_tool_names_those_that_stay",
     ),
     Mutation(
         "17 who looks right after an answer",

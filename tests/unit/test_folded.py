@@ -8,6 +8,7 @@ import pytest
 
 from agentic_flywheel.cli.export_command import export
 from agentic_flywheel.documents.save_request import Save
+from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.json_text import dumps, load_object
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.journal_list import newest
@@ -88,3 +89,21 @@ def test_a_deleted_one_is_named_no_more(tmp_path: Path):
         return await sessions.resume(memory, "garden")
 
     assert [child["id"] for child in told(tmp_path, ask).children] == ["agent-2"]
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_journal_that_cannot_be_read_at_once_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, closed: bool
+):
+    async def ask(sessions: SessionStore, memory: CallerViews) -> Any:
+        def refuse(*_: object, **__: object) -> Any:
+            raise JournalUnavailable("It is in use.")
+
+        if closed:
+            sessions.repository.journal.close()  # as it is until somebody reads or writes
+        monkeypatch.setattr(sessions.repository.journal, "nowait", refuse)
+        return (await sessions.resume(memory, "garden")).children, await listed(sessions)
+
+    children, rows = told(tmp_path, ask)
+    assert [child["id"] for child in children] == ["agent-1", "agent-2"]
+    assert rows == {"agent-3": None, "garden": 2}

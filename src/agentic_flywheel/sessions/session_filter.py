@@ -26,7 +26,7 @@ SOON = timedelta(days=1)
 class SessionFilter:
     """The sessions a list is to show. `pattern` is a Redis glob on ids; a `query` is searched for in the words said.
 
-    `folds`: sub-agents' sessions may stand in the row of the one that asked; without it the list is of all there are.
+    `each`: also those that are folded into the row of another one, as a sub-agent's is.
     """
 
     pattern: str = "*"
@@ -34,7 +34,7 @@ class SessionFilter:
     tags: Sequence[str] = ()
     status: str = ""
     user_id: str = ""
-    folds: bool = True
+    each: bool = False
 
     @property
     def row_filter(self) -> Filter:
@@ -83,6 +83,10 @@ def _row(entry: ListRow, shown: JSONObject, now: datetime) -> Row:
     if expired(kept_until, now + SOON):
         shown["expires_soon"] = True
     return Row(entry, shown, expired(kept_until, now))
+
+
+EVERY_SESSION = SessionFilter(each=True)
+"""For what goes through all that is kept: an export leaves nothing out."""
 
 
 def check_limit(limit: int) -> None:
