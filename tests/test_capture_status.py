@@ -185,3 +185,18 @@ def test_clean_sessions_have_no_fault_and_doctor_counts_them(env: dict[str, str]
     stands = status(env)
     assert (stands["faults"], stands["programs"][0]["kept"]) == ([], 41)
     assert "Claude Code: 41 talks kept, 0 not yet" in run(env, "doctor", "--verbose").stdout
+
+
+def test_what_is_off_the_record_and_what_is_not_yet_kept_is_said(env: dict[str, str], talk: Transcript):
+    talk.ask("And moss?", "There too.")
+    run(env, "capture", "pause", "--session", "garden")
+    run(env, "capture", "pause")
+    said = run(env, "capture", "status").stdout
+    assert "Off the record: session garden.\nOff the record: all talks.\n" in said
+    run(env, "capture", "resume")
+    said = run(env, "capture", "status").stdout
+    assert "all talks" not in said
+    assert "capture backfill" in said
+    assert "capture backfill claude-code" in run(env, "capture", "install", "claude-code").stdout
+    run(env, "capture", "backfill")
+    assert "capture backfill" not in run(env, "capture", "status").stdout

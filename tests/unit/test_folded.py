@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from agentic_flywheel.cli.export_command import export
 from agentic_flywheel.documents.save_request import Save
-from agentic_flywheel.json_text import dumps
+from agentic_flywheel.errors import JournalUnavailable
+from agentic_flywheel.json_text import dumps, load_object
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.journal_list import newest
+from agentic_flywheel.sessions.secrets_scan import SecretsScan
 from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import open_store
@@ -50,6 +53,14 @@ def test_they_are_listed_where_they_are_asked_for(tmp_path: Path, asked: dict[st
     assert "agent-1" in told(tmp_path, lambda sessions, _: listed(sessions, **asked))
 
 
+def test_they_are_exported_and_looked_through_for_secrets_as_all_others(tmp_path: Path):
+    ids = told(tmp_path, lambda sessions, _: SecretsScan(sessions, shared=False).session_ids())
+    settings = Settings.from_env({"FLYWHEEL_DATA_DIR": str(tmp_path), "HOME": str(tmp_path)})
+    assert export(settings, str(tmp_path / "talks.jsonl")) == 0
+    written = [load_object(line, "a line")["id"] for line in (tmp_path / "talks.jsonl").read_text().splitlines()]
+    assert sorted(ids) == sorted(written) == ["agent-1", "agent-2", "agent-3", "garden"]
+
+
 def test_the_command_lists_as_the_tool_does(tmp_path: Path):
     async def ask(sessions: SessionStore, _: CallerViews) -> Any:
         rows, more = newest(sessions.repository.journal, sessions._keys.index, SessionFilter(), 2, sessions._clock())
@@ -78,3 +89,21 @@ def test_a_deleted_one_is_named_no_more(tmp_path: Path):
         return await sessions.resume(memory, "garden")
 
     assert [child["id"] for child in told(tmp_path, ask).children] == ["agent-2"]
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_journal_that_cannot_be_read_at_once_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, closed: bool
+):
+    async def ask(sessions: SessionStore, memory: CallerViews) -> Any:
+        def refuse(*_: object, **__: object) -> Any:
+            raise JournalUnavailable("It is in use.")
+
+        if closed:
+            sessions.repository.journal.close()  # as it is until somebody reads or writes
+        monkeypatch.setattr(sessions.repository.journal, "nowait", refuse)
+        return (await sessions.resume(memory, "garden")).children, await listed(sessions)
+
+    children, rows = told(tmp_path, ask)
+    assert [child["id"] for child in children] == ["agent-1", "agent-2"]
+    assert rows == {"agent-3": None, "garden": 2}

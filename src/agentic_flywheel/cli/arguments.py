@@ -133,6 +133,7 @@ def _add_writing_verbs(parser: Parser) -> None:
     fork = parser.command("fork", "begin another one with what this one is", "latest garden-2", "0 begun, 1 not")
     _add_id(fork)
     fork.add_argument("new", nargs="?", default="", metavar="NEW", help="the id of the new one (default: one is made)")
+    _add_sub_agents(fork, "its sub-agents' sessions too, as they are now")
     fork.add_argument("--revision", type=number(1, MAX_REVISION), metavar="N", help="with what it was at revision N")
     rename = parser.command("rename", "give one another title", 'latest "The harvest"', "0 renamed, 1 not")
     _add_id(rename)
@@ -144,6 +145,7 @@ def _add_writing_verbs(parser: Parser) -> None:
         "0 deleted, 1 not (or you said no)",
     )
     delete.add_argument("id", nargs="?", default="", metavar="SESSION", help=f"{_SESSION}; with --yes its whole id")
+    _add_sub_agents(delete, "its sub-agents' sessions too")
     delete.add_argument("--all", action="store_true", help="all of them (of FLYWHEEL_USER, where that is set)")
     delete.add_argument("--yes", action="store_true", help="do not ask")
 
@@ -157,6 +159,10 @@ def _add_send(parser: Parser) -> None:
     )
     send.add_argument("ids", nargs="*", metavar="SESSION", help="whole ids")
     send.add_argument("--all", action="store_true", help="all that belong to this machine")
+
+
+def _add_sub_agents(parser: Parser, what: str) -> None:
+    parser.add_argument("--with-sub-agents", action="store_true", help=what)
 
 
 def _add_id(parser: Parser) -> None:
@@ -207,6 +213,8 @@ def _add_demo(top: Parser) -> None:
 def _add_moving(top: Parser) -> None:
     export = top.command("export", "write every session as a line of JSON", "talks.jsonl", "0 all written, 1 not all")
     export.add_argument("file", nargs="?", default="-", help="where to (default: standard output)")
+    export.add_argument("--session", default="", metavar="SESSION", help=f"this one alone: {_SESSION}")
+    _add_sub_agents(export, "with --session: its sub-agents' sessions too")
     importing = top.command(
         "import",
         "take in exports of this program, Claude or ChatGPT, talks of terminal programs, or a JSON list of turns",

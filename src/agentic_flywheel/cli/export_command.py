@@ -9,12 +9,14 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import IO
 
+from agentic_flywheel.cli.sub_agents import sub_agents_of
 from agentic_flywheel.cli.terminal import counted, progress, reach, run, tell
+from agentic_flywheel.cli.which_session import which
 from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
 from agentic_flywheel.private_files import create, open_again
-from agentic_flywheel.sessions.session_filter import MAX_PAGE, SessionFilter
+from agentic_flywheel.sessions.session_filter import EVERY_SESSION, MAX_PAGE
 from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
@@ -23,8 +25,8 @@ State = tuple[object, object]
 """Revision and time of the last save: what tells whether a line is still what is stored."""
 
 
-def export(settings: Settings, target: str) -> int:
-    """Write every session to a file, or to standard output for `-`; 0 if all could be read.
+def export(settings: Settings, target: str, session: str = "", *, with_sub_agents: bool = False) -> int:
+    """Write every session, or one alone, to a file, or to standard output for `-`; 0 if all could be read.
 
     Until it is whole, a file has `.part` behind its name; an export to it that was interrupted is continued.
     """
@@ -35,13 +37,20 @@ def export(settings: Settings, target: str) -> int:
     if path and not _may_replace(path):
         tell(f"agentic-flywheel-state: {path} is there, and is no export of this program. Name another file.")
         return 2
-    return run(_export(settings, path))
+    if with_sub_agents and not session:
+        tell("agentic-flywheel-state: --with-sub-agents goes with --session; without it every session is exported.")
+        return 2
+    return run(_export(settings, path, session, with_sub_agents=with_sub_agents))
 
 
-async def _export(settings: Settings, target: Path | None) -> int:
+async def _export(settings: Settings, target: Path | None, session: str, *, with_sub_agents: bool) -> int:
     sessions, _ = open_store(settings)
     async with sessions:
         export = _Export(sessions, shared=await reach(sessions))
+        if session:
+            if (session_id := await which(sessions, session)) is None:
+                return 1
+            export.only = {session_id, *(await sub_agents_of(sessions, session_id) if with_sub_agents else ())}
         try:
             if target is None:
                 await export.write(sys.stdout.buffer)
@@ -63,11 +72,15 @@ async def _export(settings: Settings, target: Path | None) -> int:
 
 
 class _Export:
-    """One export: what it has written so far, as the hash of each session's line, and how many it could not read."""
+    """One export: what it has written so far, as the hash of each session's line, and how many it could not read.
+
+    `only`: the sessions that it is of; `None`: all.
+    """
 
     def __init__(self, sessions: SessionStore, *, shared: bool) -> None:
         self.written: dict[str, bytes] = {}
         self.failed = 0
+        self.only: set[str] | None = None
         self._sessions = sessions
         self.shared = shared
 
@@ -122,14 +135,14 @@ class _Export:
         found: dict[str, State] = {}
         cursor: str | None = ""
         while cursor is not None:
-            page = await self._sessions.list_sessions(SessionFilter(), MAX_PAGE, cursor)
+            page = await self._sessions.list_sessions(EVERY_SESSION, MAX_PAGE, cursor)
             if self.shared and page.scope != "shared":
                 raise Unavailable("Redis stopped answering before all sessions were written.")
             if page.message and self._sessions.repository.stash is None:
                 raise Unavailable(page.message)
             found |= {str(row["id"]): (row.get("revision"), row.get("updated_at")) for row in page.sessions}
             cursor = page.next_cursor
-        return found
+        return found if self.only is None else {each: found[each] for each in found.keys() & self.only}
 
     def _go_on_with(self, part: Path, stored: dict[str, State]) -> None:
         """Keep the lines that are what is stored now; one that was cut, or saved again or deleted since, goes."""

@@ -83,7 +83,7 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             from agentic_flywheel.cli.export_command import export
 
             _settle(settings)
-            return export(settings, options.file)
+            return export(settings, options.file, options.session, with_sub_agents=options.with_sub_agents)
         case "secrets":
             from agentic_flywheel.cli.secrets_command import secrets
 

@@ -1,25 +1,25 @@
 """`sessions`: lists and shows what is kept, and saves, restores, forks, renames and deletes for a person."""
 
 from argparse import Namespace
-from collections.abc import AsyncGenerator
 from typing import Any
 
 from agentic_flywheel.cli.sessions_shown import NOTHING_KEPT, list_them, none, revisions, search, show, words
+from agentic_flywheel.cli.sub_agents import every_row, sub_agents_of
 from agentic_flywheel.cli.terminal import ask, complain, counted, progress, reach, run, say, say_json, tell
 from agentic_flywheel.cli.turns_given import turns_of
 from agentic_flywheel.cli.which_session import check_new_id, is_there, named, which
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.save_request import Save
-from agentic_flywheel.errors import Unavailable
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import check_id
 from agentic_flywheel.plain_text import quoted
 from agentic_flywheel.sessions.caller_view import CallerViews
+from agentic_flywheel.sessions.folded import those_that_stay
 from agentic_flywheel.sessions.history import RevisionHistory
 from agentic_flywheel.sessions.redaction.ids import check_ids
 from agentic_flywheel.sessions.redaction.policy import Credentials
 from agentic_flywheel.sessions.results import SaveResult
-from agentic_flywheel.sessions.session_filter import MAX_PAGE, SessionFilter
+from agentic_flywheel.sessions.session_filter import EVERY_SESSION, MAX_PAGE
 from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import has_store, open_store
 from agentic_flywheel.settings import Settings
@@ -129,25 +129,34 @@ async def _delete(store: SessionStore, options: Namespace) -> int:
         complain(f"{quoted(options.id)} is not a whole id; with --yes name it whole: {quoted(session_id)}.")
         return 1
     rows = await store.rows_of([session_id])
-    question = f"Delete session {named(rows[0]) if rows else quoted(session_id)} with its revisions, for everybody?"
+    along = [*await sub_agents_of(store, session_id)] if options.with_sub_agents else []
+    what = f"its revisions and {counted(len(along))} of its sub-agents" if along else "its revisions"
+    question = f"Delete session {named(rows[0]) if rows else quoted(session_id)} with {what}, for everybody?"
     if not options.yes and (code := ask(question, "deleting")):
         return code
+    for each in reversed(along):  # before the one that asked: until then that says whose they are
+        gone = await store.delete(each, CallerViews())
+        if not gone.deleted and gone.reason not in ("not_found", "deleted", "expired"):
+            return none(each, gone.message or words(gone.reason))
     deleted = await store.delete(session_id, CallerViews())
     if not deleted.deleted:
         return none(session_id, deleted.message or words(deleted.reason))
-    say(f"Deleted {quoted(session_id)}{', but ' + deleted.message if deleted.message else '.'}")
+    them = f" and {counted(len(along))} of its sub-agents" if along else ""
+    say(f"Deleted {quoted(session_id)}{them}{', but ' + deleted.message if deleted.message else '.'}")
+    if stay := those_that_stay(deleted.children):
+        tell(f"{stay} Each is deleted by its id.")
     return 0
 
 
 async def _delete_all(store: SessionStore, options: Namespace) -> int:
     """Delete every session that is listed, a page at a time; one that cannot be deleted stops none of the others."""
-    page = await store.list_sessions(SessionFilter(), MAX_PAGE)
+    page = await store.list_sessions(EVERY_SESSION, MAX_PAGE)
     more = " and more" if page.next_cursor else ""
     question = f"Delete {counted(len(page.sessions))}{more} with all that goes with them, for everybody?"
     if page.sessions and not options.yes and (code := ask(question, "deleting")):
         return code
     seen, left, added = set[str](), dict[str, str](), set[str]()
-    while new := [session_id async for session_id in _listed(store) if session_id not in seen]:
+    while new := [each async for row in every_row(store) if (each := str(row["id"])) not in seen]:
         for session_id in new:
             seen.add(session_id)  # a list may show it once more
             result = await store.delete(session_id, CallerViews())
@@ -162,23 +171,6 @@ async def _delete_all(store: SessionStore, options: Namespace) -> int:
         tell(f"But {text}")
     say(f"Deleted {counted(len(seen) - len(left))}; {len(left)} could not be deleted.")
     return 1 if left else 0
-
-
-async def _listed(store: SessionStore) -> AsyncGenerator[str]:
-    """The ids of all sessions that are listed.
-
-    Raises:
-        Unavailable: not all could be asked for.
-
-    """
-    cursor: str | None = ""
-    while cursor is not None:
-        page = await store.list_sessions(SessionFilter(), MAX_PAGE, cursor)
-        for row in page.sessions:
-            yield str(row["id"])
-        if page.message and not page.next_cursor and store.repository.stash is None:
-            raise Unavailable(page.message)
-        cursor = page.next_cursor
 
 
 async def _restore(store: SessionStore, options: Namespace) -> int:
@@ -209,6 +201,18 @@ async def _fork(store: SessionStore, credentials: Credentials, options: Namespac
         )
     origin: JSONObject = forked.forked_from or {}
     say(f"Began {quoted(forked.session_id)} with revision {origin.get('revision')} of {quoted(session_id)}.")
+    return await _fork_sub_agents(store, session_id, forked.session_id) if options.with_sub_agents else 0
+
+
+async def _fork_sub_agents(store: SessionStore, session_id: str, new: str) -> int:
+    """Begin another session with what each of its sub-agents' is now, which names the new one."""
+    instead = {session_id: new}
+    for each, parent in (await sub_agents_of(store, session_id)).items():
+        forked = await RevisionHistory(store).fork(CallerViews(), each, parent=instead[parent])
+        if not forked.forked:
+            return none(each, forked.message or words(forked.reason))
+        instead[each] = forked.session_id
+        say(f"Began {quoted(forked.session_id)} with its sub-agent's {quoted(each)}.")
     return 0
 
 

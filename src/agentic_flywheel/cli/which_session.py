@@ -10,7 +10,7 @@ from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import check_id, glob_escape
 from agentic_flywheel.plain_text import quoted
 from agentic_flywheel.sessions.budget import ellipsis
-from agentic_flywheel.sessions.session_filter import MAX_PAGE, SessionFilter
+from agentic_flywheel.sessions.session_filter import EVERY_SESSION, MAX_PAGE, SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
 
 LATEST = "latest"
@@ -92,7 +92,7 @@ async def _rows(store: SessionStore, session_filter: SessionFilter, limit: int) 
 
 async def _nobody(store: SessionStore, name: str) -> str:
     """That there is none, and which one has the most similar name."""
-    page = await store.list_sessions(SessionFilter(), NEAR_AMONG)
+    page = await store.list_sessions(EVERY_SESSION, NEAR_AMONG)
     if not page.sessions:
         return page.message or "no session is kept yet."
     names = {_folded(row[field]): row for row in reversed(page.sessions) for field in ("title", "id") if row.get(field)}

@@ -3,6 +3,7 @@
 from agentic_flywheel.plain_text import quoted
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.server.elicitation import NEVER_ASK
+from agentic_flywheel.sessions.folded import those_that_stay
 from agentic_flywheel.sessions.results import (
     CacheResult,
     DeleteResult,
@@ -120,7 +121,8 @@ class Messages:
     def deleted(self, result: DeleteResult) -> str:
         """After a deletion."""
         if result.deleted:
-            return f"Deleted, but {result.message}" if result.message else "Deleted."
+            stay = those_that_stay(result.children)
+            return f"Deleted, but {result.message} {stay}".rstrip() if result.message else f"Deleted. {stay}".rstrip()
         return f"Nothing deleted: {_because(result.reason, result.message)}{_after_nothing(result.reason)}"
 
     def revisions(self, result: RevisionsResult) -> str:

@@ -65,21 +65,33 @@ class RevisionHistory:
         return current.title if isinstance(current, Document) and whole_for(current, revision) is None else ""
 
     async def fork(
-        self, memory: CallerViews, session_id: str, revision: int | None = None, new_session_id: str = ""
+        self,
+        memory: CallerViews,
+        session_id: str,
+        revision: int | None = None,
+        new_session_id: str = "",
+        *,
+        parent: str = "",
     ) -> ForkResult:
-        """Begin another session with what this one was at a revision; it records its origin."""
+        """Begin another session with what this one was at a revision; it records its origin.
+
+        `parent`: the session that it belongs to instead, where it is a sub-agent's.
+        """
         refuse_hidden(new_session_id, "new_session_id")
         found = await self._revision(session_id, revision)
         if not isinstance(found, Document):
             reason, message = found
             return ForkResult(forked=False, session_id=new_session_id, reason=reason, message=message)
         origin = {"session_id": session_id, "revision": found.revision}
+        fields = save_fields(found, forked_from=origin)
+        if parent:
+            fields["context"] = fields["context"] | {"parent_session": parent}
         saved = await self._sessions.save(
             Save(
                 session_id=new_session_id,
                 expected_revision=0,
                 note=f"forked from {session_id} at revision {found.revision}",
-                **save_fields(found, forked_from=origin),
+                **fields,
             ),
             memory,
         )

@@ -7,13 +7,12 @@ from datetime import datetime
 from agentic_flywheel.backends.base import FlowStatus
 from agentic_flywheel.documents.save_request import check_one_of
 from agentic_flywheel.errors import Disabled, Unavailable
-from agentic_flywheel.journal.threads import at_once
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.replication.session_list import position_of
 from agentic_flywheel.sessions.cursors import UNFINISHED, read_cursor, write_cursor
-from agentic_flywheel.sessions.folded import is_folded, note_children, without_children
+from agentic_flywheel.sessions.folded import asked, is_folded, note_children, without_children
 from agentic_flywheel.sessions.results import ListResult
 from agentic_flywheel.sessions.search import search
 from agentic_flywheel.sessions.session_filter import Row, SessionFilter, check_limit, whose
@@ -81,13 +80,13 @@ class SessionList:
             except Unavailable as exc:
                 return ListResult(sessions=[row.shown for row in rows], scope="this machine", message=str(exc))
             found = await unexpired_rows(self.repository, session_filter, page.entries, self._clock(), deadline)
-            rows += await at_once(journal, without_children, journal, self._keys.index, found) if folds else found
+            rows += await asked(without_children, found, journal, self._keys.index, found) if folds else found
             before = page.older
             if len(rows) > limit or before is None or not self.repository.has_time(deadline):
                 break
         scope = "shared" if page.shared else "this machine"
         shown = [row.shown for row in rows[:limit]]
-        await at_once(journal, note_children, journal, self._keys.index, shown)
+        await asked(note_children, None, journal, self._keys.index, shown)
         result = ListResult(sessions=shown, scope=scope, message=page.why)
         if len(rows) > limit:
             result.next_cursor = write_cursor(position_of(rows[limit - 1].entry))

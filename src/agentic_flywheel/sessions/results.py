@@ -88,6 +88,9 @@ class DeleteResult(Result):
     """The answer of `delete_session`."""
 
     deleted: bool
+    children: list[JSONObject] | None = Field(
+        default=None, description="Its sub-agents' sessions, which stay: {id, title}."
+    )
     reason: Reason | None = None
 
 

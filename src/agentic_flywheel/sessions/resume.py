@@ -15,7 +15,7 @@ from agentic_flywheel.documents.renewal import RenewCommand, ttl_of
 from agentic_flywheel.documents.revisions import earlier, whole_for
 from agentic_flywheel.documents.write_ids import told
 from agentic_flywheel.errors import DocumentError, Unavailable
-from agentic_flywheel.journal.threads import at_once, in_thread
+from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import dumps, size_of
 from agentic_flywheel.keys import Keys, check_id, other_spellings
 from agentic_flywheel.plain_text import quoted
@@ -23,7 +23,7 @@ from agentic_flywheel.replication.answers import Found
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.budget import BYTES_PER_TOKEN, DEFAULT_TOKENS
 from agentic_flywheel.sessions.caller_view import CallerViews
-from agentic_flywheel.sessions.folded import children_of
+from agentic_flywheel.sessions.folded import asked, children_of
 from agentic_flywheel.sessions.listing import SessionList
 from agentic_flywheel.sessions.near_ids import SUGGESTIONS, near_ids, titled
 from agentic_flywheel.sessions.page import Page, check, window_of
@@ -251,7 +251,7 @@ class SessionReader(SessionList):
 
     async def _resumed(self, memory: CallerViews, document: Document, found: Found, page: "Page") -> ResumeResult:
         journal, index = self.repository.journal, self._keys.index
-        children = await at_once(journal, children_of, journal, index, document.session.id)
+        children = await asked(children_of, [], journal, index, document.session.id)
         if children:  # they are a part of the answer
             left = page.max_tokens - size_of(dumps(children)) // BYTES_PER_TOKEN
             page = replace(page, max_tokens=max(left, page.max_tokens // 2))

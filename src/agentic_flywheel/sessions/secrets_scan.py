@@ -11,7 +11,7 @@ from agentic_flywheel.documents.rewrite import next_revision
 from agentic_flywheel.errors import Unavailable
 from agentic_flywheel.sessions.redaction.documents import redacted_document
 from agentic_flywheel.sessions.redaction.policy import Credentials
-from agentic_flywheel.sessions.session_filter import MAX_PAGE, SessionFilter
+from agentic_flywheel.sessions.session_filter import EVERY_SESSION, MAX_PAGE
 from agentic_flywheel.sessions.store import SessionStore
 
 NOTE = "credentials replaced"
@@ -52,7 +52,7 @@ class SecretsScan:
         found: dict[str, None] = {}
         cursor: str | None = ""
         while cursor is not None:
-            page = await self._sessions.list_sessions(SessionFilter(), MAX_PAGE, cursor)
+            page = await self._sessions.list_sessions(EVERY_SESSION, MAX_PAGE, cursor)
             if self._shared and page.scope != "shared":
                 raise Unavailable("Redis stopped answering before all sessions were listed.")
             found |= dict.fromkeys(str(row["id"]) for row in page.sessions)

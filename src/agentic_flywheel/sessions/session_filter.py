@@ -24,13 +24,17 @@ SOON = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class SessionFilter:
-    """The sessions a list is to show. `pattern` is a Redis glob on ids; a `query` is searched for in the words said."""
+    """The sessions a list is to show. `pattern` is a Redis glob on ids; a `query` is searched for in the words said.
+
+    `each`: also those that are folded into the row of another one, as a sub-agent's is.
+    """
 
     pattern: str = "*"
     query: str = ""
     tags: Sequence[str] = ()
     status: str = ""
     user_id: str = ""
+    each: bool = False
 
     @property
     def row_filter(self) -> Filter:
@@ -79,6 +83,10 @@ def _row(entry: ListRow, shown: JSONObject, now: datetime) -> Row:
     if expired(kept_until, now + SOON):
         shown["expires_soon"] = True
     return Row(entry, shown, expired(kept_until, now))
+
+
+EVERY_SESSION = SessionFilter(each=True)
+"""For what goes through all that is kept: an export leaves nothing out."""
 
 
 def check_limit(limit: int) -> None:

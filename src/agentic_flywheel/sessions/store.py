@@ -35,6 +35,7 @@ from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.session_keys import SessionKeys
 from agentic_flywheel.sessions.caller_view import CallerView, CallerViews
+from agentic_flywheel.sessions.folded import asked, children_of
 from agentic_flywheel.sessions.results import DeleteResult, SaveResult, not_saved, reason_of
 from agentic_flywheel.sessions.resume import SessionReader
 
@@ -179,12 +180,13 @@ class SessionStore(SessionReader):
             revisions=keys.revisions,
             histories=keys.histories,
         )
-        deadline = self.repository.deadline()
+        deadline, journal = self.repository.deadline(), self.repository.journal
         async with self._one_at_a_time(memory, session_id):
             memory.forget(session_id)
             try:
                 if await self.hides(session_id):
                     return DeleteResult(deleted=False, reason="not_found")
+                children = await asked(children_of, [], journal, self._keys.index, session_id)
                 placed = await self.repository.write(deletion, deadline)
                 try:
                     erased = await self.repository.erase(keys, placed.answer)
@@ -200,7 +202,7 @@ class SessionStore(SessionReader):
         waits = placed.stored_in == "journal" and self.repository.stash is not None
         if deleted.deleted or parts:
             message = STILL_READ if not erased.wiped else STILL_IN_REDIS if waits else ""
-            return DeleteResult(deleted=True, message=message)
+            return DeleteResult(deleted=True, message=message, children=children or None)
         unasked = deleted.reason == "not_found" and waits
         return DeleteResult(deleted=False, reason="unavailable" if unasked else deleted.reason)
 

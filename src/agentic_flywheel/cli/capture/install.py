@@ -13,6 +13,7 @@ from shlex import join
 from agentic_flywheel.cli.capture import codex_notify, config_files, hook_settings, installed, opencode_plugin
 from agentic_flywheel.cli.capture.installed import NOTHING, Installed, Part
 from agentic_flywheel.cli.capture.programs import HOOKED, Program, named
+from agentic_flywheel.cli.capture.shelf import look
 from agentic_flywheel.cli.parser import PROGRAM
 from agentic_flywheel.cli.terminal import complain, say
 from agentic_flywheel.errors import InvalidArgument
@@ -85,6 +86,8 @@ def _install(settings: Settings, program: Program, options: Namespace) -> None:
         if change.before != change.after:
             config_files.write(change.path, change.before, change.after)
     say(f"{program.shown}: hooks are in {', '.join(part.path for part in parts)}.")
+    if look(program, place, os.environ, home).not_yet:
+        told.append(f"What it wrote before comes in with: {PROGRAM} capture backfill {program.name}")
     for line in (*told, *_redis_hint(settings)):
         say(f"  {line}")
 

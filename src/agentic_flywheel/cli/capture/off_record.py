@@ -39,6 +39,16 @@ def is_off(place: str, cwd: str, sessions: tuple[str, ...]) -> bool:
     return bool(switch) or any("until" not in span and concerns(span, cwd, sessions) for span in known)
 
 
+def open_now(place: str) -> list[str]:
+    """What is off the record now, in words."""
+    told: list[str] = []
+    for span in spans(place):
+        if "until" not in span:
+            folder, session = span.get("folder"), span.get("session")
+            told.append(f"talks in {folder}" if folder else f"session {session}" if session else "all talks")
+    return told
+
+
 def gaps(place: str, cwd: str, sessions: tuple[str, ...]) -> list[tuple[float, float]]:
     """When a talk in this folder, with one of these ids, was off the record; from, to."""
     return [

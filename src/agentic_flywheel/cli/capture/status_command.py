@@ -5,10 +5,11 @@ from argparse import Namespace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agentic_flywheel.cli.capture import installed
+from agentic_flywheel.cli.capture import installed, off_record
 from agentic_flywheel.cli.capture.faults import Fault, faults
 from agentic_flywheel.cli.capture.programs import ALL, HOOKED
 from agentic_flywheel.cli.capture.shelf import Shelf, look
+from agentic_flywheel.cli.parser import PROGRAM
 from agentic_flywheel.cli.terminal import say, say_json, say_table
 from agentic_flywheel.settings import Settings
 
@@ -35,8 +36,12 @@ def status(settings: Settings, options: Namespace) -> int:
         say("No program whose talks can be captured was found on this machine.")
     for each in found:
         say(f"✗ {_shown(each, shelves)}{each.what}", 31, coloured=1)
-    if not found:
+    if len(rows) > 1 and not found:
         say("Nothing is wrong. DUE are talks that the program itself deletes within 7 days.")
+    if any(shelf.not_yet for shelf in shelves):
+        say(f"What is NOT YET kept comes in with: {PROGRAM} capture backfill")
+    for each in off_record.open_now(str(settings.data_dir / "capture")):
+        say(f"Off the record: {each}.")
     return int(bool(found))
 
 

@@ -15,7 +15,7 @@ from typing import IO
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.gathering import Talk, apart, thought, words
-from agentic_flywheel.cli.importers.json_entries import BOM, BadEntry
+from agentic_flywheel.cli.importers.json_entries import BOM, MAX_ENTRY_BYTES, BadEntry
 from agentic_flywheel.json_text import JSONObject
 
 BEGINS = b"# aider chat started at "
@@ -30,15 +30,18 @@ _BREAK = "  "
 _LONGEST_LINE = 1_000_000
 
 
-def conversations(file: IO[bytes], beside: Beside) -> Iterator[Imported | BadEntry]:
-    """The talks in the order of the file; those in which nothing was said are none."""
+def conversations(file: IO[bytes], beside: Beside, limit: int = MAX_ENTRY_BYTES) -> Iterator[Imported | BadEntry]:
+    """The talks in the order of the file; those in which nothing was said are none.
+
+    Of a talk of more than `limit` characters the rest is left out, and told.
+    """
     folder = beside.path.absolute().parent if beside.path else None
     chat: _Chat | None = None
     for number, line in enumerate(_lines(file), 1):
         if started := _STARTED.fullmatch(line):
             if chat:
                 yield from chat.imported_so_far()
-            chat = _Chat(started[1], number, folder.name if folder else beside.folder, str(folder or ""))
+            chat = _Chat(started[1], number, folder.name if folder else beside.folder, str(folder or ""), limit)
         elif chat:
             chat.add(line)
     if chat:
@@ -53,7 +56,7 @@ def _lines(file: IO[bytes]) -> Iterable[str]:
 class _Chat:
     """A talk as it is after some of its lines."""
 
-    def __init__(self, started: str, line: int, folder: str, cwd: str) -> None:
+    def __init__(self, started: str, line: int, folder: str, cwd: str, limit: int) -> None:
         self._own = "-".join(filter(None, (re.sub(r"[ :]", "-", started), folder)))
         self._talk = Talk("aider")
         self._talk.known["cwd"] = cwd
@@ -66,10 +69,13 @@ class _Chat:
         self._lines: list[str] = []
         self._said: list[str] = []
         self._number = 0
+        self._limit = self._room = limit
 
     def add(self, line: str) -> None:
-        """Take in the next line."""
-        self._lines.append(line)
+        """Take in the next line, if there is room for it."""
+        self._room -= len(line) + 1
+        if self._room >= 0:
+            self._lines.append(line)
 
     def _read(self, line: str, mark: str) -> None:
         """Read a line; `mark` is what those of the person and of the program end in."""
@@ -109,7 +115,7 @@ class _Chat:
         is_command = said.startswith(("/", "!")) and not _ASKS.match(said)
         return "system" if is_command else "user", words(said)
 
-    def imported_so_far(self, changed_at: datetime | None = None) -> Iterator[Imported]:
+    def imported_so_far(self, changed_at: datetime | None = None) -> Iterator[Imported | BadEntry]:
         """The talk as it is; `changed_at`: when its file was written last."""
         marked = any(line.startswith("#### ") and line.endswith(_BREAK) for line in self._lines)
         for line in self._lines:  # an editor may have taken the blanks away
@@ -117,3 +123,6 @@ class _Chat:
         self._turn_to("")
         ended = max(self._began, changed_at) if self._began and changed_at else self._began
         yield from self._talk.imported(self._own, created_at=self._began, updated_at=ended)
+        if self._room < 0:
+            yield BadEntry(self._line, f"is a talk of more than {self._limit:,} characters: the rest is left out",
+                           talk=f"aider-{self._own}", is_message=True)  # fmt: skip

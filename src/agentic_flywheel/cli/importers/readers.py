@@ -1,6 +1,7 @@
 """Reads a file by the reader of its kind: one for each program, in one line each."""
 
 from collections.abc import Callable, Iterable, Iterator
+from os import SEEK_END
 from pathlib import Path
 from typing import IO
 
@@ -74,7 +75,7 @@ def read_as(file: IO[bytes], kind: str | None, beside: Beside, limit: int) -> It
         for entry in enclosed(file, limit):
             yield from _OF_ENTRIES[kind](entry) if isinstance(entry, JsonEntry) else (entry,)
     elif kind == "aider":
-        yield from aider.conversations(file, beside)
+        yield from aider.conversations(file, beside, limit)
     elif kind in _OF_ROWS:
         yield from _OF_ROWS[kind](enclosed(file, limit, ""), beside.stem)
     else:
@@ -86,6 +87,8 @@ def _not_understood(file: IO[bytes], limit: int) -> BadEntry:
         return BadEntry(
             1, "is packed by Codex, as old transcripts are. Unpack it (zstd -d), and import what comes of it"
         )
+    if file.seek(0, SEEK_END) > limit:
+        return BadEntry(1, f"is no export that can be read: one object may have {limit:,} bytes", is_foreign=True)
     file.seek(0)
     instead = manifests.is_list_of_files(plain_turns.whole(file, min(limit, manifests.MAX_BYTES)))
     return BadEntry(1, instead or "is the beginning of no export that can be read", is_foreign=not instead)
