@@ -1971,7 +1971,7 @@ MUTATIONS = [
     Mutation(
         "T14 whole web pages",
         "cli/importers/talk.py",
-        "            if _READS_PAGES.search(name):\n",
+        "            if BRINGS_PAGES.search(name):\n",
         "            if False:\n",
         "tests/unit/test_importers_claude_code.py::test_whole_web_pages_are_shortened_and_it_is_said",
     ),
@@ -1985,8 +1985,8 @@ MUTATIONS = [
     Mutation(
         "T19 no tag for the project",
         "cli/importers/talk.py",
-        "if project else tags",
-        "if False else tags",
+        "tags=tags + project",
+        "tags=tags",
         "tests/unit/test_importers_claude_code.py::test_a_talk_has_its_project_as_a_tag",
     ),
     Mutation(
@@ -2076,8 +2076,8 @@ MUTATIONS = [
     Mutation(
         "Copilot CLI: a sub-agent speaks in the talk that asked",
         "cli/importers/copilot_cli.py",
-        '            talk = self._agents.setdefault(agent, Talk("copilot-cli"))\n',
-        '            self._agents.setdefault(agent, Talk("copilot-cli"))\n',
+        '            talk = self._agents.setdefault(agent, Messages("copilot-cli"))\n',
+        '            self._agents.setdefault(agent, Messages("copilot-cli"))\n',
         "tests/unit/test_copilot_cli.py::test_a_talk_has_what_was_typed_and_answered_and_its_sub_agents_are_talks_of_their_own",
     ),
     Mutation(

@@ -8,8 +8,9 @@ counts; older ones are told by how they begin. An answer is one line a block, wi
 import re
 from typing import cast
 
+from agentic_flywheel.cli.importers.blocks import as_blocks, between, notified, thought
 from agentic_flywheel.cli.importers.conversation import as_object, content, mended, turn
-from agentic_flywheel.cli.importers.talk import Said, as_blocks, between, notified, thought
+from agentic_flywheel.cli.importers.talk import Said
 from agentic_flywheel.json_text import JSONObject
 
 SYNTHETIC = "<synthetic>"

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import cast
 
+from agentic_flywheel.cli.importers.blocks import between, notified, thought
 from agentic_flywheel.cli.importers.branches import UNKNOWN, trunk
 from agentic_flywheel.cli.importers.conversation import Imported, Relation, as_object, content, mended, text, turn
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.neighbours import Neighbours
 from agentic_flywheel.cli.importers.origins import named_parent
-from agentic_flywheel.cli.importers.talk import SUB_AGENT, Said, Talk, between, notified, thought
+from agentic_flywheel.cli.importers.talk import SUB_AGENT, Said, Talk
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject, canonical
 
