@@ -49,7 +49,7 @@ def conversation(value: JSONObject, beside: Beside) -> Iterator[Imported | BadEn
         talk.known |= {"model": model} if text(model) else {}
 
     bad = list(each_message(as_list(value.get("messages")), add))
-    about = beside.object(f"{beside.stem.removesuffix('.messages')}.json")
+    about = beside.object_of(f"{beside.stem.removesuffix('.messages')}.json")
     about = about if about.get("session_id") == own else {}
     talk.title = text(as_object(about.get("metadata")).get("title"))
     talk.known["cwd"] = about.get("cwd")

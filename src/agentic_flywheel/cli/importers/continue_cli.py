@@ -36,7 +36,7 @@ def conversation(value: JSONObject, beside: Beside) -> Iterator[Imported | BadEn
     bad = list(each_message(as_list(value.get("history")), lambda number, item: talk.add(f"{own}:{number}", item)))
     talk.title = "" if value.get("title") in _UNTITLED else text(value.get("title"))
     talk.known["cwd"] = value.get("workspaceDirectory")
-    listed = filter(is_object, as_list(beside.json("sessions.json")))
+    listed = filter(is_object, as_list(beside.json_of("sessions.json")))
     dated = next((each.get("dateCreated") for each in listed if each.get("sessionId") == own), None)
     began = instant(int(dated) if isinstance(dated, str) and dated.isdecimal() and len(dated) < 20 else dated)
     changed = beside.changed_at

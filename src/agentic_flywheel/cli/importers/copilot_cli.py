@@ -92,7 +92,7 @@ class _Events:
         if not own and (self._main or self._agents):
             yield BadEntry(1, "begins a talk of which no line names the sessionId")
             return
-        workspace = beside.text("workspace.yaml")
+        workspace = beside.text_of("workspace.yaml")
         if _NAMED.search(workspace) and (name := _NAME.search(workspace)):
             self._main.title = name[1].strip().strip("'\"")
         yield from self._main.imported(own)

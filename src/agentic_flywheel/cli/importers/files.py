@@ -12,7 +12,6 @@ from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.found_files import Absent, Member, Source, name_of, opened
 from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, Given, JsonEntry, lines
 from agentic_flywheel.cli.importers.kinds import LOOKED_AT, Kind, kind_of
-from agentic_flywheel.cli.importers.neighbours import Neighbours
 from agentic_flywheel.cli.importers.readers import read_as
 from agentic_flywheel.errors import InvalidArgument
 
@@ -122,8 +121,10 @@ UNDERSTOOD = (
 
 def _beside(source: Source) -> Beside:
     if isinstance(source, Path):
-        return Beside(source.stem, source.absolute().parent.name, source, Neighbours(source))
-    return Beside(source.stem, source.folder if isinstance(source, Member) else "", around=Neighbours.around(source))
+        return Beside(source.stem, source.absolute().parent.name, source)
+    if isinstance(source, Member):
+        return Beside(source.stem, source.folder, archive=source.archive, name=source.info.filename)
+    return Beside(source.stem)
 
 
 _DAMAGED_BEHIND = "is the last that can be read: the archive is damaged behind it"

@@ -32,9 +32,9 @@ from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
 _BY_LINES: dict[str, Callable[[Iterable[JsonEntry | BadEntry], Beside], Iterator[Imported | BadEntry]]] = {
-    "claude-code": lambda entries, beside: claude_code.session(entries, beside.stem, beside.around),
-    "codex": lambda entries, beside: codex.session(entries, beside.stem, beside.around),
-    "qwen-code": lambda entries, beside: qwen_code.session(entries, beside.stem, beside.around),
+    "claude-code": claude_code.session,
+    "codex": codex.session,
+    "qwen-code": qwen_code.session,
     "gemini-cli": gemini_cli.session,
     "copilot-cli": copilot_cli.session,
     "gptme": gptme.session,
