@@ -1740,7 +1740,7 @@ MUTATIONS = [
     Mutation(
         "R7 half an emoji",
         "cli/importers/conversation.py",
-        "        return _mended(value, 0)\n",
+        "        return _mended(value)\n",
         "        return value, 0\n",
         "tests/unit/test_importers.py::test_half_an_emoji_costs_no_turn_and_is_counted",
     ),
