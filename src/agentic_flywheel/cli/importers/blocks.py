@@ -6,7 +6,7 @@ import re
 from typing import cast
 
 from agentic_flywheel.cli.importers.conversation import text
-from agentic_flywheel.documents.turn_values import is_object
+from agentic_flywheel.documents.turn_values import as_object, is_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
@@ -79,7 +79,7 @@ def plain(value: object) -> str:
 def _text_of(block: object) -> str | None:
     if isinstance(block, str):
         return block
-    held = cast("JSONObject", block) if isinstance(block, dict) else {}
+    held = as_object(block)
     return next((held[name] for name in ("text", "content", "result") if isinstance(held.get(name), str)), None)
 
 

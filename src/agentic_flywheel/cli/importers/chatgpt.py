@@ -17,10 +17,10 @@ from agentic_flywheel.cli.importers.branches import branch, newest
 from agentic_flywheel.cli.importers.chatgpt_messages import turn_of
 from agentic_flywheel.cli.importers.conversation import (
     Imported,
-    as_object,
     context,
     instant,
     mended,
+    must_be_object,
     named_entry,
     session_id,
     tagged,
@@ -41,7 +41,7 @@ def conversation(entry: JsonEntry) -> Iterator[Imported | BadEntry]:
         yield BadEntry(entry.line, "has no conversation_id", talk)
         return
     try:
-        seen = _seen(as_object(value.get("mapping"), "its mapping"), value.get("current_node"))
+        seen = _seen(must_be_object(value.get("mapping"), "its mapping"), value.get("current_node"))
     except InvalidArgument as exc:
         yield BadEntry(entry.line, str(exc), talk)
         return
@@ -65,7 +65,7 @@ def conversation(entry: JsonEntry) -> Iterator[Imported | BadEntry]:
 
 def _seen(mapping: JSONObject, leaf: object) -> list[object]:
     """The messages from the root to the leaf that the person saw; without a leaf, to the latest message."""
-    nodes = {name: as_object(node, "a node of its mapping") for name, node in mapping.items()}
+    nodes = {name: must_be_object(node, "a node of its mapping") for name, node in mapping.items()}
     if not nodes:
         return []
     if not isinstance(leaf, str) or leaf not in nodes:

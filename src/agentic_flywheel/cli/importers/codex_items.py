@@ -14,7 +14,7 @@ from typing import Any, cast
 from agentic_flywheel.cli.importers.blocks import between, spoken, thought
 from agentic_flywheel.cli.importers.conversation import mended, text, turn
 from agentic_flywheel.cli.importers.talk import Said
-from agentic_flywheel.documents.turn_values import as_list, is_object
+from agentic_flywheel.documents.turn_values import as_list, as_object, is_object
 from agentic_flywheel.json_text import JSONObject
 
 _NOT_SAID = ("<environment_context>", "<user_instructions>", "<turn_aborted>", "# AGENTS.md instructions")
@@ -155,7 +155,7 @@ class Items:
             self._answers(own, spoken(item.get("text") or item.get("review")), time, line, ITEM, halves)
         elif kind == "Reasoning":
             texts: object = item.get("summary_text")
-            for each in cast("list[object]", texts) if isinstance(texts, list) else ():
+            for each in as_list(texts):
                 self._thoughts.setdefault(ITEM, []).extend(thought(each))
         elif kind == "CommandExecution":
             self._command(item, text(own), time, line, halves)
@@ -202,7 +202,7 @@ class Items:
             value: Any = json.loads(arguments) if isinstance(arguments, str) and "arguments" in call else arguments
         except (ValueError, RecursionError):
             value = arguments
-        return cast("JSONObject", value) if isinstance(value, dict) else {} if value is None else {"input": value}
+        return value if is_object(value) else {} if value is None else {"input": value}
 
     def _asks(self, own: object, blocks: list[JSONObject], time: object, line: int, where: str, halves: int) -> None:
         if where != GIVEN:
@@ -255,7 +255,7 @@ def _output(output: object) -> object:
             value: Any = json.loads(output)
         except (ValueError, RecursionError):
             return output
-        found = cast("JSONObject", value).get("output") if isinstance(value, dict) else None
+        found = as_object(value).get("output")
         return found if isinstance(found, str) else output
     if isinstance(output, dict):
         return cast("JSONObject", output).get("content", cast("JSONObject", output))

@@ -158,7 +158,7 @@ def instant(value: object) -> datetime | None:
     return None
 
 
-def as_object(value: object, name: str) -> JSONObject:
+def must_be_object(value: object, name: str) -> JSONObject:
     """The value, if it is an object.
 
     Raises:
@@ -181,7 +181,7 @@ def content(value: object) -> str | list[JSONObject]:
         return value
     if not isinstance(value, list):
         raise InvalidArgument("its content is neither text nor a list")
-    blocks = [as_object(block, "a block of its content") for block in cast("list[object]", value)]
+    blocks = [must_be_object(block, "a block of its content") for block in cast("list[object]", value)]
     if all(_is_text(block) for block in blocks):
         return "\n\n".join(block["text"] for block in blocks)
     return blocks
@@ -265,7 +265,7 @@ def turns(
     for number, message in messages:
         whole, halves = (message, 0) if is_whole else mended(message)
         try:
-            turn = made_of(as_object(whole, "it"))
+            turn = made_of(must_be_object(whole, "it"))
         except InvalidArgument as exc:
             made.bad.append(BadEntry(line, f"has a message ({number:,}) left out: {exc}"))
         else:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.blocks import call, spoken, summary, thought
-from agentic_flywheel.cli.importers.conversation import Imported, as_object, text
+from agentic_flywheel.cli.importers.conversation import Imported, must_be_object, text
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.left_out import from_lines
 from agentic_flywheel.cli.importers.messages import Messages
@@ -66,7 +66,7 @@ class _Events:
             talk.say(entry.line, own, "assistant", blocks, time)
             talk.known |= {"model": data["model"]} if text(data.get("model")) else {}
         elif kind == "tool.execution_complete":
-            result = as_object(data.get("result") or data.get("error") or {}, "the result of a tool")
+            result = must_be_object(data.get("result") or data.get("error") or {}, "the result of a tool")
             given = result.get("content") if "content" in result else result.get("message")
             talk.answer(entry.line, data.get("toolCallId"), given, time)
         elif kind == "subagent.started":

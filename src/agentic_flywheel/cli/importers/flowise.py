@@ -15,8 +15,9 @@ from typing import cast
 
 from agentic_flywheel.cli.importers.conversation import Imported, instant, mended, turn, turns
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
-from agentic_flywheel.cli.importers.rows import call, content, decoded, files, first_words, objects, talk, words
+from agentic_flywheel.cli.importers.rows import call, content, decoded, files, objects, talk, words
 from agentic_flywheel.cli.importers.web_pages import shortened
+from agentic_flywheel.documents.turn_values import as_object, first_text
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
@@ -114,11 +115,11 @@ def _thought(value: object) -> str:
     """What the model thought, in whichever of the shapes."""
     given = decoded(value)
     held = cast("list[object]", given) if isinstance(given, list) else [given]
-    texts = (words(each) or first_words(each, ("thinking", "text", "content", "reasoning")) for each in held)
+    texts = (words(each) or first_text(as_object(each), ("thinking", "text", "content", "reasoning")) for each in held)
     return "\n".join(text for text in texts if text.strip())
 
 
 def _document(document: JSONObject) -> JSONObject:
     """A source of the answer: what it is called, and the beginning of its text."""
-    name = first_words(decoded(document.get("metadata")), ("title", "source", "url", "fileName"))
+    name = first_text(as_object(decoded(document.get("metadata"))), ("title", "source", "url", "fileName"))
     return {"type": "document", "title": name, "text": shortened(words(document.get("pageContent")))}

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.blocks import call, spoken, summary, thought
-from agentic_flywheel.cli.importers.conversation import Imported, as_object, text
+from agentic_flywheel.cli.importers.conversation import Imported, must_be_object, text
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry, lines
 from agentic_flywheel.cli.importers.left_out import from_lines
 from agentic_flywheel.cli.importers.messages import Messages
@@ -152,7 +152,7 @@ class _Log:
                     self._answer(talk, line, part, self._times.get(f"call {each.get('id')}"))
 
     def _answer(self, talk: Messages, line: int, part: JSONObject, time: object) -> None:
-        given = as_object(part.get("functionResponse") or {}, "the answer of a tool")
+        given = must_be_object(part.get("functionResponse") or {}, "the answer of a tool")
         own = given.get("id")
         if isinstance(own, str) and not talk.answered(own):
             talk.answer(line, own, given.get("response"), time)
@@ -185,5 +185,5 @@ def _is_file(part: JSONObject) -> bool:
 
 
 def _without_bytes(part: JSONObject) -> JSONObject:
-    held = as_object(part.get("inlineData") or part.get("fileData"), "a file")
+    held = must_be_object(part.get("inlineData") or part.get("fileData"), "a file")
     return {name: value for name, value in held.items() if name != "data"}

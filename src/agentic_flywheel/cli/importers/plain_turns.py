@@ -11,6 +11,7 @@ from typing import IO, Any, cast
 
 from agentic_flywheel.cli.importers.conversation import Imported, Turns, context, mended, named, session_id, title
 from agentic_flywheel.cli.importers.json_entries import BLANK, BOM, BadEntry, JsonEntry
+from agentic_flywheel.documents.turn_values import as_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject, canonical, check_json
 
@@ -91,7 +92,7 @@ def is_talk(value: JSONObject) -> bool:
 
 def is_turn(value: object) -> bool:
     """Whether it is what programs send to models as a turn."""
-    turn = cast("JSONObject", value) if isinstance(value, dict) else {}
+    turn = as_object(value)
     return isinstance(turn.get("role"), str) and "content" in turn
 
 

@@ -13,11 +13,12 @@ from typing import cast
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.blocks import between, notified, spoken, thought
 from agentic_flywheel.cli.importers.branches import UNKNOWN, trunk
-from agentic_flywheel.cli.importers.conversation import Imported, Relation, as_object, content, mended, text, turn
+from agentic_flywheel.cli.importers.conversation import Imported, Relation, content, mended, must_be_object, text, turn
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.left_out import from_lines
 from agentic_flywheel.cli.importers.origins import named_parent
 from agentic_flywheel.cli.importers.talk import SUB_AGENT, Said, Talk
+from agentic_flywheel.documents.turn_values import as_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject, canonical
 
@@ -132,10 +133,10 @@ def _said(value: JSONObject, kind: str, subtype: str, halves: int) -> list[Said]
         return [Said(made, halves)] if made else []
     if kind not in ("user", "assistant", "tool_result"):
         return []
-    given = as_object(value.get("message"), "its message").get("parts", [])
+    given = must_be_object(value.get("message"), "its message").get("parts", [])
     if not isinstance(given, list):
         raise InvalidArgument("its message has no list of parts")
-    parts = [as_object(part, "a part of its message") for part in cast("list[object]", given)]
+    parts = [must_be_object(part, "a part of its message") for part in cast("list[object]", given)]
     blocks = [block for part in parts for block in _block(part)]
     if kind == "assistant":
         made = turn(uuid, "assistant", blocks, time)
@@ -150,7 +151,7 @@ def _said(value: JSONObject, kind: str, subtype: str, halves: int) -> list[Said]
 
 def _payload(value: JSONObject) -> JSONObject:
     payload = value.get("systemPayload")
-    return cast("JSONObject", payload) if isinstance(payload, dict) else {}
+    return as_object(payload)
 
 
 def _block(part: JSONObject) -> list[JSONObject]:
@@ -175,7 +176,7 @@ def _block(part: JSONObject) -> list[JSONObject]:
 def _result(answered: JSONObject) -> JSONObject:
     made: JSONObject = {"type": "tool_result", "tool_use_id": answered.get("id")}
     response = answered.get("response")
-    given = cast("JSONObject", response) if isinstance(response, dict) else {}
+    given = as_object(response)
     if isinstance(error := given.get("error"), str):
         return made | {"content": error, "is_error": True}
     output = given.get("output", response)
@@ -210,7 +211,7 @@ def _summary(value: JSONObject) -> str:
     """The summary with which a compressed history begins, without what a model is to do with it."""
     history = _payload(value).get("compressedHistory")
     first = cast("list[object]", history)[0] if isinstance(history, list) and history else None
-    parts = cast("JSONObject", first).get("parts") if isinstance(first, dict) else None
+    parts = as_object(first).get("parts")
     texts = (
         (cast("JSONObject", part).get("text") for part in cast("list[object]", parts) if isinstance(part, dict))
         if isinstance(parts, list)
