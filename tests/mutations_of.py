@@ -1879,7 +1879,7 @@ MUTATIONS = [
     ),
     Mutation(
         "T20 one turn an answer",
-        "cli/importers/answers.py",
+        "cli/importers/chatgpt_answers.py",
         "        if is_part and is_open:\n",
         "        if False:\n",
         "tests/unit/test_importers_accounts.py",
@@ -2104,7 +2104,7 @@ MUTATIONS = [
     Mutation(
         "llm: a fragment is cut like a title",
         "cli/importers/llm.py",
-        'pieces += [_whole(row.get("content"))',
+        'pieces += [uncut(row.get("content"))',
         'pieces += [text(row.get("content"))',
         "tests/unit/test_smaller_terminals.py::test_a_thread_of_llm_is_walked_from_its_tip",
     ),

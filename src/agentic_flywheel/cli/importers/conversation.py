@@ -112,6 +112,11 @@ def text(value: object) -> str:
     return mended(value[:MAX_TEXT])[0]
 
 
+def uncut(value: object) -> str:
+    """The value as it is, if it is a text; else an empty one."""
+    return value if isinstance(value, str) else ""
+
+
 def mended(value: Any) -> tuple[Any, int]:  # noqa: ANN401
     """The value with U+FFFD for each half of a character, of which JSON carries only whole ones; and how many it had.
 

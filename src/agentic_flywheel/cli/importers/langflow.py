@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-from agentic_flywheel.cli.importers.conversation import Imported, instant, mended, turn, turns
+from agentic_flywheel.cli.importers.conversation import Imported, instant, mended, turn, turns, uncut
 from agentic_flywheel.cli.importers.databases import opened
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
-from agentic_flywheel.cli.importers.rows import call, content, decoded, files, objects, talk, words
+from agentic_flywheel.cli.importers.rows import call, content, decoded, files, objects, talk
 from agentic_flywheel.documents.turn_values import as_object, first_text
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
@@ -88,7 +88,7 @@ def _turn(message: JSONObject) -> JSONObject | None:
     return turn(
         own,
         "user" if message.get("sender") == "User" else "assistant",
-        content(blocks, words(message.get("text"))),
+        content(blocks, uncut(message.get("text"))),
         message.get("timestamp"),
         files=files(message.get("files")),
     )

@@ -36,10 +36,8 @@ def reported(bad: Iterable[BadEntry], found: Sequence[Imported | BadEntry]) -> I
     yield from found
 
 
-def each_message(
-    messages: Sequence[object], add: Callable[[int, JSONObject], None], line: int = 1
-) -> Iterator[BadEntry]:
-    """Add each message by its 1-based number; those that cannot be turns are told."""
+def each_message(messages: Sequence[object], add: Callable[[int, JSONObject], None]) -> Iterator[BadEntry]:
+    """Add each message of a file that is one object by its 1-based number; those that cannot be turns are told."""
     for number, message in enumerate(messages, 1):
         if message is None:
             continue
@@ -48,4 +46,4 @@ def each_message(
                 raise InvalidArgument("it is not an object")
             add(number, cast("JSONObject", message))
         except InvalidArgument as exc:
-            yield BadEntry(line, f"has a message ({number:,}) left out: {exc}")
+            yield BadEntry(1, f"has a message ({number:,}) left out: {exc}")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agentic_flywheel.cli.importers.blocks import call, spoken, thought
-from agentic_flywheel.cli.importers.conversation import Imported, Relation, text
+from agentic_flywheel.cli.importers.conversation import Imported, Relation, text, uncut
 from agentic_flywheel.cli.importers.databases import Database, opened
 from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.cli.importers.left_out import reported
@@ -104,7 +104,7 @@ def _message(found: Database, talk: Messages, hashed: str, message: JSONObject, 
 
 def _payload(part: JSONObject) -> JSONObject:
     try:
-        return as_object(json.loads(_whole(part.get("payload")) or "{}"))
+        return as_object(json.loads(uncut(part.get("payload")) or "{}"))
     except (ValueError, RecursionError):
         raise InvalidArgument("a part of it is not JSON") from None
 
@@ -115,9 +115,9 @@ def _pieces(found: Database, payload: JSONObject) -> str:
     for each in filter(is_object, as_list(payload.get("text_ref"))):
         if "fragment" in each:
             rows = found.select("SELECT content FROM fragments WHERE id = ?", [_key(each["fragment"])])
-            pieces += [_whole(row.get("content")) for row in rows]
+            pieces += [uncut(row.get("content")) for row in rows]
         else:
-            pieces.append(_whole(each.get("literal")))
+            pieces.append(uncut(each.get("literal")))
     return "".join(pieces)
 
 
@@ -127,10 +127,6 @@ def _attachment(found: Database, own: object) -> JSONObject:
         row = next(found.select("SELECT type, path, url FROM attachments WHERE id = ?", [_key(own)]), row)
     kept = {"mime_type": row.get("type"), "path": row.get("path"), "url": row.get("url")}
     return {"type": "attachment"} | {name: value for name, value in kept.items() if text(value)}
-
-
-def _whole(value: object) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _key(value: object) -> str | int:

@@ -13,6 +13,7 @@ from agentic_flywheel.cli.importers.conversation import (
     session_id,
     time_of,
     title,
+    uncut,
 )
 from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.cli.importers.web_pages import shortened, shortened_within
@@ -35,11 +36,6 @@ def objects(value: object) -> list[JSONObject]:
     return list(filter(is_object, as_list(decoded(value))))
 
 
-def words(value: object) -> str:
-    """The text of the field; empty if it is none."""
-    return value if isinstance(value, str) else ""
-
-
 def files(value: object) -> list[JSONObject]:
     """What files are called and are, without what is in them."""
     named = [each if is_object(each) else {"name": each} for each in as_list(decoded(value))]
@@ -55,7 +51,7 @@ def _is_label(value: object) -> bool:
 def call(own: str, name: object, given: object, answer: object, *, failed: bool = False) -> list[JSONObject]:
     """A call of a tool and its result, as blocks; of a page in the result the beginning."""
     arguments = decoded(given)
-    used: JSONObject = {"type": "tool_use", "id": own, "name": words(name) or "tool", "input": arguments}
+    used: JSONObject = {"type": "tool_use", "id": own, "name": uncut(name) or "tool", "input": arguments}
     if not isinstance(arguments, dict):
         used["input"] = {} if arguments is None else {"input": arguments}
     if answer is None or answer == "":

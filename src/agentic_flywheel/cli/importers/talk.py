@@ -1,7 +1,7 @@
-"""Gathers what was said in a transcript of several lines an answer: one turn an answer, results behind their calls.
+"""Gathers what was said in a talk of another program: one turn an answer, results of tools behind their calls.
 
-Claude Code, Codex and Qwen Code write the parts of an answer one by one. Their readers say of each part who speaks
-(`Said`); here it becomes a turn, or a part of the turn of an answer that goes on.
+Readers say of each part who speaks (`Said`); here it becomes a turn, or a part of the turn of an answer that goes on:
+Claude Code, Codex and Qwen Code write the parts of an answer one by one.
 """
 
 from dataclasses import dataclass, field
