@@ -563,8 +563,8 @@ MUTATIONS = [
     Mutation(
         "F7 waiting for a process",
         "journal/open_file.py",
-        "waits = max(round(timeout * 100) * 10, 0)",
-        "waits = 2000",
+        "PRAGMA busy_timeout = {max(round(timeout * 1000), 0)}",
+        "PRAGMA busy_timeout = 2000",
         "tests/unit/test_journal_waiting.py::test_writing_waits_for_another_process_for_as_long_as_it_was_told",
     ),
     Mutation(
@@ -2436,5 +2436,12 @@ MUTATIONS = [
         'if row.shown.get("parent") not in with_parent]',
         "]",
         "tests/unit/test_folded.py::test_a_list_folds_them_into_the_row_of_the_one_that_asked",
+    ),
+    Mutation(
+        "17 who looks right after an answer",
+        "cli/capture/settling.py",
+        "    while young and time.monotonic() < end:",
+        "    while False:",
+        "tests/test_capture.py::test_who_looks_right_after_an_answer_finds_it",
     ),
 ]

@@ -75,6 +75,14 @@ def test_a_hook_is_silent_and_what_it_was_told_of_is_kept(env: dict[str, str], h
     assert (program["kept"], program["last"]["told"]) == (1, "4 turns at revision 2")
 
 
+def test_who_looks_right_after_an_answer_finds_it(env: dict[str, str], home: Path):
+    talk = Transcript(home)
+    for number in range(3):
+        talk.ask(f"And the {number}. fern?", "In the shade.")
+        hook(env, talk.hook())
+        assert len(turns(env)) == 2 * number + 2
+
+
 @pytest.mark.parametrize(
     "said", ["", "{", "[]", "null", '{"transcript_path": 5}', '{"transcript_path": "/nowhere"}', "\x00", '{"a":' * 9999]
 )

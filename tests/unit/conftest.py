@@ -11,8 +11,14 @@ import pytest
 
 from agentic_flywheel.journal import Journal
 
-# No deadline: two cores run everything at once. No database: a run leaves nothing behind.
-hypothesis.settings.register_profile("unit", deadline=None, database=None, max_examples=80)
+# No deadline, and inputs may be made slowly: two cores run all at once. No database: a run leaves nothing behind.
+hypothesis.settings.register_profile(
+    "unit",
+    deadline=None,
+    database=None,
+    max_examples=80,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("unit")
 
 

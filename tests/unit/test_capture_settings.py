@@ -72,6 +72,7 @@ VALUES = st.recursive(
 GROUPS = st.lists(st.just(THEIRS) | st.dictionaries(st.text(max_size=3), st.integers()), max_size=3)
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(st.text(), VALUES, max_size=4),
     st.none() | st.dictionaries(st.sampled_from(["Stop", "SessionStart", "Other"]), GROUPS),

@@ -104,6 +104,7 @@ def scripts(draw: st.DrawFn) -> list[bytes]:
     return [*(made.data[:cut] for cut in sorted(cuts)), made.data]
 
 
+@pytest.mark.slow
 @given(scripts())
 def test_a_file_that_grew_in_steps_is_what_it_is_when_read_at_once(states: list[bytes]):
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
@@ -114,6 +115,7 @@ def test_a_file_that_grew_in_steps_is_what_it_is_when_read_at_once(states: list[
         assert steps(Path(one), states[-1:])[0][0].what == "nothing new"
 
 
+@pytest.mark.slow
 @given(scripts(), st.lists(st.booleans(), max_size=8))
 @settings(max_examples=40)
 def test_a_run_that_is_killed_before_it_notes_how_far_it_was_costs_nothing(states: list[bytes], killed: list[bool]):
@@ -134,6 +136,7 @@ def test_a_run_that_is_killed_before_it_notes_how_far_it_was_costs_nothing(state
         assert shown(grown) == shown(whole)
 
 
+@pytest.mark.slow
 @given(scripts(), st.data())
 @settings(max_examples=60)
 def test_whatever_stands_in_a_line_there_is_an_outcome(states: list[bytes], data: st.DataObject):

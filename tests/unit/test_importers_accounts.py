@@ -231,6 +231,7 @@ def test_one_odd_part_costs_only_itself(tmp_path: Path, odd: Any, kept: str):
     assert kept in shown
 
 
+@pytest.mark.slow
 @given(st.lists(JSON, max_size=4), JSON, JSON, st.sampled_from(["assistant", "tool", "user", "system"]))
 def test_no_content_or_metadata_makes_reading_fail(
     tmp_path_factory: pytest.TempPathFactory, parts: list[Any], metadata: Any, more: Any, role: str

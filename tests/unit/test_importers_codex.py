@@ -299,6 +299,7 @@ SOUND = rollout(
 )
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_no_mutated_line_makes_reading_fail(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject):
     lines = json.loads(json.dumps(SOUND))

@@ -214,6 +214,7 @@ def test_a_message_of_nobody_costs_only_itself(tmp_path: Path):
     assert said(conversations(path)[0]) == [("user", "a")]
 
 
+@pytest.mark.slow
 @given(JSON, JSON, st.sampled_from(["content_blocks", "properties", "files", "session_id", "flow_id", "text", "id",
                                     "usedTools", "sourceDocuments", "reasonContent", "agentReasoning", "chatflowid",
                                     "messages", "sessionId", "timestamp", "createdDate", "fileUploads"]))  # fmt: skip

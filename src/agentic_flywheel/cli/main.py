@@ -82,6 +82,7 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
         case "export":
             from agentic_flywheel.cli.export_command import export
 
+            _settle(settings)
             return export(settings, options.file)
         case "secrets":
             from agentic_flywheel.cli.secrets_command import secrets
@@ -102,7 +103,15 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             return serve(settings)
 
 
+def _settle(settings: Settings) -> None:
+    """Have what hooks noted just now be there."""
+    from agentic_flywheel.cli.capture.settling import settle
+
+    settle(settings.data_dir)
+
+
 def _sessions(settings: Settings, options: argparse.Namespace) -> int:
+    _settle(settings)
     match options.verb:
         case "send":
             from agentic_flywheel.cli.send_command import send

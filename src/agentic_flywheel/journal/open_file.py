@@ -36,7 +36,6 @@ class OpenFile:
     reading: threading.Lock = field(default_factory=threading.Lock)
     closed: bool = False
     _durable: bool | None = None
-    _writer_waits: int | None = None
     _reader_waits: int | None = None
 
     def set_up(self, *, durable: bool, timeout: float) -> None:
@@ -45,10 +44,7 @@ class OpenFile:
             # In WAL mode NORMAL survives the death of any process, FULL (an fsync a commit) the loss of power too.
             self.writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._durable = durable
-        waits = max(round(timeout * 100) * 10, 0)  # not to the millisecond: it is set only where it differs
-        if waits != self._writer_waits:
-            self.writer.execute(f"PRAGMA busy_timeout = {waits}")
-            self._writer_waits = waits
+        self.writer.execute(f"PRAGMA busy_timeout = {max(round(timeout * 1000), 0)}")
 
     def set_up_reader(self, timeout: float) -> None:
         """Have the reader wait for `timeout` seconds at most."""
