@@ -2081,6 +2081,13 @@ MUTATIONS = [
         "tests/unit/test_copilot_cli.py::test_a_talk_has_what_was_typed_and_answered_and_its_sub_agents_are_talks_of_their_own",
     ),
     Mutation(
+        "what is written again stands at another time",
+        "cli/importers/messages.py",
+        '            said.turn |= {"created_at"',
+        '            _ = {"created_at"',
+        "tests/unit/test_copilot_cli.py::test_what_is_written_again_stands_where_and_when_it_stood_first",
+    ),
+    Mutation(
         "Cline: what stands beside the person's words is theirs",
         "cli/importers/cline.py",
         "    said = wrapped or [each",
