@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
 
+from agentic_flywheel.cli.importers.blocks import thought
 from agentic_flywheel.cli.importers.conversation import Imported, instant, mended, turn, turns, uncut
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.rows import call, content, decoded, files, objects, talk
@@ -94,7 +95,7 @@ def _turn(message: JSONObject) -> JSONObject | None:
     if not isinstance(role, str) or role not in _ROLES:
         raise InvalidArgument("its role is none of userMessage, apiMessage, user and bot")
     own = uncut(message.get("id"))
-    blocks = [{"type": "thinking", "thinking": thought}] if (thought := _thought(message.get("reasonContent"))) else []
+    blocks = thought(_thought(message.get("reasonContent")))
     steps = objects(message.get("agentReasoning"))
     tools = objects(message.get("usedTools")) or [tool for step in steps for tool in objects(step.get("usedTools"))]
     for number, tool in enumerate(tools):

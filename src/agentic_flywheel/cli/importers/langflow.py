@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
+from agentic_flywheel.cli.importers.blocks import thought
 from agentic_flywheel.cli.importers.conversation import Imported, instant, mended, turn, turns, uncut
 from agentic_flywheel.cli.importers.databases import opened
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
@@ -100,9 +101,7 @@ def _steps(blocks: list[JSONObject], own: str, depth: int) -> Iterator[JSONObjec
         kind, place = block.get("type"), f"{own}-{number}"
         inner = objects(block.get("contents") or block.get("content") or block.get("blocks"))
         if kind in ("reasoning", "thinking"):
-            thought = first_text(block, ("reasoning", "thinking", "text", "content"))
-            if thought.strip():
-                yield {"type": "thinking", "thinking": thought}
+            yield from thought(first_text(block, ("reasoning", "thinking", "text", "content")))
         elif kind == "tool_use":
             failed, answer = block.get("error"), block.get("output", block.get("result"))
             given = block.get("tool_input", block.get("input"))
