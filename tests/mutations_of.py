@@ -2438,6 +2438,27 @@ MUTATIONS = [
         "tests/unit/test_growing.py::test_a_deleted_session_stays_so_and_nothing_names_it",
     ),
     Mutation(
+        "export: sub-agents' sessions, too",
+        "cli/export_command.py",
+        "SessionFilter(folds=False)",
+        "SessionFilter()",
+        "tests/unit/test_folded.py::test_they_are_exported_and_looked_through_for_secrets_as_all_others",
+    ),
+    Mutation(
+        "gemini: what was said before a compression",
+        "cli/importers/gemini_cli.py",
+        'if not self._summary and "messages" in patch',
+        'if "messages" in patch',
+        "tests/unit/test_gemini_cli.py::test_what_was_said_before_a_compression_stays_and_the_programs_words_to_the_model_are_a_summary",
+    ),
+    Mutation(
+        "capture: what lies in a database's log",
+        "cli/capture/shelf.py",
+        'for each in (path, path.with_name(f"{path.name}-wal")):',
+        "for each in (path,):",
+        "tests/unit/test_opencode.py::test_what_a_running_program_wrote_last_is_seen_though_it_lies_in_the_log",
+    ),
+    Mutation(
         "folded: lists",
         "sessions/folded.py",
         'if row.shown.get("parent") not in with_parent]',

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from agentic_flywheel.cli.export_command import export
 from agentic_flywheel.documents.save_request import Save
-from agentic_flywheel.json_text import dumps
+from agentic_flywheel.json_text import dumps, load_object
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.journal_list import newest
+from agentic_flywheel.sessions.secrets_scan import SecretsScan
 from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import open_store
@@ -48,6 +50,14 @@ def test_a_list_folds_them_into_the_row_of_the_one_that_asked(tmp_path: Path):
 @pytest.mark.parametrize("asked", [{"pattern": "agent-*"}, {"query": "ferns agent"}, {"pattern": "agent-1"}])
 def test_they_are_listed_where_they_are_asked_for(tmp_path: Path, asked: dict[str, str]):
     assert "agent-1" in told(tmp_path, lambda sessions, _: listed(sessions, **asked))
+
+
+def test_they_are_exported_and_looked_through_for_secrets_as_all_others(tmp_path: Path):
+    ids = told(tmp_path, lambda sessions, _: SecretsScan(sessions, shared=False).session_ids())
+    settings = Settings.from_env({"FLYWHEEL_DATA_DIR": str(tmp_path), "HOME": str(tmp_path)})
+    assert export(settings, str(tmp_path / "talks.jsonl")) == 0
+    written = [load_object(line, "a line")["id"] for line in (tmp_path / "talks.jsonl").read_text().splitlines()]
+    assert sorted(ids) == sorted(written) == ["agent-1", "agent-2", "agent-3", "garden"]
 
 
 def test_the_command_lists_as_the_tool_does(tmp_path: Path):

@@ -97,6 +97,20 @@ def test_what_a_patch_leaves_out_and_what_was_taken_back_is_not_in_the_talk(tmp_
     assert conversations(written(tmp_path, jsonl(*lines, {"$rewindTo": "gone"}), "c.jsonl")) == []
 
 
+def test_what_was_said_before_a_compression_stays_and_the_programs_words_to_the_model_are_a_summary(tmp_path: Path):
+    thanks = answer("t1", [{"text": "Got it. Thanks for the additional context!"}])
+    left = [context(), user("s1", "<state_snapshot>Reeds.</state_snapshot>"), thanks, answer("a2", [{"text": "Tw…"}])]
+    lines = [
+        *(header(), user("u1", "Reeds?"), answer("a1", "Yes."), user("u2", "Herons?"), answer("a2", "Two.")),
+        {"$set": {"messages": left}},
+        *(header(), {"$set": {"messages": [context()]}}, {"$set": {"messages": left}}),  # a resume
+        *(user("u3", "Yes?"), answer("a3", "Yes.")),
+    ]
+    [talk] = conversations(written(tmp_path, jsonl(*lines), "a.jsonl"))
+    assert [content for _, content in said(talk)] == ["Reeds?", "Yes.", "Herons?", "Two.", "Yes?", "Yes."]
+    assert talk.summary == "<state_snapshot>Reeds.</state_snapshot>"
+
+
 def test_a_twin_of_headers_gives_nothing_and_no_error(tmp_path: Path):
     twin = written(tmp_path, jsonl(header(), {"$set": {"messages": [context()]}}, header()), "twin.jsonl")
     assert (recognise(twin), conversations(twin), bad(twin)) == ("gemini-cli", [], [])

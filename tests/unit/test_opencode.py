@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from agentic_flywheel.cli.capture.outcomes import Outcome
+from agentic_flywheel.cli.capture.shelf import change_of, is_kept
 from agentic_flywheel.cli.importers import BadEntry, Imported, read, recognise
+from agentic_flywheel.cli.importers.opencode import newest
 
 from .test_importers import conversations, said, written
 
@@ -14,7 +17,8 @@ TABLES = """
 CREATE TABLE session (id text PRIMARY KEY, parent_id text, directory text, title text, version text, revert text,
     time_created integer, time_updated integer);
 CREATE TABLE message (id text PRIMARY KEY, session_id text, time_created integer, time_updated integer, data text);
-CREATE TABLE part (id text PRIMARY KEY, message_id text, session_id text, time_created integer, data text);
+CREATE TABLE part (id text PRIMARY KEY, message_id text, session_id text, time_created integer,
+    time_updated integer, data text);
 """
 BEGAN = 1_772_000_000_000
 
@@ -57,8 +61,8 @@ def add(into: sqlite3.Connection, own: str, at: int, messages: Iterable[Message]
         held = json.dumps({"role": role, "time": {"created": BEGAN + time}} | data)
         into.execute("INSERT INTO message VALUES (?, ?, ?, ?, ?)", (message, own, BEGAN + time, number, held))
         for place, part in enumerate(parts):
-            row = (f"prt-{message}-{place}", message, own, BEGAN + time, json.dumps(part))
-            into.execute("INSERT INTO part VALUES (?, ?, ?, ?, ?)", row)
+            row = (f"prt-{message}-{place}", message, own, BEGAN + time, BEGAN + time, json.dumps(part))
+            into.execute("INSERT INTO part VALUES (?, ?, ?, ?, ?, ?)", row)
     into.commit()
 
 
@@ -147,3 +151,38 @@ def test_a_session_that_is_too_long_and_a_message_that_cannot_be_read_cost_only_
     assert [turn["id"] for turn in talk.history] == ["m1", "m2", "m2/c1"]
     assert [each.talk for each in told] == ["'ses_1' (opencode-ses_1)"] * 3
     assert last == BadEntry(1, "is longer than 10,000 bytes")
+
+
+def test_what_a_running_program_wrote_last_is_seen_though_it_lies_in_the_log(tmp_path: Path):
+    path = tmp_path / "opencode.db"
+    made = database(path)
+    add(made, "ses_1", 0, [user("m1", 1, text("Reeds?"))])
+    made.commit()
+    size, changed = change_of(path)
+    kept = Outcome("opencode", str(path), "kept", size=size, mtime_ns=changed, newest=newest(path))
+    assert is_kept(path, kept)
+    main = path.stat()
+    add(made, "ses_2", 2, [user("m2", 3, text("Herons?"))])
+    made.commit()
+    assert path.stat() == main, "it is in the log alone"
+    assert not is_kept(path, kept)
+
+
+def test_a_database_whose_program_ended_has_nothing_new_though_its_file_was_written(tmp_path: Path):
+    path = tmp_path / "opencode.db"
+    made = database(path)
+    add(made, "ses_1", 0, [user("m1", 1, text("Reeds?"))])
+    made.commit()
+    size, changed = change_of(path)
+    kept = Outcome("opencode", str(path), "kept", size=size, mtime_ns=changed, newest=newest(path))
+    made.close()  # moves what the log holds into the file
+    assert change_of(path) != (size, changed)
+    assert is_kept(path, kept)
+
+
+def test_a_session_that_has_no_title_yet_is_called_by_what_was_asked(tmp_path: Path):
+    made = database(tmp_path / "opencode.db")
+    add(made, "ses_1", 0, [user("m1", 1, text("Where are reeds?"))], title="New session - 2026-03-01T08:00:00.000Z")
+    made.commit()
+    [talk] = conversations(tmp_path / "opencode.db")
+    assert talk.title == "Where are reeds?"

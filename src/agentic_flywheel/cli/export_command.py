@@ -122,7 +122,7 @@ class _Export:
         found: dict[str, State] = {}
         cursor: str | None = ""
         while cursor is not None:
-            page = await self._sessions.list_sessions(SessionFilter(), MAX_PAGE, cursor)
+            page = await self._sessions.list_sessions(SessionFilter(folds=False), MAX_PAGE, cursor)
             if self.shared and page.scope != "shared":
                 raise Unavailable("Redis stopped answering before all sessions were written.")
             if page.message and self._sessions.repository.stash is None:

@@ -141,7 +141,7 @@ async def _delete(store: SessionStore, options: Namespace) -> int:
 
 async def _delete_all(store: SessionStore, options: Namespace) -> int:
     """Delete every session that is listed, a page at a time; one that cannot be deleted stops none of the others."""
-    page = await store.list_sessions(SessionFilter(), MAX_PAGE)
+    page = await store.list_sessions(SessionFilter(folds=False), MAX_PAGE)
     more = " and more" if page.next_cursor else ""
     question = f"Delete {counted(len(page.sessions))}{more} with all that goes with them, for everybody?"
     if page.sessions and not options.yes and (code := ask(question, "deleting")):
@@ -173,7 +173,7 @@ async def _listed(store: SessionStore) -> AsyncGenerator[str]:
     """
     cursor: str | None = ""
     while cursor is not None:
-        page = await store.list_sessions(SessionFilter(), MAX_PAGE, cursor)
+        page = await store.list_sessions(SessionFilter(folds=False), MAX_PAGE, cursor)
         for row in page.sessions:
             yield str(row["id"])
         if page.message and not page.next_cursor and store.repository.stash is None:

@@ -92,7 +92,7 @@ async def _rows(store: SessionStore, session_filter: SessionFilter, limit: int) 
 
 async def _nobody(store: SessionStore, name: str) -> str:
     """That there is none, and which one has the most similar name."""
-    page = await store.list_sessions(SessionFilter(), NEAR_AMONG)
+    page = await store.list_sessions(SessionFilter(folds=False), NEAR_AMONG)
     if not page.sessions:
         return page.message or "no session is kept yet."
     names = {_folded(row[field]): row for row in reversed(page.sessions) for field in ("title", "id") if row.get(field)}

@@ -196,7 +196,7 @@ class RedisSessionManager(FailSafe):
         try:
             store = (await self._stores()).sessions
             while True:
-                page = await store.list_sessions(SessionFilter(pattern=pattern), limit=1000, cursor=cursor)
+                page = await store.list_sessions(SessionFilter(pattern=pattern, folds=False), limit=1000, cursor=cursor)
                 ids += [row["id"] for row in page.sessions]
                 stash = store.repository.stash
                 if page.scope == "this machine" and stash and not stash.mirror:

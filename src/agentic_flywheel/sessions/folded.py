@@ -19,7 +19,8 @@ NAMED_BYTES = 100
 
 def is_folded(session_filter: SessionFilter) -> bool:
     """Whether nothing of what is asked for can mean a sub-agent's session: neither an id, a question nor its tag."""
-    return session_filter.pattern == "*" and not session_filter.query and "sub-agent" not in session_filter.tags
+    is_named = session_filter.pattern != "*" or session_filter.query or "sub-agent" in session_filter.tags
+    return session_filter.folds and not is_named
 
 
 def without_children(journal: Journal, index: str, rows: Sequence[Row]) -> list[Row]:

@@ -52,7 +52,7 @@ class SecretsScan:
         found: dict[str, None] = {}
         cursor: str | None = ""
         while cursor is not None:
-            page = await self._sessions.list_sessions(SessionFilter(), MAX_PAGE, cursor)
+            page = await self._sessions.list_sessions(SessionFilter(folds=False), MAX_PAGE, cursor)
             if self._shared and page.scope != "shared":
                 raise Unavailable("Redis stopped answering before all sessions were listed.")
             found |= dict.fromkeys(str(row["id"]) for row in page.sessions)

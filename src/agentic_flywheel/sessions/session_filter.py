@@ -24,13 +24,17 @@ SOON = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class SessionFilter:
-    """The sessions a list is to show. `pattern` is a Redis glob on ids; a `query` is searched for in the words said."""
+    """The sessions a list is to show. `pattern` is a Redis glob on ids; a `query` is searched for in the words said.
+
+    `folds`: sub-agents' sessions may stand in the row of the one that asked; without it the list is of all there are.
+    """
 
     pattern: str = "*"
     query: str = ""
     tags: Sequence[str] = ()
     status: str = ""
     user_id: str = ""
+    folds: bool = True
 
     @property
     def row_filter(self) -> Filter:

@@ -10,10 +10,14 @@ has read the file. Where a link cannot be made (another disk), the note alone is
 """
 
 import os
+import time
 from collections.abc import Iterator
 
 from agentic_flywheel.cli.capture import small_files
 from agentic_flywheel.cli.capture.small_files import Values
+
+LEFT, LEFT_SECONDS = ".new", 3600.0
+"""What is left of a note whose hook was killed while it wrote, and after what time nobody writes it any more."""
 
 
 def digest(program: str, path: str) -> str:
@@ -54,6 +58,8 @@ def waiting(place: str) -> Iterator[str]:
     found: dict[str, float] = {}
     for entry in os.scandir(folder_of(place)):
         base, ending = os.path.splitext(entry.name)
+        if ending == LEFT and _mtime(entry.path) < time.time() - LEFT_SECONDS:
+            small_files.remove(entry.path)
         if ending in (".json", ".taking"):
             try:
                 found[base] = min(found.get(base, entry.stat().st_mtime), entry.stat().st_mtime)

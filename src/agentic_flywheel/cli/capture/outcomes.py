@@ -1,7 +1,7 @@
 """Keeps what became of each transcript that was looked at: one small file each, for `capture status`.
 
     capture/outcomes/<digest>.json   {"program", "path", "cwd", "sessions", "outcome", "turns", "revision", "cause",
-                                      "version", "left_out", "size", "mtime_ns", "at"}
+                                      "version", "left_out", "size", "mtime_ns", "newest", "at"}
 
 `outcome` is `kept` (n turns at revision r), `same` (nothing new), `nothing` (nobody said anything), `paused`,
 `deleted` (a session that was deleted here), `refused` (with the cause) or `vanished` (it was gone before it was read).
@@ -41,6 +41,8 @@ class Outcome:
     left_out: int = 0
     size: int = -1
     mtime_ns: int = 0
+    newest: int = 0
+    """Of a database: what its newest row says, as the file changes also when nothing in it does."""
     at: float = 0
     again: bool = False
     """Whether it was refused for a cause that passes, so that it is tried again."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from agentic_flywheel.cli.capture import outcomes
 from agentic_flywheel.cli.capture.outcomes import Outcome
 from agentic_flywheel.cli.capture.programs import Program, due_in_days
+from agentic_flywheel.cli.importers import opencode
 
 SOON_DAYS = 7
 """What its program deletes within this many days is named."""
@@ -73,7 +74,8 @@ def is_kept(path: Path, outcome: Outcome | None) -> bool:
 def is_same(path: Path, outcome: Outcome) -> bool:
     """Whether a transcript is as it was when this became of it."""
     if path.suffix == ".db":
-        return outcome.at >= changed_at(path)
+        is_as_it_was = change_of(path) == (outcome.size, outcome.mtime_ns)
+        return is_as_it_was or (outcome.newest > 0 and opencode.newest(path) == outcome.newest)
     try:
         status = path.stat()
     except OSError:
@@ -83,10 +85,17 @@ def is_same(path: Path, outcome: Outcome) -> bool:
 
 def changed_at(path: Path) -> float:
     """When it was written last; of a database, its log too."""
-    times: list[float] = []
+    return change_of(path)[1] / 1e9
+
+
+def change_of(path: Path) -> tuple[int, int]:
+    """The size of a file and the time of its last change, in ns; of a database, with its log, where the newest is."""
+    sizes, times = [0], [0]
     for each in (path, path.with_name(f"{path.name}-wal")):
         try:
-            times.append(each.stat().st_mtime)
+            status = each.stat()
         except OSError:
             continue
-    return max(times, default=0)
+        sizes.append(status.st_size)
+        times.append(status.st_mtime_ns)
+    return sum(sizes), max(times)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from agentic_flywheel.cli.capture import off_record
 from agentic_flywheel.cli.capture.outcomes import Outcome, What
+from agentic_flywheel.cli.capture.shelf import change_of
 from agentic_flywheel.cli.growing import Entry, Growing, Known
 from agentic_flywheel.cli.importer import Added
-from agentic_flywheel.cli.importers import BadEntry, Imported, Source, Stream
+from agentic_flywheel.cli.importers import BadEntry, Imported, Source, Stream, opencode
 from agentic_flywheel.cli.reading_marks import Look
 from agentic_flywheel.cli.terminal import plainly
 from agentic_flywheel.documents.model import Document
@@ -160,5 +161,6 @@ def _as_it_is(outcome: Outcome, path: Path | None) -> Outcome:
     """The outcome with the size and the time of the file, if it is there."""
     if path is None or not path.exists():
         return outcome
-    status = path.stat()
-    return replace(outcome, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    size, changed = change_of(path)
+    newest = opencode.newest(path) if outcome.program == "opencode" else 0
+    return replace(outcome, size=size, mtime_ns=changed, newest=newest)

@@ -2,14 +2,17 @@
 
 A line is a header (`sessionId`, `projectHash`), a message, `$set` or `$rewindTo`. The last line of an id is the
 message: an answer is written again when its tools are done. `$set.messages` stands for all messages before it, and is
-written again at each resume with new times, so that a turn's time is that of its id's first line. `$rewindTo` takes
-back a message and all behind it. Files that only have headers are left by resumes, and hold no talk. Sub-agents have
-files of their own, in a folder of the name of the session that asked. Before 0.40 or so a talk was one JSON object
-(`.json`), as the program itself still reads it.
+written again at each resume with new times, so that a turn's time is that of its id's first line; in place of what a
+compression took out, it has a summary and the program's own thanks for that: the person saw those messages, and they
+stay. `$rewindTo` takes back a message and all behind it. Files that only have headers are left by resumes, and hold no
+talk. Sub-agents have files of their own, in a folder of the name of the session that asked. Before 0.40 or so a talk
+was one JSON object (`.json`), as the program itself still reads it.
 """
 
 import contextlib
 import glob
+import itertools
+import json
 import re
 from collections.abc import Iterable, Iterator
 
@@ -29,6 +32,9 @@ _ROLES = {"user": "user", "gemini": "assistant"}
 
 _CONTEXT = "<session_context>"
 _FOLDER = re.compile(r"Workspace Directories:\*{0,2}[ \t]*\n[ \t]*- ([^\n]+)")
+
+_THANKS = "Got it. Thanks for the additional context!"
+"""What the program has the model say to the summary of a compression."""
 
 _HURRY = "You have stopped calling tools without finishing."
 """How the program's own words to a sub-agent begin."""
@@ -53,6 +59,7 @@ class _Log:
         self._messages: dict[str, tuple[int, JSONObject]] = {}
         self._times: dict[str, object] = {}
         self._folder = ""
+        self._summary = ""
 
     def add(self, entry: JsonEntry) -> None:
         """Take in the next line.
@@ -69,16 +76,24 @@ class _Log:
         elif isinstance(value.get("id"), str):
             self._message(entry.line, value)
         elif is_object(patch := value.get("$set")):
-            if isinstance(patch.get("messages"), list):
-                self._messages.clear()
             self._patch(entry.line, patch)
         elif is_header(value):
             self._patch(entry.line, value)
 
     def _patch(self, line: int, patch: JSONObject) -> None:
         self._header |= {name: value for name, value in patch.items() if name != "messages"}
-        for message in as_list(patch.get("messages")):
-            if is_object(message) and isinstance(message.get("id"), str):
+        listed = [
+            each for each in as_list(patch.get("messages")) if is_object(each) and isinstance(each.get("id"), str)
+        ]
+        for asked, answer in itertools.pairwise(listed):
+            if _said(answer) == _THANKS:
+                self._summary = summary(_said(asked))
+                listed = [each for each in listed if each not in (asked, answer)]
+        if not self._summary and "messages" in patch:
+            self._messages.clear()
+        known = {(each.get("type"), _said(each)) for _, each in self._messages.values()}
+        for message in listed:
+            if message["id"] not in self._messages and (message.get("type"), _said(message)) not in known:
                 self._message(line, message)
 
     def _message(self, line: int, message: JSONObject) -> None:
@@ -111,7 +126,7 @@ class _Log:
         if not isinstance(own, str) or not own:
             yield BadEntry(1, "begins a talk of which no line names the sessionId")
             return
-        talk.title = summary(self._header.get("summary"))
+        talk.title, talk.summary = summary(self._header.get("summary")), self._summary
         folders = as_list(self._header.get("directories"))
         talk.known["cwd"] = self._folder or (folders[0] if folders else "")
         is_agent = self._header.get("kind") == "subagent"
@@ -178,6 +193,12 @@ def _parts(message: JSONObject) -> Iterator[JSONObject]:
             yield {"text": part}
         elif is_object(part):
             yield part
+
+
+def _said(message: JSONObject) -> str:
+    """The words of a message, and what else it has where there are none."""
+    said = "".join(text(part.get("text")) for part in _parts(message) if not part.get("thought"))
+    return said or json.dumps(message.get("content"))
 
 
 def _is_file(part: JSONObject) -> bool:

@@ -9,6 +9,7 @@ origin: it is told by a first message of the same time and text, and has here on
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -27,6 +28,12 @@ from agentic_flywheel.json_text import JSONObject
 
 _DONE = ("completed", "error")
 """States of a tool that has a result."""
+
+_NO_TITLE = re.compile(r"(New|Child) session - \d{4}-\d\d-\d\dT[\d:.]+Z")
+"""What it calls a session until its model has given it a title."""
+
+_TIMES = """SELECT max(time_updated) AS at FROM session UNION ALL SELECT max(time_updated) FROM message
+UNION ALL SELECT max(time_updated) FROM part"""
 
 
 def is_export(value: JSONObject) -> bool:
@@ -50,6 +57,15 @@ def database(path: Path, limit: int) -> Iterator[Imported | BadEntry]:
                 yield from _of_row(found, row, limit, seen, callers)
     except InvalidArgument as exc:
         yield BadEntry(1, str(exc))
+
+
+def newest(path: Path) -> int:
+    """When a row of the database was changed last, in ms since 1970; 0 where that cannot be read."""
+    try:
+        with opened(path) as found:
+            return max((row["at"] for row in found.select(_TIMES) if isinstance(row["at"], int)), default=0)
+    except (InvalidArgument, OSError):
+        return 0
 
 
 def _of_row(
@@ -115,7 +131,8 @@ def _conversation(
     if not own:
         yield BadEntry(1, "has no id")
         return
-    talk.title = text(info.get("title"))
+    title = text(info.get("title"))
+    talk.title = "" if _NO_TITLE.fullmatch(title) else title
     version = text(info.get("version"))
     talk.known |= {"cwd": info.get("directory"), "program_version": version, "spawned_by": spawned_by}
     bad = list(each_message(messages, lambda _, message: _add(talk, message)))
