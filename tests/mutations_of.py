@@ -2027,8 +2027,8 @@ MUTATIONS = [
     Mutation(
         "Gemini CLI: messages that a patch replaces stay",
         "cli/importers/gemini_cli.py",
-        "                self._messages.clear()\n",
-        "                pass\n",
+        "            self._messages.clear()\n",
+        "            pass\n",
         "tests/unit/test_gemini_cli.py::test_what_a_patch_leaves_out_and_what_was_taken_back_is_not_in_the_talk",
     ),
     Mutation(
