@@ -1740,7 +1740,7 @@ MUTATIONS = [
     Mutation(
         "R7 half an emoji",
         "cli/importers/conversation.py",
-        "        return _mended(value, 0)\n",
+        "        return _mended(value)\n",
         "        return value, 0\n",
         "tests/unit/test_importers.py::test_half_an_emoji_costs_no_turn_and_is_counted",
     ),
@@ -1879,7 +1879,7 @@ MUTATIONS = [
     ),
     Mutation(
         "T20 one turn an answer",
-        "cli/importers/answers.py",
+        "cli/importers/chatgpt_answers.py",
         "        if is_part and is_open:\n",
         "        if False:\n",
         "tests/unit/test_importers_accounts.py",
@@ -1971,7 +1971,7 @@ MUTATIONS = [
     Mutation(
         "T14 whole web pages",
         "cli/importers/talk.py",
-        "            if _READS_PAGES.search(name):\n",
+        "            if BRINGS_PAGES.search(name):\n",
         "            if False:\n",
         "tests/unit/test_importers_claude_code.py::test_whole_web_pages_are_shortened_and_it_is_said",
     ),
@@ -1985,8 +1985,8 @@ MUTATIONS = [
     Mutation(
         "T19 no tag for the project",
         "cli/importers/talk.py",
-        "if project else tags",
-        "if False else tags",
+        "tags=tags + project",
+        "tags=tags",
         "tests/unit/test_importers_claude_code.py::test_a_talk_has_its_project_as_a_tag",
     ),
     Mutation(
@@ -2027,8 +2027,8 @@ MUTATIONS = [
     Mutation(
         "Gemini CLI: messages that a patch replaces stay",
         "cli/importers/gemini_cli.py",
-        "                self._messages.clear()\n",
-        "                pass\n",
+        "            self._messages.clear()\n",
+        "            pass\n",
         "tests/unit/test_gemini_cli.py::test_what_a_patch_leaves_out_and_what_was_taken_back_is_not_in_the_talk",
     ),
     Mutation(
@@ -2076,9 +2076,16 @@ MUTATIONS = [
     Mutation(
         "Copilot CLI: a sub-agent speaks in the talk that asked",
         "cli/importers/copilot_cli.py",
-        '            talk = self._agents.setdefault(agent, Talk("copilot-cli"))\n',
-        '            self._agents.setdefault(agent, Talk("copilot-cli"))\n',
+        '            talk = self._agents.setdefault(agent, Messages("copilot-cli"))\n',
+        '            self._agents.setdefault(agent, Messages("copilot-cli"))\n',
         "tests/unit/test_copilot_cli.py::test_a_talk_has_what_was_typed_and_answered_and_its_sub_agents_are_talks_of_their_own",
+    ),
+    Mutation(
+        "what is written again stands at another time",
+        "cli/importers/messages.py",
+        '            said.turn |= {"created_at"',
+        '            _ = {"created_at"',
+        "tests/unit/test_copilot_cli.py::test_what_is_written_again_stands_where_and_when_it_stood_first",
     ),
     Mutation(
         "Cline: what stands beside the person's words is theirs",
@@ -2104,7 +2111,7 @@ MUTATIONS = [
     Mutation(
         "llm: a fragment is cut like a title",
         "cli/importers/llm.py",
-        'pieces += [_whole(row.get("content"))',
+        'pieces += [uncut(row.get("content"))',
         'pieces += [text(row.get("content"))',
         "tests/unit/test_smaller_terminals.py::test_a_thread_of_llm_is_walked_from_its_tip",
     ),

@@ -5,6 +5,7 @@ import json
 import math
 import re
 import sys
+from collections.abc import Callable
 from typing import Any, cast
 
 from agentic_flywheel.errors import Damaged, InvalidArgument
@@ -187,23 +188,29 @@ def mended(value: JSONObject) -> tuple[JSONObject, list[str]]:
     Below `MAX_DEPTH` nothing is looked at: `check_json` refuses that.
     """
     places = list[str]()
-    return {_mended(name, "a name", places, 0): _mended(item, name, places, 1) for name, item in value.items()}, places
+
+    def mend(text: str, path: str) -> str:
+        if not (half := _HALF.search(text)):
+            return text
+        places.append(f"{path}, position {half.start()}")
+        return _HALF.sub("\ufffd", text)
+
+    return {mend(name, "a name"): each_text(item, mend, name, 1) for name, item in value.items()}, places
 
 
-def _mended(value: Any, path: str, places: list[str], depth: int) -> Any:  # noqa: ANN401  any JSON
+def each_text(value: Any, made_of: Callable[[str, str], str], path: str = "", depth: int = 0) -> Any:  # noqa: ANN401
+    """The value with what is made of each text and key in it, which is told where it stands; down to `MAX_DEPTH`."""
     if isinstance(value, str):
-        if half := _HALF.search(value):
-            places.append(f"{path}, position {half.start()}")
-            return _HALF.sub("\ufffd", value)
-    elif depth >= MAX_DEPTH:
+        return made_of(value, path)
+    if depth >= MAX_DEPTH:
         return value
-    elif isinstance(value, list):
+    if isinstance(value, list):
         items = cast("list[object]", value)
-        return [_mended(item, f"{path}[{at}]", places, depth + 1) for at, item in enumerate(items)]
-    elif isinstance(value, dict):
+        return [each_text(item, made_of, f"{path}[{at}]", depth + 1) for at, item in enumerate(items)]
+    if isinstance(value, dict):
         members = cast("JSONObject", value)
         return {
-            _mended(key, f"a key of {path}", places, depth): _mended(item, f"{path}.{key[:80]}", places, depth + 1)
+            made_of(key, f"a key of {path}"): each_text(item, made_of, f"{path}.{key[:80]}", depth + 1)
             for key, item in members.items()
         }
     return value

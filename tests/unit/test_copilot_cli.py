@@ -1,7 +1,10 @@
 """Talks of Copilot CLI: the words as they were typed, results behind their calls, sub-agents as talks of their own."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
+
+from agentic_flywheel.cli.importers import Imported, read, sources
 
 from .test_importers import bad, conversations, jsonl, said, written
 
@@ -62,3 +65,22 @@ def test_the_name_that_the_person_gave_is_the_title_and_the_programs_own_is_not(
     assert conversations(path)[0].title == "What is here?"
     written(tmp_path, 'id: x\nname: "Reeds"\nuser_named: true\n', "workspace.yaml")
     assert conversations(path)[0].title == "Reeds"
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(path, "state/x/events.jsonl")
+        archive.write(tmp_path / "workspace.yaml", "state/x/workspace.yaml")
+    with sources(tmp_path / "all.zip") as found:
+        [main, _] = [each for each in read(found.files[0]) if isinstance(each, Imported)]
+    assert main.title == "Reeds"
+
+
+def test_an_answer_that_broke_off_while_the_model_thought_is_no_turn(tmp_path: Path):
+    thinking = event("assistant.message", 3, messageId="a1", content="", reasoningText="Look.", toolRequests=[])
+    [talk] = conversations(written(tmp_path, jsonl(*LINES[:2], thinking), "events.jsonl"))
+    assert said(talk) == [("user", "What is here?")]
+
+
+def test_what_is_written_again_stands_where_and_when_it_stood_first(tmp_path: Path):
+    again = event("user.message", 20, messageId="u1", content="What is there?")
+    main, _ = conversations(written(tmp_path, jsonl(*LINES, again), "events.jsonl"))
+    assert said(main)[0] == ("user", "What is there?")
+    assert (main.history[0]["created_at"], main.line) == ("2026-03-01T08:00:01+00:00", 2)

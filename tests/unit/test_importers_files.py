@@ -260,12 +260,12 @@ def refused(path: Path) -> None:
 
 
 def test_archives_and_folders_without_conversations_are_errors(tmp_path: Path):
-    with pytest.raises(InvalidArgument, match="has no file in it that can hold talks"):
+    with pytest.raises(InvalidArgument, match="has no file with talks"):
         refused(tmp_path)
     archive = tmp_path / "export.zip"
     with zipfile.ZipFile(archive, "w") as made:
         made.writestr("user.json", "{}")
-    with pytest.raises(InvalidArgument, match="has no file in it that can hold talks"):
+    with pytest.raises(InvalidArgument, match="has no file with talks"):
         refused(archive)
     with zipfile.ZipFile(archive, "w") as made:
         made.writestr("conversations.json", "[]")
@@ -378,7 +378,7 @@ def test_links_in_a_folder_are_named_and_left(tmp_path: Path):
         assert found.files == [folder / "b.jsonl"]
         assert found.links == [folder / "a.jsonl", folder / "circle", folder / "more"]
     (folder / "b.jsonl").unlink()
-    with pytest.raises(InvalidArgument, match=r"can hold talks\. Links in it are left: .*a\.jsonl"):
+    with pytest.raises(InvalidArgument, match=r"no file with talks in it\. .*Links in it are left: .*a\.jsonl"):
         refused(folder)
 
 

@@ -224,11 +224,11 @@ class Growing:
     async def _tail(self, source: Path, mark: Mark) -> list[Result] | None:
         """What is new of a file that only grew; `None` where it must be read whole."""
         stat = Stat.of(source)
-        read_before = stat.size - mark.place.offset
-        if mark.kind not in FOLLOWED or len(mark.sessions) != 1 or read_before > TAIL_AT_MOST:
+        unread = stat.size - mark.place.offset
+        if mark.kind not in FOLLOWED or len(mark.sessions) != 1 or unread > TAIL_AT_MOST:
             return None
         grown = read_tail(source, mark.kind, self.limit, mark.place)
-        self.bytes_read = read_before
+        self.bytes_read = unread
         talk = next((each for each in grown.entries if isinstance(each, Imported)), None) if grown else None
         session_id = _first(mark)
         if grown is None or (talk and talk.session_id != session_id):

@@ -1,4 +1,4 @@
-"""`import`: adds what this program, Claude, ChatGPT or Claude Code exported, or a list of turns, to what is kept."""
+"""`import`: adds what this program exported, and the talks that other programs keep, to what is kept here."""
 
 import asyncio
 import select
@@ -28,7 +28,6 @@ COPIED_AT_ONCE = 2**20
 
 LOOK_SECONDS = 0.2
 """How long a signal may go unnoticed while standard input has nothing."""
-
 
 STRAYS_NAMED = 3
 """Files without talks that are named."""

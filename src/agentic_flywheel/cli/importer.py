@@ -1,4 +1,4 @@
-"""Adds the conversations of an import to a store, each turn once, and overwrites nothing.
+"""Adds the conversations of an import to a store, each turn once, and overwrites nothing that somebody wrote here.
 
 Where a session of our own export is not there yet, it becomes what it was; where something else is there, that is
 reported. Of a conversation from elsewhere that is there, only new turns are added, at the end. One that begins with

@@ -13,9 +13,10 @@ from datetime import datetime
 from typing import IO
 
 from agentic_flywheel.cli.importers.beside import Beside
+from agentic_flywheel.cli.importers.blocks import apart, spoken, thought
 from agentic_flywheel.cli.importers.conversation import Imported
-from agentic_flywheel.cli.importers.gathering import Talk, apart, thought, words
 from agentic_flywheel.cli.importers.json_entries import BOM, MAX_ENTRY_BYTES, BadEntry
+from agentic_flywheel.cli.importers.messages import Messages
 from agentic_flywheel.json_text import JSONObject
 
 BEGINS = b"# aider chat started at "
@@ -58,7 +59,7 @@ class _Chat:
 
     def __init__(self, started: str, line: int, folder: str, cwd: str, limit: int) -> None:
         self._own = "-".join(filter(None, (re.sub(r"[ :]", "-", started), folder)))
-        self._talk = Talk("aider")
+        self._talk = Messages("aider")
         self._talk.known["cwd"] = cwd
         self._line = line
         try:
@@ -109,11 +110,11 @@ class _Chat:
         if self._role == "assistant":
             tag = found[1] if (found := _THOUGHT.search(said)) else "thinking-content"
             thoughts, said = apart(said, f"<{tag}>", f"</{tag}>")
-            return "assistant", [block for each in thoughts for block in thought(each.strip())] + words(said.strip())
+            return "assistant", [block for each in thoughts for block in thought(each.strip())] + spoken(said.strip())
         if said == "<blank>":
             return "user", []
         is_command = said.startswith(("/", "!")) and not _ASKS.match(said)
-        return "system" if is_command else "user", words(said)
+        return "system" if is_command else "user", spoken(said)
 
     def imported_so_far(self, changed_at: datetime | None = None) -> Iterator[Imported | BadEntry]:
         """The talk as it is; `changed_at`: when its file was written last."""

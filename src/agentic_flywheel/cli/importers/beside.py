@@ -1,55 +1,81 @@
-"""Tells what the names of a file and of its folder say of it, and reads the small files that lie beside it."""
+"""Tells where a file lies, and finds what stands of its talk in other files around it.
 
+That is its title or its folder, what a sub-agent was asked for, the origin of a fork. Only files of the same folder, of
+the same program's folder or of the same archive are looked at, and no links.
+"""
+
+import io
 import json
-from dataclasses import dataclass, field
+import re
+import zipfile
+import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, cast
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
-from agentic_flywheel.cli.importers.neighbours import Neighbours
+from agentic_flywheel.cli.importers.json_entries import JsonEntry, lines
+from agentic_flywheel.documents.turn_values import as_object
 from agentic_flywheel.json_text import JSONObject
 
 LONGEST = 1_000_000
-"""Bytes of a file beside it that are read: they hold a title, a folder, a list of talks."""
+"""Bytes of a small file beside it that are read: they hold a title, a folder, a list of talks."""
+
+_THREAD = re.compile(r"[0-9A-Za-z-]{1,64}")
+"""What may stand in a file's name as the id of a thread."""
+
+_CODEX_FOLDERS = ("sessions", "archived_sessions")
+
+_NAMES = "session_index.jsonl"
+"""The file in Codex' folder with the names of threads, a line each time that one is given."""
+
+MAX_NAMES = 100_000
+"""Lines of it that are read."""
+
+_UNREADABLE = (OSError, ValueError, KeyError, RecursionError, NotImplementedError, RuntimeError, EOFError,
+               zipfile.BadZipFile, zlib.error)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
     """Where a file lies: `stem` is its name without its ending, `folder` that of its folder, if it is known.
 
-    `path` is the file itself where it is one of this machine, not of an archive or of standard input.
+    `path` is the file itself where it is one of this machine, `name` its name in the `archive` where it lies in one;
+    standard input has neither.
     """
 
     stem: str
     folder: str = ""
     path: Path | None = None
-    around: Neighbours = field(default_factory=Neighbours)
-    """The files of the same program."""
+    archive: zipfile.ZipFile | None = None
+    name: str = ""
 
-    def text(self, name: str) -> str:
+    def text_of(self, name: str) -> str:
         """The text of the file of that name in the same folder; empty if there is none that can be read."""
-        if self.path is None:
-            return ""
         try:
-            path = self.path.with_name(name)
-            if path.is_symlink():
-                return ""
-            with path.open("rb") as file:
+            beside = self.path.with_name(name) if self.path else str(PurePosixPath(self.name or "none").with_name(name))
+            with self._opened(beside) as file:
                 return file.read(LONGEST).decode(errors="replace")
-        except (OSError, ValueError):
+        except _UNREADABLE:
             return ""
 
-    def json(self, name: str) -> Any:  # noqa: ANN401
+    def json_of(self, name: str) -> Any:  # noqa: ANN401
         """What the file of that name in the same folder holds; `None` if it is no JSON."""
         try:
-            return json.loads(self.text(name))
+            return json.loads(self.text_of(name))
         except (ValueError, RecursionError):
             return None
 
-    def object(self, name: str) -> JSONObject:
+    def object_of(self, name: str) -> JSONObject:
         """The object that the file of that name in the same folder holds; else one of no fields."""
-        value = self.json(name)
-        return cast("JSONObject", value) if isinstance(value, dict) else {}
+        return as_object(self.json_of(name))
+
+    def description(self) -> JSONObject:
+        """What `<name>.meta.json` says of the sub-agent whose transcript `<name>.jsonl` is; empty if there is none."""
+        return self.object_of(f"{self.stem}.meta.json")
 
     @property
     def changed_at(self) -> datetime | None:
@@ -58,3 +84,65 @@ class Beside:
             return datetime.fromtimestamp(self.path.stat().st_mtime, UTC) if self.path else None
         except (OSError, OverflowError, ValueError):
             return None
+
+    def head(self) -> JSONObject:
+        """The first line of the file itself; empty where it has no path, or the line cannot be read."""
+        try:
+            with self.path.open("rb") if self.path else io.BytesIO() as file:
+                first = next(lines(file), None)
+        except OSError:
+            return {}
+        return first.value if isinstance(first, JsonEntry) else {}
+
+    def thread_name(self, thread: str) -> str:
+        """The name that Codex, or a person, gave to that thread of Codex last; empty if it has none."""
+        home = self._home()
+        name = ""
+        try:
+            with self._opened(home / _NAMES if home else _NAMES) as file:
+                for entry in islice(lines(file), MAX_NAMES):
+                    value = entry.value if isinstance(entry, JsonEntry) else {}
+                    if value.get("id") == thread and isinstance(named := value.get("thread_name"), str):
+                        name = named
+        except _UNREADABLE:
+            return name
+        return name
+
+    def _home(self) -> Path | None:
+        """The folder of Codex that the file is in."""
+        above = self.path.absolute().parents if self.path else ()
+        return next((each.parent for each in above if each.name in _CODEX_FOLDERS), None)
+
+    @contextmanager
+    def rollout(self, thread: object) -> Generator[IO[bytes] | None]:
+        """The transcript of Codex of that thread; `None` if it is not there."""
+        found = self._rollout(thread) if isinstance(thread, str) and _THREAD.fullmatch(thread) else None
+        if found is None:
+            yield None
+            return
+        with self._opened(found) as file:
+            yield file
+
+    def _rollout(self, thread: str) -> Path | str | None:
+        ending = f"-{thread}.jsonl"
+        if self.archive:
+            return next((name for name in self.archive.namelist() if name.endswith(ending)), None)
+        if self.path is None:
+            return None
+        home = self._home()
+        folders = [home / name for name in _CODEX_FOLDERS] if home else [self.path.parent]
+        names = (each for folder in folders for each in folder.rglob(f"rollout-*{ending}"))
+        return next((each for each in names if not each.is_symlink()), None)
+
+    @contextmanager
+    def _opened(self, found: Path | str) -> Generator[IO[bytes]]:
+        if isinstance(found, Path):
+            if found.is_symlink():
+                raise FileNotFoundError(found)
+            with found.open("rb") as file:
+                yield file
+        elif self.archive is None:
+            raise FileNotFoundError(found)
+        else:
+            with self.archive.open(found) as file:
+                yield file

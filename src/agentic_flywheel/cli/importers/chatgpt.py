@@ -4,23 +4,23 @@ The vendor documents no format; this is what exports of 2023 to 2026-11 hold. `m
 `parent`, `children`) with all edited and repeated messages; `current_node` is the leaf that the person saw last, and
 may be absent. The root has no message. What the person did not see is marked as visually hidden, has the weight 0, or
 is of the role system. A project's conversations have a `gizmo_id` that begins with `g-p-`. Pictures are pointers to
-other files of the export. What a message says is read in `chatgpt_messages.py`; `answers.py` makes one turn of those
-that are one answer.
+other files of the export. What a message says is read in `chatgpt_messages.py`; those that are one answer become one
+turn in `chatgpt_answers.py`.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
 from typing import cast
 
-from agentic_flywheel.cli.importers.answers import answers
 from agentic_flywheel.cli.importers.branches import branch, newest
+from agentic_flywheel.cli.importers.chatgpt_answers import answers
 from agentic_flywheel.cli.importers.chatgpt_messages import turn_of
 from agentic_flywheel.cli.importers.conversation import (
     Imported,
-    as_object,
     context,
     instant,
     mended,
+    must_be_object,
     named_entry,
     session_id,
     tagged,
@@ -41,7 +41,7 @@ def conversation(entry: JsonEntry) -> Iterator[Imported | BadEntry]:
         yield BadEntry(entry.line, "has no conversation_id", talk)
         return
     try:
-        seen = _seen(as_object(value.get("mapping"), "its mapping"), value.get("current_node"))
+        seen = _seen(must_be_object(value.get("mapping"), "its mapping"), value.get("current_node"))
     except InvalidArgument as exc:
         yield BadEntry(entry.line, str(exc), talk)
         return
@@ -65,7 +65,7 @@ def conversation(entry: JsonEntry) -> Iterator[Imported | BadEntry]:
 
 def _seen(mapping: JSONObject, leaf: object) -> list[object]:
     """The messages from the root to the leaf that the person saw; without a leaf, to the latest message."""
-    nodes = {name: as_object(node, "a node of its mapping") for name, node in mapping.items()}
+    nodes = {name: must_be_object(node, "a node of its mapping") for name, node in mapping.items()}
     if not nodes:
         return []
     if not isinstance(leaf, str) or leaf not in nodes:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from agentic_flywheel.cli.importers.chatgpt_sources import with_sources
-from agentic_flywheel.cli.importers.conversation import as_object, content, text, turn
+from agentic_flywheel.cli.importers.conversation import content, must_be_object, text, turn
 from agentic_flywheel.cli.importers.web_pages import link, shortened
+from agentic_flywheel.documents.turn_values import as_list, as_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
@@ -36,15 +37,15 @@ def turn_of(message: JSONObject) -> JSONObject | None:
         InvalidArgument: it cannot be a turn.
 
     """
-    author = as_object(message.get("author"), "its author")
+    author = must_be_object(message.get("author"), "its author")
     role, recipient = author.get("role"), message.get("recipient")
     if role not in _ROLES:
         raise InvalidArgument("its author's role is none of user, assistant, tool and system")
-    given, known = message.get("content"), message.get("metadata")
-    metadata = cast("JSONObject", known) if isinstance(known, dict) else JSONObject()
+    given, metadata = message.get("content"), as_object(message.get("metadata"))
     if given is None or not _is_seen(message, metadata, role):
         return None
-    given = {"content_type": "text", "parts": [given]} if isinstance(given, str) else as_object(given, "its content")
+    given = {"content_type": "text", "parts": [given]} if isinstance(given, str) else given
+    given = must_be_object(given, "its content")
     if given.get("content_type") in _UNSEEN:
         return None
     said = _said(given, metadata if role == "assistant" else None)
@@ -77,7 +78,7 @@ def _said(given: JSONObject, metadata: JSONObject | None) -> str | list[JSONObje
     if not isinstance(kind, str) and not isinstance(parts, list):
         raise InvalidArgument("its content has no content_type")
     if kind in _TALK or not isinstance(kind, str):
-        return content(_parts(cast("list[object]", parts) if isinstance(parts, list) else [], metadata))
+        return content(_parts(as_list(given.get("parts")), metadata))
     return [{name: value for name, value in given.items() if name != "content_type"} | {"type": kind}]
 
 
@@ -105,8 +106,8 @@ def _parts(parts: list[object], metadata: JSONObject | None) -> list[JSONObject]
 
 
 def _thoughts(value: object) -> Iterator[str]:
-    for thought in cast("list[object]", value) if isinstance(value, list) else []:
-        known = cast("JSONObject", thought) if isinstance(thought, dict) else JSONObject()
+    for thought in as_list(value):
+        known = as_object(thought)
         texts = [each for name in ("summary", "content") if isinstance(each := known.get(name), str) and each.strip()]
         if texts:
             yield "\n".join(texts)
@@ -144,15 +145,13 @@ def _block(part: object) -> JSONObject:
     """A part as a block: text, what was heard as text, or a small placeholder for a picture or another file."""
     if part is None or isinstance(part, str):
         return {"type": "text", "text": part or ""}
-    given = as_object(part, "a part of its content")
+    given = must_be_object(part, "a part of its content")
     kind, text = given.get("content_type"), given.get("text")
     if not isinstance(kind, str) and not isinstance(text, str):
         raise InvalidArgument("a part of its content has no content_type")
     if not isinstance(kind, str) or kind in ("text", "audio_transcription"):
         return {"type": "text", "text": text if isinstance(text, str) else ""}
-    known = given.get("metadata")
-    dalle = cast("JSONObject", known).get("dalle") if isinstance(known, dict) else None
-    prompt = cast("JSONObject", dalle).get("prompt") if isinstance(dalle, dict) else None
+    prompt = as_object(as_object(given.get("metadata")).get("dalle")).get("prompt")
     kept = {name: value for name, value in given.items() if name != "content_type" and _is_small(value)}
     return kept | {"type": kind} | ({"prompt": prompt} if isinstance(prompt, str) and prompt else {})
 

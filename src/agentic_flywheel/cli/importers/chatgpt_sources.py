@@ -7,10 +7,11 @@ it matches. Before, it was `【1†source】`, and `metadata.citations` names it
 import json
 import re
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import cast
 
 from agentic_flywheel.cli.importers.web_pages import link
+from agentic_flywheel.documents.turn_values import as_list, is_object
 from agentic_flywheel.json_text import JSONObject
 
 _MARK = re.compile("( ?)(\ue200([^\ue200\ue201]{0,4000})\ue201|【[^【】\n]{0,200}†[^【】\n]{0,200}】)")
@@ -48,7 +49,7 @@ def with_sources(text: str, metadata: JSONObject) -> str:
 def _named(metadata: JSONObject) -> dict[str, deque[str]]:
     """What stands for each mark, by its text; of several that are the same, in their order."""
     found = defaultdict[str, deque[str]](deque)
-    for reference in _objects(metadata.get("content_references")):
+    for reference in filter(is_object, as_list(metadata.get("content_references"))):
         matched = reference.get("matched_text")
         if isinstance(matched, str) and _MARK.fullmatch(matched):
             found[matched.removeprefix(" ")].append(_source(reference))
@@ -56,7 +57,7 @@ def _named(metadata: JSONObject) -> dict[str, deque[str]]:
 
 
 def _source(reference: JSONObject) -> str:
-    items = _objects(reference.get("items")) or [reference]
+    items = list(filter(is_object, as_list(reference.get("items")))) or [reference]
     links = [made for item in items if (made := link(item.get("title"), item.get("url"))).startswith("[")]
     texts = (reference.get(name) for name in ("alt", "name", "title"))
     return " ".join(dict.fromkeys(links)) or next((each for each in texts if isinstance(each, str) and each), "")
@@ -64,7 +65,7 @@ def _source(reference: JSONObject) -> str:
 
 def _placed(metadata: JSONObject) -> Iterator[tuple[int, int, str]]:
     """The citations, each with where its mark begins and ends."""
-    for citation in _objects(metadata.get("citations")):
+    for citation in filter(is_object, as_list(metadata.get("citations"))):
         known = citation.get("metadata")
         held = cast("JSONObject", known) if isinstance(known, dict) else citation
         if made := link(held.get("title"), held.get("url")):
@@ -81,10 +82,5 @@ def _shown_name(inner: str) -> str:
         named: object = json.loads(rest)
     except (ValueError, RecursionError):
         return ""
-    names = cast("list[object]", named) if isinstance(named, list) else []
+    names = as_list(named)
     return next((name for name in names[1:] if isinstance(name, str)), "")
-
-
-def _objects(value: object) -> list[JSONObject]:
-    values: Iterable[object] = cast("list[object]", value) if isinstance(value, list) else ()
-    return [cast("JSONObject", each) for each in values if isinstance(each, dict)]

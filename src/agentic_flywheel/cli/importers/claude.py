@@ -14,11 +14,11 @@ from typing import cast
 from agentic_flywheel.cli.importers.branches import branch, newest
 from agentic_flywheel.cli.importers.conversation import (
     Imported,
-    as_object,
     content,
     context,
     instant,
     mended,
+    must_be_object,
     named_entry,
     session_id,
     tagged,
@@ -29,6 +29,7 @@ from agentic_flywheel.cli.importers.conversation import (
 )
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.web_pages import shortened_within
+from agentic_flywheel.documents.turn_values import as_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
@@ -93,7 +94,7 @@ def _seen(messages: list[object], leaf: object) -> list[tuple[int, object]]:
 
 
 def _uuid(message: object) -> str:
-    uuid = cast("JSONObject", message).get("uuid") if isinstance(message, dict) else None
+    uuid = as_object(message).get("uuid")
     return uuid if isinstance(uuid, str) else ""
 
 
@@ -123,7 +124,7 @@ def _blocks(blocks: list[object]) -> list[JSONObject]:
         InvalidArgument: one is not an object.
 
     """
-    given = [as_object(block, "a block of its content") for block in blocks]
+    given = [must_be_object(block, "a block of its content") for block in blocks]
     tools: dict[object, object] = {
         block.get("id"): block.get("name") for block in given if isinstance(block.get("id"), str)
     }
@@ -171,6 +172,6 @@ def _is_page(value: object) -> bool:
 
 def _tags(project: object, uuid: object) -> tuple[str, ...]:
     """The tag of the conversation's project, where the export says it."""
-    known = cast("JSONObject", project) if isinstance(project, dict) else JSONObject()
+    known = as_object(project)
     names = (known.get("name"), project if isinstance(project, str) else None, known.get("uuid"), uuid)
     return tagged("project", next((name for name in names if isinstance(name, str)), ""))

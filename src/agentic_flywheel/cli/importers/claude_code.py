@@ -13,14 +13,15 @@ that asked in `sessionId`, and among the others before. What other talk a file b
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import cast
 
+from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.branches import UNKNOWN, trunk
 from agentic_flywheel.cli.importers.claude_code_speakers import SYNTHETIC, said, summarised
 from agentic_flywheel.cli.importers.conversation import Imported, Relation, text
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
-from agentic_flywheel.cli.importers.neighbours import Neighbours
+from agentic_flywheel.cli.importers.left_out import from_lines
 from agentic_flywheel.cli.importers.origins import named_parent
 from agentic_flywheel.cli.importers.talk import SUB_AGENT, Said, Talk
 from agentic_flywheel.errors import InvalidArgument
@@ -29,29 +30,14 @@ from agentic_flywheel.json_text import JSONObject
 _PROGRAM = "claude-code"
 
 
-def session(
-    entries: Iterable[JsonEntry | BadEntry], name: str, around: Neighbours | None = None
-) -> Iterator[Imported | BadEntry]:
+def session(entries: Iterable[JsonEntry | BadEntry], beside: Beside) -> Iterator[Imported | BadEntry]:
     """What cannot be read, line by line, then the session and those of sub-agents; none in which nothing was said.
 
-    `name` is the file's without its ending. A file that continues another has the lines of both sessions: it is the
-    session of its name then, or else the one named last. `around`: the files beside, one of
-    which may describe a sub-agent.
+    A file that continues another has the lines of both sessions: it is the session of its name then, or else the one
+    named last. A file beside it may describe a sub-agent.
     """
-    transcript, bad = _Transcript(), list[BadEntry]()
-    for entry in entries:
-        if isinstance(entry, BadEntry):
-            bad.append(entry)
-            continue
-        try:
-            transcript.add(entry)
-        except InvalidArgument as exc:
-            bad.append(BadEntry(entry.line, str(exc)))
-    found = list(transcript.imported(name, around.description() if around else {}))
-    talks = [each.talk for each in found if isinstance(each, Imported)]
-    for entry in bad:  # they are named only now that the talk has a name
-        yield replace(entry, talk=talks[0], is_message=True) if talks else entry
-    yield from found
+    transcript = _Transcript()
+    yield from from_lines(entries, transcript.add, lambda: transcript.imported(beside.stem, beside.description()))
 
 
 @dataclass(slots=True)

@@ -8,8 +8,10 @@ counts; older ones are told by how they begin. An answer is one line a block, wi
 import re
 from typing import cast
 
-from agentic_flywheel.cli.importers.conversation import as_object, content, mended, turn
-from agentic_flywheel.cli.importers.talk import Said, as_blocks, between, notified, thought
+from agentic_flywheel.cli.importers.blocks import as_blocks, between, notified, thought
+from agentic_flywheel.cli.importers.conversation import content, mended, must_be_object, turn
+from agentic_flywheel.cli.importers.talk import Said
+from agentic_flywheel.documents.turn_values import as_object
 from agentic_flywheel.json_text import JSONObject
 
 SYNTHETIC = "<synthetic>"
@@ -61,7 +63,7 @@ def said(value: JSONObject, kind: str, *, is_whole: bool = False) -> Said | None
 
 def summarised(value: JSONObject) -> str:
     """What a compaction's line summarises, without its frame, which gives orders to a model."""
-    message = mended(as_object(value.get("message"), "its message"))[0]
+    message = mended(must_be_object(value.get("message"), "its message"))[0]
     words = content(message.get("content"))
     words = words if isinstance(words, str) else "\n".join(str(block.get("text", "")) for block in words)
     for mark in ("\nSummary:", "The conversation is summarized below:"):
@@ -89,7 +91,7 @@ _ORDERS = (
 
 
 def _answer(value: JSONObject, halves: int) -> Said | None:
-    message = as_object(value.get("message"), "its message")
+    message = must_be_object(value.get("message"), "its message")
     words = content(message.get("content"))
     if value.get("isApiErrorMessage") or message.get("model") == SYNTHETIC:
         made = turn(value.get("uuid"), "system", "" if words in _NOTHING else words, value.get("timestamp"))
@@ -133,7 +135,7 @@ def _unsealed(block: JSONObject) -> JSONObject:
 
 def _speaks(value: JSONObject) -> tuple[str, str | list[JSONObject]]:
     """Who speaks in a `user` line, and their words; no role if it is nothing of the talk."""
-    words = as_object(value.get("message"), "its message").get("content")
+    words = must_be_object(value.get("message"), "its message").get("content")
     if isinstance(words, list):
         words = [each for each in cast("list[object]", words) if not _is_beside(each)]
     words = content(words)
@@ -148,7 +150,7 @@ def _speaks(value: JSONObject) -> tuple[str, str | list[JSONObject]]:
 
 def _origin(value: JSONObject) -> str:
     origin = value.get("origin")
-    kind = cast("JSONObject", origin).get("kind") if isinstance(origin, dict) else None
+    kind = as_object(origin).get("kind")
     return kind if isinstance(kind, str) else ""
 
 
@@ -171,7 +173,7 @@ def _by_the_beginning(words: str, kind: str) -> tuple[str, str | list[JSONObject
 
 def _is_beside(block: object) -> bool:
     """Whether all of it is a reminder or the editor's, which the program puts beside the person's words."""
-    words = cast("JSONObject", block).get("text") if isinstance(block, dict) else None
+    words = as_object(block).get("text")
     if not isinstance(words, str):
         return False
     found = _BESIDE.match(words)
@@ -187,7 +189,7 @@ def _command(words: object) -> tuple[str, str]:
 
 def _waiting(value: JSONObject) -> tuple[str, str | list[JSONObject]]:
     """What waited while the model worked: the person's words, or a notice of a background task."""
-    attached = as_object(value.get("attachment"), "its attachment")
+    attached = must_be_object(value.get("attachment"), "its attachment")
     mode, words = attached.get("commandMode"), attached.get("prompt")
     if attached.get("type") != "queued_command" or mode not in ("prompt", "task-notification"):
         return "", ""

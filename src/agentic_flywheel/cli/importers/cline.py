@@ -8,9 +8,11 @@ program's. `<session>.json` beside it has the title, the folder, the model and t
 from collections.abc import Iterator
 
 from agentic_flywheel.cli.importers.beside import Beside
+from agentic_flywheel.cli.importers.blocks import apart, spoken, thought
 from agentic_flywheel.cli.importers.conversation import Imported, instant, text
-from agentic_flywheel.cli.importers.gathering import Talk, apart, each_message, reported, thought, words
 from agentic_flywheel.cli.importers.json_entries import BadEntry
+from agentic_flywheel.cli.importers.left_out import each_message, reported
+from agentic_flywheel.cli.importers.messages import Messages
 from agentic_flywheel.documents.turn_values import as_list, as_object, is_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
@@ -25,7 +27,7 @@ def is_talk(value: JSONObject) -> bool:
 
 def conversation(value: JSONObject, beside: Beside) -> Iterator[Imported | BadEntry]:
     """The talk, and before it what of it cannot be read; nothing if nothing was said in it."""
-    own, talk = text(value.get("sessionId")), Talk("cline")
+    own, talk = text(value.get("sessionId")), Messages("cline")
     if not own:
         yield BadEntry(1, "has no sessionId")
         return
@@ -35,7 +37,7 @@ def conversation(value: JSONObject, beside: Beside) -> Iterator[Imported | BadEn
         if role not in ("user", "assistant"):
             raise InvalidArgument("its role is neither user nor assistant")
         given = message.get("content")
-        blocks = words(given) if isinstance(given, str) else [each for each in as_list(given) if is_object(each)]
+        blocks = spoken(given) if isinstance(given, str) else [each for each in as_list(given) if is_object(each)]
         if not isinstance(given, str | list | None):
             raise InvalidArgument("its content is neither text nor a list")
         said = _of_person(blocks) if role == "user" else _of_model(blocks)
@@ -47,7 +49,7 @@ def conversation(value: JSONObject, beside: Beside) -> Iterator[Imported | BadEn
         talk.known |= {"model": model} if text(model) else {}
 
     bad = list(each_message(as_list(value.get("messages")), add))
-    about = beside.object(f"{beside.stem.removesuffix('.messages')}.json")
+    about = beside.object_of(f"{beside.stem.removesuffix('.messages')}.json")
     about = about if about.get("session_id") == own else {}
     talk.title = text(as_object(about.get("metadata")).get("title"))
     talk.known["cwd"] = about.get("cwd")
@@ -64,7 +66,7 @@ def _of_person(blocks: list[JSONObject]) -> list[JSONObject]:
     wrapped = [each.partition(">")[2].strip() for each in inside]
     said = wrapped or [each for each in texts if not each.lstrip().startswith(_PROGRAMS_OWN)]
     files = [each for each in blocks if each.get("type") in ("image", "document", "file")]
-    return [block for each in said for block in words(each)] + files
+    return [block for each in said for block in spoken(each)] + files
 
 
 def _of_model(blocks: list[JSONObject]) -> list[JSONObject]:
@@ -74,7 +76,7 @@ def _of_model(blocks: list[JSONObject]) -> list[JSONObject]:
         if kind == "thinking":
             said += thought(each.get("thinking"))
         elif kind == "text":
-            said += words(each.get("text"))
+            said += spoken(each.get("text"))
         elif kind == "tool_use":
             said.append({name: each[name] for name in ("type", "id", "name", "input") if name in each})
     return said

@@ -9,13 +9,13 @@ talks stand in another file, `session_index.jsonl`.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import cast
 
+from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.codex_items import Items
 from agentic_flywheel.cli.importers.conversation import Imported, Relation, text, turn
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry, lines
-from agentic_flywheel.cli.importers.neighbours import Neighbours
+from agentic_flywheel.cli.importers.left_out import from_lines
 from agentic_flywheel.cli.importers.talk import SUB_AGENT, Said, Talk
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
@@ -29,35 +29,21 @@ _TALKS_OF_AGENTS = ("thread_spawn", "review")
 """The sub-agents whose talks a person may have seen."""
 
 
-def session(
-    entries: Iterable[JsonEntry | BadEntry], name: str, around: Neighbours | None = None
-) -> Iterator[Imported | BadEntry]:
+def session(entries: Iterable[JsonEntry | BadEntry], beside: Beside) -> Iterator[Imported | BadEntry]:
     """What cannot be read, line by line, then the session; none in which nothing was said.
 
-    `name` is the file's without its ending, `around` the files among which a fork's origin is. Lines that do not begin
-    with the head of the talk are what is new in the file, whose head is read then.
+    A fork's origin is in a file around. Lines that do not begin with the head of the talk are what is new in the file,
+    whose head is read then.
     """
-    rollout, bad = _Rollout(around or Neighbours()), list[BadEntry]()
-    for entry in entries:
-        if isinstance(entry, BadEntry):
-            bad.append(entry)
-            continue
-        try:
-            rollout.add(entry)
-        except InvalidArgument as exc:
-            bad.append(BadEntry(entry.line, str(exc)))
-    found = rollout.imported(name)
-    for entry in bad:
-        yield replace(entry, talk=found.talk, is_message=True) if found else entry
-    if found:
-        yield found
+    rollout = _Rollout(beside)
+    yield from from_lines(entries, rollout.add, rollout.imported)
 
 
 class _Rollout:
     """What is known after some of the lines; `end`: the ordinal from which on they are another talk's."""
 
-    def __init__(self, around: Neighbours, end: int | None = None, depth: int = 0) -> None:
-        self._around = around
+    def __init__(self, beside: Beside, end: int | None = None, depth: int = 0) -> None:
+        self._beside = beside
         self._end = end
         self._depth = depth
         self.items = Items()
@@ -100,7 +86,7 @@ class _Rollout:
     def _begin(self, head: JSONObject | None) -> None:
         """Take in the head of a talk; `None` where the lines are those behind what was read before."""
         self.items.is_new = head is None
-        first = self._around.head() if head is None else {}
+        first = self._beside.head() if head is None else {}
         meta = head or (_inside(first, "payload") if first.get("type") == "session_meta" else None)
         meta = self._meta = cast("JSONObject", meta) if isinstance(meta, dict) else {"id": None}
         start = meta.get("subagent_history_start_ordinal")
@@ -113,10 +99,10 @@ class _Rollout:
 
     def _go_back(self, thread: object, end: int) -> None:
         """Take in what the talk goes on from, as far as it is there."""
-        with self._around.rollout(thread) as file:
+        with self._beside.rollout(thread) as file:
             if file is None:
                 return
-            before = _Rollout(self._around, end, self._depth + 1)
+            before = _Rollout(self._beside, end, self._depth + 1)
             for entry in lines(file):
                 try:
                     if isinstance(entry, JsonEntry):
@@ -143,14 +129,14 @@ class _Rollout:
         if made := turn(said.get("id"), "user", text(Items.given(self._call).get("message")), time):
             self.items.say(Said(made), 1)
 
-    def imported(self, name: str) -> Imported | None:
+    def imported(self) -> Iterator[Imported]:
         """The session; none of what the program asked by itself."""
         agent = _inside(self._meta, "source", "subagent")
         kinds = list(cast("JSONObject", agent)) if isinstance(agent, dict) else [agent]
         if agent is not None and not any(kind in _TALKS_OF_AGENTS for kind in kinds):
-            return None
+            return
         relation: Relation = "fork" if agent is None else SUB_AGENT
-        own = text(self._meta.get("id")) or name
+        own = text(self._meta.get("id")) or self._beside.stem
         parents = (
             _inside(self._meta, "source", "subagent", "thread_spawn", "parent_thread_id"),
             self._meta.get("parent_thread_id"),
@@ -160,14 +146,16 @@ class _Rollout:
         talk = Talk(known=self._known | {"spawned_by": self._call.get("call_id")})
         for line, said in self.items.said():
             talk.say(said, line)
-        return talk.imported(
+        made = talk.imported(
             _PROGRAM,
             own,
-            named=("" if self.items.is_new else self._around.thread_name(own)) or self._task_name(),
+            named=("" if self.items.is_new else self._beside.thread_name(own)) or self._task_name(),
             summary=self.items.summary,
             parent=next((text(each) for each in parents if text(each) and each != own), ""),
             relation=relation,
         )
+        if made:
+            yield made
 
 
 def _inside(value: object, *names: str) -> object:

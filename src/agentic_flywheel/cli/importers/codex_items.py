@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from agentic_flywheel.cli.importers.blocks import between, spoken, thought
 from agentic_flywheel.cli.importers.conversation import mended, text, turn
-from agentic_flywheel.cli.importers.talk import Said, between, thought
+from agentic_flywheel.cli.importers.talk import Said
+from agentic_flywheel.documents.turn_values import as_list, as_object, is_object
 from agentic_flywheel.json_text import JSONObject
 
 _NOT_SAID = ("<environment_context>", "<user_instructions>", "<turn_aborted>", "# AGENTS.md instructions")
@@ -116,9 +118,9 @@ class Items:
         elif kind == "user_message":
             images: object = event.get("images")
             pictures = [{"type": "image"} for _ in cast("list[object]", images)] if isinstance(images, list) else []
-            self._asks(None, [*_texts(event.get("message")), *pictures], time, line, EVENT, halves)
+            self._asks(None, [*spoken(event.get("message")), *pictures], time, line, EVENT, halves)
         elif kind == "agent_message":
-            self._answers(None, _texts(event.get("message")), time, line, EVENT, halves)
+            self._answers(None, spoken(event.get("message")), time, line, EVENT, halves)
         elif kind == "agent_reasoning":
             self._thoughts.setdefault(EVENT, []).extend(thought(event.get("text")))
         elif kind == "thread_rolled_back":
@@ -142,18 +144,18 @@ class Items:
 
     def _item(self, item: JSONObject, time: object, line: int, halves: int) -> None:
         """Take in an item that a person saw."""
-        kind, own, parts = item.get("type"), item.get("id"), _objects(item.get("content"))
+        kind, own, parts = item.get("type"), item.get("id"), list(filter(is_object, as_list(item.get("content"))))
         if kind == "UserMessage":
             self._asks(own, [block for part in parts for block in _asked(part)], time, line, ITEM, halves)
         elif kind == "AgentMessage":
             self._answers(
-                own, [block for part in parts for block in _texts(part.get("text"))], time, line, ITEM, halves
+                own, [block for part in parts for block in spoken(part.get("text"))], time, line, ITEM, halves
             )
         elif kind in ("Plan", "ExitedReviewMode"):
-            self._answers(own, _texts(item.get("text") or item.get("review")), time, line, ITEM, halves)
+            self._answers(own, spoken(item.get("text") or item.get("review")), time, line, ITEM, halves)
         elif kind == "Reasoning":
             texts: object = item.get("summary_text")
-            for each in cast("list[object]", texts) if isinstance(texts, list) else ():
+            for each in as_list(texts):
                 self._thoughts.setdefault(ITEM, []).extend(thought(each))
         elif kind == "CommandExecution":
             self._command(item, text(own), time, line, halves)
@@ -187,8 +189,8 @@ class Items:
                 self._result(call, _output(item.get("output")), time, line, halves)
             self._end_response()
         elif kind == "message" and item.get("role") in ("user", "assistant"):
-            texts = [part.get("text") for part in _objects(item.get("content"))]
-            blocks = [block for each in texts if not text(each).startswith(_NOT_SAID) for block in _texts(each)]
+            texts = [part.get("text") for part in filter(is_object, as_list(item.get("content")))]
+            blocks = [block for each in texts if not text(each).startswith(_NOT_SAID) for block in spoken(each)]
             says = self._asks if item["role"] == "user" else self._answers
             says(own, blocks, time, line, GIVEN, halves)
 
@@ -200,7 +202,7 @@ class Items:
             value: Any = json.loads(arguments) if isinstance(arguments, str) and "arguments" in call else arguments
         except (ValueError, RecursionError):
             value = arguments
-        return cast("JSONObject", value) if isinstance(value, dict) else {} if value is None else {"input": value}
+        return value if is_object(value) else {} if value is None else {"input": value}
 
     def _asks(self, own: object, blocks: list[JSONObject], time: object, line: int, where: str, halves: int) -> None:
         if where != GIVEN:
@@ -236,20 +238,11 @@ def _is_asked(part: _Part) -> bool:
     return part.said.turn["role"] == "user" and part.where != GIVEN
 
 
-def _objects(value: object) -> list[JSONObject]:
-    given = cast("list[object]", value) if isinstance(value, list) else []
-    return [cast("JSONObject", each) for each in given if isinstance(each, dict)]
-
-
-def _texts(words: object) -> list[JSONObject]:
-    return [{"type": "text", "text": words}] if isinstance(words, str) and words.strip() else []
-
-
 def _asked(part: JSONObject) -> list[JSONObject]:
     """A part of what the person sent, without the bytes of pictures."""
     kind, url = part.get("type"), part.get("image_url")
     if kind == "text":
-        return _texts(part.get("text"))
+        return spoken(part.get("text"))
     if isinstance(url, str) and url.startswith("data:"):
         return [{"type": "image", "omitted_characters": len(url)}]
     return [part] if isinstance(kind, str) else []
@@ -262,11 +255,13 @@ def _output(output: object) -> object:
             value: Any = json.loads(output)
         except (ValueError, RecursionError):
             return output
-        found = cast("JSONObject", value).get("output") if isinstance(value, dict) else None
+        found = as_object(value).get("output")
         return found if isinstance(found, str) else output
     if isinstance(output, dict):
         return cast("JSONObject", output).get("content", cast("JSONObject", output))
     if isinstance(output, list):
         output = cast("list[object]", output)
-        return [block for part in _objects(output) for block in (_texts(part.get("text")) or _asked(part))]
+        return [
+            block for part in filter(is_object, as_list(output)) for block in (spoken(part.get("text")) or _asked(part))
+        ]
     return output

@@ -9,9 +9,11 @@ Session" where nobody gave one.
 from collections.abc import Iterator
 
 from agentic_flywheel.cli.importers.beside import Beside
+from agentic_flywheel.cli.importers.blocks import call, spoken, summary, thought
 from agentic_flywheel.cli.importers.conversation import Imported, instant, text
-from agentic_flywheel.cli.importers.gathering import Talk, call, each_message, reported, summary, thought, words
 from agentic_flywheel.cli.importers.json_entries import BadEntry
+from agentic_flywheel.cli.importers.left_out import each_message, reported
+from agentic_flywheel.cli.importers.messages import Messages
 from agentic_flywheel.documents.turn_values import as_list, as_object, is_list, is_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
@@ -27,14 +29,14 @@ def is_talk(value: JSONObject) -> bool:
 
 def conversation(value: JSONObject, beside: Beside) -> Iterator[Imported | BadEntry]:
     """The talk, and before it what of it cannot be read; nothing if nothing was said in it."""
-    own, talk = text(value.get("sessionId")), _Talk()
+    own, talk = text(value.get("sessionId")), _Messages()
     if not own:
         yield BadEntry(1, "has no sessionId")
         return
     bad = list(each_message(as_list(value.get("history")), lambda number, item: talk.add(f"{own}:{number}", item)))
     talk.title = "" if value.get("title") in _UNTITLED else text(value.get("title"))
     talk.known["cwd"] = value.get("workspaceDirectory")
-    listed = filter(is_object, as_list(beside.json("sessions.json")))
+    listed = filter(is_object, as_list(beside.json_of("sessions.json")))
     dated = next((each.get("dateCreated") for each in listed if each.get("sessionId") == own), None)
     began = instant(int(dated) if isinstance(dated, str) and dated.isdecimal() and len(dated) < 20 else dated)
     changed = beside.changed_at
@@ -42,7 +44,7 @@ def conversation(value: JSONObject, beside: Beside) -> Iterator[Imported | BadEn
     yield from reported(bad, list(talk.imported(own, created_at=began, updated_at=last)))
 
 
-class _Talk(Talk):
+class _Messages(Messages):
     """The talk as it is after some items of its history."""
 
     def __init__(self) -> None:
@@ -58,7 +60,7 @@ class _Talk(Talk):
         """
         message = as_object(item.get("message"))
         role, given = message.get("role"), message.get("content")
-        said = words(given) if isinstance(given, str) else _parts(given)
+        said = spoken(given) if isinstance(given, str) else _parts(given)
         if role == "thinking":  # the thought stands before its answer
             self._thoughts = thought("\n".join(each["text"] for each in said if each["type"] == "text"))
             return
@@ -91,7 +93,7 @@ def _parts(given: object) -> list[JSONObject]:
     said: list[JSONObject] = []
     for part in filter(is_object, as_list(given)):
         if part.get("type") == "text":
-            said += words(part.get("text"))
+            said += spoken(part.get("text"))
         elif part.get("type") == "imageUrl":
             url = text(as_object(part.get("imageUrl")).get("url"))
             said.append({"type": "image_url", "image_url": {"url": "" if url.startswith("data:") else url}})

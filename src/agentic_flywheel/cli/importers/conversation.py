@@ -10,7 +10,7 @@ from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.documents.save_request import MAX_TEXT
 from agentic_flywheel.documents.turn_text import asked_in
 from agentic_flywheel.errors import InvalidArgument
-from agentic_flywheel.json_text import MAX_DEPTH, JSONObject, check_json
+from agentic_flywheel.json_text import MAX_DEPTH, JSONObject, check_json, each_text
 from agentic_flywheel.keys import MAX_ID_LENGTH, check_id, refuse_hidden
 from agentic_flywheel.plain_text import quoted
 
@@ -113,6 +113,11 @@ def text(value: object) -> str:
     return cut if cut.isascii() else mended(cut)[0]
 
 
+def uncut(value: object) -> str:
+    """The value as it is, if it is a text; else an empty one."""
+    return value if isinstance(value, str) else ""
+
+
 def mended(value: Any) -> tuple[Any, int]:  # noqa: ANN401
     """The value with U+FFFD for each half of a character, of which JSON carries only whole ones; and how many it had.
 
@@ -121,23 +126,20 @@ def mended(value: Any) -> tuple[Any, int]:  # noqa: ANN401
     try:
         check_json(value, "")
     except InvalidArgument:
-        return _mended(value, 0)
+        return _mended(value)
     return value, 0
 
 
-def _mended(value: Any, depth: int) -> tuple[Any, int]:  # noqa: ANN401
-    if isinstance(value, str):
-        if value.isascii():
-            return value, 0
-        whole = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # two halves in turn are one
-        return whole, whole.count("\ufffd") - value.count("\ufffd")
-    if depth > MAX_DEPTH or not isinstance(value, dict | list):
-        return value, 0
-    if isinstance(value, list):
-        items = [_mended(item, depth + 1) for item in cast("list[Any]", value)]
-        return [item for item, _ in items], sum(halves for _, halves in items)
-    pairs = [(_mended(key, depth), _mended(item, depth + 1)) for key, item in cast("dict[Any, Any]", value).items()]
-    return {key: item for (key, _), (item, _) in pairs}, sum(one + other for (_, one), (_, other) in pairs)
+def _mended(value: object) -> tuple[Any, int]:
+    halves = 0
+
+    def mend(text: str, _: str) -> str:
+        nonlocal halves
+        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # two halves in turn are one
+        halves += whole.count("\ufffd") - text.count("\ufffd")
+        return whole
+
+    return each_text(value, mend), halves
 
 
 def title(given: object, history: Iterable[JSONObject]) -> str:
@@ -162,7 +164,7 @@ def instant(value: object) -> datetime | None:
     return None
 
 
-def as_object(value: object, name: str) -> JSONObject:
+def must_be_object(value: object, name: str) -> JSONObject:
     """The value, if it is an object.
 
     Raises:
@@ -185,7 +187,7 @@ def content(value: object) -> str | list[JSONObject]:
         return value
     if not isinstance(value, list):
         raise InvalidArgument("its content is neither text nor a list")
-    blocks = [as_object(block, "a block of its content") for block in cast("list[object]", value)]
+    blocks = [must_be_object(block, "a block of its content") for block in cast("list[object]", value)]
     if all(_is_text(block) for block in blocks):
         return "\n\n".join(block["text"] for block in blocks)
     return blocks
@@ -269,7 +271,7 @@ def turns(
     for number, message in messages:
         whole, halves = (message, 0) if is_whole else mended(message)
         try:
-            turn = made_of(as_object(whole, "it"))
+            turn = made_of(must_be_object(whole, "it"))
         except InvalidArgument as exc:
             made.bad.append(BadEntry(line, f"has a message ({number:,}) left out: {exc}"))
         else:

@@ -11,9 +11,12 @@ import re
 from collections.abc import Iterable, Iterator
 
 from agentic_flywheel.cli.importers.beside import Beside
-from agentic_flywheel.cli.importers.conversation import Imported, as_object, text
-from agentic_flywheel.cli.importers.gathering import SUB_AGENT, Talk, call, from_lines, summary, thought, words
+from agentic_flywheel.cli.importers.blocks import call, spoken, summary, thought
+from agentic_flywheel.cli.importers.conversation import Imported, must_be_object, text
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
+from agentic_flywheel.cli.importers.left_out import from_lines
+from agentic_flywheel.cli.importers.messages import Messages
+from agentic_flywheel.cli.importers.talk import SUB_AGENT
 from agentic_flywheel.documents.turn_values import as_list, is_object
 from agentic_flywheel.json_text import JSONObject
 
@@ -31,8 +34,8 @@ class _Events:
     """What is known after some of the events."""
 
     def __init__(self) -> None:
-        self._main = Talk("copilot-cli")
-        self._agents: dict[str, Talk] = {}
+        self._main = Messages("copilot-cli")
+        self._agents: dict[str, Messages] = {}
         self._session = ""
 
     def add(self, entry: JsonEntry) -> None:
@@ -47,7 +50,7 @@ class _Events:
             return
         talk = self._main
         if agent := text(value.get("agentId")):
-            talk = self._agents.setdefault(agent, Talk("copilot-cli"))
+            talk = self._agents.setdefault(agent, Messages("copilot-cli"))
         time, own = value.get("timestamp"), text(data.get("messageId")) or text(value.get("id"))
         if kind in ("session.start", "session.resume"):
             self._begin(data)
@@ -55,15 +58,15 @@ class _Events:
             # One with a source is another's: a sub-agent's task is the only one that is part of its talk.
             if agent or not text(data.get("source")):
                 files = [_file(each) for each in as_list(data.get("attachments")) if is_object(each)]
-                talk.say(entry.line, own, "user", words(data.get("content")) + files, time)
+                talk.say(entry.line, own, "user", spoken(data.get("content")) + files, time)
         elif kind == "assistant.message":
-            blocks = thought(data.get("reasoningText")) + words(data.get("content"))
+            blocks = thought(data.get("reasoningText")) + spoken(data.get("content"))
             asked = filter(is_object, as_list(data.get("toolRequests")))
             blocks += [call(each.get("toolCallId"), each.get("name"), each.get("arguments")) for each in asked]
             talk.say(entry.line, own, "assistant", blocks, time)
             talk.known |= {"model": data["model"]} if text(data.get("model")) else {}
         elif kind == "tool.execution_complete":
-            result = as_object(data.get("result") or data.get("error") or {}, "the result of a tool")
+            result = must_be_object(data.get("result") or data.get("error") or {}, "the result of a tool")
             given = result.get("content") if "content" in result else result.get("message")
             talk.answer(entry.line, data.get("toolCallId"), given, time)
         elif kind == "subagent.started":
@@ -86,10 +89,10 @@ class _Events:
     def imported(self, beside: Beside) -> Iterator[Imported | BadEntry]:
         """The talk, and those with sub-agents."""
         own = self._session or (beside.folder if beside.stem == "events" else "")
-        if not own and (self._main.history or self._agents):
+        if not own and (self._main or self._agents):
             yield BadEntry(1, "begins a talk of which no line names the sessionId")
             return
-        workspace = beside.text("workspace.yaml")
+        workspace = beside.text_of("workspace.yaml")
         if _NAMED.search(workspace) and (name := _NAME.search(workspace)):
             self._main.title = name[1].strip().strip("'\"")
         yield from self._main.imported(own)

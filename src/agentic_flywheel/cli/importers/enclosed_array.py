@@ -13,8 +13,8 @@ from agentic_flywheel.cli.importers.json_entries import (
     JsonEntry,
     array,
     lines,
+    whole,
 )
-from agentic_flywheel.cli.importers.plain_turns import whole
 
 
 def enclosed(

@@ -12,7 +12,6 @@ from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.found_files import Absent, Member, Source, name_of, opened
 from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, Given, JsonEntry, lines
 from agentic_flywheel.cli.importers.kinds import LOOKED_AT, Kind, kind_of
-from agentic_flywheel.cli.importers.neighbours import Neighbours
 from agentic_flywheel.cli.importers.readers import read_as
 from agentic_flywheel.errors import InvalidArgument
 
@@ -114,16 +113,17 @@ UNDERSTOOD = (
     "What can be read: exports of this program; the data export of Claude or of ChatGPT, as it was downloaded or its"
     " conversations.json; transcripts of Claude Code, Codex and Qwen Code (.jsonl), Gemini CLI, opencode"
     " (opencode.db), Copilot CLI, Cline, Continue, gptme, aider and llm (logs.db); messages of Langflow and Flowise;"
-    " and lists of turns,"
-    ' [{"role", "content"}] or {"messages": […]}.'
+    ' and lists of turns, [{"role", "content"}] or {"messages": […]}.'
 )
 """What a person is told who names another file."""
 
 
 def _beside(source: Source) -> Beside:
     if isinstance(source, Path):
-        return Beside(source.stem, source.absolute().parent.name, source, Neighbours(source))
-    return Beside(source.stem, source.folder if isinstance(source, Member) else "", around=Neighbours.around(source))
+        return Beside(source.stem, source.absolute().parent.name, source)
+    if isinstance(source, Member):
+        return Beside(source.stem, source.folder, archive=source.archive, name=source.info.filename)
+    return Beside(source.stem)
 
 
 _DAMAGED_BEHIND = "is the last that can be read: the archive is damaged behind it"

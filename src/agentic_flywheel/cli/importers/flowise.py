@@ -13,10 +13,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
 
-from agentic_flywheel.cli.importers.conversation import Imported, instant, mended, turn, turns
+from agentic_flywheel.cli.importers.blocks import thought
+from agentic_flywheel.cli.importers.conversation import Imported, instant, mended, turn, turns, uncut
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
-from agentic_flywheel.cli.importers.rows import call, content, decoded, files, first_words, objects, talk, words
+from agentic_flywheel.cli.importers.rows import call, content, decoded, files, objects, talk
 from agentic_flywheel.cli.importers.web_pages import shortened
+from agentic_flywheel.documents.turn_values import as_object, first_text
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
@@ -60,8 +62,8 @@ def conversations(entries: Iterable[JsonEntry | BadEntry], name: str) -> Iterato
             is_all = is_workspace(entry.value)
             for row in cast("list[object]", entry.value["ChatMessage"]) if is_all else [entry.value]:
                 if isinstance(row, dict) and is_row(known := mended(cast("JSONObject", row))[0]):
-                    own = words(known.get("sessionId")) or words(known.get("chatId"))
-                    talks[words(known["chatflowid"]), own].append(replace(entry, value=known))
+                    own = uncut(known.get("sessionId")) or uncut(known.get("chatId"))
+                    talks[uncut(known["chatflowid"]), own].append(replace(entry, value=known))
                 else:
                     yield BadEntry(entry.line, "has a row that is no message of Flowise")
     for (flow, session), rows in talks.items():
@@ -71,7 +73,7 @@ def conversations(entries: Iterable[JsonEntry | BadEntry], name: str) -> Iterato
 
 def _downloaded(entry: JsonEntry, name: str) -> Iterator[Imported | BadEntry]:
     flow = _DOWNLOAD.fullmatch(name)
-    session = words(entry.value.get("sessionId")) or words(entry.value["id"])
+    session = uncut(entry.value.get("sessionId")) or uncut(entry.value["id"])
     beside: JSONObject = {"leadEmail": entry.value.get("email")}
     messages: list[object] = [
         {"id": str(place)} | beside | cast("JSONObject", each) if isinstance(each, dict) else each
@@ -83,7 +85,7 @@ def _downloaded(entry: JsonEntry, name: str) -> Iterator[Imported | BadEntry]:
 def _talk(flow: str, session: str, line: int, messages: list[object]) -> Iterator[Imported | BadEntry]:
     made = turns(line, enumerate(messages, 1), _turn)
     known = (cast("JSONObject", each) for each in messages if isinstance(each, dict))
-    lead = next(filter(None, (words(each.get("leadEmail")) for each in known)), "")
+    lead = next(filter(None, (uncut(each.get("leadEmail")) for each in known)), "")
     values: JSONObject = {"backend_session_id": session, "current_flow_id": flow, "user_id": lead}
     yield from talk("flowise", "-".join(filter(None, (flow, session))), line, made, values)
 
@@ -92,8 +94,8 @@ def _turn(message: JSONObject) -> JSONObject | None:
     role = message.get("role")
     if not isinstance(role, str) or role not in _ROLES:
         raise InvalidArgument("its role is none of userMessage, apiMessage, user and bot")
-    own = words(message.get("id"))
-    blocks = [{"type": "thinking", "thinking": thought}] if (thought := _thought(message.get("reasonContent"))) else []
+    own = uncut(message.get("id"))
+    blocks = thought(_thought(message.get("reasonContent")))
     steps = objects(message.get("agentReasoning"))
     tools = objects(message.get("usedTools")) or [tool for step in steps for tool in objects(step.get("usedTools"))]
     for number, tool in enumerate(tools):
@@ -104,7 +106,7 @@ def _turn(message: JSONObject) -> JSONObject | None:
     return turn(
         own,
         _ROLES[role],
-        content(blocks, words(message.get("content"))),
+        content(blocks, uncut(message.get("content"))),
         message.get("createdDate") or message.get("time"),
         files=files(message.get("fileUploads") or message.get("filePaths")),
     )
@@ -114,11 +116,11 @@ def _thought(value: object) -> str:
     """What the model thought, in whichever of the shapes."""
     given = decoded(value)
     held = cast("list[object]", given) if isinstance(given, list) else [given]
-    texts = (words(each) or first_words(each, ("thinking", "text", "content", "reasoning")) for each in held)
+    texts = (uncut(each) or first_text(as_object(each), ("thinking", "text", "content", "reasoning")) for each in held)
     return "\n".join(text for text in texts if text.strip())
 
 
 def _document(document: JSONObject) -> JSONObject:
     """A source of the answer: what it is called, and the beginning of its text."""
-    name = first_words(decoded(document.get("metadata")), ("title", "source", "url", "fileName"))
-    return {"type": "document", "title": name, "text": shortened(words(document.get("pageContent")))}
+    name = first_text(as_object(decoded(document.get("metadata"))), ("title", "source", "url", "fileName"))
+    return {"type": "document", "title": name, "text": shortened(uncut(document.get("pageContent")))}

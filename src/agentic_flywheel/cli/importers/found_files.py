@@ -104,7 +104,9 @@ def sources(given: Path | Stream) -> Generator[Sources]:
                 return
             files = _complete([Member(*each) for each in archives.wanted(file, given)], archives)
             if not files:
-                raise InvalidArgument(f"{given} has no file in it that can hold talks.")
+                raise InvalidArgument(
+                    f"{given} has no file with talks in it. Name one, or the folder in which a program keeps its talks."
+                )
             yield Sources(files, [])
 
 
@@ -142,7 +144,9 @@ def _in_folder(folder: Path, archives: Archives) -> Sources:
     files = _complete(files, archives)
     if not files:
         left = f" Links in it are left: {', '.join(map(str, links[:10]))}." if links else ""
-        raise InvalidArgument(f"{folder} has no file in it that can hold talks.{left}")
+        raise InvalidArgument(
+            f"{folder} has no file with talks in it. Name one, or the folder in which a program keeps its talks.{left}"
+        )
     return Sources(files, links)
 
 

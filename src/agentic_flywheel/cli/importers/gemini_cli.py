@@ -17,9 +17,12 @@ import re
 from collections.abc import Iterable, Iterator
 
 from agentic_flywheel.cli.importers.beside import Beside
-from agentic_flywheel.cli.importers.conversation import Imported, as_object, text
-from agentic_flywheel.cli.importers.gathering import SUB_AGENT, Talk, call, from_lines, summary, thought, words
+from agentic_flywheel.cli.importers.blocks import call, spoken, summary, thought
+from agentic_flywheel.cli.importers.conversation import Imported, must_be_object, text
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry, lines
+from agentic_flywheel.cli.importers.left_out import from_lines
+from agentic_flywheel.cli.importers.messages import Messages
+from agentic_flywheel.cli.importers.talk import SUB_AGENT
 from agentic_flywheel.documents.turn_values import as_list, is_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
@@ -109,7 +112,7 @@ class _Log:
 
     def imported(self, beside: Beside) -> Iterator[Imported | BadEntry]:
         """The talk as it is now."""
-        talk = Talk("gemini-cli")
+        talk = Messages("gemini-cli")
         own = self._header.get("sessionId")
         bad: list[BadEntry] = []
         for line, message in self._messages.values():
@@ -118,7 +121,7 @@ class _Log:
             except InvalidArgument as exc:
                 bad.append(BadEntry(line, str(exc), is_message=True))
         yield from bad
-        if not talk.history:
+        if not talk:
             return
         if not isinstance(own, str) or not own:
             yield BadEntry(1, "begins a talk of which no line names the sessionId")
@@ -131,12 +134,12 @@ class _Log:
         talk.known["spawned_by"] = _spawning_call(beside, parent, own) if parent else ""
         yield from talk.imported(own, parent=parent, relation=SUB_AGENT if is_agent else None)
 
-    def _say(self, talk: Talk, line: int, message: JSONObject) -> None:
+    def _say(self, talk: Messages, line: int, message: JSONObject) -> None:
         own, role = text(message["id"]), _ROLES.get(text(message.get("type")))
         if role is None:
             return
         parts = list(_parts(message))
-        said = [block for part in parts if not part.get("thought") for block in words(part.get("text"))]
+        said = [block for part in parts if not part.get("thought") for block in spoken(part.get("text"))]
         time = self._times[message["id"]]
         if role == "user":
             if not (said and said[0]["text"].startswith(_HURRY) and self._header.get("kind") == "subagent"):
@@ -163,8 +166,8 @@ class _Log:
                 if is_object(part):
                     self._answer(talk, line, part, self._times.get(f"call {each.get('id')}"))
 
-    def _answer(self, talk: Talk, line: int, part: JSONObject, time: object) -> None:
-        given = as_object(part.get("functionResponse") or {}, "the answer of a tool")
+    def _answer(self, talk: Messages, line: int, part: JSONObject, time: object) -> None:
+        given = must_be_object(part.get("functionResponse") or {}, "the answer of a tool")
         own = given.get("id")
         if isinstance(own, str) and not talk.answered(own):
             talk.answer(line, own, given.get("response"), time)
@@ -203,5 +206,5 @@ def _is_file(part: JSONObject) -> bool:
 
 
 def _without_bytes(part: JSONObject) -> JSONObject:
-    held = as_object(part.get("inlineData") or part.get("fileData"), "a file")
+    held = must_be_object(part.get("inlineData") or part.get("fileData"), "a file")
     return {name: value for name, value in held.items() if name != "data"}

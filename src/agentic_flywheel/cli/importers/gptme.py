@@ -13,9 +13,11 @@ from datetime import datetime
 from itertools import islice
 
 from agentic_flywheel.cli.importers.beside import Beside
+from agentic_flywheel.cli.importers.blocks import apart, call, spoken, thought
 from agentic_flywheel.cli.importers.conversation import Imported, text
-from agentic_flywheel.cli.importers.gathering import Talk, apart, call, from_lines, thought, words
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
+from agentic_flywheel.cli.importers.left_out import from_lines
+from agentic_flywheel.cli.importers.messages import Messages
 from agentic_flywheel.documents.turn_values import as_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
@@ -41,11 +43,11 @@ def is_message(value: JSONObject) -> bool:
 def session(entries: Iterable[JsonEntry | BadEntry], beside: Beside) -> Iterator[Imported | BadEntry]:
     """What cannot be read, line by line, then the talk; none if nothing was said in it."""
     own = beside.folder if beside.stem == "conversation" and beside.folder else beside.stem
-    talk = _Talk(own)
+    talk = _Messages(own)
     yield from from_lines(entries, talk.add, lambda: talk.imported(own))
 
 
-class _Talk(Talk):
+class _Messages(Messages):
     """The talk as it is after some lines."""
 
     def __init__(self, own: str) -> None:
@@ -77,7 +79,7 @@ class _Talk(Talk):
             model = as_object(value.get("metadata")).get("model")
             self.known |= {"model": model} if text(model) else {}
         elif role in ("user", "system"):
-            self.say(entry.line, own, role, words(said), time)
+            self.say(entry.line, own, role, spoken(said), time)
         else:
             raise InvalidArgument("its role is none of user, assistant and system")
 
@@ -97,7 +99,7 @@ def _blocks(said: str) -> list[JSONObject]:
             continue
         calls.append(call(found[2], found[1], given))
         rest, at = rest + said[at : found.start()], end
-    return blocks + words((rest + said[at:]).strip()) + calls
+    return blocks + spoken((rest + said[at:]).strip()) + calls
 
 
 def _time(value: object) -> str | None:

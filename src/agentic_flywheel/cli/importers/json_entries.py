@@ -101,6 +101,18 @@ def lines(file: Lines | Given, limit: int = MAX_ENTRY_BYTES, first: int = 1) -> 
             yield entry
 
 
+def whole(file: IO[bytes], limit: int) -> JSONObject:
+    """The object that the file is; one of no fields if it is anything else."""
+    data = file.read(limit + 1).removeprefix(BOM).strip(BLANK)
+    if len(data) > limit or not data.startswith(b"{"):
+        return {}
+    try:
+        value: Any = json.loads(data.decode(errors="surrogatepass"))
+    except (ValueError, RecursionError):
+        return {}
+    return cast("JSONObject", value)
+
+
 def array(
     file: IO[bytes], limit: int = MAX_ENTRY_BYTES, *, line: int = 1, alone: bool = True
 ) -> Iterator[JsonEntry | BadEntry]:

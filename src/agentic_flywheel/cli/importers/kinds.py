@@ -16,8 +16,17 @@ from agentic_flywheel.cli.importers import (
     opencode,
 )
 from agentic_flywheel.cli.importers.enclosed_array import array_at, enclosed
-from agentic_flywheel.cli.importers.json_entries import BLANK, BOM, MAX_ENTRY_BYTES, BadEntry, JsonEntry, array, lines
-from agentic_flywheel.cli.importers.plain_turns import is_talk, is_turn, whole
+from agentic_flywheel.cli.importers.json_entries import (
+    BLANK,
+    BOM,
+    MAX_ENTRY_BYTES,
+    BadEntry,
+    JsonEntry,
+    array,
+    lines,
+    whole,
+)
+from agentic_flywheel.cli.importers.plain_turns import is_talk, is_turn
 from agentic_flywheel.json_text import JSONObject
 
 Kind = Literal[

@@ -11,10 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-from agentic_flywheel.cli.importers.conversation import Imported, instant, mended, turn, turns
+from agentic_flywheel.cli.importers.blocks import thought
+from agentic_flywheel.cli.importers.conversation import Imported, instant, mended, turn, turns, uncut
 from agentic_flywheel.cli.importers.databases import opened
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
-from agentic_flywheel.cli.importers.rows import call, content, decoded, files, first_words, objects, talk, words
+from agentic_flywheel.cli.importers.rows import call, content, decoded, files, objects, talk
+from agentic_flywheel.documents.turn_values import as_object, first_text
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
@@ -78,7 +80,7 @@ def _dashed(value: object) -> str:
 
 
 def _state(message: JSONObject) -> str:
-    return first_words(decoded(message.get("properties")), ("state",))
+    return first_text(as_object(decoded(message.get("properties"))), ("state",))
 
 
 def _turn(message: JSONObject) -> JSONObject | None:
@@ -87,7 +89,7 @@ def _turn(message: JSONObject) -> JSONObject | None:
     return turn(
         own,
         "user" if message.get("sender") == "User" else "assistant",
-        content(blocks, words(message.get("text"))),
+        content(blocks, uncut(message.get("text"))),
         message.get("timestamp"),
         files=files(message.get("files")),
     )
@@ -99,15 +101,13 @@ def _steps(blocks: list[JSONObject], own: str, depth: int) -> Iterator[JSONObjec
         kind, place = block.get("type"), f"{own}-{number}"
         inner = objects(block.get("contents") or block.get("content") or block.get("blocks"))
         if kind in ("reasoning", "thinking"):
-            thought = first_words(block, ("reasoning", "thinking", "text", "content"))
-            if thought.strip():
-                yield {"type": "thinking", "thinking": thought}
+            yield from thought(first_text(block, ("reasoning", "thinking", "text", "content")))
         elif kind == "tool_use":
             failed, answer = block.get("error"), block.get("output", block.get("result"))
             given = block.get("tool_input", block.get("input"))
             yield from call(place, block.get("name"), given, failed or answer, failed=bool(failed))
         elif kind == "error":
-            yield {"type": "error", "text": first_words(block, ("reason", "text", "component"))}
+            yield {"type": "error", "text": first_text(block, ("reason", "text", "component"))}
         elif inner and depth < _DEPTH:
             yield from _steps(inner, place, depth + 1)
 

@@ -13,10 +13,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from agentic_flywheel.cli.importers.conversation import Imported, Relation, text
+from agentic_flywheel.cli.importers.blocks import call, spoken, thought
+from agentic_flywheel.cli.importers.conversation import Imported, Relation, text, uncut
 from agentic_flywheel.cli.importers.databases import Database, opened
-from agentic_flywheel.cli.importers.gathering import Talk, call, reported, thought, words
 from agentic_flywheel.cli.importers.json_entries import BadEntry
+from agentic_flywheel.cli.importers.left_out import reported
+from agentic_flywheel.cli.importers.messages import Messages
 from agentic_flywheel.documents.turn_values import as_list, as_object, is_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
@@ -50,7 +52,7 @@ def _thread(
     found: Database, row: JSONObject, old: JSONObject | None, tables: set[str]
 ) -> Iterator[Imported | BadEntry]:
     """A talk of the new tables; `old`: what the old ones had of it."""
-    own, talk, bad = text(row.get("id")), Talk("llm"), list[BadEntry]()
+    own, talk, bad = text(row.get("id")), Messages("llm"), list[BadEntry]()
     times: dict[str, JSONObject] = {}
     for each in found.select("SELECT * FROM turns WHERE thread_id = ? ORDER BY datetime_utc, id", [own]):
         times.setdefault(text(each.get("parent_message_hash")), each)
@@ -77,7 +79,7 @@ def _thread(
     yield from reported(bad, list(talk.imported(own, parent=parent, relation=relation)))
 
 
-def _message(found: Database, talk: Talk, hashed: str, message: JSONObject, time: object) -> None:
+def _message(found: Database, talk: Messages, hashed: str, message: JSONObject, time: object) -> None:
     role = text(message.get("role"))
     if role not in _ROLES:
         raise InvalidArgument("its role is none of user, assistant, tool and system")
@@ -86,7 +88,7 @@ def _message(found: Database, talk: Talk, hashed: str, message: JSONObject, time
     for part in found.select("SELECT * FROM parts WHERE message_hash = ? ORDER BY position, id", [hashed]):
         kind, payload = part.get("type"), _payload(part)
         if kind == "text":
-            blocks += words(part.get("text") or _pieces(found, payload))
+            blocks += spoken(part.get("text") or _pieces(found, payload))
         elif kind == "reasoning":
             blocks += thought(part.get("text"))
         elif kind == "tool_call":
@@ -102,7 +104,7 @@ def _message(found: Database, talk: Talk, hashed: str, message: JSONObject, time
 
 def _payload(part: JSONObject) -> JSONObject:
     try:
-        return as_object(json.loads(_whole(part.get("payload")) or "{}"))
+        return as_object(json.loads(uncut(part.get("payload")) or "{}"))
     except (ValueError, RecursionError):
         raise InvalidArgument("a part of it is not JSON") from None
 
@@ -113,9 +115,9 @@ def _pieces(found: Database, payload: JSONObject) -> str:
     for each in filter(is_object, as_list(payload.get("text_ref"))):
         if "fragment" in each:
             rows = found.select("SELECT content FROM fragments WHERE id = ?", [_key(each["fragment"])])
-            pieces += [_whole(row.get("content")) for row in rows]
+            pieces += [uncut(row.get("content")) for row in rows]
         else:
-            pieces.append(_whole(each.get("literal")))
+            pieces.append(uncut(each.get("literal")))
     return "".join(pieces)
 
 
@@ -127,17 +129,13 @@ def _attachment(found: Database, own: object) -> JSONObject:
     return {"type": "attachment"} | {name: value for name, value in kept.items() if text(value)}
 
 
-def _whole(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
 def _key(value: object) -> str | int:
     return value if isinstance(value, str) or (isinstance(value, int) and abs(value) < 2**63) else ""
 
 
-def _conversation(found: Database, row: JSONObject, tables: set[str]) -> tuple[Talk, list[BadEntry]]:
+def _conversation(found: Database, row: JSONObject, tables: set[str]) -> tuple[Messages, list[BadEntry]]:
     """A talk of the old tables, and what of it cannot be read."""
-    own, talk, bad = text(row.get("id")), Talk("llm"), list[BadEntry]()
+    own, talk, bad = text(row.get("id")), Messages("llm"), list[BadEntry]()
     talk.title = text(row.get("name"))
     talk.known["model"] = row.get("model")
     system = ""
@@ -146,14 +144,14 @@ def _conversation(found: Database, row: JSONObject, tables: set[str]) -> tuple[T
         try:
             if text(each.get("system")) not in ("", system):
                 system = text(each.get("system"))  # it is repeated with each prompt
-                talk.say(1, f"{each['id']}/system", "system", words(each["system"]), each.get("datetime_utc"))
+                talk.say(1, f"{each['id']}/system", "system", spoken(each["system"]), each.get("datetime_utc"))
             _response(found, talk, each, tables)
         except InvalidArgument as exc:
             bad.append(BadEntry(1, f"has a message left out: {exc}"))
     return talk, bad
 
 
-def _response(found: Database, talk: Talk, row: JSONObject, tables: set[str]) -> None:
+def _response(found: Database, talk: Messages, row: JSONObject, tables: set[str]) -> None:
     own, time = text(row.get("id")), row.get("datetime_utc")
     if "tool_results" in tables:
         for each in found.select("SELECT * FROM tool_results WHERE response_id = ? ORDER BY id", [own]):
@@ -164,12 +162,12 @@ def _response(found: Database, talk: Talk, row: JSONObject, tables: set[str]) ->
             "SELECT content FROM prompt_fragments JOIN fragments ON fragments.id = fragment_id"
             ' WHERE response_id = ? ORDER BY "order"'
         )
-        pieces = [block for each in found.select(query, [own]) for block in words(each.get("content"))]
+        pieces = [block for each in found.select(query, [own]) for block in spoken(each.get("content"))]
     if "prompt_attachments" in tables:
         query = 'SELECT attachment_id FROM prompt_attachments WHERE response_id = ? ORDER BY "order"'
         pieces += [_attachment(found, each["attachment_id"]) for each in found.select(query, [own])]
-    talk.say(1, f"{own}/prompt", "user", pieces + words(row.get("prompt")), time)
-    blocks = thought(row.get("reasoning")) + words(row.get("response"))
+    talk.say(1, f"{own}/prompt", "user", pieces + spoken(row.get("prompt")), time)
+    blocks = thought(row.get("reasoning")) + spoken(row.get("response"))
     if "tool_calls" in tables:
         for each in found.select("SELECT * FROM tool_calls WHERE response_id = ? ORDER BY id", [own]):
             blocks.append(

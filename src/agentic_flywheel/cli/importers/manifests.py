@@ -9,6 +9,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Any, cast
 
+from agentic_flywheel.documents.turn_values import as_list, as_object, is_object
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.plain_text import quoted
 
@@ -29,9 +30,8 @@ def named_in(data: bytes) -> list[str]:
         value: Any = json.loads(data)
     except (ValueError, RecursionError):
         return []
-    files = cast("JSONObject", value).get("export_files") if isinstance(value, dict) else None
-    named = cast("list[object]", files) if isinstance(files, list) else []
-    paths = (cast("JSONObject", each).get("path") if isinstance(each, dict) else each for each in named)
+    named = as_list(as_object(value).get("export_files"))
+    paths = (each.get("path") if is_object(each) else each for each in named)
     return [path for path in paths if isinstance(path, str) and path]
 
 

@@ -15,19 +15,13 @@ from pathlib import Path
 from typing import cast
 
 from agentic_flywheel.cli.importers.beside import Beside
+from agentic_flywheel.cli.importers.blocks import call, spoken, summary, thought
 from agentic_flywheel.cli.importers.conversation import Imported, Relation, instant, session_id, text
 from agentic_flywheel.cli.importers.databases import Database, opened
-from agentic_flywheel.cli.importers.gathering import (
-    SUB_AGENT,
-    Talk,
-    call,
-    each_message,
-    reported,
-    summary,
-    thought,
-    words,
-)
 from agentic_flywheel.cli.importers.json_entries import BadEntry
+from agentic_flywheel.cli.importers.left_out import each_message, reported
+from agentic_flywheel.cli.importers.messages import Messages
+from agentic_flywheel.cli.importers.talk import SUB_AGENT
 from agentic_flywheel.documents.turn_values import as_list, as_object, is_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
@@ -133,7 +127,7 @@ def _json(value: object) -> object:
 def _conversation(
     info: JSONObject, messages: list[object], spawned_by: str, origin: str | None
 ) -> Iterator[Imported | BadEntry]:
-    own, talk = text(info.get("id")), Talk("opencode")
+    own, talk = text(info.get("id")), Messages("opencode")
     if not own:
         yield BadEntry(1, "has no id")
         return
@@ -155,7 +149,7 @@ def _conversation(
     yield from reported(bad, list(talks))
 
 
-def _add(talk: Talk, message: JSONObject) -> None:
+def _add(talk: Messages, message: JSONObject) -> None:
     info = as_object(message.get("info"))
     own, role = text(info.get("id")), info.get("role")
     if not own or role not in ("user", "assistant"):
@@ -181,7 +175,7 @@ def _blocks(part: JSONObject) -> list[JSONObject]:
     if part.get("synthetic") or part.get("ignored"):
         return []
     if kind == "text":
-        return words(part.get("text"))
+        return spoken(part.get("text"))
     if kind == "reasoning":
         return thought(part.get("text"))
     if kind == "tool":

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import TypeVar, cast
 
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
+from agentic_flywheel.documents.turn_values import as_object
 from agentic_flywheel.json_text import JSONObject
 
 LOOKED_AT = 200
@@ -66,7 +67,7 @@ def origin(entries: Iterable[JsonEntry | BadEntry], name: str, size: int) -> Ori
 
 def _origin_of_thread(payload: object, size: int) -> Origin | None:
     """The origin of a transcript of Codex that begins so; its talk has no lines of another one."""
-    meta = cast("JSONObject", payload) if isinstance(payload, dict) else {}
+    meta = as_object(payload)
     own, parent = meta.get("id"), meta.get("forked_from_id")
     if not isinstance(own, str) or "subagent_history_start_ordinal" in meta:
         return None

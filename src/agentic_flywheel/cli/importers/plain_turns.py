@@ -5,12 +5,12 @@ A turn is kept as it is, whatever else it has.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
-from typing import IO, Any, cast
+from typing import cast
 
 from agentic_flywheel.cli.importers.conversation import Imported, Turns, context, mended, named, session_id, title
-from agentic_flywheel.cli.importers.json_entries import BLANK, BOM, BadEntry, JsonEntry
+from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
+from agentic_flywheel.documents.turn_values import as_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject, canonical, check_json
 
@@ -71,18 +71,6 @@ def _talk(entries: Iterable[JsonEntry | BadEntry], known_by: list[object], name:
         )
 
 
-def whole(file: IO[bytes], limit: int) -> JSONObject:
-    """The object that the file is; one of no fields if it is anything else."""
-    data = file.read(limit + 1).removeprefix(BOM).strip(BLANK)
-    if len(data) > limit or not data.startswith(b"{"):
-        return {}
-    try:
-        value: Any = json.loads(data.decode(errors="surrogatepass"))
-    except (ValueError, RecursionError):
-        return {}
-    return cast("JSONObject", value)
-
-
 def is_talk(value: JSONObject) -> bool:
     """Whether it has turns in its `messages`."""
     messages = value.get("messages")
@@ -91,7 +79,7 @@ def is_talk(value: JSONObject) -> bool:
 
 def is_turn(value: object) -> bool:
     """Whether it is what programs send to models as a turn."""
-    turn = cast("JSONObject", value) if isinstance(value, dict) else {}
+    turn = as_object(value)
     return isinstance(turn.get("role"), str) and "content" in turn
 
 

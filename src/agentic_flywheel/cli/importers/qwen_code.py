@@ -8,15 +8,17 @@ none of the talk: its first message is the summary. Talks with sub-agents are fi
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import cast
 
+from agentic_flywheel.cli.importers.beside import Beside
+from agentic_flywheel.cli.importers.blocks import between, notified, spoken, thought
 from agentic_flywheel.cli.importers.branches import UNKNOWN, trunk
-from agentic_flywheel.cli.importers.conversation import Imported, Relation, as_object, content, mended, text, turn
+from agentic_flywheel.cli.importers.conversation import Imported, Relation, content, mended, must_be_object, text, turn
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
-from agentic_flywheel.cli.importers.neighbours import Neighbours
+from agentic_flywheel.cli.importers.left_out import from_lines
 from agentic_flywheel.cli.importers.origins import named_parent
-from agentic_flywheel.cli.importers.talk import SUB_AGENT, Said, Talk, between, notified, thought
+from agentic_flywheel.cli.importers.talk import SUB_AGENT, Said, Talk
+from agentic_flywheel.documents.turn_values import as_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject, canonical
 
@@ -37,28 +39,13 @@ _TRAILER = "\n\nResume the prior task using the summary above."
 """How that begins which stands behind a summary: what a model is to do with it."""
 
 
-def session(
-    entries: Iterable[JsonEntry | BadEntry], name: str, around: Neighbours | None = None
-) -> Iterator[Imported | BadEntry]:
+def session(entries: Iterable[JsonEntry | BadEntry], beside: Beside) -> Iterator[Imported | BadEntry]:
     """What cannot be read, line by line, then the session; none in which nothing was said.
 
-    `name` is the file's without its ending. `around`: the files beside, one of
-    which may describe a sub-agent.
+    A file beside it may describe a sub-agent.
     """
-    transcript, bad = _Transcript(), list[BadEntry]()
-    for entry in entries:
-        if isinstance(entry, BadEntry):
-            bad.append(entry)
-            continue
-        try:
-            transcript.add(entry)
-        except InvalidArgument as exc:
-            bad.append(BadEntry(entry.line, str(exc)))
-    found = transcript.imported(name, around.description() if around else {})
-    for entry in bad:
-        yield replace(entry, talk=found.talk, is_message=True) if found else entry
-    if found:
-        yield found
+    transcript = _Transcript()
+    yield from from_lines(entries, transcript.add, lambda: transcript.imported(beside.stem, beside.description()))
 
 
 class _Transcript:
@@ -115,7 +102,7 @@ class _Transcript:
         newly = {"model": value.get("model"), "program_version": value.get("version")}
         self._talk.known |= {key: each for key, each in newly.items() if each}
 
-    def imported(self, name: str, beside: JSONObject) -> Imported | None:
+    def imported(self, name: str, beside: JSONObject) -> Iterator[Imported]:
         """The session."""
         path, talk, summary = {*trunk(self._leaf, self._parents)}, self._talk, ""
         for line, uuid, said, summarised in self._lines:
@@ -131,7 +118,9 @@ class _Transcript:
             parent = f"agent-{above}" if above else self._session
             talk.known["spawned_by"] = beside.get("toolUseId")
         title = self._title or text(beside.get("description"))
-        return talk.imported(_PROGRAM, own, named=title, summary=summary, parent=parent, relation=relation)
+        made = talk.imported(_PROGRAM, own, named=title, summary=summary, parent=parent, relation=relation)
+        if made:
+            yield made
 
 
 def _said(value: JSONObject, kind: str, subtype: str, halves: int) -> list[Said]:
@@ -144,10 +133,10 @@ def _said(value: JSONObject, kind: str, subtype: str, halves: int) -> list[Said]
         return [Said(made, halves)] if made else []
     if kind not in ("user", "assistant", "tool_result"):
         return []
-    given = as_object(value.get("message"), "its message").get("parts", [])
+    given = must_be_object(value.get("message"), "its message").get("parts", [])
     if not isinstance(given, list):
         raise InvalidArgument("its message has no list of parts")
-    parts = [as_object(part, "a part of its message") for part in cast("list[object]", given)]
+    parts = [must_be_object(part, "a part of its message") for part in cast("list[object]", given)]
     blocks = [block for part in parts for block in _block(part)]
     if kind == "assistant":
         made = turn(uuid, "assistant", blocks, time)
@@ -162,16 +151,16 @@ def _said(value: JSONObject, kind: str, subtype: str, halves: int) -> list[Said]
 
 def _payload(value: JSONObject) -> JSONObject:
     payload = value.get("systemPayload")
-    return cast("JSONObject", payload) if isinstance(payload, dict) else {}
+    return as_object(payload)
 
 
 def _block(part: JSONObject) -> list[JSONObject]:
     """A part as a block of a turn, without the bytes of files; none if nothing is in it."""
-    words = part.get("text")
+    said = part.get("text")
     if part.get("thought"):
-        return thought(words)
-    if isinstance(words, str):
-        return [{"type": "text", "text": words}] if words.strip() else []
+        return thought(said)
+    if isinstance(said, str):
+        return spoken(said)
     if isinstance(called := part.get("functionCall"), dict):
         call = cast("JSONObject", called)
         return [{"type": "tool_use", "id": call.get("id"), "name": call.get("name"), "input": call.get("args") or {}}]
@@ -187,7 +176,7 @@ def _block(part: JSONObject) -> list[JSONObject]:
 def _result(answered: JSONObject) -> JSONObject:
     made: JSONObject = {"type": "tool_result", "tool_use_id": answered.get("id")}
     response = answered.get("response")
-    given = cast("JSONObject", response) if isinstance(response, dict) else {}
+    given = as_object(response)
     if isinstance(error := given.get("error"), str):
         return made | {"content": error, "is_error": True}
     output = given.get("output", response)
@@ -222,7 +211,7 @@ def _summary(value: JSONObject) -> str:
     """The summary with which a compressed history begins, without what a model is to do with it."""
     history = _payload(value).get("compressedHistory")
     first = cast("list[object]", history)[0] if isinstance(history, list) and history else None
-    parts = cast("JSONObject", first).get("parts") if isinstance(first, dict) else None
+    parts = as_object(first).get("parts")
     texts = (
         (cast("JSONObject", part).get("text") for part in cast("list[object]", parts) if isinstance(part, dict))
         if isinstance(parts, list)

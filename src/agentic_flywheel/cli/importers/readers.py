@@ -28,14 +28,14 @@ from agentic_flywheel.cli.importers import (
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.enclosed_array import enclosed
-from agentic_flywheel.cli.importers.json_entries import BOM, BadEntry, JsonEntry, lines
+from agentic_flywheel.cli.importers.json_entries import BOM, BadEntry, JsonEntry, lines, whole
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
 _BY_LINES: dict[str, Callable[[Iterable[JsonEntry | BadEntry], Beside], Iterator[Imported | BadEntry]]] = {
-    "claude-code": lambda entries, beside: claude_code.session(entries, beside.stem, beside.around),
-    "codex": lambda entries, beside: codex.session(entries, beside.stem, beside.around),
-    "qwen-code": lambda entries, beside: qwen_code.session(entries, beside.stem, beside.around),
+    "claude-code": claude_code.session,
+    "codex": codex.session,
+    "qwen-code": qwen_code.session,
     "gemini-cli": gemini_cli.session,
     "copilot-cli": copilot_cli.session,
     "gptme": gptme.session,
@@ -70,7 +70,7 @@ def read_as(file: IO[bytes], kind: str | None, beside: Beside, limit: int) -> It
     elif databases.begins(file):
         yield from _of_database(beside.path, limit)
     elif kind in _OF_OBJECTS:
-        yield from _OF_OBJECTS[kind](plain_turns.whole(file, limit), beside)
+        yield from _OF_OBJECTS[kind](whole(file, limit), beside)
     elif kind in _OF_ENTRIES:
         for entry in enclosed(file, limit):
             yield from _OF_ENTRIES[kind](entry) if isinstance(entry, JsonEntry) else (entry,)
@@ -90,7 +90,7 @@ def _not_understood(file: IO[bytes], limit: int) -> BadEntry:
     if file.seek(0, SEEK_END) > limit:
         return BadEntry(1, f"is no export that can be read: one object may have {limit:,} bytes", is_foreign=True)
     file.seek(0)
-    instead = manifests.is_list_of_files(plain_turns.whole(file, min(limit, manifests.MAX_BYTES)))
+    instead = manifests.is_list_of_files(whole(file, min(limit, manifests.MAX_BYTES)))
     return BadEntry(1, instead or "is the beginning of no export that can be read", is_foreign=not instead)
 
 
@@ -113,7 +113,7 @@ def _lines_or_whole(file: IO[bytes], limit: int) -> Iterator[JsonEntry | BadEntr
     """The entries of a file; of one whose first line is none, the object that it is, if it is one."""
     if file.readline(len(BOM) + 3).removeprefix(BOM).strip() == b"{":
         file.seek(0)
-        if value := plain_turns.whole(file, limit):
+        if value := whole(file, limit):
             yield JsonEntry(1, value)
             return
     file.seek(0)

@@ -1,8 +1,8 @@
 """Reads what flow backends keep as a table of messages: values that are strings of JSON, and talks of rows."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Iterator
+from typing import Any
 
 from agentic_flywheel.cli.importers.conversation import (
     Imported,
@@ -13,9 +13,11 @@ from agentic_flywheel.cli.importers.conversation import (
     session_id,
     time_of,
     title,
+    uncut,
 )
 from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.cli.importers.web_pages import shortened, shortened_within
+from agentic_flywheel.documents.turn_values import as_list, is_object
 from agentic_flywheel.json_text import JSONObject
 
 
@@ -31,30 +33,12 @@ def decoded(value: object) -> Any:  # noqa: ANN401
 
 def objects(value: object) -> list[JSONObject]:
     """The objects in a list, or in a string of JSON that holds one."""
-    given = decoded(value)
-    return (
-        [cast("JSONObject", each) for each in cast("list[object]", given) if isinstance(each, dict)]
-        if isinstance(given, list)
-        else []
-    )
-
-
-def words(value: object) -> str:
-    """The text of the field; empty if it is none."""
-    return value if isinstance(value, str) else ""
-
-
-def first_words(value: object, names: Sequence[str]) -> str:
-    """The first text among these fields of an object; empty if there is none."""
-    fields = cast("JSONObject", value) if isinstance(value, dict) else JSONObject()
-    return next(filter(None, (words(fields.get(name)) for name in names)), "")
+    return list(filter(is_object, as_list(decoded(value))))
 
 
 def files(value: object) -> list[JSONObject]:
     """What files are called and are, without what is in them."""
-    given = decoded(value)
-    held: Iterable[object] = cast("list[object]", given) if isinstance(given, list) else ()
-    named = [cast("JSONObject", each) if isinstance(each, dict) else {"name": each} for each in held]
+    named = [each if is_object(each) else {"name": each} for each in as_list(decoded(value))]
     names = ("name", "path", "url", "mime", "type")
     found = [{name: each[name] for name in names if _is_label(each.get(name))} for each in named]
     return [each for each in found if each]
@@ -67,7 +51,7 @@ def _is_label(value: object) -> bool:
 def call(own: str, name: object, given: object, answer: object, *, failed: bool = False) -> list[JSONObject]:
     """A call of a tool and its result, as blocks; of a page in the result the beginning."""
     arguments = decoded(given)
-    used: JSONObject = {"type": "tool_use", "id": own, "name": words(name) or "tool", "input": arguments}
+    used: JSONObject = {"type": "tool_use", "id": own, "name": uncut(name) or "tool", "input": arguments}
     if not isinstance(arguments, dict):
         used["input"] = {} if arguments is None else {"input": arguments}
     if answer is None or answer == "":

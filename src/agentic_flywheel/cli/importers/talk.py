@@ -1,15 +1,15 @@
-"""Gathers what was said in a transcript of several lines an answer: one turn an answer, results behind their calls.
+"""Gathers what was said in a talk of another program: one turn an answer, results of tools behind their calls.
 
-Claude Code, Codex and Qwen Code write the parts of an answer one by one. Their readers say of each part who speaks
-(`Said`); here it becomes a turn, or a part of the turn of an answer that goes on.
+Readers say of each part who speaks (`Said`); here it becomes a turn, or a part of the turn of an answer that goes on:
+Claude Code, Codex and Qwen Code write the parts of an answer one by one.
 """
 
-import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PureWindowsPath
 from typing import cast
 
+from agentic_flywheel.cli.importers.blocks import as_blocks
 from agentic_flywheel.cli.importers.conversation import (
     Imported,
     Relation,
@@ -17,20 +17,16 @@ from agentic_flywheel.cli.importers.conversation import (
     context,
     instant,
     session_id,
+    tagged,
     text,
     title,
 )
+from agentic_flywheel.cli.importers.web_pages import BRINGS_PAGES, shortened_within
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import MAX_ID_LENGTH
 
-SUB_AGENT = "sub-agent"
+SUB_AGENT: Relation = "sub-agent"
 """The tag of a talk with a sub-agent, and its relation to the one that asked for it."""
-
-PAGE_SHOWN = 2_000
-"""Characters of a web page that are kept: what the answer says of it is kept whole."""
-
-_READS_PAGES = re.compile(r"(?i)web[_-]?(?:fetch|search)|fetch|browse")
-"""Names of tools that answer with web pages."""
 
 _SPEAKS = frozenset(("user", "assistant", "tool"))
 
@@ -104,8 +100,8 @@ class Talk:
         for block in cast("list[JSONObject]", turn["content"]):
             name, answer = self._calls.get(str(block.get("tool_use_id")), ("", ""))
             self._answered.add(answer)
-            if _READS_PAGES.search(name):
-                block["content"] = _shortened(block.get("content"))
+            if BRINGS_PAGES.search(name):
+                block["content"] = shortened_within(block.get("content"))
 
     @property
     def history(self) -> list[JSONObject]:
@@ -138,14 +134,14 @@ class Talk:
         history = self.history
         if not history:
             return None
-        project = PureWindowsPath(text(self.known.get("cwd"))).name
+        project = tagged("project", PureWindowsPath(text(self.known.get("cwd"))).name)
         tags = (SUB_AGENT,) if relation == SUB_AGENT else ()
         return Imported(
             line=self.line,
             session_id=session_id(program, own),
             title=title(named, history) or _command(history),
             summary=text(summary),
-            tags=(*tags, f"project:{project}"[:MAX_ID_LENGTH]) if project else tags,
+            tags=tags + project,
             created_at=min(self._times, default=None),
             updated_at=max(self._times, default=None),
             history=history,
@@ -154,32 +150,6 @@ class Talk:
             parent=session_id(program, parent) if parent else "",
             relation=relation,
         )
-
-
-def as_blocks(said: str | list[JSONObject]) -> list[JSONObject]:
-    """A turn's content as blocks."""
-    if isinstance(said, list):
-        return [*said]
-    return [{"type": "text", "text": said}] if said else []
-
-
-def thought(words: object) -> list[JSONObject]:
-    """A thought as a block, without its signature; none if it has no text."""
-    return [{"type": "thinking", "thinking": words}] if isinstance(words, str) and words.strip() else []
-
-
-def between(words: str, tag: str) -> str:
-    """What stands between `<tag>` and its end, without white space around; empty if there is no such tag."""
-    _, _, behind = words.partition(f"<{tag}>")
-    inside, end, _ = behind.partition(f"</{tag}>")
-    return inside.strip() if end else ""
-
-
-def notified(words: str) -> str | list[JSONObject]:
-    """A notice that a background task ended (`<task-notification>`) as the result of the call that began it."""
-    said = between(words, "result") or between(words, "summary") or words
-    call = between(words, "tool-use-id")
-    return [{"type": "tool_result", "tool_use_id": call, "content": said}] if call else said
 
 
 def _is_answer(turn: JSONObject) -> bool:
@@ -200,15 +170,3 @@ def _command(history: list[JSONObject]) -> str:
     """The command that the talk begins with, as its title where the person said nothing else."""
     first = history[0]["content"]
     return first[:MAX_ID_LENGTH].partition("\n")[0] if isinstance(first, str) and first.startswith("/") else ""
-
-
-def _shortened(pages: object) -> object:
-    if isinstance(pages, list):
-        return [_shortened(each) for each in cast("list[object]", pages)]
-    if isinstance(pages, dict):
-        block = cast("JSONObject", pages)
-        return block | {"text": _shortened(block["text"])} if "text" in block else block
-    if not isinstance(pages, str) or len(pages) <= PAGE_SHOWN:
-        return pages
-    left = len(pages) - PAGE_SHOWN
-    return f"{pages[:PAGE_SHOWN]}… [{left:,} more characters of a page were left out at import]"

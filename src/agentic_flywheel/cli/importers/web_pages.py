@@ -1,5 +1,6 @@
 """Shortens the web pages that a search brought, and makes sources into links: what a person saw of them."""
 
+import re
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -7,6 +8,9 @@ from agentic_flywheel.json_text import JSONObject
 
 MAX_PAGE = 2000
 """Characters of a page that come in: one search brings fifty thousand beside an answer of forty."""
+
+BRINGS_PAGES = re.compile(r"(?i)fetch|browse|web[_-]?search|search[_-]?web")
+"""What the names of tools have that answer with web pages."""
 
 
 def shortened(page: str) -> str:

@@ -1,4 +1,4 @@
-"""Puts the messages together that a person saw as one answer: thoughts, calls of tools, their results and words."""
+"""Puts the messages of ChatGPT together that a person saw as one answer: thoughts, calls, their results and words."""
 
 from typing import cast
 
