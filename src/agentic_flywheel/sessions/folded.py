@@ -5,7 +5,6 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from agentic_flywheel.errors import FlywheelError
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.threads import at_once
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.plain_text import quoted
 from agentic_flywheel.sessions.session_filter import Row, SessionFilter
@@ -72,6 +71,8 @@ async def asked(
     **kwargs: _P.kwargs,
 ) -> _Found:
     """What one of these verbs gives, waiting in a thread if at all; `otherwise` where there is no journal to ask."""
+    from agentic_flywheel.journal.threads import at_once  # here: the list of a journal alone starts without threads
+
     try:
         return await at_once(journal, verb, journal, index, *args, **kwargs)
     except FlywheelError:
