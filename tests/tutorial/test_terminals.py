@@ -85,7 +85,9 @@ def test_every_talk_of_eight_programs_comes_in_once_and_what_is_new_when_it_grew
             for line in (header(), {"$set": {"messages": again}}, user("u2", "Herons?"), answer("a2", "Two.")):
                 file.write(json.dumps(line) + "\n")
         opencode.execute("INSERT INTO message SELECT 'm4', session_id, 9e12, 0, data FROM message WHERE id = 'm1'")
-        opencode.execute("INSERT INTO part SELECT 'p4', 'm4', session_id, 0, data FROM part WHERE id = 'prt-m1-0'")
+        opencode.execute(
+            "INSERT INTO part SELECT 'p4', 'm4', session_id, 9e12, 9e12, data FROM part WHERE id = 'prt-m1-0'"
+        )
         opencode.commit()
         assert "Took in 0 sessions, added to 2 sessions; 10 were there" in told(disabled_env, home)
         assert history(server, f"gemini-cli-{GEMINI_OWN}") == ["Reeds?", "Yes.", "Herons?", "Two."]

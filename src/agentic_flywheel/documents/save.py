@@ -86,9 +86,8 @@ class SaveCommand(Save, Command[Saved]):
 
     def with_base_revision(self, copy: Write | None, now: datetime) -> Self:
         """The save, based on what this machine has seen of the session as well."""
-        if copy is None or copy.tombstone or expired(copy.kept_until, now):
-            return self
-        return self.model_copy(update={"based_on": max(self.based_on, revision_at_head(copy.text))})
+        seen = 0 if copy is None or copy.tombstone or expired(copy.kept_until, now) else revision_at_head(copy.text)
+        return self.model_copy(update={"based_on": seen}) if seen > self.based_on else self
 
     def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[Saved]:
         """Merge into what is stored, or begin a session."""

@@ -91,9 +91,9 @@ class _Log:
                 listed = [each for each in listed if each not in (asked, answer)]
         if not self._summary and "messages" in patch:
             self._messages.clear()
-        known = {(each.get("type"), _said(each)) for _, each in self._messages.values()}
+        known = {(str(each.get("type")), _said(each)) for _, each in self._messages.values()}
         for message in listed:
-            if message["id"] not in self._messages and (message.get("type"), _said(message)) not in known:
+            if message["id"] not in self._messages and (str(message.get("type")), _said(message)) not in known:
                 self._message(line, message)
 
     def _message(self, line: int, message: JSONObject) -> None:
