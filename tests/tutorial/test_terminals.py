@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def a_home(folder: Path) -> Path:
     write(folder / ".local/share/gptme/logs/moss/events.jsonl", {"seq": 1, "type": "message_append", "payload": {}})
     (folder / "heron").mkdir()
     (folder / "heron" / ".aider.chat.history.md").write_text(AIDER, "utf-8")
-    with sqlite3.connect(folder / "logs.db") as made:
+    with closing(sqlite3.connect(folder / "logs.db")) as made, made:
         made.executescript(NEW)
         made.execute("INSERT INTO threads VALUES ('t1', 'Ferns', 'h1', NULL, '2026-03-01T08:00:00+00:00')")
         made.execute("INSERT INTO messages VALUES ('h1', NULL, 'user')")

@@ -2,6 +2,7 @@
 
 import sqlite3
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -75,9 +76,8 @@ def test_a_database_in_an_archive_or_on_standard_input_is_to_be_unpacked(tmp_pat
 def test_of_a_folder_strangers_are_left_without_a_word_and_what_is_damaged_is_not(tmp_path: Path):
     for name in ("mine/logs.db", "broken/logs.db"):
         (tmp_path / name).parent.mkdir()
-        with sqlite3.connect(tmp_path / name) as made:
+        with closing(sqlite3.connect(tmp_path / name)) as made, made:
             made.execute("CREATE TABLE lines (text)")
-        made.close()
     (tmp_path / "broken" / "logs.db").write_bytes((tmp_path / "mine" / "logs.db").read_bytes()[:100] + b"\xff" * 999)
     uuid = "0badcafe-0000-4000-8000-000000000001.json"
     (tmp_path / "mine" / uuid).write_text('{"name": "no talk"}')

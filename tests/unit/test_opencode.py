@@ -2,9 +2,11 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from agentic_flywheel.cli.capture.outcomes import Outcome
 from agentic_flywheel.cli.capture.shelf import change_of, is_kept
@@ -43,8 +45,19 @@ def model(own: str, at: int, *parts: dict[str, Any], **more: Any) -> Message:
     return own, at, "assistant", {"modelID": "m-0"} | more, list(parts)
 
 
+_OPEN: list[sqlite3.Connection] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
+    yield
+    while _OPEN:
+        _OPEN.pop().close()
+
+
 def database(path: Path) -> sqlite3.Connection:
     made = sqlite3.connect(path)
+    _OPEN.append(made)
     made.execute("PRAGMA journal_mode = WAL")
     made.executescript(TABLES)
     return made

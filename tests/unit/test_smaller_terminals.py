@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -240,7 +241,7 @@ def part(database: sqlite3.Connection, message: str, kind: str, text: str | None
 
 def test_a_thread_of_llm_is_walked_from_its_tip(tmp_path: Path):
     call = {"name": "version", "tool_call_id": "c1"}
-    with sqlite3.connect(tmp_path / "logs.db") as made:
+    with closing(sqlite3.connect(tmp_path / "logs.db")) as made, made:
         made.executescript(NEW + OLD)
         for own, parent, role in [("h0", None, "system"), ("h1", "h0", "user"), ("h2", "h1", "assistant"),
                                   ("h3", "h2", "tool"), ("h4", "h3", "assistant"), ("h9", "h2", "user")]:  # fmt: skip
@@ -273,7 +274,7 @@ def test_a_thread_of_llm_is_walked_from_its_tip(tmp_path: Path):
 
 
 def test_the_old_tables_of_llm_are_read_too(tmp_path: Path):
-    with sqlite3.connect(tmp_path / "logs.db") as made:
+    with closing(sqlite3.connect(tmp_path / "logs.db")) as made, made:
         made.executescript(OLD)
         made.execute("INSERT INTO conversations VALUES ('k1', 'Reeds', 'm-0')")
         for own, prompt, response in [("r1", "What is here?", ""), ("r2", "", "Reeds.")]:
@@ -293,7 +294,7 @@ def test_the_old_tables_of_llm_are_read_too(tmp_path: Path):
 
 
 def test_an_old_talk_of_llm_that_goes_on_as_a_thread_comes_in_once(tmp_path: Path):
-    with sqlite3.connect(tmp_path / "logs.db") as made:
+    with closing(sqlite3.connect(tmp_path / "logs.db")) as made, made:
         made.executescript(NEW + OLD)
         made.execute("INSERT INTO conversations VALUES ('k1', 'Reeds', 'm-0')")
         made.execute("INSERT INTO responses VALUES ('r1', 'm-0', 'Reeds?', NULL, 'Yes.', 'k1', '2025-03-01T08:00:01')")
