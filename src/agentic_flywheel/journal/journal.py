@@ -14,7 +14,6 @@ from pathlib import Path
 from agentic_flywheel.documents.writes import Append, Ends, Outcome, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.address import Address
-from agentic_flywheel.journal.kin import Kin
 from agentic_flywheel.journal.list_rows import ListRows
 from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.outbox_rows import OutboxRows
@@ -39,7 +38,7 @@ LARGEST_NOWAIT = 2 * 2**20
 """Bytes of a document that may be read on the event loop: that takes less than a millisecond."""
 
 
-class Journal(Kin, ListRows, OutboxRows, Readings, Retention):
+class Journal(ListRows, OutboxRows, Readings, Retention):
     """The journal file in `folder`, made on first use. `clock` gives the time by which documents expire.
 
     `addresses` name the Redis that is the destination, the newest spelling first; with none this machine is. The

@@ -5,6 +5,7 @@ version, and an older program neither reads nor misses it: what that saves is li
 """
 
 import sqlite3
+import time
 from collections.abc import Sequence
 
 from agentic_flywheel.documents.writes import ListRow
@@ -18,8 +19,14 @@ _TABLE = (
 )
 
 
+NONE_SECONDS = 1.0
+"""For how long there are none, once there was no table: each resume asks, and most people have no such sessions."""
+
+
 class Kin(JournalFile):
     """The verbs about sessions that belong to others."""
+
+    _none_until = 0.0
 
     @retry_once_if_replaced
     def children(self, index: str, parents: Sequence[str]) -> dict[str, list[JSONObject]]:
@@ -28,8 +35,11 @@ class Kin(JournalFile):
             "SELECT note FROM kin JOIN documents USING (destination, key) WHERE kin.destination = ? AND parent = ?"
             " AND list = ? AND (kept_until IS NULL OR kept_until > ?) ORDER BY saved_at"
         )
+        if time.monotonic() < self._none_until:
+            return {}
         with self._snapshot() as db:
             if not _is_made(db):
+                self._none_until = time.monotonic() + NONE_SECONDS
                 return {}
             asked = (self._destination, index, self._now())
             found = {each: db.execute(query, (asked[0], each, *asked[1:])).fetchall() for each in parents}
@@ -49,11 +59,13 @@ class Kin(JournalFile):
             return {each for each in members if db.execute(query, (*asked, each, self._now())).fetchone()}
 
 
-def note_kin(db: sqlite3.Connection, destination: int, key: str, row: ListRow) -> None:
-    """Note the parent that the row of the session under `key` names, if it names one."""
-    if '"parent":' in row.note and isinstance(parent := load_object(row.note, "a row").get("parent"), str):
-        db.execute(_TABLE)
-        db.execute("INSERT OR IGNORE INTO kin VALUES (?, ?, ?)", (destination, parent, key))
+def note_kin(db: sqlite3.Connection, destination: int, key: str, row: ListRow) -> bool:
+    """Note the parent that the row of the session under `key` names; whether it names one."""
+    if '"parent":' not in row.note or not isinstance(parent := load_object(row.note, "a row").get("parent"), str):
+        return False
+    db.execute(_TABLE)
+    db.execute("INSERT OR IGNORE INTO kin VALUES (?, ?, ?)", (destination, parent, key))
+    return True
 
 
 def forget_kin_of(db: sqlite3.Connection, key: str, session_id: str) -> None:

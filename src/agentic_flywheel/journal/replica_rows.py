@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agentic_flywheel.documents.writes import Append, Write
 from agentic_flywheel.journal.address import Address
-from agentic_flywheel.journal.kin import note_kin
+from agentic_flywheel.journal.kin import Kin, note_kin
 from agentic_flywheel.journal.records import ReplicaRow, SyncState
 from agentic_flywheel.journal.retry import retry_once_if_replaced
 from agentic_flywheel.journal.room import ReplicaRoom
@@ -23,7 +23,7 @@ PUT_SECONDS = 0.2
 """How long copies wait to be written: without them nothing is lost."""
 
 
-class ReplicaRows(SearchRows):
+class ReplicaRows(Kin, SearchRows):
     """The verbs of the replica, each about the destination in use. The replica has at most `cap` bytes."""
 
     def __init__(self, folder: Path, clock: Callable[[], datetime], address: Address, cap: int) -> None:
@@ -188,8 +188,8 @@ class ReplicaRows(SearchRows):
             size = append(db, self._destination, write, now, replica=replica)
         else:
             size = put(db, self._destination, write, now, replica=replica)
-            if write.list_row:
-                note_kin(db, self._destination, write.key, write.list_row)
+            if write.list_row and note_kin(db, self._destination, write.key, write.list_row):
+                self._none_until = 0.0
         if replica:
             self._room.take(db, size)
 
