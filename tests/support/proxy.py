@@ -13,7 +13,7 @@ OTHER_CERTIFICATE = TLS / "other.crt"  # of somebody else
 ELSEWHERE = TLS / "elsewhere.crt"  # self-signed with the same key, for redis.example.org
 CHUNK = 1 << 16
 TURNS = (
-    5  # of the event loop, in which a connection that was accepted is handed over, and one that is aborted is closed
+    50  # of the event loop, in which a connection that was accepted is handed over, and one that is aborted is closed
 )
 CUT_WITHIN = 10.0  # seconds, for the proxy's thread to get its turn
 

@@ -56,7 +56,11 @@ def marks_in_files(env: dict[str, str]) -> list[tuple[str, int, bytes]]:
     """The marks in the raw bytes of every file below HOME and the data folder: which file, where, and the mark."""
     folders = {Path(env["HOME"]), Path(env["FLYWHEEL_DATA_DIR"])}
     files = {file for folder in folders for file in folder.rglob("*") if file.is_file()}
-    return [(file.name, mark.start(), mark[0]) for file in files for mark in MARK.finditer(file.read_bytes())]
+    found: list[tuple[str, int, bytes]] = []
+    for file in files:
+        with suppress(FileNotFoundError):  # a log that SQLite has just taken away
+            found += [(file.name, mark.start(), mark[0]) for mark in MARK.finditer(file.read_bytes())]
+    return found
 
 
 def marks_in_redis(redis: RedisServer, prefix: str) -> set[tuple[str, bytes]]:
