@@ -62,7 +62,10 @@ def _failed(python: Path, extras: str, more: list[str]) -> bool:
         path = f"{own.parent}{os.pathsep}{os.environ['PATH']}"
         return any(
             subprocess.run(
-                command, cwd=ROOT, env=os.environ | {"PATH": path, "COVERAGE_CORE": core}, check=False
+                command,
+                cwd=ROOT,
+                env=os.environ | {"PATH": path, "COVERAGE_CORE": core, "COVERAGE_FILE": f"{folder}/.coverage"},
+                check=False,
             ).returncode
             for command in commands
         )
