@@ -14,10 +14,10 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 export LLM_USER_PATH="$folder/home" HOME="$folder"
-for version in 0.27.1 0.36; do
-    python3 -m venv "$folder/$version"
-    "$folder/$version/bin/pip" install --quiet --disable-pip-version-check "llm==$version" "llm-echo==0.4" httpx
-done
+python3 -m venv "$folder/0.27.1"
+"$folder/0.27.1/bin/pip" install --quiet --disable-pip-version-check llm==0.27.1 llm-echo==0.4 httpx==0.28.1
+python3 -m venv "$folder/0.36"
+"$folder/0.36/bin/pip" install --quiet --disable-pip-version-check llm==0.36 llm-echo==0.4
 mkdir "$LLM_USER_PATH"
 "$folder/0.27.1/bin/llm" -m echo "Where do ferns grow?" >"$folder/log"
 "$folder/0.36/bin/llm" -c -m echo "And moss?" >>"$folder/log"
@@ -38,4 +38,4 @@ echo "$seen"
 [ "$seen" = "responses: ['Where do ferns grow?']
 messages of the user: ['Where do ferns grow?', 'And moss?']
 one id for conversation and thread: True
-shown by llm logs: 2" ]
+shown by llm logs: 2" ] || exit 1

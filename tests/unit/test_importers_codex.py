@@ -226,7 +226,7 @@ def test_a_fork_comes_behind_its_origin(tmp_path: Path):
 
 
 def test_a_sub_agents_talk_is_its_own_part_and_names_the_call_that_began_it(tmp_path: Path):
-    spawn = {"thread_spawn": {"parent_thread_id": THREAD, "agent_path": "/root/ferns"}}
+    spawn = {"thread_spawn": {"parent_thread_id": THREAD, "agent_path": "/main/ferns"}}
     two = [
         ("response_item", {"type": "function_call", "name": "spawn_agent", "call_id": call,
                            "arguments": json.dumps({"task_name": name, "message": f"Name {name}."})})
@@ -235,7 +235,7 @@ def test_a_sub_agents_talk_is_its_own_part_and_names_the_call_that_began_it(tmp_
     copied = [("session_meta", {"id": THREAD, "source": "exec"}), *SHADE, *two]
     task = ("response_item", {"type": "agent_message", "id": "t1", "content": [{"type": "encrypted_content"}]})
     own = [task, *answered("m9", "Sword fern.")]
-    meta = {"id": FORK, "source": {"subagent": spawn}, "forked_from_id": THREAD, "agent_path": "/root/ferns",
+    meta = {"id": FORK, "source": {"subagent": spawn}, "forked_from_id": THREAD, "agent_path": "/main/ferns",
             "subagent_history_start_ordinal": len(copied) + 1}  # fmt: skip
     path = file(tmp_path, rollout(*copied, *own, **meta), FORK)
     found = talk(path)
@@ -295,7 +295,7 @@ SOUND = rollout(
     subagent_history_start_ordinal=1,
     source={"subagent": {"thread_spawn": {"parent_thread_id": "x"}}},
     git={"branch": "main"},
-    agent_path="/root/x",
+    agent_path="/main/x",
 )
 
 
