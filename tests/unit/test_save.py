@@ -710,3 +710,15 @@ def test_an_import_moves_no_session_back_and_always_tells_that_its_turns_are_oth
         assert document(more).saved_at == clock.now + timedelta(microseconds=1)
     ancient = applied(None, clock.now, save("a", said_at=datetime(1, 1, 1, tzinfo=UTC)))
     assert document(ancient).saved_at == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def test_turns_that_are_appended_as_sent_are_all_added_also_when_they_had_to_wait(clock: Clock):
+    as_sent = {"as_sent": True, "exact": True, "views": (view(turns("hi")),)}
+    base = applied(None, clock(), save("hi", operation="one"))
+    step = save("hi", "yes", operation="two", **as_sent).apply(base, clock())
+    assert (step.answer.added, step.answer.turns) == (2, 3)
+    pending = load_command(dump_command(step.queued))
+    elsewhere = applied(base, clock(), save("hi", "yes", operation="of another machine", **as_sent))
+    after = applied(elsewhere, clock(), pending)
+    assert words(document(after).session.history) == ["hi", "hi", "yes", "hi", "yes"]
+    assert pending.apply(after, clock()).write is None  # known again by its id

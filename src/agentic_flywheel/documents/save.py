@@ -253,7 +253,7 @@ class SaveCommand(Save, Command[Saved]):
             "expected_revision": None,
             "direct": False,
             "compared": None,
-            "exact": False,
+            "exact": self.as_sent,
             "cut": self.cut if set_back else (),
             "replaces": None,
             "expects": "",
@@ -269,7 +269,7 @@ class SaveCommand(Save, Command[Saved]):
         history = alive.session.history if alive and self.expected_revision is None else []
         return {
             "history": added,
-            "compared": (len(history), fingerprint(history[-1])) if history else None,
+            "compared": (len(history), fingerprint(history[-1])) if history and not self.as_sent else None,
             "exact": alive is not None or self.exact,
             # Of who has seen what is elsewhere, only what names itself can be there: people repeat themselves.
             "views": None if self.views is None or self.seen_here else (),

@@ -38,6 +38,8 @@ class Save(BaseModel):
     ttl_seconds: int | None = None
     mode: Literal["append", "replace"] = "append"
     expected_revision: int | None = None
+    as_sent: bool = Field(default=False, exclude=True)
+    """Appended turns are all new, whatever is stored: its caller.s contract says so. Its write id tells a retry."""
     session_only: bool = False
     """A replace keeps title, summary and tags: the caller knows only the fields of `UniversalSession`."""
     default_ttl_seconds: int | None = None

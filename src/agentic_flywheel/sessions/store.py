@@ -113,7 +113,7 @@ class SessionStore(SessionReader):
         saved = placed.answer
         knew_all = holds(saved.operations, seen.told)
         afresh = save.mode == "replace" or (saved.turns == saved.added and knew_all)
-        exactly = save.expected_revision is not None
+        exactly = save.expected_revision is not None or save.as_sent
         seen.saved(save.history or [], saved.history, afresh=afresh, exactly=exactly, append=saved.append)
         seen.told, seen.newest = told(() if afresh else seen.told, saved.operations), saved.revision
         self._in_background(seen.look_closer())
@@ -147,7 +147,7 @@ class SessionStore(SessionReader):
                       save.summary, save.tags, save.values, save.ttl_seconds, *save.remove_context)  # fmt: skip
         default_ttl = self._session_ttl_seconds if save.default_ttl_seconds is None else save.default_ttl_seconds
         fields: dict[str, Any] = dict(save) | {"session_id": session_id, "default_ttl_seconds": default_ttl}
-        fields["direct"] = True
+        fields |= {"direct": True, "exact": save.as_sent}
         return SaveCommand(
             **fields,
             key=self._keys.session(session_id),
