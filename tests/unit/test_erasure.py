@@ -24,8 +24,10 @@ from ..support.waiting import eventually
 from .conftest import Clock
 
 MARK = re.compile(rb"planted-\d{5}-x")
-TRACES = 2
-"""Pieces that SQLite may leave in the unused part of a page, until the file is written anew a second later."""
+TRACES = 9
+"""Pieces that SQLite may leave in the unused parts of pages until the file is written anew a second later: one in a
+hundred. How many depends on where its rows lie, which random ids decide: up to three were seen.
+"""
 Stores = tuple[SessionStore, ExecutionStore]
 OpenStores = Callable[[], AbstractAsyncContextManager[Stores]]
 CONNECT = sqlite3.connect
