@@ -81,8 +81,12 @@ def appended(
     all_told = len(known) + len(plain) == len(sent)  # else one with a known id may have been retyped
     only_new = all_told and (bool(all_there) if views is None else drop >= LONG_RUN >= left)
     if seen and left > 0 and not only_new:
-        talk = Talk(stored, sent, *seen_ends(stored, views, ends), remembered=views is not None)
-        pairs, repeated = _laid_beside(talk, left)
+        near = views is not None and left <= FEW
+        index = WordIndex(stored, len(stored) - NEAR, sent) if near else WordIndex(stored)
+        if not near or any(map(index.may_have, sent)):
+            talk = Talk(stored, sent, *seen_ends(stored, views, ends), remembered=views is not None)
+            pairs = aligned(talk, index)
+            repeated = len(sent) == 1 and not pairs and bool(index.places(sent[0]))
     found = {i for i, _ in pairs}
     if len(found - known) > _explained(by_place, known.union(plain)):
         for i, place in pairs:
@@ -103,14 +107,6 @@ def appended(
         repeated=repeated,
         marks=marks,
     )
-
-
-def _laid_beside(talk: Talk, left: int) -> tuple[Pairs, bool]:
-    """The turns that are stored, where so many are `left` to be told; and whether the only one stands further up."""
-    near = talk.remembered and left <= FEW
-    index = WordIndex(talk.stored, len(talk.stored) - NEAR, talk.sent) if near else WordIndex(talk.stored)
-    pairs = aligned(talk, index)
-    return pairs, len(talk.sent) == 1 and not pairs and bool(index.places(talk.sent[0]))
 
 
 def _explained(by_place: set[int], told: set[int]) -> int:

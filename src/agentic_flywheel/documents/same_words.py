@@ -165,6 +165,15 @@ class WordIndex:
         """Where turns stand that this one, whose words stand nowhere, may be cut from: only some of many."""
         return ends_of(self._heads.get(_head_of(turn), []))
 
+    def may_have(self, turn: JSONObject) -> bool:
+        """Whether what the turn says, or is cut from, stands anywhere; `True` where there are too many to try."""
+        at = self._heads.get(_head_of(turn), [])
+        return bool(at) and (
+            len(at) > TRIED
+            or bool(self.places(turn))
+            or any(is_cut(turn, self._stored[place], self._words.get(place)) for place in at)
+        )
+
     def next(self, turn: JSONObject, begin: int, places: list[int]) -> int | None:
         """The first of its `places` from `begin` on where a turn says the same, or says it whole; `None` for none."""
         at = places or self._heads.get(_head_of(turn), [])
