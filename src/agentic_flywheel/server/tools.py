@@ -135,16 +135,14 @@ class Tools:
         continued, in_next = self._ends.continued(session_id, history)
         sent: JSONObject = {"history": continued, "context": context, "title": title, "summary": summary, "tags": tags}
         sent["remove_context"] = remove_context or []
+        given = [name for name, value in values.items() if value]
         in_ids = await check_ids(self._credentials, self._sessions, session_id)
-        clean, findings = await self._credentials.redact_in_time(sent)
-        values, more_findings = await self._credentials.redact_in_time(
-            {name: value for name, value in values.items() if value}
-        )
+        clean, findings = await self._credentials.redact_in_time(sent | {name: values[name] for name in given})
         result = await self._sessions.save(
             Save(
                 session_id=session_id,
+                values={name: clean.pop(name) for name in given},
                 **clean,
-                values=values,
                 ttl_seconds=ttl_seconds,
                 mode=mode,
                 expected_revision=expected_revision,
@@ -153,7 +151,7 @@ class Tools:
         )
         if result.saved:
             self._ends.note(result.session_id, history)
-        return self._kept(result, [*in_ids, *in_next, *findings, *more_findings], self._messages.saved)
+        return self._kept(result, [*in_ids, *in_next, *findings], self._messages.saved)
 
     async def resume_session(
         self,
@@ -291,7 +289,7 @@ def _answer(
     result.message = one_line(f"{message(result)} {halves.said()}".rstrip())
     content: JSONObject = {
         name: value
-        for name, value in result
+        for name, value in vars(result).items()
         if value is not None or name == "expires_at"  # null there means: never
     }
     for name in LARGE & content.keys():  # last: what a client cuts off is at the end

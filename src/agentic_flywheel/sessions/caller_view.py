@@ -42,6 +42,9 @@ class LazyFingerprints:
         return tuple(self._taken)
 
 
+ANSWERED_SECONDS = 0.001
+"""After so long the answer is written, which would else wait for fingerprints."""
+
 TAKEN_AT_ONCE = 100
 """Turns looked at before others have their turn: half a millisecond."""
 
@@ -114,6 +117,7 @@ class CallerView:
 
     async def look_closer(self) -> None:
         """Take the fingerprints that are still to be taken, while others go on; until then the turns are held."""
+        await asyncio.sleep(ANSWERED_SECONDS)
         for glance in {each for each in (self.sent, self.known, self.shown) if isinstance(each, LazyFingerprints)}:
             while glance.take(TAKEN_AT_ONCE):  # noqa: ASYNC110  nothing is waited for: others have their turn
                 await asyncio.sleep(0)

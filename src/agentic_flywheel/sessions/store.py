@@ -146,7 +146,7 @@ class SessionStore(SessionReader):
         repeatable = (session_id, save.mode, save.expected_revision, save.history, save.context, save.title,
                       save.summary, save.tags, save.values, save.ttl_seconds, *save.remove_context)  # fmt: skip
         default_ttl = self._session_ttl_seconds if save.default_ttl_seconds is None else save.default_ttl_seconds
-        fields: dict[str, Any] = dict(save) | {"session_id": session_id, "default_ttl_seconds": default_ttl}
+        fields: dict[str, Any] = vars(save) | {"session_id": session_id, "default_ttl_seconds": default_ttl}
         fields |= {"direct": True, "exact": save.as_sent}
         return SaveCommand(
             **fields,

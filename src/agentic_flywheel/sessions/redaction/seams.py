@@ -117,7 +117,8 @@ def _worth_a_look(texts: Sequence[str]) -> set[int]:
 
 def _is_joined(before: str, text: str) -> bool:
     """Whether a word that is long enough for a key goes over the seam."""
-    return len(_last_run(before)) + len(_first_run(text)) >= _LONG
+    begins = _first_run(text if "." in text[:_LONG] else text[:_LONG])
+    return len(_last_run(before[-_LONG:])) + len(begins) >= _LONG
 
 
 def _last_run(text: str) -> str:
