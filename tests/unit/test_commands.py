@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import TzInfo
 
+from agentic_flywheel.documents.append_log import AppendLogCommand
 from agentic_flywheel.documents.commands import AnyCommand, as_copy, dump_command, load_command
 from agentic_flywheel.documents.delete import MAX_TOMBSTONE, MIN_TOMBSTONE, DeleteCommand, Deleted, TombstoneCommand
 from agentic_flywheel.documents.execution import ExecutionCommand
@@ -175,6 +177,9 @@ def test_an_execution_that_arrived_is_not_written_again_not_even_after_later_one
 OLD_ROWS = (Path(__file__).parent / "samples" / "outbox.jsonl").read_text(encoding="utf-8").splitlines()
 """One of each command, and a save with every field, as the build wrote them that still called them changes."""
 
+READ_AGAIN = datetime(2030, 1, 1, tzinfo=TzInfo(0))
+"""A time as it is read from a row."""
+
 ALL_CHANGES: list[AnyCommand] = [
     SaveCommand(
         key=KEY, operation="o", session_id="s", index="p:index", mode="replace",
@@ -190,6 +195,14 @@ ALL_CHANGES: list[AnyCommand] = [
     FlowHistoryCommand(
         key="p:history:s:f", operation="o", session_id="s", flow_id="f", records=[{"id": "e", "result": {"t": [None]}}],
         replaces=True, ttl_seconds=60, max_bytes=9,
+    ),
+    ExecutionCommand(
+        key="p:execution:e", operation="o", record={"id": "e", "result": {}}, ttl_seconds=0, max_bytes=9,
+        expected_revision=3, expects="ab.1", written_at=READ_AGAIN,
+    ),
+    AppendLogCommand(
+        key="p:history:s:l", operation="o", session_id="s", flow_id="l", records=[{"id": "r", "value": {"t": [None]}}],
+        ttl_seconds=60, max_bytes=9, full_bytes=7, renews=True, begins=False, written_at=READ_AGAIN,
     ),
 ]  # fmt: skip
 
@@ -212,11 +225,14 @@ def test_a_row_of_the_outbox_begins_with_its_kind_since_only_the_first_piece_of_
 SINCE = {"saw_older", "said_at", "remove_context", "superseded"}
 """Fields that those builds did not write, and leave aside."""
 
+SINCE_IN_EXECUTIONS = {"max_bytes", "expected_revision", "expects", "written_at"}
+
 
 @pytest.mark.parametrize("row", OLD_ROWS, ids=lambda row: json.loads(row)["kind"])
 def test_a_row_of_an_older_build_is_read_and_written_as_it_was(row: str):
     written = json.loads(dump_command(load_command(row)))
-    assert {name: value for name, value in written.items() if name not in SINCE} == json.loads(row)
+    since = SINCE | SINCE_IN_EXECUTIONS if written["kind"] == "execution" else SINCE
+    assert {name: value for name, value in written.items() if name not in since} == json.loads(row)
 
 
 def test_what_a_caller_had_seen_comes_back_from_the_outbox_byte_for_byte():
@@ -255,3 +271,28 @@ def test_no_copy_is_kept_of_what_is_not_ours():
         as_copy(KEY, "not ours", "s", "p:index")
     with pytest.raises(NewerSchema):
         as_copy("p:execution:e", '{"schema_version": 2}')
+
+
+# what is beside a session
+
+
+def test_what_was_pending_when_its_session_was_deleted_elsewhere_stays_deleted_and_what_is_written_since_does_not(
+    clock: Clock,
+):
+    made = execution().model_copy(update={"written_at": clock()})
+    log = AppendLogCommand(
+        key="p:history:s:l", operation=WRITER.next(), session_id="s", flow_id="l", records=[{"id": "r", "value": {}}],
+        ttl_seconds=60, max_bytes=9_999, full_bytes=999, written_at=clock(),
+    )  # fmt: skip
+    for change in (made, log):
+        stored = change.with_write_id(WRITER.next()).apply(None, clock()).write
+        assert stored
+        tombstone = DeleteCommand(key=change.key, operation="d", member="").apply(stored.text, clock()).write
+        assert tombstone
+        change = change.with_write_id(Writer().next())  # another process' write
+        pending = load_command(dump_command(change))
+        assert pending.apply(tombstone.text, clock()).write is None
+        direct = change.model_copy(update={"direct": True})
+        assert direct.apply(tombstone.text, clock()).write, "whoever has just asked for it knows of the deletion"
+        later = change.model_copy(update={"written_at": clock() + timedelta(seconds=1)})
+        assert later.apply(tombstone.text, clock()).write

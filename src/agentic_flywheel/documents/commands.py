@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from agentic_flywheel.documents.append_log import AppendLogCommand
 from agentic_flywheel.documents.delete import DeleteCommand
 from agentic_flywheel.documents.execution import ExecutionCommand
 from agentic_flywheel.documents.flow_document import outline
@@ -26,6 +27,7 @@ AnyCommand = (
     | DeleteCommand
     | ExecutionCommand
     | FlowHistoryCommand
+    | AppendLogCommand
     | ImportCommand
     | MergeForwardCommand
     | RewriteCommand

@@ -15,6 +15,7 @@ from agentic_flywheel.settings import Settings
 
 if TYPE_CHECKING:  # imported when a store is opened
     from agentic_flywheel.coaia.supervisor import Supervisor
+    from agentic_flywheel.sessions.attached import AttachedStore
     from agentic_flywheel.sessions.executions import ExecutionStore
     from agentic_flywheel.sessions.store import SessionStore
 
@@ -31,6 +32,7 @@ class Stores:
 
     sessions: "SessionStore"
     executions: "ExecutionStore"
+    attached: "AttachedStore"
     client: "Supervisor"
     turns: KeyLocks = field(default_factory=KeyLocks)
     """One save of a session after another, in the order in which they began."""
@@ -40,6 +42,7 @@ class Stores:
 OPENS_STORES = (
     "agentic_flywheel.sessions.store",
     "agentic_flywheel.sessions.executions",
+    "agentic_flywheel.sessions.attached",
     "agentic_flywheel.sessions.wiring",
     "agentic_flywheel.coaia.stash",
     "agentic_flywheel.coaia.launch",
@@ -65,7 +68,7 @@ class SharedStores:
         for module in OPENS_STORES:
             if module not in sys.modules:  # a quarter of a second, for which the program's loop goes on
                 await asyncio.to_thread(import_module, module)
-        from agentic_flywheel.sessions.wiring import open_client, open_store
+        from agentic_flywheel.sessions.wiring import attached_to, open_client, open_store
 
         loop = asyncio.get_running_loop()
         with _shared:
@@ -79,7 +82,9 @@ class SharedStores:
                 clients = _clients.setdefault(loop, {})
                 connection = replace(self._settings, key_prefix="")
                 client = clients.setdefault(connection, clients.get(connection) or open_client(self._settings))
-                stores = mine[self._settings] = Stores(*open_store(self._settings, client=client), client)
+                sessions, executions = open_store(self._settings, client=client)
+                attached = attached_to(sessions, self._settings)
+                stores = mine[self._settings] = Stores(sessions, executions, attached, client)
             if loop not in self._loops:
                 self._loops.add(loop)
                 stores.users += 1

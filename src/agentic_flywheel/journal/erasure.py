@@ -122,6 +122,15 @@ class Erasure(ReplicaRows):
         self._unindex(*(write.key for write in tombstones))
         self.unwiped = self._has_slack = True
 
+    @retry_once_if_replaced
+    def forget(self, keys: Sequence[str]) -> None:
+        """Delete the dead letters of documents that were deleted; `wipe` removes what is left in the files."""
+        with self._transaction() as db:
+            places = {self._destination, THIS_MACHINE}
+            query = "DELETE FROM outbox WHERE dead AND destination = ? AND key = ?"
+            db.executemany(query, [(place, key) for place in places for key in keys])
+        self.unwiped = self._has_slack = True
+
     def _sync_log(self) -> None:
         """Have what was committed without `durable` survive power loss; a checkpoint does that too."""
         try:

@@ -16,7 +16,7 @@ import anyio
 
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.command import Command
-from agentic_flywheel.documents.delete import Deleted
+from agentic_flywheel.documents.delete import DeleteCommand, Deleted
 from agentic_flywheel.documents.renewal import RenewCommand
 from agentic_flywheel.documents.writes import EVERY_ROW, Filter, ListRow
 from agentic_flywheel.errors import (
@@ -150,6 +150,29 @@ class Repository:
         if placed.stored_in == "journal":
             self._worker.wake()
         return placed
+
+    async def remove(self, key: str) -> None:
+        """Delete a document that is no session, if there is one; `forget` leaves no trace of it.
+
+        Raises:
+            DocumentError: it cannot be deleted.
+            Unavailable: it may still be there.
+
+        """
+        placed = await self.write(DeleteCommand(key=key, member=""))
+        if placed.answer.reason == "not_found" and placed.stored_in == "journal" and self.stash:
+            raise StashUnavailable("Redis does not answer, and may well have it: nothing was deleted.")
+
+    async def forget(self, keys: Sequence[str]) -> None:
+        """Leave no text of documents that were deleted in the files of this machine, soon."""
+        if not self.journal.off:
+            await self._locks.settle(COPIED_WITHIN_SECONDS)  # the tombstones, in the place of the copies
+            await in_thread(self.journal.forget, keys)
+            self._worker.wipe_soon()
+
+    def expires(self, found: Found) -> bool:
+        """Whether it was read from a Redis that expires documents by itself: this machine's clock is not asked then."""
+        return found.source == "redis" and self.stash is not None and self.stash.atomic
 
     async def renew(self, renewal: RenewCommand) -> None:
         """Start a session's clock again where it is kept; do nothing while that cannot be reached."""

@@ -15,7 +15,7 @@ from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject, check_json, dumps, size_of
 from agentic_flywheel.keys import Keys, check_id, refuse_hidden
 from agentic_flywheel.plain_text import brief, first_hidden
-from agentic_flywheel.replication.answers import Found, StoredIn
+from agentic_flywheel.replication.answers import StoredIn
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.results import CacheResult, ExecutionResult, FlowHistoryResult, reason_of
 
@@ -168,7 +168,7 @@ class ExecutionStore:
             return ExecutionResult(found=False, reason=reason_of(exc), message=str(exc))
         if tombstone := tombstone_in(execution, "the execution"):
             return ExecutionResult(found=False, reason=tombstone.because)
-        if expired(kept_until_in(execution), self._clock()) and not self._redis_expires(found):
+        if expired(kept_until_in(execution), self._clock()) and not self._repository.expires(found):
             return ExecutionResult(found=False, reason="expired")
         return ExecutionResult(found=True, execution={k: v for k, v in execution.items() if k not in _BOOKKEEPING})
 
@@ -182,7 +182,7 @@ class ExecutionStore:
             if await self._is_hidden(session_id):
                 return FlowHistoryResult(found=False, executions=[], reason="not_found")
             found = await self._repository.read(self._keys.history(session_id, flow_id))
-            held = self._redis_expires(found)
+            held = self._repository.expires(found)
             history = await in_thread(flow_history, found.text, self._clock(), alive_remotely=held, limit=limit)
         except (DocumentError, Unavailable) as exc:
             return FlowHistoryResult(found=False, executions=[], reason=reason_of(exc), message=str(exc))
@@ -193,11 +193,6 @@ class ExecutionStore:
     async def _is_hidden(self, session_id: object) -> bool:
         """Whether the session that something belongs to is another user's, and those are hidden."""
         return bool(self._hides and isinstance(session_id, str) and session_id and await self._hides(session_id))
-
-    def _redis_expires(self, found: Found) -> bool:
-        """Whether it was read from a Redis that expires documents by itself: this machine's clock is not asked then."""
-        stash = self._repository.stash
-        return found.source == "redis" and stash is not None and stash.atomic
 
 
 def _not_kept(execution_id: str, exc: DocumentError | Unavailable) -> CacheResult:

@@ -16,6 +16,7 @@ from agentic_flywheel.settings import Settings
 
 if TYPE_CHECKING:
     from agentic_flywheel.coaia.supervisor import Supervisor
+    from agentic_flywheel.sessions.attached import AttachedStore
     from agentic_flywheel.sessions.executions import ExecutionStore
     from agentic_flywheel.sessions.store import SessionStore
 
@@ -58,6 +59,21 @@ def open_store(
         hides=sessions.hides if settings.user_only else None,
     )
     return sessions, executions
+
+
+def attached_to(
+    sessions: "SessionStore", settings: Settings, clock: Callable[[], datetime] | None = None
+) -> "AttachedStore":
+    """What is kept beside the sessions of a store that these settings opened."""
+    from agentic_flywheel.sessions.attached import AttachedStore
+
+    return AttachedStore(
+        sessions.repository,
+        Keys(settings.key_prefix),
+        ttl_seconds=settings.session_ttl_seconds,
+        max_bytes=settings.max_session_bytes,
+        clock=clock or _utc_now,
+    )
 
 
 def open_client(settings: Settings) -> "Supervisor":

@@ -1,0 +1,103 @@
+"""Adds records to a log beside a session: each once by its id, in order, and none ever leaves to make room.
+
+A log is stored as a flow history is. One that is full is refused, and goes on under the key of its next segment.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from pydantic import AwareDatetime, Field
+
+from agentic_flywheel.documents.codec import listed
+from agentic_flywheel.documents.command import Step
+from agentic_flywheel.documents.flow_document import Outline, Stored, outline
+from agentic_flywheel.documents.flow_history import MAX_EXECUTIONS, Added, FlowHistoryCommand
+from agentic_flywheel.documents.model import Operation, Tombstone
+from agentic_flywheel.documents.write_ids import find, kept
+from agentic_flywheel.documents.writes import Append, Ends, Splice
+from agentic_flywheel.errors import Conflict, TooLarge
+from agentic_flywheel.json_text import JSONObject, size_of
+
+
+class LogFull(TooLarge):
+    """The log takes no more: its next segment does."""
+
+
+def is_full(there: Outline, size: int) -> bool:
+    """Whether a log takes no more.
+
+    That depends neither on what is added nor on who adds it: once there is a next segment, nothing may go into this
+    one. So each says itself at which size it is full.
+    """
+    limit: object = (there.model_extra or {}).get(_LIMIT)
+    return (there.count or 0) >= MAX_EXECUTIONS or (isinstance(limit, int) and size >= limit)
+
+
+_LIMIT = "full_bytes"
+
+
+class AppendLogCommand(FlowHistoryCommand):
+    """Put records that are not there yet at the end of a log, or all of them in its place, or renew its life."""
+
+    kind: Literal["log"] = "log"  # type: ignore[assignment]
+    full_bytes: int
+    """The size at which one that it begins is full."""
+    renews: bool = False
+    """Its life begins again, and nothing is added."""
+    begins: bool = True
+    """Whether it may begin the log where there is none: else it was cleared meanwhile."""
+    written_at: AwareDatetime
+    direct: bool = Field(default=False, exclude=True)
+    """Not queued: whatever was deleted, it was before this; and its caller can still be told that the log is gone."""
+
+    def _append(self, ends: Ends, now: datetime, *, alive_remotely: bool, text: str | None) -> Append | None:
+        there = outline(ends)
+        if self.renews and there and not find(there.writes, self.operation):
+            return self._renewed(ends, there, now)
+        if there and is_full(there, ends.size):
+            return None
+        return super()._append(ends, now, alive_remotely=alive_remotely, text=text)
+
+    def _renewed(self, ends: Ends, there: Outline, now: datetime) -> Append:
+        """The same log, which lives its time from now on; when it was last written stays."""
+        until = now + timedelta(seconds=self.ttl_seconds) if self.ttl_seconds else None
+        writes = listed(kept((*there.writes, Operation(self.operation, 0, 0, 0))))
+        after = there.model_copy(update={"revision": there.revision + 1, "kept_until": until, "operations": writes})
+        (old_head, old_tail), (head, tail) = there.around(), after.around()
+        return Append(self.key, ends, Splice(head, size_of(old_head), size_of(old_tail), tail), until)
+
+    def _rewritten(self, stored: Stored, base: str | None, now: datetime) -> Step[Added]:
+        if self.replaces:
+            return super()._rewritten(stored, base, now)
+        known = {execution.get("id") for execution, _, _ in stored.executions}
+        new: list[JSONObject] = []
+        for record in self.records:
+            if record["id"] not in known:
+                known.add(record["id"])
+                new.append(record)
+        if not new:
+            return Step(None, Added(stored.outline.kept_until), self)
+        if self.direct and not self.begins and not stored.executions:
+            raise Conflict("The log was cleared meanwhile.")
+        if is_full(stored.outline, size_of(stored.text)):
+            raise LogFull(f"The log has {len(stored.executions):,} records, and takes no more.")
+        lacking = self.model_copy(update={"records": new})
+        return replace(super(AppendLogCommand, lacking)._rewritten(stored, base, now), command=self)
+
+    def _after(self, there: Outline, records: list[JSONObject], count: int, now: datetime) -> Outline:
+        after = super()._after(there, records, count, now)
+        return after if count else after.model_copy(update={_LIMIT: self.full_bytes})
+
+    def _for_room(self, sizes: list[int], sent: list[str], around: int) -> int:
+        """None leaves, however many there are."""
+        size = around + sum(sizes) + sum(size_of(text) + 1 for text in sent)
+        if size > self.max_bytes:
+            raise (LogFull if sizes else TooLarge)(
+                f"The log would have {size:,} bytes; the limit is {self.max_bytes:,}."
+            )
+        return 0
+
+    def _was_deleted(self, tombstone: Tombstone) -> bool:
+        """Whether the records were kept before the log was deleted, as those of a pending change may be."""
+        return not self.direct and tombstone.because == "deleted" and self.written_at <= tombstone.deleted_at
