@@ -53,12 +53,16 @@ def tested(own: Installed, framework: Framework, options: list[str]) -> str:
 
 def typed(own: Installed, framework: Framework, folder: Path) -> None:
     """Have pyright read the adapter strictly, and its tests; raises `FailedError` for what it says."""
+    sources, tests, roots = [
+        [os.path.relpath(path, folder) for path in paths]  # it leaves out what is absolute, and then reads everything
+        for paths in (framework.sources, framework.tests, (ROOT / "src", ROOT))
+    ]
     settings = {
-        "include": [*map(str, framework.sources), *map(str, framework.tests)],
-        "strict": [*map(str, framework.sources)],
+        "include": sources + tests,
+        "strict": sources,
         "typeCheckingMode": "basic",
         "pythonVersion": "3.11",
-        "extraPaths": [str(ROOT / "src"), str(ROOT)],
+        "extraPaths": roots,
     }
     project = folder / "pyrightconfig.json"
     project.write_text(json.dumps(settings))

@@ -118,8 +118,7 @@ def redis_is_away_in_the_middle(opened: str, env: Mapping[str, str], session_id:
     words = [*before, *during, *after]
     assert len(words) == 60
     elsewhere = another_machine(env)
-    if journal := Settings.from_env(env):
-        wait_until(lambda: _nothing_pending(journal), within=WITHIN, what="the outbox to drain")
+    wait_until(lambda: _nothing_pending(Settings.from_env(env)), within=WITHIN, what="the outbox to drain")
     assert everything(elsewhere, session_id) == words
 
 

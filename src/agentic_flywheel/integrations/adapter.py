@@ -28,8 +28,11 @@ if TYPE_CHECKING:  # imported when a store is opened
 logger = logging.getLogger(__name__)
 
 
-class Adapter:
-    """One object of a framework, in any number of event loops; the last of a loop to be closed ends the child."""
+class AdapterBase:
+    """One object of a framework, in any number of event loops; the last of a loop to be closed ends the child.
+
+    For adapters whose framework has methods named `save`, `load` or `delete` of its own; the others take `Adapter`.
+    """
 
     def __init__(
         self,
@@ -79,7 +82,7 @@ class Adapter:
             logger.warning("%s: %s", what, self._credentials.report(findings)[1])
         return clean
 
-    async def save(self, save: "Save", views: CallerViews | None = None) -> "SaveResult":
+    async def save_session(self, save: "Save", views: CallerViews | None = None) -> "SaveResult":
         """Save a session, whose `history`, `context`, `title` and `summary` are redacted if that was asked for.
 
         Raises:
@@ -98,7 +101,7 @@ class Adapter:
             raise error_of(result.reason, result.message)
         return result
 
-    async def load(self, session_id: str) -> Document | None:
+    async def read_session(self, session_id: str) -> Document | None:
         """A session with what the store knows of it; `None` if there is none, or it was deleted or has expired.
 
         Raises:
@@ -108,7 +111,7 @@ class Adapter:
         document, _ = await (await self.stores()).sessions.load(session_id)
         return document if isinstance(document, Document) else None
 
-    async def delete(self, session_id: str) -> bool:
+    async def delete_session(self, session_id: str) -> bool:
         """Delete a session with all that is beside it; whether there was one.
 
         Raises:
@@ -119,6 +122,22 @@ class Adapter:
         if not result.deleted and result.reason not in ("not_found", "expired", "deleted"):
             raise error_of(result.reason, result.message)
         return result.deleted
+
+
+class Adapter(AdapterBase):
+    """The same, with short names."""
+
+    async def save(self, save: "Save", views: CallerViews | None = None) -> "SaveResult":
+        """`save_session`."""
+        return await self.save_session(save, views)
+
+    async def load(self, session_id: str) -> Document | None:
+        """`read_session`."""
+        return await self.read_session(session_id)
+
+    async def delete(self, session_id: str) -> bool:
+        """`delete_session`."""
+        return await self.delete_session(session_id)
 
 
 def _settings(
