@@ -29,6 +29,7 @@ from . import support
 SECRET = "sk-proj-" + "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5bC7dE9fG1h"
 
 OPENED = """
+import asyncio, random
 from contextlib import asynccontextmanager
 from pydantic_ai.conversation import Conversation
 from pydantic_ai.conversation_store import ConversationConflict
@@ -45,8 +46,8 @@ async def opened(session_id):
                 try:
                     await store.save(conversation)
                     return
-                except ConversationConflict:
-                    continue
+                except ConversationConflict:  # as its owner says: load it again and retry
+                    await asyncio.sleep(random.random() * 0.2)
         yield append
 """
 
