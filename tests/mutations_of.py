@@ -2521,4 +2521,33 @@ MUTATIONS = [
         "    while False:",
         "tests/test_capture.py::test_who_looks_right_after_an_answer_finds_it",
     ),
+    Mutation(
+        "18 beside a session: a log takes each id once",
+        "documents/append_log.py",
+        '            if record["id"] not in known:',
+        "            if True:",
+        "tests/contract/test_attached.py::test_records_come_back_in_order_each_once_by_its_id",
+    ),
+    Mutation(
+        "18 beside a session: full segments do not expire before the end",
+        "sessions/attached_logs.py",
+        "        await self._renew_older(session_id, log, end, ttl_seconds)\n                return",
+        "        return",
+        "tests/contract/test_attached.py::test_a_log_expires_as_a_whole_and_not_before_its_end",
+    ),
+    Mutation(
+        "18 beside a session: a full log takes what was acknowledged",
+        "documents/append_log.py",
+        "        if self.direct and is_full(stored.outline",
+        "        if is_full(stored.outline",
+        "tests/contract/test_attached.py"
+        "::test_what_was_kept_during_an_outage_arrives_in_a_log_that_others_filled_meanwhile",
+    ),
+    Mutation(
+        "18 beside a session: what expected another state overwrites nothing",
+        "documents/execution.py",
+        "            raise Conflict(f",
+        "            Conflict(f",
+        "tests/contract/test_attached.py::test_a_document_is_written_only_over_the_revision_that_is_expected",
+    ),
 ]

@@ -19,6 +19,8 @@ from agentic_flywheel.cli.importers.json_entries import array, lines
 from agentic_flywheel.cli.terminal import shown
 from agentic_flywheel.redis_url import url_problem, without_password
 
+from .frameworks.lineup import LINEUP
+
 PACKAGE = Path(agentic_flywheel.__file__).parent
 
 SIZES = [1_562, 3_125, 6_250, 12_500, 25_000, 50_000, 100_000, 200_000, 400_000]
@@ -90,6 +92,9 @@ def of_module(name: str, path: Path) -> Iterator[tuple[str, Asking]]:
                 yield f"{name}:{call.lineno}", asking(re.compile(text), way)
 
 
+ADAPTERS = tuple(f"agentic_flywheel.integrations.{framework.name}" for framework in LINEUP)
+
+
 def all_there_are() -> dict[str, Asking]:
     """Every expression and reader, by name."""
     found: dict[str, Asking] = {}
@@ -97,6 +102,8 @@ def all_there_are() -> dict[str, Asking]:
         if not path.name.startswith("__"):
             found |= of_module(path.stem, path)  # the child's files import each other plainly
     for module in pkgutil.walk_packages([str(PACKAGE)], "agentic_flywheel."):
+        if module.name.startswith(ADAPTERS):  # each imports a framework; they have no expressions
+            continue
         if ".coaia.child" not in module.name and not module.name.endswith("__main__"):
             path = Path(str(importlib.import_module(module.name).__file__))
             found |= of_module(module.name, path)

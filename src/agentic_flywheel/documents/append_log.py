@@ -49,13 +49,15 @@ class AppendLogCommand(FlowHistoryCommand):
     """Whether it may begin the log where there is none: else it was cleared meanwhile."""
     written_at: AwareDatetime
     direct: bool = Field(default=False, exclude=True)
-    """Not queued: whatever was deleted, it was before this; and its caller can still be told that the log is gone."""
+    """Not queued: whatever was deleted, it was before this; and its caller can still be told that the log is full, or
+    gone. What was acknowledged is added to a full one as well.
+    """
 
     def _append(self, ends: Ends, now: datetime, *, alive_remotely: bool, text: str | None) -> Append | None:
         there = outline(ends)
         if self.renews and there and not find(there.writes, self.operation):
             return self._renewed(ends, there, now)
-        if there and is_full(there, ends.size):
+        if there and self.direct and is_full(there, ends.size):
             return None
         return super()._append(ends, now, alive_remotely=alive_remotely, text=text)
 
@@ -80,7 +82,7 @@ class AppendLogCommand(FlowHistoryCommand):
             return Step(None, Added(stored.outline.kept_until), self)
         if self.direct and not self.begins and not stored.executions:
             raise Conflict("The log was cleared meanwhile.")
-        if is_full(stored.outline, size_of(stored.text)):
+        if self.direct and is_full(stored.outline, size_of(stored.text)):
             raise LogFull(f"The log has {len(stored.executions):,} records, and takes no more.")
         lacking = self.model_copy(update={"records": new})
         return replace(super(AppendLogCommand, lacking)._rewritten(stored, base, now), command=self)
@@ -93,9 +95,7 @@ class AppendLogCommand(FlowHistoryCommand):
         """None leaves, however many there are."""
         size = around + sum(sizes) + sum(size_of(text) + 1 for text in sent)
         if size > self.max_bytes:
-            raise (LogFull if sizes else TooLarge)(
-                f"The log would have {size:,} bytes; the limit is {self.max_bytes:,}."
-            )
+            raise TooLarge(f"The log would have {size:,} bytes; the limit is {self.max_bytes:,}.")
         return 0
 
     def _was_deleted(self, tombstone: Tombstone) -> bool:
