@@ -337,8 +337,12 @@ async def test_what_was_written_elsewhere_meanwhile_is_not_overwritten_by_what_e
             await other.attached.put("s", "state", "a", {"x": "there"})
     async with opened(settings) as kept:
         await eventually(lambda: kept.sessions.repository.journal.state().pending == 0, within=30)
-        assert await kept.attached.get("s", "state", "a") == Attached({"x": "there"}, 2)
-        assert len(kept.sessions.repository.journal.state().dead_letters) == 2, "kept, and for a person to decide"
+        found = await kept.attached.get("s", "state", "a")
+        dead_letters = len(kept.sessions.repository.journal.state().dead_letters)
+    assert found
+    assert found.value == {"x": "there"}
+    # The first of them lay in the frozen Redis' socket, and may have come in before the other machine's.
+    assert (found.revision, dead_letters) in ((2, 2), (3, 1)), "what came too late is kept, for a person to decide"
 
 
 APPENDER = """
