@@ -28,8 +28,9 @@ OURS = "claude-agent:p:s"
 SECRET = "sk-proj-" + "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5bC7dE9fG1h"
 
 OPENED = """
-import uuid
+import asyncio, uuid
 from contextlib import asynccontextmanager
+from agentic_flywheel.errors import Unavailable
 from agentic_flywheel.integrations.claude_agent import FlywheelStore
 
 @asynccontextmanager
@@ -38,7 +39,13 @@ async def opened(session_id):
     async with FlywheelStore() as store:
         async def append(text):
             entry = {"type": "user", "uuid": str(uuid.uuid4()), "message": {"role": "user", "content": text}}
-            await store.append({"project_key": project, "session_id": session}, [entry])
+            for attempt in range(3):  # as the SDK does
+                try:
+                    return await store.append({"project_key": project, "session_id": session}, [entry])
+                except Unavailable:
+                    if attempt == 2:
+                        raise
+                    await asyncio.sleep(0.2)
         yield append
 """
 
