@@ -2538,8 +2538,8 @@ MUTATIONS = [
     Mutation(
         "18 beside a session: a full log takes what was acknowledged",
         "documents/append_log.py",
-        "        if self.direct and is_full(stored.outline",
-        "        if is_full(stored.outline",
+        "        return self.direct and is_full(there, size)",
+        "        return is_full(there, size)",
         "tests/contract/test_attached.py"
         "::test_what_was_kept_during_an_outage_arrives_in_a_log_that_others_filled_meanwhile",
     ),

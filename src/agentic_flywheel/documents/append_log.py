@@ -57,7 +57,7 @@ class AppendLogCommand(FlowHistoryCommand):
         there = outline(ends)
         if self.renews and there and not find(there.writes, self.operation):
             return self._renewed(ends, there, now)
-        if there and self.direct and is_full(there, ends.size):
+        if there and self._is_refused(there, ends.size):
             return None
         return super()._append(ends, now, alive_remotely=alive_remotely, text=text)
 
@@ -82,7 +82,7 @@ class AppendLogCommand(FlowHistoryCommand):
             return Step(None, Added(stored.outline.kept_until), self)
         if self.direct and not self.begins and not stored.executions:
             raise Conflict("The log was cleared meanwhile.")
-        if self.direct and is_full(stored.outline, size_of(stored.text)):
+        if self._is_refused(stored.outline, size_of(stored.text)):
             raise LogFull(f"The log has {len(stored.executions):,} records, and takes no more.")
         lacking = self.model_copy(update={"records": new})
         return replace(super(AppendLogCommand, lacking)._rewritten(stored, base, now), command=self)
@@ -97,6 +97,9 @@ class AppendLogCommand(FlowHistoryCommand):
         if size > self.max_bytes:
             raise TooLarge(f"The log would have {size:,} bytes; the limit is {self.max_bytes:,}.")
         return 0
+
+    def _is_refused(self, there: Outline, size: int) -> bool:
+        return self.direct and is_full(there, size)
 
     def _was_deleted(self, tombstone: Tombstone) -> bool:
         """Whether the records were kept before the log was deleted, as those of a pending change may be."""
