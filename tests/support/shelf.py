@@ -28,6 +28,9 @@ class Shelf(NoJournal):
     def copy(self, key: str) -> Write | None:
         return self.kept.get(key)
 
+    def lookup_nowait(self, key: str, largest: int = 0) -> tuple[None, Write | None]:  # noqa: ARG002
+        return None, self.kept.get(key)
+
     def copy_or_ends(self, key: str) -> Write | None:
         return self.kept.get(key)
 

@@ -717,6 +717,7 @@ def test_turns_that_are_appended_as_sent_are_all_added_also_when_they_had_to_wai
     base = applied(None, clock(), save("hi", operation="one"))
     step = save("hi", "yes", operation="two", **as_sent).apply(base, clock())
     assert (step.answer.added, step.answer.turns) == (2, 3)
+    assert isinstance(step.queued, SaveCommand)
     pending = load_command(dump_command(step.queued))
     elsewhere = applied(base, clock(), save("hi", "yes", operation="of another machine", **as_sent))
     after = applied(elsewhere, clock(), pending)
