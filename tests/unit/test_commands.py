@@ -13,6 +13,7 @@ from pydantic_core import TzInfo
 from agentic_flywheel.documents.append_log import AppendLogCommand
 from agentic_flywheel.documents.commands import AnyCommand, as_copy, dump_command, load_command
 from agentic_flywheel.documents.delete import MAX_TOMBSTONE, MIN_TOMBSTONE, DeleteCommand, Deleted, TombstoneCommand
+from agentic_flywheel.documents.drop_records import DropRecordsCommand
 from agentic_flywheel.documents.execution import ExecutionCommand
 from agentic_flywheel.documents.flow_history import FlowHistoryCommand
 from agentic_flywheel.documents.model import Tombstone
@@ -204,6 +205,7 @@ ALL_CHANGES: list[AnyCommand] = [
         key="p:history:s:l", operation="o", session_id="s", flow_id="l", records=[{"id": "r", "value": {"t": [None]}}],
         ttl_seconds=60, max_bytes=9, full_bytes=7, renews=True, begins=False, written_at=READ_AGAIN,
     ),
+    DropRecordsCommand(key="p:history:s:l", operation="o", ids=["r", "another"]),
 ]  # fmt: skip
 
 

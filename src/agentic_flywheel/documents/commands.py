@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from agentic_flywheel.documents.append_log import AppendLogCommand
 from agentic_flywheel.documents.delete import DeleteCommand
+from agentic_flywheel.documents.drop_records import DropRecordsCommand
 from agentic_flywheel.documents.execution import ExecutionCommand
 from agentic_flywheel.documents.flow_document import outline
 from agentic_flywheel.documents.flow_history import FlowHistoryCommand
@@ -28,6 +29,7 @@ AnyCommand = (
     | ExecutionCommand
     | FlowHistoryCommand
     | AppendLogCommand
+    | DropRecordsCommand
     | ImportCommand
     | MergeForwardCommand
     | RewriteCommand

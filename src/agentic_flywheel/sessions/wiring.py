@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agentic_flywheel.sessions.attached import AttachedStore
     from agentic_flywheel.sessions.executions import ExecutionStore
     from agentic_flywheel.sessions.store import SessionStore
+    from agentic_flywheel.sessions.tail_logs import TailLogs
 
 
 def open_store(
@@ -73,6 +74,17 @@ def attached_to(
         ttl_seconds=settings.session_ttl_seconds,
         max_bytes=settings.max_session_bytes,
         clock=clock or _utc_now,
+    )
+
+
+def tail_logs_of(
+    sessions: "SessionStore", settings: Settings, clock: Callable[[], datetime] | None = None
+) -> "TailLogs":
+    """The logs beside the sessions of a store that these settings opened, of which mostly the newest is read."""
+    from agentic_flywheel.sessions.tail_logs import TailLogs
+
+    return TailLogs(
+        sessions.repository, Keys(settings.key_prefix), max_bytes=settings.max_session_bytes, clock=clock or _utc_now
     )
 
 
