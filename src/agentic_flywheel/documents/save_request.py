@@ -40,6 +40,8 @@ class Save(BaseModel):
     expected_revision: int | None = None
     as_sent: bool = Field(default=False, exclude=True)
     """Appended turns are all new, whatever is stored: its caller.s contract says so. Its write id tells a retry."""
+    synced_later: bool = Field(default=False, exclude=True)
+    """In a journal alone the caller makes another write right after it, which has it survive power loss too."""
     session_only: bool = False
     """A replace keeps title, summary and tags: the caller knows only the fields of `UniversalSession`."""
     default_ttl_seconds: int | None = None

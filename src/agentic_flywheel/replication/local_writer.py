@@ -52,7 +52,9 @@ class LocalWriter:
             if self._offline and isinstance(step.answer, Deleted) and (keys := SessionKeys.of(change.key)):
                 if erased := self._journal.delete(write, keys, command, supersedes=supersedes):
                     return cast("Answer", replace(step.answer, parts=erased.parts, wiped=erased.wiped))
-            elif self._journal.commit(write, command, older, durable=True, supersedes=supersedes).accepted:
+            elif self._journal.commit(
+                write, command, older, durable=pending or not _is_synced_later(change), supersedes=supersedes
+            ).accepted:
                 return step.answer
 
     def _append(self, change: Command[Answer], ends: Ends, *, pending: bool) -> tuple[Append, Answer] | None:
@@ -92,6 +94,11 @@ class LocalWriter:
             superseded = tuple(write.id for write in writes if write.revision > (base or 0))
             fields |= {"replaces": base, "expects": before[-1] if before else "", "superseded": superseded}
         return dump_command(change.model_copy(update=fields)), supersedes
+
+
+def _is_synced_later(change: Command[Any]) -> bool:
+    """Whether another write follows it, which syncs the log, this one in it."""
+    return isinstance(change, SaveCommand) and change.synced_later
 
 
 def _instead_of(first: str, deletion: DeleteCommand) -> DeleteCommand:

@@ -16,7 +16,7 @@ from agentic_flywheel.documents.writes import Append, Write, revision_at_head
 from agentic_flywheel.errors import DocumentError, JournalUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import Pending
-from agentic_flywheel.journal.threads import in_thread
+from agentic_flywheel.journal.threads import at_once, in_thread
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Replica:
     async def of_this_machine(self, key: str) -> Write | None:
         """The document that belongs to this machine under `key`, while a Redis is in use."""
         with contextlib.suppress(JournalUnavailable):
-            return await in_thread(self._journal.copy_of_this_machine, key)
+            return await at_once(self._journal, self._journal.copy_of_this_machine, key)
         return None
 
     async def put_text(self, key: str, text: str, member: str, index: str) -> None:

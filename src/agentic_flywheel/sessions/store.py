@@ -116,10 +116,10 @@ class SessionStore(SessionReader):
         exactly = save.expected_revision is not None or save.as_sent
         seen.saved(save.history or [], saved.history, afresh=afresh, exactly=exactly, append=saved.append)
         seen.told, seen.newest = told(() if afresh else seen.told, saved.operations), saved.revision
-        self._in_background(seen.look_closer())
+        if not save.as_sent:  # nothing that its caller sends so is ever compared
+            self._in_background(seen.look_closer())
         provisional = placed.stored_in == "journal" and self.repository.stash is not None
-        if not provisional:
-            seen.revision = saved.revision
+        seen.revision = seen.revision if provisional else saved.revision
         answer = SaveResult(
             saved=True,
             session_id=session_id,
