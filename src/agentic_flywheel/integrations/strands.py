@@ -17,6 +17,7 @@ from typing_extensions import override
 from agentic_flywheel.integrations.background_loop import BackgroundLoop
 from agentic_flywheel.integrations.strands_records import AGENT, MULTI_AGENT, SESSION, plain
 from agentic_flywheel.integrations.strands_sessions import StrandsSessions
+from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.settings import Settings
 
 if TYPE_CHECKING:
@@ -95,8 +96,7 @@ class FlywheelRepository(SessionRepository):
     @override
     def create_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:
         """Add an agent to a session; `SessionException` if it has one of that id."""
-        key, record = AGENT + session_agent.agent_id, plain(session_agent.to_dict())
-        self._loop.run(self._sessions.put(session_id, key, record, f"Agent {session_agent.agent_id}", new=True))
+        self._put_agent(session_id, session_agent, new=True)
 
     @override
     def read_agent(self, session_id: str, agent_id: str, **kwargs: Any) -> SessionAgent | None:
@@ -107,10 +107,7 @@ class FlywheelRepository(SessionRepository):
     @override
     def update_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:
         """Keep the state of an agent, as of when it was created; `SessionException` if there is no such agent."""
-        key, record = AGENT + session_agent.agent_id, plain(session_agent.to_dict())
-        what = f"Agent {session_agent.agent_id}"
-        kept = self._loop.run(self._sessions.put(session_id, key, record, what, new=False))
-        session_agent.created_at = kept["created_at"]
+        session_agent.created_at = self._put_agent(session_id, session_agent, new=False)["created_at"]
 
     @override
     def create_message(self, session_id: str, agent_id: str, session_message: SessionMessage, **kwargs: Any) -> None:
@@ -151,6 +148,10 @@ class FlywheelRepository(SessionRepository):
         """Keep the state of a group of agents; `SessionException` if there is none of that id."""
         self._put_group(session_id, multi_agent, new=False)
 
-    def _put_group(self, session_id: str, multi_agent: "MultiAgentBase", *, new: bool) -> None:
-        key, state, what = MULTI_AGENT + multi_agent.id, multi_agent.serialize_state(), f"MultiAgent {multi_agent.id}"
-        self._loop.run(self._sessions.put(session_id, key, plain(state), what, new=new))
+    def _put_agent(self, session_id: str, agent: SessionAgent, *, new: bool) -> JSONObject:
+        key, what = AGENT + agent.agent_id, f"Agent {agent.agent_id}"
+        return self._loop.run(self._sessions.put(session_id, key, lambda: plain(agent.to_dict()), what, new=new))
+
+    def _put_group(self, session_id: str, group: "MultiAgentBase", *, new: bool) -> None:
+        key, what = MULTI_AGENT + group.id, f"MultiAgent {group.id}"
+        self._loop.run(self._sessions.put(session_id, key, lambda: plain(group.serialize_state()), what, new=new))

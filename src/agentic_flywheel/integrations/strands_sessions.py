@@ -70,26 +70,31 @@ class StrandsSessions(Adapter):
 
         await self._change(session_id, made)
 
-    async def put(self, session_id: str, key: str, record: JSONObject, what: str, *, new: bool) -> JSONObject:
+    async def put(
+        self, session_id: str, key: str, record: Callable[[], JSONObject], what: str, *, new: bool
+    ) -> JSONObject:
         """Keep a record under a key of the context, and give it as it is kept.
 
-        `new`: where there is none; else in the place of the one there, since which an agent exists.
+        `new`: where there is none; else in the place of the one there, since which an agent exists. The record is made
+        where it is known that it may be.
         """
+        put = JSONObject()
 
         def made(known: Known) -> dict[str, Any]:
             if SESSION not in known.context:
                 raise SessionException(f"Session {session_id} does not exist")
             before = known.context.get(key)
-            if new is (before is not None) and before != record:
-                raise SessionException(
-                    f"{what} {'already exists' if new else 'does not exist'} in session {session_id}"
-                )
+            if before is None and not new:
+                raise SessionException(f"{what} does not exist in session {session_id}")
+            put.update(record())
+            if before is not None and new and before != put:
+                raise SessionException(f"{what} already exists in session {session_id}")
             if key.startswith(AGENT) and not new:
-                record["created_at"] = before["created_at"]
-            return {"context": {key: record}}
+                put["created_at"] = before["created_at"]
+            return {"context": {key: put}}
 
         await self._change(session_id, made)
-        return record
+        return put
 
     async def add(self, session_id: str, agent_id: str, message: SessionMessage) -> None:
         """Add a message to those of an agent; the same one again is not added."""
