@@ -60,8 +60,7 @@ def unpacked(folder: Path) -> Path:
     (archive,) = folder.glob("*.tar.gz")
     with tarfile.open(archive) as tar:
         tar.extractall(folder, filter="data")
-    (source,) = (each for each in folder.iterdir() if each.is_dir())
-    return source
+    return folder / archive.name.removesuffix(".tar.gz")
 
 
 def run(source: Path, env: dict[str, str], *tests: str) -> Counted:

@@ -1,7 +1,6 @@
 """Google ADK's session service on our store: the contract of its owner's services, and what every adapter must show."""
 
 import asyncio
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -339,7 +338,7 @@ async def test_the_talk_and_not_the_state_that_it_shares_is_the_last_one(service
     from agentic_flywheel.sessions.session_filter import SessionFilter
 
     listed = await (await service.stores()).sessions.list_sessions(SessionFilter())
-    assert [row["id"] for row in listed.sessions][0] == SESSION
+    assert listed.sessions[0]["id"] == SESSION
     assert listed.sessions[0]["title"] == "Beans?"
     assert {row["id"] for row in listed.sessions} == {SESSION, "adk-state:garden", "adk-state:garden:ann"}
 
@@ -443,4 +442,3 @@ def test_a_talk_with_tools_goes_on_in_another_process(env: dict[str, str]):
     document = support.stored(env, SESSION)
     assert document
     assert [turn["author"] for turn in document.session.history] == ["user", "gardener", "gardener", "gardener"] * 2
-    assert os.path.exists(env["HOME"])

@@ -1,4 +1,4 @@
-"""Strands' session repository on our store: the contract of its owner's repositories, and what every adapter must show."""
+"""Strands' session repository on our store: its owner's contract, and what every adapter must show."""
 
 import asyncio
 import os
@@ -317,7 +317,8 @@ class Scripted(Model):
     def structured_output(self, *given, **more): raise NotImplementedError
     async def stream(self, messages, *given, **more):
         last = messages[-1]["content"][0]
-        asked = [block["text"] for each in messages if each["role"] == "user" for block in each["content"] if "text" in block]
+        blocks = [block for each in messages if each["role"] == "user" for block in each["content"]]
+        asked = [block["text"] for block in blocks if "text" in block]
         yield {"messageStart": {"role": "assistant"}}
         if "toolResult" in last:
             wet = last["toolResult"]["content"][0]["text"]
@@ -355,8 +356,9 @@ def test_a_talk_with_tools_goes_on_in_another_process(env: dict[str, str]):
     assert [turn["role"] for turn in document.session.history] == ["user", "assistant"] * 4
 
 
-def test_the_owners_own_tests_pass(tmp_path: Path, env: dict[str, str]):
-    any_repository, of_files = strands_own_tests.counts(tmp_path, env)
+@pytest.mark.timeout(900)
+def test_the_owners_own_tests_pass(tmp_path: Path, shared_env: dict[str, str]):
+    any_repository, of_files = strands_own_tests.counts(tmp_path, shared_env)
     assert not any_repository.failed
     assert not any_repository.private
     assert len(any_repository.passed) > 50
