@@ -72,7 +72,7 @@ def said(session: Session | None) -> list[str | None]:
 
 
 @pytest_asyncio.fixture
-async def service(env: dict[str, str]) -> AsyncIterator[FlywheelSessionService]:  # noqa: ARG001
+async def service(env: dict[str, str]) -> AsyncIterator[FlywheelSessionService]:
     async with FlywheelSessionService() as opened:
         yield opened
 
@@ -317,7 +317,7 @@ async def test_turns_of_others_are_events_with_their_words(service: FlywheelSess
         await service.append_event(session, event("late"))
 
 
-async def test_credentials_are_kept_unless_they_are_to_be_replaced(env: dict[str, str]):  # noqa: ARG001
+async def test_credentials_are_kept_unless_they_are_to_be_replaced(env: dict[str, str]):
     secret = "AKIA" + "QYLPMN5HHHFPZAM2"
     async with FlywheelSessionService() as whole, FlywheelSessionService(redact=True) as careful:
         session = await whole.create_session(**WHOSE)
@@ -343,7 +343,7 @@ async def test_the_talk_and_not_the_state_that_it_shares_is_the_last_one(service
     assert {row["id"] for row in listed.sessions} == {SESSION, "adk-state:garden", "adk-state:garden:ann"}
 
 
-async def test_a_user_that_the_environment_names_narrows_nothing(env: dict[str, str], monkeypatch: pytest.MonkeyPatch):  # noqa: ARG001
+async def test_a_user_that_the_environment_names_narrows_nothing(env: dict[str, str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FLYWHEEL_USER", "somebody")
     async with FlywheelSessionService() as service:
         await service.create_session(**WHOSE)
@@ -362,7 +362,7 @@ def test_a_process_may_be_killed(env: dict[str, str]):
     support.one_is_killed(OPENED, env, SESSION)
 
 
-async def test_a_session_expires(env: dict[str, str]):  # noqa: ARG001
+async def test_a_session_expires(env: dict[str, str]):
     async with FlywheelSessionService(ttl_seconds=1) as service:
         session = await service.create_session(**WHOSE, state={"user:u": 1})
         await service.append_event(session, event("x"))

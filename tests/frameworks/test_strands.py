@@ -72,7 +72,7 @@ def agent(name: str = "a", **state: Any) -> SessionAgent:
 
 
 @pytest.fixture
-def repository(env: dict[str, str]) -> Iterator[FlywheelRepository]:  # noqa: ARG001
+def repository(env: dict[str, str]) -> Iterator[FlywheelRepository]:
     with FlywheelRepository() as opened:
         yield opened
 
@@ -282,7 +282,7 @@ def test_a_process_may_be_killed(env: dict[str, str]):
     support.one_is_killed(OPENED, env, "s")
 
 
-def test_a_session_expires(env: dict[str, str]):  # noqa: ARG001
+def test_a_session_expires(env: dict[str, str]):
     with FlywheelRepository(ttl_seconds=1) as repository:
         repository.create_session(Session("s", SessionType.AGENT))
 
