@@ -1,7 +1,7 @@
-"""`python -m tests.bench.adk`: an event added to a session of 1,000 by Google ADK's own services and ours, side by side.
+"""`python -m tests.bench.adk`: an event added to a session of 1,000 by Google ADK's services and by ours, side by side.
 
-Wants an environment with the extra `google-adk`, `sqlalchemy[asyncio]` and `aiosqlite`. Each round adds one event with a
-change of state to each service's session, in another order each time. Prints a Markdown table.
+Wants an environment with the extra `google-adk`, `sqlalchemy[asyncio]` and `aiosqlite`. Each round adds one event with
+a change of state to each service's session, in another order each time. Prints a Markdown table.
 """
 
 import argparse
