@@ -33,7 +33,7 @@ from agentic_flywheel.integrations.google_adk_events import turn_of
 from ..support.redis_server import RedisServer
 
 BEGUN, ROUNDS = 1_000, 200
-WHOSE = {"app_name": "garden", "user_id": "ann", "session_id": "s"}
+WHOSE: dict[str, Any] = {"app_name": "garden", "user_id": "ann", "session_id": "s"}
 WORDS = "The beans in the north bed are dry again. " * 5
 OWNER = "DatabaseSessionService (SQLite)"
 
@@ -49,7 +49,7 @@ async def begun(service: BaseSessionService) -> Session:
     session = await service.create_session(**WHOSE)
     if isinstance(service, FlywheelSessionService):
         turns = [turn_of(event(number)) for number in range(BEGUN)]
-        await service.save(Save(session_id="adk:garden:ann:s", history=turns, as_sent=True))
+        await service.adapter.save(Save(session_id="adk:garden:ann:s", history=turns, as_sent=True))
     else:
         for number in range(BEGUN):
             await service.append_event(session, event(number))

@@ -25,7 +25,7 @@ from ..support.redis_server import RedisServer
 from . import support
 
 SESSION = "adk:garden:ann:s1"
-WHOSE = {"app_name": "garden", "user_id": "ann", "session_id": "s1"}
+WHOSE: dict[str, Any] = {"app_name": "garden", "user_id": "ann", "session_id": "s1"}
 OPENED = """
 import contextlib
 from google.adk.errors import StaleSessionError
@@ -115,7 +115,7 @@ async def test_the_turns_are_the_events_as_the_owners_services_write_them(servic
     session = await service.create_session(**WHOSE)
     sent = event("Beans?", actions=changes(a=None))
     await service.append_event(session, sent)
-    document = await service.load(SESSION)
+    document = await service.adapter.load(SESSION)
     assert document
     assert canonical(document.session.history) == canonical([sent.model_dump(mode="json", exclude_none=True)])
     assert (document.session.user_id, document.tags, document.session.current_flow_id) == ("ann", ("garden",), "garden")
@@ -304,7 +304,7 @@ async def test_no_two_sessions_have_one_id(service: FlywheelSessionService, part
 async def test_turns_of_others_are_events_with_their_words(service: FlywheelSessionService):
     session = await service.create_session(**WHOSE)
     await service.append_event(session, event("mine", timestamp=5.0))
-    await service.save(Save(session_id=SESSION, history=[
+    await service.adapter.save(Save(session_id=SESSION, history=[
         {"role": "user", "content": "by hand"}, {"role": "assistant", "content": [{"type": "text", "text": "noted"}]},
         {"author": "user", "actions": "of another kind", "content": "odd"},
     ]))  # fmt: skip
@@ -337,7 +337,7 @@ async def test_the_talk_and_not_the_state_that_it_shares_is_the_last_one(service
     await service.append_event(session, event("Beans?", actions=changes(app__x=2, user__y=2)))
     from agentic_flywheel.sessions.session_filter import SessionFilter
 
-    listed = await (await service.stores()).sessions.list_sessions(SessionFilter())
+    listed = await (await service.adapter.stores()).sessions.list_sessions(SessionFilter())
     assert listed.sessions[0]["id"] == SESSION
     assert listed.sessions[0]["title"] == "Beans?"
     assert {row["id"] for row in listed.sessions} == {SESSION, "adk-state:garden", "adk-state:garden:ann"}

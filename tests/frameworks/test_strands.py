@@ -114,6 +114,14 @@ def test_another_process_of_the_program_finds_it(begun: FlywheelRepository):
     assert numbers(begun) == [0, 1, 2]
 
 
+def test_what_another_writer_made_is_seen(begun: FlywheelRepository):
+    begun.create_message("s", "a", message(0, "beans"))
+    with FlywheelRepository() as other:
+        other.create_agent("s", agent("b"))
+    begun.create_message("s", "b", message(0, "peas"))
+    assert len(begun.list_messages("s", "b")) == 1
+
+
 def test_what_there_is_already_is_not_made_again(begun: FlywheelRepository):
     with pytest.raises(SessionException, match="already exists"):
         begun.create_session(Session("s", SessionType.AGENT))

@@ -11,7 +11,8 @@ raises `StaleSessionError`, as the owner's database service does; what is not ke
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 from uuid import uuid4
 
 from google.adk.errors import StaleSessionError
@@ -54,7 +55,7 @@ STALE = (
 )
 
 
-class FlywheelSessionService(Adapter, BaseSessionService):
+class FlywheelSessionService(BaseSessionService):
     """A `BaseSessionService` on the store of this package, for any number of event loops and processes.
 
     Args:
@@ -75,11 +76,29 @@ class FlywheelSessionService(Adapter, BaseSessionService):
         ttl_seconds: int | None = None,
         redact: bool = False,
     ) -> None:
-        settings = Adapter(
-            settings=settings, key_prefix=key_prefix, redis_url=redis_url, ttl_seconds=ttl_seconds
-        ).settings
+        given = Adapter(settings=settings, key_prefix=key_prefix, redis_url=redis_url, ttl_seconds=ttl_seconds)
         # Every call names its user, so one that the environment names must not narrow lists.
-        super().__init__(settings=replace(settings, user="", user_only=False), redact=redact)
+        self.adapter = Adapter(settings=replace(given.settings, user="", user_only=False), redact=redact)
+        """The sessions as the store has them."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.adapter!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Let go of the store of the running event loop. Using the service opens it anew."""
+        await self.adapter.aclose()
+
+    async def close(self) -> None:
+        """The same, under the name that the owner's services have."""
+        await self.aclose()
 
     @override
     async def create_session(
@@ -102,8 +121,8 @@ class FlywheelSessionService(Adapter, BaseSessionService):
             )
         except Conflict as exc:
             raise AlreadyExistsError(f"Session with id {given} already exists.") from exc
-        await share(self, app_name, user_id, scopes.app, scopes.user, created)
-        app, user = await asyncio.gather(app_state(self, app_name), user_state(self, app_name, user_id))
+        await share(self.adapter, app_name, user_id, scopes.app, scopes.user, created)
+        app, user = await asyncio.gather(app_state(self.adapter, app_name), user_state(self.adapter, app_name, user_id))
         session = Session(id=given, app_name=app_name, user_id=user_id, last_update_time=created.timestamp())
         session.state = merged(Scopes(app, user, scopes.session))
         return _marked(session, revision)
@@ -119,9 +138,9 @@ class FlywheelSessionService(Adapter, BaseSessionService):
 
         """
         document, app, user = await asyncio.gather(
-            self.load(compose(SESSION, app_name, user_id, session_id.strip())),
-            app_state(self, app_name),
-            user_state(self, app_name, user_id),
+            self.adapter.load(compose(SESSION, app_name, user_id, session_id.strip())),
+            app_state(self.adapter, app_name),
+            user_state(self.adapter, app_name, user_id),
         )
         if document is None:
             return None
@@ -140,9 +159,9 @@ class FlywheelSessionService(Adapter, BaseSessionService):
 
         """
         whose = (app_name,) if user_id is None else (app_name, user_id)
-        documents = await documents_below(self, *whose)
-        app = await app_state(self, app_name)
-        users = await user_states(self, app_name, (parts_of(each.session.id)[2] for each in documents))
+        documents = await documents_below(self.adapter, *whose)
+        app = await app_state(self.adapter, app_name)
+        users = await user_states(self.adapter, app_name, (parts_of(each.session.id)[2] for each in documents))
         sessions = [_session(each, app, users[parts_of(each.session.id)[2]]) for each in documents]
         sessions.sort(key=lambda each: (each.last_update_time, each.user_id, each.id))
         return ListSessionsResponse(sessions=sessions)
@@ -155,7 +174,7 @@ class FlywheelSessionService(Adapter, BaseSessionService):
             FlywheelError: it may still be there.
 
         """
-        await self.delete(compose(SESSION, app_name, user_id, session_id.strip()))
+        await self.adapter.delete(compose(SESSION, app_name, user_id, session_id.strip()))
 
     @override
     async def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
@@ -165,7 +184,7 @@ class FlywheelSessionService(Adapter, BaseSessionService):
             FlywheelError: it cannot be told.
 
         """
-        return await user_state(self, app_name, user_id)
+        return await user_state(self.adapter, app_name, user_id)
 
     @override
     async def append_event(self, session: Session, event: Event) -> Event:
@@ -186,7 +205,7 @@ class FlywheelSessionService(Adapter, BaseSessionService):
         event = self._trim_temp_delta_state(event)
         name = compose(SESSION, session.app_name, session.user_id, session.id)
         scopes, turn = scoped(event.actions.state_delta), turn_of(event)
-        async with (await self.stores()).turns.of(name):
+        async with (await self.adapter.stores()).turns.of(name):
             if _has(session, event):
                 return event
             context, before = scopes.session or None, datetime.now(UTC)
@@ -196,20 +215,16 @@ class FlywheelSessionService(Adapter, BaseSessionService):
                 revision = await self._save(name, expected_revision=seen, history=[turn], context=context)
             except Conflict as exc:
                 revision = await self._kept_before(name, turn, exc)
-            await share(self, session.app_name, session.user_id, scopes.app, scopes.user, before)
+            await share(self.adapter, session.app_name, session.user_id, scopes.app, scopes.user, before)
             _marked(session, revision)
             session.last_update_time = event.timestamp
             return self._commit_event_to_session(session, event)
-
-    async def close(self) -> None:
-        """The same as `aclose`, under the name that the owner's services have."""
-        await self.aclose()
 
     async def _save(self, name: str, **fields: Any) -> int:
         """The revision that a save makes."""
         from agentic_flywheel.documents.save_request import Save
 
-        return (await self.save(Save(session_id=name, as_sent=True, **fields))).revision
+        return (await self.adapter.save(Save(session_id=name, as_sent=True, **fields))).revision
 
     async def _revision_that_it_is(self, name: str, session: Session) -> int:
         """The stored revision, if a session that did not come from here ends with the same event.
@@ -219,7 +234,7 @@ class FlywheelSessionService(Adapter, BaseSessionService):
             SessionNotFoundError: there is none.
 
         """
-        document = await self.load(name)
+        document = await self.adapter.load(name)
         if document is None:
             raise SessionNotFoundError(f"Session {session.id} not found.")
         history = document.session.history
@@ -236,10 +251,10 @@ class FlywheelSessionService(Adapter, BaseSessionService):
             SessionNotFoundError: there is none.
 
         """
-        document = await self.load(name)
+        document = await self.adapter.load(name)
         if document is None:
             raise SessionNotFoundError(f"Session {parts_of(name)[-1]} not found.") from conflict
-        kept = await self.without_credentials("append_event", history=[turn])
+        kept = await self.adapter.without_credentials("append_event", history=[turn])
         if document.session.history[-1:] != kept["history"]:
             raise StaleSessionError(STALE) from conflict
         return document.revision
@@ -256,14 +271,14 @@ def _session(document: Document, app: JSONObject, user: JSONObject) -> Session:
 
 
 def _marked(session: Session, revision: int) -> Session:
-    """The session as that revision of the stored one."""
-    session._storage_update_marker = str(revision)  # noqa: SLF001  where the owner's services keep the like
+    """The session as that revision of the stored one, which stands where the owner's services keep the like."""
+    session._storage_update_marker = str(revision)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return session
 
 
 def _marker(session: Session) -> int | None:
     """The revision that a session is; `None` for one that did not come from here."""
-    marker = session._storage_update_marker  # noqa: SLF001
+    marker = session._storage_update_marker  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return int(marker) if marker and marker.isdecimal() else None
 
 
