@@ -89,7 +89,7 @@ class StrandsSessions(Adapter):
             put.update(record())
             if before is not None and new and before != put:
                 raise SessionException(f"{what} already exists in session {session_id}")
-            if key.startswith(AGENT) and not new:
+            if before is not None and key.startswith(AGENT) and not new:
                 put["created_at"] = before["created_at"]
             return {"context": {key: put}}
 
