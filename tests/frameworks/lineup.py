@@ -39,5 +39,5 @@ LINEUP = (
     Framework("agent_framework", "agent-framework-core", ("agent_framework",)),
     Framework("langgraph", "langgraph-checkpoint", ("langgraph",), ("langgraph", "langgraph-checkpoint-conformance")),
     Framework("google_adk", "google-adk", ("google.adk",)),
-    Framework("strands", "strands-agents", ("strands",)),
+    Framework("strands", "strands-agents", ("strands",), ("boto3", "moto")),  # its own tests import them
 )
