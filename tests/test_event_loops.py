@@ -4,6 +4,8 @@ import asyncio
 import gc
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 
@@ -229,3 +231,27 @@ def test_caches_of_many_threads_open_and_close_without_getting_into_each_others_
 
     at_once(lambda name: asyncio.run(work(name)))
     assert not any(stores for stores in shared_stores._opened.values())
+
+
+def test_a_process_ends_whose_event_loop_was_stopped_with_a_store_open(lonely_env: dict[str, str]):
+    program = """
+import asyncio, threading, time
+from agentic_flywheel.backends.base import BackendType, UniversalSession
+from agentic_flywheel.integrations.redis_state import RedisSessionManager
+
+async def begin():  # its own task ends, those of the store do not
+    await manager._stores()
+
+manager, loop = RedisSessionManager(), asyncio.new_event_loop()
+threading.Thread(target=loop.run_forever).start()
+asyncio.run_coroutine_threadsafe(begin(), loop).result(30)
+give_up = time.monotonic() + 30
+while threading.active_count() < 3 and time.monotonic() < give_up:
+    time.sleep(0.01)  # until the purge at the start has a thread
+session = UniversalSession(id="s", backend=BackendType.CUSTOM, history=[{"role": "user", "content": "kept"}])
+print(asyncio.run_coroutine_threadsafe(manager.save_session(session), loop).result(30))
+loop.call_soon_threadsafe(loop.stop)
+"""
+    env = lonely_env | {"FLYWHEEL_COAIA_COMMAND": "/nowhere/coaia", "FLYWHEEL_TIMEOUT_SECONDS": "0.2"}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr

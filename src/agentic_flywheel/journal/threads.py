@@ -1,11 +1,11 @@
 """Runs the journal's verbs, which block, in worker threads, or at once where they would not."""
 
+import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
-
-import anyio.to_thread
 
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.connection import JournalFile
@@ -30,7 +30,8 @@ async def in_thread(verb: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs)
     """Run a blocking verb in a worker thread."""
     if _without.get():
         return verb(*args, **kwargs)
-    return await anyio.to_thread.run_sync(lambda: verb(*args, **kwargs))
+    # Not anyio's threads: those of a task that never ends keep the process from ending.
+    return await asyncio.get_running_loop().run_in_executor(None, functools.partial(verb, *args, **kwargs))
 
 
 async def at_once(journal: JournalFile, verb: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
