@@ -39,7 +39,10 @@ class Save(BaseModel):
     mode: Literal["append", "replace"] = "append"
     expected_revision: int | None = None
     as_sent: bool = Field(default=False, exclude=True)
-    """Appended turns are all new, whatever is stored: its caller.s contract says so. Its write id tells a retry."""
+    """No save like it is this one sent again, and appended turns are all new: its caller's contract says so.
+
+    Its write id alone tells a retry.
+    """
     session_only: bool = False
     """A replace keeps title, summary and tags: the caller knows only the fields of `UniversalSession`."""
     default_ttl_seconds: int | None = None
