@@ -14,9 +14,13 @@ from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.writes import Append, Ends, Write, revision_at_head
 from agentic_flywheel.errors import DocumentError
 from agentic_flywheel.journal import Journal
+from agentic_flywheel.journal.schema import BUSY_SECONDS
 from agentic_flywheel.session_keys import SessionKeys
 
 Answer = TypeVar("Answer")
+
+ALONE_SECONDS = 10.0
+"""How long a write waits for others where there is no other place: SQLite lets them in by luck, not in turn."""
 
 
 class LocalWriter:
@@ -52,14 +56,19 @@ class LocalWriter:
             if self._offline and isinstance(step.answer, Deleted) and (keys := SessionKeys.of(change.key)):
                 if erased := self._journal.delete(write, keys, command, supersedes=supersedes):
                     return cast("Answer", replace(step.answer, parts=erased.parts, wiped=erased.wiped))
-            elif self._journal.commit(write, command, older, durable=True, supersedes=supersedes).accepted:
+            elif self._journal.commit(
+                write, command, older, durable=True, supersedes=supersedes, timeout=_timeout(pending=pending)
+            ).accepted:
                 return step.answer
 
     def _append(self, change: Command[Answer], ends: Ends, *, pending: bool) -> tuple[Append, Answer] | None:
         """Add to a large document of which only the ends are read; `None` where that is not enough."""
         grown = change.onto(ends, self._clock())
         command = dump_command(cast("AnyCommand", change)) if pending else None
-        return grown if grown and self._journal.commit(grown[0], command, durable=True).accepted else None
+        if grown is None:
+            return None
+        outcome = self._journal.commit(grown[0], command, durable=True, timeout=_timeout(pending=pending))
+        return grown if outcome.accepted else None
 
     def _owned(self, key: str) -> Write | None:
         """The document of the destination in use, which takes over what belonged to this machine under `key`."""
@@ -92,6 +101,10 @@ class LocalWriter:
             superseded = tuple(write.id for write in writes if write.revision > (base or 0))
             fields |= {"replaces": base, "expects": before[-1] if before else "", "superseded": superseded}
         return dump_command(change.model_copy(update=fields)), supersedes
+
+
+def _timeout(*, pending: bool) -> float:
+    return BUSY_SECONDS if pending else ALONE_SECONDS
 
 
 def _instead_of(first: str, deletion: DeleteCommand) -> DeleteCommand:
