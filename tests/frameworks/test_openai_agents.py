@@ -191,8 +191,8 @@ async def test_what_is_taken_away_can_be_restored_and_what_is_deleted_not():
         assert [each["revision"] for each in revisions.revisions] == [3, 2, 1]
         assert (await RevisionHistory(store).restore(views, "s", 1)).restored
         assert await session.get_items() == items
-        assert await session.delete_session()
-        assert not await session.delete_session()
+        assert await session.delete()
+        assert not await session.delete()
         assert await session.get_items() == []
         assert not (await RevisionHistory(store).list_revisions("s")).found
         await session.add_items([said("anew")])
@@ -216,7 +216,7 @@ async def test_what_is_said_of_a_session_stays_until_it_is_said_otherwise():
 async def test_a_session_that_somebody_deleted_is_begun_anew():
     async with FlywheelSession("s") as session, FlywheelSession("s") as other:
         await session.add_items([said("before")])
-        await other.delete_session()
+        await other.delete()
         await session.add_items([said("after")])
         assert await other.get_items() == [said("after")]
 

@@ -19,7 +19,7 @@ from agent_framework import AgentSession, HistoryProvider, Message, SessionStore
 
 from agentic_flywheel.documents.turn_text import read, said_in
 from agentic_flywheel.errors import Conflict
-from agentic_flywheel.integrations.adapter import Adapter
+from agentic_flywheel.integrations.adapter import AdapterBase
 from agentic_flywheel.integrations.turn_log import EDIT_SECONDS, append_turns, edit_turns, finished, plain_turns
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.settings import Settings
@@ -33,7 +33,7 @@ MESSAGES = "messages"
 """Where the framework's in-memory provider keeps its messages, in its part of the state."""
 
 
-class FlywheelHistoryProvider(Adapter, HistoryProvider):
+class FlywheelHistoryProvider(AdapterBase, HistoryProvider):
     """A `HistoryProvider` whose messages are the turns of the session of the same id.
 
     Turns that other programs added are given as messages of their role with the text that they say.
@@ -42,7 +42,7 @@ class FlywheelHistoryProvider(Adapter, HistoryProvider):
         source_id: the framework's name of this provider.
         load_messages, store_inputs, store_context_messages, store_context_from, store_outputs: the framework's.
         skip_excluded: leave out messages that a compaction has marked as excluded.
-        settings, key_prefix, redis_url, ttl_seconds, redact: see `Adapter`.
+        settings, key_prefix, redis_url, ttl_seconds, redact: see `AdapterBase`.
 
     """
 
@@ -64,7 +64,7 @@ class FlywheelHistoryProvider(Adapter, HistoryProvider):
         ttl_seconds: int | None = None,
         redact: bool = False,
     ) -> None:
-        Adapter.__init__(
+        AdapterBase.__init__(
             self, settings=settings, key_prefix=key_prefix, redis_url=redis_url, ttl_seconds=ttl_seconds, redact=redact
         )
         HistoryProvider.__init__(
@@ -93,7 +93,7 @@ class FlywheelHistoryProvider(Adapter, HistoryProvider):
             DocumentError, Unavailable: they cannot be told.
 
         """
-        document = await self.load(_checked(session_id))
+        document = await self.read_session(_checked(session_id))
         messages = [_message(turn) for turn in (document.session.history if document else [])]
         if self.skip_excluded:
             return [each for each in messages if not each.additional_properties.get("_excluded", False)]
@@ -120,7 +120,7 @@ class FlywheelHistoryProvider(Adapter, HistoryProvider):
             await finished(self._add(_checked(session_id), turns))
 
     async def _add(self, session_id: str, turns: list[JSONObject]) -> None:
-        document = await self.load(session_id) if len(turns) > 1 else None
+        document = await self.read_session(session_id) if len(turns) > 1 else None
         there = document.session.history if document else []
         if 1 < len(there) <= len(turns) and turns[: len(there)] == there:
             turns = turns[len(there) :]
@@ -128,8 +128,8 @@ class FlywheelHistoryProvider(Adapter, HistoryProvider):
             await append_turns(self, session_id, turns, **self._fields)
 
 
-class FlywheelSessionStore(Adapter, SessionStore):
-    """A `SessionStore` that keeps each `AgentSession` as the session of that id; arguments as of `Adapter`.
+class FlywheelSessionStore(AdapterBase, SessionStore):
+    """A `SessionStore` that keeps each `AgentSession` as the session of that id; arguments as of `AdapterBase`.
 
     What other doors added to the messages, or took away, is in what `get` gives.
     """
@@ -143,7 +143,7 @@ class FlywheelSessionStore(Adapter, SessionStore):
         ttl_seconds: int | None = None,
         redact: bool = False,
     ) -> None:
-        Adapter.__init__(
+        AdapterBase.__init__(
             self, settings=settings, key_prefix=key_prefix, redis_url=redis_url, ttl_seconds=ttl_seconds, redact=redact
         )
         SessionStore.__init__(self)
@@ -158,7 +158,7 @@ class FlywheelSessionStore(Adapter, SessionStore):
 
         """
         self.validate_session_id(session_id)
-        document = await self.load(session_id)
+        document = await self.read_session(session_id)
         kept = document.session.context.get(SNAPSHOT) if document else None
         if document is None or not isinstance(kept, dict):
             return None
@@ -179,7 +179,8 @@ class FlywheelSessionStore(Adapter, SessionStore):
         """
         self.validate_session_id(session_id)
         (snapshot,) = plain_turns([session.to_dict()], "session")
-        state = {name: dict(part) if isinstance(part, dict) else part for name, part in snapshot["state"].items()}
+        parts: JSONObject = snapshot["state"]
+        state: JSONObject = {name: {**part} if isinstance(part, dict) else part for name, part in parts.items()}
         snapshot |= {"state": state}
         source = next((name for name, part in state.items() if _has_messages(part)), None)
         turns: list[JSONObject] | None = None
@@ -197,7 +198,7 @@ class FlywheelSessionStore(Adapter, SessionStore):
 
         """
         self.validate_session_id(session_id)
-        return await finished(super().delete(session_id))
+        return await finished(self.delete_session(session_id))
 
     async def _put(self, session_id: str, snapshot: JSONObject, turns: list[JSONObject] | None) -> None:
         """Set the context, and the turns: what is new is added to them, if they begin with what is there."""
@@ -207,7 +208,7 @@ class FlywheelSessionStore(Adapter, SessionStore):
             return
         give_up = time.monotonic() + EDIT_SECONDS
         while True:
-            document = await self.load(session_id)
+            document = await self.read_session(session_id)
             there, revision = (document.session.history, document.revision) if document else ([], 0)
             try:
                 if turns[: len(there)] == there:

@@ -19,7 +19,7 @@ from agents.items import TResponseInputItem
 from agents.memory import SessionABC, SessionSettings
 
 from agentic_flywheel.errors import FlywheelError
-from agentic_flywheel.integrations.adapter import Adapter
+from agentic_flywheel.integrations.adapter import AdapterBase
 from agentic_flywheel.integrations.checks import check_keys, check_text
 from agentic_flywheel.integrations.turn_log import Edit, append_turns, edit_turns, finished, plain_turns
 from agentic_flywheel.json_text import JSONObject
@@ -33,7 +33,7 @@ except ImportError:
 __all__ = ["FlywheelSession"]
 
 
-class FlywheelSession(Adapter, SessionABC):
+class FlywheelSession(AdapterBase, SessionABC):
     """One conversation, for `Runner.run(..., session=…)` and for the wrappers of the SDK.
 
     Args:
@@ -124,9 +124,9 @@ class FlywheelSession(Adapter, SessionABC):
         sent = {"title": title, "summary": summary, "tags": None if tags is None else list(tags)}
         await finished(append_turns(self, self.session_id, [], **sent))
 
-    async def delete_session(self) -> bool:
+    async def delete(self) -> bool:
         """Take the session away for good, with its revisions; whether there was one."""
-        return await finished(self.delete(self.session_id))
+        return await finished(self.delete_session(self.session_id))
 
     async def list_sessions(
         self, pattern: str = "*", *, query: str = "", tags: Sequence[str] = (), limit: int = 20
@@ -180,7 +180,7 @@ class FlywheelSession(Adapter, SessionABC):
         return own.get_items is plain.get_items and own.add_items is plain.add_items
 
     async def _history(self) -> list[JSONObject]:
-        document = await self.load(self.session_id)
+        document = await self.read_session(self.session_id)
         return document.session.history if document else []
 
     async def _add(self, turns: list[JSONObject]) -> None:

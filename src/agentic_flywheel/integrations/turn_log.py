@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import Conflict, DeletedMeanwhile, InvalidArgument
-from agentic_flywheel.integrations.adapter import Adapter
+from agentic_flywheel.integrations.adapter import AdapterBase
 from agentic_flywheel.json_text import JSONObject, check_json, mended
 
 if TYPE_CHECKING:  # imported when a store is opened
@@ -27,7 +27,7 @@ Edit = Callable[[list[JSONObject]], list[JSONObject] | None]
 """What becomes of a history; `None`: it stays as it is."""
 
 
-async def append_turns(adapter: Adapter, session_id: str, turns: Sequence[JSONObject], **fields: Any) -> None:
+async def append_turns(adapter: AdapterBase, session_id: str, turns: Sequence[JSONObject], **fields: Any) -> None:
     """Add turns as they are, all or none; `fields` are others of the save.
 
     What is added to a session that was deleted meanwhile begins it anew.
@@ -42,13 +42,19 @@ async def append_turns(adapter: Adapter, session_id: str, turns: Sequence[JSONOb
     save = Save(session_id=session_id, history=[*turns] or None, as_sent=True, **fields)
     async with (await adapter.stores()).turns.of(session_id):
         try:
-            await adapter.save(save)
+            await adapter.save_session(save)
         except DeletedMeanwhile:
-            await adapter.save(save)
+            await adapter.save_session(save)
 
 
 async def edit_turns(
-    adapter: Adapter, session_id: str, edit: Edit, note: str, *, begins: bool = False, context: JSONObject | None = None
+    adapter: AdapterBase,
+    session_id: str,
+    edit: Edit,
+    note: str,
+    *,
+    begins: bool = False,
+    context: JSONObject | None = None,
 ) -> bool:
     """Make the history what `edit` makes of it, as one revision; whether it changed.
 
@@ -64,12 +70,12 @@ async def edit_turns(
     give_up = time.monotonic() + EDIT_SECONDS
     async with (await adapter.stores()).turns.of(session_id):
         while True:
-            document = await adapter.load(session_id)
+            document = await adapter.read_session(session_id)
             history = edit(document.session.history if document else []) if document or begins else None
             if history is None:
                 return False
             try:
-                await adapter.save(_replacing(session_id, document, history, note, context or {}))
+                await adapter.save_session(_replacing(session_id, document, history, note, context or {}))
             except Conflict:
                 if time.monotonic() > give_up:
                     raise
