@@ -35,7 +35,12 @@ class Framework:
 LINEUP = (
     Framework("claude_agent", "claude-agent-sdk", ("claude_agent_sdk",)),
     Framework("pydantic_ai", "pydantic-ai-slim", ("pydantic_ai",)),
-    Framework("openai_agents", "openai-agents", ("agents", "openai")),
+    Framework(
+        "openai_agents",
+        "openai-agents",
+        ("agents", "openai"),
+        ("cryptography", "httpx", "inline-snapshot"),  # the wrapper that seals, and what the owner's tests import
+    ),
     Framework("agent_framework", "agent-framework-core", ("agent_framework",)),
     Framework("langgraph", "langgraph-checkpoint", ("langgraph",), ("langgraph", "langgraph-checkpoint-conformance")),
     Framework("google_adk", "google-adk", ("google.adk",)),

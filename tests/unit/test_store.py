@@ -217,3 +217,14 @@ async def test_the_time_that_an_answer_may_take_runs_while_others_of_its_caller_
         let.set()
         await asyncio.gather(first, second, third)
     assert given == [1.0, 2.0, 3.0]
+
+
+async def test_of_two_replacements_that_are_equal_one_is_refused_where_none_is_the_other_sent_again(opened: OpenStore):
+    async with opened() as store:
+        await store.save(Save(session_id="s", history=turns("one", "two")), CallerViews())
+        taken = Save(session_id="s", history=turns("one"), mode="replace", expected_revision=1)
+        for as_sent, again in ((True, False), (False, True)):
+            save = taken.model_copy(update={"as_sent": as_sent})
+            assert (await store.save(save, CallerViews())).saved
+            assert (await store.save(save, CallerViews())).saved is again
+            taken = taken.model_copy(update={"expected_revision": 2, "history": turns("none")})

@@ -39,7 +39,10 @@ class Save(BaseModel):
     mode: Literal["append", "replace"] = "append"
     expected_revision: int | None = None
     as_sent: bool = Field(default=False, exclude=True)
-    """Appended turns are all new, whatever is stored: its caller.s contract says so. Its write id tells a retry."""
+    """No save like it is this one sent again, and appended turns are all new: its caller's contract says so.
+
+    Its write id alone tells a retry.
+    """
     synced_later: bool = Field(default=False, exclude=True)
     """In a journal alone the caller makes another write right after it, which has it survive power loss too."""
     session_only: bool = False

@@ -8,8 +8,8 @@ import sqlite3
 
 from agentic_flywheel.documents.writes import ENDS, Splice
 
-PIECE = 64 * 1024
-"""Bytes of a piece: sixteen pages."""
+PIECE = 16 * 1024
+"""Bytes of a piece, four pages: an append writes two of them, and is synced with all that it writes."""
 
 PIECES = 2**20
 """Ids that each text has for its pieces."""

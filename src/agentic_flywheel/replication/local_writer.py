@@ -14,9 +14,13 @@ from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.writes import Append, Ends, Write, revision_at_head
 from agentic_flywheel.errors import DocumentError
 from agentic_flywheel.journal import Journal
+from agentic_flywheel.journal.schema import BUSY_SECONDS
 from agentic_flywheel.session_keys import SessionKeys
 
 Answer = TypeVar("Answer")
+
+ALONE_SECONDS = 10.0
+"""How long a write waits for others where there is no other place: SQLite lets them in by luck, not in turn."""
 
 
 class LocalWriter:
@@ -53,7 +57,12 @@ class LocalWriter:
                 if erased := self._journal.delete(write, keys, command, supersedes=supersedes):
                     return cast("Answer", replace(step.answer, parts=erased.parts, wiped=erased.wiped))
             elif self._journal.commit(
-                write, command, older, durable=pending or not _is_synced_later(change), supersedes=supersedes
+                write,
+                command,
+                older,
+                durable=pending or not _is_synced_later(change),
+                supersedes=supersedes,
+                timeout=_timeout(pending=pending),
             ).accepted:
                 return step.answer
 
@@ -61,7 +70,10 @@ class LocalWriter:
         """Add to a large document of which only the ends are read; `None` where that is not enough."""
         grown = change.onto(ends, self._clock())
         command = dump_command(cast("AnyCommand", change)) if pending else None
-        return grown if grown and self._journal.commit(grown[0], command, durable=True).accepted else None
+        if grown is None:
+            return None
+        outcome = self._journal.commit(grown[0], command, durable=True, timeout=_timeout(pending=pending))
+        return grown if outcome.accepted else None
 
     def _owned(self, key: str) -> Write | None:
         """The document of the destination in use, which takes over what belonged to this machine under `key`."""
@@ -99,6 +111,10 @@ class LocalWriter:
 def _is_synced_later(change: Command[Any]) -> bool:
     """Whether another write follows it, which syncs the log, this one in it."""
     return isinstance(change, SaveCommand) and change.synced_later
+
+
+def _timeout(*, pending: bool) -> float:
+    return BUSY_SECONDS if pending else ALONE_SECONDS
 
 
 def _instead_of(first: str, deletion: DeleteCommand) -> DeleteCommand:

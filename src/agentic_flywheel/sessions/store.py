@@ -15,7 +15,7 @@ from agentic_flywheel.documents.import_document import Arrived, ImportCommand
 from agentic_flywheel.documents.model import Document, iso
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.rewrite import RewriteCommand, Rewritten, digest
-from agentic_flywheel.documents.save import SaveCommand
+from agentic_flywheel.documents.save import SaveCommand, Saved
 from agentic_flywheel.documents.save_request import Save, retry_id
 from agentic_flywheel.documents.write_ids import holds, told
 from agentic_flywheel.errors import (
@@ -111,13 +111,8 @@ class SessionStore(SessionReader):
         except (DocumentError, Unavailable) as exc:
             return not_saved(save.session_id if isinstance(exc, NothingToSave) else session_id, exc)
         saved = placed.answer
-        knew_all = holds(saved.operations, seen.told)
-        afresh = save.mode == "replace" or (saved.turns == saved.added and knew_all)
-        exactly = save.expected_revision is not None or save.as_sent
-        seen.saved(save.history or [], saved.history, afresh=afresh, exactly=exactly, append=saved.append)
-        seen.told, seen.newest = told(() if afresh else seen.told, saved.operations), saved.revision
-        if not save.as_sent:  # nothing that its caller sends so is ever compared
-            self._in_background(seen.look_closer())
+        if not save.as_sent:  # whose turns are never compared: to remember them takes as long as the save
+            self._remember(seen, save, saved)
         provisional = placed.stored_in == "journal" and self.repository.stash is not None
         seen.revision = seen.revision if provisional else saved.revision
         answer = SaveResult(
@@ -141,6 +136,15 @@ class SessionStore(SessionReader):
             answer.message = "The turn says what is stored further up, and was added as said again."
         return answer
 
+    def _remember(self, seen: CallerView, save: Save, saved: Saved) -> None:
+        """Note what the caller has sent, and has seen of the session by that."""
+        knew_all = holds(saved.operations, seen.told)
+        afresh = save.mode == "replace" or (saved.turns == saved.added and knew_all)
+        exactly = save.expected_revision is not None
+        seen.saved(save.history or [], saved.history, afresh=afresh, exactly=exactly, append=saved.append)
+        seen.told, seen.newest = told(() if afresh else seen.told, saved.operations), saved.revision
+        self._in_background(seen.look_closer())
+
     def _change(self, session_id: str, save: Save, seen: CallerView) -> SaveCommand:
         """The save, by a caller that has seen so much of the session."""
         repeatable = (session_id, save.mode, save.expected_revision, save.history, save.context, save.title,
@@ -152,7 +156,7 @@ class SessionStore(SessionReader):
             **fields,
             key=self._keys.session(session_id),
             index=self._keys.index,
-            retry="" if save.expected_revision is None else retry_id(*repeatable),
+            retry="" if save.expected_revision is None or save.as_sent else retry_id(*repeatable),
             based_on=max(seen.revision, save.expected_revision or 0),
             revisions=self._keys.revisions(session_id),
             kept_revisions=self.kept_revisions,
