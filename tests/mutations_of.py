@@ -2376,7 +2376,7 @@ MUTATIONS = [
     ),
     Mutation(
         "17 the mode of settings",
-        "cli/capture/config_files.py",
+        "cli/config_files.py",
         "NEW_MODE if before is None else stat.S_IMODE(path.stat().st_mode)",
         "NEW_MODE",
         "tests/test_capture.py::test_uninstall_gives_every_programs_settings_back_to_the_byte",
