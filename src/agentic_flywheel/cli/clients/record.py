@@ -102,5 +102,6 @@ def _write(home: Path, known: small_files.Values) -> None:
             small_files.remove(str(file))
             with suppress(OSError):  # the settings file may lie there, too
                 file.parent.rmdir()
+                file.parent.parent.rmdir()
     except OSError as exc:
         raise InvalidArgument(f"{file} cannot be written ({exc.strerror}). Nothing was changed.") from None
