@@ -1256,8 +1256,8 @@ MUTATIONS = [
     Mutation(
         "L4 doctor --as with all of the environment",
         "cli/doctor_as.py",
-        " for variable, text in os.environ.items() if passes(variable)}",
-        " for variable, text in os.environ.items()}",
+        "for name, text in environ.items() if passes(name)}",
+        "for name, text in environ.items()}",
         "tests/test_config_command.py::test_the_doctor_says_what_a_client_loses_and_what_it_says_to_do_cures_it",
     ),
     Mutation(

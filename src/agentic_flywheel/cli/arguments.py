@@ -9,6 +9,7 @@ from typing import cast
 
 from agentic_flywheel import __version__
 from agentic_flywheel.cli.capture_arguments import add_capture
+from agentic_flywheel.cli.clients.table import ALIASES, NAMES
 from agentic_flywheel.cli.clients_arguments import add_clients
 from agentic_flywheel.cli.parser import PROGRAM, SHORT, Parser, number
 
@@ -181,8 +182,9 @@ def _add_doctor(top: Parser) -> None:
     doctor.add_argument(
         "--as",
         dest="client",
-        choices=("claude", "codex", "gemini", "opencode"),
-        help="start the server with what this client passes on of the environment, and say what differs",
+        choices=(*NAMES, *ALIASES),
+        metavar="CLIENT",
+        help="start the server as this client does, and say what differs",
     )
     doctor.add_argument("--verbose", action="store_true", help="say what is configured and what works, too")
 

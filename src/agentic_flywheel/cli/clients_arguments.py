@@ -1,11 +1,8 @@
 """Defines the command line of `install`, `uninstall` and `bundle`."""
 
+from agentic_flywheel.cli.clients.table import DEFAULT_NAME, NAMES
 from agentic_flywheel.cli.parser import Parser
 
-CLIENTS = (
-    "claude-desktop, claude-code, cursor, vscode, windsurf, codex, gemini-cli, qwen-code, opencode, zed, cline,"
-    " continue, lm-studio, copilot-cli"
-)
 LINKED = ("cursor", "vscode", "lmstudio", "goose")
 
 
@@ -37,10 +34,8 @@ def add_clients(top: Parser) -> None:
 
 
 def _add_which(parser: Parser, every: str) -> None:
-    parser.add_argument("clients", nargs="*", metavar="CLIENT", help=f"which: {CLIENTS}")
+    parser.add_argument("clients", nargs="*", metavar="CLIENT", help=f"which: {', '.join(NAMES)}")
     parser.add_argument("--all", action="store_true", help=every)
-    parser.add_argument(
-        "--name", default="flywheel-state", metavar="NAME", help="of the server (default: flywheel-state)"
-    )
+    parser.add_argument("--name", default=DEFAULT_NAME, metavar="NAME", help="of the server (default: %(default)s)")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--dry-run", action="store_true", help="show the change, and make none")

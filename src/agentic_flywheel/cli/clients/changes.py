@@ -37,9 +37,19 @@ def server_of(client: Client, path: Path, name: str) -> Server | None:
         InvalidArgument: the file cannot be read as its format.
 
     """
-    _, text, _ = _read(path)
+    _, text, _ = _read(path, to_write=False)
     found = _entry(client, path, text, name)
     return None if found is None else entries.read(client.shape, found)
+
+
+def servers_of(client: Client, path: Path) -> dict[str, Server]:
+    """How the client starts each of its servers, by name; none where there is no file. Raises as `server_of` does."""
+    _, text, _ = _read(path, to_write=False)
+    try:
+        found = FORMATS[client.format].all_entries(text, client.key)
+    except InvalidArgument as exc:
+        raise InvalidArgument(f"{path} {exc}.") from None
+    return {name: entries.read(client.shape, entry) for name, entry in found.items()}
 
 
 def to_install(client: Client, path: Path, name: str, server: Server, home: Path, *, force: bool) -> Change:
@@ -159,9 +169,9 @@ def _original(known: Installed) -> tuple[bool, bytes | None]:
     return digest(content) == known.before, content
 
 
-def _read(path: Path) -> tuple[bytes | None, str, str]:
+def _read(path: Path, *, to_write: bool = True) -> tuple[bytes | None, str, str]:
     """The file's bytes, its text, and the byte order mark before it."""
-    content = config_files.read(_target(path))
+    content = config_files.read(_target(path) if to_write else Path(os.path.realpath(path)))
     mark, text = config_files.text_of(path, content or b"")
     return content, text, mark
 

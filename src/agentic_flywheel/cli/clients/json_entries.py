@@ -22,6 +22,12 @@ from agentic_flywheel.json_text import JSONObject
 UNCHANGEABLE = "cannot be changed without changing what else it says"
 
 
+def all_entries(text: str, key: str) -> dict[str, JSONObject]:
+    """The entries in the object under `key`, by name. Raises as `entry` does."""
+    servers = _objects(parsed(text), key)
+    return {name: cast("JSONObject", value) for name, value in servers.items() if isinstance(value, dict)}
+
+
 def entry(text: str, key: str, name: str) -> JSONObject | None:
     """The entry of this name in the object under `key`; `None` if there is none.
 

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from agentic_flywheel.errors import InvalidArgument
 
+DEFAULT_NAME = "flywheel-state"
+"""What the server is called in clients, unless the person names it."""
+
 NEXT_SESSION = "its next session has the server"
 
 
@@ -113,8 +116,8 @@ CLIENTS = (
            f"start opencode; {NEXT_SESSION}", "mcp", "opencode", one_of=True, programs=("opencode",)),
     Client("zed", "Zed", ("{config}/zed/settings.json",), "open Zed's Agent panel: it starts the server by itself",
            "context_servers", programs=("zed", "zeditor"), on_desktop=True),
-    Client("cline", "Cline", ("{app}/Code/User/globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json",
-                              "{home}/.cline/data/settings/cline_mcp_settings.json"),
+    Client("cline", "Cline", ("{home}/.cline/data/settings/cline_mcp_settings.json",
+                              "{app}/Code/User/globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json"),
            "Cline reads it at once; else restart VS Code", signs=("{home}/.cline",), programs=("cline",),
            on_desktop=True),
     Client("continue", "Continue", ("{home}/.continue/mcpServers/{name}.yaml",),

@@ -14,6 +14,12 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
 
 
+def all_entries(text: str, key: str) -> dict[str, JSONObject]:
+    """The tables under `key`, by name. Raises as `entry` does."""
+    servers = _table(parsed(text), key)
+    return {name: cast("JSONObject", value) for name, value in servers.items() if isinstance(value, dict)}
+
+
 def entry(text: str, key: str, name: str) -> JSONObject | None:
     """The table of this name among those under `key`; `None` if there is none.
 

@@ -11,6 +11,13 @@ _VALUE = re.compile(r"(?m)^(?:  - |    )(name|command|args|env): (.*?)[ \t]*\r?$
 MEMBERS = ("command", "args", "env")
 
 
+def all_entries(text: str, key: str) -> dict[str, JSONObject]:
+    """The server of the file, by name; none where the file is blank. Raises as `entry` does."""
+    name = next((match[2] for match in _VALUE.finditer(text) if match[1] == "name"), "")
+    found = entry(text, key, json.loads(name) if name.startswith('"') else name)
+    return {} if found is None else {name.strip('"'): found}
+
+
 def entry(text: str, key: str, name: str) -> JSONObject | None:
     """The server of this name; `None` if the file is blank.
 
