@@ -1,5 +1,6 @@
 """`install` and `uninstall`, for every client and every state that its file may be in."""
 
+import io
 import json
 import os
 import re
@@ -247,6 +248,31 @@ def test_one_that_a_person_put_in_by_hand_keeps_what_else_it_says(client: Client
     assert server
     assert server.env == {"FLYWHEEL_USER": "ana"}
     assert Path(server.command[0]).is_absolute()
+    code, out, _ = run("uninstall", client.name, "--yes")
+    assert code == 0
+    assert path.read_text() == theirs(client), "it does not come back with what the person had put in"
+    (backup,) = re.findall(r"stays in (.+)", out)
+    assert Path(backup).read_text() == text
+
+
+@with_entries
+def test_one_that_is_changed_after_the_person_wrote_in_the_file_comes_out_alone(client: Client, home: Path, run: Run):
+    path = put(client, home, theirs(client).encode())
+    run("install", client.name, "--yes")
+    path.write_text(path.read_text().replace("mine", "still mine"))
+    assert run("install", client.name, "--yes", "--env", "FLYWHEEL_USER=ana")[0] == 0
+    assert run("uninstall", client.name, "--yes")[0] == 0
+    assert path.read_text() == theirs(client).replace("mine", "still mine")
+
+
+@with_entries
+def test_a_file_that_was_made_and_has_other_settings_now_keeps_these_alone(client: Client, home: Path, run: Run):
+    run("install", client.name, "--yes")
+    path = file_of(client, home)
+    text = path.read_text()
+    path.write_text("x = 1\n" + text if client.format == "toml" else '{\n  "x": 1,' + text[1:])
+    assert run("uninstall", client.name, "--yes")[0] == 0
+    assert path.read_text() == ("x = 1\n" if client.format == "toml" else '{\n  "x": 1\n}\n')
 
 
 @every_client
@@ -263,6 +289,22 @@ def test_nobody_can_be_asked_so_nothing_is_done(home: Path, run: Run):
     assert "--yes" in err
     assert "+++ " in out
     assert [*home.iterdir()] == []
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1), ("", 1)])
+def test_a_person_is_asked_once_for_each_file(
+    answer: str, code: int, home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    done = run("install", "cursor")
+    path = file_of(named(["cursor"])[0], home)
+    assert done[0] == code
+    assert f"change {path}? [y/N]" in done[2]
+    assert path.exists() == (code == 0)
 
 
 def test_all_are_those_that_are_here(home: Path, run: Run, tmp_path: Path):

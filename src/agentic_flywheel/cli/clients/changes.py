@@ -14,6 +14,9 @@ from agentic_flywheel.cli.clients.table import Client
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
+UNKNOWN = "unknown"
+"""The digest of a file of which no content without our server is known."""
+
 FORMATS: dict[str, ModuleType] = {"json": json_entries, "toml": toml_entries, "yaml": yaml_file}
 
 
@@ -69,9 +72,14 @@ def to_install(client: Client, path: Path, name: str, server: Server, home: Path
             " another name, --force puts it in that one's place."
         )
     wanted = entries.written(client.shape, server, found)
-    known = record.find(home, path, name)
     after = before if wanted == found else _encoded(mark, _with(client, path, text, name, wanted))
-    return Change(path, target, before, after, _noted(client, path, name, before, after, known))
+    known = record.find(home, path, name)
+    if known and digest(before) == known.after:
+        return Change(path, target, before, after, replace(known, after=digest(after)))
+    noted = _noted(client, path, name, before, after)
+    if found is not None and entries.read(client.shape, found).runs_us:  # what it was is to come back without us
+        noted = replace(known or noted, before=UNKNOWN, after=digest(after))
+    return Change(path, target, before, after, noted)
 
 
 def to_uninstall(client: Client, path: Path, name: str, home: Path) -> Change | None:
@@ -81,7 +89,7 @@ def to_uninstall(client: Client, path: Path, name: str, home: Path) -> Change | 
         InvalidArgument: the file cannot be changed, or the server of this name is not ours.
 
     """
-    known = record.find(home, path, name) or Installed(str(path), name, "unknown", "unknown")
+    known = record.find(home, path, name) or Installed(str(path), name, UNKNOWN, UNKNOWN)
     if not os.path.lexists(path):
         return None
     before, text, mark = _read(path)
@@ -110,8 +118,7 @@ def install(change: Change, home: Path) -> str:
     """
     known = change.known
     if known.before and not known.backup:
-        content = change.before if digest(change.before) == known.before else None
-        known = replace(known, backup=record.back_up(change.path, content) if content is not None else "")
+        known = replace(known, backup=record.back_up(change.path, change.before or b""))
     # Noted before it is done: what is killed in between can be taken out all the same.
     record.note(home, known)
     config_files.write(change.target, change.before, change.after or b"")
@@ -141,18 +148,14 @@ def uninstall(change: Change, home: Path) -> str:
     return "" if content is None else known.backup
 
 
-def _noted(
-    client: Client, path: Path, name: str, before: bytes | None, after: bytes | None, known: Installed | None
-) -> Installed:
-    """What is noted of a change: what the file was without us, as an earlier change has it, or as it is now."""
-    if known and digest(before) == known.after:
-        return replace(known, after=digest(after))
+def _noted(client: Client, path: Path, name: str, before: bytes | None, after: bytes | None) -> Installed:
+    """What is noted of a change to a file that was not changed by us before."""
     folders: list[str] = []
     folder = path.parent
     while not folder.exists():
         folders.append(str(folder))
         folder = folder.parent
-    made_key = before is not None and not _has_key(client, before)
+    made_key = before is None or not _has_key(client, before)
     return Installed(str(path), name, digest(before), digest(after), "", made_key, folders)
 
 

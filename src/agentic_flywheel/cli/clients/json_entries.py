@@ -44,7 +44,8 @@ def entry(text: str, key: str, name: str) -> JSONObject | None:
 def with_entry(text: str, key: str, name: str, value: JSONObject) -> str:
     """The text with this entry, in the place of the one of its name if there is one. Raises as `entry` does."""
     newline = "\r\n" if "\r\n" in text else "\n"
-    if not text.strip():
+    if not plain(text).strip():  # blank, but for comments
+        text += newline if text.strip() and not text.endswith("\n") else ""
         return text + json.dumps({key: {name: value}}, indent=2, ensure_ascii=False).replace("\n", newline) + newline
     expected = parsed(text)
     expected = expected | {key: _objects(expected, key) | {name: value}}
@@ -80,7 +81,8 @@ def parsed(text: str) -> JSONObject:
 
     """
     try:
-        value: object = json.loads(plain(text)) if text.strip() else {}
+        flat = plain(text)
+        value: object = json.loads(flat) if flat.strip() else {}
     except (ValueError, RecursionError):
         raise InvalidArgument("is no JSON") from None
     if not isinstance(value, dict):
