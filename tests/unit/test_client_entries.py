@@ -30,6 +30,7 @@ JSON = [
     '{\n  "servers": {"a": {}, "b": {}},\n  "x": null\n}',
     '{"servers": {"a": {},}, }',
     "// nothing yet\n",
+    '{\n  "a": 1 /* one\n  line */\n}',
     '{ "a": 1 /* one\n line */ }',
 ]
 
@@ -62,6 +63,13 @@ def test_an_entry_goes_in_and_all_else_stays(format: ModuleType, text: str):  # 
     assert all(character in at for character in text), "nothing of it is gone, nor in another place"
     assert ("\r\n" in text) == ("\r\n" in after)
     assert after.count("\n") - after.count("\r\n") in (0, after.count("\n")), "one kind of line end"
+
+
+def test_a_comment_stays_behind_what_it_is_about():
+    text = '{\n  "a": 1, // one\n  "servers": {\n    "b": {} // two\n    // three\n  }\n}\n'
+    after = json_entries.with_entry(text, KEY, NAME, OURS)
+    assert '    "b": {}, // two\n    "flywheel-state": {\n' in after
+    assert "\n    }\n    // three\n  }\n" in after
 
 
 @pytest.mark.parametrize(("format", "text"), CASES)

@@ -233,6 +233,7 @@ def test_another_server_of_that_name_is_not_touched_unless_told(client: Client, 
     server = changes.server_of(client, path, NAME)
     assert server
     assert server.runs_us
+    assert server.env == {}, "its variables are not ours to have"
     assert run("uninstall", client.name, "--yes")[0] == 0
     assert path.read_text() == text
 
@@ -375,14 +376,20 @@ def test_an_unknown_client_is_told_the_known_ones(run: Run):
     assert "claude-desktop" in err
 
 
-def test_the_change_that_is_shown_has_no_password(home: Path, run: Run):
+@pytest.mark.parametrize("client", ["cursor", "codex", "continue"])
+def test_the_change_that_is_shown_has_no_password(client: str, home: Path, run: Run):
     token = "gh" + "p_" + "a1B2" * 9
-    content = json.dumps({"mcpServers": {"o": {"command": "x", "env": {"GITHUB_TOKEN": token}}}}, indent=2)
-    path = put(named(["cursor"])[0], home, content.encode())
-    _, out, err = run("install", "cursor", "--yes", "--redis-url", "redis://:hush-hush-9@h:6379/0")
-    assert "hush-hush-9" in path.read_text()
-    assert "hush-hush-9" not in out + err
-    assert token not in out + err
+    (known,) = named([client])
+    other = json.dumps({"mcpServers": {"o": {"command": "x", "env": {"MY_TOKEN": "t0k", "A": token}}}}, indent=2)
+    text = {"json": other, "toml": f'MY_TOKEN = "t0k"\na = "{token}"\n', "yaml": ""}[known.format]
+    path = put(known, home, text.encode())
+    _, out, err = run(
+        "install", client, "--yes", "--redis-url", "redis://u:p1w@h:6379/0", "--env", "X_PASSWORD=p2w",
+    )  # fmt: skip
+    assert {"p1w", "p2w"} <= set(re.findall(r"p.w", path.read_text()))
+    assert "redis://u:***@h:6379/0" in out
+    for secret in ("p1w", "p2w", token, *(["t0k"] if text else [])):
+        assert secret not in out + err
 
 
 @pytest.mark.parametrize(

@@ -71,13 +71,14 @@ def to_install(client: Client, path: Path, name: str, server: Server, home: Path
             f"{path} has another server called {name!r}, which runs {runs}. Nothing was changed: --name gives ours"
             " another name, --force puts it in that one's place."
         )
-    wanted = entries.written(client.shape, server, found)
+    ours = found if found is not None and entries.read(client.shape, found).runs_us else None
+    wanted = entries.written(client.shape, server, ours)
     after = before if wanted == found else _encoded(mark, _with(client, path, text, name, wanted))
     known = record.find(home, path, name)
     if known and digest(before) == known.after:
         return Change(path, target, before, after, replace(known, after=digest(after)))
     noted = _noted(client, path, name, before, after)
-    if found is not None and entries.read(client.shape, found).runs_us:  # what it was is to come back without us
+    if ours is not None:  # what it was is to come back without us
         noted = replace(known or noted, before=UNKNOWN, after=digest(after))
     return Change(path, target, before, after, noted)
 

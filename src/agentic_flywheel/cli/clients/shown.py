@@ -13,6 +13,7 @@ CONTEXT = 3
 LONGEST = 2000
 """Characters of a line that are shown."""
 
+_NAMED = re.compile(r'((?:PASSWORD|SECRET|TOKEN|KEY)"?\s*[:=]\s*)"(?:\\.|[^"\\])*"', re.IGNORECASE)
 _URL = re.compile(r"rediss?://[^\s\"'<>]+")
 
 
@@ -61,4 +62,5 @@ def _lines(content: bytes | None) -> list[str]:
 
 def _harmless(line: str) -> str:
     shown = _URL.sub(lambda match: without_password(match[0]), line.replace("\r", ""))
+    shown = _NAMED.sub(r'\1"***"', shown)  # however short it is
     return without_credentials(shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…")[0]
