@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ..support.conversations import TALK, exact
+from ..support.npm import WITHIN, commands_of
 from ..support.processes import wait_gone
 from ..support.redis_server import RedisServer
 from ..support.waiting import wait_until
@@ -19,7 +20,6 @@ from ..support.wire import SERVER
 from .test_clients import JOB, TOOLS, check
 
 INSPECTOR = "@modelcontextprotocol/inspector@2.12.0"
-WITHIN = 300  # seconds of one command: the first one fetches the Inspector
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,16 +32,7 @@ Run = Callable[..., Any]
 @pytest.fixture(scope="session")
 def inspector(request: pytest.FixtureRequest) -> Path:
     """The folder of the Inspector's commands, kept in pytest's cache folder."""
-    npm = {
-        "npm_config_cache": str(request.config.cache.mkdir("npm")),
-        "npm_config_userconfig": str(Path.home() / ".npmrc"),  # where the registry is named, if anywhere
-    }
-    command = ["npx", "-y", "-p", INSPECTOR, "-c", "command -v mcpdo"]
-    done = subprocess.run(
-        command, env=os.environ | npm, cwd=npm["npm_config_cache"], capture_output=True, text=True, timeout=WITHIN,
-        stdin=subprocess.DEVNULL, check=True,
-    )  # fmt: skip
-    return Path(done.stdout.strip()).parent
+    return commands_of(INSPECTOR, "mcpdo", request.config)
 
 
 def run(command: list[str], env: dict[str, str], code: int = 0) -> str:

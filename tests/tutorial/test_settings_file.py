@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from agentic_flywheel.backends.base import BackendType, UniversalSession
-from agentic_flywheel.cli.doctor_as import PASSES
+from agentic_flywheel.cli.clients.table import named
+from agentic_flywheel.cli.doctor_as import passed_on
 from agentic_flywheel.integrations.redis_state import RedisConfig, RedisSessionManager
 from agentic_flywheel.settings_file import PLACE
 
@@ -14,6 +15,8 @@ from ..support.conversations import turns
 from ..support.redis_server import NOBODY_LISTENS, RedisServer
 from ..support.wire import WireServer
 from ..test_demo_and_doctor import run
+
+CLIENTS = ("claude-code", "codex", "gemini-cli", "opencode", "cursor")
 
 
 def write_settings(home: Path, **settings: str) -> Path:
@@ -36,12 +39,11 @@ def home(tmp_path: Path, redis: RedisServer) -> Path:
 
 def as_passed_on(client: str, home: Path, **more: str) -> dict[str, str]:
     """What a client passes on of a person's environment, in which stand variables that no two clients treat alike."""
-    _, passes = PASSES[client]
     environ = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "XDG_CONFIG_HOME": "/nowhere", **more}
-    return {name: text for name, text in environ.items() if passes(name)}
+    return passed_on(named([client])[0], environ)
 
 
-@pytest.mark.parametrize("first", PASSES)
+@pytest.mark.parametrize("first", CLIENTS)
 def test_with_a_settings_file_every_client_has_the_same_store(first: str, home: Path, sid: str):
     with WireServer(as_passed_on(first, home)) as server:
         saved = server.warm().call("save_session", session_id=sid, history=turns("one", "two", "three"))
@@ -50,7 +52,7 @@ def test_with_a_settings_file_every_client_has_the_same_store(first: str, home: 
     assert here["settings"] == dict.fromkeys(
         ("REDIS_URL", "FLYWHEEL_KEY_PREFIX", "FLYWHEEL_DATA_DIR"), f"file {home / PLACE}".replace(str(home), "~")
     )
-    for other in PASSES:
+    for other in CLIENTS:
         with WireServer(as_passed_on(other, home)) as server:
             assert server.warm().call("resume_session", session_id=sid)["session"]["history"] == turns(
                 "one", "two", "three"

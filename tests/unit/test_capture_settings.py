@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.cli.capture import codex_notify, hook_settings, json_places
+from agentic_flywheel.cli import json_places
+from agentic_flywheel.cli.capture import codex_notify, hook_settings
 from agentic_flywheel.errors import InvalidArgument
 
 COMMANDS: list[tuple[str, dict[str, Any]]] = [

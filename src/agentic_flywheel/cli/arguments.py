@@ -9,6 +9,8 @@ from typing import cast
 
 from agentic_flywheel import __version__
 from agentic_flywheel.cli.capture_arguments import add_capture
+from agentic_flywheel.cli.clients.table import ALIASES, NAMES
+from agentic_flywheel.cli.clients_arguments import add_clients
 from agentic_flywheel.cli.parser import PROGRAM, SHORT, Parser, number
 
 MAX_PAGE = 1000
@@ -17,7 +19,7 @@ MAX_PAGE = 1000
 MAX_REVISION = 10**12
 """Far above the revision of any session, and a number that every place can hold."""
 
-PATHS = ("file", "source", "transcript", "into", "folder")
+PATHS = ("file", "source", "transcript", "into", "folder", "out")
 """Options that name files, whose names may be any bytes."""
 
 _SESSION = "an id, its beginning if no other id begins so, a title, or latest"
@@ -52,6 +54,7 @@ def parser() -> Parser:
     _add_sessions(top.command("sessions", "list, show, search, save, change and delete what is kept"))
     _add_doctor(top)
     _add_config(top.command("config", "show settings and where each stands, or change the settings file"))
+    add_clients(top)
     _add_demo(top)
     _add_moving(top)
     add_capture(top.command("capture", "take in other programs' talks by themselves, or say what is not kept"))
@@ -179,8 +182,9 @@ def _add_doctor(top: Parser) -> None:
     doctor.add_argument(
         "--as",
         dest="client",
-        choices=("claude", "codex", "gemini", "opencode"),
-        help="start the server with what this client passes on of the environment, and say what differs",
+        choices=(*NAMES, *ALIASES),
+        metavar="CLIENT",
+        help="start the server as this client does, and say what differs",
     )
     doctor.add_argument("--verbose", action="store_true", help="say what is configured and what works, too")
 

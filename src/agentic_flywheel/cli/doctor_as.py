@@ -1,22 +1,26 @@
-"""`doctor --as CLIENT`: starts our server with what a client passes on of this environment, and says what differs.
+"""`doctor --as CLIENT`: starts our server as a client does, and says where it keeps talks that we would not look for.
 
-The rules are those of Codex 0.171.0, Gemini CLI 0.61.0, Claude Code 2.1.332 and opencode; what stands in a client's
-own `env` for this server passes in all of them, and is not looked at.
+What the client's own settings say is run: their command, variables and folder, in what the client passes on of this
+environment. Where they name no server of ours, this program is, to say what would be. The rules are those of Codex
+0.171.0, Gemini CLI 0.61.0, Claude Code 2.1.332 and opencode; of what a desktop starts, the least that any passes on.
 """
 
 import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from agentic_flywheel.cli.clients.changes import servers_of
+from agentic_flywheel.cli.clients.table import DEFAULT_NAME, Client, Machine, named
 from agentic_flywheel.cli.terminal import say, tell
-from agentic_flywheel.errors import SettingError
+from agentic_flywheel.errors import InvalidArgument, SettingError
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.settings import Settings
 from agentic_flywheel.settings_file import NAMES, PASSABLE, WHICH_REDIS, default_path, gather
@@ -26,13 +30,15 @@ CODEX_PASSES = frozenset(
 )
 GEMINI_DROPS = re.compile("KEY|SECRET|TOKEN|PASSWORD|PASSWD|AUTH|CRED|PRIVATE|CERT", re.IGNORECASE)
 
-PASSES: dict[str, tuple[str, Callable[[str], bool]]] = {
-    "claude": ("Claude Code", lambda _: True),
-    "codex": ("Codex", lambda name: name in CODEX_PASSES),
-    "gemini": ("Gemini CLI", lambda name: not GEMINI_DROPS.search(name)),
-    "opencode": ("opencode", lambda _: True),
+DESKTOP_PASSES = frozenset(("HOME", "LOGNAME", "SHELL", "TERM", "USER"))
+BARE_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
+"""What a program has that no shell has started."""
+
+PASSES: dict[str, Callable[[str], bool]] = {
+    "codex": lambda name: name in CODEX_PASSES,
+    "gemini-cli": lambda name: not GEMINI_DROPS.search(name),
 }
-"""What each client is called, and which variables it passes on."""
+"""Which variables a client passes on, where that is not all."""
 
 ANSWER_SECONDS = 30.0
 """How long the server may take to start and to answer: no client waits longer."""
@@ -62,35 +68,80 @@ class _Fact:
     there: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """How a client starts the server: its command, its environment, its folder; `place` is the file that says so."""
+
+    command: list[str]
+    environ: dict[str, str]
+    folder: Path
+    place: Path | None
+
+
+def passed_on(client: Client, environ: Mapping[str, str]) -> dict[str, str]:
+    """What a client passes on of an environment to a server that it starts."""
+    passes = PASSES.get(client.name, lambda name: not client.on_desktop or name in DESKTOP_PASSES)
+    passed = {name: text for name, text in environ.items() if passes(name)}
+    return passed | {"PATH": BARE_PATH} if client.on_desktop else passed
+
+
 def doctor_as(settings: Settings, client: str) -> int:
     """Print what a client's server would keep elsewhere; 1 if there is anything, else 0; 2 if it does not start."""
-    name, passes = PASSES[client]
-    environ = {variable: text for variable, text in os.environ.items() if passes(variable)}
+    (known,) = named([client])
+    name = known.shown
     try:
-        status = _status(environ)
-    except SettingError as exc:
+        start = _start(known)
+        status = _status(start)
+    except (SettingError, InvalidArgument) as exc:
         tell(f"agentic-flywheel-state: as {name} starts it, the server does not answer: {exc}")
         return 2
-    say(f"{name} passes on {len(environ)} of {len(os.environ)} variables to a server that it starts.")
+    if start.place:
+        say(f"{name} starts {shlex.join(start.command)}, as {start.place} says; it answers.")
+    else:
+        say(f"{name} has no server of ours. To put it in: agentic-flywheel-state install {known.name}")
+    passed = len(passed_on(known, os.environ))
+    say(f"{name} passes on {passed} of {len(os.environ)} variables to a server that it starts.")
     cures: list[str] = []
-    facts = [*_facts(settings, status), *_other_facts(environ)]
+    facts = [*_facts(settings, status), *_other_facts(start.environ)]
     for fact in facts:
         if fact.here == fact.there:
             say(f"✓ {fact.what:<13} {fact.here}", 32, 1)
             continue
         say(f"✗ {fact.what:<13} {fact.here} here, {fact.there} there", 31, 1)
         cures += _cures(settings, name, fact)
+    if start.place and shutil.which(start.command[0], path=BARE_PATH) is None:
+        say(
+            f"✗ {'Command':<13} {start.command[0]} is found on your PATH alone, and not wherever {name} is started",
+            31,
+            1,
+        )
+        cures.append(f"agentic-flywheel-state install {known.name}")
     for line in dict.fromkeys(cures):
         say(f"  Try: {line}")
-    if cures:
-        say(f"  (What stands in {name}'s own `env` for this server counts there too, and is not looked at here.)")
-    else:
+    if not cures:
         say(f"All well: {name} uses the same store.", 32)
     return int(bool(cures))
 
 
-def _status(environ: Mapping[str, str]) -> JSONObject:
-    """The status that our server gives in an environment.
+def _start(client: Client) -> _Start:
+    """How the client starts our server.
+
+    Raises:
+        InvalidArgument: its settings cannot be read.
+
+    """
+    environ, machine = passed_on(client, os.environ), Machine(Path.home(), os.environ, sys.platform)
+    folder = Path("/") if client.on_desktop else Path.cwd()
+    for path in client.files(machine, DEFAULT_NAME):
+        for server in servers_of(client, path).values():
+            if server.runs_us:
+                folder = Path(server.folder) if server.folder else folder
+                return _Start(server.command, environ | server.env, folder, path)
+    return _Start([sys.executable, "-P", "-m", "agentic_flywheel"], environ, folder, None)
+
+
+def _status(start: _Start) -> JSONObject:
+    """The status that the server gives when it is started so.
 
     Raises:
         SettingError: it refused to start, or gave none; the message is what it said.
@@ -104,21 +155,36 @@ def _status(environ: Mapping[str, str]) -> JSONObject:
     ]
     try:
         answered = subprocess.run(
-            [sys.executable, "-P", "-m", "agentic_flywheel"],
-            env=environ,
+            start.command,
+            env=start.environ,
+            cwd=start.folder,
             input="".join(json.dumps({"jsonrpc": "2.0", **line}) + "\n" for line in lines),
             capture_output=True,
             encoding="utf-8",
+            errors="replace",
             timeout=ANSWER_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired:
         raise SettingError(f"it was silent for {ANSWER_SECONDS:g} s.") from None
+    except OSError as exc:
+        missing = isinstance(exc, FileNotFoundError) and not Path(start.command[0]).is_absolute()
+        why = f"is not on its PATH ({start.environ.get('PATH', '')})" if missing else f"cannot be run ({exc.strerror})"
+        raise SettingError(f"{start.command[0]} {why}. `agentic-flywheel-state install` mends it.") from None
     for line in answered.stdout.splitlines():
-        answer = json.loads(line)
+        answer = _answer(line)
         if answer.get("id") == lines[-1]["id"] and "result" in answer:
             return answer["result"]["structuredContent"]
     raise SettingError((answered.stderr.strip().splitlines() or ["it ended without a word."])[-1])
+
+
+def _answer(line: str) -> JSONObject:
+    """A message of the server; nothing, where the line is none."""
+    try:
+        found: object = json.loads(line)
+    except ValueError:
+        return {}
+    return cast("JSONObject", found) if isinstance(found, dict) else {}
 
 
 def _facts(settings: Settings, status: JSONObject) -> list[_Fact]:

@@ -92,15 +92,30 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             from agentic_flywheel.cli.import_command import import_from
 
             return import_from(settings, options.source, brings_back=options.bring_back_deleted)
-        case "capture":
-            from agentic_flywheel.cli.capture.command import capture
-
-            return capture(settings, options)
+        case "capture" | "install" | "uninstall" | "bundle":
+            return _for_clients(settings, options)
         case _:
             _greet()
             from agentic_flywheel.server.front import serve
 
             return serve(settings)
+
+
+def _for_clients(settings: Settings, options: argparse.Namespace) -> int:
+    """Run a command that has to do with other programs."""
+    match options.command:
+        case "capture":
+            from agentic_flywheel.cli.capture.command import capture
+
+            return capture(settings, options)
+        case "bundle":
+            from agentic_flywheel.cli.clients.bundle import bundle
+
+            return bundle(options.out)
+        case _:
+            from agentic_flywheel.cli.clients import command
+
+            return command.run(settings, options)
 
 
 def _settle(settings: Settings) -> None:

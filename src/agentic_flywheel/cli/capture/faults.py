@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentic_flywheel.cli import config_files
 from agentic_flywheel.cli.capture import (
-    config_files,
     hook_settings,
     installed,
     notes,

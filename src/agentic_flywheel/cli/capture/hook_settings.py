@@ -8,7 +8,7 @@ our command is found by its place and goes, with what it leaves empty.
 import json
 from collections.abc import Sequence
 
-from agentic_flywheel.cli.capture.json_places import Member, begin_of, end_of, members, plain, without_comments
+from agentic_flywheel.cli.json_places import Member, begin_of, end_of, members, plain, without_comments
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 

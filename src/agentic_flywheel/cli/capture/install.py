@@ -1,8 +1,6 @@
 """`capture install` and `capture uninstall`: put our hooks into the programs' settings, and give these back."""
 
 import os
-import shutil
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable
@@ -10,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import join
 
-from agentic_flywheel.cli.capture import codex_notify, config_files, hook_settings, installed, opencode_plugin
+from agentic_flywheel.cli import config_files
+from agentic_flywheel.cli.capture import codex_notify, hook_settings, installed, opencode_plugin
 from agentic_flywheel.cli.capture.installed import NOTHING, Installed, Part
 from agentic_flywheel.cli.capture.programs import HOOKED, Program, named
 from agentic_flywheel.cli.capture.shelf import look
 from agentic_flywheel.cli.parser import PROGRAM
+from agentic_flywheel.cli.program_start import program_start
 from agentic_flywheel.cli.terminal import complain, say
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
@@ -46,14 +46,6 @@ def our_command(program: str, data_dir: Path, *, recall: bool) -> list[str]:
     """The command that a hook of this program runs."""
     recalls = ["--recall"] if recall else []
     return [*program_start(), "capture", "hook", program, "--into", str(data_dir), *recalls]
-
-
-def program_start() -> list[str]:
-    """How this program is started from anywhere."""
-    called = Path(sys.argv[0])
-    found = str(called) if called.is_absolute() and os.access(called, os.X_OK) and called.suffix != ".py" else ""
-    found = found or shutil.which(PROGRAM) or ""
-    return [found] if found else [sys.executable, "-P", "-m", "agentic_flywheel"]
 
 
 def _each(settings: Settings, options: Namespace, do: Callable[[Settings, Program, Namespace], None]) -> int:

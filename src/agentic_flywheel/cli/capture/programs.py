@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from agentic_flywheel.cli.capture.json_places import plain
+from agentic_flywheel.cli.json_places import plain
 from agentic_flywheel.errors import InvalidArgument
 
 

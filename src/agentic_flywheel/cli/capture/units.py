@@ -3,7 +3,7 @@
 import plistlib
 from typing import Literal
 
-from agentic_flywheel.cli.capture.install import program_start
+from agentic_flywheel.cli.program_start import program_start
 
 LABEL = "agentic-flywheel-state-capture"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from agentic_flywheel.cli.capture import small_files
 from agentic_flywheel.errors import InvalidArgument
 
-MAX_BYTES = 4 * 2**20
-"""Of such a file; it is written by hand."""
+MAX_BYTES = 32 * 2**20
+"""Of such a file: Claude Code keeps much beside its settings in one."""
 
 NEW_MODE = 0o600
 """Of one that is made."""

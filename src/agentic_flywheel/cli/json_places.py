@@ -32,6 +32,11 @@ def without_comments(text: str) -> str:
     return _SKIPPED.sub(_blank, text)
 
 
+def comment_over(text: str, at: int) -> bool:
+    """Whether a comment begins before this place and ends behind it."""
+    return any(match.start() < at < match.end() and match[0][0] == "/" for match in _SKIPPED.finditer(text))
+
+
 def members(text: str, at: int) -> list[Member]:
     """The members of the object or array that begins at this place of a plain text.
 
