@@ -23,10 +23,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from agentic_flywheel.langfuse_access import VARIABLES, LangfuseAccess, read_access
+from agentic_flywheel.sessions.tracing.calls import traced_call
 from agentic_flywheel.sessions.tracing.place import current_trace_id
+from agentic_flywheel.sessions.tracing.records import recall
+from agentic_flywheel.sessions.tracing.sender import Redact, TraceSender
+from agentic_flywheel.sessions.tracing.tracer import Tracer
 
-if TYPE_CHECKING:  # imported by the first trace
-    from agentic_flywheel.sessions.tracing.tracer import Tracer
+if TYPE_CHECKING:  # imported where it is made
+    from agentic_flywheel.coaia.langfuse_calls import LangfuseCalls
 
 __all__ = ["LangfuseObservation", "LangfuseScore", "LangfuseTracerManager", "get_current_trace_id", "trace_mcp_tool"]
 
@@ -38,7 +42,7 @@ OFF = ("false", "0", "no", "off")
 _Args = ParamSpec("_Args")
 _Answer = TypeVar("_Answer")
 
-_tracers: "dict[LangfuseAccess, Tracer]" = {}
+_tracers: dict[LangfuseAccess, Tracer] = {}
 """One a Langfuse and project: they share its queue and its child."""
 
 
@@ -72,17 +76,11 @@ def trace_mcp_tool(
             tracer = _tracer_of_environment()
             if tracer is None:
                 return await function(*args, **kwargs)
-            from agentic_flywheel.sessions.tracing.calls import traced_call
-
             given = {**dict(zip(names, args, strict=False)), **kwargs} if capture_input else None
             call = traced_call(
-                tracer,
-                name,
-                given,
-                captures_output=capture_output,
-                captures_errors=capture_input and capture_output,
+                tracer, name, given, captures_output=capture_output, captures_errors=capture_input and capture_output,
                 parent_trace_id=os.environ.get(PARENT),
-            )
+            )  # fmt: skip
             with call:
                 answer = await function(*args, **kwargs)
                 call.returned(answer)
@@ -102,7 +100,7 @@ def _names(function: Callable[..., Any]) -> list[str]:
     return [each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
 
 
-def _tracer_of_environment() -> "Tracer | None":
+def _tracer_of_environment() -> Tracer | None:
     """The tracer that the environment names now; asked at each call, it costs a microsecond where there is none."""
     environ = os.environ
     if not environ.get(VARIABLES[1]) or environ.get(ENABLED, "").strip().lower() in OFF:
@@ -111,17 +109,22 @@ def _tracer_of_environment() -> "Tracer | None":
     return _tracer(access) if isinstance(access, LangfuseAccess) else None
 
 
-def _tracer(access: LangfuseAccess) -> "Tracer | None":
-    tracer = _tracers.get(access)
-    if tracer is None:
-        try:
-            from agentic_flywheel.sessions.wiring import open_tracer
-            from agentic_flywheel.settings import Settings
+def _tracer(access: LangfuseAccess) -> Tracer | None:
+    try:
+        if access not in _tracers:
+            _tracers.setdefault(access, Tracer(TraceSender(functools.partial(_connect, access)), access.shown))
+        return _tracers[access]
+    except Exception as exc:  # noqa: BLE001  whatever is the matter with tracing, the program goes on
+        logger.debug("Nothing is traced: %s.", type(exc).__name__)
+        return None
 
-            tracer = _tracers.setdefault(access, open_tracer(access, Settings.of_this_process))
-        except Exception as exc:  # noqa: BLE001  whatever is the matter with tracing, the program goes on
-            logger.debug("Nothing is traced: %s.", type(exc).__name__)
-    return tracer
+
+def _connect(access: LangfuseAccess) -> "tuple[LangfuseCalls, Redact]":
+    """What sends; its imports take a quarter of a second, in the sender's thread."""
+    from agentic_flywheel.sessions.wiring import open_langfuse
+    from agentic_flywheel.settings import Settings
+
+    return open_langfuse(access, Settings.of_this_process())
 
 
 class LangfuseTracerManager:
@@ -180,8 +183,6 @@ class LangfuseTracerManager:
         `name`, `started_at`, `metadata`, `observations`, `scores`, and where there are such `ended_at`, `input_data`,
         `output_data`, `parent_trace_id`.
         """
-        from agentic_flywheel.sessions.tracing.records import recall
-
         record = recall(trace_id)
         return record.told() if record else None
 
@@ -190,12 +191,10 @@ class LangfuseTracerManager:
         return self._tracer.status() if self._tracer else {"state": "off"}
 
 
-def _tracer_for(trace_id: str | None) -> "Tracer | None":
+def _tracer_for(trace_id: str | None) -> Tracer | None:
     """Who sends what belongs to this trace: whoever began it, else whom the environment names."""
     if not trace_id:
         return None
-    from agentic_flywheel.sessions.tracing.records import recall
-
     record = recall(trace_id)
     return record.tracer if record else _tracer_of_environment()
 

@@ -83,15 +83,18 @@ def open_client(settings: Settings) -> "Supervisor":
     return Supervisor(command, env, folder, fair_seconds=settings.timeout_seconds / 2)
 
 
-def open_tracer(access: LangfuseAccess, read_settings: Callable[[], Settings]) -> "Tracer":
-    """What traces into this Langfuse. Settings are read, and a child is started, by the first event, in a thread."""
+def open_tracer(settings: Settings) -> "Tracer | None":
+    """What traces as the settings say, if they do; its child is started by the first event."""
+    access = settings.langfuse
+    if not isinstance(access, LangfuseAccess):
+        return None
     from agentic_flywheel.sessions.tracing.sender import TraceSender
     from agentic_flywheel.sessions.tracing.tracer import Tracer
 
-    return Tracer(TraceSender(lambda: _open_langfuse(access, read_settings())), access.shown)
+    return Tracer(TraceSender(lambda: open_langfuse(access, settings)), access.shown)
 
 
-def _open_langfuse(access: LangfuseAccess, settings: Settings) -> "tuple[LangfuseCalls, Redact]":
+def open_langfuse(access: LangfuseAccess, settings: Settings) -> "tuple[LangfuseCalls, Redact]":
     """The calls of a child that serves the tools for Langfuse alone, and what redacts as the settings say."""
     from agentic_flywheel.coaia.langfuse_calls import LangfuseCalls
     from agentic_flywheel.coaia.launch import ChildFolder, child_command, tracing_environment
