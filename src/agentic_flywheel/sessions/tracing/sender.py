@@ -35,6 +35,9 @@ PATIENCE_SECONDS = 300.0
 EXIT_SECONDS = 3.0
 """How long a program that ends waits for what it has not sent, if Langfuse has taken what came before."""
 
+SETTLED_STEP = 0.01
+"""From one look at whether all is sent to the next."""
+
 END_SECONDS = 2.0
 """How long ending the child may take beyond that."""
 
@@ -100,12 +103,12 @@ class TraceSender:
             return "arriving" if self._confirmed else "sent, unconfirmed"
         return "starting" if self._outbox.pending else "nothing sent yet"
 
-    def flush(self, seconds: float) -> bool:
-        """Wait, blocking, until all that was put before is sent or failed; whether it is."""
+    def settle(self, seconds: float) -> None:
+        """Wait, blocking, until all is sent, or the first attempt has failed, `seconds` at most."""
         deadline = time.monotonic() + seconds
-        while self._outbox.pending and not self._useless and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return not self._outbox.pending
+        counts = self._outbox.counts
+        while self._outbox.pending and not (self._useless or counts.failing) and time.monotonic() < deadline:
+            time.sleep(SETTLED_STEP)
 
     def close(self, seconds: float = EXIT_SECONDS) -> None:
         """Send what waits, for `seconds` at most, and end the child; blocking. What comes later is dropped.
@@ -171,13 +174,14 @@ class TraceSender:
                 for waiting, wake in zip(self._outbox.lanes, self._wakes, strict=True)
             ]
             over = asyncio.create_task(self._over(end))
-            work = asyncio.gather(*lanes)
+            work = asyncio.create_task(asyncio.wait(lanes, return_when=asyncio.FIRST_EXCEPTION))
             await asyncio.wait({work, over}, return_when=asyncio.FIRST_COMPLETED)
-            over.cancel()
-            if work.done():
-                await work
-            work.cancel()
-            await asyncio.wait({*lanes, over})
+            for task in (over, work, *lanes):
+                task.cancel()
+            await asyncio.wait({over, work, *lanes})
+            for lane in lanes:
+                if not lane.cancelled() and (exc := lane.exception()):
+                    raise exc
         finally:
             await calls.aclose()
 
