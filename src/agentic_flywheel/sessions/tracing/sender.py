@@ -200,6 +200,7 @@ class TraceSender:
         if not self._useless:
             self._useless = why
             logger.warning("Nothing is traced: %s.", why)
+            self._wake_all()  # each lane ends
 
     def failed(self, why: str) -> None:
         """Note that an attempt failed."""

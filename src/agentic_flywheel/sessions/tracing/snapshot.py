@@ -77,12 +77,12 @@ class _Snapshot:
     def _text(self, text: str) -> str:
         if len(text) <= self._characters:
             self._characters -= len(text)
-            return str(text)
+            return _without_halves(text)
         kept = text[: self._characters]
         self._characters = 0
         end = max(kept.rfind(" ", -LONGEST_WORD), kept.rfind("\n", -LONGEST_WORD))
         kept = kept[: max(0, end if end > 0 else len(kept) - LONGEST_WORD)]
-        return f"{kept}… ({len(text) - len(kept):,} more characters)"
+        return f"{_without_halves(kept)}… ({len(text) - len(kept):,} more characters)"
 
     def _object(self, mapping: Mapping[object, object], depth: int) -> JSONObject:
         copy: JSONObject = {}
@@ -117,3 +117,8 @@ class _Snapshot:
         if shown:
             return self._object(shown, depth)
         return f"<{kind.__module__}.{kind.__qualname__}>"
+
+
+def _without_halves(text: str) -> str:
+    """The text; where it has half of a surrogate pair, which is no character, with a question mark there."""
+    return str(text) if text.isascii() else text.encode(errors="replace").decode()
