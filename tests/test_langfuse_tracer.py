@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import statistics
 import subprocess
 import sys
@@ -338,16 +339,20 @@ def test_a_program_that_ends_at_once_has_its_trace_sent(traced: RecordingLangfus
         @trace_mcp_tool("short")
         async def short(): return 1
 
-        async def main():
-            await short()
-            await asyncio.sleep(SECONDS)
-        asyncio.run(main())
+        asyncio.run(short())
     """)
-    env = {"PATH": "", "HOME": str(tmp_path), **traced.env}
-    done = subprocess.run([sys.executable, "-c", script.replace("SECONDS", "0")], env=env, capture_output=True,
-                          text=True, timeout=60, check=False)  # fmt: skip
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    assert SECRET_KEY not in done.stderr
+    for mood in ("well", "401"):
+        traced.mood = mood
+        env = {"PATH": "", "HOME": str(tmp_path), **traced.env}
+        env |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        assert SECRET_KEY not in done.stderr
+        assert ("401" in done.stderr) == (mood == "401")
+    assert len(traced.requests) == PER_CALL
+    assert traced.traces()["short"]["output"] == 1
 
 
 def test_who_does_not_trace_imports_nothing_for_it():

@@ -178,7 +178,7 @@ class LangfuseTracerManager:
             self._tracer.end_trace(trace_id, output_data, seconds=max(0.001, self.timeout_ms / 1000))
 
     def get_trace_info(self, trace_id: str) -> dict[str, Any] | None:
-        """What is known of one of this process' newest 200 traces, as a copy; `None` of any other.
+        """What is known of one of this process' newest 100 traces, as a copy; `None` of any other.
 
         `name`, `started_at`, `metadata`, `observations`, `scores`, and where there are such `ended_at`, `input_data`,
         `output_data`, `parent_trace_id`.

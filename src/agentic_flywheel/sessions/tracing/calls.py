@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.sessions.tracing.place import Place, current_place, never_raising
+from agentic_flywheel.sessions.tracing.records import Record, forget
 from agentic_flywheel.sessions.tracing.snapshot import snapshot
 from agentic_flywheel.sessions.tracing.tracer import Tracer, iso, now
 
@@ -33,6 +34,12 @@ class WholeCall:
     def trace(self, tracer: Tracer, name: str, began: datetime) -> None:
         """Send all of it."""
         trace_id, record = tracer.begin(name, {"tool_name": name}, self.input_data, None, self.session_id)
+        try:
+            self._send(tracer, name, began, trace_id, record)
+        finally:
+            forget(trace_id)
+
+    def _send(self, tracer: Tracer, name: str, began: datetime, trace_id: str, record: Record) -> None:
         record.known |= {"started_at": iso(began), "ended_at": iso(now())}
         if self.output_data is not None:
             record.known["output_data"] = snapshot(self.output_data)

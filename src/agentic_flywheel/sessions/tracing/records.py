@@ -8,7 +8,7 @@ from typing import Any
 
 from agentic_flywheel.json_text import JSONObject
 
-MOST_TRACES = 200
+MOST_TRACES = 100
 """That are remembered; the oldest go."""
 
 MOST_NOTES = 200
@@ -50,3 +50,9 @@ def remember(trace_id: str, record: Record) -> None:
 def recall(trace_id: str) -> Record | None:
     """What is remembered of a trace."""
     return _records.get(trace_id)
+
+
+def forget(trace_id: str) -> None:
+    """Keep nothing of a trace that nobody will ask about."""
+    with _lock:
+        _records.pop(trace_id, None)

@@ -32,8 +32,9 @@ FIRST_DELAY, LONGEST_DELAY = 0.5, 15.0
 PATIENCE_SECONDS = 300.0
 """How old an event may become before it is given up; while it waits, others may have to be dropped."""
 
-EXIT_SECONDS = 3.0
-"""How long a program that ends waits for what it has not sent, if Langfuse has taken what came before."""
+EXIT_SECONDS = 10.0
+"""How long a program that ends waits for what it has not sent: the child alone may take some seconds to start. Nothing
+is waited for once an attempt has failed."""
 
 SETTLED_STEP = 0.01
 """From one look at whether all is sent to the next."""
@@ -195,6 +196,11 @@ class TraceSender:
         """Why nothing can ever be sent, if nothing can."""
         return self._useless
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last attempt failed."""
+        return self._outbox.counts.failing
+
     def give_up(self, why: str) -> None:
         """Take nothing any more."""
         if not self._useless:
@@ -244,12 +250,17 @@ class _Lane:
         """Send until all is to end, or nothing ever can be sent."""
         while not self._sender.useless:
             self._wake.clear()
-            while self._waiting and not self._sender.useless:
+            while self._waiting and not self._sender.useless and not self._is_over:
                 event = self._waiting.popleft()
                 self._sender.done(event, await self._outcome(event))
             if self._end.is_set():
                 return
             await self._wake.wait()
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether all is to end, and an attempt has failed."""
+        return self._end.is_set() and self._sender.failing
 
     async def _outcome(self, event: Event) -> str | None:
         """Send an event, again if need be; why that failed for good, if it did."""

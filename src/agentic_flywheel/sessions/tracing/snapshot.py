@@ -31,7 +31,10 @@ def snapshot(value: object) -> Any:  # noqa: ANN401  JSON of any kind
 
     Of objects that are no data, their type's name alone is taken: to ask them more may take any time.
     """
-    return _Snapshot().of(value, 0)
+    try:
+        return _Snapshot().of(value, 0)
+    except Exception as exc:  # noqa: BLE001  its fields may be code, and another thread may change it meanwhile
+        return f"<{type(value).__module__}.{type(value).__qualname__}: could not be copied, {type(exc).__name__}>"
 
 
 def size_of(copy: object) -> int:
