@@ -293,6 +293,19 @@ async def test_what_waited_while_langfuse_was_away_arrives_once_each(traced: Rec
     assert status()["state"] == "arriving"
 
 
+async def test_what_is_refused_for_itself_makes_no_line_of_the_log_and_no_outage(
+    traced: RecordingLangfuse, caplog: pytest.LogCaptureFixture
+):
+    traced.start()
+    await plant("plant", {"question": "q"})
+    settled()
+    traced.mood = "event refused"
+    await LangfuseScore.add_quality_score("trace-1", 0.5)
+    seen = settled()
+    assert (seen["state"], seen["failed"], seen["last_error"]) == ("arriving", 1, "Langfuse answers 400.")
+    assert not caplog.records
+
+
 @pytest.mark.usefixtures("traced")
 async def test_a_child_without_the_tools_is_one_line_that_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

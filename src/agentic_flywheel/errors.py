@@ -111,7 +111,11 @@ class DeletedMeanwhile(Conflict):
 
 
 class TraceRefused(FlywheelError):  # noqa: N818
-    """Langfuse, or the tool that writes to it, does not take this, now or later."""
+    """Langfuse, or the tool that writes to it, does not take this, now or later; `all_alike`: nor anything else."""
+
+    def __init__(self, message: str, *, all_alike: bool = False) -> None:
+        super().__init__(message)
+        self.all_alike = all_alike
 
 
 class Unavailable(FlywheelError):  # noqa: N818

@@ -21,6 +21,9 @@ PASSING = (408, 425, 429)
 KEYS = (401, 403)
 """Statuses that speak of the keys."""
 
+NO_CONFIGURATION = "This child scores only where Langfuse has score configurations named success, latency and so on."
+
+_NOT_CONFIGURED = re.compile(r"Score config '.*' not found")
 _STATUS = re.compile(r"Langfuse answers (\d{3})")
 _SILENCE = re.compile(r"Langfuse does not answer \(\w{1,40}\)")
 
@@ -30,6 +33,7 @@ class LangfuseCalls:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
+        self._without_configuration: set[object] = set()
 
     @property
     def installed(self) -> bool:
@@ -61,6 +65,8 @@ class LangfuseCalls:
 
         """
         if verb == SCORE and not self.confirms:
+            if arguments["name"] in self._without_configuration:
+                raise TraceRefused(NO_CONFIGURATION)
             verb, arguments = SCORE_BY_CONFIGURATION, _by_configuration(arguments)
         try:
             deadline = asyncio.get_running_loop().time() + seconds
@@ -74,12 +80,16 @@ class LangfuseCalls:
             return
         if silence := _SILENCE.search(error):
             raise TraceUnreached(f"{silence[0]}.")
+        if verb == SCORE_BY_CONFIGURATION and _NOT_CONFIGURED.search(error):
+            self._without_configuration.add(arguments["config_name_or_id"])  # to ask again takes it three requests
+            raise TraceRefused(NO_CONFIGURATION)
         if not (status := _STATUS.search(error)):
             raise TraceRefused(f"{verb} failed.")  # its words may be those of what was traced
         number = int(status[1])
         if number >= 500 or number in PASSING:
             raise TraceUnreached(f"{status[0]}.")
-        raise TraceRefused(f"{status[0]}{_advice(number)}.")
+        advice = _advice(number)
+        raise TraceRefused(f"{status[0]}{advice}.", all_alike=bool(advice))
 
     async def aclose(self) -> None:
         """End the child."""

@@ -26,11 +26,12 @@ from agentic_flywheel.langfuse_access import VARIABLES, LangfuseAccess, read_acc
 from agentic_flywheel.sessions.tracing.calls import traced_call
 from agentic_flywheel.sessions.tracing.place import current_trace_id
 from agentic_flywheel.sessions.tracing.records import recall
-from agentic_flywheel.sessions.tracing.sender import Redact, TraceSender
+from agentic_flywheel.sessions.tracing.sender import TraceSender
 from agentic_flywheel.sessions.tracing.tracer import Tracer
 
 if TYPE_CHECKING:  # imported where it is made
     from agentic_flywheel.coaia.langfuse_calls import LangfuseCalls
+    from agentic_flywheel.sessions.tracing.lane import Redact
 
 __all__ = ["LangfuseObservation", "LangfuseScore", "LangfuseTracerManager", "get_current_trace_id", "trace_mcp_tool"]
 

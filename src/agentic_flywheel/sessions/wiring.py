@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from agentic_flywheel.coaia.supervisor import Supervisor
     from agentic_flywheel.sessions.executions import ExecutionStore
     from agentic_flywheel.sessions.store import SessionStore
-    from agentic_flywheel.sessions.tracing.sender import Redact
+    from agentic_flywheel.sessions.tracing.lane import Redact
     from agentic_flywheel.sessions.tracing.tracer import Tracer
 
 

@@ -7,13 +7,13 @@ import os
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from agentic_flywheel.errors import FlywheelError, TraceRefused, TraceUnreached
+from agentic_flywheel.errors import FlywheelError
 from agentic_flywheel.json_text import JSONObject
+from agentic_flywheel.sessions.tracing.lane import Lane, Redact
 from agentic_flywheel.sessions.tracing.outbox import Event, TraceOutbox
 
 if TYPE_CHECKING:  # imported in the thread
@@ -21,16 +21,11 @@ if TYPE_CHECKING:  # imported in the thread
 
 logger = logging.getLogger(__name__)
 
-Redact = Callable[[JSONObject], JSONObject]
-"""What takes credentials out of content."""
 Connect = Callable[[], "tuple[LangfuseCalls, Redact]"]
 """What makes the calls of a child, which is not started yet."""
 
-FIRST_DELAY, LONGEST_DELAY = 0.5, 15.0
-"""From one attempt to the next while nothing takes what is sent, doubled each time."""
-
-PATIENCE_SECONDS = 300.0
-"""How old an event may become before it is given up; while it waits, others may have to be dropped."""
+SAID_AT_ONCE, QUIET_SECONDS = 2, 60.0
+"""Lines of the log that are written as it happens; after those there is one a minute."""
 
 EXIT_SECONDS = 10.0
 """How long a program that ends waits for what it has not sent: the child alone may take some seconds to start. Nothing
@@ -41,11 +36,6 @@ SETTLED_STEP = 0.01
 
 END_SECONDS = 2.0
 """How long ending the child may take beyond that."""
-
-NOT_INSTALLED = (
-    "the child has no tools for Langfuse: install agentic-flywheel-state[coaiapy], or set FLYWHEEL_COAIA_PYTHON or"
-    " FLYWHEEL_COAIA_COMMAND to where coaiapy-mcp is"
-)
 
 
 class TraceSender:
@@ -70,6 +60,8 @@ class TraceSender:
         self._until: float | None = None  # once it is to end
         self._useless: str | None = None
         self._confirmed: bool | None = None
+        self._said = 0
+        self._quiet_until = 0.0
 
     def put(self, event: Event) -> bool:
         """Take an event, whatever state all else is in; `False` if it is dropped."""
@@ -171,7 +163,7 @@ class TraceSender:
                 self._loop = asyncio.get_running_loop()
             self._wake_all()  # it may be that all is to end already
             lanes = [
-                asyncio.create_task(_Lane(self, calls, redact, waiting, wake, end).send_all())
+                asyncio.create_task(Lane(self, calls, redact, waiting, wake, end).send_all())
                 for waiting, wake in zip(self._outbox.lanes, self._wakes, strict=True)
             ]
             over = asyncio.create_task(self._over(end))
@@ -208,93 +200,32 @@ class TraceSender:
             logger.warning("Nothing is traced: %s.", why)
             self._wake_all()  # each lane ends
 
-    def failed(self, why: str) -> None:
-        """Note that an attempt failed."""
+    def failed(self, why: str, *, all_alike: bool) -> None:
+        """Note that an attempt failed; `all_alike`: as every other would."""
         counts = self._outbox.counts
-        if not counts.failing and not self._useless:
-            logger.warning("Traces do not arrive: %s", why)
-        counts.failing, counts.last_error = True, why
+        counts.last_error = why
+        if all_alike or not counts.sent:
+            if not counts.failing:
+                self._say(f"Traces do not arrive: {why}")
+            counts.failing = True
 
     def took(self, *, confirmed: bool) -> None:
         """Note that an attempt went well."""
         counts = self._outbox.counts
         if counts.failing:
-            logger.warning("Traces arrive again.")
+            self._say("Traces arrive again.")
         counts.failing, self._confirmed = False, confirmed
+
+    def _say(self, what: str) -> None:
+        """Log it, unless as much was said lately: a Langfuse that comes and goes fills no log."""
+        if not self._useless and time.monotonic() > self._quiet_until:
+            self._said += 1
+            self._quiet_until = time.monotonic() + (QUIET_SECONDS if self._said >= SAID_AT_ONCE else 0.0)
+            logger.warning("%s", what)
 
     def done(self, event: Event, error: str | None) -> None:
         """Note what became of an event."""
         self._outbox.done(event, error=error)
-
-
-class _Lane:
-    """Sends the events of one lane, one after another."""
-
-    def __init__(
-        self,
-        sender: TraceSender,
-        calls: "LangfuseCalls",
-        redact: Redact,
-        waiting: deque[Event],
-        wake: asyncio.Event,
-        end: asyncio.Event,
-    ) -> None:
-        self._sender = sender
-        self._calls = calls
-        self._redact = redact
-        self._waiting = waiting
-        self._wake = wake
-        self._end = end
-
-    async def send_all(self) -> None:
-        """Send until all is to end, or nothing ever can be sent."""
-        while not self._sender.useless:
-            self._wake.clear()
-            while self._waiting and not self._sender.useless and not self._is_over:
-                event = self._waiting.popleft()
-                self._sender.done(event, await self._outcome(event))
-            if self._end.is_set():
-                return
-            await self._wake.wait()
-
-    @property
-    def _is_over(self) -> bool:
-        """Whether all is to end, and an attempt has failed."""
-        return self._end.is_set() and self._sender.failing
-
-    async def _outcome(self, event: Event) -> str | None:
-        """Send an event, again if need be; why that failed for good, if it did."""
-        began = time.monotonic()
-        try:
-            arguments = event.arguments | self._redact(event.content)
-        except Exception as exc:  # noqa: BLE001  what cannot be redacted is not sent
-            return f"it could not be looked through for credentials ({type(exc).__name__})"
-        await asyncio.sleep(time.monotonic() - began)  # leaves the interpreter to the program half of the time
-        delay = FIRST_DELAY
-        while True:
-            try:
-                await self._send(event, arguments)
-            except TraceRefused as exc:
-                self._sender.failed(str(exc))
-                return str(exc)
-            except TraceUnreached as exc:
-                self._sender.failed(str(exc))
-                if self._end.is_set() or time.monotonic() - event.made > PATIENCE_SECONDS:
-                    return str(exc)
-            else:
-                self._sender.took(confirmed=self._calls.confirms)
-                return None
-            with suppress(TimeoutError):
-                async with asyncio.timeout(delay):
-                    await self._end.wait()
-            delay = min(2 * delay, LONGEST_DELAY)
-
-    async def _send(self, event: Event, arguments: JSONObject) -> None:
-        await self._calls.ready()
-        if not self._calls.installed:
-            self._sender.give_up(NOT_INSTALLED)
-            raise TraceRefused(NOT_INSTALLED)
-        await self._calls.send(event.verb, arguments, event.seconds)
 
 
 _senders: "weakref.WeakSet[TraceSender]" = weakref.WeakSet()
