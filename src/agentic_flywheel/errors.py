@@ -10,6 +10,7 @@
     │   ├── NothingToSave   there is no such session, and nothing to begin it with
     │   └── Conflict        somebody saved in between
     │       └── DeletedMeanwhile   somebody deleted it, and the delete wins
+    ├── TraceRefused        Langfuse, or the tool that writes to it, does not take a trace
     └── Unavailable         a place did not answer: what it holds is unknown
         ├── StashUnavailable
         │   ├── StashSilent        it said nothing in time: asking again would only wait again
@@ -17,6 +18,7 @@
         │   ├── StashRefused       it answered, and does not take this now
         │   └── Unfinished         it was asked for more than there was time for; carries what was found
         ├── JournalUnavailable
+        ├── TraceUnreached      nothing took a trace yet
         └── Disabled        persistence is switched off altogether
 
 `None` means absent; an exception means unknown. Mixing the two would start an empty session over a full one.
@@ -108,6 +110,14 @@ class DeletedMeanwhile(Conflict):
         self.kept = False
 
 
+class TraceRefused(FlywheelError):  # noqa: N818
+    """Langfuse, or the tool that writes to it, does not take this, now or later; `all_alike`: nor anything else."""
+
+    def __init__(self, message: str, *, all_alike: bool = False) -> None:
+        super().__init__(message)
+        self.all_alike = all_alike
+
+
 class Unavailable(FlywheelError):  # noqa: N818
     """A place did not answer: whether it holds or took something is unknown."""
 
@@ -138,6 +148,10 @@ class Unfinished(StashUnavailable):
 
 class JournalUnavailable(Unavailable):
     """The journal cannot be read or written, or is switched off."""
+
+
+class TraceUnreached(Unavailable):
+    """Nothing took a trace yet; the same may be sent again, since every event has an id of its own."""
 
 
 class Disabled(Unavailable):

@@ -1,6 +1,6 @@
 """Reads the environment and the settings file once: every setting of the contract, validated, a wrong one in a line.
 
-Nothing below `sessions.wiring` sees this object: lower layers take plain values.
+Nothing below `sessions.wiring` sees this object: lower layers take plain values. Long: lines for each setting.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ import platformdirs
 
 from agentic_flywheel.errors import SettingError
 from agentic_flywheel.keys import PREFIX_RULE, RESERVED
+from agentic_flywheel.langfuse_access import VARIABLES, LangfuseAccess, read_access
 from agentic_flywheel.private_files import NotPrivate, read_secret
 from agentic_flywheel.redis_url import address, is_ipv6, url_problem, without_password
 from agentic_flywheel.settings_file import default_path, gather
@@ -61,6 +62,12 @@ class Settings:
     """`all`, or `conversations`: without those for flows."""
     ask: str
     """`auto`: a person is asked before a deletion, where the client says that it can; `never`."""
+    trace: str = "off"
+    """`langfuse`: what the tools do is traced there; `off`."""
+    trace_content: bool = True
+    """Whether what the tools are given and answer is traced, or their names and times alone."""
+    langfuse: LangfuseAccess | str = "off"
+    """Where it is traced, or why it is not: what is missing."""
     overridden: tuple[str, ...] = ()
     """Variables that `REDIS_URL` overrides, for `doctor`."""
     redis_named: bool = False
@@ -120,6 +127,8 @@ class Settings:
             raise env.wrong("REDIS_CLUSTER", "allowed: a URL with a host; a unix socket reaches one node only")
         named = any(env.text(name, "") for name in (*_URLS, *_REDIS_PARTS, "REDIS_CLUSTER"))
         redis_enabled = env.boolean("REDIS_ENABLED", default=named)
+        trace = env.one_of("FLYWHEEL_TRACE", "off", ("off", "langfuse"))
+        unsaid = VARIABLES if trace == "off" else ()  # they may be there for others
         data_dir = env.text("FLYWHEEL_DATA_DIR", "") or platformdirs.user_data_dir("agentic-flywheel-state", False)  # noqa: FBT003
         return cls(
             redis_enabled=redis_enabled,
@@ -142,9 +151,16 @@ class Settings:
             log_level=env.one_of("FLYWHEEL_LOG_LEVEL", "WARNING", _LOG_LEVELS),
             tools=env.one_of("FLYWHEEL_TOOLS", "all", ("all", "conversations")),
             ask=env.one_of("FLYWHEEL_ASK", "auto", ("auto", "never")),
+            trace=trace,
+            trace_content=env.boolean("FLYWHEEL_TRACE_CONTENT", default=True),
+            langfuse=read_access(environ) if trace == "langfuse" else "off",
             overridden=tuple(filter(partial(env.text, default=""), _REDIS_PARTS)) if _names_url(env) else (),
             redis_named=named or redis_enabled,
-            sources=tuple({**_by_default(given.texts, data_dir), **given.sources}.items()),
+            sources=tuple(
+                (name, source)
+                for name, source in {**_by_default(given.texts, data_dir), **given.sources}.items()
+                if name not in unsaid
+            ),
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentic_flywheel.errors import SettingError
+from agentic_flywheel.langfuse_access import VARIABLES as WHICH_LANGFUSE
 from agentic_flywheel.private_files import WRITE_OF_OTHERS, read_secret
 
 PLACE = Path(".config", "agentic-flywheel-state", "config.toml")
@@ -51,6 +52,9 @@ NAMES = (
     "FLYWHEEL_LOG_LEVEL",
     "FLYWHEEL_TOOLS",
     "FLYWHEEL_ASK",
+    "FLYWHEEL_TRACE",
+    "FLYWHEEL_TRACE_CONTENT",
+    *WHICH_LANGFUSE,
 )
 """Every setting, by its variable; its key in the file is the same in lower case."""
 
@@ -90,8 +94,9 @@ def gather(environ: Mapping[str, str], file: Path | None = None) -> Given:
     """
     here = _by_setting({name: environ.get(name, "") for name in (*NAMES, *ALIASES)}, str)
     there = _by_setting(read(file), lambda name: f"{file}: {name.lower()}") if file else {}
-    if any(name in here for name in WHICH_REDIS):
-        there = {name: given for name, given in there.items() if name not in WHICH_REDIS}
+    for together in (WHICH_REDIS, WHICH_LANGFUSE):
+        if any(name in here for name in together):
+            there = {name: given for name, given in there.items() if name not in together}
     place = f"file {tilde(file)}" if file else ""
     return Given(
         {**environ, **{name: text for name, (text, _) in {**there, **here}.items()}},

@@ -266,8 +266,8 @@ def _programs() -> dict[str, Callable[[], int | None]]:
     assert spec.loader
     child = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(child)
-    for rarely in ("cluster", "sdk_server"):  # which it imports when they are needed
-        importlib.import_module(rarely)
+    for one in ("calls", "redis_client", "cluster", "sdk_server", "trace_tools"):  # imported when they are needed
+        importlib.import_module(one)
     del sys.path[0]
     return {"server": importlib.import_module(f"{PACKAGE}.cli.main").main, "child": child.main}
 

@@ -42,6 +42,9 @@ FIELDS = {
 }
 """What each setting is called in `Settings`, where that is not the end of its name."""
 
+SECRETS = ("REDIS_PASSWORD", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
+"""Of which nothing is shown."""
+
 
 def config(options: argparse.Namespace) -> int:
     """Run the verb; 2, and a line on standard error, where a setting or the file is wrong."""
@@ -102,9 +105,9 @@ def _value(settings: Settings, name: str) -> str:
     """What a setting is, without passwords."""
     if name == "REDIS_URL":
         return settings.redis_target if settings.redis_enabled else "none: this machine"
-    if not hasattr(settings, _field(name)):  # a part of the URL
+    if not hasattr(settings, _field(name)):  # a part of what names a Redis or a Langfuse
         text = gather(os.environ, default_path()).texts[name]
-        return "***" if name == "REDIS_PASSWORD" else without_password(text)
+        return "***" if name in SECRETS else without_password(text)
     value = getattr(settings, _field(name))
     if name == "FLYWHEEL_COAIA_COMMAND":
         return shlex.join(settings.coaia_command)

@@ -78,6 +78,11 @@ async def _doctor(settings: Settings, *, verbose: bool) -> int:
     _report_journal(report, settings, status)
     _report_saves(report, settings, status, tried)
     _report_capture(report, settings)
+    if settings.trace != "off":
+        from agentic_flywheel.cli.doctor_tracing import tracing_examined
+
+        mark, text = await tracing_examined(settings)
+        report.add(mark, "Tracing", text)
     failed = report.has("✗")
     report.write(whole=verbose or failed)
     if not failed:

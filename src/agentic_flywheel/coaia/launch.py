@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from agentic_flywheel.langfuse_access import LangfuseAccess
 from agentic_flywheel.private_files import check_folder, open_again
 from agentic_flywheel.redis_url import with_name_checked
 
@@ -24,6 +25,9 @@ BARE_FOLDER = Path(__file__).with_name("bare") / "child" / "home"
 PREFIX = "agentic-flywheel-child-"
 """What the name of a temporary folder begins with."""
 
+NO_REDIS = "redis://127.0.0.1:1/0"
+"""The address of a Redis for a child that needs none: nothing listens there."""
+
 BEING_MADE_SECONDS = 60.0
 """A temporary folder that is younger may be one that its process has not locked yet."""
 
@@ -33,9 +37,14 @@ INHERITED = (
 )  # fmt: skip
 """Variables handed to every child as they are. All others (REDIS_*, KV_*, UPSTASH_*, …) are not."""
 
-FOR_A_LAUNCHER = (
+FOR_THE_WEB = (
     "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
-    "all_proxy", "no_proxy", "UV_CACHE_DIR", "UV_CONCURRENT_DOWNLOADS", "UV_CONFIG_FILE", "UV_CONSTRAINT",
+    "all_proxy", "no_proxy",
+)  # fmt: skip
+"""Variables handed as well to who speaks HTTP."""
+
+FOR_A_LAUNCHER = (
+    *FOR_THE_WEB, "UV_CACHE_DIR", "UV_CONCURRENT_DOWNLOADS", "UV_CONFIG_FILE", "UV_CONSTRAINT",
     "UV_DEFAULT_INDEX", "UV_EXCLUDE_NEWER", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_FROZEN", "UV_HTTP_TIMEOUT",
     "UV_INDEX", "UV_INDEX_STRATEGY", "UV_INDEX_URL", "UV_INSECURE_HOST", "UV_LINK_MODE", "UV_MANAGED_PYTHON",
     "UV_NATIVE_TLS", "UV_NO_CACHE", "UV_NO_CONFIG", "UV_NO_INDEX", "UV_NO_MANAGED_PYTHON", "UV_OFFLINE", "UV_OVERRIDE",
@@ -92,6 +101,27 @@ def child_environment(
         "FLYWHEEL_CHILD_SOCKET_TIMEOUT": f"{socket_timeout:g}",
         "FLYWHEEL_CHILD_PARENT": str(os.getpid()),
     }
+
+
+def tracing_environment(
+    environ: Mapping[str, str], home: Path, *, access: LangfuseAccess, socket_timeout: float, launcher: bool
+) -> dict[str, str]:
+    """The whole environment of a child that serves the tools for Langfuse alone, and reaches no Redis."""
+    env = child_environment(
+        environ, home, redis_url=NO_REDIS, cluster=False, socket_timeout=socket_timeout, launcher=launcher
+    )
+    web = {name: environ[name] for name in FOR_THE_WEB if name in environ}
+    return (
+        web
+        | env
+        | {
+            "FLYWHEEL_CHILD_SERVES": "langfuse",
+            "LANGFUSE_HOST": access.host,
+            "LANGFUSE_BASE_URL": access.host,  # which coaiapy would take before the other
+            "LANGFUSE_PUBLIC_KEY": access.public_key,
+            "LANGFUSE_SECRET_KEY": access.secret_key,
+        }
+    )
 
 
 class ChildFolder:

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import anyio
@@ -40,6 +41,7 @@ from agentic_flywheel.server.resources import Resources
 from agentic_flywheel.server.sdk_internals import add_middleware, run_over, schemas_of, set_schemas
 from agentic_flywheel.server.stdio import stdio
 from agentic_flywheel.server.subscriptions import ChangeNotifier
+from agentic_flywheel.server.tool_tracing import ToolTracing
 from agentic_flywheel.server.tools import INSTRUCTIONS, Tools
 from agentic_flywheel.sessions.executions import ExecutionStore
 from agentic_flywheel.sessions.store import SessionStore
@@ -76,6 +78,8 @@ class FlywheelServer(MCPServer[SessionStore]):
     """What `resources/list` shows; the templates are listed by themselves."""
     notifier: ChangeNotifier | None = None
     """Who is told of each call of a tool."""
+    tracing: ToolTracing | None = None
+    """What traces each call of a tool."""
 
     async def list_resources(self) -> list[Resource]:
         """The newest sessions."""
@@ -108,6 +112,12 @@ class FlywheelServer(MCPServer[SessionStore]):
             ToolError: wrong arguments, named with what is allowed.
 
         """
+        call = partial(self._called, name, arguments, context)
+        return detach_content(await (self.tracing.around(name, arguments, call) if self.tracing else call()))
+
+    async def _called(
+        self, name: str, arguments: dict[str, Any], context: Context[SessionStore, Any] | None
+    ) -> CallToolResult | InputRequiredResult:
         if name not in (schemas := await self._known_schemas()):
             raise unknown_name("tool", name, schemas)
         try:
@@ -117,7 +127,7 @@ class FlywheelServer(MCPServer[SessionStore]):
                 result = await super().call_tool(name, arguments, context)
                 if self.notifier:
                     await self.notifier.tool_called(name, arguments, result)
-                return detach_content(result)
+                return result
         except InvalidArgument as exc:
             raise ToolError(one_line(str(exc))) from None
         except MCPError as exc:
@@ -153,9 +163,11 @@ def _explain(name: str, error: BaseException) -> str:
     return f"{name} failed inside the server ({type(error).__name__}); its log says where."
 
 
-def build_server(settings: Settings, sessions: SessionStore, executions: ExecutionStore) -> FlywheelServer:
-    """The server for these settings and stores, which its lifespan opens and closes."""
-    tools = Tools(sessions, executions, settings)
+def build_server(
+    settings: Settings, sessions: SessionStore, executions: ExecutionStore, tracing: ToolTracing | None = None
+) -> FlywheelServer:
+    """The server for these settings and stores, which its lifespan opens and closes; the tracing is the caller's."""
+    tools = Tools(sessions, executions, settings, tracing)
     notifier = ChangeNotifier(sessions)
     server = FlywheelServer(
         name="agentic-flywheel-state",
@@ -173,6 +185,7 @@ def build_server(settings: Settings, sessions: SessionStore, executions: Executi
     resources.register(server)
     server.list_newest = resources.newest
     server.notifier = notifier
+    server.tracing = tracing
     notifier.register(server)
     Prompts(sessions).register(server)
     return server

@@ -8,6 +8,7 @@ from agentic_flywheel.pipes import share_one_heap
 from agentic_flywheel.plain_text import PlainFormatter
 from agentic_flywheel.server.front import Front
 from agentic_flywheel.server.sdk_import import import_server
+from agentic_flywheel.server.tool_tracing import open_tracing
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
@@ -35,7 +36,12 @@ async def _serve(settings: Settings, front: Front | None) -> int:
         import_server()
     from agentic_flywheel.server import app
 
-    server = app.build_server(settings, sessions, executions)
+    tracing = open_tracing(settings)
+    server = app.build_server(settings, sessions, executions, tracing)
     if front:
         front.hand_over()
-    return await app.serve(server, sessions, front)
+    try:
+        return await app.serve(server, sessions, front)
+    finally:
+        if tracing:
+            await asyncio.to_thread(tracing.close)

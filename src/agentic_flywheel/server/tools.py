@@ -20,6 +20,7 @@ from agentic_flywheel.server.clients import budget_of
 from agentic_flywheel.server.elicitation import Consent, consent_to_delete
 from agentic_flywheel.server.fitting import DEFAULT_ROWS, fit_execution, fit_executions, rows_that_fit
 from agentic_flywheel.server.messages import Messages
+from agentic_flywheel.server.tool_tracing import ToolTracing, tracing_told
 from agentic_flywheel.server.transcript import text_bytes, transcript
 from agentic_flywheel.sessions.budget import DEFAULT_TOKENS
 from agentic_flywheel.sessions.caller_view import CallerViews
@@ -79,11 +80,18 @@ If answers name the journal, persistence_status says why."""
 class Tools:
     """The tools of the contract, for the one caller of a server process."""
 
-    def __init__(self, sessions: SessionStore, executions: ExecutionStore, settings: Settings) -> None:
+    def __init__(
+        self,
+        sessions: SessionStore,
+        executions: ExecutionStore,
+        settings: Settings,
+        tracing: ToolTracing | None = None,
+    ) -> None:
         self._sessions = sessions
         self._revisions = RevisionHistory(sessions)
         self._executions = executions
         self._settings = settings
+        self._tracing = tracing
         self._memory = CallerViews()
         self._messages = Messages(sessions.repository, settings)
         self._credentials = Credentials(settings.secrets)
@@ -274,7 +282,8 @@ class Tools:
         """Tell where sessions are kept right now, and why there: if an answer says journal."""
         repository, settings = self._sessions.repository, self._settings
         status = await persistence_status(repository, settings.redis_shown, settings.replica_bytes)
-        return _answer(status.model_copy(update=settings.told), lambda answer: answer.message)
+        told = settings.told | tracing_told(settings, self._tracing)
+        return _answer(status.model_copy(update=told), lambda answer: answer.message)
 
     def _kept(self, result: KeptType, findings: "list[Finding]", message: Callable[[KeptType], str]) -> CallToolResult:
         """The answer of a tool that keeps what was sent, with where credentials were in it."""

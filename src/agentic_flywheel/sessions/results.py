@@ -166,6 +166,7 @@ class StatusResult(Result):
     redis: JSONObject | None = Field(default=None, description="Absent where none is named.")
     journal: JSONObject
     versions: JSONObject
+    tracing: JSONObject | None = Field(default=None, description="Whether traces arrive, where tools are traced.")
     settings: JSONObject = Field(default={}, description="Where each setting that is no default was given")
     key_prefix: str = ""
     user: str = ""

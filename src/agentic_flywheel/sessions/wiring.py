@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING
 from agentic_flywheel.journal import Journal, NoJournal
 from agentic_flywheel.journal.schema import FILE_NAME
 from agentic_flywheel.keys import Keys
+from agentic_flywheel.langfuse_access import LangfuseAccess
 from agentic_flywheel.private_files import check_folder
 from agentic_flywheel.settings import Settings
 
 if TYPE_CHECKING:
+    from agentic_flywheel.coaia.langfuse_calls import LangfuseCalls
     from agentic_flywheel.coaia.supervisor import Supervisor
     from agentic_flywheel.sessions.attached import AttachedStore
     from agentic_flywheel.sessions.executions import ExecutionStore
     from agentic_flywheel.sessions.store import SessionStore
     from agentic_flywheel.sessions.tail_logs import TailLogs
+    from agentic_flywheel.sessions.tracing.lane import Redact
+    from agentic_flywheel.sessions.tracing.tracer import Tracer
 
 
 def open_store(
@@ -105,6 +109,34 @@ def open_client(settings: Settings) -> "Supervisor":
     )
     command = child_command(settings.coaia_command, settings.coaia_python)
     return Supervisor(command, env, folder, fair_seconds=settings.timeout_seconds / 2)
+
+
+def open_tracer(settings: Settings) -> "Tracer | None":
+    """What traces as the settings say, if they do; its child is started by the first event."""
+    access = settings.langfuse
+    if not isinstance(access, LangfuseAccess):
+        return None
+    from agentic_flywheel.sessions.tracing.sender import TraceSender
+    from agentic_flywheel.sessions.tracing.tracer import Tracer
+
+    return Tracer(TraceSender(lambda: open_langfuse(access, settings)), access.shown)
+
+
+def open_langfuse(access: LangfuseAccess, settings: Settings) -> "tuple[LangfuseCalls, Redact]":
+    """The calls of a child that serves the tools for Langfuse alone, and what redacts as the settings say."""
+    from agentic_flywheel.coaia.langfuse_calls import LangfuseCalls
+    from agentic_flywheel.coaia.launch import ChildFolder, child_command, tracing_environment
+    from agentic_flywheel.coaia.supervisor import Supervisor
+    from agentic_flywheel.sessions.redaction.policy import Credentials
+    from agentic_flywheel.sessions.tracing.tracer import SECONDS
+
+    folder = ChildFolder(None)  # a child of the store may use the other one
+    launcher = bool(settings.coaia_command)
+    env = tracing_environment(os.environ, folder.path, access=access, socket_timeout=SECONDS * 0.75, launcher=launcher)
+    command = child_command(settings.coaia_command, settings.coaia_python)
+    credentials = Credentials(settings.secrets)
+    calls = LangfuseCalls(Supervisor(command, env, folder, fair_seconds=SECONDS / 2))
+    return calls, lambda content: credentials.redact(content)[0]
 
 
 def open_journal(settings: Settings, clock: Callable[[], datetime] | None = None) -> Journal:

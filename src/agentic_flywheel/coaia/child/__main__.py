@@ -1,7 +1,8 @@
 """The program: serves the Redis verbs of coaiapy-mcp, and those that they lack, over MCP on standard input and output.
 
 Environment: `REDIS_URL` (validated by the parent), `REDIS_CLUSTER` ("true"), `FLYWHEEL_CHILD_SOCKET_TIMEOUT`
-(seconds), `FLYWHEEL_CHILD_PARENT` (its pid). The parent also sees to a private folder and HOME (`coaia/launch.py`).
+(seconds), `FLYWHEEL_CHILD_PARENT` (its pid), `FLYWHEEL_CHILD_SERVES` ("langfuse": the tools for that, and no Redis).
+The parent also sees to a private folder and HOME (`coaia/launch.py`).
 """
 
 # pyright: basic
@@ -16,15 +17,13 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from calls import Calls
-from front import Front
-from redis_client import connect
+from front import Answers, Front
 
 LAST_WRITE_SECONDS = 0.2
 """How long the parent may take to read the last answer."""
 
 
-async def _serve(calls: Calls, answers: int) -> None:
+async def _serve(calls: Answers, answers: int) -> None:
     """Answer what comes from standard input, on `answers`, until it ends."""
     if sys.platform == "win32":  # where asyncio has no pipes
         from sdk_server import serve_stdio
@@ -67,6 +66,18 @@ def _die_with_parent() -> None:
             sys.exit(0)  # it died before we could ask
 
 
+def _calls(timeout: float) -> Answers:
+    """What this child serves. Each imports what it needs alone."""
+    if os.environ.get("FLYWHEEL_CHILD_SERVES") == "langfuse":
+        from trace_tools import TraceCalls
+
+        return TraceCalls(timeout)
+    from calls import Calls
+    from redis_client import connect
+
+    return Calls(connect(os.environ["REDIS_URL"], timeout, cluster=os.environ.get("REDIS_CLUSTER") == "true"))
+
+
 def main() -> None:
     """Serve until standard input ends."""
     _die_with_parent()
@@ -74,8 +85,7 @@ def main() -> None:
     answers = os.dup(1)
     os.dup2(2, 1)  # coaiapy prints while it is imported: that must not get between two messages
     timeout = float(os.environ.get("FLYWHEEL_CHILD_SOCKET_TIMEOUT", "1.5"))
-    client = connect(os.environ["REDIS_URL"], timeout, cluster=os.environ.get("REDIS_CLUSTER") == "true")
-    asyncio.run(_serve(Calls(client), answers))
+    asyncio.run(_serve(_calls(timeout), answers))
     os._exit(0)  # a call that a frozen Redis holds up must not hold up the end
 
 

@@ -50,11 +50,11 @@ class CoaiapyTools:
 
     def coaia_tash(self, key: str, value: str) -> Reply:
         """Store text under a key, for ever."""
-        return _finish(self._get().coaia_tash(key, value))
+        return finish(self._get().coaia_tash(key, value))
 
     def coaia_fetch(self, key: str) -> Reply:
         """Fetch the text under a key."""
-        return _finish(self._get().coaia_fetch(key))
+        return finish(self._get().coaia_fetch(key))
 
     def _get(self) -> Any:  # noqa: ANN401
         """The module `coaiapy_mcp.tools`."""
@@ -67,22 +67,28 @@ class CoaiapyTools:
         return self._module
 
     def _load(self) -> Any:  # noqa: ANN401
-        """Import it without its pings (a frozen Redis would hang them for ever) and give it our client."""
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(0.0005)  # who answers meanwhile waits for the interpreter's lock a tenth as long
-        ping = redis.Redis.ping
-        redis.Redis.ping = lambda *_args, **_kwargs: True  # type: ignore[method-assign]
-        try:
-            from coaiapy_mcp import tools
-        finally:
-            redis.Redis.ping = ping
-            sys.setswitchinterval(interval)
+        """Import it, and give it our client."""
+        tools = load_tools()
         tools.redis_client = self._client
         tools.REDIS_AVAILABLE = True
         return tools
 
 
-def _finish(coroutine: Any) -> Reply:  # noqa: ANN401
+def load_tools() -> Any:  # noqa: ANN401
+    """Import the module `coaiapy_mcp.tools` without its pings: a frozen Redis would hang them for ever."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)  # who answers meanwhile waits for the interpreter's lock a tenth as long
+    ping = redis.Redis.ping
+    redis.Redis.ping = lambda *_args, **_kwargs: True  # type: ignore[method-assign]
+    try:
+        from coaiapy_mcp import tools
+    finally:
+        redis.Redis.ping = ping
+        sys.setswitchinterval(interval)
+    return tools
+
+
+def finish(coroutine: Any) -> Reply:  # noqa: ANN401
     """The reply of one of coaiapy's coroutines, which never wait for anything."""
     try:
         coroutine.send(None)
