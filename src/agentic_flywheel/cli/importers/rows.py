@@ -10,7 +10,6 @@ from agentic_flywheel.cli.importers.conversation import (
     context,
     mended,
     named,
-    session_id,
     time_of,
     title,
     uncut,
@@ -19,6 +18,7 @@ from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.cli.importers.web_pages import shortened, shortened_within
 from agentic_flywheel.documents.turn_values import as_list, is_object
 from agentic_flywheel.json_text import JSONObject
+from agentic_flywheel.keys import id_of
 
 
 def decoded(value: object) -> Any:  # noqa: ANN401
@@ -67,7 +67,7 @@ def content(blocks: list[JSONObject], text: str) -> str | list[JSONObject]:
 
 def talk(program: str, own: str, line: int, made: Turns, values: JSONObject) -> Iterator[Imported | BadEntry]:
     """The conversation of that program's id, and before it what of it cannot be read."""
-    known = session_id(program, own)
+    known = id_of(program, own)
     shown = title("", made.history)
     yield from made.reported(named(shown, known) if made.history else "")
     if made.history:
