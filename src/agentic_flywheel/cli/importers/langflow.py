@@ -75,7 +75,6 @@ def _executions(messages: Iterable[JSONObject]) -> Iterator[JSONObject]:
                 {
                     "text": uncut(message.get("text")),
                     "created_at": shown(message.get("timestamp")),
-                    "sender_name": message.get("sender_name"),
                     "category": message.get("category"),
                     **given,
                     "properties": properties,
