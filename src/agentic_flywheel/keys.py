@@ -65,6 +65,11 @@ def id_of(program: str, own: str) -> str:
     return made
 
 
+def question_id(answer: str) -> str:
+    """The id of the turn that asked for the answer of that id, where its program does not tell its own."""
+    return f"{answer}/question"
+
+
 def refuse_hidden(value: str, name: str) -> None:
     """Refuse an id that is new and has a character that nobody sees.
 

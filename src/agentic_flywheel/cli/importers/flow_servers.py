@@ -4,7 +4,6 @@ Flowise 3.1 answers all messages of a flow at once, and Langflow 1.13 at most 20
 until one brings nothing new, whatever an older version makes of that. A file has no name, and is gone with the command.
 """
 
-import contextlib
 import json
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, NoReturn, cast
 
 from agentic_flywheel.cli.importers.archives import MAX_UNPACKED_BYTES
-from agentic_flywheel.cli.importers.found_files import Sources, Stream
+from agentic_flywheel.cli.importers.found_files import Absent, Source, Sources, Stream
 from agentic_flywheel.cli.importers.http_server import HttpServer
 from agentic_flywheel.documents.turn_values import as_object, is_object
 from agentic_flywheel.errors import InvalidArgument
@@ -44,7 +43,7 @@ class FlowProgram:
     """What the names of its environment variables begin with: `…_URL`, `…_API_KEY`."""
     key_header: str
     key_value: str
-    files: Callable[[HttpServer, Sequence[str], ExitStack], Iterator[Stream]]
+    files: Callable[[HttpServer, Sequence[str], ExitStack], Iterator[Source]]
     """The messages of these flows, or of all, as files that are closed with the stack."""
 
     def server(self, url: str, key: str) -> HttpServer:
@@ -57,7 +56,7 @@ class FlowProgram:
         if not key.isascii() or any(each < " " or each == "\x7f" for each in key):
             raise InvalidArgument("the key must be plain ASCII without line breaks.")
         where = f"{self.variable}_API_KEY in the environment, or --api-key"
-        told = f"Give another one with {where}." if key else f"It wants one: {where}."
+        told = f"Give {'another' if key else 'one'} with {where}."
         headers = {self.key_header: self.key_value.format(key)} if key else {}
         return HttpServer(self.shown, url or self.url, headers, told)
 
@@ -70,11 +69,11 @@ def fetched(program: FlowProgram, server: HttpServer, flows: Sequence[str]) -> G
         InvalidArgument: they cannot be had; the message says why and what to do.
 
     """
-    with contextlib.ExitStack() as stack:
+    with ExitStack() as stack:
         yield Sources(list(program.files(server, flows, stack)), [])
 
 
-def _of_flowise(server: HttpServer, flows: Sequence[str], stack: ExitStack) -> Iterator[Stream]:
+def _of_flowise(server: HttpServer, flows: Sequence[str], stack: ExitStack) -> Iterator[Source]:
     named = dict.fromkeys(flows, "")
     if not named:
         listed = server.json("/api/v1/chatflows")
@@ -86,18 +85,30 @@ def _of_flowise(server: HttpServer, flows: Sequence[str], stack: ExitStack) -> I
     if len(named) > MAX_FLOWS:
         raise InvalidArgument(f"Flowise at {server.url} has more than {MAX_FLOWS:,} flows: name some with --flow.")
     for flow, name in named.items():
-        file = stack.enter_context(_file())
-        server.copy(f"/api/v1/chatmessage/{flow}", file, order="ASC")
-        file.seek(0)
-        head = file.read(64).strip()
-        if not head.startswith(b"["):
-            _other(server, "Flowise")
-        if head.replace(b" ", b"") != _EMPTY:
-            shown = f"{quoted(name)} ({flow})" if isinstance(name, str) and name else flow
-            yield Stream(file, f"Flowise at {server.url}, flow {shown}")
+        file, shown = (
+            stack.enter_context(_file()),
+            f"{quoted(name)} ({flow})" if isinstance(name, str) and name else flow,
+        )
+        try:
+            if _copied(server, flow, file):
+                yield Stream(file, f"Flowise at {server.url}, flow {shown}")
+        except InvalidArgument as exc:
+            if len(named) == 1:
+                raise
+            yield Absent(f"Flowise, flow {shown}", str(exc))
 
 
-def _of_langflow(server: HttpServer, flows: Sequence[str], stack: ExitStack) -> Iterator[Stream]:
+def _copied(server: HttpServer, flow: str, target: IO[bytes]) -> bool:
+    """Write all messages of a flow, as an array; whether there are any."""
+    server.copy(f"/api/v1/chatmessage/{flow}", target, order="ASC")
+    target.seek(0)
+    head = target.read(64).strip()
+    if not head.startswith(b"["):
+        _other(server, "Flowise")
+    return head.replace(b" ", b"") != _EMPTY
+
+
+def _of_langflow(server: HttpServer, flows: Sequence[str], stack: ExitStack) -> Iterator[Source]:
     for flow in flows or (None,):
         file = stack.enter_context(_file())
         if _pages(server, flow, file):

@@ -120,8 +120,8 @@ class HttpServer:
 
     def _refused(self, status: int, path: str) -> NoReturn:
         if status in (401, 403):
-            self._fail(f"{_MEANS[status]} ({status}). {self._key_told}")
-        means = _MEANS.get(status, "failed" if status >= 500 else "refused").format(path=path)
+            self._fail(f"{_MEANS[status] if self._headers else 'wants a key'} ({status}). {self._key_told}")
+        means = _MEANS.get(status, "failed at {path}" if status >= 500 else "refuses {path}").format(path=path)
         hint = " Is it the address of the program itself, and of no older version?" if status == 404 else ""
         self._fail(f"{means} ({status}).{hint or ' Try again later.' * (status >= 429)}")
 
