@@ -164,11 +164,11 @@ class FlowRecorder:
         from agentic_flywheel.sessions.caller_view import CallerViews
 
         try:
-            there, source = await stores.sessions.load(session_id)
+            there, found = await stores.sessions.load(session_id)
         except Unavailable:  # it is merged with what is there once that is known: turns are told by their ids
-            there, source = None, "journal"
-        if isinstance(there, Document) and answer.is_in(there.session.history):
-            return 0, there.revision, source
+            there = found = None
+        if isinstance(there, Document) and found and answer.is_in(there.session.history):
+            return 0, there.revision, found.source or ""
         values = {
             "backend": answer.backend,
             "backend_session_id": answer.backend_session_id,

@@ -85,10 +85,8 @@ def _of_flowise(server: HttpServer, flows: Sequence[str], stack: ExitStack) -> I
     if len(named) > MAX_FLOWS:
         raise InvalidArgument(f"Flowise at {server.url} has more than {MAX_FLOWS:,} flows: name some with --flow.")
     for flow, name in named.items():
-        file, shown = (
-            stack.enter_context(_file()),
-            f"{quoted(name)} ({flow})" if isinstance(name, str) and name else flow,
-        )
+        file = stack.enter_context(_file())
+        shown = f"{quoted(name)} ({flow})" if isinstance(name, str) and name else flow
         try:
             if _copied(server, flow, file):
                 yield Stream(file, f"Flowise at {server.url}, flow {shown}")
