@@ -56,7 +56,7 @@ class FlowProgram:
         if not key.isascii() or any(each < " " or each == "\x7f" for each in key):
             raise InvalidArgument("the key must be plain ASCII without line breaks.")
         where = f"{self.variable}_API_KEY in the environment, or --api-key"
-        told = f"Give {'another' if key else 'one'} with {where}."
+        told = f"Give {'another one' if key else 'one'} with {where}."
         headers = {self.key_header: self.key_value.format(key)} if key else {}
         return HttpServer(self.shown, url or self.url, headers, told)
 

@@ -112,6 +112,8 @@ class HttpServer:
                     if self._clock() > until:
                         self._fail(f"took longer than {ANSWER_SECONDS:g} seconds to answer {path}.")
                     take(data)
+                if answer.length:  # it is not told otherwise
+                    self._broke_off()
         except HTTPError as exc:
             with exc:
                 self._refused(exc.code, path)
@@ -134,8 +136,11 @@ class HttpServer:
         if isinstance(cause, TimeoutError):
             self._fail(f"said nothing for {SILENCE_SECONDS:g} seconds.")
         if isinstance(cause, HTTPException):
-            self._fail("broke off its answer, or speaks no HTTP there. Try again.")
+            self._broke_off()
         self._fail("cannot be reached. Does it run there? Name its address with --url.")
+
+    def _broke_off(self) -> NoReturn:
+        self._fail("broke off its answer, or speaks no HTTP there. Try again.")
 
     def _fail(self, what: str) -> NoReturn:
         raise InvalidArgument(f"{self._program} at {self.url} {what}") from None
@@ -186,6 +191,7 @@ class _SameHost(HTTPRedirectHandler):
         same = (after.scheme, after.hostname, after.port) == (before.scheme, before.hostname, before.port)
         safer = before.scheme == "http" and after.scheme == "https" and after.hostname == before.hostname
         if not same and not (safer and before.port in (None, 80) and after.port in (None, 443)):
+            fp.close()
             there = f"{after.scheme}://{after.hostname or ''}" + (f":{after.port}" if after.port else "")
             raise InvalidArgument(
                 f"{self._program} at {before.geturl()} sends on to {quoted(there)}, where its key is not sent. If that"
