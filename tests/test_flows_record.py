@@ -14,7 +14,7 @@ import pytest_asyncio
 from agentic_flywheel.cli.import_command import import_from_server
 from agentic_flywheel.cli.importers.flow_servers import PROGRAMS
 from agentic_flywheel.documents.model import Document
-from agentic_flywheel.errors import InvalidArgument
+from agentic_flywheel.errors import InvalidArgument, TooLarge
 from agentic_flywheel.integrations.flows import FlowRecorder, record
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
@@ -132,6 +132,16 @@ async def test_what_is_given_counts_before_what_the_answer_says(recorder: FlowRe
     kept = await recorder.record({"text": "Yes."}, question="Moss?", flow_id="f", session_id="mine", backend="flowise")
     assert kept.session_id == "mine"
     assert words((await stored(settings, "mine")).session.history) == ["Moss?", "Yes."]
+
+
+async def test_a_run_that_is_too_large_is_refused_and_its_turns_stay(tmp_path: Path):
+    env = {"FLYWHEEL_DATA_DIR": str(tmp_path), "HOME": str(tmp_path), "FLYWHEEL_MAX_SESSION_BYTES": "20000"}
+    settings = Settings.from_env(env)
+    large = FERNS | {"sourceDocuments": [{"pageContent": "F" * 30_000}]}
+    with pytest.raises(TooLarge):
+        await record(large, flow_id="flow", settings=settings)
+    kept = await record(FERNS, flow_id="flow", settings=settings)
+    assert (kept.added_turns, kept.is_new) == (0, True)
 
 
 @pytest.mark.parametrize("prediction", [{}, {"text": "Yes."}, {"outputs": "none"}, {"chatId": float("nan")}])

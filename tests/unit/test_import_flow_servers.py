@@ -301,3 +301,31 @@ def test_exported_files_bring_executions_too_and_the_server_later_none_of_them_a
         assert taken(tmp_path, "flowise", server.url, capsys) == (
             0, "Took in 0 sessions; 1 were there already, 0 could not be taken in.",
         )  # fmt: skip
+
+
+def test_an_execution_that_did_not_reach_its_flows_history_does_so_later(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    async def keep(_: Any, executions: Any) -> Any:
+        return await executions.cache_result({"text": "Yes."}, "flowise-row-2", "flowise-flow-chat")
+
+    of_stores(tmp_path, keep)
+    rows = [row(1, "userMessage", "Ferns?"), row(2, "apiMessage", "Yes.")]
+    with FlowProgramServer(flowise({"flow": rows})).running() as server:
+        assert "Kept 1 execution" in taken(tmp_path, "flowise", server.url, capsys)[1]
+        assert "Kept" not in taken(tmp_path, "flowise", server.url, capsys)[1]
+    assert len(flow_history(tmp_path, "flowise-flow-chat", "flow")) == 1
+
+
+def test_an_execution_that_is_too_large_costs_only_itself_and_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    large = [{"pageContent": "F" * 30_000}]
+    rows = [row(1, "userMessage", "Ferns?"), row(2, "apiMessage", "Yes.", sourceDocuments=large),
+            row(3, "apiMessage", "No.")]  # fmt: skip
+    settings = settings_in(tmp_path, FLYWHEEL_MAX_SESSION_BYTES="20000")
+    with FlowProgramServer(flowise({"flow": rows})).running() as server:
+        assert import_from_server(settings, PROGRAMS["flowise"], server.url, KEY) == 1
+    said = capsys.readouterr().err
+    assert "flowise-flow-chat): its executions are not all kept: The result has 30," in said
+    assert "Took in 1 session; 0 were there already, 0 could not be taken in. Kept 1 execution" in said

@@ -29,9 +29,10 @@ class Along:
         flow = talk.values.get("current_flow_id")
         clean, findings = await self.credentials.redact_in_time({"executions": talk.executions})
         try:
-            count, refused = await self.executions.cache_new(
+            count, results = await self.executions.cache_new(
                 clean["executions"], talk.session_id, flow if isinstance(flow, str) else "", self.ttl_seconds
             )
+            refused = [each.message for each in results]
         except FlywheelError as exc:
             count, refused = 0, [str(exc)]
         self.kept += count

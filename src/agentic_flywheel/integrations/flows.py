@@ -6,14 +6,13 @@ What is recorded and later imported (`agentic-flywheel-state import flowise`) is
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
+from agentic_flywheel.errors import Unavailable
+from agentic_flywheel.integrations.adapter import Adapter
 from agentic_flywheel.integrations.fail_safe import error_of
 from agentic_flywheel.integrations.flow_answers import FlowAnswer, answer_in
-from agentic_flywheel.integrations.shared_stores import SharedStores, Stores
-from agentic_flywheel.sessions.redaction.policy import Credentials
 from agentic_flywheel.settings import Settings
 
 
@@ -60,48 +59,8 @@ async def record(
         )
 
 
-class FlowRecorder:
-    """Keeps the answers of flows.
-
-    Args:
-        settings: by default those of the environment and the settings file, as the server reads them.
-        key_prefix: keeps deployments in one Redis apart.
-        redis_url: another Redis than the settings name.
-        ttl_seconds: life of a session and an execution after they were last saved; 0 means for ever.
-        redact: replace what looks like a credential by `[redacted: <kind>]` before it is kept.
-
-    """
-
-    def __init__(
-        self,
-        *,
-        settings: Settings | None = None,
-        key_prefix: str | None = None,
-        redis_url: str | None = None,
-        ttl_seconds: int | None = None,
-        redact: bool = False,
-    ) -> None:
-        named = {"FLYWHEEL_KEY_PREFIX": key_prefix, "REDIS_URL": redis_url}
-        settings = settings or Settings.of_this_process({name: value for name, value in named.items() if value})
-        if key_prefix:
-            settings = replace(settings, key_prefix=key_prefix)
-        if ttl_seconds is not None:
-            settings = replace(settings, session_ttl_seconds=ttl_seconds)
-        self._settings = settings
-        self._credentials = Credentials("redact" if redact else "off")
-        self._shared = SharedStores(settings)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Let go of the store; the last object of an event loop to do so closes it. Using it opens anew."""
-        await self._shared.aclose()
+class FlowRecorder(Adapter):
+    """Keeps the answers of flows; its arguments are those of every adapter."""
 
     async def record(
         self,
@@ -132,39 +91,19 @@ class FlowRecorder:
         if not isinstance(prediction, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"prediction must be a dict, as JSON gives it, not {type(prediction).__name__}")
         answer = answer_in(prediction, question=question or "", flow_id=flow_id or "", backend=backend or "")
-        own, stores = session_id or answer.session_id, await self._shared.open()
+        own, stores = session_id or answer.session_id, await self.stores()
         async with stores.turns.of(own):
-            return await self._keep(stores, own, answer)
+            added, revision, stored_in = await self._talk(own, answer)
+            is_new = await self._execution(own, answer)
+        return Recorded(own, answer.execution_id, answer.flow_id, added, is_new, revision, stored_in)
 
-    async def _keep(self, stores: Stores, session_id: str, answer: FlowAnswer) -> Recorded:
-        sent = {
-            "turns": answer.turns,
-            "execution": {
-                "id": answer.execution_id,
-                "result": answer.result,
-                "input": {"question": answer.question} if answer.question else {},
-            },
-        }
-        clean, _ = await self._credentials.redact_in_time(sent)
-        added, revision, stored_in = await self._talk(stores, session_id, answer, clean["turns"])
-        count, refused = await stores.executions.cache_new(
-            [clean["execution"]], session_id, answer.flow_id, self._settings.session_ttl_seconds
-        )
-        if refused:
-            raise error_of(None, refused[0])
-        return Recorded(session_id, answer.execution_id, answer.flow_id, added, bool(count), revision, stored_in)
-
-    async def _talk(
-        self, stores: Stores, session_id: str, answer: FlowAnswer, turns: list[dict[str, Any]]
-    ) -> tuple[int, int, str]:
+    async def _talk(self, session_id: str, answer: FlowAnswer) -> tuple[int, int, str]:
         """Add the turns to the session, unless it has the answers; how many, its revision and where it is."""
         from agentic_flywheel.documents.model import Document
         from agentic_flywheel.documents.save_request import Save
-        from agentic_flywheel.errors import Unavailable
-        from agentic_flywheel.sessions.caller_view import CallerViews
 
         try:
-            there, found = await stores.sessions.load(session_id)
+            there, found = await (await self.stores()).sessions.load(session_id)
         except Unavailable:  # it is merged with what is there once that is known: turns are told by their ids
             there = found = None
         if isinstance(there, Document) and found and answer.is_in(there.session.history):
@@ -174,10 +113,18 @@ class FlowRecorder:
             "backend_session_id": answer.backend_session_id,
             "current_flow_id": answer.flow_id,
         }
-        save = Save(
-            session_id=session_id, history=turns, values={name: value for name, value in values.items() if value}
-        )
-        saved = await stores.sessions.save(save, CallerViews())
-        if not saved.saved:
-            raise error_of(saved.reason, saved.message)
+        given = {name: value for name, value in values.items() if value}
+        clean = await self.without_credentials("record", values=given)
+        saved = await self.save(Save(session_id=session_id, history=answer.turns, values=clean["values"]))
         return saved.added_turns, saved.revision, saved.stored_in
+
+    async def _execution(self, session_id: str, answer: FlowAnswer) -> bool:
+        """Keep the run; whether it was not kept yet."""
+        asked = {"question": answer.question} if answer.question else {}
+        clean = await self.without_credentials("record", result=answer.result, input=asked)
+        run = {"id": answer.execution_id, **clean}
+        executions = (await self.stores()).executions
+        count, refused = await executions.cache_new([run], session_id, answer.flow_id, self.ttl_seconds)
+        if refused:
+            raise error_of(refused[0].reason, refused[0].message)
+        return bool(count)

@@ -85,8 +85,8 @@ class ExecutionStore:
 
     async def cache_new(
         self, executions: Sequence[JSONObject], session_id: str, flow_id: str, ttl_seconds: int
-    ) -> tuple[int, list[str]]:
-        """Keep those executions of a session, oldest first, that are not kept yet; how many, and why others are not.
+    ) -> tuple[int, list[CacheResult]]:
+        """Keep those executions of a session, oldest first, that are not kept yet; how many, and which are not kept.
 
         Each has an `id`, a `result`, and what else `cache_result` takes. Their ids tell them: nothing is kept twice.
 
@@ -99,19 +99,20 @@ class ExecutionStore:
         """
         history = await self.get_flow_history(session_id, flow_id) if flow_id else None
         there = {each.get("id") for each in history.executions} if history else set[object]()
-        count, refused = 0, list[str]()
+        leaves = history is None or history.dropped  # of a full history the oldest are kept under their ids alone
+        count, refused = 0, list[CacheResult]()
         for each in executions:
-            if each["id"] in there or (await self.get_result(each["id"])).found:
+            if each["id"] in there or (leaves and (await self.get_result(each["id"])).found):
                 continue
             details = {name: each.get(name) for name in ("input", "parameters", "metrics")}
             try:
                 kept = await self.cache_result(each["result"], each["id"], session_id, flow_id, ttl_seconds, **details)
             except InvalidArgument as exc:
-                refused.append(str(exc))
-                continue
-            count += kept.cached
-            if kept.message:
-                refused.append(kept.message)
+                kept = CacheResult(
+                    cached=False, execution_id=each["id"], stored_in="none", expires_at=None, message=str(exc)
+                )
+            count += kept.cached and not kept.message
+            refused += [kept] if kept.message else []
         return count, refused
 
     async def _refuse_new(self, execution_id: str, session_id: str, flow_id: str) -> None:
