@@ -329,3 +329,30 @@ def test_an_execution_that_is_too_large_costs_only_itself_and_is_named(
     said = capsys.readouterr().err
     assert "flowise-flow-chat): its executions are not all kept: The result has 30," in said
     assert "Took in 1 session; 0 were there already, 0 could not be taken in. Kept 1 execution" in said
+
+
+@pytest.mark.parametrize("first", ["download", "server"])
+def test_a_download_and_the_server_come_to_the_same_talk(tmp_path: Path, first: str):
+    rows = [row(1, "userMessage", "Ferns?", sessionId="s"),
+            row(2, "apiMessage", "Lady fern.", sessionId="s", usedTools=[{"tool": "books", "toolOutput": "p. 7"}]),
+            row(3, "userMessage", "Ferns?", sessionId="s"), row(4, "apiMessage", "Yes.", sessionId="s")]  # fmt: skip
+    messages = [
+        {"role": "user" if each["role"] == "userMessage" else "bot", "time": each["createdDate"]}
+        | {name: each[name] for name in ("content", "usedTools") if name in each}
+        for each in rows
+    ]
+    talk = {"id": "chat", "source": "UI", "sessionId": "s", "memoryType": None, "email": None, "messages": messages}
+    path = written(tmp_path, [talk], "flow-Message.json")
+    revisions = set[int]()
+    with FlowProgramServer(flowise({"flow": rows})).running() as server:
+        for turn in range(5):
+            if (turn % 2 == 0) == (first == "download"):
+                assert import_from(settings_in(tmp_path), str(path)) == 0
+            else:
+                assert import_from_server(settings_in(tmp_path), PROGRAMS["flowise"], server.url, KEY) == 0
+            document = stored(tmp_path, "flowise-flow-s")
+            revisions.add(document.revision)
+            assert words(document.session.history)[::2] == ["Ferns?", "Ferns?"]
+            assert len(document.session.history) == 4
+            assert len(flow_history(tmp_path, "flowise-flow-s", "flow")) == 2
+    assert revisions == {1}

@@ -13,7 +13,7 @@ from typing import cast
 
 from agentic_flywheel.cli.importers import Imported
 from agentic_flywheel.cli.importers.conversation import time_of
-from agentic_flywheel.cli.recorded_questions import has_recorded
+from agentic_flywheel.cli.under_other_ids import has_recorded
 from agentic_flywheel.documents.model import Document, iso
 from agentic_flywheel.documents.revisions import IMPORTED
 from agentic_flywheel.documents.save_request import Save

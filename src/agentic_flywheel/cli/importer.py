@@ -23,8 +23,8 @@ from agentic_flywheel.cli.comparison import (
 )
 from agentic_flywheel.cli.importers import BadEntry, Imported
 from agentic_flywheel.cli.own_export import Ours
-from agentic_flywheel.cli.recorded_questions import as_recorded
 from agentic_flywheel.cli.shortening import shortened
+from agentic_flywheel.cli.under_other_ids import as_stored
 from agentic_flywheel.documents.model import Document, Tombstone
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.revisions import IMPORTED
@@ -176,7 +176,8 @@ class Importer:
         if _is_deleted(stored) and not self._brings_back:
             return Added("deleted", _DELETED)
         if isinstance(stored, Document):
-            own = as_recorded(stored.session.history, own_part(stored, talk.history))
+            own = own_part(stored, talk.history)
+            own = as_stored(stored.session.history, own) if talk.values else own
             return await self._merge_into(stored, replace(talk, history=own), given or ("", ""))
         talk = await self._linked(talk, related=related)
         if not talk.history:
