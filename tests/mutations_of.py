@@ -2577,4 +2577,11 @@ MUTATIONS = [
         "for each in talk.executions if True or not _is_in(gaps,",
         "tests/unit/test_capture_off_record.py::test_what_a_flow_did_in_a_gap_goes_too",
     ),
+    Mutation(
+        "17 talks in archives whose names others give too",
+        "cli/importers/found_files.py",
+        "    with Archives(_may_be_wanted) as archives:",
+        "    with Archives(_is_wanted) as archives:",
+        "tests/unit/test_smaller_terminals.py::test_talks_of_cline_continue_and_llm_are_found_in_an_archive",
+    ),
 ]
