@@ -55,6 +55,21 @@ def check_id(value: str, name: str) -> str:
     return value
 
 
+def id_of(program: str, own: str) -> str:
+    """The id here of what another program calls `own`: always the same, and with `own` in it where that is allowed."""
+    try:
+        made = check_id(f"{program}-{own}", "session_id")
+        refuse_hidden(made, "session_id")
+    except InvalidArgument:
+        return f"{program}-{hashlib.blake2b(own.encode(errors='surrogatepass'), digest_size=16).hexdigest()}"
+    return made
+
+
+def question_id(answer: str) -> str:
+    """The id of the turn that asked for the answer of that id, where its program does not tell its own."""
+    return f"{answer}/question"
+
+
 def refuse_hidden(value: str, name: str) -> None:
     """Refuse an id that is new and has a character that nobody sees.
 

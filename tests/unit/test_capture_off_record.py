@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,16 @@ def test_what_was_said_in_a_gap_goes_and_the_gap_is_said():
     late = without(talk(1, None, 5, None), [(0, 2)])
     assert late
     assert [turn["content"] for turn in late.history[1:]] == ["word 2", "word 3"]
+
+
+def test_what_a_flow_did_in_a_gap_goes_too():
+    runs = [
+        {"id": str(at), "result": {"created_at": datetime.fromtimestamp(at, UTC).isoformat()}} for at in (1, 2, 3, 4)
+    ]
+    whole = replace(talk(1, 2, 3, 4), executions=[*runs, {"id": "5", "result": {}}])
+    left = without(whole, [(1.5, 3.5)])
+    assert left
+    assert [each["id"] for each in left.executions] == ["1", "4"]
 
 
 def test_a_helpers_talk_is_off_the_record_with_the_one_that_asked(tmp_path: Path):

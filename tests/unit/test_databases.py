@@ -59,18 +59,34 @@ def test_a_locked_a_damaged_and_a_strangers_database_are_told_in_a_sentence(
     assert told.reason.startswith("is a damaged SQLite database")
 
 
-def test_a_database_in_an_archive_or_on_standard_input_is_to_be_unpacked(tmp_path: Path):
-    with database(tmp_path / "opencode.db") as made:
-        add(made, "ses_1", 0, TALK)
-    made.close()
+def test_a_database_in_an_archive_or_on_standard_input_is_read_with_its_log(tmp_path: Path):
+    made = database(tmp_path / "opencode.db")
+    add(made, "ses_1", 0, TALK)
     archive = tmp_path / "talks.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
-        packed.write(tmp_path / "opencode.db", "data/opencode.db")
+        for name in ("opencode.db", "opencode.db-wal"):
+            packed.write(tmp_path / name, f"data/{name}")
+    made.close()
+    [whole] = conversations(tmp_path / "opencode.db")
     with sources(archive) as found:
-        assert [each.reason.split(",")[0] for each in bad(found.files[0])] == ["begins a SQLite database"]
+        [member] = found.files
+        assert not bad(member)
+        assert conversations(member) == [whole]
     with (tmp_path / "opencode.db").open("rb") as file:
-        [told] = read(Stream(file, "standard input"))
-    assert told.reason.endswith("unpack it, and name it")  # pyright: ignore[reportAttributeAccessIssue]
+        assert list(read(Stream(file, "standard input"))) == [whole]
+
+
+def test_of_an_archive_strangers_are_left_without_a_word_and_what_is_damaged_is_not(tmp_path: Path):
+    with closing(sqlite3.connect(tmp_path / "strange.db")) as made, made:
+        made.execute("CREATE TABLE lines (text)")
+    strange = (tmp_path / "strange.db").read_bytes()
+    archive = tmp_path / "all.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("mine/logs.db", strange)
+        packed.writestr("broken/logs.db", strange[:100] + b"\xff" * 999)
+        packed.writestr("mine/0badcafe-0000-4000-8000-000000000001.json", '{"name": "no talk"}')
+    with sources(archive) as found:
+        assert [str(each) for each in found.files] == [f"{archive}/broken/logs.db"]
 
 
 def test_of_a_folder_strangers_are_left_without_a_word_and_what_is_damaged_is_not(tmp_path: Path):

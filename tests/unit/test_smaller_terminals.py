@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+import zipfile
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -307,3 +308,26 @@ def test_an_old_talk_of_llm_that_goes_on_as_a_thread_comes_in_once(tmp_path: Pat
         made.execute("INSERT INTO threads VALUES ('k1', 'Herons?', 'h3', NULL, '2026-03-01 08:00:00+00:00')")
     [talk] = conversations(tmp_path / "logs.db")
     assert (talk.title, talk.history[:2], talk.history[2]["content"]) == ("Reeds", before, "Herons?")
+
+
+def test_talks_of_cline_continue_and_llm_are_found_in_an_archive(tmp_path: Path):
+    with closing(sqlite3.connect(tmp_path / "logs.db")) as made, made:
+        made.executescript(NEW + OLD)
+        made.execute("INSERT INTO messages VALUES ('h1', NULL, 'user')")
+        part(made, "h1", "text", "Reeds?")
+        made.execute("INSERT INTO threads VALUES ('t1', 'Reeds', 'h1', NULL, '2026-03-01 08:00:00+00:00')")
+    told = {"session_id": "17_ab", "metadata": {"title": "Herons"}}
+    talk = {"sessionId": CONTINUE, "title": "Bogs", "history": [{"message": {"role": "user", "content": "Bogs?"}}]}
+    archive = tmp_path / "home.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.write(tmp_path / "logs.db", "llm/logs.db")
+        packed.writestr("cline/17_ab/17_ab.messages.json", json.dumps(cline({"role": "user", "content": "Herons?"})))
+        packed.writestr("cline/17_ab/17_ab.json", json.dumps(told))
+        packed.writestr(f"continue/{CONTINUE}.json", json.dumps(talk))
+    (tmp_path / "logs.db").unlink()
+    for given in (archive, tmp_path):
+        with sources(given) as found:
+            made = [each for source in found.files for each in conversations(source)]
+        assert {(each.session_id, each.title) for each in made} == {
+            ("llm-t1", "Reeds"), ("cline-17_ab", "Herons"), (f"continue-{CONTINUE}", "Bogs"),
+        }  # fmt: skip

@@ -225,8 +225,20 @@ def _add_moving(top: Parser) -> None:
         "talks.jsonl",
         "0 all is there now, 1 not all",
     )
-    importing.add_argument("source", help="a file, a folder, the zip archive as it was downloaded, or -")
+    what = "a file, a folder, the zip archive as it was downloaded, or -; or flowise, langflow: read from the program"
+    importing.add_argument("source", help=what)
+    importing.add_argument("file", nargs="?", default="", help="behind flowise or langflow: a file that it exported")
+    _add_flow_server(importing)
     importing.add_argument("--bring-back-deleted", action="store_true", help="also what was deleted here")
+
+
+def _add_flow_server(importing: Parser) -> None:
+    server = importing.add_argument_group("flowise, langflow", "which are read over HTTP")
+    where = "its address (default: FLOWISE_URL, LANGFLOW_URL, else http://localhost:3000, http://localhost:7860)"
+    server.add_argument("--url", default="", help=where)
+    key = "what it wants to be shown; FLOWISE_API_KEY, LANGFLOW_API_KEY keep it out of the list of processes"
+    server.add_argument("--api-key", default="", metavar="KEY", help=key)
+    server.add_argument("--flow", action="append", default=[], metavar="ID", help="only this flow (again: and this)")
 
 
 def _add_forget_copies(top: Parser) -> None:

@@ -13,6 +13,7 @@ from typing import cast
 
 from agentic_flywheel.cli.importers import Imported
 from agentic_flywheel.cli.importers.conversation import time_of
+from agentic_flywheel.cli.under_other_ids import has_recorded
 from agentic_flywheel.documents.model import Document, iso
 from agentic_flywheel.documents.revisions import IMPORTED
 from agentic_flywheel.documents.save_request import Save
@@ -30,6 +31,8 @@ def change(stored: Document, talk: Imported, unchanged: Collection[str] = ()) ->
         unchanged = ("title", "summary")
     fields = _fields(stored, talk, unchanged)
     history, own = stored.session.history, own_part(stored, talk.history)
+    if not alone and (between := _between(history, own)):
+        return _replace(stored, talk, between, fields, note="")
     if own[: len(history)] == history or (not alone and not _grown(history, own)):
         added = own[len(history) :] if own[: len(history)] == history else missing(history, own)
         if added and alone and "summary" in unchanged and stored.summary and not talk.summary:
@@ -80,6 +83,14 @@ def own_part(stored: Document, history: list[JSONObject]) -> list[JSONObject]:
         first = next((place for place, turn in enumerate(history) if identity(turn) in there), 0)
         return history[first:]
     return history
+
+
+def _between(stored: list[JSONObject], history: list[JSONObject]) -> list[JSONObject]:
+    """All of the talk in its order, where what is stored was recorded from the middle of it; else nothing."""
+    there, names = {identity(turn): turn for turn in stored}, list(map(identity, history))
+    if not has_recorded(stored) or not there.keys() <= set(names) or names[: len(stored)] == list(there):
+        return []
+    return [there.get(name, turn) for name, turn in zip(names, history, strict=True)]
 
 
 def _append(stored: Document, talk: Imported, added: list[JSONObject], fields: JSONObject) -> Save | None:

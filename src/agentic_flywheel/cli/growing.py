@@ -198,7 +198,7 @@ class Growing:
                     made.sessions[each.session_id] = (added.revision, *added.given)
             if made:
                 made.is_clean = made.is_clean and added.outcome not in ("bad", "deleted", "paused")
-            yield each, added
+            yield kept or each, added
         self.mark, self.bytes_read = made, self.bytes_read + (stat.size if stat else 0)
 
     def entries(

@@ -1,22 +1,27 @@
 """`import`: adds what this program exported, and the talks that other programs keep, to what is kept here."""
 
 import asyncio
+import os
 import select
 import sys
 import tempfile
+from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import ExitStack
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, cast
 
+from agentic_flywheel.cli.executions_along import Along
 from agentic_flywheel.cli.growing import Growing, known
 from agentic_flywheel.cli.import_report import Report
-from agentic_flywheel.cli.importers import Source, Stream, in_order, is_stray, recognise, sources
+from agentic_flywheel.cli.importers import Imported, Source, Sources, Stream, in_order, is_stray, recognise, sources
 from agentic_flywheel.cli.importers.archives import MAX_UNPACKED_BYTES
+from agentic_flywheel.cli.importers.flow_servers import PROGRAMS, FlowProgram, fetched
 from agentic_flywheel.cli.interrupts import interruptible
 from agentic_flywheel.cli.reading_ahead import Ahead
 from agentic_flywheel.cli.reading_marks import Look
-from agentic_flywheel.cli.terminal import counting, reach, run, tell
+from agentic_flywheel.cli.terminal import complain, counting, reach, run, tell
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.journal.threads import without_threads
 from agentic_flywheel.sessions.redaction.policy import Credentials
@@ -33,6 +38,23 @@ STRAYS_NAMED = 3
 """Files without talks that are named."""
 
 
+def import_as_told(settings: Settings, options: Namespace) -> int:
+    """Take in what a command line names: a file, or a program that runs flows; a file of that name is ./flowise."""
+    program, brings_back = PROGRAMS.get(options.source), options.bring_back_deleted
+    named = options.url or options.api_key or options.flow
+    if program and not options.file:
+        return import_from_server(
+            settings, program, options.url, options.api_key, options.flow, brings_back=brings_back
+        )
+    if named or (options.file and not program):
+        complain(_ONLY_SERVERS if named else "one file at a time; a folder is read whole.")
+        return 2
+    return import_from(settings, options.file or options.source, brings_back=brings_back)
+
+
+_ONLY_SERVERS = "--url, --api-key and --flow are for import flowise and import langflow without a file."
+
+
 def import_from(settings: Settings, source: str, *, brings_back: bool = False) -> int:
     """Take in every conversation of a file, a folder or an archive, or of standard input for `-`.
 
@@ -40,7 +62,44 @@ def import_from(settings: Settings, source: str, *, brings_back: bool = False) -
     """
     if source == "-":
         return run(_from_standard_input(settings, brings_back=brings_back))
-    return run(_import(settings, Path(source), brings_back=brings_back))
+    return run(_from(settings, Path(source), brings_back=brings_back))
+
+
+def import_from_server(
+    settings: Settings,
+    program: FlowProgram,
+    url: str = "",
+    key: str = "",
+    flows: Sequence[str] = (),
+    *,
+    brings_back: bool = False,
+) -> int:
+    """Take in every conversation that a Flowise or a Langflow has, or those of some flows; as `import_from` does.
+
+    Args:
+        settings: those of the store.
+        program: which of the two.
+        url: its address; by default the one of its environment variable, else the program's own on this machine.
+        key: what it wants to be shown; by default that of its environment variable.
+        flows: ids of flows; none means all that the key may read.
+        brings_back: also what was deleted here.
+
+    """
+    url = url or os.environ.get(f"{program.variable}_URL", "")
+    key = key or os.environ.get(f"{program.variable}_API_KEY", "")
+    return run(_from_server(settings, program, url, key, flows, brings_back=brings_back))
+
+
+async def _from_server(
+    settings: Settings, program: FlowProgram, url: str, key: str, flows: Sequence[str], *, brings_back: bool
+) -> int:
+    with ExitStack() as files:
+        with interruptible():
+            found = files.enter_context(fetched(program, program.server(url, key), flows))
+        if not found.files:
+            tell(f"{program.shown} has no messages that this key may read.")
+            return 0
+        return await _import(settings, found, None, brings_back=brings_back)
 
 
 async def _from_standard_input(settings: Settings, *, brings_back: bool) -> int:
@@ -51,7 +110,7 @@ async def _from_standard_input(settings: Settings, *, brings_back: bool) -> int:
     with tempfile.TemporaryFile() as file:
         with interruptible():
             _copy(cast("BufferedReader", sys.stdin.buffer), file)
-        return await _import(settings, Stream(file, "standard input"), brings_back=brings_back)
+        return await _from(settings, Stream(file, "standard input"), brings_back=brings_back)
 
 
 def _copy(source: BufferedReader, target: IO[bytes]) -> None:
@@ -70,43 +129,51 @@ def _next_of(source: BufferedReader) -> bytes:
     return source.read1(COPIED_AT_ONCE)
 
 
-async def _import(settings: Settings, given: Path | Stream, *, brings_back: bool) -> int:
+async def _from(settings: Settings, given: Path | Stream, *, brings_back: bool) -> int:
     with sources(given) as found:
-        for link in found.links:
-            tell(f"{link} is a link, and is left. To take it in, name what it leads to.")
-        sessions, _ = open_store(settings)
-        growing = Growing(sessions, settings, brings_back=brings_back)
-        looks = await _looks(growing, found.files) if is_there(settings) else {}
-        # What is not there or cannot be read ends the command before anything is written.
-        new = [each for each in found.files if each not in looks or looks[each].mark is None]
-        strays = [each for each in new if each != given and is_stray(each, growing.limit)]
-        if strays:
-            tell(f"Left {len(strays):,} of {len(found.files):,} files that have no talks: {_first_of(strays)}.")
-        there = [each for each in found.files if each not in strays]
-        files, related = _to_read(there, looks, growing.limit)
-        report = Report(Credentials(settings.secrets), await _count(growing, files))
-        for source in there:
-            if source not in files:
-                for each, added in known(looks[source]):
-                    report.note(source, each, added)
-        async with sessions:
-            growing.shared = await reach(sessions)
-            try:
-                whole = [each for each in files if isinstance(each, Path) and _is_whole(each, looks)]
-                with (
-                    without_threads(),
-                    sessions.repository.journal.synced_at_end(),
-                    Ahead(whole, growing.limit) as growing.ahead,
-                ):
-                    for source in files:
-                        async for each, added in growing.read(source, looks.get(source), related=source in related):
-                            report.note(source, each, added)
-                        await growing.note(source)
-            except asyncio.CancelledError:
-                report.interrupted()
-                raise
-    report.end(settings.session_ttl_seconds)
-    return 0 if report.complete else 1
+        return await _import(settings, found, given, brings_back=brings_back)
+
+
+async def _import(settings: Settings, found: Sources, given: Path | Stream | None, *, brings_back: bool) -> int:
+    for link in found.links:
+        tell(f"{link} is a link, and is left. To take it in, name what it leads to.")
+    sessions, executions = open_store(settings)
+    growing = Growing(sessions, settings, brings_back=brings_back)
+    looks = await _looks(growing, found.files) if is_there(settings) else {}
+    # What is not there or cannot be read ends the command before anything is written.
+    new = [each for each in found.files if each not in looks or looks[each].mark is None]
+    strays = [each for each in new if each != given and is_stray(each, growing.limit)]
+    if strays:
+        tell(f"Left {len(strays):,} of {len(found.files):,} files that have no talks: {_first_of(strays)}.")
+    there = [each for each in found.files if each not in strays]
+    files, related = _to_read(there, looks, growing.limit)
+    credentials = Credentials(settings.secrets)
+    report = Report(credentials, await _count(growing, files))
+    along = Along(executions, credentials, settings.session_ttl_seconds)
+    for source in there:
+        if source not in files:
+            for each, added in known(looks[source]):
+                report.note(source, each, added)
+    async with sessions:
+        growing.shared = await reach(sessions)
+        try:
+            whole = [each for each in files if isinstance(each, Path) and _is_whole(each, looks)]
+            with (
+                without_threads(),
+                sessions.repository.journal.synced_at_end(),
+                Ahead(whole, growing.limit) as growing.ahead,
+            ):
+                for source in files:
+                    async for each, added in growing.read(source, looks.get(source), related=source in related):
+                        report.note(source, each, added)
+                        if isinstance(each, Imported):
+                            report.note_executions(source, each, await along.keep(each, added.outcome))
+                    await growing.note(source)
+        except asyncio.CancelledError:
+            report.interrupted()
+            raise
+    report.end(settings.session_ttl_seconds, along.kept)
+    return 0 if report.complete and not along.refused else 1
 
 
 def _first_of(strays: Sequence[Source]) -> str:

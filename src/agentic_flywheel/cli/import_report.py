@@ -63,17 +63,27 @@ class Report:
         place += f", {talk}" if talk else ""
         tell(f"{place}: {message.rstrip('.')}.")
 
+    def note_executions(self, source: Source, each: Entry | Known, message: str) -> None:
+        """Say what there is to say of the executions that came with a talk."""
+        if message:
+            self._say(source, each, message)
+
     def interrupted(self) -> None:
         """Say how far it was when it was ended."""
         tell(f"Took in {counted(self._outcomes['new'])} so far. Run the same again to go on.")
 
-    def end(self, ttl_seconds: int) -> None:
-        """Say what came of it: talks, messages and halves of characters apart, and until when what came in is kept."""
+    def end(self, ttl_seconds: int, executions: int = 0) -> None:
+        """Say what came of it: talks, messages and halves of characters apart, and until when what came in is kept.
+
+        `executions`: how many came in with the talks.
+        """
         found = self._outcomes
         more = f", added to {counted(found['more'])}" if found["more"] else ""
         same = found["same"] + found["copy"]
         there = f"{same:,} were there already, {found['bad']:,} could not be taken in."
         told = [f"Took in {counted(found['new'])}{more}; {there}"]
+        if executions:
+            told.append(f"Kept {executions:,} execution{'' if executions == 1 else 's'} of their flows.")
         if found["copy"]:
             told.append(f"Of those there already, {found['copy']:,} only had what another session has.")
         if deleted := found["deleted"]:

@@ -24,6 +24,7 @@ from agentic_flywheel.cli.comparison import (
 from agentic_flywheel.cli.importers import BadEntry, Imported
 from agentic_flywheel.cli.own_export import Ours
 from agentic_flywheel.cli.shortening import shortened
+from agentic_flywheel.cli.under_other_ids import as_stored
 from agentic_flywheel.documents.model import Document, Tombstone
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.revisions import IMPORTED
@@ -176,6 +177,7 @@ class Importer:
             return Added("deleted", _DELETED)
         if isinstance(stored, Document):
             own = own_part(stored, talk.history)
+            own = as_stored(stored.session.history, own) if talk.values else own
             return await self._merge_into(stored, replace(talk, history=own), given or ("", ""))
         talk = await self._linked(talk, related=related)
         if not talk.history:

@@ -89,9 +89,9 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
 
             return secrets(settings, options)
         case "import":
-            from agentic_flywheel.cli.import_command import import_from
+            from agentic_flywheel.cli.import_command import import_as_told
 
-            return import_from(settings, options.source, brings_back=options.bring_back_deleted)
+            return import_as_told(settings, options)
         case "capture" | "install" | "uninstall" | "bundle":
             return _for_clients(settings, options)
         case _:

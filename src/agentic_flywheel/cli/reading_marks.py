@@ -19,7 +19,7 @@ from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys
 
-READERS = 1
+READERS = 2
 """Raised when a reader makes other turns of the same file: then all files are read anew, once."""
 
 DIGESTED = 1024

@@ -1,6 +1,6 @@
 """Keeps the results of executions, and the executions of each flow in a session."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -82,6 +82,38 @@ class ExecutionStore:
             except (DocumentError, Unavailable) as exc:
                 kept.message = f"It could not be added to its flow's history: {exc}"
         return kept
+
+    async def cache_new(
+        self, executions: Sequence[JSONObject], session_id: str, flow_id: str, ttl_seconds: int
+    ) -> tuple[int, list[CacheResult]]:
+        """Keep those executions of a session, oldest first, that are not kept yet; how many, and which are not kept.
+
+        Each has an `id`, a `result`, and what else `cache_result` takes. Their ids tell them: nothing is kept twice.
+
+        Args:
+            executions: them; those that are kept already stay as they are.
+            session_id: their session.
+            flow_id: their flow; without one they are in no flow's history.
+            ttl_seconds: how long each is kept; 0 means for ever.
+
+        """
+        history = await self.get_flow_history(session_id, flow_id) if flow_id else None
+        there = {each.get("id") for each in history.executions} if history else set[object]()
+        leaves = history is None or history.dropped  # of a full history the oldest are kept under their ids alone
+        count, refused = 0, list[CacheResult]()
+        for each in executions:
+            if each["id"] in there or (leaves and (await self.get_result(each["id"])).found):
+                continue
+            details = {name: each.get(name) for name in ("input", "parameters", "metrics")}
+            try:
+                kept = await self.cache_result(each["result"], each["id"], session_id, flow_id, ttl_seconds, **details)
+            except InvalidArgument as exc:
+                kept = CacheResult(
+                    cached=False, execution_id=each["id"], stored_in="none", expires_at=None, message=str(exc)
+                )
+            count += kept.cached and not kept.message
+            refused += [kept] if kept.message else []
+        return count, refused
 
     async def _refuse_new(self, execution_id: str, session_id: str, flow_id: str) -> None:
         """Refuse an id that nobody can read, unless something is stored under it."""

@@ -87,7 +87,13 @@ def without(talk: Imported, gaps: Sequence[Gap], ids: frozenset[str] = frozenset
     if not any(turn.get("role") != "system" for turn in kept):
         return None
     own = [turn for turn in kept if not str(turn.get("id", "")).startswith("off-the-record-")]
-    return replace(talk, history=kept, title=title("", own), summary="")
+    executions = [each for each in talk.executions if not _is_in(gaps, instant(each["result"].get("created_at")))]
+    return replace(talk, history=kept, title=title("", own), summary="", executions=executions)
+
+
+def _is_in(gaps: Sequence[Gap], time: datetime | None) -> bool:
+    """Whether it may have been in one of them."""
+    return time is None or any(begin <= time.timestamp() <= end for begin, end in gaps)
 
 
 def _nearest(gaps: Sequence[Gap], said_at: float) -> Gap:

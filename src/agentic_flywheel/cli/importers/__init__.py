@@ -11,7 +11,7 @@ were a file of its own; whenever the follower says no, the whole is read. What i
 from agentic_flywheel.cli.importers.conversation import Imported, mended, named, named_entry
 from agentic_flywheel.cli.importers.files import exported, is_database, is_stray, read, recognise
 from agentic_flywheel.cli.importers.following import FOLLOWED, Followed, Follower, Grown, Place, read_tail, read_whole
-from agentic_flywheel.cli.importers.found_files import Member, Source, Stream, sources
+from agentic_flywheel.cli.importers.found_files import Member, Source, Sources, Stream, sources
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.kinds import Kind
 from agentic_flywheel.cli.importers.origins import Origin
@@ -30,6 +30,7 @@ __all__ = [
     "Origin",
     "Place",
     "Source",
+    "Sources",
     "Stream",
     "exported",
     "in_order",

@@ -62,6 +62,16 @@ class Beside:
         except _UNREADABLE:
             return ""
 
+    @contextmanager
+    def log(self) -> Generator[IO[bytes] | None]:
+        """The write-ahead log beside a database in an archive; `None` if there is none."""
+        name = f"{self.name}-wal"
+        if not self.archive or name not in self.archive.namelist():
+            yield None
+            return
+        with self.archive.open(name) as file:
+            yield file
+
     def json_of(self, name: str) -> Any:  # noqa: ANN401
         """What the file of that name in the same folder holds; `None` if it is no JSON."""
         try:

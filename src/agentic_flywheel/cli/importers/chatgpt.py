@@ -22,7 +22,6 @@ from agentic_flywheel.cli.importers.conversation import (
     mended,
     must_be_object,
     named_entry,
-    session_id,
     tagged,
     title,
     turns,
@@ -30,13 +29,14 @@ from agentic_flywheel.cli.importers.conversation import (
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
+from agentic_flywheel.keys import id_of
 
 
 def conversation(entry: JsonEntry) -> Iterator[Imported | BadEntry]:
     """The conversation, and before it what of it cannot be read; nothing if nothing was said in it."""
     value = entry.value
     own = value.get("conversation_id") or value.get("id")
-    talk = named_entry(entry, value.get("title"), session_id("chatgpt", own) if isinstance(own, str) else "")
+    talk = named_entry(entry, value.get("title"), id_of("chatgpt", own) if isinstance(own, str) else "")
     if not isinstance(own, str):
         yield BadEntry(entry.line, "has no conversation_id", talk)
         return
@@ -51,7 +51,7 @@ def conversation(entry: JsonEntry) -> Iterator[Imported | BadEntry]:
     if made.history:
         yield Imported(
             line=entry.line,
-            session_id=session_id("chatgpt", own),
+            session_id=id_of("chatgpt", own),
             title=title(value.get("title"), made.history),
             summary="",
             tags=_project(value.get("gizmo_id"), value.get("gizmo_type")),

@@ -20,7 +20,6 @@ from agentic_flywheel.cli.importers.conversation import (
     mended,
     must_be_object,
     named_entry,
-    session_id,
     tagged,
     text,
     title,
@@ -32,6 +31,7 @@ from agentic_flywheel.cli.importers.web_pages import shortened_within
 from agentic_flywheel.documents.turn_values import as_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
+from agentic_flywheel.keys import id_of
 
 _ROLES = {"human": "user", "assistant": "assistant"}
 
@@ -49,7 +49,7 @@ def conversation(entry: JsonEntry) -> Iterator[Imported | BadEntry]:
     """The conversation, and before it what of it cannot be read; nothing if nothing was said in it."""
     value = entry.value
     uuid, messages = value.get("uuid"), value.get("chat_messages")
-    talk = named_entry(entry, value.get("name"), session_id("claude", uuid) if isinstance(uuid, str) and uuid else "")
+    talk = named_entry(entry, value.get("name"), id_of("claude", uuid) if isinstance(uuid, str) and uuid else "")
     if not isinstance(uuid, str) or not uuid:
         yield BadEntry(entry.line, "has no uuid", talk)
         return
@@ -68,7 +68,7 @@ def conversation(entry: JsonEntry) -> Iterator[Imported | BadEntry]:
     if made.history:
         yield Imported(
             line=entry.line,
-            session_id=session_id("claude", uuid),
+            session_id=id_of("claude", uuid),
             title=title(value.get("name"), made.history),
             summary=text(value.get("summary")),
             tags=_tags(value.get("project"), value.get("project_uuid")),

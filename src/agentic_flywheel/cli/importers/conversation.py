@@ -1,6 +1,5 @@
 """Makes vendors' conversations into sessions and turns that the store can keep as they are."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from agentic_flywheel.documents.save_request import MAX_TEXT
 from agentic_flywheel.documents.turn_text import asked_in
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import MAX_DEPTH, JSONObject, check_json, each_text
-from agentic_flywheel.keys import MAX_ID_LENGTH, check_id, refuse_hidden
+from agentic_flywheel.keys import MAX_ID_LENGTH
 from agentic_flywheel.plain_text import quoted
 
 TITLE_SHOWN = 60
@@ -56,6 +55,8 @@ class Imported:
     """What it is to that session, or to one that has its first turns."""
     values: JSONObject = field(default_factory=JSONObject)
     """Other fields of the session: `backend`, `backend_session_id`, `current_flow_id`, `user_id`."""
+    executions: list[JSONObject] = field(default_factory=list[JSONObject])
+    """Runs of its flow, oldest first: `id`, `result`, and `input`, `parameters`, `metrics` where they are known."""
 
     @property
     def said_at(self) -> datetime | None:
@@ -83,16 +84,6 @@ def named_entry(entry: JsonEntry, title: object, own: str) -> str:
 def time_of(turn: JSONObject) -> datetime | None:
     """When the turn was said, if it says so."""
     return next(filter(None, (instant(turn.get(name)) for name in TIMES)), None)
-
-
-def session_id(vendor: str, own: str) -> str:
-    """The id of a session: always the same for the vendor's `own` one, which stands in it where that is allowed."""
-    try:
-        made = check_id(f"{vendor}-{own}", "session_id")
-        refuse_hidden(made, "session_id")
-        return made
-    except InvalidArgument:
-        return f"{vendor}-{hashlib.blake2b(own.encode(errors='surrogatepass'), digest_size=16).hexdigest()}"
 
 
 def context(vendor: str, **more: object) -> JSONObject:

@@ -1,11 +1,14 @@
 """Opens the SQLite files in which other programs keep talks: to read only, with what lies in their write-ahead logs.
 
 Nothing is written to them, and no file is put beside them: SQLite would do that beside one that has such a log and is
-not open anywhere, so that such a one is read as it is.
+not open anywhere, so that such a one is read as it is. One in an archive, or on standard input, is copied for as long
+as it is read.
 """
 
 import contextlib
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -63,6 +66,18 @@ def begins(file: IO[bytes]) -> bool:
     head = file.read(len(HEADER))
     file.seek(0)
     return head == HEADER
+
+
+@contextlib.contextmanager
+def on_disk(file: IO[bytes], log: IO[bytes] | None) -> Generator[Path]:
+    """A copy of a database that has no path, and of its write-ahead log, for as long as it is read."""
+    with tempfile.TemporaryDirectory(prefix="flywheel-") as folder:
+        path = Path(folder) / "talks.db"
+        for name, source in (path, file), (path.with_name(f"{path.name}-wal"), log):
+            if source:
+                with name.open("wb") as target:
+                    shutil.copyfileobj(source, target)
+        yield path
 
 
 def _text(raw: bytes) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from agentic_flywheel.cli.importers import databases, manifests
-from agentic_flywheel.cli.importers.archives import UNREADABLE, Archives, unpacked
+from agentic_flywheel.cli.importers.archives import UNREADABLE, Archives, Found, unpacked
 from agentic_flywheel.cli.importers.kinds import kind_of
 from agentic_flywheel.cli.importers.names import is_conversations, may_be_conversations
 from agentic_flywheel.errors import InvalidArgument
@@ -94,7 +94,7 @@ def sources(given: Path | Stream) -> Generator[Sources]:
         OSError: the folder or archive cannot be read.
 
     """
-    with Archives(_is_wanted) as archives:
+    with Archives(_may_be_wanted) as archives:
         if isinstance(given, Path) and given.is_dir():
             yield _in_folder(given, archives)
             return
@@ -102,12 +102,17 @@ def sources(given: Path | Stream) -> Generator[Sources]:
             if not zipfile.is_zipfile(file):
                 yield Sources([given], [])
                 return
-            files = _complete([Member(*each) for each in archives.wanted(file, given)], archives)
+            files = _complete(_members(archives.wanted(file, given)), archives)
             if not files:
                 raise InvalidArgument(
                     f"{given} has no file with talks in it. Name one, or the folder in which a program keeps its talks."
                 )
             yield Sources(files, [])
+
+
+def _members(found: Sequence[Found]) -> list[Source]:
+    """Those of the files in archives that are no strangers'."""
+    return [each for each in (Member(*one) for one in found) if not _is_strangers(each)]
 
 
 def _is_wanted(name: str) -> bool:
@@ -118,14 +123,19 @@ def _may_be_wanted(name: str) -> bool:
     return name == manifests.NAME or may_be_conversations(name)
 
 
-def _is_strangers(path: Path) -> bool:
+def _is_strangers(source: Path | Member) -> bool:
     """Whether a file that has a name which many programs give has no talks."""
-    if _is_wanted(path.name):
+    if _is_wanted(name_of(source)):
         return False
     try:
-        with path.open("rb") as file:
-            return (databases.program(path) if databases.begins(file) else kind_of(file)) is None
-    except InvalidArgument:
+        with opened(source) as file:
+            if not databases.begins(file):
+                return kind_of(file) is None
+            if isinstance(source, Path):
+                return databases.program(source) is None
+            with databases.on_disk(file, None) as copy:
+                return databases.program(copy) is None
+    except (*UNREADABLE, InvalidArgument):
         return False
 
 
@@ -138,7 +148,7 @@ def _in_folder(folder: Path, archives: Archives) -> Sources:
     packed = (each for each in sorted(folder.rglob("*.[zZ][iI][pP]")) if each.is_file() and not each.is_symlink())
     for each in packed:
         try:
-            files += [Member(*one) for one in archives.in_file(each)]
+            files += _members(archives.in_file(each))
         except InvalidArgument as exc:
             files.append(Absent(str(each), str(exc).removeprefix(str(each)).lstrip(" /")))
     files = _complete(files, archives)

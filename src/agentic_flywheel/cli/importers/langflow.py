@@ -2,7 +2,8 @@
 
 A talk is all messages of a flow and a session. In the API `files` is a string of JSON; in the table all JSON is, ids
 have no dashes and times no zone. A run that names no session has the flow's id as session. `content_blocks` are groups
-of steps in the API, and a flat list in the table. The answer of a run (`/api/v1/run`) is one execution, and no talk.
+of steps in the API, and a flat list in the table. Each answer is an execution of its flow too; the answer of a run
+(`/api/v1/run`) is one execution, and no talk.
 """
 
 from collections import defaultdict
@@ -15,7 +16,7 @@ from agentic_flywheel.cli.importers.blocks import thought
 from agentic_flywheel.cli.importers.conversation import Imported, instant, mended, turn, turns, uncut
 from agentic_flywheel.cli.importers.databases import opened
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
-from agentic_flywheel.cli.importers.rows import call, content, decoded, files, objects, talk
+from agentic_flywheel.cli.importers.rows import call, content, decoded, execution, files, objects, shown, talk
 from agentic_flywheel.documents.turn_values import as_object, first_text
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
@@ -49,7 +50,37 @@ def conversations(entries: Iterable[JsonEntry | BadEntry], _: str) -> Iterator[I
         messages.sort(key=_place)
         made = turns(messages[0].line, ((each.number or each.line, each.value) for each in messages), _turn)
         values: JSONObject = {"backend_session_id": session, "current_flow_id": flow}
-        yield from talk("langflow", "-".join(filter(None, (flow, session))), messages[0].line, made, values)
+        own = "-".join(filter(None, (flow, session)))
+        executions = list(_executions(each.value for each in messages))
+        yield from talk("langflow", own, messages[0].line, made, values, executions)
+
+
+_DONE = ("content_blocks", "files", "error", "session_metadata")
+"""What a message has of a run beside its text."""
+
+
+def _executions(messages: Iterable[JSONObject]) -> Iterator[JSONObject]:
+    """The run that gave each answer."""
+    question = ""
+    for message in messages:
+        if message.get("sender") == "User":
+            question = uncut(message.get("text"))
+        elif own := _dashed(message.get("id")):
+            properties = as_object(decoded(message.get("properties")))
+            given = {name: decoded(message.get(name)) for name in _DONE}
+            yield execution(
+                "langflow",
+                own,
+                question,
+                {
+                    "text": uncut(message.get("text")),
+                    "created_at": shown(message.get("timestamp")),
+                    "category": message.get("category"),
+                    **given,
+                    "properties": properties,
+                },
+                metrics={"duration": message.get("duration"), "usage": properties.get("usage")},
+            )
 
 
 _COLUMNS = "id, flow_id, timestamp, sender, session_id, text, files, properties, category, content_blocks"

@@ -16,7 +16,7 @@ from typing import cast
 
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.blocks import call, spoken, summary, thought
-from agentic_flywheel.cli.importers.conversation import Imported, Relation, instant, session_id, text
+from agentic_flywheel.cli.importers.conversation import Imported, Relation, instant, text
 from agentic_flywheel.cli.importers.databases import Database, opened
 from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.cli.importers.left_out import each_message, reported
@@ -25,6 +25,7 @@ from agentic_flywheel.cli.importers.talk import SUB_AGENT
 from agentic_flywheel.documents.turn_values import as_list, as_object, is_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
+from agentic_flywheel.keys import id_of
 
 _DONE = ("completed", "error")
 """States of a tool that has a result."""
@@ -75,7 +76,7 @@ def _of_row(
     own = text(row.get("id"))
     size = next(found.select("SELECT sum(length(data)) AS size FROM part WHERE session_id = ?", [own]))["size"] or 0
     if size > limit:
-        yield BadEntry(1, f"is longer than {limit:,} bytes", session_id("opencode", own))
+        yield BadEntry(1, f"is longer than {limit:,} bytes", id_of("opencode", own))
         return
     parts: dict[str, list[object]] = {}
     for each in found.select("SELECT id, message_id, data FROM part WHERE session_id = ? ORDER BY id", [own]):

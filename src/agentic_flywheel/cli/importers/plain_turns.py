@@ -8,11 +8,12 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import cast
 
-from agentic_flywheel.cli.importers.conversation import Imported, Turns, context, mended, named, session_id, title
+from agentic_flywheel.cli.importers.conversation import Imported, Turns, context, mended, named, title
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.documents.turn_values import as_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject, canonical, check_json
+from agentic_flywheel.keys import id_of
 
 
 def conversations(entries: Iterable[JsonEntry | BadEntry], name: str) -> Iterator[Imported | BadEntry]:
@@ -54,12 +55,12 @@ def _talk(entries: Iterable[JsonEntry | BadEntry], known_by: list[object], name:
     history, talk, own = made.history, "", ""
     if history:
         own = hashlib.blake2b(canonical([*known_by, history[0]]).encode(), digest_size=16).hexdigest()
-        talk = named(title("", history), session_id("turns", own))
+        talk = named(title("", history), id_of("turns", own))
     yield from made.reported(talk)
     if history:
         yield Imported(
             line=line,
-            session_id=session_id("turns", own),
+            session_id=id_of("turns", own),
             title=title("", history),
             summary="",
             tags=(),

@@ -68,7 +68,11 @@ def read_as(file: IO[bytes], kind: str | None, beside: Beside, limit: int) -> It
         entries = _lines_or_whole(file, limit) if kind == "gemini-cli" else lines(file, limit)
         yield from _BY_LINES[kind](entries, beside)
     elif databases.begins(file):
-        yield from _of_database(beside.path, limit)
+        if beside.path:
+            yield from _of_database(beside.path, limit)
+            return
+        with beside.log() as log, databases.on_disk(file, log) as copy:
+            yield from _of_database(copy, limit)
     elif kind in _OF_OBJECTS:
         yield from _OF_OBJECTS[kind](whole(file, limit), beside)
     elif kind in _OF_ENTRIES:
@@ -120,11 +124,8 @@ def _lines_or_whole(file: IO[bytes], limit: int) -> Iterator[JsonEntry | BadEntr
     yield from lines(file, limit)
 
 
-def _of_database(path: Path | None, limit: int) -> Iterator[Imported | BadEntry]:
-    """The talks of a SQLite file, which must be one of this machine, and all that cannot be read of it."""
-    if path is None:
-        yield BadEntry(1, "begins a SQLite database, which is read as a file of its own: unpack it, and name it")
-        return
+def _of_database(path: Path, limit: int) -> Iterator[Imported | BadEntry]:
+    """The talks of a SQLite file, and all that cannot be read of it."""
     try:
         program = databases.program(path)
     except InvalidArgument as exc:

@@ -8,17 +8,19 @@ from agentic_flywheel.cli.importers.conversation import (
     Imported,
     Turns,
     context,
+    instant,
     mended,
     named,
-    session_id,
     time_of,
     title,
     uncut,
 )
 from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.cli.importers.web_pages import shortened, shortened_within
+from agentic_flywheel.documents.model import iso
 from agentic_flywheel.documents.turn_values import as_list, is_object
 from agentic_flywheel.json_text import JSONObject
+from agentic_flywheel.keys import id_of
 
 
 def decoded(value: object) -> Any:  # noqa: ANN401
@@ -65,9 +67,26 @@ def content(blocks: list[JSONObject], text: str) -> str | list[JSONObject]:
     return [*blocks, *([{"type": "text", "text": text}] if text.strip() else [])] if blocks else text
 
 
-def talk(program: str, own: str, line: int, made: Turns, values: JSONObject) -> Iterator[Imported | BadEntry]:
+def execution(program: str, own: str, question: str, result: JSONObject, **more: JSONObject) -> JSONObject:
+    """The run of a flow that gave an answer of that id, as it is kept: what says nothing is left out."""
+    made: JSONObject = {"id": id_of(program, own), "result": _said(result), "input": _said({"question": question})}
+    return made | {name: said for name, value in more.items() if (said := _said(value))}
+
+
+def shown(time: object) -> str | None:
+    """A time as it is kept, in whichever form it came; `None` if it is none."""
+    return iso(instant(time))
+
+
+def _said(value: JSONObject) -> JSONObject:
+    return {name: each for name, each in value.items() if each not in (None, "", [], {})}
+
+
+def talk(
+    program: str, own: str, line: int, made: Turns, values: JSONObject, executions: list[JSONObject]
+) -> Iterator[Imported | BadEntry]:
     """The conversation of that program's id, and before it what of it cannot be read."""
-    known = session_id(program, own)
+    known = id_of(program, own)
     shown = title("", made.history)
     yield from made.reported(named(shown, known) if made.history else "")
     if made.history:
@@ -84,4 +103,5 @@ def talk(program: str, own: str, line: int, made: Turns, values: JSONObject) -> 
             context=context(program),
             halves=made.halves,
             values={"backend": program} | {name: value for name, value in values.items() if value},
+            executions=executions,
         )

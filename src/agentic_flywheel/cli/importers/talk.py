@@ -16,14 +16,13 @@ from agentic_flywheel.cli.importers.conversation import (
     content,
     context,
     instant,
-    session_id,
     tagged,
     text,
     title,
 )
 from agentic_flywheel.cli.importers.web_pages import BRINGS_PAGES, shortened_within
 from agentic_flywheel.json_text import JSONObject
-from agentic_flywheel.keys import MAX_ID_LENGTH
+from agentic_flywheel.keys import MAX_ID_LENGTH, id_of
 
 SUB_AGENT: Relation = "sub-agent"
 """The tag of a talk with a sub-agent, and its relation to the one that asked for it."""
@@ -138,7 +137,7 @@ class Talk:
         tags = (SUB_AGENT,) if relation == SUB_AGENT else ()
         return Imported(
             line=self.line,
-            session_id=session_id(program, own),
+            session_id=id_of(program, own),
             title=title(named, history) or _command(history),
             summary=text(summary),
             tags=tags + project,
@@ -147,7 +146,7 @@ class Talk:
             history=history,
             context=context(program, **self.known),
             halves=self.halves,
-            parent=session_id(program, parent) if parent else "",
+            parent=id_of(program, parent) if parent else "",
             relation=relation,
         )
 
