@@ -14,6 +14,7 @@ from mcp import MCPError
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
+from mcp.server.request_state import RequestStateSecurity
 from mcp.server.stdio import stdio_server
 from mcp_types import (
     INVALID_PARAMS,
@@ -153,8 +154,13 @@ def _explain(name: str, error: BaseException) -> str:
     return f"{name} failed inside the server ({type(error).__name__}); its log says where."
 
 
-def build_server(settings: Settings, sessions: SessionStore, executions: ExecutionStore) -> FlywheelServer:
-    """The server for these settings and stores, which its lifespan opens and closes."""
+def build_server(
+    settings: Settings, sessions: SessionStore, executions: ExecutionStore, state_key: bytes | None = None
+) -> FlywheelServer:
+    """The server for these settings and stores, which its lifespan opens and closes.
+
+    `state_key` seals what a client carries from a question to its answer, where another process may be answered.
+    """
     tools = Tools(sessions, executions, settings)
     notifier = ChangeNotifier(sessions)
     server = FlywheelServer(
@@ -164,6 +170,7 @@ def build_server(settings: Settings, sessions: SessionStore, executions: Executi
         instructions=INSTRUCTIONS,
         lifespan=_lifespan(sessions, tools, notifier),
         subscriptions=notifier.bus,
+        request_state_security=RequestStateSecurity(keys=[state_key]) if state_key else None,
         log_level=settings.log_level,  # type: ignore[arg-type]  checked against the same five names
         tools=_published(tools, settings),
     )

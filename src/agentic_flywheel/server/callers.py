@@ -23,6 +23,7 @@ class RevisionsSeen(CallerViews):
         seen = super().of(session_id)
         if not seen.users:
             seen.sent = seen.known = seen.shown = None
+            seen.told, seen.newest = (), 0
             seen.cut.clear()
         return seen
 
