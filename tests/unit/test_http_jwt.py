@@ -31,11 +31,7 @@ class Keys:
         self.fetched += 1
         rows = []
         for kid, key in self.named.items():
-            kind = (
-                jwt.algorithms.ECAlgorithm
-                if isinstance(key, ec.EllipticCurvePrivateKey)
-                else jwt.algorithms.RSAAlgorithm
-            )
+            kind = ECAlgorithm if isinstance(key, ec.EllipticCurvePrivateKey) else RSAAlgorithm
             rows.append({**kind.to_jwk(key.public_key(), as_dict=True), "kid": kid, "use": "sig"})
         return {"keys": [*rows, {"kty": "oct", "k": "c2VjcmV0", "kid": "shared"}]}
 
@@ -92,7 +88,7 @@ async def test_another_algorithm_than_the_keys_own_is_refused(keys: Keys):
     hmac_key = pem.replace(b"-----", b"")  # PyJWT itself refuses to sign with the PEM
     assert await issuer.subject_of(keys.token(algorithm="HS256", key=hmac_key)) is None
     assert await issuer.subject_of(keys.token("shared", algorithm="HS256", key="secret" * 8)) is None
-    assert await issuer.subject_of(jwt.encode({"sub": "ann"}, None, "none", headers={"kid": "one"})) is None
+    assert await issuer.subject_of(jwt.encode({"sub": "ann"}, "", "none", headers={"kid": "one"})) is None
     keys.named["rsa"] = rsa.generate_private_key(65537, 2048)
     keys.now += RETRY_SECONDS + 1
     assert await issuer.subject_of(keys.token("rsa", algorithm="RS256")) == "ann"
