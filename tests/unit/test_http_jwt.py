@@ -7,6 +7,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from agentic_flywheel.server.http_access import Gate
 from agentic_flywheel.server.http_jwt import GONE_SECONDS, OLD_SECONDS, RETRY_SECONDS, Issuer
@@ -31,8 +32,10 @@ class Keys:
         self.fetched += 1
         rows = []
         for kid, key in self.named.items():
-            kind = ECAlgorithm if isinstance(key, ec.EllipticCurvePrivateKey) else RSAAlgorithm
-            rows.append({**kind.to_jwk(key.public_key(), as_dict=True), "kid": kid, "use": "sig"})
+            public = key.public_key()
+            is_ec = isinstance(public, ec.EllipticCurvePublicKey)
+            row = ECAlgorithm.to_jwk(public, as_dict=True) if is_ec else RSAAlgorithm.to_jwk(public, as_dict=True)
+            rows.append({**row, "kid": kid, "use": "sig"})
         return {"keys": [*rows, {"kty": "oct", "k": "c2VjcmV0", "kid": "shared"}]}
 
     def issuer(self, **options: Any) -> Issuer:
