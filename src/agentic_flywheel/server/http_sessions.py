@@ -133,6 +133,8 @@ class HandshakeSessions:
         self._notifier = notifier
         self._ids = SessionIds(key)
         self._open: OrderedDict[str, _Session] = OrderedDict()
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        """The ids of sessions that their clients ended; other processes do not hear of it."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
@@ -146,8 +148,11 @@ class HandshakeSessions:
             await Response(NOT_FOUND, 404, media_type="application/json")(scope, receive, send)
             return
         await self._served(session, scope, receive, send)
-        if session.transport.is_terminated:
+        if scope["method"] == "DELETE" and session.transport.is_terminated:
             self._forget(session)
+            self._ended[session.id or ""] = None
+            if len(self._ended) > MOST_SESSIONS:
+                self._ended.popitem(last=False)
 
     def end_streams(self) -> None:
         """End the streams on which clients are told of changes."""
@@ -196,7 +201,7 @@ class HandshakeSessions:
             self._open.move_to_end(session_id)
             await session.ready.wait()
             return session
-        handshake = self._ids.read(session_id)
+        handshake = None if session_id in self._ended else self._ids.read(session_id)
         return None if handshake is None else await self._admit(_Session(session_id, handshake), known=True)
 
     async def _admit(self, session: _Session, *, known: bool) -> _Session:
