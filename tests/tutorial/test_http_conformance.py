@@ -68,7 +68,7 @@ def test_every_generic_scenario_passes(request: pytest.FixtureRequest, disabled_
         url = server.url.replace("127.0.0.1", "localhost")
         suite = f"conformance server --url {url} --requirements {revision} --timeout 15000"
         done = subprocess.run(
-            ["npx", "-y", "-p", SUITE, "-p", NODE, "-c", suite],
+            ["npx", "-y", "-p", SUITE, "-p", NODE, "-c", suite],  # noqa: S607
             env=os.environ | npm,
             cwd=disabled_env["HOME"],
             capture_output=True,

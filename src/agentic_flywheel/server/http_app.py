@@ -12,7 +12,7 @@ from agentic_flywheel.server.callers import Caller, note_caller
 from agentic_flywheel.server.http_access import Access, Gate
 from agentic_flywheel.server.http_health import Health
 from agentic_flywheel.server.http_hosts import HostCheck
-from agentic_flywheel.server.http_limits import Bodies, Gone, RateLimit, TooLarge, TooMuch, TooSlow
+from agentic_flywheel.server.http_limits import AtOnce, Bodies, Gone, RateLimit, TooLarge, TooMuch, TooSlow
 from agentic_flywheel.server.http_namespaces import Busy, Namespaces
 from agentic_flywheel.server.http_options import PATH
 
@@ -48,6 +48,7 @@ class HTTPApp:
     ) -> None:
         self._hosts, self._gate, self._rate, self._bodies = hosts, gate, rate, bodies
         self._namespaces, self._health = namespaces, health
+        self._at_once = AtOnce()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; what went wrong inside is said to nobody but the log."""
@@ -85,9 +86,13 @@ class HTTPApp:
         if path != PATH:
             return await refuse(send, 404, f"There is nothing here; the endpoint is {PATH}.")
         client = access.who or str((scope.get("client") or ("",))[0])
-        if wait := self._rate.seconds_to_wait(client):
+        wait = self._rate.seconds_to_wait(client)
+        if wait or not self._at_once.enter(client):
             return await refuse(send, 429, "Too many requests.", {"retry-after": str(int(wait) + 1)}, code=-32603)
-        return await self._serve(access, scope, receive, send)
+        try:
+            return await self._serve(access, scope, receive, send)
+        finally:
+            self._at_once.leave(client)
 
     async def _serve(self, access: Access, scope: Scope, receive: Receive, send: Send) -> None:
         body = await self._body(scope, receive, send)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -10,6 +10,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 BURST_SECONDS = 2.0
 """Requests of so many seconds may come at once."""
+
+MOST_AT_ONCE = 1_000
+"""Requests of one client that are under way: it does not take all connections."""
 
 REMEMBERED = 10_000
 """Clients whose rate is remembered; the longest unseen goes first, and would be full again by then."""
@@ -46,6 +49,27 @@ class RateLimit:
         if len(self._buckets) > REMEMBERED:
             self._buckets.popitem(last=False)
         return 0.0 if allowed else (1 - left) / self._rate
+
+
+class AtOnce:
+    """How many requests of each client are under way, the streams that it listens to among them."""
+
+    def __init__(self, most: int = MOST_AT_ONCE) -> None:
+        self._most = most
+        self._now: Counter[str] = Counter()
+
+    def enter(self, client: str) -> bool:
+        """Whether one more may begin; then `leave` is called when it ends."""
+        if self._now[client] >= self._most:
+            return False
+        self._now[client] += 1
+        return True
+
+    def leave(self, client: str) -> None:
+        """One has ended."""
+        self._now[client] -= 1
+        if not self._now[client]:
+            del self._now[client]
 
 
 class TooLarge(Exception):  # noqa: N818  named for what is the matter

@@ -208,16 +208,23 @@ class Namespaces:
         await namespace.close()
 
     async def _sweep_for_ever(self) -> None:
-        await self._send_what_is_pending()
+        sweep = self._send_what_is_pending
         while True:
+            try:
+                await sweep()
+            except Exception as exc:  # noqa: BLE001  whatever it is, others must be swept
+                logger.error("Looking after namespaces failed with %s; it goes on.", type(exc).__name__)
+            sweep = self._close_idle
             await asyncio.sleep(SWEEP_SECONDS)
-            now = asyncio.get_running_loop().time()
-            for namespace in [*self._open.values()]:
-                if namespace.users or now - namespace.used < self._idle_seconds or await namespace.has_pending():
-                    continue
-                async with self._changing:
-                    if not namespace.users and self._open.get(namespace.name) is namespace:
-                        await self._close(namespace)
+
+    async def _close_idle(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for namespace in [*self._open.values()]:
+            if namespace.users or now - namespace.used < self._idle_seconds or await namespace.has_pending():
+                continue
+            async with self._changing:
+                if not namespace.users and self._open.get(namespace.name) is namespace:
+                    await self._close(namespace)
 
     async def _send_what_is_pending(self) -> None:
         """Open the namespaces that an earlier process left, so that what waits in them goes to Redis."""
@@ -234,7 +241,8 @@ def folder_name(name: str) -> str:
     return "".join(f"+{each.lower()}" if each.isupper() else each for each in name)
 
 
-def _name_of(folder: str) -> str:
+def name_of(folder: str) -> str:
+    """The namespace whose folder has that name."""
     name, parts = "", folder.split("+")
     name += parts[0]
     for part in parts[1:]:
@@ -247,4 +255,4 @@ def _left_behind(folder: Path) -> list[str]:
         newest = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
     except OSError:
         return []
-    return [_name_of(path.name) for path in newest[: MOST_OPEN // 2] if path.name.startswith(("ns.", "jwt."))]
+    return [name_of(path.name) for path in newest[: MOST_OPEN // 2] if path.name.startswith(("ns.", "jwt."))]
