@@ -200,7 +200,7 @@ KINDS = (*TOOLS, "read", "resources", "templates", "prompt", "complete")
 
 
 def _tried(world: World, examples: int) -> None:
-    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
     @given(kind=st.sampled_from(KINDS), identity=ids(), number=st.integers(0, 11))
     def try_once(kind: str, identity: str, number: int) -> None:
         world.tries += 1
