@@ -149,6 +149,8 @@ async def test_each_token_has_a_world_of_its_own(alone: dict[str, str]):
                     len((await tool(http, server.url, "list_sessions", token, query="apples beans thyme"))["sessions"])
                     == 1
                 )
+    folders = Path(alone["FLYWHEEL_DATA_DIR"]) / "namespaces"
+    assert sorted(each.name for each in folders.iterdir()) == ["ns.+team", "ns.ann", "ns.bob"]
 
 
 async def test_nobody_comes_in_without_a_valid_token_and_all_hear_the_same(alone: dict[str, str]):
