@@ -2549,6 +2549,8 @@ MUTATIONS = [
         "            raise Conflict(f",
         "            Conflict(f",
         "tests/contract/test_attached.py::test_a_document_is_written_only_over_the_revision_that_is_expected",
+    ),
+    Mutation(
         "19 a namespace of its own: keys",
         "server/http_namespaces.py",
         'key_prefix=f"{self._settings.key_prefix}.{name}",',
