@@ -83,6 +83,26 @@ def create(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
 
 
+def put(path: Path, content: bytes) -> None:
+    """Put a file with this content in place in one step, closed to others; its folder is made if it is missing.
+
+    Raises:
+        NotPrivate: the folder belongs to somebody else.
+
+    """
+    path.parent.mkdir(0o700, parents=True, exist_ok=True)
+    check_folder(path.parent)
+    new = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    try:
+        with os.fdopen(create(new), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
 def open_again(path: Path, flags: int) -> int:
     """Open a file of ours with these flags, and close it to others; a file descriptor. `O_CREAT` makes it private.
 

@@ -18,6 +18,8 @@ from agentic_flywheel.server.sdk_internals import (
     ServerRequestContext,
     add_middleware,
     add_request_handler,
+    lowlevel_of,
+    options_of,
     run_over,
     schemas_of,
     set_schemas,
@@ -94,3 +96,9 @@ async def test_the_schemas_that_are_set_are_the_schemas_that_are_published():
     assert published.input_schema["additionalProperties"] is False
     assert published.output_schema
     assert published.output_schema["minProperties"] == 1
+
+
+def test_what_is_served_over_http_says_that_its_lists_may_change():
+    capabilities = options_of(lowlevel_of(MCPServer("test"))).capabilities
+    assert capabilities.resources
+    assert capabilities.resources.list_changed

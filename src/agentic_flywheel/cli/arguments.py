@@ -11,6 +11,7 @@ from agentic_flywheel import __version__
 from agentic_flywheel.cli.capture_arguments import add_capture
 from agentic_flywheel.cli.clients.table import ALIASES, NAMES
 from agentic_flywheel.cli.clients_arguments import add_clients
+from agentic_flywheel.cli.http_arguments import add_http
 from agentic_flywheel.cli.parser import PROGRAM, SHORT, Parser, number
 
 MAX_PAGE = 1000
@@ -19,7 +20,7 @@ MAX_PAGE = 1000
 MAX_REVISION = 10**12
 """Far above the revision of any session, and a number that every place can hold."""
 
-PATHS = ("file", "source", "transcript", "into", "folder", "out")
+PATHS = ("file", "source", "transcript", "into", "folder", "out", "tls_cert", "tls_key", "tokens_file")
 """Options that name files, whose names may be any bytes."""
 
 _SESSION = "an id, its beginning if no other id begins so, a title, or latest"
@@ -61,6 +62,7 @@ def parser() -> Parser:
     _add_dead_letters(top.command("dead-letters", "list, retry, export or drop what Redis will not take"))
     _add_secrets(top.command("secrets", "find credentials in what was kept earlier, and replace them"))
     _add_forget_copies(top)
+    add_http(top)
     shell = top.command(
         "completion",
         "print what makes a shell complete these commands",

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from getpass import getpass
 from pathlib import Path
-from uuid import uuid4
 
 from agentic_flywheel.cli.terminal import say, say_json, say_table, tell
 from agentic_flywheel.errors import SettingError
-from agentic_flywheel.private_files import OF_OTHERS, NotPrivate, check_folder, create
+from agentic_flywheel.private_files import OF_OTHERS, NotPrivate, put
 from agentic_flywheel.redis_url import without_password
 from agentic_flywheel.settings import Settings
 from agentic_flywheel.settings_file import (
@@ -140,7 +139,7 @@ def change(path: Path, name: str, value: str) -> None:
     if changed == content:
         tell(f"{tilde(path)} says so already." if line else f"{tilde(path)} has no {name.lower()}.")
         return
-    _write(path, changed)
+    put(path, changed)
     say(f"{name.lower()} is {'set' if line else 'removed'} in {tilde(path)}.")
     if not line and setting in WHICH_REDIS:
         _tell_what_is_hidden(parse(content, path), parse(changed, path))
@@ -199,18 +198,3 @@ def _check(content: bytes, changed: bytes, names: list[str], path: Path) -> None
         if others[0] == others[1]:
             return
     raise SettingError(f"{path} cannot be changed line by line: edit it yourself.")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Put the file in place in one step, closed to others."""
-    path.parent.mkdir(0o700, parents=True, exist_ok=True)
-    check_folder(path.parent)
-    new = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-    try:
-        with os.fdopen(create(new), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)

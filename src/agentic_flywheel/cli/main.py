@@ -45,8 +45,12 @@ def _main(arguments: Sequence[str] | None) -> int:
         from agentic_flywheel.cli.capture.drainer import drain
 
         return drain(Path(options.into))
+    if options.command == "tokens":
+        from agentic_flywheel.cli.tokens_command import tokens
+
+        return tokens(options)
     try:
-        if options.command in (None, "demo"):
+        if options.command in (None, "demo", "serve"):
             check_sdk()
         settings = Settings.of_this_process()
     except (SettingError, WrongSDK) as exc:
@@ -95,10 +99,18 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
         case "capture" | "install" | "uninstall" | "bundle":
             return _for_clients(settings, options)
         case _:
-            _greet()
-            from agentic_flywheel.server.front import serve
+            return _serve(settings, options)
 
-            return serve(settings)
+
+def _serve(settings: Settings, options: argparse.Namespace) -> int:
+    if options.command and options.http:
+        from agentic_flywheel.cli.serve_command import serve_http
+
+        return serve_http(settings, options)
+    _greet()
+    from agentic_flywheel.server.front import serve
+
+    return serve(settings)
 
 
 def _for_clients(settings: Settings, options: argparse.Namespace) -> int:

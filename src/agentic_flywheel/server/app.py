@@ -15,6 +15,7 @@ from mcp import MCPError
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
+from mcp.server.request_state import RequestStateSecurity
 from mcp.server.stdio import stdio_server
 from mcp_types import (
     INVALID_PARAMS,
@@ -164,9 +165,16 @@ def _explain(name: str, error: BaseException) -> str:
 
 
 def build_server(
-    settings: Settings, sessions: SessionStore, executions: ExecutionStore, tracing: ToolTracing | None = None
+    settings: Settings,
+    sessions: SessionStore,
+    executions: ExecutionStore,
+    tracing: ToolTracing | None = None,
+    state_key: bytes | None = None,
 ) -> FlywheelServer:
-    """The server for these settings and stores, which its lifespan opens and closes; the tracing is the caller's."""
+    """The server for these settings and stores, which its lifespan opens and closes; the tracing is the caller's.
+
+    `state_key` seals what a client carries from a question to its answer, where another process may be answered.
+    """
     tools = Tools(sessions, executions, settings, tracing)
     notifier = ChangeNotifier(sessions)
     server = FlywheelServer(
@@ -176,6 +184,7 @@ def build_server(
         instructions=INSTRUCTIONS,
         lifespan=_lifespan(sessions, tools, notifier),
         subscriptions=notifier.bus,
+        request_state_security=RequestStateSecurity(keys=[state_key]) if state_key else None,
         log_level=settings.log_level,  # type: ignore[arg-type]  checked against the same five names
         tools=_published(tools, settings),
     )

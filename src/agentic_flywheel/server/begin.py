@@ -19,10 +19,15 @@ def serve(settings: Settings, front: Front | None) -> int:
     `front` has them until the server is built.
     """
     share_one_heap()
+    log_to_stderr(settings.log_level)
+    return asyncio.run(_serve(settings, front))
+
+
+def log_to_stderr(level: str) -> None:
+    """Have what is logged from this level on written to stderr, a line each."""
     log = logging.StreamHandler(sys.stderr)
     log.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=settings.log_level, handlers=[log])
-    return asyncio.run(_serve(settings, front))
+    logging.basicConfig(level=level, handlers=[log])
 
 
 async def _serve(settings: Settings, front: Front | None) -> int:

@@ -3,6 +3,7 @@ r"""Takes texts that were cut inside of an emoji: each half of a surrogate pair 
 Programs in JavaScript send such a half as an escape (`\ud83c`), which no parser on the way takes for JSON.
 """
 
+import contextlib
 import json
 import re
 from contextvars import ContextVar
@@ -11,7 +12,7 @@ from typing import cast
 import mcp_types as types
 
 from agentic_flywheel.json_text import JSONObject, mended
-from agentic_flywheel.jsonrpc_lines import message_of
+from agentic_flywheel.jsonrpc_lines import line_of, message_of
 
 META = "agentic-flywheel-state/halves"
 """In the `_meta` of a request: where in its arguments halves were replaced."""
@@ -39,6 +40,18 @@ def message_in(line: bytes) -> types.JSONRPCMessage:
         if not _IN_LINE.search(line):
             raise
     return _with_halves(line)
+
+
+def mended_body(body: bytes) -> bytes:
+    """The body of a request, its halves mended if it has any that no parser reads; else as it is."""
+    if not _IN_LINE.search(body):
+        return body
+    try:
+        message_of(body)
+    except ValueError:
+        with contextlib.suppress(ValueError):
+            return line_of(_with_halves(body))
+    return body
 
 
 def _with_halves(line: bytes) -> types.JSONRPCMessage:

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
-from mcp.server.lowlevel import NotificationOptions
+from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.tools import Tool
+from mcp.server.models import InitializationOptions
 from mcp.shared._stream_protocols import ReadStream, WriteStream
 from mcp.shared.message import SessionMessage
 from mcp_types import RequestParams
@@ -23,6 +24,8 @@ __all__ = [
     "ServerRequestContext",
     "add_middleware",
     "add_request_handler",
+    "lowlevel_of",
+    "options_of",
     "run_over",
     "schemas_of",
     "set_schemas",
@@ -36,13 +39,24 @@ async def run_over(
 ) -> None:
     """Serve over these streams: `MCPServer` runs only over transports of its own.
 
-    Reaches for `MCPServer._lowlevel_server`, its `run` and its `create_initialization_options`, by which clients hear
-    that lists may change, as newer ones hear it by `server/discover`; and for the names of the types of its streams.
+    Reaches for `run` of its low-level server and for the names of the types of its streams.
     """
-    lowlevel = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001
+    lowlevel = lowlevel_of(server)
+    await lowlevel.run(incoming, outgoing, options_of(lowlevel))
+
+
+def lowlevel_of(server: MCPServer[Any]) -> Server[Any]:
+    """What our transport over HTTP serves: `MCPServer` builds an application of its own, whose limits are not ours.
+
+    Reaches for `MCPServer._lowlevel_server`.
+    """
+    return server._lowlevel_server  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001
+
+
+def options_of(lowlevel: Server[Any]) -> InitializationOptions:
+    """What `initialize` answers: that lists may change, as newer clients hear it by `server/discover`."""
     changes = NotificationOptions(prompts_changed=True, resources_changed=True, tools_changed=True)
-    options = lowlevel.create_initialization_options(changes)
-    await lowlevel.run(incoming, outgoing, options)
+    return lowlevel.create_initialization_options(changes)
 
 
 def add_request_handler(
@@ -53,10 +67,9 @@ def add_request_handler(
 ) -> None:
     """Handle a request that `MCPServer` has no decorator for: the subscriptions of clients before 2026-07-28.
 
-    Reaches for `MCPServer._lowlevel_server` and its `add_request_handler`.
+    Reaches for `add_request_handler` of its low-level server.
     """
-    lowlevel = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001
-    lowlevel.add_request_handler(method, params, handler)
+    lowlevel_of(server).add_request_handler(method, params, handler)
 
 
 def add_middleware(server: MCPServer[Any], middleware: ServerMiddleware[Any]) -> None:

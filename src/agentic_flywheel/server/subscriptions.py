@@ -13,29 +13,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mcp.server.mcpserver import MCPServer
-from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.shared.subscriptions import ResourcesListChanged, ResourceUpdated, ServerEvent
 from mcp_types import (
     CallToolResult,
-    EmptyResult,
     SubscribeRequestParams,
     SubscriptionsListenRequestParams,
     UnsubscribeRequestParams,
 )
-from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
-from pydantic import ValidationError
 
 from agentic_flywheel.documents.model import iso
+from agentic_flywheel.server.handshake_clients import HandshakeClients
 from agentic_flywheel.server.prepared_answers import LISTEN
 from agentic_flywheel.server.resources import LISTED, execution_uri, member_of, uri_of
-from agentic_flywheel.server.sdk_internals import (
-    CallNext,
-    HandlerResult,
-    ServerRequestContext,
-    add_middleware,
-    add_request_handler,
-)
+from agentic_flywheel.server.sdk_internals import add_middleware, add_request_handler
 from agentic_flywheel.sessions.results import ListResult
 from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
@@ -60,6 +51,7 @@ class ChangeNotifier:
         self._has_subscribers = asyncio.Event()
         self._subscribed: Counter[str] = Counter()
         """The URIs of resources that clients subscribed to by name."""
+        self.handshake_clients = HandshakeClients(self.bus, self._subscribed)
         self._last: dict[str, dict[str, str]] = {}
         """When each session was saved, by the scope of the list that showed it."""
         self._since = ""
@@ -69,10 +61,10 @@ class ChangeNotifier:
     def register(self, server: MCPServer[SessionStore]) -> None:
         """Serve the subscriptions of clients of both eras."""
         add_request_handler(server, LISTEN, SubscriptionsListenRequestParams, self._streams)
-        handshake_clients = _HandshakeClients(self.bus, self._subscribed)
-        add_middleware(server, handshake_clients.watch_requests)
-        add_request_handler(server, "resources/subscribe", SubscribeRequestParams, handshake_clients.subscribe)
-        add_request_handler(server, "resources/unsubscribe", UnsubscribeRequestParams, handshake_clients.unsubscribe)
+        clients = self.handshake_clients
+        add_middleware(server, clients.watch_requests)
+        add_request_handler(server, "resources/subscribe", SubscribeRequestParams, clients.subscribe)
+        add_request_handler(server, "resources/unsubscribe", UnsubscribeRequestParams, clients.unsubscribe)
 
     def end_streams(self) -> None:
         """Have each stream that a client listens on answered as one that has ended."""
@@ -172,73 +164,3 @@ class _Bus(InMemorySubscriptionBus):
             end()
 
         return unsubscribe
-
-
-class _HandshakeClients:
-    """The clients before 2026-07-28: a process that serves pipes has one."""
-
-    def __init__(self, bus: _Bus, subscribed: Counter[str]) -> None:
-        self._bus = bus
-        self._subscribed = subscribed
-        self._uris: set[str] = set()
-        self._client: ServerSession | None = None
-        self._end: Callable[[], None] | None = None
-        self._has_list = False
-        self._due: dict[str | None, None] = {}
-        self._sending: asyncio.Task[None] | None = None
-
-    async def watch_requests(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        """Middleware: notes that a client asked for the list, and which URIs a newer client listens for."""
-        if ctx.method == "resources/list" and ctx.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS:
-            self._listen(ctx.session)
-            self._has_list = True
-        if ctx.method != LISTEN:
-            return await call_next(ctx)
-        try:
-            uris = SubscriptionsListenRequestParams.model_validate(ctx.params).notifications.resource_subscriptions
-        except ValidationError:  # said by the SDK
-            uris = None
-        self._subscribed.update(uris or ())
-        try:
-            return await call_next(ctx)  # until the stream ends
-        finally:
-            self._subscribed.subtract(uris or ())
-
-    async def subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
-        """Notify of this resource."""
-        self._listen(ctx.session)
-        if str(params.uri) not in self._uris:
-            self._uris.add(str(params.uri))
-            self._subscribed[str(params.uri)] += 1
-        return EmptyResult()
-
-    async def unsubscribe(self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams) -> EmptyResult:  # noqa: ARG002
-        """Stop notifying of this resource."""
-        if str(params.uri) in self._uris:
-            self._uris.remove(str(params.uri))
-            self._subscribed[str(params.uri)] -= 1
-        if self._end and not self._uris and not self._has_list:
-            self._end()
-            self._end = self._client = None
-        return EmptyResult()
-
-    def _listen(self, client: ServerSession) -> None:
-        if self._end is None:
-            self._end = self._bus.subscribe(self._on_event)
-        self._client = client
-
-    def _on_event(self, event: ServerEvent) -> None:
-        if isinstance(event, ResourceUpdated) and event.uri in self._uris:
-            self._due[event.uri] = None
-        elif isinstance(event, ResourcesListChanged) and self._has_list:
-            self._due[None] = None
-        if self._due and (
-            self._sending is None or self._sending.done()
-        ):  # a client that reads nothing is notified once
-            self._sending = asyncio.create_task(self._send())
-
-    async def _send(self) -> None:
-        while self._due and self._client:
-            uri = next(iter(self._due))
-            del self._due[uri]
-            await (self._client.send_resource_updated(uri) if uri else self._client.send_resource_list_changed())

@@ -16,6 +16,7 @@ from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.json_text import JSONObject, dumps
 from agentic_flywheel.plain_text import escaped, one_line
 from agentic_flywheel.server import halves
+from agentic_flywheel.server.callers import caller_now
 from agentic_flywheel.server.clients import budget_of
 from agentic_flywheel.server.elicitation import Consent, consent_to_delete
 from agentic_flywheel.server.fitting import DEFAULT_ROWS, fit_execution, fit_executions, rows_that_fit
@@ -78,7 +79,7 @@ If answers name the journal, persistence_status says why."""
 
 
 class Tools:
-    """The tools of the contract, for the one caller of a server process."""
+    """The tools of the contract, for the one caller of a server process, or the caller of each request."""
 
     def __init__(
         self,
@@ -92,10 +93,15 @@ class Tools:
         self._executions = executions
         self._settings = settings
         self._tracing = tracing
-        self._memory = CallerViews()
+        self._views = CallerViews()
         self._messages = Messages(sessions.repository, settings)
         self._credentials = Credentials(settings.secrets)
         self._ends = TalkEnds(self._credentials)
+
+    @property
+    def _memory(self) -> CallerViews:
+        caller = caller_now()
+        return caller.views if caller else self._views
 
     def prepare(self) -> None:
         """Do in advance, blocking, what the first save would wait for."""

@@ -1,0 +1,297 @@
+"""Serves clients before 2026-07-28 over HTTP: the protocol's sessions, which any process of ours can go on with.
+
+A session's id says what its `initialize` said (version, client, whether it can be asked), signed for its namespace. So
+a process that did not open it, or was started again since, opens it anew and the client notices nothing. A request
+without a session is answered as one of a session of its own.
+"""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from mcp.server.lowlevel import Server
+from mcp.server.runner import serve_loop
+from mcp.server.streamable_http import MCP_SESSION_ID_HEADER, StreamableHTTPServerTransport
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from agentic_flywheel.server.callers import Caller, RevisionsSeen, note_caller
+from agentic_flywheel.server.sdk_internals import options_of
+from agentic_flywheel.server.subscriptions import ChangeNotifier
+from agentic_flywheel.sessions.store import SessionStore
+
+logger = logging.getLogger(__name__)
+
+IDLE_SECONDS = 600.0
+"""After this a session of which nothing is asked is let go; its client can go on with it all the same."""
+
+MOST_SESSIONS = 2_000
+"""Of a namespace at once. The longest unused is let go for a new one."""
+
+SHOWN = 100
+"""Characters of a client's name and version that its session's id keeps."""
+
+NOT_FOUND = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Session not found"}}'
+NO_SESSION = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Bad Request: Missing session ID"}}'
+SESSION_HEADER = MCP_SESSION_ID_HEADER.lower().encode()
+
+_MARK = 16
+"""Bytes of a signature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """What is kept of an `initialize`."""
+
+    version: str = "2025-03-26"
+    client: str = ""
+    client_version: str = ""
+    asks: bool = False
+    """Whether the client can ask its person by a form."""
+
+    @classmethod
+    def of(cls, params: MutableMapping[str, Any]) -> "Handshake":
+        """What these parameters of an `initialize` say; what makes no sense counts as absent."""
+        info, capabilities = _object(params.get("clientInfo")), _object(params.get("capabilities"))
+        asked = capabilities.get("elicitation")
+        by_url_only = isinstance(asked, dict) and "url" in asked and "form" not in asked
+        texts = (params.get("protocolVersion"), info.get("name"), info.get("version"))
+        version, client, client_version = (str(each or "")[:SHOWN] for each in texts)
+        return cls(version, client, client_version, asks=asked is not None and not by_url_only)
+
+    @property
+    def request(self) -> bytes:
+        """The same as an `initialize`."""
+        params: dict[str, Any] = {
+            "protocolVersion": self.version,
+            "capabilities": {"elicitation": {}} if self.asks else {},
+            "clientInfo": {"name": self.client, "version": self.client_version},
+        }
+        return json.dumps({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}).encode()
+
+
+class SessionIds:
+    """Makes the ids of sessions, and reads those that were made with the same key."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def new(self, handshake: Handshake) -> str:
+        """The id of a new session."""
+        fields = [handshake.version, handshake.client, handshake.client_version, int(handshake.asks)]
+        said = base64.urlsafe_b64encode(json.dumps(fields, separators=(",", ":")).encode()).rstrip(b"=").decode()
+        begin = f"{secrets.token_urlsafe(12)}.{said}"
+        return f"{begin}.{self._mark(begin)}"
+
+    def read(self, session_id: str) -> Handshake | None:
+        """What it says; `None` if it is no id of this namespace."""
+        begin, _, mark = session_id.rpartition(".")
+        if not hmac.compare_digest(mark.encode(errors="replace"), self._mark(begin).encode()):
+            return None
+        said = begin.partition(".")[2]
+        version, client, client_version, asks = json.loads(base64.urlsafe_b64decode(said + "=" * (-len(said) % 4)))
+        return Handshake(version, client, client_version, bool(asks))
+
+    def _mark(self, begin: str) -> str:
+        return hashlib.blake2b(begin.encode(errors="replace"), key=self._key, digest_size=_MARK).hexdigest()
+
+
+class _Session:
+    """One session, served by a task of its own."""
+
+    def __init__(self, session_id: str | None, handshake: Handshake) -> None:
+        self.id = session_id
+        self.handshake = handshake
+        self.caller = Caller(RevisionsSeen())
+        self.users = 0
+        self.transport = StreamableHTTPServerTransport(
+            session_id,
+            is_json_response_enabled=not handshake.asks,  # a question goes before the answer, in a stream
+            idle_timeout=IDLE_SECONDS if session_id else None,
+        )
+        self.ready = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+
+
+class HandshakeSessions:
+    """The sessions of one namespace that are open in this process."""
+
+    def __init__(
+        self, server: Server[Any], sessions: SessionStore, notifier: ChangeNotifier | None, key: bytes
+    ) -> None:
+        self._server = server
+        self._store = sessions
+        self._notifier = notifier
+        self._ids = SessionIds(key)
+        self._open: OrderedDict[str, _Session] = OrderedDict()
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        """The ids of sessions that their clients ended; other processes do not hear of it."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
+        """Answer one request, whose body has been read."""
+        given = [value for name, value in scope["headers"] if name == SESSION_HEADER]
+        if not given:
+            await self._without_session(scope, receive, send, body)
+            return
+        session = await self._known(given[0].decode("latin-1")) if len(given) == 1 else None
+        if session is None:
+            await Response(NOT_FOUND, 404, media_type="application/json")(scope, receive, send)
+            return
+        await self._served(session, scope, receive, send)
+        if scope["method"] == "DELETE" and session.transport.is_terminated:
+            self._forget(session)
+            self._ended[session.id or ""] = None
+            if len(self._ended) > MOST_SESSIONS:
+                self._ended.popitem(last=False)
+
+    def end_streams(self) -> None:
+        """End the streams on which clients are told of changes."""
+        for session in [*self._open.values()]:
+            session.transport.close_standalone_sse_stream()
+
+    async def aclose(self) -> None:
+        """End all sessions."""
+        for session in [*self._open.values()]:
+            await session.transport.terminate()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _without_session(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
+        if scope["method"] != "POST":
+            await Response(NO_SESSION, 400, media_type="application/json")(scope, receive, send)
+            return
+        if (handshake := _initialize(body)) is None:
+            session = await self._started(_Session(None, Handshake()), known=True)
+            try:
+                await self._served(session, scope, receive, send)
+            finally:
+                await session.transport.terminate()
+            return
+        session = _Session(self._ids.new(handshake), handshake)
+        await self._admit(session, known=False)
+        status = 0
+
+        async def watched(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._served(session, scope, receive, watched)
+        finally:
+            if not 0 < status < 400:
+                self._forget(session)
+                await session.transport.terminate()
+
+    async def _known(self, session_id: str) -> _Session | None:
+        """The session of that id, opened anew if it is not here; `None` if it is no id of this namespace."""
+        if (session := self._open.get(session_id)) is not None and not session.transport.is_terminated:
+            self._open.move_to_end(session_id)
+            await session.ready.wait()
+            return session
+        handshake = None if session_id in self._ended else self._ids.read(session_id)
+        return None if handshake is None else await self._admit(_Session(session_id, handshake), known=True)
+
+    async def _admit(self, session: _Session, *, known: bool) -> _Session:
+        self._open[session.id or ""] = session
+        if len(self._open) > MOST_SESSIONS:
+            unused = next((each for each in self._open.values() if not each.users and each is not session), None)
+            if unused:
+                self._forget(unused)
+                await unused.transport.terminate()
+        return await self._started(session, known=known)
+
+    async def _started(self, session: _Session, *, known: bool) -> _Session:
+        connected = asyncio.Event()
+        session.task = asyncio.create_task(self._serve(session, connected), name="session over HTTP")
+        self._tasks.add(session.task)
+        session.task.add_done_callback(self._tasks.discard)
+        await connected.wait()
+        if known:
+            await _post(session, session.handshake.request)
+            await _post(session, b'{"jsonrpc":"2.0","method":"notifications/initialized"}')
+        session.ready.set()
+        return session
+
+    async def _serve(self, session: _Session, connected: asyncio.Event) -> None:
+        transport = session.transport
+        try:
+            async with transport.connect() as (incoming, outgoing):
+                connected.set()
+                with transport.idle_scope or contextlib.nullcontext():
+                    await serve_loop(
+                        self._server,
+                        incoming,
+                        outgoing,
+                        lifespan_state=self._store,
+                        session_id=session.id,
+                        init_options=options_of(self._server),
+                    )
+        except Exception as exc:  # noqa: BLE001  whatever it is, the client opens the session anew with its next request
+            logger.error("A session over HTTP ended with %s.", type(exc).__name__)
+        finally:
+            connected.set()
+            session.ready.set()
+            self._forget(session)
+            if not transport.is_terminated:
+                await transport.terminate()
+
+    async def _served(self, session: _Session, scope: Scope, receive: Receive, send: Send) -> None:
+        note_caller(session.caller)
+        session.users += 1
+        try:
+            await session.transport.handle_request(scope, receive, send)
+        finally:
+            session.users -= 1
+
+    def _forget(self, session: _Session) -> None:
+        if session.id and self._open.get(session.id) is session:
+            del self._open[session.id]
+        if self._notifier:
+            self._notifier.handshake_clients.forget(session.caller)
+
+
+async def _post(session: _Session, body: bytes) -> None:
+    """Give a session a message of our own, whose answer nobody waits for."""
+    headers = [(b"content-type", b"application/json"), (b"accept", b"application/json, text/event-stream")]
+    headers += [(SESSION_HEADER, session.id.encode())] if session.id else []
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> MutableMapping[str, Any]:
+        if messages:
+            return messages.pop()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(_: MutableMapping[str, Any]) -> None:
+        """Nobody is there."""
+
+    await session.transport.handle_request(scope, receive, send)
+
+
+def _initialize(body: bytes) -> Handshake | None:
+    """What an `initialize` says; `None` for any other message."""
+    if b'"initialize"' not in body:
+        return None
+    try:
+        message = _object(json.loads(body))
+    except (ValueError, RecursionError):
+        return None
+    return Handshake.of(_object(message.get("params"))) if message.get("method") == "initialize" else None
+
+
+def _object(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

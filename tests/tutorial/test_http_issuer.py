@@ -1,0 +1,89 @@
+"""JWTs at a running server: an issuer with its keys on this machine, and whose world a token opens."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx2
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
+
+from ..support.http import bearer, headers_of, http_server, request, token_of, tool
+
+AUDIENCE = "memory"
+
+
+class LocalIssuer:
+    """An issuer with one key."""
+
+    def __init__(self) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        answers = {"/.well-known/openid-configuration": self._about, "/keys": self._keys}
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                found = answers.get(self.path)
+                self.send_response(200 if found else 404)
+                self.end_headers()
+                self.wfile.write(json.dumps(found()).encode() if found else b"")
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+                """Nobody reads it."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def _about(self) -> dict[str, str]:
+        return {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
+
+    def _keys(self) -> dict[str, Any]:
+        return {"keys": [{**ECAlgorithm.to_jwk(self.key.public_key(), as_dict=True), "kid": "one"}]}
+
+    def token(self, **claims: Any) -> str:
+        told = {"iss": self.url, "aud": AUDIENCE, "sub": "ann", "exp": int(time.time()) + 60, **claims}
+        return jwt.encode(told, self.key, "ES256", headers={"kid": "one"})
+
+
+@pytest.fixture
+def issuer() -> Iterator[LocalIssuer]:
+    made = LocalIssuer()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+async def test_a_jwt_opens_the_world_of_its_subject_and_no_other(disabled_env: dict[str, str], issuer: LocalIssuer):
+    file_token = token_of(disabled_env, "ann")
+    with http_server(disabled_env, "--issuer", issuer.url, "--audience", AUDIENCE) as server:
+        async with httpx2.AsyncClient(timeout=30) as http:
+            for token, words in ((file_token, "beans"), (issuer.token(), "apples"), (issuer.token(sub="Ann"), "thyme")):
+                turns = [{"role": "user", "content": words}]
+                assert (await tool(http, server.url, "save_session", token, session_id="garden", history=turns))[
+                    "saved"
+                ]
+            for token, words in ((file_token, "beans"), (issuer.token(), "apples"), (issuer.token(sub="Ann"), "thyme")):
+                found = await tool(http, server.url, "resume_session", token)
+                assert [turn["content"] for turn in found["session"]["history"]] == [words]
+            stranger = ec.generate_private_key(ec.SECP256R1())
+            told = {"iss": issuer.url, "aud": AUDIENCE, "sub": "ann", "exp": int(time.time()) + 60}
+            for wrong in (
+                issuer.token(exp=int(time.time()) - 60),
+                issuer.token(aud="another"),
+                issuer.token(iss="https://evil.example.org"),
+                jwt.encode(told, stranger, "ES256", headers={"kid": "one"}),
+                jwt.encode(told, "a shared secret of thirty-two bytes", "HS256", headers={"kid": "one"}),
+                jwt.encode(told, "", "none", headers={"kid": "one"}),
+            ):
+                begun = time.perf_counter()
+                answer = await http.post(
+                    server.url, json=request("tools/list"), headers=headers_of("tools/list") | bearer(wrong)
+                )
+                assert answer.status_code == 401
+                assert "evil" not in answer.text
+                assert time.perf_counter() - begun < 2

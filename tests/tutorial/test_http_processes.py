@@ -1,0 +1,121 @@
+"""Several processes behind one address on one Redis are as one, though each request may reach another of them."""
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import ElicitResult
+
+from ..support.http import HTTPProcess, bearer, called, http_server, token_of
+from ..support.http_load import load, lost_or_doubled
+from ..support.waiting import eventually
+
+TURN = {"role": "user", "content": "when is the harvest?"}
+
+
+class RoundRobin(httpx2.AsyncHTTPTransport):
+    """Sends each request to another process, as a balancer does that knows no sessions."""
+
+    def __init__(self, ports: list[int]) -> None:
+        super().__init__()
+        self._ports = itertools.cycle(ports)
+        self.sent: list[int] = []
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        port = next(self._ports)
+        self.sent.append(port)
+        request.url = request.url.copy_with(port=port)
+        return await super().handle_async_request(request)
+
+
+@pytest.fixture
+def two(server_env: dict[str, str], tmp_path: Path) -> Iterator[tuple[list[HTTPProcess], str]]:
+    """Two processes, each with a data folder of its own, as on two machines; and a token."""
+    token = token_of(server_env, "ann")
+    with (
+        http_server(server_env, "--rate", "0") as one,
+        http_server(server_env | {"FLYWHEEL_DATA_DIR": str(tmp_path / "other")}, "--rate", "0") as other,
+    ):
+        yield [one, other], token
+
+
+@asynccontextmanager
+async def balanced(
+    servers: list[HTTPProcess], token: str, mode: str, **can: Any
+) -> AsyncIterator[tuple[Client, RoundRobin]]:
+    transport = RoundRobin([each.port for each in servers])
+    async with (
+        httpx2.AsyncClient(transport=transport, headers=bearer(token), timeout=30) as http,
+        Client(streamable_http_client(servers[0].url, http_client=http), mode=mode, **can) as client,
+    ):
+        yield client, transport
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_a_talk_goes_on_over_whichever_process_is_asked(two: tuple[list[HTTPProcess], str], mode: str):
+    servers, token = two
+    async with balanced(servers, token, mode) as (client, transport):
+
+        async def shared() -> bool:
+            return (await called(client, "resume_session", session_id="nobody"))["reason"] == "not_found"
+
+        for _ in servers * 2:
+            await eventually(shared, within=20)
+        for turn in range(8):
+            saved = await called(client, "save_session", session_id="garden", history=[{**TURN, "n": turn}])
+            assert saved["stored_in"] == "redis"
+            assert saved["turns"] == turn + 1
+            found = await called(client, "resume_session")
+            assert len(found["session"]["history"]) == turn + 1
+        assert len(set(transport.sent)) == 2
+
+
+async def test_a_question_and_its_answer_may_reach_two_processes(two: tuple[list[HTTPProcess], str]):
+    servers, token = two
+
+    async def yes(*_: object) -> ElicitResult:
+        return ElicitResult(action="accept", content={"delete": True})
+
+    async with balanced(servers, token, "auto", elicitation_callback=yes) as (client, _):
+        for number in range(4):
+            await called(client, "save_session", session_id=f"garden {number}", history=[TURN])
+            assert (await called(client, "delete_session", session_id=f"garden {number}"))["deleted"]
+
+
+async def test_who_listens_to_one_process_hears_what_another_saved(two: tuple[list[HTTPProcess], str]):
+    servers, token = two
+    heard: list[str] = []
+    async with (
+        httpx2.AsyncClient(headers=bearer(token), timeout=30) as http,
+        Client(streamable_http_client(servers[0].url, http_client=http)) as listener,
+        listener.listen(resource_subscriptions=["session://garden"]) as stream,
+        balanced(servers[1:], token, "auto") as (client, _),
+    ):
+        await called(client, "save_session", session_id="garden", history=[TURN])
+        async for event in stream:
+            heard.append(str(getattr(event, "uri", "")))
+            break
+    assert heard == ["session://garden"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_nothing_acknowledged_is_lost_when_one_of_two_processes_is_killed_under_load(
+    two: tuple[list[HTTPProcess], str], server_env: dict[str, str]
+):
+    servers, token = two
+    tokens = [token, token_of(server_env, "bob")]
+    result = await load(servers, tokens, clients=50, seconds=15, kills=servers[1])
+    assert result.saves > 100
+    assert result.broken <= {servers[1].port}, result.errors
+
+    async def complete() -> bool:
+        return not await lost_or_doubled(servers[0], tokens, result)
+
+    await eventually(complete, within=60, what=str(await lost_or_doubled(servers[0], tokens, result))[:500])
