@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
+from agentic_flywheel.documents.append_log import AppendLogCommand
 from agentic_flywheel.documents.command import Command
 from agentic_flywheel.documents.commands import AnyCommand, dump_command, load_command
 from agentic_flywheel.documents.delete import DeleteCommand, Deleted
@@ -20,7 +21,10 @@ from agentic_flywheel.session_keys import SessionKeys
 Answer = TypeVar("Answer")
 
 ALONE_SECONDS = 10.0
-"""How long a write waits for others where there is no other place: SQLite lets them in by luck, not in turn."""
+"""How long a framework's write waits for others where there is no other place: SQLite lets them in by luck.
+
+What answers a person or a model waits for the bound of an operation, like all else.
+"""
 
 
 class LocalWriter:
@@ -62,7 +66,7 @@ class LocalWriter:
                 older,
                 durable=pending or not _is_synced_later(change),
                 supersedes=supersedes,
-                timeout=_timeout(pending=pending),
+                timeout=_timeout(change, pending=pending),
             ).accepted:
                 return step.answer
 
@@ -72,7 +76,7 @@ class LocalWriter:
         command = dump_command(cast("AnyCommand", change)) if pending else None
         if grown is None:
             return None
-        outcome = self._journal.commit(grown[0], command, durable=True, timeout=_timeout(pending=pending))
+        outcome = self._journal.commit(grown[0], command, durable=True, timeout=_timeout(change, pending=pending))
         return grown if outcome.accepted else None
 
     def _owned(self, key: str) -> Write | None:
@@ -113,8 +117,9 @@ def _is_synced_later(change: Command[Any]) -> bool:
     return isinstance(change, SaveCommand) and change.synced_later
 
 
-def _timeout(*, pending: bool) -> float:
-    return BUSY_SECONDS if pending else ALONE_SECONDS
+def _timeout(change: Command[Any], *, pending: bool) -> float:
+    of_framework = isinstance(change, AppendLogCommand) or (isinstance(change, SaveCommand) and change.as_sent)
+    return ALONE_SECONDS if of_framework and not pending else BUSY_SECONDS
 
 
 def _instead_of(first: str, deletion: DeleteCommand) -> DeleteCommand:

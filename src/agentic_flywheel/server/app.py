@@ -14,7 +14,6 @@ import anyio
 from mcp import MCPError
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp.server.mcpserver.tools import Tool
 from mcp.server.request_state import RequestStateSecurity
 from mcp.server.stdio import stdio_server
 from mcp_types import (
@@ -23,7 +22,6 @@ from mcp_types import (
     GetPromptResult,
     InputRequiredResult,
     Resource,
-    ToolAnnotations,
 )
 
 from agentic_flywheel import __version__
@@ -31,15 +29,15 @@ from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.plain_text import cause, one_line, quoted
 from agentic_flywheel.server import halves
-from agentic_flywheel.server.arguments import offering_null, read_arguments
-from agentic_flywheel.server.clients import MOST_SHOWN, note_client
+from agentic_flywheel.server.arguments import read_arguments
+from agentic_flywheel.server.clients import note_client
 from agentic_flywheel.server.elicitation import NEVER_ASK
 from agentic_flywheel.server.front import ENDING, Front, end_at_signals
-from agentic_flywheel.server.offered import is_offered
 from agentic_flywheel.server.passthrough import attach_content, detach_content
 from agentic_flywheel.server.prompts import Prompts
+from agentic_flywheel.server.published import published
 from agentic_flywheel.server.resources import Resources
-from agentic_flywheel.server.sdk_internals import add_middleware, run_over, schemas_of, set_schemas
+from agentic_flywheel.server.sdk_internals import add_middleware, run_over
 from agentic_flywheel.server.stdio import stdio
 from agentic_flywheel.server.subscriptions import ChangeNotifier
 from agentic_flywheel.server.tool_tracing import ToolTracing
@@ -49,22 +47,6 @@ from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-_READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
-"""Changes no content. A resume also renews the session's life, as a read renews the time of a file's last use."""
-_RESTORES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
-"""Takes nothing away for good, and done twice it is done once."""
-_DELETES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
-_BEGINS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
-"""Takes nothing away for good; without an id each call begins something new."""
-
-_LONG = {"anthropic/maxResultSizeChars": MOST_SHOWN}
-"""For Claude Code, which shows 50,000 characters of an answer, else its beginning: what larger ones it may show.
-
-Answers of the default budget are below that anyway; this is for a `max_tokens` that asks for more."""
-
-_AT_ONCE = {"anthropic/alwaysLoad": True}
-"""For Claude Code, which otherwise shows a model the names of tools alone until it looks for one."""
 
 ASKS_FIRST = frozenset({"delete_session"})
 """Tools that ask the person first, who may take their time or never answer."""
@@ -186,7 +168,7 @@ def build_server(
         subscriptions=notifier.bus,
         request_state_security=RequestStateSecurity(keys=[state_key]) if state_key else None,
         log_level=settings.log_level,  # type: ignore[arg-type]  checked against the same five names
-        tools=_published(tools, settings),
+        tools=published(tools, settings),
     )
     add_middleware(server, note_client)
     add_middleware(server, attach_content)
@@ -217,24 +199,6 @@ def _lifespan(
     return lifespan
 
 
-def _published(tools: Tools, settings: Settings) -> list[Tool]:
-    delete = tools.delete_session if settings.ask == "auto" else tools.delete_unasked
-    published = [
-        _tool(tools.save_session, "Save a conversation", _BEGINS, _AT_ONCE),
-        _tool(tools.resume_session, "Resume a conversation", _READS, _AT_ONCE | _LONG),
-        _tool(tools.list_sessions, "List conversations", _READS, _LONG),
-        _tool(delete, "Delete a conversation", _DELETES, name="delete_session"),
-        _tool(tools.list_revisions, "List a conversation's revisions", _READS),
-        _tool(tools.restore_session, "Restore a revision", _RESTORES),
-        _tool(tools.fork_session, "Fork a conversation", _BEGINS),
-        _tool(tools.cache_result, "Keep a flow result", _BEGINS),
-        _tool(tools.get_result, "Get a flow result", _READS, _LONG),
-        _tool(tools.get_flow_history, "Get a flow's results", _READS, _LONG),
-        _tool(tools.persistence_status, "Where conversations are kept", _READS),
-    ]
-    return [tool for tool in published if is_offered(tool.name, settings.tools)]
-
-
 async def serve(server: FlywheelServer, sessions: SessionStore, front: Front | None) -> int:
     """Serve over standard input and output, whose beginning `front` has read; the process's exit code."""
     if sys.platform == "win32":  # asyncio has no pipes for standard input there
@@ -261,49 +225,3 @@ async def serve(server: FlywheelServer, sessions: SessionStore, front: Front | N
         loop.remove_signal_handler(number)
     end_at_signals()
     return 128 + received if received else 0
-
-
-def _tool(
-    function: Any,  # noqa: ANN401  any tool's signature
-    title: str,
-    annotations: ToolAnnotations,
-    meta: JSONObject | None = None,
-    name: str | None = None,
-) -> Tool:
-    about = " ".join((function.__doc__ or "").split())
-    tool = Tool.from_function(function, name, title, about, annotations=annotations, meta=meta)
-    parameters, output = schemas_of(tool)
-    set_schemas(
-        tool,
-        _arguments(parameters),
-        _compact(output, null_where_required=True) if output else None,  # which clients check every answer against
-    )
-    return tool
-
-
-def _arguments(schema: JSONObject) -> JSONObject:
-    """The schema of a tool's arguments: closed. Free objects say that they are open, or strict clients close them."""
-    short = _compact(schema)
-    required = short.get("required", ())
-    for name, kind in short["properties"].items():
-        if schema["properties"][name].get("additionalProperties"):
-            kind["additionalProperties"] = True
-        short["properties"][name] = kind if name in required else offering_null(kind)
-    return {**short, "additionalProperties": False}
-
-
-def _compact(schema: JSONObject, *, null_where_required: bool = False, nullable: bool = False) -> JSONObject:
-    """A schema without what no client needs: generated titles, nulls that mean absent, "anything goes"."""
-    short = {name: value for name, value in schema.items() if (name, value) != ("additionalProperties", True)}
-    short.pop("title", None)
-    if "properties" in short:
-        always = schema.get("required", ()) if null_where_required else ()
-        short["properties"] = {
-            name: _compact(value, nullable=name in always) for name, value in schema["properties"].items()
-        }
-    if "anyOf" in short and not nullable:
-        (kind,) = [option for option in short.pop("anyOf") if option != {"type": "null"}]
-        short |= kind
-    if short.get("default", 0) in (None, ""):
-        del short["default"]
-    return short
