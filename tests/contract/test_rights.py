@@ -48,10 +48,9 @@ def allow(server: RedisServer, *rules: str) -> None:
     """Let the user do what the list says, but for these rules; its connections end, and no script is known."""
     with server.client() as client:
         client.execute_command("ACL", "SETUSER", USER, "reset", "on", "nopass")
-        for rule in access_list(KEYS.prefix).split():
-            with suppress(redis_py.ResponseError):  # COPY and ZMSCORE came with Redis 6.2
+        for rule in (*access_list(KEYS.prefix).split(), *rules):
+            with suppress(redis_py.ResponseError):  # COPY and ZMSCORE came with Redis 6.2, HPEXPIRE with 7.4
                 client.execute_command("ACL", "SETUSER", USER, rule)
-        client.execute_command("ACL", "SETUSER", USER, *rules)
         client.script_flush()
         with suppress(redis_py.ResponseError):  # there are none
             client.execute_command("CLIENT", "KILL", "USER", USER)

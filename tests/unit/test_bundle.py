@@ -17,7 +17,7 @@ from agentic_flywheel.settings import Settings
 from agentic_flywheel.settings_file import NAMES
 
 REFERENCE = re.compile(r"\$\{(.*?)\}")
-PASSWORDS = {"REDIS_URL", "REDIS_PASSWORD", "FLYWHEEL_KEY"}
+PASSWORDS = {"REDIS_URL", "REDIS_PASSWORD", "FLYWHEEL_KEY", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY"}
 
 
 class _Strict(BaseModel):

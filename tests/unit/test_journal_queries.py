@@ -122,6 +122,7 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
         "purge_expired": journal.purge_expired,
         "purge": journal.purge,
         "drop": lambda: journal.drop("p:session:a"),
+        "forget": lambda: journal.forget(["p:session:a"]),
     }
 
 

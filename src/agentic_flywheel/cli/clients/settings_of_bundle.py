@@ -36,6 +36,11 @@ ABOUT = {
     "FLYWHEEL_LOG_LEVEL": "DEBUG, INFO, WARNING, ERROR or CRITICAL (WARNING)",
     "FLYWHEEL_TOOLS": "conversations: without the tools for flow results (all)",
     "FLYWHEEL_ASK": "never: delete without asking (auto)",
+    "FLYWHEEL_TRACE": "langfuse: trace each call of a tool into Langfuse (off)",
+    "FLYWHEEL_TRACE_CONTENT": "false: trace without what was said (true)",
+    "LANGFUSE_HOST": "The address of Langfuse",
+    "LANGFUSE_PUBLIC_KEY": "Its public key",
+    "LANGFUSE_SECRET_KEY": "Its secret key",
 }
 """Each setting in a line, with its default."""
 
