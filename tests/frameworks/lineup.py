@@ -13,6 +13,8 @@ class Framework:
 
     name: str
     distribution: str
+    version: str
+    """The version that CI tries: a later one must not break a change of ours. `--newest` tries that."""
     modules: tuple[str, ...]
     """What importing the adapter imports, and nothing else of ours may."""
     needs: tuple[str, ...] = ()
@@ -33,16 +35,19 @@ class Framework:
 
 
 LINEUP = (
-    Framework("claude_agent", "claude-agent-sdk", ("claude_agent_sdk",)),
-    Framework("pydantic_ai", "pydantic-ai-slim", ("pydantic_ai",)),
+    Framework("claude_agent", "claude-agent-sdk", "0.2.189", ("claude_agent_sdk",)),
+    Framework("pydantic_ai", "pydantic-ai-slim", "2.68.0", ("pydantic_ai",)),
     Framework(
         "openai_agents",
         "openai-agents",
+        "0.24.0",
         ("agents", "openai"),
         ("cryptography", "httpx", "inline-snapshot"),  # the wrapper that seals, and what the owner's tests import
     ),
-    Framework("agent_framework", "agent-framework-core", ("agent_framework",)),
-    Framework("langgraph", "langgraph-checkpoint", ("langgraph",), ("langgraph", "langgraph-checkpoint-conformance")),
-    Framework("google_adk", "google-adk", ("google.adk",)),
-    Framework("strands", "strands-agents", ("strands",), ("boto3", "moto")),  # its own tests import them
+    Framework("agent_framework", "agent-framework-core", "1.23.0", ("agent_framework",)),
+    Framework(
+        "langgraph", "langgraph-checkpoint", "4.3.2", ("langgraph",), ("langgraph", "langgraph-checkpoint-conformance")
+    ),
+    Framework("google_adk", "google-adk", "2.13.0", ("google.adk",)),
+    Framework("strands", "strands-agents", "1.62.0", ("strands",), ("boto3", "moto")),  # its own tests import them
 )
