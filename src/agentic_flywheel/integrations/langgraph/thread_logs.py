@@ -104,9 +104,13 @@ class ThreadLogs:
                 return None, []
             if not place.checkpoint_id:
                 self._expect(place._replace(checkpoint_id=found.checkpoint_id))
-            if guess and found.checkpoint_id == expected and not found.stale:
-                return found, await guess
-            return found, await self.writes(place._replace(checkpoint_id=found.checkpoint_id), stale=found.stale)
+            stale = found.stale
+            if guess and found.checkpoint_id == expected and not stale:
+                try:
+                    return found, await guess
+                except Unavailable:
+                    stale = True  # Redis went away between the two: as if it had before both
+            return found, await self.writes(place._replace(checkpoint_id=found.checkpoint_id), stale=stale)
         finally:
             if guess:
                 guess.cancel()
