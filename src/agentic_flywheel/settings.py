@@ -20,6 +20,7 @@ from agentic_flywheel.errors import SettingError
 from agentic_flywheel.keys import PREFIX_RULE, RESERVED
 from agentic_flywheel.private_files import NotPrivate, read_secret
 from agentic_flywheel.redis_url import address, is_ipv6, url_problem, without_password
+from agentic_flywheel.sealing import KeyRing
 from agentic_flywheel.settings_file import default_path, gather
 
 MAX_TTL_SECONDS = 100 * 365 * 86_400
@@ -59,6 +60,8 @@ class Settings:
     log_level: str
     tools: str
     """`all`, or `conversations`: without those for flows."""
+    seal: KeyRing | None
+    """The keys with which everything is sealed; `None`: it is kept in clear."""
     ask: str
     """`auto`: a person is asked before a deletion, where the client says that it can; `never`."""
     overridden: tuple[str, ...] = ()
@@ -141,6 +144,7 @@ class Settings:
             coaia_python=env.text("FLYWHEEL_COAIA_PYTHON", ""),
             log_level=env.one_of("FLYWHEEL_LOG_LEVEL", "WARNING", _LOG_LEVELS),
             tools=env.one_of("FLYWHEEL_TOOLS", "all", ("all", "conversations")),
+            seal=_seal(env),
             ask=env.one_of("FLYWHEEL_ASK", "auto", ("auto", "never")),
             overridden=tuple(filter(partial(env.text, default=""), _REDIS_PARTS)) if _names_url(env) else (),
             redis_named=named or redis_enabled,
@@ -207,6 +211,17 @@ class Environment:
         """The error for a variable, naming its value (or what may be `shown` of it)."""
         value = self.text(name, "") if shown is None else shown
         return SettingError(f"{self.labels.get(name, name)}={value[:200]!r} is not allowed; {allowed}.")
+
+
+def _seal(env: Environment) -> KeyRing | None:
+    """The keys of the environment, or of the file that it names."""
+    if text := env.text("FLYWHEEL_KEY", ""):
+        return KeyRing.parse(text, env.labels.get("FLYWHEEL_KEY", "FLYWHEEL_KEY"))
+    if env.text("FLYWHEEL_KEY_FILE", ""):
+        return KeyRing.parse(
+            _secret(env, "FLYWHEEL_KEY_FILE"), env.labels.get("FLYWHEEL_KEY_FILE", "FLYWHEEL_KEY_FILE")
+        )
+    return None
 
 
 def _key_prefix(env: Environment) -> str:

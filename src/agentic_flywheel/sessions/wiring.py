@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agentic_flywheel.journal import Journal, NoJournal
+from agentic_flywheel.journal.key_file import unlock
 from agentic_flywheel.journal.schema import FILE_NAME
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.private_files import check_folder
@@ -109,6 +110,7 @@ def open_client(settings: Settings) -> "Supervisor":
 
 def open_journal(settings: Settings, clock: Callable[[], datetime] | None = None) -> Journal:
     """The journal that the settings describe."""
+    unlock(settings.data_dir, settings.seal)
     # Switched off, a Redis that is named is still where sessions belong.
     addresses = settings.redis_place, settings.redis_place_before
     named, unnamed = (addresses, ()) if settings.redis_named else ((), addresses)
