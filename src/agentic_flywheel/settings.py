@@ -217,11 +217,8 @@ def _seal(env: Environment) -> KeyRing | None:
     """The keys of the environment, or of the file that it names."""
     if text := env.text("FLYWHEEL_KEY", ""):
         return KeyRing.parse(text, env.labels.get("FLYWHEEL_KEY", "FLYWHEEL_KEY"))
-    if env.text("FLYWHEEL_KEY_FILE", ""):
-        return KeyRing.parse(
-            _secret(env, "FLYWHEEL_KEY_FILE"), env.labels.get("FLYWHEEL_KEY_FILE", "FLYWHEEL_KEY_FILE")
-        )
-    return None
+    name = "FLYWHEEL_KEY_FILE"
+    return KeyRing.parse(_secret(env, name), env.labels.get(name, name)) if env.text(name, "") else None
 
 
 def _key_prefix(env: Environment) -> str:

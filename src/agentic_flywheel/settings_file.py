@@ -51,10 +51,17 @@ NAMES = (
     "FLYWHEEL_LOG_LEVEL",
     "FLYWHEEL_TOOLS",
     "FLYWHEEL_ASK",
+    "FLYWHEEL_KEY",
+    "FLYWHEEL_KEY_FILE",
 )
 """Every setting, by its variable; its key in the file is the same in lower case."""
 
-ALIASES = {"FLYWHEEL_PREFIX": "FLYWHEEL_KEY_PREFIX", "FLYWHEEL_REDACTION": "FLYWHEEL_SECRETS"}
+ALIASES = {
+    "FLYWHEEL_PREFIX": "FLYWHEEL_KEY_PREFIX",
+    "FLYWHEEL_REDACTION": "FLYWHEEL_SECRETS",
+    "FLYWHEEL_SEAL": "FLYWHEEL_KEY",
+    "FLYWHEEL_SEAL_FILE": "FLYWHEEL_KEY_FILE",
+}
 """Names without KEY and SECRET: some clients pass no variable on that has such a word in its name."""
 
 PASSABLE = {setting: alias for alias, setting in ALIASES.items()}

@@ -1,5 +1,7 @@
 """Connects to files that SQLCipher encrypts, with connections that behave, and fail, as those of `sqlite3` do."""
 
+# sqlcipher3 has no types: in strict mode every line would be an error.
+# pyright: basic, reportAttributeAccessIssue=false
 import contextlib
 import sqlite3
 from collections.abc import Generator, Iterable
@@ -47,7 +49,7 @@ class _Cursor(dbapi2.Cursor):
         with _as_sqlite3():
             return super().executemany(*arguments)
 
-    def fetchone(self) -> Any:
+    def fetchone(self) -> Any:  # noqa: ANN401  a row of any kind, as the base has it
         with _as_sqlite3():
             return super().fetchone()
 
@@ -59,7 +61,7 @@ class _Cursor(dbapi2.Cursor):
         with _as_sqlite3():
             return super().fetchall()
 
-    def __next__(self) -> Any:
+    def __next__(self) -> Any:  # noqa: ANN401
         with _as_sqlite3():
             return super().__next__()
 
