@@ -30,6 +30,7 @@ def open_store(
 
     A `client` that was given is used, and not closed.
     """
+    from agentic_flywheel.coaia.envelope import Envelopes
     from agentic_flywheel.coaia.stash import Stash
     from agentic_flywheel.replication.repository import Repository
     from agentic_flywheel.sessions.executions import ExecutionStore
@@ -40,7 +41,8 @@ def open_store(
     journal = open_journal(settings, clock) if settings.journal else NoJournal()
     stash = None
     if settings.redis_enabled:
-        stash = Stash(client or open_client(settings), keys, settings.timeout_seconds, clock)
+        envelopes = Envelopes(settings.seal) if settings.seal else None
+        stash = Stash(client or open_client(settings), keys, settings.timeout_seconds, clock, envelopes)
     repository = Repository(journal, stash, keys, clock, closes_client=client is None)
     sessions = SessionStore(
         repository,
