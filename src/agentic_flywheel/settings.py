@@ -214,11 +214,19 @@ class Environment:
 
 
 def _seal(env: Environment) -> KeyRing | None:
-    """The keys of the environment, or of the file that it names."""
-    if text := env.text("FLYWHEEL_KEY", ""):
-        return KeyRing.parse(text, env.labels.get("FLYWHEEL_KEY", "FLYWHEEL_KEY"))
-    name = "FLYWHEEL_KEY_FILE"
-    return KeyRing.parse(_secret(env, name), env.labels.get(name, name)) if env.text(name, "") else None
+    """The keys with which everything is sealed, wherever they stand."""
+    given = [name for name in ("FLYWHEEL_KEY", "FLYWHEEL_KEY_FILE") if env.text(name, "")]
+    if len(given) > 1:
+        raise env.wrong("FLYWHEEL_KEY_FILE", "allowed: FLYWHEEL_KEY or FLYWHEEL_KEY_FILE, not both", "…")
+    if not given:
+        return None
+    value, label = env.text(given[0], ""), env.labels.get(given[0], given[0])
+    if given == ["FLYWHEEL_KEY"]:
+        return KeyRing.of(value, label)
+    path = Path(value).expanduser()
+    if not path.is_absolute():
+        raise env.wrong(given[0], "allowed: an absolute path, of a file that only you can read", "…")
+    return KeyRing.read(path, label)
 
 
 def _key_prefix(env: Environment) -> str:

@@ -49,6 +49,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         if options.command in (None, "demo"):
             check_sdk()
         settings = Settings.of_this_process()
+        if options.command != "keys":
+            _check_keys(settings)
     except (SettingError, WrongSDK) as exc:
         sys.stderr.write(f"agentic-flywheel-state: {one_line(str(exc))}\n")
         return 2
@@ -101,6 +103,14 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             from agentic_flywheel.server.front import serve
 
             return serve(settings)
+
+
+def _check_keys(settings: Settings) -> None:
+    """Refuse a store that these keys do not open, before anything is begun."""
+    if settings.journal and (settings.seal or os.path.exists(settings.data_dir / "journal.key")):  # noqa: PTH110  no error
+        from agentic_flywheel.journal.key_file import check  # not for everybody: the server shall answer at once
+
+        check(settings.data_dir, settings.seal)
 
 
 def _settle(settings: Settings) -> None:

@@ -7,28 +7,41 @@ ends follows from the document alone, so that a compare-and-set needs no more th
 """
 
 import base64
+import contextlib
 import json
 import re
+from collections.abc import Generator
 
 from agentic_flywheel.documents.writes import MARKED, sealed_ending, sealed_head
-from agentic_flywheel.errors import Damaged
+from agentic_flywheel.errors import Damaged, NewerSchema
 from agentic_flywheel.json_text import dumps
-from agentic_flywheel.sealing import KeyRing, WrongKey, new_key, seal, unseal
+from agentic_flywheel.sealing import KeyRing, UnknownKey, WrongKey, new_key, seal, unseal
 
 _TIMES = re.compile(r'"(saved_at|kept_until)":("[0-9T:.+-]{1,40}"|null)')
 """What of a document may be read without a key: when it was saved, and when it ends."""
 
-_ENVELOPE = re.compile(r'\{"schema_version":2,.{0,4000}?"key":"')
+_ENVELOPE = re.compile(
+    r'\{"schema_version":2,("id":"(?:[^"\\]|\\.)*",\s*)?"revision":\d+,"key":"([A-Za-z0-9_.-]{1,64})","data_key":"'
+)
+"""How one begins; a newer document of this program, should there ever be one, has other fields."""
 
 _NOTE = "sealed"
-"""The first item of a sealed note."""
+"""The first item of a sealed note: no note of a session begins so, which is an object."""
+
+_SEALED_NOTE = re.compile(rf'\["{_NOTE}","([A-Za-z0-9_.-]{{1,64}})",')
 
 
 class Envelopes:
     """Seals with the newest key of a ring, and opens what any of them sealed; what is in clear is let through."""
 
     def __init__(self, ring: KeyRing) -> None:
-        self._ring = ring
+        self._known = ring
+
+    @property
+    def _ring(self) -> KeyRing:
+        """The keys as their file has them now: they are rotated while servers run."""
+        self._known = self._known.refreshed()
+        return self._known
 
     def close(self, key: str, text: str) -> str:
         """The envelope of the document under `key`."""
@@ -44,39 +57,31 @@ class Envelopes:
         """The document in an envelope, or the text itself if it is none.
 
         Raises:
-            Damaged: it cannot be opened; the message says why.
+            NewerSchema: its key is not here.
+            Damaged: it was changed.
 
         """
         if not _ENVELOPE.match(text):
             return text
-        try:
+        with _told(key):
             envelope = json.loads(text)
             data_key = self._ring.unwrap(str(envelope["key"]), str(envelope["data_key"]), key)
             return unseal(data_key, base64.b64decode(envelope["body"]), key).decode()
-        except (WrongKey, ValueError, KeyError, TypeError) as exc:
-            why = str(exc) if isinstance(exc, WrongKey) else "what is sealed was changed"
-            what = f"What is stored under {key!r} in Redis"
-            raise Damaged(f"{what} cannot be opened: {why}. It is left as it is.") from None
 
     def rewrapped(self, key: str, text: str) -> str | None:
-        """The envelope under the newest key; `None` if it is under that already, or no envelope.
-
-        Raises:
-            Damaged: its key is not here.
-
-        """
-        if not _ENVELOPE.match(text):
+        """The envelope under the newest key; `None` if it is under that already, or no envelope. Raises as `open`."""
+        ring = self._ring
+        if key_of(text) in (None, ring.newest):
             return None
-        try:
+        with _told(key):
             envelope = json.loads(text)
-            if envelope["key"] == self._ring.newest:
-                return None
-            data_key = self._ring.unwrap(str(envelope["key"]), str(envelope["data_key"]), key)
-        except (WrongKey, ValueError, KeyError, TypeError) as exc:
-            raise Damaged(f"What is stored under {key!r} in Redis cannot be opened: {exc}.") from None
-        name, wrapped = self._ring.wrap(data_key, key)
-        old = dumps({"key": envelope["key"], "data_key": envelope["data_key"]})[1:-1]
-        return text.replace(old, dumps({"key": name, "data_key": wrapped})[1:-1], 1)
+            wrapped = str(envelope["data_key"])
+            name, again = ring.wrap(ring.unwrap(str(envelope["key"]), wrapped, key), key)
+            old, new = (
+                dumps({"key": each[0], "data_key": each[1]})[1:-1]
+                for each in ((envelope["key"], wrapped), (name, again))
+            )
+            return text.replace(old, new, 1)
 
     def close_note(self, member: str, note: str) -> str:
         """The note of a row of a list, sealed."""
@@ -86,7 +91,7 @@ class Envelopes:
 
     def open_note(self, member: str, note: str) -> str:
         """The note, or nothing where it cannot be opened: its row is listed by its id then."""
-        if not note.startswith(f'["{_NOTE}",'):
+        if key_of_note(note) is None:
             return note
         try:
             _, name, wrapped, body = json.loads(note)
@@ -94,10 +99,39 @@ class Envelopes:
         except (WrongKey, ValueError, TypeError):
             return ""
 
+    def rewrapped_note(self, member: str, note: str) -> str | None:
+        """The note under the newest key; `None` as above, and where its key is not here."""
+        ring = self._ring
+        if key_of_note(note) in (None, ring.newest):
+            return None
+        with contextlib.suppress(WrongKey, ValueError, TypeError):
+            _, name, wrapped, body = json.loads(note)
+            return dumps([_NOTE, *ring.wrap(ring.unwrap(name, wrapped, member), member), body])
+        return None
 
-def is_envelope(text: str) -> bool:
-    """Whether a text is sealed."""
-    return bool(_ENVELOPE.match(text))
+
+@contextlib.contextmanager
+def _told(key: str) -> Generator[None]:
+    what = f"What is stored under {key!r} in Redis cannot be opened"
+    try:
+        yield
+    except UnknownKey as exc:
+        raise NewerSchema(f"{what}: {exc}. It is left as it is.") from None
+    except (WrongKey, ValueError, KeyError, TypeError) as exc:
+        why = str(exc) if isinstance(exc, WrongKey) else "what is sealed was changed"
+        raise Damaged(f"{what}: {why}. It is left as it is.") from None
+
+
+def key_of(text: str) -> str | None:
+    """The name of the key with which a text is sealed; `None` if it is not."""
+    match = _ENVELOPE.match(text)
+    return match[2] if match else None
+
+
+def key_of_note(note: str) -> str | None:
+    """The same of the note of a row."""
+    match = _SEALED_NOTE.match(note)
+    return match[1] if match else None
 
 
 def etag_of_envelope(text: str) -> tuple[str, str]:

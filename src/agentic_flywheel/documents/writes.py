@@ -156,7 +156,7 @@ def etag(text: str) -> tuple[str, str]:
 
 
 def sealed_head(text: str) -> str:
-    """How the sealed form of a text begins, up to its revision. Its version is one that nobody without the key writes."""
+    """How the sealed form of a text begins, up to its revision: of a version that no one without the key overwrites."""
     match = _HEAD.match(text)
     return f'{{"schema_version":{SEALED_SCHEMA},{(match[1] or "") if match else ""}"revision":{revision_at_head(text)},'
 

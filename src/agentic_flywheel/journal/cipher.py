@@ -22,6 +22,7 @@ def connect_sealed(target: str, key: bytes, **options: Any) -> sqlite3.Connectio
     """Connect; the key is not looked at before the first read: a wrong one is then `SQLITE_NOTADB`."""
     with _as_sqlite3():
         db = dbapi2.connect(target, factory=_Connection, **options)
+        db.execute("PRAGMA cipher_log_level = NONE")  # it would write to standard error
         db.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
     return cast("sqlite3.Connection", db)
 

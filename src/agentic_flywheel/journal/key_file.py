@@ -9,12 +9,10 @@ from typing import cast
 
 from agentic_flywheel.errors import SettingError
 from agentic_flywheel.journal.schema import FILE_NAME, exclusive
-from agentic_flywheel.journal.sqlite import forget_sealed, open_sealed
+from agentic_flywheel.journal.sqlite import KEY_FILE, forget_sealed, open_sealed
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.private_files import read_secret
-from agentic_flywheel.sealing import KeyRing, WrongKey, new_key
-
-KEY_FILE = "journal.key"
+from agentic_flywheel.sealing import KeyRing, WrongKey, check_installed, new_key
 
 ABOUT = "agentic-flywheel-state journal"
 """What the key in the file is of."""
@@ -23,27 +21,45 @@ LONGEST = 4096
 """Bytes of such a file."""
 
 
-def unlock(folder: Path, ring: KeyRing | None) -> None:
-    """Have the journal in a folder opened with its key, which a folder without a journal is given now.
+def check(folder: Path, ring: KeyRing | None) -> None:
+    """Check that the journal in a folder can be opened with these keys, or without. Changes nothing.
 
     Raises:
-        SettingError: it is sealed and the key is not here, or it is not sealed and there is one. Nothing was changed.
+        SettingError: it is sealed and the key is not here, or it is not sealed and there is one.
 
     """
-    path = folder / KEY_FILE
-    if ring is None:
-        if path.exists():
-            name = sealed_with(folder)
-            raise SettingError(f"The store in {folder} is sealed with the key {name!r}: give it in FLYWHEEL_KEY.")
-        forget_sealed(folder)
-        return
-    if not path.exists():
-        if (folder / FILE_NAME).exists():
+    if ring:
+        check_installed()
+    try:
+        if (folder / KEY_FILE).exists():
+            if ring is None:
+                name = sealed_with(folder)
+                raise SettingError(
+                    f"The store in {folder} is sealed with the key {name!r}: give it in FLYWHEEL_KEY, "
+                    "FLYWHEEL_KEY_FILE or the settings file's seal. Nothing was changed."
+                )
+            read_key(folder, ring)
+        elif ring and (folder / FILE_NAME).exists():
             raise SettingError(
                 f"A key is given and the store in {folder} is not sealed. Seal it with `agentic-flywheel-state keys "
                 "seal`, or take the key out of the settings."
             )
-        _begin(folder, ring)
+    except OSError as exc:
+        if ring:
+            raise SettingError(f"{folder / KEY_FILE} cannot be read: {exc.strerror or exc}.") from None
+
+
+def unlock(folder: Path, ring: KeyRing | None) -> None:
+    """Have the journal in a folder opened with its key; a folder without a journal is given one. Raises as `check`."""
+    check(folder, ring)
+    if ring is None:
+        forget_sealed(folder)
+        return
+    try:
+        if not (folder / KEY_FILE).exists():
+            _begin(folder, ring)
+    except OSError as exc:
+        raise SettingError(f"{folder / KEY_FILE} cannot be made: {exc.strerror or exc}.") from None
     open_sealed(folder, read_key(folder, ring))
 
 
@@ -87,7 +103,8 @@ def _begin(folder: Path, ring: KeyRing) -> None:
     """Give a new folder a key, once for all processes that begin at the same time."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with exclusive(folder / FILE_NAME):
-        if not (folder / KEY_FILE).exists() and not (folder / FILE_NAME).exists():
+        check(folder, ring)  # what another process began meanwhile counts
+        if not (folder / KEY_FILE).exists():
             write_key(folder, ring, new_key())
 
 

@@ -7,6 +7,9 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+KEY_FILE = "journal.key"
+"""The file beside a sealed journal that holds its key, sealed itself."""
+
 _DATA_KEYS: dict[Path, bytes] = {}
 """The sealed folders of this process."""
 
@@ -27,14 +30,36 @@ def is_sealed(path: Path) -> bool:
 
 
 def connect(path: Path, parameters: str = "", **options: Any) -> sqlite3.Connection:
-    """Connect to a file; `parameters` are those of its URI, such as `mode=ro`, `options` those of `sqlite3.connect`."""
+    """Connect to a file; `parameters` are those of its URI, such as `mode=ro`, `options` those of `sqlite3.connect`.
+
+    Raises:
+        ChangedMeanwhile: the folder was sealed, or unsealed, since this process began. A file opened the wrong way
+            would be taken for a damaged one, and an index be made anew in clear.
+
+    """
     target = f"{path.as_uri()}?{parameters}" if parameters else str(path)
     key = _key_for(path)
+    if (key is None) is _has_key_file(path):
+        raise ChangedMeanwhile(path, key)
     if key is None:
         return sqlite3.connect(target, uri=bool(parameters), **options)
     from agentic_flywheel.journal.cipher import connect_sealed
 
     return connect_sealed(target, key, uri=bool(parameters), **options)
+
+
+class ChangedMeanwhile(sqlite3.OperationalError):
+    """A folder is sealed and this process has no key for it, or the other way round."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+
+    def __init__(self, path: Path, key: bytes | None) -> None:
+        how = "unsealed" if key else "sealed"
+        super().__init__(f"the store in {path.parent} was {how} meanwhile: start this program again")
+
+
+def _has_key_file(path: Path) -> bool:
+    return path.with_name(KEY_FILE).exists()
 
 
 def _key_for(path: Path) -> bytes | None:
