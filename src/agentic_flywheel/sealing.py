@@ -8,6 +8,7 @@ import base64
 import binascii
 import os
 import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -125,6 +126,22 @@ class KeyRing:
         if (key := dict(self.entries).get(name)) is None:
             raise UnknownKey(f"it is sealed with the key {name!r}, which is not among yours ({self.named})")
         return unseal(key, _bytes(wrapped), about, name)
+
+
+def ring_given(text: Callable[[str, str], str], labels: Mapping[str, str]) -> KeyRing | None:
+    """The keys with which everything is sealed, wherever a setting says that they stand. Raises as `KeyRing.parse`."""
+    given = [name for name in ("FLYWHEEL_KEY", "FLYWHEEL_KEY_FILE") if text(name, "")]
+    if not given:
+        return None
+    value, label = text(given[-1], ""), labels.get(given[-1], given[-1])
+    if len(given) > 1:
+        raise SettingError(f"{label} is not allowed beside FLYWHEEL_KEY: remove one of them.")
+    if given == ["FLYWHEEL_KEY"]:
+        return KeyRing.of(value, label)
+    path = Path(value).expanduser()
+    if not path.is_absolute():
+        raise SettingError(f"{label} is not allowed; allowed: an absolute path, of a file that only you can read.")
+    return KeyRing.read(path, label)
 
 
 def check_installed() -> None:

@@ -20,7 +20,7 @@ from agentic_flywheel.errors import SettingError
 from agentic_flywheel.keys import PREFIX_RULE, RESERVED
 from agentic_flywheel.private_files import NotPrivate, read_secret
 from agentic_flywheel.redis_url import address, is_ipv6, url_problem, without_password
-from agentic_flywheel.sealing import KeyRing
+from agentic_flywheel.sealing import KeyRing, ring_given
 from agentic_flywheel.settings_file import default_path, gather
 
 MAX_TTL_SECONDS = 100 * 365 * 86_400
@@ -60,8 +60,7 @@ class Settings:
     log_level: str
     tools: str
     """`all`, or `conversations`: without those for flows."""
-    seal: KeyRing | None
-    """The keys with which everything is sealed; `None`: it is kept in clear."""
+    seal: KeyRing | None  # the keys with which everything is sealed; `None`: it is kept in clear
     ask: str
     """`auto`: a person is asked before a deletion, where the client says that it can; `never`."""
     overridden: tuple[str, ...] = ()
@@ -111,6 +110,7 @@ class Settings:
     @classmethod
     def from_env(cls, environ: Mapping[str, str], file: Path | None = None) -> "Settings":
         """Read and validate. An empty variable counts as absent; what is absent may stand in the file.
+        Long: a line a setting.
 
         Raises:
             SettingError: names the variable, or file and key, the value (never a password) and what is allowed.
@@ -139,12 +139,12 @@ class Settings:
             timeout_seconds=env.number("FLYWHEEL_TIMEOUT_SECONDS", 2.0, 0.05, 60.0),
             max_session_bytes=env.integer("FLYWHEEL_MAX_SESSION_BYTES", 16 * 2**20, 1024, 64 * 2**20),
             revisions=env.integer("FLYWHEEL_REVISIONS", 10, 0, 100),
-            secrets=env.one_of("FLYWHEEL_SECRETS", "redact", _SECRETS),
+            secrets=env.one_of("FLYWHEEL_SECRETS", "redact", ("redact", "warn", "off")),
             coaia_command=env.command("FLYWHEEL_COAIA_COMMAND"),
             coaia_python=env.text("FLYWHEEL_COAIA_PYTHON", ""),
             log_level=env.one_of("FLYWHEEL_LOG_LEVEL", "WARNING", _LOG_LEVELS),
             tools=env.one_of("FLYWHEEL_TOOLS", "all", ("all", "conversations")),
-            seal=_seal(env),
+            seal=ring_given(env.text, env.labels),
             ask=env.one_of("FLYWHEEL_ASK", "auto", ("auto", "never")),
             overridden=tuple(filter(partial(env.text, default=""), _REDIS_PARTS)) if _names_url(env) else (),
             redis_named=named or redis_enabled,
@@ -152,7 +152,6 @@ class Settings:
         )
 
 
-_SECRETS = ("redact", "warn", "off")
 _URLS = ("REDIS_URL", "REDIS_URL_FILE")
 _REDIS_PARTS = ("REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_USERNAME", "REDIS_PASSWORD")
 
@@ -211,22 +210,6 @@ class Environment:
         """The error for a variable, naming its value (or what may be `shown` of it)."""
         value = self.text(name, "") if shown is None else shown
         return SettingError(f"{self.labels.get(name, name)}={value[:200]!r} is not allowed; {allowed}.")
-
-
-def _seal(env: Environment) -> KeyRing | None:
-    """The keys with which everything is sealed, wherever they stand."""
-    given = [name for name in ("FLYWHEEL_KEY", "FLYWHEEL_KEY_FILE") if env.text(name, "")]
-    if len(given) > 1:
-        raise env.wrong("FLYWHEEL_KEY_FILE", "allowed: FLYWHEEL_KEY or FLYWHEEL_KEY_FILE, not both", "…")
-    if not given:
-        return None
-    value, label = env.text(given[0], ""), env.labels.get(given[0], given[0])
-    if given == ["FLYWHEEL_KEY"]:
-        return KeyRing.of(value, label)
-    path = Path(value).expanduser()
-    if not path.is_absolute():
-        raise env.wrong(given[0], "allowed: an absolute path, of a file that only you can read", "…")
-    return KeyRing.read(path, label)
 
 
 def _key_prefix(env: Environment) -> str:

@@ -198,7 +198,7 @@ def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path):
     [
         ({"FLYWHEEL_KEY": "/nowhere/keys"}, "cannot be read"),
         ({"FLYWHEEL_KEY_FILE": key_line("a")}, "allowed: an absolute path"),
-        ({"FLYWHEEL_KEY": key_line("a"), "FLYWHEEL_KEY_FILE": "/keys"}, "not both"),
+        ({"FLYWHEEL_KEY": key_line("a"), "FLYWHEEL_KEY_FILE": "/keys"}, "remove one of them"),
         ({"FLYWHEEL_KEY": "keyring"}, "keyring"),
     ],
 )

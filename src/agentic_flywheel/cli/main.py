@@ -86,10 +86,8 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
 
             _settle(settings)
             return export(settings, options.file, options.session, with_sub_agents=options.with_sub_agents)
-        case "secrets":
-            from agentic_flywheel.cli.secrets_command import secrets
-
-            return secrets(settings, options)
+        case "keys" | "secrets":
+            return _keys_or_secrets(settings, options)
         case "import":
             from agentic_flywheel.cli.import_command import import_from
 
@@ -118,6 +116,16 @@ def _settle(settings: Settings) -> None:
     from agentic_flywheel.cli.capture.settling import settle
 
     settle(settings.data_dir)
+
+
+def _keys_or_secrets(settings: Settings, options: argparse.Namespace) -> int:
+    if options.command == "keys":
+        from agentic_flywheel.cli.keys_command import keys
+
+        return keys(settings, options)
+    from agentic_flywheel.cli.secrets_command import secrets
+
+    return secrets(settings, options)
 
 
 def _sessions(settings: Settings, options: argparse.Namespace) -> int:

@@ -2,6 +2,8 @@
 
 A child that has our verbs is atomic (`coaia_commit` compares and sets inside Redis). One with only `coaia_tash` and
 `coaia_fetch` is a mirror: it is read, compared and written in turn.
+
+Long: every verb that a place for documents has, most of them a call of the child.
 """
 
 import asyncio
@@ -195,10 +197,10 @@ class Stash(ChildCalls):
         if not self.atomic:
             return await self._mirror_store.commit(write, deadline)
         found = await self._commit(self._whole_arguments(write, older, etag_of_envelope), deadline)
-        if (
-            not found.accepted and self.envelopes and write.seen and found.current == write.seen
-        ):  # stored in clear so far
-            found = await self._commit(self._whole_arguments(write, older, etag), deadline)
+        if self.envelopes and write.seen and not found.accepted and found.current == write.seen:
+            if older:  # what is stored is in clear so far, and is not to be copied so
+                await self._mirror_store.tash(older, deadline)
+            found = await self._commit(self._whole_arguments(write, None, etag), deadline)
         return found
 
     def _whole_arguments(

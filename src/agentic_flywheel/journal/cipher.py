@@ -18,12 +18,13 @@ _KINDS: dict[type[Exception], type[sqlite3.Error]] = {
 }  # fmt: skip
 
 
-def connect_sealed(target: str, key: bytes, **options: Any) -> sqlite3.Connection:
-    """Connect; the key is not looked at before the first read: a wrong one is then `SQLITE_NOTADB`."""
+def connect_sealed(target: str, key: bytes | None, **options: Any) -> sqlite3.Connection:
+    """Connect; the key is not looked at before the first read: a wrong one is then `SQLITE_NOTADB`. None: in clear."""
     with _as_sqlite3():
         db = dbapi2.connect(target, factory=_Connection, **options)
         db.execute("PRAGMA cipher_log_level = NONE")  # it would write to standard error
-        db.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+        if key:
+            db.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
     return cast("sqlite3.Connection", db)
 
 

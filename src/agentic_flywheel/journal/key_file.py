@@ -9,7 +9,7 @@ from typing import cast
 
 from agentic_flywheel.errors import SettingError
 from agentic_flywheel.journal.schema import FILE_NAME, exclusive
-from agentic_flywheel.journal.sqlite import KEY_FILE, forget_sealed, open_sealed
+from agentic_flywheel.journal.sqlite import KEY_FILE, MARKER, forget_sealed, open_sealed
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.private_files import read_secret
 from agentic_flywheel.sealing import KeyRing, WrongKey, check_installed, new_key
@@ -31,6 +31,11 @@ def check(folder: Path, ring: KeyRing | None) -> None:
     if ring:
         check_installed()
     try:
+        if (folder / MARKER).exists():
+            raise SettingError(
+                f"The store in {folder} is being sealed or unsealed. If that was interrupted, do it again: "
+                "`agentic-flywheel-state keys seal`, or `keys unseal`."
+            )
         if (folder / KEY_FILE).exists():
             if ring is None:
                 name = sealed_with(folder)
@@ -61,6 +66,11 @@ def unlock(folder: Path, ring: KeyRing | None) -> None:
     except OSError as exc:
         raise SettingError(f"{folder / KEY_FILE} cannot be made: {exc.strerror or exc}.") from None
     open_sealed(folder, read_key(folder, ring))
+
+
+def has_key(folder: Path) -> bool:
+    """Whether a folder is sealed, or just about to be."""
+    return (folder / KEY_FILE).exists()
 
 
 def sealed_with(folder: Path) -> str:

@@ -13,7 +13,7 @@ from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.recovery import damaged_files
 from agentic_flywheel.journal.schema import FILE_NAME
 from agentic_flywheel.journal.search_index import FILE_NAME as INDEX_NAME
-from agentic_flywheel.journal.sqlite import KEY_FILE
+from agentic_flywheel.journal.sqlite import KEY_FILE, MARKER
 from agentic_flywheel.private_files import check_folder, make_private
 
 logger = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ FILES_BESIDE = (
     f"{FILE_NAME}.lock",
     INDEX_NAME,
     KEY_FILE,
+    MARKER,
 )
 """What is ours beside the journal: SQLite's own files, the search index with its own, the lock, the key, sealed."""
 

@@ -10,6 +10,9 @@ from typing import Any
 KEY_FILE = "journal.key"
 """The file beside a sealed journal that holds its key, sealed itself."""
 
+MARKER = "journal.changing"
+"""The file that says that a journal is just being sealed or unsealed, or that this was interrupted."""
+
 _DATA_KEYS: dict[Path, bytes] = {}
 """The sealed folders of this process."""
 
@@ -39,7 +42,7 @@ def connect(path: Path, parameters: str = "", **options: Any) -> sqlite3.Connect
     """
     target = f"{path.as_uri()}?{parameters}" if parameters else str(path)
     key = _key_for(path)
-    if (key is None) is _has_key_file(path):
+    if (key is None) is _has_key_file(path) or path.with_name(MARKER).exists():
         raise ChangedMeanwhile(path, key)
     if key is None:
         return sqlite3.connect(target, uri=bool(parameters), **options)
