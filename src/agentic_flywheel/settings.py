@@ -109,8 +109,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], file: Path | None = None) -> "Settings":
-        """Read and validate. An empty variable counts as absent; what is absent may stand in the file.
-        Long: a line a setting.
+        """Read and validate; what is absent, or empty, may stand in the file. Long: a line a setting.
 
         Raises:
             SettingError: names the variable, or file and key, the value (never a password) and what is allowed.

@@ -129,7 +129,7 @@ def test_a_wrong_value_is_told_by_the_name_that_it_was_given_under(write: Write)
 
 
 def test_every_setting_may_stand_in_the_file_and_has_a_name_that_every_client_passes_on():
-    source = "".join(Path(each.__file__).read_text(encoding="utf-8") for each in (settings, sealing))
+    source = "".join(Path(str(each.__file__)).read_text(encoding="utf-8") for each in (settings, sealing))
     assert set(re.findall(r'"((?:REDIS|FLYWHEEL)_[A-Z_]+)"', source)) == set(NAMES)
     assert [name for name in NAMES if GEMINI_DROPS.search(PASSABLE.get(name, name))] == ["REDIS_PASSWORD"]
 
