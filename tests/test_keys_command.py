@@ -171,6 +171,33 @@ def test_a_first_key_is_made_and_used_by_the_settings_file(disabled_env: dict[st
     assert (code, "there is a key 'spring' already" in err) == (2, True)
 
 
+def test_what_is_exported_of_a_sealed_store_is_sealed_and_comes_in_with_the_key(
+    tmp_path: Path, disabled_env: dict[str, str]
+):
+    sealed = with_keys(disabled_env, tmp_path, "a")
+    with WireServer(sealed) as server:
+        for number in range(3):
+            turns = [{"role": "user", "content": f"{WORDS} {number}"}]
+            assert server.call("save_session", session_id=f"s{number}", history=turns, title=WORDS)["saved"]
+    file, clear = tmp_path / "talks.jsonl", tmp_path / "clear.jsonl"
+    assert command(sealed, "export", str(file))[0] == 0
+    assert command(sealed, "export", str(file))[0] == 0, "an earlier export is known again"
+    assert WORDS not in file.read_text()
+    assert len(file.read_text().splitlines()) == 3
+    assert command(sealed, "export", "--clear", str(clear))[0] == 0
+    assert clear.read_text().count(f"{WORDS} ") == 3
+    assert WORDS not in command(sealed, "export")[1]
+    elsewhere = with_keys(disabled_env, tmp_path, "b", "a") | {"FLYWHEEL_DATA_DIR": str(tmp_path / "elsewhere")}
+    code, out, err = command(elsewhere, "import", str(file))
+    assert code == 0, (out, err)
+    shown = command(elsewhere, "sessions", "show", "s1")[1]
+    assert f"{WORDS} 1" in shown
+    for keys, why in (([], "sealed with the key 'a'"), (["c"], "'a', which is not among yours (c)")):
+        env = disabled_env | {"FLYWHEEL_DATA_DIR": str(tmp_path / f"other{len(keys)}")}
+        code, out, err = command(with_keys(env, tmp_path, *keys) if keys else env, "import", str(file))
+        assert (code, why in out + err) == (1, True), (out, err)
+
+
 def test_a_store_that_somebody_has_open_is_not_sealed(tmp_path: Path, disabled_env: dict[str, str]):
     with WireServer(disabled_env) as server:
         assert server.call("save_session", history=[{"role": "user", "content": WORDS}])["saved"]

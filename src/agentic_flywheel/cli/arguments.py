@@ -229,6 +229,7 @@ def _add_moving(top: Parser) -> None:
     export = top.command("export", "write every session as a line of JSON", "talks.jsonl", "0 all written, 1 not all")
     export.add_argument("file", nargs="?", default="-", help="where to (default: standard output)")
     export.add_argument("--session", default="", metavar="SESSION", help=f"this one alone: {_SESSION}")
+    export.add_argument("--clear", action="store_true", help="in clear, where the store is sealed")
     _add_sub_agents(export, "with --session: its sub-agents' sessions too")
     importing = top.command(
         "import",

@@ -85,7 +85,9 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             from agentic_flywheel.cli.export_command import export
 
             _settle(settings)
-            return export(settings, options.file, options.session, with_sub_agents=options.with_sub_agents)
+            return export(
+                settings, options.file, options.session, with_sub_agents=options.with_sub_agents, clear=options.clear
+            )
         case "keys" | "secrets":
             return _keys_or_secrets(settings, options)
         case "import":

@@ -11,10 +11,11 @@ import contextlib
 import json
 import re
 from collections.abc import Generator
+from typing import cast
 
-from agentic_flywheel.documents.writes import MARKED, sealed_ending, sealed_head
+from agentic_flywheel.documents.writes import ENDS, MARKED, SEALED_SCHEMA, sealed_ending, sealed_head
 from agentic_flywheel.errors import Damaged, NewerSchema
-from agentic_flywheel.json_text import dumps
+from agentic_flywheel.json_text import JSONObject, dumps
 from agentic_flywheel.sealing import KeyRing, UnknownKey, WrongKey, new_key, seal, unseal
 
 _TIMES = re.compile(r'"(saved_at|kept_until)":("[0-9T:.+-]{1,40}"|null)')
@@ -24,6 +25,9 @@ _ENVELOPE = re.compile(
     r'\{"schema_version":2,("id":"(?:[^"\\]|\\.)*",\s*)?"revision":\d+,"key":"([A-Za-z0-9_.-]{1,64})","data_key":"'
 )
 """How one begins; a newer document of this program, should there ever be one, has other fields."""
+
+EXPORT = "export"
+"""In the place of the key that a line of an export has none of."""
 
 _NOTE = "sealed"
 """The first item of a sealed note: no note of a session begins so, which is an object."""
@@ -47,7 +51,7 @@ class Envelopes:
         """The envelope of the document under `key`."""
         data_key = new_key()
         name, wrapped = self._ring.wrap(data_key, key)
-        times = dict(_TIMES.findall(text[-4096:]))
+        times = dict(_TIMES.findall(text[-ENDS:]))
         fields = {"key": name, "data_key": wrapped}
         told = "".join(f'"{field}":{times[field]},' for field in ("saved_at", "kept_until") if field in times)
         body = base64.b64encode(seal(data_key, text.encode(), key)).decode()
@@ -64,9 +68,22 @@ class Envelopes:
         if not _ENVELOPE.match(text):
             return text
         with _told(key):
-            envelope = json.loads(text)
-            data_key = self._ring.unwrap(str(envelope["key"]), str(envelope["data_key"]), key)
-            return unseal(data_key, base64.b64decode(envelope["body"]), key).decode()
+            return self._opened(key, json.loads(text))
+
+    def close_line(self, text: str) -> str:
+        """The envelope of a document that is a line of an export."""
+        return self.close(EXPORT, text)
+
+    def open_line(self, line: JSONObject) -> JSONObject:
+        """The document in such a line, or the line itself. Raises as `open`."""
+        if line.get("schema_version") != SEALED_SCHEMA or "data_key" not in line:
+            return line
+        with _told(EXPORT):
+            return cast("JSONObject", json.loads(self._opened(EXPORT, line)))
+
+    def _opened(self, key: str, envelope: JSONObject) -> str:
+        data_key = self._ring.unwrap(str(envelope["key"]), str(envelope["data_key"]), key)
+        return unseal(data_key, base64.b64decode(envelope["body"]), key).decode()
 
     def rewrapped(self, key: str, text: str) -> str | None:
         """The envelope under the newest key; `None` if it is under that already, or no envelope. Raises as `open`."""
@@ -112,7 +129,7 @@ class Envelopes:
 
 @contextlib.contextmanager
 def _told(key: str) -> Generator[None]:
-    what = f"What is stored under {key!r} in Redis cannot be opened"
+    what = f"{'It' if key == EXPORT else f'What is stored under {key!r} in Redis'} cannot be opened"
     try:
         yield
     except UnknownKey as exc:
