@@ -88,6 +88,7 @@ class Settings:
             "key_prefix": self.key_prefix,
             "user": self.user,
             "redaction": self.secrets,
+            "sealed": self.seal.named if self.seal else None,
         }
 
     @property
