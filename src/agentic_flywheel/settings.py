@@ -21,6 +21,7 @@ from agentic_flywheel.keys import PREFIX_RULE, RESERVED
 from agentic_flywheel.langfuse_access import VARIABLES, LangfuseAccess, read_access
 from agentic_flywheel.private_files import NotPrivate, read_secret
 from agentic_flywheel.redis_url import address, is_ipv6, url_problem, without_password
+from agentic_flywheel.sealing import KeyRing, ring_given
 from agentic_flywheel.settings_file import default_path, gather
 
 MAX_TTL_SECONDS = 100 * 365 * 86_400
@@ -60,6 +61,7 @@ class Settings:
     log_level: str
     tools: str
     """`all`, or `conversations`: without those for flows."""
+    seal: KeyRing | None  # the keys with which everything is sealed; `None`: it is kept in clear
     ask: str
     """`auto`: a person is asked before a deletion, where the client says that it can; `never`."""
     trace: str = "off"
@@ -93,6 +95,7 @@ class Settings:
             "key_prefix": self.key_prefix,
             "user": self.user,
             "redaction": self.secrets,
+            "sealed": self.seal.named if self.seal else None,
         }
 
     @property
@@ -114,7 +117,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], file: Path | None = None) -> "Settings":
-        """Read and validate. An empty variable counts as absent; what is absent may stand in the file.
+        """Read and validate; what is absent, or empty, may stand in the file. Long: a line a setting.
 
         Raises:
             SettingError: names the variable, or file and key, the value (never a password) and what is allowed.
@@ -145,11 +148,12 @@ class Settings:
             timeout_seconds=env.number("FLYWHEEL_TIMEOUT_SECONDS", 2.0, 0.05, 60.0),
             max_session_bytes=env.integer("FLYWHEEL_MAX_SESSION_BYTES", 16 * 2**20, 1024, 64 * 2**20),
             revisions=env.integer("FLYWHEEL_REVISIONS", 10, 0, 100),
-            secrets=env.one_of("FLYWHEEL_SECRETS", "redact", _SECRETS),
+            secrets=env.one_of("FLYWHEEL_SECRETS", "redact", ("redact", "warn", "off")),
             coaia_command=env.command("FLYWHEEL_COAIA_COMMAND"),
             coaia_python=env.text("FLYWHEEL_COAIA_PYTHON", ""),
             log_level=env.one_of("FLYWHEEL_LOG_LEVEL", "WARNING", _LOG_LEVELS),
             tools=env.one_of("FLYWHEEL_TOOLS", "all", ("all", "conversations")),
+            seal=ring_given(env.text, env.labels),
             ask=env.one_of("FLYWHEEL_ASK", "auto", ("auto", "never")),
             trace=trace,
             trace_content=env.boolean("FLYWHEEL_TRACE_CONTENT", default=True),
@@ -164,7 +168,6 @@ class Settings:
         )
 
 
-_SECRETS = ("redact", "warn", "off")
 _URLS = ("REDIS_URL", "REDIS_URL_FILE")
 _REDIS_PARTS = ("REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_USERNAME", "REDIS_PASSWORD")
 

@@ -32,6 +32,9 @@ WHICH_REDIS = (
 )
 """What names a Redis, as one: a password in the file never goes to a host that the environment names."""
 
+WHICH_KEY = ("FLYWHEEL_KEY", "FLYWHEEL_KEY_FILE")
+"""What gives the keys, as one likewise."""
+
 NAMES = (
     "REDIS_ENABLED",
     *WHICH_REDIS,
@@ -55,11 +58,20 @@ NAMES = (
     "FLYWHEEL_TRACE",
     "FLYWHEEL_TRACE_CONTENT",
     *WHICH_LANGFUSE,
+    *WHICH_KEY,
 )
 """Every setting, by its variable; its key in the file is the same in lower case."""
 
-ALIASES = {"FLYWHEEL_PREFIX": "FLYWHEEL_KEY_PREFIX", "FLYWHEEL_REDACTION": "FLYWHEEL_SECRETS"}
+ALIASES = {
+    "FLYWHEEL_PREFIX": "FLYWHEEL_KEY_PREFIX",
+    "FLYWHEEL_REDACTION": "FLYWHEEL_SECRETS",
+    "FLYWHEEL_SEAL": "FLYWHEEL_KEY",
+    "FLYWHEEL_SEAL_FILE": "FLYWHEEL_KEY_FILE",
+}
 """Names without KEY and SECRET: some clients pass no variable on that has such a word in its name."""
+
+IN_FILE = {**ALIASES, "SEAL": "FLYWHEEL_KEY"}
+"""The names that only the file may use as well: a variable of so short a name may be another program's."""
 
 PASSABLE = {setting: alias for alias, setting in ALIASES.items()}
 """Of each such setting, the name that every client passes on."""
@@ -94,7 +106,7 @@ def gather(environ: Mapping[str, str], file: Path | None = None) -> Given:
     """
     here = _by_setting({name: environ.get(name, "") for name in (*NAMES, *ALIASES)}, str)
     there = _by_setting(read(file), lambda name: f"{file}: {name.lower()}") if file else {}
-    for together in (WHICH_REDIS, WHICH_LANGFUSE):
+    for together in (WHICH_REDIS, WHICH_LANGFUSE, WHICH_KEY):
         if any(name in here for name in together):
             there = {name: given for name, given in there.items() if name not in together}
     place = f"file {tilde(file)}" if file else ""
@@ -109,7 +121,7 @@ def _by_setting(texts: Mapping[str, str], label: Callable[[str], str]) -> dict[s
     """The text of each setting that has one, and what an error calls it."""
     found: dict[str, tuple[str, str]] = {}
     for name, text in texts.items():
-        setting = ALIASES.get(name, name)
+        setting = IN_FILE.get(name, name)
         if text.strip() and setting in found and found[setting][0].strip() != text.strip():
             raise SettingError(
                 f"{found[setting][1]} and {label(name)} are two names of one setting, and differ; remove one of them."
@@ -176,7 +188,7 @@ def _where(error: Exception) -> str:
 
 def _text(key: str, value: object, path: Path) -> str:
     """A value as the environment would have it."""
-    if key.upper() not in (*NAMES, *ALIASES) or key != key.lower():
+    if key.upper() not in (*NAMES, *IN_FILE) or key != key.lower():
         raise SettingError(f"{path}: {unknown(key)}")
     match value:
         case bool():
@@ -193,7 +205,7 @@ def unknown(key: str) -> str:
     """A sentence on a name that is not one of ours, with the nearest that is."""
     from difflib import get_close_matches
 
-    keys = [name.lower() for name in (*NAMES, *ALIASES)]
+    keys = [name.lower() for name in (*NAMES, *IN_FILE)]
     ends = [each for each in keys if each.endswith("_" + key.lower())]
     near = ends or get_close_matches(key.lower(), keys, 1, 0.5)
     hint = f"the nearest is {near[0]}" if near else "`agentic-flywheel-state config show` lists them"

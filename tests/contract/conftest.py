@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from agentic_flywheel.coaia.envelope import Envelopes
 from agentic_flywheel.coaia.launch import ChildFolder, child_command, child_environment
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.coaia.supervisor import Supervisor
 from agentic_flywheel.journal import Journal
+from agentic_flywheel.journal.key_file import unlock
 from agentic_flywheel.keys import Keys
 
 from ..support.redis_cluster import RedisCluster
 from ..support.redis_server import NOBODY_LISTENS, RedisServer
+from ..support.sealed import ring
 from ..support.stock import StockEnvironment
 from .places import DictPlace, JournalPlace, Place, utc_now
 
@@ -125,13 +128,17 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, worker_redis: RedisSer
     name: str = request.param
     keys = Keys(f"contract-{uuid.uuid4().hex[:12]}")
     redis_of: Callable[[str], RedisServer] = lambda _key: worker_redis  # noqa: E731  a function is what a place has
-    if child := CHILDREN.get(name):
+    if child := CHILDREN.get(name.replace("a sealed", "a")):
         if child in ("cluster_child", "todays_cluster_child"):
             redis_of = request.getfixturevalue("worker_cluster").node_of
-        yield Place(Stash(request.getfixturevalue(child), keys, SECONDS, utc_now), keys, redis_of)
+        envelopes = Envelopes(ring("new", "old")) if "sealed" in name else None
+        yield Place(Stash(request.getfixturevalue(child), keys, SECONDS, utc_now, envelopes), keys, redis_of)
     elif "journal" in name:
         (tmp_path / "file").write_text("not a folder")
-        journal = Journal(tmp_path / ("file/journal" if name == "a journal below a file" else "journal"), utc_now)
+        folder = tmp_path / ("file/journal" if name == "a journal below a file" else "journal")
+        if "sealed" in name:
+            unlock(folder, ring("new"))
+        journal = Journal(folder, utc_now)
         yield Place(JournalPlace(journal), keys, redis_of)
         journal.close()
     else:

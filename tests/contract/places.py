@@ -19,6 +19,9 @@ CLUSTER = pytest.param("a stash on a cluster", marks=pytest.mark.slow)
 STOCK_CHILD = pytest.param("a stash on the stock child", marks=pytest.mark.slow)
 TODAYS = pytest.param("a stash on our child with today's redis-py", marks=pytest.mark.slow)
 TODAYS_CLUSTER = pytest.param("a stash on a cluster with today's redis-py", marks=pytest.mark.slow)
+SEALED_CLUSTER = pytest.param("a sealed stash on a cluster", marks=pytest.mark.slow)
+SEALED_STOCK_CHILD = pytest.param("a sealed stash on the stock child", marks=pytest.mark.slow)
+SEALED_STASHES = ["a sealed stash on our child", SEALED_CLUSTER]
 OUR_STASHES = ["a stash on our child", CLUSTER, TODAYS, TODAYS_CLUSTER]
 LOST_CLUSTER = pytest.param("our child without its cluster", marks=pytest.mark.slow)
 LOST_TODAYS = pytest.param("our child with today's redis-py without Redis", marks=pytest.mark.slow)

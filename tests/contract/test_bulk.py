@@ -7,16 +7,16 @@ import pytest
 
 from agentic_flywheel.coaia.replies import UNREADABLE, StoredVersion
 from agentic_flywheel.coaia.stash import VERSIONS_AT_ONCE, Stash
-from agentic_flywheel.documents.writes import Write
+from agentic_flywheel.documents.writes import MARKED, Write, sealed_ending
 
 from ..support.waiting import eventually
-from .places import OUR_STASHES, STOCK_CHILD, Place
+from .places import OUR_STASHES, SEALED_STASHES, SEALED_STOCK_CHILD, STOCK_CHILD, Place
 from .test_keyvalue import accepted, document, listed, soon, tombstone, write
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-EVERY_STASH = [*OUR_STASHES, STOCK_CHILD]
-STASHES_THAT_LIST = OUR_STASHES
+EVERY_STASH = [*OUR_STASHES, STOCK_CHILD, *SEALED_STASHES, SEALED_STOCK_CHILD]
+STASHES_THAT_LIST = [*OUR_STASHES, *SEALED_STASHES]
 
 LONGEST_ID = 'é漢🌾\\"' * 102 + "ab"
 """As long as an id may be, in characters that take many bytes or are escaped."""
@@ -34,6 +34,12 @@ async def marks(place: Place, *members: str) -> list[StoredVersion | None]:
     return [*found.values()]
 
 
+def version(place: Place, revision: int, text: str, tombstone: int | None = None) -> StoredVersion:
+    """What is told of a stored text; of a sealed one it is how its envelope ends."""
+    ending = sealed_ending(text) if stash_of(place).envelopes and stash_of(place).has("coaia_marks") else text
+    return StoredVersion(revision, ending[-MARKED:], tombstone)
+
+
 async def restored(place: Place, *writes: Write) -> list[str]:
     return await stash_of(place).restore(writes, stash_of(place).deadline(at_least=20.0))
 
@@ -45,7 +51,7 @@ class TestEveryStash:
         await accepted(place, *(write(place, member, text) for member, text in texts.items()))
         a, nobody, b, long = await marks(place, "a", "nobody", "b", LONGEST_ID)
         assert nobody is None
-        assert (a, b) == (StoredVersion(1, texts["a"][-80:], None), StoredVersion(7, texts["b"][-80:], None))
+        assert (a, b) == (version(place, 1, texts["a"]), version(place, 7, texts["b"]))
         assert long
         assert long.is_of(texts[LONGEST_ID])
         assert not long.is_of(document(LONGEST_ID, 13))
@@ -55,7 +61,7 @@ class TestEveryStash:
     async def test_an_end_is_told_in_whole_characters(self, place: Place, end: str):
         text = '{"schema_version":1,"id":"s","revision":3,"words":"' + end + '"}'
         await accepted(place, write(place, "s", text))
-        assert await marks(place, "s") == [StoredVersion(3, text[-80:], None)]
+        assert await marks(place, "s") == [version(place, 3, text)]
 
     async def test_a_document_of_another_shape_is_never_taken_for_a_known_one(self, place: Place):
         foreign = '{"title": "written by another program", "revision": 4}'
@@ -112,7 +118,7 @@ class TestStashesThatList:
         assert await restored(place, write(place, "s", document("s", 5))) == ["put"]
         assert await place.kv.read(place.keys.session("s")) == document("s", 5)
         (mark,) = await marks(place, "s")
-        assert mark == StoredVersion(5, document("s", 5)[-80:], 4)
+        assert mark == version(place, 5, document("s", 5), 4)
 
     async def test_what_is_put_back_is_listed_and_lives_as_long_as_it_should(self, place: Place):
         brief, lasting = listed(place, "brief", 30, kept_until=soon(60)), listed(place, "lasting", 20)
@@ -163,6 +169,6 @@ class TestStashesThatList:
         assert a_list
         assert a_list.revision == UNREADABLE
         assert raw
-        assert well == StoredVersion(1, document("well", 1)[-80:], None)
+        assert well == version(place, 1, document("well", 1))
         done = await restored(place, *(write(place, member, document(member, 1)) for member in ("list", "bytes")))
         assert done == ["there", "there"]

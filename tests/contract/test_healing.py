@@ -13,10 +13,10 @@ from agentic_flywheel.errors import Unfinished
 from agentic_flywheel.replication.session_list import reconcile_index
 
 from ..support.redis_server import RedisServer
-from .places import OUR_STASHES, Place
+from .places import OUR_STASHES, SEALED_STASHES, Place
 from .test_keyvalue import accepted, document, write
 
-STASHES_THAT_LIST = OUR_STASHES
+STASHES_THAT_LIST = [*OUR_STASHES, *SEALED_STASHES]
 
 
 def at_once(place: Place) -> None:

@@ -16,13 +16,24 @@ from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.errors import Unavailable
 
 from ..support.waiting import eventually
-from .places import LOST_CLUSTER, LOST_STOCK_CHILD, LOST_TODAYS, OUR_STASHES, STOCK_CHILD, Place, utc_now
+from .places import (
+    LOST_CLUSTER,
+    LOST_STOCK_CHILD,
+    LOST_TODAYS,
+    OUR_STASHES,
+    SEALED_STASHES,
+    SEALED_STOCK_CHILD,
+    STOCK_CHILD,
+    Place,
+    utc_now,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-EVERY_PLACE = ["a dict", "the journal", *OUR_STASHES, STOCK_CHILD]
-PLACES_THAT_COMPARE_AND_LIST = ["a dict", "the journal", *OUR_STASHES]
-PLACES_THAT_FORGET = ["a dict", *OUR_STASHES]
+SEALED = ["a sealed journal", *SEALED_STASHES]
+EVERY_PLACE = ["a dict", "the journal", *OUR_STASHES, STOCK_CHILD, *SEALED, SEALED_STOCK_CHILD]
+PLACES_THAT_COMPARE_AND_LIST = ["a dict", "the journal", *OUR_STASHES, *SEALED]
+PLACES_THAT_FORGET = ["a dict", *OUR_STASHES, *SEALED_STASHES]
 PLACES_OUT_OF_REACH = [
     "a dict that is away",
     "a journal below a file",

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel import settings
+from agentic_flywheel import sealing, settings
 from agentic_flywheel.cli.doctor_as import GEMINI_DROPS
 from agentic_flywheel.errors import SettingError
 from agentic_flywheel.langfuse_access import VARIABLES
@@ -35,6 +35,14 @@ def write(tmp_path: Path) -> Write:
         return path
 
     return put
+
+
+def key_file(folder: Path, key: str) -> Path:
+    """A key file with this key."""
+    path = folder / key[:3]
+    path.write_text(key)
+    path.chmod(0o600)
+    return path
 
 
 def refusal(path: Path, **environ: str) -> str:
@@ -100,8 +108,11 @@ def test_a_url_in_the_environment_is_not_at_odds_with_a_file_of_a_url_in_the_set
 
 
 @pytest.mark.parametrize("alias", ALIASES)
-def test_both_names_of_a_setting_are_one(alias: str, write: Write):
-    value, other = ("warn", "off") if alias == "FLYWHEEL_REDACTION" else ("one", "two")
+def test_both_names_of_a_setting_are_one(alias: str, write: Write, tmp_path: Path):
+    keys = [f"{name}:{'A' * 43}=" for name in ("one", "two")]
+    value, other = {"FLYWHEEL_REDACTION": ("warn", "off"), "FLYWHEEL_SEAL": keys}.get(alias, ("one", "two"))
+    if alias == "FLYWHEEL_SEAL_FILE":
+        value, other = (str(key_file(tmp_path, key)) for key in keys)
     meant = Settings.from_env({ALIASES[alias]: value})
     assert Settings.from_env({alias: value}) == meant
     assert Settings.from_env({alias: value, ALIASES[alias]: value}) == meant
@@ -119,7 +130,7 @@ def test_a_wrong_value_is_told_by_the_name_that_it_was_given_under(write: Write)
 
 
 def test_every_setting_may_stand_in_the_file_and_has_a_name_that_every_client_passes_on():
-    source = Path(settings.__file__).read_text(encoding="utf-8")
+    source = "".join(Path(str(each.__file__)).read_text(encoding="utf-8") for each in (settings, sealing))
     assert set(re.findall(r'"((?:REDIS|FLYWHEEL)_[A-Z_]+)"', source)) | set(VARIABLES) == set(NAMES)
     of_the_file = ["REDIS_PASSWORD", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY"]
     assert [name for name in NAMES if GEMINI_DROPS.search(PASSABLE.get(name, name))] == of_the_file

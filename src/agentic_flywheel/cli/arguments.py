@@ -61,6 +61,7 @@ def parser() -> Parser:
     add_capture(top.command("capture", "take in other programs' talks by themselves, or say what is not kept"))
     _add_dead_letters(top.command("dead-letters", "list, retry, export or drop what Redis will not take"))
     _add_secrets(top.command("secrets", "find credentials in what was kept earlier, and replace them"))
+    _add_keys(top.command("keys", "seal what is kept with keys of yours, or say what is sealed"))
     _add_forget_copies(top)
     add_http(top)
     shell = top.command(
@@ -71,6 +72,20 @@ def parser() -> Parser:
     )
     shell.add_argument("shell", choices=("bash", "zsh", "tcsh"))
     return top
+
+
+def _add_keys(parser: Parser) -> None:
+    parser.commands("verb", required=True)
+    new = parser.command("new", "make a key, the first or a newer one", "", "0 made, 1 not")
+    new.add_argument("name", nargs="?", default="", metavar="NAME", help="its name (default: the day)")
+    new.add_argument("--file", default="", metavar="PATH", help="the key file (default: the one in use, or one made)")
+    new.add_argument("--keyring", action="store_true", help="in the system's keyring instead of a file")
+    status = parser.command("status", "say what is sealed, and with which keys", "", "0 said, 1 Redis does not answer")
+    status.add_argument("--json", action="store_true", help="for programs")
+    codes = "0 done, 1 not all: do it once more"
+    parser.command("rotate", "seal everything with the newest key, while servers run", "", codes)
+    parser.command("seal", "seal what is kept in clear; no server may run", "", codes)
+    parser.command("unseal", "keep it in clear again; no server may run", "", codes)
 
 
 def _add_sessions(parser: Parser) -> None:
@@ -220,6 +235,7 @@ def _add_moving(top: Parser) -> None:
     export = top.command("export", "write every session as a line of JSON", "talks.jsonl", "0 all written, 1 not all")
     export.add_argument("file", nargs="?", default="-", help="where to (default: standard output)")
     export.add_argument("--session", default="", metavar="SESSION", help=f"this one alone: {_SESSION}")
+    export.add_argument("--clear", action="store_true", help="in clear, where the store is sealed")
     _add_sub_agents(export, "with --session: its sub-agents' sessions too")
     importing = top.command(
         "import",

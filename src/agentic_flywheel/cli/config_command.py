@@ -18,6 +18,7 @@ from agentic_flywheel.redis_url import without_password
 from agentic_flywheel.settings import Settings
 from agentic_flywheel.settings_file import (
     ALIASES,
+    IN_FILE,
     NAMES,
     PASSABLE,
     WHICH_REDIS,
@@ -38,6 +39,7 @@ FIELDS = {
     "FLYWHEEL_KEY_PREFIX": "key_prefix",
     "FLYWHEEL_DATA_DIR": "data_dir",
     "FLYWHEEL_SECRETS": "secrets",
+    "FLYWHEEL_KEY": "seal",
 }
 """What each setting is called in `Settings`, where that is not the end of its name."""
 
@@ -104,6 +106,8 @@ def _value(settings: Settings, name: str) -> str:
     """What a setting is, without passwords."""
     if name == "REDIS_URL":
         return settings.redis_target if settings.redis_enabled else "none: this machine"
+    if name == "FLYWHEEL_KEY":
+        return settings.seal.named if settings.seal else "none: kept in clear"
     if not hasattr(settings, _field(name)):  # a part of what names a Redis or a Langfuse
         text = gather(os.environ, default_path()).texts[name]
         return "***" if name in SECRETS else without_password(text)
@@ -121,11 +125,11 @@ def change(path: Path, name: str, value: str) -> None:
         OSError: the file cannot be written.
 
     """
-    setting = ALIASES.get(name.upper(), name.upper())
+    setting = IN_FILE.get(name.upper(), name.upper())
     line = f"{name.lower()} = {_toml(value)}" if value.strip() else ""
     if line and setting not in NAMES:
         raise SettingError(unknown(name))
-    spellings = [name.upper(), setting, *(alias for alias in ALIASES if ALIASES[alias] == setting)]
+    spellings = [name.upper(), setting, *(alias for alias in IN_FILE if IN_FILE[alias] == setting)]
     content = read_bytes(path)
     try:
         changed = _edited(content.decode(), spellings, line).encode()

@@ -105,6 +105,8 @@ def _report_settings(report: _Report, settings: Settings) -> None:
     report.add("·", "Keys", f"begin with {settings.key_prefix}: (FLYWHEEL_PREFIX)")
     named = " (REDIS_TTL_SECONDS)" if settings.redis_named else ""
     report.add("·", "Sessions live", f"{_life(settings.session_ttl_seconds, datetime.now(UTC))}{named}")
+    if settings.seal:
+        report.add("·", "Sealed", f"with the keys {settings.seal.named}, the first of them from now on")
     if settings.tools != "all":
         report.add("·", "Tools", "those for conversations only (FLYWHEEL_TOOLS)")
     if settings.ask == "never":

@@ -12,6 +12,7 @@ from typing import IO
 from agentic_flywheel.cli.sub_agents import sub_agents_of
 from agentic_flywheel.cli.terminal import counted, progress, reach, run, tell
 from agentic_flywheel.cli.which_session import which
+from agentic_flywheel.coaia.envelope import Envelopes
 from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
@@ -25,8 +26,12 @@ State = tuple[object, object]
 """Revision and time of the last save: what tells whether a line is still what is stored."""
 
 
-def export(settings: Settings, target: str, session: str = "", *, with_sub_agents: bool = False) -> int:
+def export(
+    settings: Settings, target: str, session: str = "", *, with_sub_agents: bool = False, clear: bool = False
+) -> int:
     """Write every session, or one alone, to a file, or to standard output for `-`; 0 if all could be read.
+
+    Each line is sealed where the store is, unless it shall be `clear`.
 
     Until it is whole, a file has `.part` behind its name; an export to it that was interrupted is continued.
     """
@@ -40,13 +45,16 @@ def export(settings: Settings, target: str, session: str = "", *, with_sub_agent
     if with_sub_agents and not session:
         tell("agentic-flywheel-state: --with-sub-agents goes with --session; without it every session is exported.")
         return 2
-    return run(_export(settings, path, session, with_sub_agents=with_sub_agents))
+    envelopes = Envelopes(settings.seal) if settings.seal and not clear else None
+    return run(_export(settings, path, session, envelopes, with_sub_agents=with_sub_agents))
 
 
-async def _export(settings: Settings, target: Path | None, session: str, *, with_sub_agents: bool) -> int:
+async def _export(
+    settings: Settings, target: Path | None, session: str, envelopes: Envelopes | None, *, with_sub_agents: bool
+) -> int:
     sessions, _ = open_store(settings)
     async with sessions:
-        export = _Export(sessions, shared=await reach(sessions))
+        export = _Export(sessions, envelopes, shared=await reach(sessions))
         if session:
             if (session_id := await which(sessions, session)) is None:
                 return 1
@@ -77,11 +85,12 @@ class _Export:
     `only`: the sessions that it is of; `None`: all.
     """
 
-    def __init__(self, sessions: SessionStore, *, shared: bool) -> None:
+    def __init__(self, sessions: SessionStore, envelopes: Envelopes | None, *, shared: bool) -> None:
         self.written: dict[str, bytes] = {}
         self.failed = 0
         self.only: set[str] | None = None
         self._sessions = sessions
+        self._envelopes = envelopes
         self.shared = shared
 
     async def write_file(self, part: Path) -> None:
@@ -125,7 +134,8 @@ class _Export:
         if self.shared and found.stale:
             raise Unavailable("Redis stopped answering before all sessions were written.")
         if isinstance(document, Document):  # it may be gone since it was listed
-            line = encode(document).encode() + b"\n"
+            text = encode(document)
+            line = (self._envelopes.close_line(text) if self._envelopes else text).encode() + b"\n"
             file.write(line)
             file.flush()  # so that an export that goes on finds it
             self.written[session_id] = _hash(line)

@@ -32,6 +32,7 @@ from agentic_flywheel.cli.importers import (
 from agentic_flywheel.cli.own_export import Ours, ours
 from agentic_flywheel.cli.reading_ahead import Ahead
 from agentic_flywheel.cli.reading_marks import Look, Mark, Marks, Stat
+from agentic_flywheel.coaia.envelope import Envelopes
 from agentic_flywheel.errors import FlywheelError
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.sessions.redaction.policy import Credentials
@@ -155,6 +156,7 @@ class Growing:
         """Where the talks of that file were, if they do not say it themselves."""
         self.ahead: Ahead | None = None
         """What reads the files before they are asked for."""
+        self._envelopes = Envelopes(settings.seal) if settings.seal else None
         self._capture = settings.data_dir / "capture"
 
     @property
@@ -217,7 +219,7 @@ class Growing:
             yield from grown.entries
         elif kind == "flywheel":
             for entry in exported(source, self.limit):
-                yield ours(entry) if isinstance(entry, JsonEntry) else entry
+                yield ours(entry, self._envelopes) if isinstance(entry, JsonEntry) else entry
         else:
             yield from read(source, kind or "", self.limit)
 

@@ -53,6 +53,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         if options.command in (None, "demo", "serve"):
             check_sdk()
         settings = Settings.of_this_process()
+        if options.command != "keys":
+            _check_keys(settings)
     except (SettingError, WrongSDK) as exc:
         sys.stderr.write(f"agentic-flywheel-state: {one_line(str(exc))}\n")
         return 2
@@ -87,11 +89,11 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             from agentic_flywheel.cli.export_command import export
 
             _settle(settings)
-            return export(settings, options.file, options.session, with_sub_agents=options.with_sub_agents)
-        case "secrets":
-            from agentic_flywheel.cli.secrets_command import secrets
-
-            return secrets(settings, options)
+            return export(
+                settings, options.file, options.session, with_sub_agents=options.with_sub_agents, clear=options.clear
+            )
+        case "keys" | "secrets":
+            return _keys_or_secrets(settings, options)
         case "import":
             from agentic_flywheel.cli.import_command import import_as_told
 
@@ -130,11 +132,29 @@ def _for_clients(settings: Settings, options: argparse.Namespace) -> int:
             return command.run(settings, options)
 
 
+def _check_keys(settings: Settings) -> None:
+    """Refuse a store that these keys do not open, before anything is begun."""
+    if settings.journal and (settings.seal or os.path.exists(settings.data_dir / "journal.key")):  # noqa: PTH110  no error
+        from agentic_flywheel.journal.key_file import check  # not for everybody: the server shall answer at once
+
+        check(settings.data_dir, settings.seal)
+
+
 def _settle(settings: Settings) -> None:
     """Have what hooks noted just now be there."""
     from agentic_flywheel.cli.capture.settling import settle
 
     settle(settings.data_dir)
+
+
+def _keys_or_secrets(settings: Settings, options: argparse.Namespace) -> int:
+    if options.command == "keys":
+        from agentic_flywheel.cli.keys_command import keys
+
+        return keys(settings, options)
+    from agentic_flywheel.cli.secrets_command import secrets
+
+    return secrets(settings, options)
 
 
 def _sessions(settings: Settings, options: argparse.Namespace) -> int:

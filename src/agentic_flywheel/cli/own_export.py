@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from agentic_flywheel.cli.importers import BadEntry, JsonEntry, mended, named, named_entry
+from agentic_flywheel.coaia.envelope import Envelopes
 from agentic_flywheel.documents.list_row import first_words
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.parse import decode
@@ -24,9 +25,13 @@ class Ours:
         return named(self.document.title or first_words(self.document.session.history), self.document.session.id)
 
 
-def ours(entry: JsonEntry) -> Ours | BadEntry:
-    """A line of our own export as its session."""
-    value, halves = mended(entry.value)
+def ours(entry: JsonEntry, envelopes: Envelopes | None = None) -> Ours | BadEntry:
+    """A line of our own export as its session; a sealed one is opened."""
+    try:
+        opened = envelopes.open_line(entry.value) if envelopes else entry.value
+    except FlywheelError as exc:
+        return BadEntry(entry.line, f"is sealed. {exc}", named_entry(entry, None, str(entry.value.get("id") or "")))
+    value, halves = mended(opened)
     own = value.get("id")
     talk = named_entry(entry, value.get("title"), own if isinstance(own, str) else "")
     try:

@@ -1,6 +1,7 @@
 """Reads and writes with the two stock verbs, `coaia_tash` and `coaia_fetch`: all that a mirror child has."""
 
 from agentic_flywheel.coaia.child_calls import ChildCalls
+from agentic_flywheel.coaia.envelope import Envelopes
 from agentic_flywheel.coaia.replies import revision_of
 from agentic_flywheel.documents.writes import Outcome, Write
 from agentic_flywheel.errors import StashUnavailable
@@ -17,20 +18,25 @@ class TooLargeForMirror(StashUnavailable):
 class MirrorStore:
     """The stock verbs of the child that `calls` reach."""
 
-    def __init__(self, calls: ChildCalls) -> None:
+    def __init__(self, calls: ChildCalls, envelopes: Envelopes | None) -> None:
         self._calls = calls
+        self._envelopes = envelopes
 
     async def fetch(self, key: str, deadline: float, *, probe: bool = False) -> str | None:
         """The text under `key`; `None` if there is none."""
         reply = await self._calls.call("coaia_fetch", {"key": key}, deadline, probe=probe)
         value = reply.get("value")
-        return value if isinstance(value, str) else None
+        if not isinstance(value, str):
+            return None
+        return self._envelopes.open(key, value) if self._envelopes else value
 
     async def tash(self, write: Write, deadline: float) -> None:
         """Put a text, whatever is there. It expires where the child's `coaia_tash` can have it expire."""
         if self._calls.mirror:
             _check_size(write)
-        arguments: JSONObject = {"key": write.key, "value": write.text}
+        seals = self._envelopes if not write.tombstone else None
+        text = seals.close(write.key, write.text) if seals else write.text
+        arguments: JSONObject = {"key": write.key, "value": text}
         ttl = self._calls.ttl(write.kept_until)
         if self._calls.atomic:
             arguments["ttl_seconds"] = ttl

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from agentic_flywheel.documents.parse import load, revision_in, tombstone_of
-from agentic_flywheel.documents.writes import MARKED, ListRow, Outcome, etag, revision_at_head
+from agentic_flywheel.documents.writes import MARKED, ListRow, Outcome, etag, revision_at_head, sealed_ending
 from agentic_flywheel.errors import (
     Damaged,
     FlywheelError,
@@ -91,8 +91,12 @@ class StoredVersion:
 
     def is_of(self, text: str) -> bool:
         """Whether that text is this version; never if its shape is not ours."""
-        ending = etag(text)[1]
-        return bool(ending) and (revision_at_head(text), ending) == (self.revision, self.ending)
+        return self.is_version(revision_at_head(text), etag(text)[1])
+
+    def is_version(self, revision: int, ending: str) -> bool:
+        """Whether it is the version of that revision which ends so, in clear or sealed."""
+        same = self.ending in (ending, sealed_ending(ending)[-MARKED:])
+        return bool(ending) and same and revision == self.revision
 
 
 @dataclass(frozen=True, slots=True)

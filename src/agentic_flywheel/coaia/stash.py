@@ -2,6 +2,8 @@
 
 A child that has our verbs is atomic (`coaia_commit` compares and sets inside Redis). One with only `coaia_tash` and
 `coaia_fetch` is a mirror: it is read, compared and written in turn.
+
+Long: every verb that a place for documents has, most of them a call of the child.
 """
 
 import asyncio
@@ -11,6 +13,7 @@ from datetime import datetime
 from uuid import uuid4
 
 from agentic_flywheel.coaia.child_calls import BYTES_A_SECOND, ChildCalls
+from agentic_flywheel.coaia.envelope import Envelopes, etag_of_envelope
 from agentic_flywheel.coaia.mirror import MirrorStore, TooLargeForMirror
 from agentic_flywheel.coaia.remote_index import RemoteIndex
 from agentic_flywheel.coaia.remote_parts import RemoteParts
@@ -50,12 +53,25 @@ class Stash(ChildCalls):
     Once something went unanswered, every verb but `poll`, the probe, fails at once, until something is answered again.
     """
 
-    def __init__(self, supervisor: Supervisor, keys: Keys, seconds: float, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        keys: Keys,
+        seconds: float,
+        clock: Callable[[], datetime],
+        envelopes: Envelopes | None = None,
+    ) -> None:
         super().__init__(supervisor, seconds, clock)
-        self.index = RemoteIndex(self, keys.sessions)
+        self.envelopes = envelopes
+        self.index = RemoteIndex(self, keys.sessions, envelopes)
         self.parts = RemoteParts(self, keys, clock)
-        self._mirror_store = MirrorStore(self)
+        self._mirror_store = MirrorStore(self, envelopes)
         self._keys = keys
+
+    @property
+    def appends(self) -> bool:
+        """Whether a document can be changed at its ends alone: a sealed one is written whole."""
+        return self.atomic and self.envelopes is None
 
     async def poll(self, epoch: str, deletions: str, after: str) -> RemoteState:
         """Ask whether the stash is there and still the same: the one call that is made while it is silent.
@@ -134,9 +150,9 @@ class Stash(ChildCalls):
         return "put" if accepted else "there"
 
     def _item(self, write: Write) -> list[object]:
-        row = _row(write.list_row) if write.list_row else [write.part_of and write.key, 0, ""]
+        row = self._row(write.list_row) if write.list_row else [write.part_of and write.key, 0, ""]
         tombstone_key, life = self._keys.tombstone(write.key), round(self.ttl(write.kept_until) * 1000)
-        return [write.key, tombstone_key, write.text, life, *row, write.part_of or self._keys.index]
+        return [write.key, tombstone_key, self._closed(write), life, *row, write.part_of or self._keys.index]
 
     async def keep(self, write: Write, deadline: float) -> None:
         """Put a text that nobody else writes, an older revision, whatever is there."""
@@ -162,7 +178,7 @@ class Stash(ChildCalls):
         await self.ready(deadline)
         if self.atomic:
             reply = await self.call("coaia_read", {"key": key, "tombstone_key": self._keys.tombstone(key)}, deadline)
-            return reply.get("current")
+            return self._opened(key, reply.get("current"))
         return await self._mirror_store.fetch(key, deadline)
 
     async def commit(self, write: Write, deadline: float | None = None, older: Write | None = None) -> Outcome:
@@ -180,17 +196,25 @@ class Stash(ChildCalls):
             await self._mirror_store.tash(older, deadline)
         if not self.atomic:
             return await self._mirror_store.commit(write, deadline)
-        return await self._commit(self._whole_arguments(write, older), deadline)
+        found = await self._commit(self._whole_arguments(write, older, etag_of_envelope), deadline)
+        if self.envelopes and write.seen and not found.accepted and found.current == write.seen:
+            if older:  # what is stored is in clear so far, and is not to be copied so
+                await self._mirror_store.tash(older, deadline)
+            found = await self._commit(self._whole_arguments(write, None, etag), deadline)
+        return found
 
-    def _whole_arguments(self, write: Write, older: Write | None) -> JSONObject:
+    def _whole_arguments(
+        self, write: Write, older: Write | None, sealed_etag: Callable[[str], tuple[str, str]]
+    ) -> JSONObject:
         seen, seen_tombstone = _seen(write)
-        splice = write.splice if len(write.text) > SPLICED_FROM else None
-        arguments = self._arguments(write, etag(seen), splice) | {
-            "value": "" if splice else write.text,
+        splice = write.splice if len(write.text) > SPLICED_FROM and self.envelopes is None else None
+        version = sealed_etag(seen) if self.envelopes and seen else etag(seen)
+        arguments = self._arguments(write, version, splice) | {
+            "value": "" if splice else self._closed(write),
             "older": older.key if older and older.text == write.seen else "",
             "seen_tombstone": seen_tombstone,
             "delete": write.tombstone,
-            "entry": _entry(write),
+            "entry": self._entry(write),
         }
         announced = write.tombstone and self.has("coaia_watch")
         optional: JSONObject = {
@@ -225,7 +249,25 @@ class Stash(ChildCalls):
     async def _commit(self, arguments: JSONObject, deadline: float) -> Outcome:
         reply = await self.call("coaia_commit", arguments, deadline)
         self.breaker.note_taken(arguments["key"])
-        return outcome(reply)
+        found = outcome(reply)
+        return replace(found, current=self._opened(arguments["key"], found.current))
+
+    def _closed(self, write: Write) -> str:
+        """The text as it is stored; tombstones, which say nothing, are stored in clear."""
+        return self.envelopes.close(write.key, write.text) if self.envelopes and not write.tombstone else write.text
+
+    def _opened(self, key: str, text: str | None) -> str | None:
+        return self.envelopes.open(key, text) if self.envelopes and text else text
+
+    def _entry(self, write: Write) -> list[object] | None:
+        """Where a document is listed: a session in the list, an execution in the set of its session."""
+        if write.list_row:
+            return [write.list_row.index, *self._row(write.list_row)]
+        return [write.part_of, write.key, 0, ""] if write.part_of else None
+
+    def _row(self, entry: ListRow) -> list[object]:
+        closed = self.envelopes.close_note(entry.member, entry.note) if self.envelopes and entry.note else entry.note
+        return [entry.member, entry.saved_at, closed]
 
     async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[ListRow]:
         """A page of the list, newest first; empty on a mirror, which cannot list."""
@@ -278,14 +320,3 @@ def _seen(write: Write) -> tuple[str, str]:
     """The document, and the tombstone, that a writer saw: one of them at most."""
     seen = write.seen or ""
     return ("", seen) if seen and tombstone_of(seen) else (seen, "")
-
-
-def _entry(write: Write) -> list[object] | None:
-    """Where a document is listed: a session in the list, an execution in the set of its session."""
-    if write.list_row:
-        return [write.list_row.index, *_row(write.list_row)]
-    return [write.part_of, write.key, 0, ""] if write.part_of else None
-
-
-def _row(entry: ListRow) -> list[object]:
-    return [entry.member, entry.saved_at, entry.note]

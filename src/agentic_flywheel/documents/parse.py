@@ -26,6 +26,7 @@ from agentic_flywheel.documents.model import (
     aware,
     instant_of,
 )
+from agentic_flywheel.documents.writes import SEALED_SCHEMA
 from agentic_flywheel.errors import Damaged, NewerSchema
 from agentic_flywheel.json_text import JSONObject, load_object
 
@@ -42,6 +43,9 @@ def load(text: str, what: str) -> JSONObject:
     version = data.get("schema_version", 0)
     if not isinstance(version, int) or isinstance(version, bool):
         raise Damaged(f"What is stored as {what} has a schema_version that is not a number.")
+    if version == SEALED_SCHEMA and "data_key" in data:
+        key = data.get("key")
+        raise NewerSchema(f"{what} is sealed with the key {key!r}, which is not given here (FLYWHEEL_KEY).")
     if version > SCHEMA_VERSION:
         raise NewerSchema(
             f"{what} has schema version {version}; this program reads up to {SCHEMA_VERSION}. Update the program."

@@ -4,6 +4,7 @@ Every place that keeps documents behaves alike (one contract suite holds them to
 a tombstone or nothing, and a write is accepted only where its writer saw what is there now.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -131,6 +132,9 @@ _HEAD = re.compile(
 ENDS = 8192
 """Characters at either end of a document of ours that hold all but what it grows by."""
 
+SEALED_SCHEMA = 2
+"""The `schema_version` of a sealed document."""
+
 MARKED = 80
 """Characters at the end of a document of ours: they hold the id of its last operation."""
 
@@ -149,6 +153,17 @@ def etag(text: str) -> tuple[str, str]:
     """
     match = _HEAD.match(text)
     return (match.group(), text[-MARKED:]) if match else (text, "")
+
+
+def sealed_head(text: str) -> str:
+    """How the sealed form of a text begins, up to its revision: of a version that no one without the key overwrites."""
+    match = _HEAD.match(text)
+    return f'{{"schema_version":{SEALED_SCHEMA},{(match[1] or "") if match else ""}"revision":{revision_at_head(text)},'
+
+
+def sealed_ending(ending: str) -> str:
+    """How the sealed form of a text ends, which ends so itself: that names its write, and is random."""
+    return f',"ending_mark":"{hashlib.sha256(ending[-MARKED:].encode()).hexdigest()}"}}'
 
 
 def ends_of(text: str) -> Ends:

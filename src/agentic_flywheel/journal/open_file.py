@@ -13,6 +13,7 @@ from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.recovery import damaged_files
 from agentic_flywheel.journal.schema import FILE_NAME
 from agentic_flywheel.journal.search_index import FILE_NAME as INDEX_NAME
+from agentic_flywheel.journal.sqlite import KEY_FILE, MARKER
 from agentic_flywheel.private_files import check_folder, make_private
 
 logger = logging.getLogger(__name__)
@@ -21,8 +22,10 @@ FILES_BESIDE = (
     *(f"{name}{end}" for name in (FILE_NAME, INDEX_NAME) for end in ("-wal", "-shm", "-journal")),
     f"{FILE_NAME}.lock",
     INDEX_NAME,
+    KEY_FILE,
+    MARKER,
 )
-"""What is ours beside the journal: SQLite's own files, the search index with its own, the lock."""
+"""What is ours beside the journal: SQLite's own files, the search index with its own, the lock, the key, sealed."""
 
 
 @dataclass

@@ -12,6 +12,7 @@ from pathlib import Path
 from agentic_flywheel.journal.migrations import SCHEMA, create, migrate, prepare
 from agentic_flywheel.journal.old_schemas import OLD_COLUMNS, create_old
 from agentic_flywheel.journal.schema import DAMAGED, PAGE, create_empty, exclusive, identity, open_file
+from agentic_flywheel.journal.sqlite import connect, is_sealed
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ def recover(path: Path, damaged: tuple[int, int] | None, now: datetime, addresse
 def _salvaged(aside: Path, fresh: sqlite3.Connection, now: datetime, addresses: Sequence[str]) -> tuple[int, int]:
     """Take over what can be read of the file; the number of documents and of pending changes."""
     saved = _taken(aside, None, fresh, now, addresses)
-    if any(saved):
+    if any(saved) or is_sealed(aside):  # the first page of an encrypted file cannot be put in the place of another's
         return saved
     with _copied(aside) as copy:
         for version, page in _first_pages():
@@ -82,7 +83,7 @@ def _taken(
     from agentic_flywheel.journal.takeover import take_over
 
     try:
-        with contextlib.closing(sqlite3.connect(source)) as db:
+        with contextlib.closing(connect(source)) as db:
             if version is None:
                 (version,) = db.execute("PRAGMA user_version").fetchone()
             return take_over(fresh, salvage(db, version or SCHEMA, addresses), now)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.migrations import SCHEMA, create, migrate, prepare
+from agentic_flywheel.journal.sqlite import connect
 from agentic_flywheel.private_files import PRIVATE, NotPrivate, open_again
 
 FILE_NAME = "journal.sqlite3"
@@ -62,7 +63,7 @@ def open_file(path: Path, addresses: Sequence[str] = (), timeout: float = BUSY_S
         with exclusive(path):
             create_empty(path)
     _refuse_others(path, timeout)
-    db = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+    db = connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
     try:
         if _version(db, path) == 0:
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # what is purged shall free the disk
@@ -138,7 +139,7 @@ def _migrate(db: sqlite3.Connection, path: Path, addresses: Sequence[str]) -> No
 
 def open_to_read(path: Path) -> sqlite3.Connection:
     """Open another connection to an open journal, which only reads."""
-    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    db = connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         db.execute("PRAGMA query_only = ON")
     except BaseException:
@@ -159,7 +160,7 @@ def open_immutable(path: Path) -> sqlite3.Connection:
         sqlite3.Error: it cannot be, or it is of an older version.
 
     """
-    db = sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+    db = connect(path, "immutable=1", isolation_level=None, check_same_thread=False)
     if _version(db, path) == SCHEMA:
         return db
     db.close()
@@ -192,7 +193,7 @@ def _refuse_others(path: Path, timeout: float) -> None:
     """Refuse a newer version, and another program's file, without leaving a trace: SQLite makes files beside one."""
     way = "mode=ro" if path.with_name(path.name + "-wal").exists() else "immutable=1"
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?{way}", timeout=timeout, uri=True)) as db:
+        with contextlib.closing(connect(path, way, timeout=timeout)) as db:
             _version(db, path)
             refuse_foreign(db, path, TABLES_OF_OURS)
     except sqlite3.DatabaseError as exc:

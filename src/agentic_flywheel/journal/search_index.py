@@ -29,6 +29,7 @@ from agentic_flywheel.journal.ranking import Question, ranked
 from agentic_flywheel.journal.records import Head, Lists, Matches
 from agentic_flywheel.journal.recovery import is_damage
 from agentic_flywheel.journal.schema import refuse_foreign
+from agentic_flywheel.journal.sqlite import connect
 from agentic_flywheel.private_files import create, make_private
 
 FILE_NAME = "words.sqlite3"
@@ -229,7 +230,7 @@ class SearchIndex:
                     make_private(self._path.with_name(FILE_NAME + ending))
                 with contextlib.suppress(FileExistsError):
                     os.close(create(self._path))
-                with contextlib.closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)) as db:
+                with contextlib.closing(connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)) as db:
                     refuse_foreign(db, self._path, _TABLES_OF_OURS)
                     if not _is_ours(db):
                         _make(db)

@@ -147,7 +147,7 @@ class DocumentWriter:
     async def _append(self, remote: RemoteWriter, attempt: _Attempt[Answer], deadline: float) -> Placed[Answer] | None:
         """Append to a large document by its ends alone; `None` where that is not enough."""
         change = attempt.change
-        if not change.appends or not remote.stash.atomic:
+        if not change.appends or not remote.stash.appends:
             return None
         pending, ends = await in_thread(self._journal.ends, change.key)
         grown = change.onto(ends, self._clock()) if ends and not pending else None

@@ -231,4 +231,4 @@ def is_held(copy: ReplicaRow, mark: StoredVersion | None) -> bool:
         return mark.tombstone is not None and mark.tombstone >= copy.revision and above
     if mark.tombstone is not None and mark.tombstone >= copy.revision:
         return True
-    return bool(copy.ending) and (mark.revision, mark.ending) == (copy.revision, copy.ending)
+    return mark.is_version(copy.revision, copy.ending)

@@ -171,6 +171,7 @@ class StatusResult(Result):
     key_prefix: str = ""
     user: str = ""
     redaction: str = ""
+    sealed: str | None = Field(default=None, description="Names of the keys, where what is kept is sealed.")
 
 
 def reason_of(error: FlywheelError) -> Reason:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agentic_flywheel.journal import Journal, NoJournal
+from agentic_flywheel.journal.key_file import unlock
 from agentic_flywheel.journal.schema import FILE_NAME
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.langfuse_access import LangfuseAccess
@@ -33,6 +34,7 @@ def open_store(
 
     A `client` that was given is used, and not closed.
     """
+    from agentic_flywheel.coaia.envelope import Envelopes
     from agentic_flywheel.coaia.stash import Stash
     from agentic_flywheel.replication.repository import Repository
     from agentic_flywheel.sessions.executions import ExecutionStore
@@ -43,7 +45,8 @@ def open_store(
     journal = open_journal(settings, clock) if settings.journal else NoJournal()
     stash = None
     if settings.redis_enabled:
-        stash = Stash(client or open_client(settings), keys, settings.timeout_seconds, clock)
+        envelopes = Envelopes(settings.seal) if settings.seal else None
+        stash = Stash(client or open_client(settings), keys, settings.timeout_seconds, clock, envelopes)
     repository = Repository(journal, stash, keys, clock, closes_client=client is None)
     sessions = SessionStore(
         repository,
@@ -141,6 +144,7 @@ def open_langfuse(access: LangfuseAccess, settings: Settings) -> "tuple[Langfuse
 
 def open_journal(settings: Settings, clock: Callable[[], datetime] | None = None) -> Journal:
     """The journal that the settings describe."""
+    unlock(settings.data_dir, settings.seal)
     # Switched off, a Redis that is named is still where sessions belong.
     addresses = settings.redis_place, settings.redis_place_before
     named, unnamed = (addresses, ()) if settings.redis_named else ((), addresses)

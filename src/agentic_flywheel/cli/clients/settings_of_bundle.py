@@ -36,6 +36,8 @@ ABOUT = {
     "FLYWHEEL_LOG_LEVEL": "DEBUG, INFO, WARNING, ERROR or CRITICAL (WARNING)",
     "FLYWHEEL_TOOLS": "conversations: without the tools for flow results (all)",
     "FLYWHEEL_ASK": "never: delete without asking (auto)",
+    "FLYWHEEL_KEY": "Seal what is kept with this key: a key file's path, keyring, or NAME:BASE64",
+    "FLYWHEEL_KEY_FILE": "Or a key file, yours alone (mode 0600)",
     "FLYWHEEL_TRACE": "langfuse: trace each call of a tool into Langfuse (off)",
     "FLYWHEEL_TRACE_CONTENT": "false: trace without what was said (true)",
     "LANGFUSE_HOST": "The address of Langfuse",

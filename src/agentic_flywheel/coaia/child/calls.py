@@ -40,6 +40,7 @@ _SCHEMAS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "coaia_fetch": ({"key": _TEXT}, ("key",)),
     "coaia_list": ({"pattern": _TEXT, "limit": _NUMBER, "seconds": _NUMBER}, ()),
     "coaia_drop": ({"key": _TEXT}, ("key",)),
+    "coaia_swap": ({"key": _TEXT, "seen": _TEXT, "value": _TEXT, "field": _TEXT}, ("key", "seen", "value")),
     "coaia_read": ({"key": _TEXT, "tombstone_key": _TEXT}, ("key", "tombstone_key")),
     "coaia_commit": (
         {

@@ -14,7 +14,7 @@ import redis
 from commit_arguments import Commit, milliseconds
 from index_tools import Index
 from script_runner import Script, Scripts
-from script_texts import COMMIT, COMMIT_AND_LIST, NOT_LISTED, READ
+from script_texts import COMMIT, COMMIT_AND_LIST, NOT_LISTED, READ, SWAP
 
 ANNOUNCED_DELETIONS = 10_000
 """Tombstones that the stream of deletions holds; a machine that was away for longer meets the others one by one."""
@@ -65,6 +65,7 @@ class Documents:
         self._scripts = scripts
         self.commit = scripts.of(COMMIT)
         self._read_both = scripts.of(READ, reads=True)
+        self._swap = scripts.of(SWAP)
         self.commit_and_list = scripts.of(COMMIT_AND_LIST)
 
     def coaia_tash(self, key: str, value: str, ttl_seconds: float | None = None) -> Reply:
@@ -96,6 +97,13 @@ class Documents:
     def coaia_drop(self, key: str) -> Reply:
         """Remove a key."""
         return {"success": True, "dropped": bool(self._redis.delete(key))}
+
+    def coaia_swap(self, key: str, seen: str, value: str, field: str = "") -> Reply:
+        """Put another text in the place of the one seen, of a key or of a hash's field, if it is still there.
+
+        It lives as long as that would have.
+        """
+        return {"success": True, "swapped": bool(self._swap([key], [field, seen, value]))}
 
     def coaia_commit(self, **arguments: Any) -> Reply | ScriptCall:
         """Write, if what the writer saw is still there.

@@ -119,6 +119,24 @@ return 1
 """
 """The whole of a save in one round trip, where all keys are on one node."""
 
+# KEYS: a text, or a hash. ARGV: the hash's field or "", the text that was seen, the one that takes its place.
+SWAP = """
+if redis.replicate_commands then redis.replicate_commands() end
+local field, seen, text = ARGV[1], ARGV[2], ARGV[3]
+if field ~= '' then
+  if redis.call('HGET', KEYS[1], field) ~= seen then return 0 end
+  local left = redis.pcall('HPTTL', KEYS[1], 'FIELDS', 1, field)
+  redis.call('HSET', KEYS[1], field, text)
+  if not left.err and left[1] > 0 then redis.pcall('HPEXPIRE', KEYS[1], left[1], 'FIELDS', 1, field) end
+  return 1
+end
+if redis.call('GET', KEYS[1]) ~= seen then return 0 end
+local left = redis.call('PTTL', KEYS[1])
+if left < 0 then redis.call('SET', KEYS[1], text) else redis.call('SET', KEYS[1], text, 'PX', math.max(left, 1)) end
+return 1
+"""
+"""Put another text in the place of one, if it is still that; it lives as long as that would have."""
+
 # KEYS: documents, then their tombstones in the same order. ARGV: how many bytes of each end. What is of another type
 # has no beginning.
 MARKS = """

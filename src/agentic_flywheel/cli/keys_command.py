@@ -1,0 +1,171 @@
+"""`keys`: makes keys, says what is sealed with which, and seals, unseals or seals anew all that is kept."""
+
+from argparse import Namespace
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from agentic_flywheel.cli.key_ring_command import new
+from agentic_flywheel.cli.terminal import complain, progress, run, say, say_json, tell
+from agentic_flywheel.coaia.envelope import Envelopes
+from agentic_flywheel.coaia.resealing import Change, Resealing, Tally, as_it_is, to_clear, to_newest, to_sealed
+from agentic_flywheel.coaia.stash import Stash
+from agentic_flywheel.errors import FlywheelError, SettingError
+from agentic_flywheel.journal.conversion import left_in_clear, seal_journal, unseal_journal
+from agentic_flywheel.journal.key_file import check, has_key, read_key, sealed_with, write_key
+from agentic_flywheel.journal.schema import FILE_NAME, exclusive
+from agentic_flywheel.json_text import JSONObject
+from agentic_flywheel.keys import Keys
+from agentic_flywheel.sealing import KeyRing, check_installed
+from agentic_flywheel.sessions.wiring import open_client
+from agentic_flywheel.settings import Settings
+
+Changes = Callable[[Envelopes], tuple[Change, Change]]
+
+
+def keys(settings: Settings, options: Namespace) -> int:
+    """Run the verb; the exit code."""
+    try:
+        match options.verb:
+            case "new":
+                return new(settings, options)
+            case "status":
+                return _status(settings, as_json=options.json)
+            case "rotate":
+                return _rotate(settings)
+            case "seal":
+                return _seal(settings)
+            case _:
+                return _unseal(settings)
+    except SettingError as exc:
+        complain(str(exc))
+        return 2
+    except (FlywheelError, OSError) as exc:
+        complain(str(exc))
+        return 1
+
+
+def _ring(settings: Settings) -> KeyRing:
+    if settings.seal is None:
+        raise SettingError(
+            "no key is given. Make one with `agentic-flywheel-state keys new`, and name its file in the settings "
+            "file's seal or in FLYWHEEL_KEY_FILE."
+        )
+    check_installed()
+    return settings.seal
+
+
+def _status(settings: Settings, *, as_json: bool) -> int:
+    told = _told(settings)
+    code, tally, why = 0, Tally(), ""
+    if settings.redis_enabled:
+        try:
+            tally = _through_redis(settings, None)
+        except FlywheelError as exc:
+            code, why = 1, str(exc)
+    if as_json:
+        redis = {"documents": dict(tally.texts), "list_rows": dict(tally.rows), "error": why or None}
+        say_json(told | ({"redis": redis} if settings.redis_enabled else {}))
+        return code
+    say(f"Keys given: {', '.join(told['keys']) or 'none: what is saved is kept in clear'}.")
+    if told["journal"] is not None:
+        say(f"Journal: {told['journal']} ({settings.data_dir}).")
+    if why:
+        complain(f"Redis: {why}")
+    elif settings.redis_enabled:
+        say(f"Redis: {_counted(tally)}.")
+    return code
+
+
+def _told(settings: Settings) -> JSONObject:
+    """What is known without Redis; no key itself."""
+    journal = None
+    if settings.journal:
+        name = sealed_with(settings.data_dir)
+        there = (settings.data_dir / FILE_NAME).exists()
+        journal = f"sealed with {name}" if name else "in clear" if there else "not made yet"
+    return {"keys": [name for name, _ in settings.seal.entries] if settings.seal else [], "journal": journal}
+
+
+def _counted(tally: Tally) -> str:
+    """How many documents are sealed with which key."""
+    names = [f"{count:,} {f'sealed with {name}' if name else 'in clear'}" for name, count in tally.texts.most_common()]
+    return "documents: " + (", ".join(names) or "none")
+
+
+def _rotate(settings: Settings) -> int:
+    ring = _ring(settings)
+    if settings.journal and has_key(settings.data_dir):
+        check(settings.data_dir, ring)
+        with exclusive(settings.data_dir / FILE_NAME):
+            write_key(settings.data_dir, ring, read_key(settings.data_dir, ring))
+        say(f"Journal: sealed with {ring.newest}.")
+    return _rewritten(
+        settings, to_newest, f"Keys older than {ring.newest} may be taken away, once no exports need them."
+    )
+
+
+def _seal(settings: Settings) -> int:
+    ring = _ring(settings)
+    if settings.journal:
+        done = seal_journal(settings.data_dir, ring)
+        say(f"Journal: {'sealed' if done else 'was sealed already'}, with {sealed_with(settings.data_dir)}.")
+        for name in left_in_clear(settings.data_dir):
+            tell(f"{settings.data_dir / name}, a damaged journal of earlier days, is in clear: delete it when you can.")
+    return _rewritten(settings, to_sealed, "Start your clients again: what is saved from now on is sealed.")
+
+
+def _unseal(settings: Settings) -> int:
+    ring = _ring(settings)
+    if code := _rewritten(settings, to_clear, ""):
+        return code
+    if settings.journal:
+        done = unseal_journal(settings.data_dir, ring)
+        say(f"Journal: {'in clear again' if done else 'was in clear already'}.")
+    say("Take the key out of the settings before you start your clients again.")
+    return 0
+
+
+def _rewritten(settings: Settings, changes: Changes, then: str) -> int:
+    """Rewrite what Redis has, if there is one; the exit code."""
+    if settings.redis_enabled:
+        tally = _through_redis(settings, changes)
+        say(f"Redis: {tally.changed:,} written anew; {_counted(tally)}.")
+        for key, why in list(tally.refused.items())[:20]:
+            tell(f"{key}: {why}")
+        if tally.refused:
+            complain(f"{len(tally.refused):,} could not be. Nothing was lost; do this once more.")
+            return 1
+    if then:
+        say(then)
+    return 0
+
+
+def _through_redis(settings: Settings, changes: Changes | None) -> Tally:
+    """Go through all that Redis has, and change it so; `None`: only count it."""
+    tally, failure = Tally(), None
+
+    async def go() -> int:
+        nonlocal tally, failure
+        client = open_client(settings)
+        keys = Keys(settings.key_prefix)
+        envelopes = Envelopes(settings.seal) if settings.seal and changes else None
+        stash = Stash(client, keys, settings.timeout_seconds, _now, envelopes)
+        text_of, note_of = changes(envelopes) if changes and envelopes else (as_it_is, as_it_is)
+        try:
+            tally = await Resealing(stash, keys).run(text_of, note_of, progress)
+        except FlywheelError as exc:
+            failure = exc
+        finally:
+            await client.aclose()
+        return 0
+
+    stopped = run(go())
+    if failure:
+        raise failure
+    if stopped:
+        raise FlywheelError("this was not done to the end. What was done stays; do it once more for the rest.")
+    return tally
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
