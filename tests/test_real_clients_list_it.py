@@ -13,6 +13,7 @@ from .test_demo_and_doctor import SCRIPT, run
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,  # a gigabyte of packages
     pytest.mark.timeout(900),
     pytest.mark.skipif(shutil.which("npx") is None, reason="npx is not on PATH"),
 ]

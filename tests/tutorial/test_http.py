@@ -180,12 +180,12 @@ async def test_nobody_comes_in_without_a_valid_token_and_all_hear_the_same(alone
             assert {each.status_code for each in answers} == {401}
             assert len({(each.text, each.headers["www-authenticate"]) for each in answers}) == 1
             assert (await http.post(server.url, json=body, headers=headers | bearer(good))).status_code == 200
-            took = []
-            for _ in range(50):
+            took: dict[str, list[float]] = {good: [], "afs_wrong": []}
+            for token in [*took] * 50:
                 begun = time.perf_counter()
-                await http.post(server.url, json=body, headers=headers | bearer("afs_wrong"))
-                took.append(time.perf_counter() - begun)
-            assert statistics.median(took) < 0.02  # 1 ms where nothing else runs
+                await http.post(server.url, json=body, headers=headers | bearer(token))
+                took[token].append(time.perf_counter() - begun)
+            assert statistics.median(took["afs_wrong"]) < statistics.median(took[good])
 
 
 async def test_tokens_are_read_again_when_their_file_changes(alone: dict[str, str]):

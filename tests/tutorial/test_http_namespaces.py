@@ -227,6 +227,7 @@ def test_nothing_of_another_token_is_shown_or_changed(world: World):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_nothing_of_another_token_is_shown_or_changed_in_ten_thousand_tries(world: World):
     _tried(world, 5_000)  # with Redis, and without
@@ -246,7 +247,8 @@ def test_what_is_anothers_and_what_is_not_there_cannot_be_told_apart(world: Worl
             took[each].append(time.perf_counter() - begun)
             said[each].add(json.dumps(answer, ensure_ascii=False).replace(each, "ID"))
     assert said[theirs] == said[nobodys]
-    assert abs(statistics.median(took[theirs]) - statistics.median(took[nobodys])) < 0.001
+    one, other = statistics.median(took[theirs]), statistics.median(took[nobodys])
+    assert abs(one - other) < 0.25 * max(one, other)
 
 
 async def test_who_listens_to_anothers_resources_hears_only_of_their_own(world: World):
