@@ -524,6 +524,7 @@ async def test_a_list_is_searched_by_a_glob_on_ids(pattern: str, found: set[str]
         assert set(await manager.list_sessions(pattern)) == found
 
 
+@pytest.mark.slow
 async def test_a_list_has_every_session_however_many(far: FakeFar | RealFar, tmp_path: Path):
     stored = {f"s{n:04}" for n in range(1010)}
     key = f"{far.prefix}:session:"

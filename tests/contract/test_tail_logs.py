@@ -155,6 +155,7 @@ async def test_nothing_is_added_to_a_segment_that_another_follows(kept: Kept):
     assert await kept.ids() == names(19, 20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [50, 2000])
 async def test_a_deleted_log_begins_anew_where_a_process_remembers_its_end(kept: Kept, size: int):
     for count in range(1, 9):

@@ -141,6 +141,7 @@ def test_an_edited_turn_is_added_beside_what_it_was():
     assert added_of([*stored, sent[0]], sent, None) == []
 
 
+@pytest.mark.slow
 def test_comparing_costs_in_proportion_to_the_turns():
     def seconds(count: int) -> float:
         talk = [{"id": f"m{i}" if i % 2 else None, "content": f"turn {i}"} for i in range(count)]
@@ -226,6 +227,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(STEPS)
 @example([("say", 0, 0), ("send", 0, 0), ("say", 1, 0), ("send", 1, 0), ("say", 0, 0), ("send", 0, 99)])
@@ -415,6 +417,7 @@ MISSED = range(21_982, 21_983)
 """A whole talk, one turn of it cut, beside those of others: known by where its caller saw it end."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [*(range(50 * n, 50 * n + 50) for n in range(4)), MISSED], ids=str)
 async def test_nothing_is_lost_and_nothing_doubled_however_talks_are_sent(seeds: range):
     """`python -m tests.append_model` runs ten thousand of these."""

@@ -253,6 +253,7 @@ def seen_by(journal: Journal) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(stories())
 def test_what_one_destination_does_is_never_seen_by_another(story: list[tuple[str, str, str]]):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -56,6 +57,7 @@ def test_the_lines_that_look_like_ours_are_as_many_as_turns_and_fields(session: 
     assert all(line.startswith("  ") for line in others)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(SESSION)
 @example({"id": "`x`", "history": [{"role": "user\n# a", "content": "```\n## 2 user\n===\n# Title"}], "tags": ["\n#"]})

@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +35,7 @@ def document(session_id: str, size: int) -> tuple[str, Document]:
     return text, made
 
 
+@pytest.mark.slow
 @given(DOCUMENTS, st.lists(OBJECTS, max_size=3), st.none() | OBJECTS | st.just(LOOKS_LIKE_THE_HISTORY), TEXT)
 def test_it_is_written_as_if_it_were_written_anew(
     written: Document, added: list[dict[str, Any]], context: dict[str, Any] | None, title: str
@@ -88,6 +90,7 @@ def test_what_somebody_else_wrote_in_another_way_is_written_anew(written: Docume
     assert append_text(other, base, base, []) is None
 
 
+@pytest.mark.slow
 @given(DOCUMENTS, OBJECTS | st.just(LOOKS_LIKE_THE_HISTORY), OBJECTS)
 def test_an_outline_is_the_document_without_its_turns_or_none(
     written: Document, context: dict[str, Any], extra: dict[str, Any]

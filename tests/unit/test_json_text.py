@@ -106,6 +106,7 @@ def test_a_number_too_long_to_be_written_is_refused_with_its_path():
         check_json({"n": 10**5000}, "context")
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(ANY_TEXT, st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner)))
 )

@@ -386,6 +386,7 @@ def test_text_without_names_and_long_words_is_the_same_object(text: str):
     assert redacted(history, "history")[0] is history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     [

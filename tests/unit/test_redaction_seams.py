@@ -131,6 +131,7 @@ def test_nothing_of_a_key_of_fixed_length_is_left_wherever_it_is_cut(place: int,
     assert not [at for at in range(4, len(key) - 8) if key[at : at + 8] in str(clean)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece", ["password:", "a" * 19, "sk-ant-", KEY[:30], "-----BEGIN PRIVATE " + "KEY-----", "=", "A/"]
 )

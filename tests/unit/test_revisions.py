@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,6 +78,7 @@ def read(text: str | None) -> Document:
     return document
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.lists(SAVES, min_size=1, max_size=15))
 def test_each_of_the_last_revisions_can_be_had_back_as_it_was(saves: list[dict[str, Any]]):

@@ -33,6 +33,7 @@ def test_who_imports_such_a_part_later_gets_the_real_one():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["raise ValueError", "del sys.modules['mcp']; raise AttributeError", "1 / 0"])
 def test_a_release_that_cannot_be_imported_so_is_imported_as_a_whole(fault: str):
     code = f"""

@@ -197,6 +197,7 @@ def splits(history: list[Turn], start: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(talks(), st.integers(600, 4000))
 def test_no_window_begins_between_a_call_and_its_result_and_pages_are_the_whole(talk: list[Turn], tokens: int):

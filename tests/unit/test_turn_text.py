@@ -197,6 +197,7 @@ JSON = st.recursive(
 TURN = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=4), JSON, max_size=8)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(TURN)
 @example({"role": "user", "content": [[["a"]]]})
@@ -240,6 +241,7 @@ def _once(turn: dict[str, Any]) -> float:
     return time.thread_time() - began
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.name in ("AI SDK", "Gemini", "Semantic Kernel")],
                          ids=lambda shape: shape.name)  # fmt: skip
 def test_time_grows_with_the_turn(shape: Shape):
