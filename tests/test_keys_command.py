@@ -50,7 +50,8 @@ def save(env: dict[str, str], count: int = COUNT) -> None:
 
 def found(env: dict[str, str]) -> list[str]:
     with WireServer(env) as server:
-        server.warm()
+        if env.get("REDIS_ENABLED") != "false":
+            server.warm()
         listed = server.call("list_sessions", query="hepatica", limit=100)
         assert all(server.call("resume_session", session_id=row["id"])["found"] for row in listed["sessions"])
         return sorted(row["id"] for row in listed["sessions"])
@@ -169,6 +170,21 @@ def test_a_first_key_is_made_and_used_by_the_settings_file(disabled_env: dict[st
     assert [line.partition(":")[0] for line in path.read_text().split()] == ["summer", "spring"]
     code, _, err = command(disabled_env, "keys", "new", "spring")
     assert (code, "there is a key 'spring' already" in err) == (2, True)
+
+
+def test_folders_of_namespaces_are_sealed_with_the_rest(tmp_path: Path, disabled_env: dict[str, str]):
+    team = disabled_env | {"FLYWHEEL_DATA_DIR": str(tmp_path / "data" / "namespaces" / "ns.team")}
+    for env in (disabled_env, team):
+        with WireServer(env) as server:
+            assert server.call("save_session", session_id="s", history=[{"role": "user", "content": WORDS}])["saved"]
+    assert command(with_keys(disabled_env, tmp_path, "a"), "keys", "seal")[0] == 0
+    assert files_with(tmp_path / "data", "hepatica") == []
+    assert command(with_keys(disabled_env, tmp_path, "b", "a"), "keys", "rotate")[0] == 0
+    for env in (disabled_env, team):
+        assert found(with_keys(env, tmp_path, "b")) == ["s"]
+    assert command(with_keys(disabled_env, tmp_path, "b"), "keys", "unseal")[0] == 0
+    for env in (disabled_env, team):
+        assert found(env) == ["s"]
 
 
 def test_what_is_exported_of_a_sealed_store_is_sealed_and_comes_in_with_the_key(

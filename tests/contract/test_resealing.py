@@ -12,6 +12,7 @@ from agentic_flywheel.coaia.resealing import Resealing, Tally, as_it_is, to_clea
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import StashUnavailable
+from agentic_flywheel.keys import Keys
 
 from ..support.sealed import ring
 from .conftest import SECONDS
@@ -77,6 +78,23 @@ class TestResealing:
             now = {key: place.redis_of(key).ttl(key) for key in texts}
             assert all(abs(now[key] - lives[key]) <= 30 for key in texts), (lives, now)
             assert (await resealed(place, changes, *names)).changed == 0
+
+    async def test_namespaces_of_a_team_are_sealed_with_the_rest(self, place: Place):
+        team = Place(place.kv, Keys(f"{place.keys.prefix}.ns.team"), place.redis_of)
+        clear = Stash(place.kv.supervisor, team.keys, SECONDS, utc_now)
+        write = listed(team, "s", 1)
+        assert (await clear.commit(write)).accepted
+        other = Place(place.kv, Keys(f"{place.keys.prefix}-other"), place.redis_of)
+        beside = listed(other, "s", 1)
+        assert (await Stash(place.kv.supervisor, other.keys, SECONDS, utc_now).commit(beside)).accepted
+        assert (await resealed(place, to_sealed, "a")).changed == 2
+        sealed = Stash(place.kv.supervisor, team.keys, SECONDS, utc_now, Envelopes(ring("a")))
+        assert await sealed.read(write.key) == write.text
+        assert [row.note for row in await sealed.recent(team.keys.index, None, 9)] == [
+            write.list_row and write.list_row.note
+        ]
+        assert place.redis_of(write.key).get(write.key) != write.text
+        assert place.redis_of(beside.key).get(beside.key) == beside.text
 
     async def test_broken_off_at_any_point_all_of_it_is_readable(self, place: Place):
         texts, names = await filled(place, "k0"), ["k0"]

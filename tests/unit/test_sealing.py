@@ -17,6 +17,8 @@ from agentic_flywheel.coaia.replies import version_of
 from agentic_flywheel.documents.parse import load
 from agentic_flywheel.documents.writes import etag, revision_at_head
 from agentic_flywheel.errors import Damaged, JournalUnavailable, NewerSchema, SettingError
+from agentic_flywheel.integrations.adapter import Adapter
+from agentic_flywheel.integrations.redis_state import RedisSessionManager
 from agentic_flywheel.journal import FILE_NAME, Journal
 from agentic_flywheel.journal.key_file import read_key, sealed_with, unlock, write_key
 from agentic_flywheel.journal.sqlite import KEY_FILE, forget_sealed
@@ -269,6 +271,22 @@ def test_a_wrong_or_missing_key_is_one_refusal_that_changes_no_byte(tmp_path: Pa
     opened = Journal(tmp_path, clock)
     assert opened.copy("k")
     opened.close()
+
+
+def test_the_python_api_is_refused_where_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    unlock(tmp_path, ring("a"))
+    monkeypatch.setenv("FLYWHEEL_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for key in ("", key_line("b")):
+        monkeypatch.setenv("FLYWHEEL_KEY", key)
+        for make in (RedisSessionManager, Adapter):
+            with pytest.raises(SettingError, match="'a'"):
+                make()
+    monkeypatch.setenv("FLYWHEEL_KEY", key_line("a"))
+    for make in (RedisSessionManager, Adapter):
+        make()
+    monkeypatch.setenv("FLYWHEEL_KEY", "")
+    RedisSessionManager(enabled=False)
 
 
 def test_a_store_in_clear_is_not_mixed_with_a_sealed_one(tmp_path: Path, clock):

@@ -3,6 +3,7 @@
 from argparse import Namespace
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 from agentic_flywheel.cli.key_ring_command import new
 from agentic_flywheel.cli.terminal import complain, progress, run, say, say_json, tell
@@ -18,6 +19,9 @@ from agentic_flywheel.keys import Keys
 from agentic_flywheel.sealing import KeyRing, check_installed
 from agentic_flywheel.sessions.wiring import open_client
 from agentic_flywheel.settings import Settings
+
+NAMESPACES = "namespaces"
+"""Below the data folder: a folder for each namespace of a server over HTTP (`server/http_namespaces.py`)."""
 
 Changes = Callable[[Envelopes], tuple[Change, Change]]
 
@@ -80,10 +84,20 @@ def _told(settings: Settings) -> JSONObject:
     """What is known without Redis; no key itself."""
     journal = None
     if settings.journal:
-        name = sealed_with(settings.data_dir)
-        there = (settings.data_dir / FILE_NAME).exists()
-        journal = f"sealed with {name}" if name else "in clear" if there else "not made yet"
+        states = {_state_of(folder) for folder in _folders(settings)}
+        journal = ", ".join(sorted(states))
     return {"keys": [name for name, _ in settings.seal.entries] if settings.seal else [], "journal": journal}
+
+
+def _folders(settings: Settings) -> list[Path]:
+    """The data folder, and those of namespaces in it that have a journal."""
+    found = sorted((settings.data_dir / NAMESPACES).glob("*/"))
+    return [settings.data_dir, *(folder for folder in found if (folder / FILE_NAME).exists() or has_key(folder))]
+
+
+def _state_of(folder: Path) -> str:
+    name = sealed_with(folder)
+    return f"sealed with {name}" if name else "in clear" if (folder / FILE_NAME).exists() else "not made yet"
 
 
 def _counted(tally: Tally) -> str:
@@ -94,11 +108,12 @@ def _counted(tally: Tally) -> str:
 
 def _rotate(settings: Settings) -> int:
     ring = _ring(settings)
-    if settings.journal and has_key(settings.data_dir):
-        check(settings.data_dir, ring)
-        with exclusive(settings.data_dir / FILE_NAME):
-            write_key(settings.data_dir, ring, read_key(settings.data_dir, ring))
-        say(f"Journal: sealed with {ring.newest}.")
+    for folder in _folders(settings) if settings.journal else ():
+        if has_key(folder):
+            check(folder, ring)
+            with exclusive(folder / FILE_NAME):
+                write_key(folder, ring, read_key(folder, ring))
+            say(f"Journal: sealed with {ring.newest} ({folder}).")
     return _rewritten(
         settings, to_newest, f"Keys older than {ring.newest} may be taken away, once no exports need them."
     )
@@ -106,11 +121,11 @@ def _rotate(settings: Settings) -> int:
 
 def _seal(settings: Settings) -> int:
     ring = _ring(settings)
-    if settings.journal:
-        done = seal_journal(settings.data_dir, ring)
-        say(f"Journal: {'sealed' if done else 'was sealed already'}, with {sealed_with(settings.data_dir)}.")
-        for name in left_in_clear(settings.data_dir):
-            tell(f"{settings.data_dir / name}, a damaged journal of earlier days, is in clear: delete it when you can.")
+    for folder in _folders(settings) if settings.journal else ():
+        done = seal_journal(folder, ring)
+        say(f"Journal: {'sealed' if done else 'was sealed already'}, with {sealed_with(folder)} ({folder}).")
+        for name in left_in_clear(folder):
+            tell(f"{folder / name}, a damaged journal of earlier days, is in clear: delete it when you can.")
     return _rewritten(settings, to_sealed, "Start your clients again: what is saved from now on is sealed.")
 
 
@@ -118,9 +133,9 @@ def _unseal(settings: Settings) -> int:
     ring = _ring(settings)
     if code := _rewritten(settings, to_clear, ""):
         return code
-    if settings.journal:
-        done = unseal_journal(settings.data_dir, ring)
-        say(f"Journal: {'in clear again' if done else 'was in clear already'}.")
+    for folder in _folders(settings) if settings.journal else ():
+        done = unseal_journal(folder, ring)
+        say(f"Journal: {'in clear again' if done else 'was in clear already'} ({folder}).")
     say("Take the key out of the settings before you start your clients again.")
     return 0
 

@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from agentic_flywheel.coaia.envelope import Envelopes, key_of, key_of_note
 from agentic_flywheel.coaia.replies import index_page
@@ -31,6 +32,9 @@ SECONDS = 30.0
 KINDS = ("session", "execution", "history", "revision")
 """The kinds of keys under which there are documents."""
 
+NAMESPACES = ("ns", "jwt")
+"""What the names of namespaces begin with, which are a part of their keys' prefix behind a dot (`server/http_*`)."""
+
 Change = Callable[[str, str], str | None]
 """The text for the one that is stored under a key; `None`: it stays."""
 
@@ -46,7 +50,7 @@ class Tally:
 
 
 class Resealing:
-    """The texts and rows of `stash`, under `keys`."""
+    """The texts and rows of `stash`, under `keys` and in the namespaces below them."""
 
     def __init__(self, stash: Stash, keys: Keys) -> None:
         self._stash = stash
@@ -63,26 +67,31 @@ class Resealing:
         await self._stash.ready(self._deadline())
         if not self._stash.has("coaia_swap"):
             raise StashUnavailable("This child cannot rewrite what is stored: each document is, when it is next saved.")
-        keys = await self._listed()
+        keys, lists = await self._listed()
         for place in range(0, len(keys), AT_ONCE):
             some = keys[place : place + AT_ONCE]
             await asyncio.gather(*(self._text(key, text_of) for key in some))
             progress(place + len(some), len(keys))
-        index = self._keys.index
-        async for rows in self._rows():
-            await asyncio.gather(*(self._note(f"{index}:notes", member, note, note_of) for member, note in rows))
+        for each in lists:
+            async for rows in self._rows(each):
+                notes = f"{each.index}:notes"
+                await asyncio.gather(*(self._note(notes, member, note, note_of) for member, note in rows))
         return self.tally
 
-    async def _listed(self) -> list[str]:
-        keys: set[str] = set()
-        for kind in KINDS:
-            pattern = f"{glob_escape(self._keys.prefix)}:{kind}:*"
+    async def _listed(self) -> tuple[list[str], list[Keys]]:
+        """The keys of all documents, and those of each namespace that has any."""
+        own = glob_escape(self._keys.prefix)
+        prefixes = [own, *(f"{own}.{begin}.*" for begin in NAMESPACES)]
+        keys, names = set[str](), {self._keys.prefix}
+        for kind, prefix in product(KINDS, prefixes):
+            pattern = f"{prefix}:{kind}:*"
             arguments = {"pattern": pattern, "limit": KEYS_LISTED, "seconds": SECONDS / 2}
             reply = await self._stash.call("coaia_list", arguments, self._deadline())
             if not reply.get("complete"):
                 raise StashUnavailable("Redis did not let all keys be looked through in time.")
             keys |= {str(key) for key in reply["keys"]}
-        return sorted(keys)
+            names |= {str(key).partition(f":{kind}:")[0] for key in reply["keys"]}
+        return sorted(keys), [Keys(name) for name in sorted(names)]
 
     async def _text(self, key: str, change: Change) -> None:
         for _ in range(TRIES):
@@ -117,15 +126,15 @@ class Resealing:
         self.tally.changed += swapped
         return swapped
 
-    async def _rows(self) -> AsyncIterator[Sequence[tuple[str, str]]]:
+    async def _rows(self, keys: Keys) -> AsyncIterator[Sequence[tuple[str, str]]]:
         """The rows of the list that have a note, as they are stored."""
         before: tuple[int, str] | None = (2**53, "")  # from the first row on; nothing is mended in passing
         while before:
             arguments = {
-                "index": self._keys.index, "documents": self._keys.sessions, "limit": PAGE, "before": [*before],
+                "index": keys.index, "documents": keys.sessions, "limit": PAGE, "before": [*before],
                 "seconds": SECONDS / 2,
             }  # fmt: skip
-            page = index_page(self._keys.index, await self._stash.call("coaia_recent", arguments, self._deadline()))
+            page = index_page(keys.index, await self._stash.call("coaia_recent", arguments, self._deadline()))
             yield [(row.member, row.note) for row in page.entries if row.note]
             before = page.older
 

@@ -19,6 +19,7 @@ from agentic_flywheel.integrations.shared_stores import SharedStores, Stores
 from agentic_flywheel.keys import PREFIX_RULE, RESERVED
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.redaction.policy import Credentials
+from agentic_flywheel.sessions.wiring import check_keys
 from agentic_flywheel.settings import MAX_TTL_SECONDS, Settings
 
 if TYPE_CHECKING:  # imported when a store is opened
@@ -51,6 +52,7 @@ class AdapterBase:
 
         """
         self.settings = _settings(settings, key_prefix, redis_url, ttl_seconds)
+        check_keys(self.settings)
         self.ttl_seconds = self.settings.session_ttl_seconds
         self._credentials = Credentials("redact" if redact else "off")
         self._shared = SharedStores(self.settings)

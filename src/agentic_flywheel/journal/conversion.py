@@ -125,6 +125,9 @@ def _open_alone(path: Path, key: bytes | None) -> sqlite3.Connection:
 
 
 def _export(db: sqlite3.Connection, copy: Path, key: bytes | None) -> None:
+    from agentic_flywheel.journal.cipher import MARK
+
+    db.execute(f"PRAGMA cipher_default_hmac_algorithm = {MARK}")  # of this process, which does nothing else
     db.execute("ATTACH DATABASE ? AS other KEY " + (f"\"x'{key.hex()}'\"" if key else "''"), (str(copy),))
     db.execute("PRAGMA other.auto_vacuum = INCREMENTAL")
     db.execute("SELECT sqlcipher_export('other')").fetchall()

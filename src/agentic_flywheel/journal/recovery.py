@@ -12,7 +12,7 @@ from pathlib import Path
 from agentic_flywheel.journal.migrations import SCHEMA, create, migrate, prepare
 from agentic_flywheel.journal.old_schemas import OLD_COLUMNS, create_old
 from agentic_flywheel.journal.schema import DAMAGED, PAGE, create_empty, exclusive, identity, open_file
-from agentic_flywheel.journal.sqlite import connect, is_sealed
+from agentic_flywheel.journal.sqlite import connect, key_for
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +64,10 @@ def recover(path: Path, damaged: tuple[int, int] | None, now: datetime, addresse
 
 def _salvaged(aside: Path, fresh: sqlite3.Connection, now: datetime, addresses: Sequence[str]) -> tuple[int, int]:
     """Take over what can be read of the file; the number of documents and of pending changes."""
+    if key := key_for(aside):
+        return _salvaged_sealed(aside, key, fresh, now, addresses)
     saved = _taken(aside, None, fresh, now, addresses)
-    if any(saved) or is_sealed(aside):  # the first page of an encrypted file cannot be put in the place of another's
+    if any(saved):
         return saved
     with _copied(aside) as copy:
         for version, page in _first_pages():
@@ -76,14 +78,37 @@ def _salvaged(aside: Path, fresh: sqlite3.Connection, now: datetime, addresses: 
     return saved
 
 
-def _taken(
-    source: Path, version: int | None, fresh: sqlite3.Connection, now: datetime, addresses: Sequence[str]
+def _salvaged_sealed(
+    aside: Path, key: bytes, fresh: sqlite3.Connection, now: datetime, addresses: Sequence[str]
 ) -> tuple[int, int]:
+    """The same of a sealed file, in memory: nothing of it is written in clear."""
+    from agentic_flywheel.journal.damaged_pages import decrypted, grafted
+
+    image = decrypted(aside, key)
+    saved = _taken(aside, None, fresh, now, addresses, image)
+    for version, page in () if any(saved) else _first_pages(key):
+        saved = _taken(aside, version, fresh, now, addresses, grafted(image, page))
+        if any(saved):
+            break
+    return saved
+
+
+def _taken(
+    source: Path,
+    version: int | None,
+    fresh: sqlite3.Connection,
+    now: datetime,
+    addresses: Sequence[str],
+    image: bytes | None = None,
+) -> tuple[int, int]:
+    """What is taken over of the file, or of its `image` in memory."""
     from agentic_flywheel.journal.salvage import salvage
     from agentic_flywheel.journal.takeover import take_over
 
     try:
-        with contextlib.closing(connect(source)) as db:
+        with contextlib.closing(sqlite3.connect(":memory:") if image else connect(source)) as db:
+            if image:
+                db.deserialize(image)
             if version is None:
                 (version,) = db.execute("PRAGMA user_version").fetchone()
             return take_over(fresh, salvage(db, version or SCHEMA, addresses), now)
@@ -111,7 +136,7 @@ def _graft(copy: Path, page: bytes) -> None:
         file.write(page[:28] + size.to_bytes(4, "big") + page[32:])
 
 
-def _first_pages() -> Iterator[tuple[int, bytes]]:
+def _first_pages(key: bytes | None = None) -> Iterator[tuple[int, bytes]]:
     """The first pages of empty files, with their versions: as each version made them, and as they were migrated."""
 
     def older(version: int) -> Callable[[sqlite3.Connection], None]:
@@ -125,18 +150,30 @@ def _first_pages() -> Iterator[tuple[int, bytes]]:
 
         return make
 
-    yield SCHEMA, _first_page(create)
+    yield SCHEMA, _first_page(create, key)
     for version in sorted(OLD_COLUMNS, reverse=True):
-        yield SCHEMA, _first_page(migrated(version), auto_vacuum=version > 1)
-        yield version, _first_page(older(version), auto_vacuum=version > 1)
+        yield SCHEMA, _first_page(migrated(version), key, auto_vacuum=version > 1)
+        yield version, _first_page(older(version), key, auto_vacuum=version > 1)
 
 
-def _first_page(make: Callable[[sqlite3.Connection], None], *, auto_vacuum: bool = True) -> bytes:
+def _first_page(make: Callable[[sqlite3.Connection], None], key: bytes | None, *, auto_vacuum: bool = True) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "empty"
-        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        with contextlib.closing(_opened(path, key)) as db:
             if auto_vacuum:
                 db.execute("PRAGMA auto_vacuum = INCREMENTAL")
             db.execute("PRAGMA journal_mode = WAL")
             make(db)
+        if key:
+            from agentic_flywheel.journal.damaged_pages import decrypted
+
+            return decrypted(path, key)[:PAGE]
         return path.read_bytes()[:PAGE]
+
+
+def _opened(path: Path, key: bytes | None) -> sqlite3.Connection:
+    if key is None:
+        return sqlite3.connect(path, isolation_level=None)
+    from agentic_flywheel.journal.cipher import connect_sealed
+
+    return connect_sealed(str(path), key, isolation_level=None)

@@ -27,11 +27,6 @@ def forget_sealed(folder: Path) -> None:
     _DATA_KEYS.pop(folder.resolve(), None)
 
 
-def is_sealed(path: Path) -> bool:
-    """Whether a file is opened with a key."""
-    return _key_for(path) is not None
-
-
 def connect(path: Path, parameters: str = "", **options: Any) -> sqlite3.Connection:
     """Connect to a file; `parameters` are those of its URI, such as `mode=ro`, `options` those of `sqlite3.connect`.
 
@@ -41,7 +36,7 @@ def connect(path: Path, parameters: str = "", **options: Any) -> sqlite3.Connect
 
     """
     target = f"{path.as_uri()}?{parameters}" if parameters else str(path)
-    key = _key_for(path)
+    key = key_for(path)
     if (key is None) is _has_key_file(path) or path.with_name(MARKER).exists():
         raise ChangedMeanwhile(path, key)
     if key is None:
@@ -65,7 +60,8 @@ def _has_key_file(path: Path) -> bool:
     return path.with_name(KEY_FILE).exists()
 
 
-def _key_for(path: Path) -> bytes | None:
+def key_for(path: Path) -> bytes | None:
+    """The key with which a file is opened; `None`: it is in clear."""
     if not _DATA_KEYS:
         return None
     folders = path.resolve().parents

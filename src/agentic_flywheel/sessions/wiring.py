@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agentic_flywheel.journal import Journal, NoJournal
-from agentic_flywheel.journal.key_file import unlock
+from agentic_flywheel.journal.key_file import check, unlock
 from agentic_flywheel.journal.schema import FILE_NAME
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.langfuse_access import LangfuseAccess
@@ -157,6 +157,12 @@ def open_journal(settings: Settings, clock: Callable[[], datetime] | None = None
         switched_off=not settings.redis_enabled,
         unnamed=unnamed,
     )
+
+
+def check_keys(settings: Settings) -> None:
+    """Check that the store can be opened with the keys that are given, or without. Raises `SettingError`."""
+    if settings.journal:
+        check(settings.data_dir, settings.seal)
 
 
 def has_store(settings: Settings) -> bool:
