@@ -139,6 +139,29 @@ class TestResealing:
         await resealed(place, to_newest, "b", "a")
         assert await readable(place, texts, "b")
 
+    async def test_a_text_is_replaced_only_while_it_is_the_one_that_was_read(self, place: Place):
+        stash, key = stash_of(place), place.keys.session("s")
+        with place.redis_of(key).client() as client:
+            client.set(key, "theirs", px=60_000)
+        notes = f"{place.keys.index}:notes"
+        with place.redis_of(notes).client() as client:
+            client.hset(notes, "s", "theirs")
+
+        async def swapped(key: str, seen: str, **more: str) -> bool:
+            arguments = {"key": key, "seen": seen, "value": "mine", **more}
+            return (await stash.call("coaia_swap", arguments, stash.deadline(at_least=20.0)))["swapped"]
+
+        assert not await swapped(key, "read before")
+        assert not await swapped(place.keys.session("nobody"), "")
+        assert place.redis_of(key).get(key) == "theirs"
+        assert not await swapped(notes, "read before", field="s")
+        assert await swapped(notes, "theirs", field="s")
+        with place.redis_of(notes).client() as client:
+            assert client.hget(notes, "s") == "mine"
+        assert await swapped(key, "theirs")
+        assert place.redis_of(key).get(key) == "mine"
+        assert 0 < place.redis_of(key).ttl(key) <= 60
+
     async def test_what_a_key_is_lacking_for_is_told_and_left(self, place: Place):
         texts = await filled(place, "a")
         tally = await resealed(place, to_newest, "b")
