@@ -227,6 +227,25 @@ def test_a_store_that_somebody_has_open_is_not_sealed(tmp_path: Path, disabled_e
     assert command(with_keys(disabled_env, tmp_path, "a"), "keys", "seal")[0] == 0
 
 
+def test_no_report_shows_a_key(disabled_env: dict[str, str]):
+    with_key = disabled_env | {"FLYWHEEL_KEY": key_line("a")}
+    with WireServer(with_key) as server:
+        assert server.call("persistence_status")["sealed"] == "a"
+        assert server.call("save_session", session_id="s", history=[{"role": "user", "content": WORDS}])["saved"]
+    secret = key_line("a").partition(":")[2]
+    for arguments in (
+        ["config", "show"],
+        ["doctor", "--verbose"],
+        ["doctor", "--as", "gemini-cli"],
+        ["keys", "status"],
+    ):
+        _, out, err = command(with_key, *arguments)
+        assert secret not in out + err, arguments
+        assert secret[:20] not in out + err, arguments
+        if arguments[-1] == "gemini-cli":
+            assert "sealed with the key 'a'" in out + err
+
+
 @pytest.mark.parametrize("verb", ["rotate", "seal", "unseal"])
 def test_without_a_key_nothing_is_done(disabled_env: dict[str, str], verb: str):
     code, _, err = command(disabled_env, "keys", verb)

@@ -23,7 +23,7 @@ from agentic_flywheel.cli.terminal import say, tell
 from agentic_flywheel.errors import InvalidArgument, SettingError
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.settings import Settings
-from agentic_flywheel.settings_file import NAMES, PASSABLE, WHICH_REDIS, default_path, gather
+from agentic_flywheel.settings_file import NAMES, PASSABLE, WHICH_KEY, WHICH_REDIS, default_path, gather
 
 CODEX_PASSES = frozenset(
     ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "SSL_CERT_FILE", "TERM", "TMPDIR", "TZ", "USER")
@@ -54,8 +54,15 @@ CHOOSE_A_STORE = (
     "FLYWHEEL_KEY_PREFIX",
     "FLYWHEEL_USER",
     "FLYWHEEL_SECRETS",
+    *WHICH_KEY,
 )
 """What the server's own status is asked for."""
+
+
+HIDDEN = (
+    "REDIS_URL", "REDIS_PASSWORD", "FLYWHEEL_KEY", "FLYWHEEL_SEAL", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY",
+)  # fmt: skip
+"""Variables whose value is no word of a report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +208,7 @@ def _facts(settings: Settings, status: JSONObject) -> list[_Fact]:
         _Fact("Prefix", ("FLYWHEEL_KEY_PREFIX",), settings.key_prefix, status["key_prefix"]),
         _Fact("User", ("FLYWHEEL_USER",), settings.user or "none", status["user"] or "none"),
         _Fact("Redaction", ("FLYWHEEL_SECRETS",), settings.secrets, status["redaction"]),
+        _Fact("Keys", WHICH_KEY, settings.seal.named if settings.seal else "none", status.get("sealed") or "none"),
     ]
 
 
@@ -208,10 +216,14 @@ def _other_facts(environ: Mapping[str, str]) -> list[_Fact]:
     """The settings that choose no store, and differ."""
     here, there = (gather(each, default_path()).texts for each in (os.environ, environ))
     return [
-        _Fact(PASSABLE.get(name, name), (name,), here.get(name, "default"), there.get(name, "default"))
+        _Fact(PASSABLE.get(name, name), (name,), *(_shown(name, each.get(name)) for each in (here, there)))
         for name in NAMES
         if name not in CHOOSE_A_STORE and here.get(name, "") != there.get(name, "")
     ]
+
+
+def _shown(name: str, text: str | None) -> str:
+    return "default" if text is None else "one of its own" if name in HIDDEN else text
 
 
 def _cures(settings: Settings, client: str, fact: _Fact) -> list[str]:
@@ -226,8 +238,8 @@ def _cures(settings: Settings, client: str, fact: _Fact) -> list[str]:
         if variable == "XDG_DATA_HOME":
             folder = shlex.quote(str(settings.data_dir))
             lines.append(f"{SET} FLYWHEEL_DATA_DIR {folder} ({client} does not pass XDG_DATA_HOME on)")
-        elif variable in ("REDIS_URL", "REDIS_PASSWORD"):
-            lines.append(f"printenv {variable} | {SET} {variable} -")
+        elif variable in HIDDEN:
+            lines.append(f"printenv {variable} | {SET} {PASSABLE.get(variable, variable)} -")
         elif variable in os.environ:
             lines.append(f"{SET} {PASSABLE.get(name, name)} {shlex.quote(os.environ[variable])}")
     return lines or [f"{client}'s own settings: none of our variables says why."]
