@@ -87,7 +87,8 @@ class KeyRing:
 
         """
         keys: dict[str, bytes] = {}
-        for entry in re.split(r"[,\s]+", re.sub(r"(?m)^\s*#.*$", "", text).strip()):
+        lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+        for entry in " ".join(lines).replace(",", " ").split() or [""]:
             name, _, written = entry.partition(":")
             try:
                 key = base64.b64decode(written + "=" * (-len(written) % 4), altchars=b"-_", validate=True)

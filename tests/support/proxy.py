@@ -77,10 +77,17 @@ class Proxy:
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._end.wait()
+        self.shut = True
         server.close()
         for _ in range(TURNS):  # whoever was being let in is thrown out as well, and told so before the loop ends
             await asyncio.sleep(0)
             await self._throw_out()
+        if letting_in := asyncio.all_tasks() - {
+            asyncio.current_task()
+        }:  # cancelled before it began, one closes nothing
+            await asyncio.wait(letting_in, timeout=CUT_WITHIN)
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers = [writer]
