@@ -28,6 +28,12 @@ SERVICE, ENTRY = "agentic-flywheel-state", "keys"
 LONGEST = 65_536
 """Bytes of a key file: a thousand keys."""
 
+KEY_FILE = "journal.key"
+"""The file beside a sealed journal that holds its key, sealed itself."""
+
+MARKER = "journal.changing"
+"""The file that says that a journal is just being sealed or unsealed, or that this was interrupted."""
+
 KEY_BYTES = 32
 NONCE_BYTES = 12
 """What AES-GCM takes (NIST SP 800-38D); random ones never meet twice under a data key that seals few texts."""
@@ -154,6 +160,11 @@ def check_installed() -> None:
     """
     if not all(find_spec(name) for name in ("cryptography", "sqlcipher3")):
         raise SettingError(f"A key is given, and what seals is not installed: pip install '{EXTRA}'.")
+
+
+def is_marked(folder: Path) -> bool:
+    """Whether a folder is sealed, or just being sealed or unsealed."""
+    return (folder / KEY_FILE).exists() or (folder / MARKER).exists()
 
 
 def new_key() -> bytes:

@@ -9,7 +9,8 @@ import pytest
 
 from agentic_flywheel.journal import FILE_NAME, Journal
 from agentic_flywheel.journal.key_file import unlock
-from agentic_flywheel.journal.sqlite import KEY_FILE, forget_sealed, open_sealed
+from agentic_flywheel.journal.sqlite import forget_sealed, open_sealed
+from agentic_flywheel.sealing import KEY_FILE
 
 from ..support.sealed import files_with, ring
 from .conftest import Clock

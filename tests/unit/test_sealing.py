@@ -21,8 +21,8 @@ from agentic_flywheel.integrations.adapter import Adapter
 from agentic_flywheel.integrations.redis_state import RedisSessionManager
 from agentic_flywheel.journal import FILE_NAME, Journal
 from agentic_flywheel.journal.key_file import read_key, sealed_with, unlock, write_key
-from agentic_flywheel.journal.sqlite import KEY_FILE, forget_sealed
-from agentic_flywheel.sealing import KeyRing, WrongKey
+from agentic_flywheel.journal.sqlite import forget_sealed
+from agentic_flywheel.sealing import KEY_FILE, KeyRing, WrongKey
 from agentic_flywheel.settings import Settings
 
 from ..support.sealed import files_with, key_line, ring

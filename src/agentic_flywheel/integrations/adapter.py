@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import DeletedMeanwhile, SettingError
+from agentic_flywheel.integrations.checks import check_sealed
 from agentic_flywheel.integrations.fail_safe import error_of
 from agentic_flywheel.integrations.shared_stores import SharedStores, Stores
 from agentic_flywheel.keys import PREFIX_RULE, RESERVED
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.redaction.policy import Credentials
-from agentic_flywheel.sessions.wiring import check_keys
 from agentic_flywheel.settings import MAX_TTL_SECONDS, Settings
 
 if TYPE_CHECKING:  # imported when a store is opened
@@ -52,7 +52,7 @@ class AdapterBase:
 
         """
         self.settings = _settings(settings, key_prefix, redis_url, ttl_seconds)
-        check_keys(self.settings)
+        check_sealed(self.settings)
         self.ttl_seconds = self.settings.session_ttl_seconds
         self._credentials = Credentials("redact" if redact else "off")
         self._shared = SharedStores(self.settings)

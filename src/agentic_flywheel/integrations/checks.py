@@ -6,6 +6,8 @@ from datetime import datetime
 from agentic_flywheel.backends.base import BackendType, FlowStatus, UniversalSession
 from agentic_flywheel.documents.model import iso
 from agentic_flywheel.json_text import JSONObject
+from agentic_flywheel.sealing import is_marked
+from agentic_flywheel.settings import Settings
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "backend": (BackendType,),
@@ -51,6 +53,14 @@ def values_of(session: UniversalSession) -> JSONObject:
         "successful_queries": session.successful_queries,
         "total_response_time": session.total_response_time,
     }
+
+
+def check_sealed(settings: Settings) -> None:
+    """Check the keys of a sealed store, or of one that is to be. Raises `SettingError` for a wrong one, or none."""
+    if settings.journal and (settings.seal or is_marked(settings.data_dir)):
+        from agentic_flywheel.sessions.wiring import check_keys  # it imports SQLite, which others need when they save
+
+        check_keys(settings)
 
 
 def check_text(value: object, name: str) -> None:

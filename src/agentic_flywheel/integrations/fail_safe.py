@@ -15,9 +15,9 @@ from agentic_flywheel.errors import (
     TooLarge,
     Unavailable,
 )
+from agentic_flywheel.integrations.checks import check_sealed
 from agentic_flywheel.integrations.shared_stores import SharedStores, Stores
 from agentic_flywheel.sessions.redaction.policy import Credentials
-from agentic_flywheel.sessions.wiring import check_keys
 from agentic_flywheel.settings import MAX_TTL_SECONDS, Settings
 
 logger = logging.getLogger("agentic_flywheel.integrations.redis_state")
@@ -57,7 +57,7 @@ class FailSafe:
             raise ValueError("key_prefix must not be empty")
         settings = Settings.of_this_process(overrides) if enabled else Settings.from_env({})
         if enabled:
-            check_keys(settings)
+            check_sealed(settings)
         self.enabled = enabled
         self.ttl_seconds = ttl_seconds
         self.key_prefix = key_prefix

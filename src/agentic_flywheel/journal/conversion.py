@@ -16,9 +16,8 @@ from agentic_flywheel.journal.open_file import FILES_BESIDE
 from agentic_flywheel.journal.recovery import damaged_files
 from agentic_flywheel.journal.schema import FILE_NAME, exclusive
 from agentic_flywheel.journal.search_index import FILE_NAME as INDEX_NAME
-from agentic_flywheel.journal.sqlite import KEY_FILE, MARKER
 from agentic_flywheel.private_files import create
-from agentic_flywheel.sealing import KeyRing, new_key
+from agentic_flywheel.sealing import KEY_FILE, MARKER, KeyRing, new_key
 
 _CLEAR = b"SQLite format 3\0"
 """How a file in clear begins (https://sqlite.org/fileformat.html); a sealed one begins with random bytes."""

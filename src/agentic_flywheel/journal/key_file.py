@@ -9,10 +9,10 @@ from typing import cast
 
 from agentic_flywheel.errors import SettingError
 from agentic_flywheel.journal.schema import FILE_NAME, exclusive
-from agentic_flywheel.journal.sqlite import KEY_FILE, MARKER, forget_sealed, open_sealed
+from agentic_flywheel.journal.sqlite import forget_sealed, open_sealed
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.private_files import read_secret
-from agentic_flywheel.sealing import KeyRing, WrongKey, check_installed, new_key
+from agentic_flywheel.sealing import KEY_FILE, MARKER, KeyRing, WrongKey, check_installed, new_key
 
 ABOUT = "agentic-flywheel-state journal"
 """What the key in the file is of."""

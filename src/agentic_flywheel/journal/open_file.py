@@ -13,8 +13,8 @@ from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.recovery import damaged_files
 from agentic_flywheel.journal.schema import FILE_NAME
 from agentic_flywheel.journal.search_index import FILE_NAME as INDEX_NAME
-from agentic_flywheel.journal.sqlite import KEY_FILE, MARKER
 from agentic_flywheel.private_files import check_folder, make_private
+from agentic_flywheel.sealing import KEY_FILE, MARKER
 
 logger = logging.getLogger(__name__)
 

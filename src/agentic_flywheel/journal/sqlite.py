@@ -7,11 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-KEY_FILE = "journal.key"
-"""The file beside a sealed journal that holds its key, sealed itself."""
-
-MARKER = "journal.changing"
-"""The file that says that a journal is just being sealed or unsealed, or that this was interrupted."""
+from agentic_flywheel.sealing import KEY_FILE, MARKER
 
 _DATA_KEYS: dict[Path, bytes] = {}
 """The sealed folders of this process."""
