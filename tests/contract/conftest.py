@@ -130,7 +130,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, worker_redis: RedisSer
     redis_of: Callable[[str], RedisServer] = lambda _key: worker_redis  # noqa: E731  a function is what a place has
     if child := CHILDREN.get(name.replace("a sealed", "a")):
         if child in ("cluster_child", "todays_cluster_child"):
-            redis_of = request.getfixturevalue("worker_cluster").node_of
+            cluster: RedisCluster = request.getfixturevalue("worker_cluster")
+            cluster.flush()  # of thousands of keys, which other tests leave, a list is reconciled step by step
+            redis_of = cluster.node_of
         envelopes = Envelopes(ring("new", "old")) if "sealed" in name else None
         yield Place(Stash(request.getfixturevalue(child), keys, SECONDS, utc_now, envelopes), keys, redis_of)
     elif "journal" in name:
