@@ -257,8 +257,8 @@ def _programs() -> dict[str, Callable[[], int | None]]:
     """What runs each of our programs, with all that they import imported."""
     package = importlib.import_module(PACKAGE)
     for module in pkgutil.walk_packages(package.__path__, f"{PACKAGE}."):
-        # Of the integrations no program imports any, and most import a framework.
-        if not re.search(r"\.coaia\.child|\.integrations\.|__main__$", module.name):
+        # Of the integrations no program imports any, and most import a framework; the cipher needs an extra.
+        if not re.search(r"\.coaia\.child|\.integrations\.|\.journal\.cipher$|__main__$", module.name):
             importlib.import_module(module.name)
     sys.path.insert(0, str(_child_folder()))
     spec = importlib.util.spec_from_file_location("coaia_child", _child_folder() / "__main__.py")
