@@ -9,14 +9,13 @@ does. An adapter raises where something could not be kept: a framework takes sil
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import DeletedMeanwhile, SettingError
 from agentic_flywheel.integrations.checks import check_sealed
 from agentic_flywheel.integrations.fail_safe import error_of
-from agentic_flywheel.integrations.shared_stores import SharedStores, Stores
+from agentic_flywheel.integrations.shared_stores import Closed, SharedStores, Stores
 from agentic_flywheel.keys import PREFIX_RULE, RESERVED
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.redaction.policy import Credentials
@@ -29,7 +28,7 @@ if TYPE_CHECKING:  # imported when a store is opened
 logger = logging.getLogger(__name__)
 
 
-class AdapterBase:
+class AdapterBase(Closed):
     """One object of a framework, in any number of event loops; the last of a loop to be closed ends the child.
 
     For adapters whose framework has methods named `save`, `load` or `delete` of its own; the others take `Adapter`.
@@ -51,7 +50,7 @@ class AdapterBase:
             ValueError: `redis_url` beside `settings`, which name one, or a `ttl_seconds` out of bounds.
 
         """
-        self.settings = _settings(settings, key_prefix, redis_url, ttl_seconds)
+        self.settings = settings_of(settings, key_prefix, redis_url, ttl_seconds)
         check_sealed(self.settings)
         self.ttl_seconds = self.settings.session_ttl_seconds
         self._credentials = Credentials("redact" if redact else "off")
@@ -60,14 +59,6 @@ class AdapterBase:
     def __repr__(self) -> str:
         place = f"Redis {self.settings.redis_target}" if self.settings.redis_enabled else "journal alone"
         return f"{type(self).__name__}({place}, {self.settings.key_prefix}:, {self.ttl_seconds} s)"
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Let go of the stores of the running event loop. Using the object opens them anew."""
@@ -142,7 +133,7 @@ class Adapter(AdapterBase):
         return await self.delete_session(session_id)
 
 
-def _settings(
+def settings_of(
     settings: Settings | None, key_prefix: str | None, redis_url: str | None, ttl_seconds: int | None
 ) -> Settings:
     """What the arguments come to."""

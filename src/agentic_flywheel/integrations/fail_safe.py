@@ -2,8 +2,7 @@
 
 import logging
 from dataclasses import replace
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from agentic_flywheel.errors import (
     Conflict,
@@ -16,7 +15,7 @@ from agentic_flywheel.errors import (
     Unavailable,
 )
 from agentic_flywheel.integrations.checks import check_sealed
-from agentic_flywheel.integrations.shared_stores import SharedStores, Stores
+from agentic_flywheel.integrations.shared_stores import Closed, SharedStores, Stores
 from agentic_flywheel.sessions.redaction.policy import Credentials
 from agentic_flywheel.settings import MAX_TTL_SECONDS, Settings
 
@@ -26,7 +25,7 @@ logger = logging.getLogger("agentic_flywheel.integrations.redis_state")
 _Answer = TypeVar("_Answer")
 
 
-class FailSafe:
+class FailSafe(Closed):
     """Settings, the stores of the running event loop, and the answers when storage is down."""
 
     def __init__(
@@ -70,14 +69,6 @@ class FailSafe:
     def __repr__(self) -> str:
         state = f"Redis {self._settings.redis_target}" if self.enabled else "disabled"
         return f"{type(self).__name__}({state}, {self.key_prefix}:, {self.ttl_seconds} s)"
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Let go of the stores; the last object of an event loop to do so ends the child. Using it opens anew."""

@@ -11,8 +11,7 @@ raises `StaleSessionError`, as the owner's database service does; what is not ke
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from uuid import uuid4
 
 from google.adk.errors import StaleSessionError
@@ -25,7 +24,7 @@ from typing_extensions import override
 
 from agentic_flywheel.documents.model import Document, iso
 from agentic_flywheel.errors import Conflict
-from agentic_flywheel.integrations.adapter import Adapter
+from agentic_flywheel.integrations.adapter import Adapter, settings_of
 from agentic_flywheel.integrations.composed_ids import compose, parts_of
 from agentic_flywheel.integrations.google_adk_documents import (
     SESSION,
@@ -44,6 +43,7 @@ from agentic_flywheel.integrations.google_adk_events import (
     time_of,
     turn_of,
 )
+from agentic_flywheel.integrations.shared_stores import Closed
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.settings import Settings
 
@@ -55,7 +55,7 @@ STALE = (
 )
 
 
-class FlywheelSessionService(BaseSessionService):
+class FlywheelSessionService(Closed, BaseSessionService):
     """A `BaseSessionService` on the store of this package, for any number of event loops and processes.
 
     Args:
@@ -76,21 +76,13 @@ class FlywheelSessionService(BaseSessionService):
         ttl_seconds: int | None = None,
         redact: bool = False,
     ) -> None:
-        given = Adapter(settings=settings, key_prefix=key_prefix, redis_url=redis_url, ttl_seconds=ttl_seconds)
+        given = settings_of(settings, key_prefix, redis_url, ttl_seconds)
         # Every call names its user, so one that the environment names must not narrow lists.
-        self.adapter = Adapter(settings=replace(given.settings, user="", user_only=False), redact=redact)
+        self.adapter = Adapter(settings=replace(given, user="", user_only=False), redact=redact)
         """The sessions as the store has them."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.adapter!r})"
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Let go of the store of the running event loop. Using the service opens it anew."""

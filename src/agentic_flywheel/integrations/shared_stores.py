@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from agentic_flywheel.replication.key_locks import KeyLocks
@@ -24,6 +24,20 @@ STEP_SECONDS = 0.002
 
 STEPS = 15_000
 """Looks before a save goes on without the lock, after half a minute: one that was ended in the middle blocks nobody."""
+
+
+class Closed:
+    """Is closed by `async with`, whose block it is used in."""
+
+    async def aclose(self) -> None:
+        """Let go of what was opened in the running event loop."""
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
 
 @dataclass(slots=True)

@@ -182,7 +182,7 @@ class AttachedLogs:
         return there.saved_at + timedelta(seconds=there.ttl_seconds) <= self._clock()
 
     def _key(self, session_id: str, log: str, number: int) -> str:
-        return self._keys.history(session_id, _flow(log, number))
+        return self._keys.history(session_id, flow_of(log, number))
 
     def _change(
         self,
@@ -199,7 +199,7 @@ class AttachedLogs:
         return AppendLogCommand(
             key=self._key(session_id, log, number),
             session_id=session_id,
-            flow_id=_flow(log, number),
+            flow_id=flow_of(log, number),
             records=records,
             ttl_seconds=ttl_seconds,
             max_bytes=self._max_bytes,
@@ -212,7 +212,8 @@ class AttachedLogs:
         )
 
 
-def _flow(log: str, number: int) -> str:
+def flow_of(log: str, number: int) -> str:
+    """The name under which a segment is kept among the flow histories of its session."""
     return f"attached:{log}:{number}"
 
 

@@ -24,6 +24,7 @@ from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject, dumps, size_of
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Repository
+from agentic_flywheel.sessions.attached_logs import flow_of
 
 SEGMENT_BYTES = 32 * 1024
 """Bytes from which on a log goes on in another segment: a journal alone writes a whole one at each append."""
@@ -257,7 +258,7 @@ class TailLogs:
             del self._ends[known]
 
     def _key(self, session_id: str, log: str, number: int) -> str:
-        return self._keys.history(session_id, _flow(log, number))
+        return self._keys.history(session_id, flow_of(log, number))
 
     def _change(
         self,
@@ -273,7 +274,7 @@ class TailLogs:
         return AppendLogCommand(
             key=self._key(session_id, log, number),
             session_id=session_id,
-            flow_id=_flow(log, number),
+            flow_id=flow_of(log, number),
             records=records,
             ttl_seconds=ttl_seconds * 2,
             max_bytes=self._max_bytes,
@@ -283,7 +284,3 @@ class TailLogs:
             written_at=self._clock(),
             direct=True,
         )
-
-
-def _flow(log: str, number: int) -> str:
-    return f"attached:{log}:{number}"
