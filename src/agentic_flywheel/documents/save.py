@@ -159,11 +159,12 @@ class SaveCommand(Save, Command[Saved]):
         write, archived = self._encode(stored, document, added, turns), None
         took = alive if alive and self.mode == "replace" and document.revision > alive.revision else None
         gone = taken(took, document, is_kept=bool(self.revisions and self.kept_revisions)) if took else None
-        saved = replace(_saved(document, len(added)), append=append, taken=gone)
+        saved = _saved(document, len(added), append=append, taken=gone)
         if self.revisions and stored.text and alive:
             if whole:  # as it is: a store that has it can keep it without being sent it
                 archived = Write(self._key_of(alive.revision), stored.text, None, document.kept_until)
-            write = replace(write, delete_keys=tuple(map(self._key_of, forgotten(alive.past, document.past))))
+            if left := forgotten(alive.past, document.past):
+                write = replace(write, delete_keys=tuple(map(self._key_of, left)))
         return Step(write, saved, partial(self._queued, alive, added), archived=archived)
 
     def _next_document(
@@ -175,11 +176,11 @@ class SaveCommand(Save, Command[Saved]):
         session, past, whole, operations = document.session, document.past, False, document.operations
         note = document.note if unchanged else self.note
         if not unchanged and "updated_at" not in self.values:
-            session = replace(session, updated_at=document.saved_at)
+            session.updated_at = document.saved_at
         if alive and not unchanged:
             whole = self.mode == "replace" and self._takes_away(alive)
             note = next_note(note, alive.note, replaces=self.mode == "replace", takes=whole)
-            past, whole = superseded(alive, replace(document, note=note), whole=whole, limit=self.kept_revisions)
+            past, whole = superseded(alive, document, note, whole=whole, limit=self.kept_revisions)
         if current and not alive:  # what was sent to the life before must not be taken for new in this one
             operations = of_an_earlier_life(current.operations)
         # What changes nothing may be sent again as often as one likes: it is compared with what is stored each time.
@@ -287,9 +288,9 @@ class SaveCommand(Save, Command[Saved]):
         return self.mode == "replace" and not self.session_only and self.replaces is None
 
 
-def _saved(document: Document, added: int) -> Saved:
-    history = document.session.history
-    return Saved(document.revision, len(history), added, document.kept_until, history, document.operations)
+def _saved(document: Document, added: int, append: Appended | None = None, taken: Taken | None = None) -> Saved:
+    until, history = document.kept_until, document.session.history
+    return Saved(document.revision, len(history), added, until, history, document.operations, append, taken)
 
 
 def _began(current: Document | Tombstone | None, revision: int) -> int:

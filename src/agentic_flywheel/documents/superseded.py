@@ -23,10 +23,13 @@ CHEAP = 2000
 _NOT_COMPARED = {"id", "revision", "history", "updated_at", "saved_at", "kept_until"}
 
 
-def superseded(alive: Document, document: Document, *, whole: bool, limit: int) -> tuple[tuple[Past, ...], bool]:
+def superseded(
+    alive: Document, document: Document, note: str, *, whole: bool, limit: int
+) -> tuple[tuple[Past, ...], bool]:
     """The earlier revisions that `document` names as it takes the place of `alive`, and whether that is kept whole.
 
-    `whole`: it took something away. The last `limit` are named, and what was replaced before.
+    `note` is how it comes about. `whole`: it took something away. The last `limit` are named, and what was replaced
+    before.
     """
     if not limit:
         return (), False
@@ -39,7 +42,7 @@ def superseded(alive: Document, document: Document, *, whole: bool, limit: int) 
             fields["updated_at"] = before["updated_at"]
         whole = len(dumps(fields)) > CHEAP
     last = Past(alive.revision, alive.saved_at, turns_in(alive), None if whole else fields, alive.note)
-    return newest((*alive.past, last), document.note, limit), whole
+    return newest((*alive.past, last), note, limit), whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,7 @@ class JournalFile:
         if opened.closed:
             raise Replaced(f"The journal {self.path} was closed.")
         db = opened.reader
-        opened.set_up_reader(timeout)
+        opened.have_wait(db, timeout)
         db.execute("BEGIN")
         try:
             self._thread.destination = self._address.find(db)

@@ -39,7 +39,7 @@ class OpenFile:
     reading: threading.Lock = field(default_factory=threading.Lock)
     closed: bool = False
     _durable: bool | None = None
-    _reader_waits: int | None = None
+    _waits: dict[sqlite3.Connection, int] = field(default_factory=dict[sqlite3.Connection, int])
 
     def set_up(self, *, durable: bool, timeout: float) -> None:
         """Set up the writer for a transaction that begins within `timeout` seconds; `durable` survives power loss."""
@@ -47,14 +47,14 @@ class OpenFile:
             # In WAL mode NORMAL survives the death of any process, FULL (an fsync a commit) the loss of power too.
             self.writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._durable = durable
-        self.writer.execute(f"PRAGMA busy_timeout = {max(round(timeout * 1000), 0)}")
+        self.have_wait(self.writer, timeout)
 
-    def set_up_reader(self, timeout: float) -> None:
-        """Have the reader wait for `timeout` seconds at most."""
-        waits = round(timeout * 1000)
-        if waits != self._reader_waits:
-            self.reader.execute(f"PRAGMA busy_timeout = {waits}")
-            self._reader_waits = waits
+    def have_wait(self, db: sqlite3.Connection, timeout: float) -> None:
+        """Have a connection wait for others for `timeout` seconds, to a hundredth: most wait for the same time."""
+        waits = max(round(timeout * 100), 0) * 10
+        if waits != self._waits.get(db):
+            db.execute(f"PRAGMA busy_timeout = {waits}")
+            self._waits[db] = waits
 
     def close(self) -> None:
         """Close both, once nobody reads."""

@@ -177,16 +177,26 @@ def size_of_log(path: Path) -> int:
 
 def shorten_log(db: sqlite3.Connection) -> None:
     """Checkpoint the write-ahead log and empty it, unless somebody is reading in it."""
-    db.execute("PRAGMA busy_timeout = 0")
-    with contextlib.suppress(sqlite3.OperationalError):
+    with _waiting(db, 0.0), contextlib.suppress(sqlite3.OperationalError):
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def wipe_log(db: sqlite3.Connection) -> bool:
     """Empty the write-ahead log, in which what was deleted can still be read; whether nobody was reading in it."""
-    db.execute(f"PRAGMA busy_timeout = {round(WIPE_SECONDS * 1000)}")
-    busy, *_ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    with _waiting(db, WIPE_SECONDS):
+        busy, *_ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     return not busy
+
+
+@contextlib.contextmanager
+def _waiting(db: sqlite3.Connection, seconds: float) -> Generator[None]:
+    """Have a connection wait for others for another time than it does."""
+    (before,) = db.execute("PRAGMA busy_timeout").fetchone()
+    db.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+    try:
+        yield
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {before}")
 
 
 def _refuse_others(path: Path, timeout: float) -> None:

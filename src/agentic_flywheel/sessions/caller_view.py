@@ -73,6 +73,11 @@ class CallerView:
     """Saves under way that will add to it: it is not to be forgotten for others."""
 
     @property
+    def is_taken(self) -> bool:
+        """Whether all fingerprints are taken."""
+        return not any(isinstance(each, LazyFingerprints) for each in (self.sent, self.known, self.shown))
+
+    @property
     def views(self) -> tuple[Fingerprints, ...] | None:
         """What append compares with; `None` if the caller has seen nothing."""
         self._finish()

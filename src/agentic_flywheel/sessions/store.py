@@ -143,7 +143,8 @@ class SessionStore(SessionReader):
         exactly = save.expected_revision is not None
         seen.saved(save.history or [], saved.history, afresh=afresh, exactly=exactly, append=saved.append)
         seen.told, seen.newest = told(() if afresh else seen.told, saved.operations), saved.revision
-        self._in_background(seen.look_closer())
+        if not seen.is_taken:
+            self._in_background(seen.look_closer())
 
     def _change(self, session_id: str, save: Save, seen: CallerView) -> SaveCommand:
         """The save, by a caller that has seen so much of the session."""
