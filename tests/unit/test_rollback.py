@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agentic_flywheel.documents.commands import as_copy
-from agentic_flywheel.documents.save import Saved
+from agentic_flywheel.documents.saved import Saved
 from agentic_flywheel.documents.writes import Outcome, Write
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.replication.repository import Repository

@@ -17,8 +17,9 @@ from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.recoverable import recoverable
 from agentic_flywheel.documents.renewal import RenewCommand
-from agentic_flywheel.documents.save import SaveCommand, Saved
+from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.save_request import retry_id
+from agentic_flywheel.documents.saved import Saved
 from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, LOST, arrived, find
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import Conflict, Damaged, DeletedMeanwhile, DocumentError, NewerSchema, TooLarge

@@ -53,6 +53,11 @@ class AppendLogCommand(FlowHistoryCommand):
     gone. What was acknowledged is added to a full one as well.
     """
 
+    @property
+    def is_of_framework(self) -> bool:
+        """It is: no tool writes a log."""
+        return True
+
     def _append(self, ends: Ends, now: datetime, *, alive_remotely: bool, text: str | None) -> Append | None:
         there = outline(ends)
         if self.renews and there and not find(there.writes, self.operation):

@@ -52,6 +52,16 @@ class Command(BaseModel, Generic[Answer_co]):
     operation: str = ""
     """Names the write in the document that it makes; the repository gives it, in the order in which writes are made."""
 
+    @property
+    def is_of_framework(self) -> bool:
+        """Whether a framework waits for it, which takes a refusal for a loss, and no person or model."""
+        return False
+
+    @property
+    def is_synced_later(self) -> bool:
+        """Whether another write follows it at once, which has this one survive power loss too."""
+        return False
+
     def with_write_id(self, operation: str, follows: str = "") -> Self:  # noqa: ARG002
         """The command as the write of that id; only a save looks at the one that it `follows`."""
         return self.model_copy(update={"operation": operation})

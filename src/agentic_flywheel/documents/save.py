@@ -1,6 +1,6 @@
 """Applies one save to a session: append or replace, revision, expiry, size; refused where somebody else was first."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Literal, Self
@@ -23,24 +23,11 @@ from agentic_flywheel.documents.refusals import (
 from agentic_flywheel.documents.renewal import RenewCommand
 from agentic_flywheel.documents.revisions import kept_whole, next_note
 from agentic_flywheel.documents.save_request import Save
-from agentic_flywheel.documents.superseded import Taken, above_a_late_write, as_older, forgotten, superseded, taken
+from agentic_flywheel.documents.saved import Saved, saved_as
+from agentic_flywheel.documents.superseded import above_a_late_write, as_older, forgotten, superseded, taken
 from agentic_flywheel.documents.write_ids import LOST, apart, arrived, find, holds, kept, of_an_earlier_life
 from agentic_flywheel.documents.writes import Splice, Write, revision_at_head
 from agentic_flywheel.json_text import JSONObject, is_larger
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """A save's answer: `turns` in all, the document's `operations`, what `append` found, what a replace has `taken`."""
-
-    revision: int
-    turns: int
-    added: int
-    kept_until: datetime | None
-    history: list[JSONObject]
-    operations: tuple[Operation, ...] = field(default=(), compare=False)
-    append: Appended | None = field(default=None, compare=False)
-    taken: Taken | None = field(default=None, compare=False)
 
 
 class SaveCommand(Save, Command[Saved]):
@@ -79,6 +66,16 @@ class SaveCommand(Save, Command[Saved]):
     """Writes that the document holds, if the store was not set back since its writer took those views."""
     follows: str = ""
     """A write of this machine that it holds then, too."""
+
+    @property
+    def is_of_framework(self) -> bool:
+        """One whose turns are added as sent is."""
+        return self.as_sent
+
+    @property
+    def is_synced_later(self) -> bool:
+        """As its caller says."""
+        return self.synced_later
 
     def with_write_id(self, operation: str, follows: str = "") -> Self:
         """The save as the write of that id; its document must hold the write that it `follows`."""
@@ -146,7 +143,7 @@ class SaveCommand(Save, Command[Saved]):
         turns = self.history or []
         document = above_a_late_write(alive, self._name(alive), len(turns), self.kept_revisions, now)
         late = self._as_older(replace(self._merged(alive, turns, now), past=()), alive.revision + 1)
-        return Step(self._write(document, encode(document), base), _saved(document, 0), self, superseded_write=late)
+        return Step(self._write(document, encode(document), base), saved_as(document, 0), self, superseded_write=late)
 
     def _accepted(self, stored: StoredSession, now: datetime) -> Step[Saved]:
         """The next revision, or the same one with its life renewed."""
@@ -159,7 +156,7 @@ class SaveCommand(Save, Command[Saved]):
         write, archived = self._encode(stored, document, added, turns), None
         took = alive if alive and self.mode == "replace" and document.revision > alive.revision else None
         gone = taken(took, document, is_kept=bool(self.revisions and self.kept_revisions)) if took else None
-        saved = _saved(document, len(added), append=append, taken=gone)
+        saved = saved_as(document, len(added), append=append, taken=gone)
         if self.revisions and stored.text and alive:
             if whole:  # as it is: a store that has it can keep it without being sent it
                 archived = Write(self._key_of(alive.revision), stored.text, None, document.kept_until)
@@ -286,11 +283,6 @@ class SaveCommand(Save, Command[Saved]):
     def _replaces_all(self) -> bool:
         """Whether nothing of the turns that are stored is needed."""
         return self.mode == "replace" and not self.session_only and self.replaces is None
-
-
-def _saved(document: Document, added: int, append: Appended | None = None, taken: Taken | None = None) -> Saved:
-    until, history = document.kept_until, document.session.history
-    return Saved(document.revision, len(history), added, until, history, document.operations, append, taken)
 
 
 def _began(current: Document | Tombstone | None, revision: int) -> int:

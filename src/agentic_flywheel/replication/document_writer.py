@@ -14,7 +14,8 @@ from agentic_flywheel.documents.command import Command, Step
 from agentic_flywheel.documents.commands import AnyCommand
 from agentic_flywheel.documents.lineage import covers
 from agentic_flywheel.documents.renewal import RenewCommand
-from agentic_flywheel.documents.save import SaveCommand, Saved
+from agentic_flywheel.documents.save import SaveCommand
+from agentic_flywheel.documents.saved import Saved
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Append, Write
 from agentic_flywheel.errors import (

@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
-from agentic_flywheel.documents.append_log import AppendLogCommand
 from agentic_flywheel.documents.command import Command
 from agentic_flywheel.documents.commands import AnyCommand, dump_command, load_command
 from agentic_flywheel.documents.delete import DeleteCommand, Deleted
@@ -64,7 +63,7 @@ class LocalWriter:
                 write,
                 command,
                 older,
-                durable=pending or not _is_synced_later(change),
+                durable=pending or not change.is_synced_later,
                 supersedes=supersedes,
                 timeout=_timeout(change, pending=pending),
             ).accepted:
@@ -112,14 +111,8 @@ class LocalWriter:
         return dump_command(change.model_copy(update=fields)), supersedes
 
 
-def _is_synced_later(change: Command[Any]) -> bool:
-    """Whether another write follows it, which syncs the log, this one in it."""
-    return isinstance(change, SaveCommand) and change.synced_later
-
-
 def _timeout(change: Command[Any], *, pending: bool) -> float:
-    of_framework = isinstance(change, AppendLogCommand) or (isinstance(change, SaveCommand) and change.as_sent)
-    return ALONE_SECONDS if of_framework and not pending else BUSY_SECONDS
+    return ALONE_SECONDS if change.is_of_framework and not pending else BUSY_SECONDS
 
 
 def _instead_of(first: str, deletion: DeleteCommand) -> DeleteCommand:

@@ -15,8 +15,9 @@ from agentic_flywheel.documents.import_document import Arrived, ImportCommand
 from agentic_flywheel.documents.model import Document, iso
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.rewrite import RewriteCommand, Rewritten, digest
-from agentic_flywheel.documents.save import SaveCommand, Saved
+from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.save_request import Save, retry_id
+from agentic_flywheel.documents.saved import Saved
 from agentic_flywheel.documents.write_ids import holds, told
 from agentic_flywheel.errors import (
     DeletedMeanwhile,
