@@ -387,8 +387,8 @@ MUTATIONS = [
     Mutation(
         "G14 F10 an append in Redis",
         "replication/document_writer.py",
-        "        if not change.appends or not remote.stash.atomic:",
-        "        if change.appends or not remote.stash.atomic:",
+        "        if not change.appends or not remote.stash.appends:",
+        "        if change.appends or not remote.stash.appends:",
         "tests/unit/test_repository.py::test_what_is_added_to_a_large_history_is_added_without_reading_it",
     ),
     Mutation(
@@ -1221,7 +1221,7 @@ MUTATIONS = [
     Mutation(
         "L4 a password of the file goes to a host of the environment",
         "settings_file.py",
-        "        there = {name: given for name, given in there.items() if name not in WHICH_REDIS}",
+        "        there = {name: given for name, given in there.items() if name not in together}",
         "        pass",
         "tests/unit/test_settings_file.py::test_a_password_in_the_file_never_goes_to_a_redis_that_the_environment_names",
     ),
@@ -1508,7 +1508,7 @@ MUTATIONS = [
     ),
     Mutation(
         "X9 FLYWHEEL_ASK",
-        "server/app.py",
+        "server/published.py",
         'tools.delete_session if settings.ask == "auto" else tools.delete_unasked',
         "tools.delete_session",
         "tests/tutorial/test_asking_first.py::test_nobody_is_asked_where_the_setting_says_never",
@@ -1522,7 +1522,7 @@ MUTATIONS = [
     ),
     Mutation(
         "X11 FLYWHEEL_TOOLS in the server",
-        "server/app.py",
+        "server/published.py",
         "if is_offered(tool.name, settings.tools)]",
         "]",
         "tests/tutorial/test_model_texts.py::test_the_flow_tools_can_be_left_out",
@@ -1690,14 +1690,14 @@ MUTATIONS = [
     ),
     Mutation(
         "P4 null in the schema",
-        "server/app.py",
+        "server/published.py",
         "kind if name in required else offering_null(kind)",
         "kind",
         "tests/tutorial/test_what_clients_send.py::test_nothing_stored_is_wiped_by_null_or_by_nothing",
     ),
     Mutation(
         "P2 an open result",
-        "server/app.py",
+        "server/published.py",
         '            kind["additionalProperties"] = True\n',
         "            pass\n",
         "tests/tutorial/test_what_clients_send.py::test_each_schema_admits_what_says_nothing_and_is_one_that_every_client_reads",
@@ -2334,7 +2334,7 @@ MUTATIONS = [
     ),
     Mutation(
         "answers: anyOf",
-        "server/app.py",
+        "server/published.py",
         '    if "anyOf" in short and not nullable:',
         '    if "anyOf" in short:',
         "tests/tutorial/test_answers_fit_the_client.py::test_structured_content_has_nothing_empty_and_says_expiry_once",
@@ -2700,8 +2700,8 @@ MUTATIONS = [
     Mutation(
         "LF8 keys and address from one place",
         "settings_file.py",
-        "for together in (WHICH_REDIS, WHICH_LANGFUSE):",
-        "for together in (WHICH_REDIS,):",
+        "for together in (WHICH_REDIS, WHICH_LANGFUSE, WHICH_KEY):",
+        "for together in (WHICH_REDIS, WHICH_KEY):",
         "tests/tutorial/test_tracing.py::test_the_keys_may_stand_in_the_settings_file",
     ),
     Mutation(
@@ -2861,8 +2861,8 @@ MUTATIONS = [
     Mutation(
         "19 one key for a question and its answer",
         "server/http_namespaces.py",
-        "build_server, self._settings, self.sessions, executions, key",
-        "build_server, self._settings, self.sessions, executions",
+        "build_server, self._settings, self.sessions, executions, self._tracing, key",
+        "build_server, self._settings, self.sessions, executions, self._tracing",
         "tests/tutorial/test_http_processes.py::test_a_question_and_its_answer_may_reach_two_processes",
     ),
     Mutation(
