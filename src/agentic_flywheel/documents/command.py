@@ -52,6 +52,10 @@ class Command(BaseModel, Generic[Answer_co]):
     operation: str = ""
     """Names the write in the document that it makes; the repository gives it, in the order in which writes are made."""
 
+    def remembered(self) -> Write | None:
+        """What was under its key when this process last saw it, as a write where there is nothing, if that is known."""
+        return None
+
     @property
     def is_of_framework(self) -> bool:
         """Whether a framework waits for it, which takes a refusal for a loss, and no person or model."""

@@ -62,6 +62,12 @@ class DocumentCache:
             return known.document, text[slice(*known.turns)]
         return parse_head(text, session_id) if len(text) > HEAD_PARSED_FROM else None
 
+    def newest(self, session_id: str) -> tuple[str, Document] | None:
+        """The text of this id that was read or written last, and what is known of its document."""
+        with self._lock:
+            known = self._known.get(session_id)
+        return known and (known.text, known.document)
+
     def place_of_turns(self, text: str, session_id: str) -> tuple[int, int] | None:
         """Where the turns stand in a text that this process has written; `None` for another one."""
         known = self._get(text, session_id)

@@ -67,6 +67,11 @@ class SaveCommand(Save, Command[Saved]):
     follows: str = ""
     """A write of this machine that it holds then, too."""
 
+    def remembered(self) -> Write | None:
+        """The session as it was last read or written under this id."""
+        newest = DOCUMENT_CACHE.newest(self.session_id)
+        return Write(self.key, newest[0], None, newest[1].kept_until) if newest else None
+
     @property
     def is_of_framework(self) -> bool:
         """One whose turns are added as sent is."""

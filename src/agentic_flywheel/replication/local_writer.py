@@ -5,13 +5,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
-from agentic_flywheel.documents.command import Command
+from agentic_flywheel.documents.command import Command, Step
 from agentic_flywheel.documents.commands import AnyCommand, dump_command, load_command
 from agentic_flywheel.documents.delete import DeleteCommand, Deleted
 from agentic_flywheel.documents.import_document import ImportCommand
 from agentic_flywheel.documents.lineage import operations_at_end
 from agentic_flywheel.documents.save import SaveCommand
-from agentic_flywheel.documents.writes import Append, Ends, Write, revision_at_head
+from agentic_flywheel.documents.writes import Append, Ends, Outcome, Write, revision_at_head
 from agentic_flywheel.errors import DocumentError
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.schema import BUSY_SECONDS
@@ -43,6 +43,8 @@ class LocalWriter:
 
         """
         pending = pending or (self._offline and self._journal.has_destination())
+        if not pending and (written := self._over_what_is_remembered(change)):
+            return written.answer
         stored = self._journal.copy_or_ends(change.key) if change.appends else self._journal.copy(change.key)
         if isinstance(stored, Ends):
             if appended := self._append(change, stored, pending=pending):
@@ -59,15 +61,39 @@ class LocalWriter:
             if self._offline and isinstance(step.answer, Deleted) and (keys := SessionKeys.of(change.key)):
                 if erased := self._journal.delete(write, keys, command, supersedes=supersedes):
                     return cast("Answer", replace(step.answer, parts=erased.parts, wiped=erased.wiped))
-            elif self._journal.commit(
-                write,
-                command,
-                older,
-                durable=pending or not change.is_synced_later,
-                supersedes=supersedes,
-                timeout=_timeout(change, pending=pending),
-            ).accepted:
+            elif self._commit(change, write, command, older, supersedes=supersedes).accepted:
                 return step.answer
+
+    def _over_what_is_remembered(self, change: Command[Answer]) -> Step[Answer] | None:
+        """Apply to what this process has seen last, without reading it, if that is still stored: mostly it is."""
+        if not (copy := change.remembered()):
+            return None
+        try:
+            step = change.with_base_revision(copy, self._clock()).apply(copy.text, self._clock())
+        except DocumentError:  # it may be because of what is not there any more
+            return None
+        if step.write is None or isinstance(step.answer, Deleted):
+            return None
+        return step if self._commit(change, step.write, None, step.archived).accepted else None
+
+    def _commit(
+        self,
+        change: Command[Any],
+        write: Write | Append,
+        pending: str | None,
+        older: Write | None = None,
+        *,
+        supersedes: bool = False,
+    ) -> Outcome:
+        is_pending = pending is not None
+        return self._journal.commit(
+            write,
+            pending,
+            older,
+            durable=is_pending or not change.is_synced_later,
+            supersedes=supersedes,
+            timeout=ALONE_SECONDS if change.is_of_framework and not is_pending else BUSY_SECONDS,
+        )
 
     def _append(self, change: Command[Answer], ends: Ends, *, pending: bool) -> tuple[Append, Answer] | None:
         """Add to a large document of which only the ends are read; `None` where that is not enough."""
@@ -75,8 +101,7 @@ class LocalWriter:
         command = dump_command(cast("AnyCommand", change)) if pending else None
         if grown is None:
             return None
-        outcome = self._journal.commit(grown[0], command, durable=True, timeout=_timeout(change, pending=pending))
-        return grown if outcome.accepted else None
+        return grown if self._commit(change, grown[0], command).accepted else None
 
     def _owned(self, key: str) -> Write | None:
         """The document of the destination in use, which takes over what belonged to this machine under `key`."""
@@ -109,10 +134,6 @@ class LocalWriter:
             superseded = tuple(write.id for write in writes if write.revision > (base or 0))
             fields |= {"replaces": base, "expects": before[-1] if before else "", "superseded": superseded}
         return dump_command(change.model_copy(update=fields)), supersedes
-
-
-def _timeout(change: Command[Any], *, pending: bool) -> float:
-    return ALONE_SECONDS if change.is_of_framework and not pending else BUSY_SECONDS
 
 
 def _instead_of(first: str, deletion: DeleteCommand) -> DeleteCommand:
