@@ -12,6 +12,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
+from mcp.shared.auth import ProtectedResourceMetadata
 
 from ..support.http import bearer, headers_of, http_server, request, token_of, tool
 
@@ -87,3 +88,44 @@ async def test_a_jwt_opens_the_world_of_its_subject_and_no_other(disabled_env: d
                 assert answer.status_code == 401
                 assert "evil" not in answer.text
                 assert time.perf_counter() - begun < 2
+
+
+@pytest.mark.parametrize(
+    ("audience", "resource", "place"),
+    [
+        (AUDIENCE, "{root}/mcp", "{root}/.well-known/oauth-protected-resource"),
+        (
+            "https://memory.example.org/mcp",
+            "https://memory.example.org/mcp",
+            "https://memory.example.org/.well-known/oauth-protected-resource",
+        ),
+    ],
+)
+async def test_a_client_without_a_token_is_told_where_to_get_one(
+    disabled_env: dict[str, str], issuer: LocalIssuer, audience: str, resource: str, place: str
+):
+    with http_server(disabled_env, "--issuer", issuer.url, "--audience", audience) as server:
+        root = server.url.removesuffix("/mcp")
+        async with httpx2.AsyncClient(timeout=30) as http:
+            refused = await http.post(server.url, json=request("tools/list"), headers=headers_of("tools/list"))
+            assert refused.headers["www-authenticate"] == f'Bearer resource_metadata="{place.format(root=root)}"'
+            for path in ("", "/mcp"):
+                told = (await http.get(f"{root}/.well-known/oauth-protected-resource{path}")).json()
+                assert told["resource"] == resource.format(root=root)
+                assert told["authorization_servers"] == [issuer.url]
+                ProtectedResourceMetadata.model_validate(told)
+            assert (await http.get(f"{root}/.well-known/oauth-authorization-server")).status_code == 404
+            strange = await http.get(
+                f"{root}/.well-known/oauth-protected-resource", headers={"host": "evil.example.org"}
+            )
+            assert strange.status_code == 421
+
+
+async def test_where_no_issuer_is_named_nothing_is_said_of_one(disabled_env: dict[str, str]):
+    token_of(disabled_env, "ann")
+    with http_server(disabled_env) as server:
+        async with httpx2.AsyncClient(timeout=30) as http:
+            refused = await http.post(server.url, json=request("tools/list"), headers=headers_of("tools/list"))
+            assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+            about = await http.get(f"{server.url.removesuffix('/mcp')}/.well-known/oauth-protected-resource")
+            assert about.status_code == 404

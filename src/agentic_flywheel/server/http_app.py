@@ -13,6 +13,7 @@ from agentic_flywheel.server.http_access import Access, Gate
 from agentic_flywheel.server.http_health import Health
 from agentic_flywheel.server.http_hosts import HostCheck
 from agentic_flywheel.server.http_limits import AtOnce, Bodies, Gone, RateLimit, TooLarge, TooMuch, TooSlow
+from agentic_flywheel.server.http_metadata import WELL_KNOWN, ResourceMetadata
 from agentic_flywheel.server.http_namespaces import Busy, Namespaces
 from agentic_flywheel.server.http_options import PATH
 
@@ -45,9 +46,10 @@ class HTTPApp:
         bodies: Bodies,
         namespaces: Namespaces,
         health: Health,
+        metadata: ResourceMetadata,
     ) -> None:
         self._hosts, self._gate, self._rate, self._bodies = hosts, gate, rate, bodies
-        self._namespaces, self._health = namespaces, health
+        self._namespaces, self._health, self._metadata = namespaces, health, metadata
         self._at_once = AtOnce()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +74,8 @@ class HTTPApp:
         path = scope["path"].rstrip("/") or "/"
         if path in ("/livez", "/readyz"):
             return await self._health.answer(path, scope["method"], send)
-        if problem := self._hosts.host_problem(_all(scope, b"host")):
+        hosts = _all(scope, b"host")
+        if problem := self._hosts.host_problem(hosts):
             return await refuse(send, 421, problem)
         if problem := self._hosts.origin_problem(_all(scope, b"origin")):
             return await refuse(send, 403, problem)
@@ -80,9 +83,13 @@ class HTTPApp:
             send = _shown_to(origin, send)
             if scope["method"] == "OPTIONS":
                 return await _preflight(send)
+        if path.startswith(WELL_KNOWN):
+            return await self._about(path, hosts[0], send)
         access = await self._gate.access([each.encode("latin-1") for each in _all(scope, b"authorization")])
         if access is None:
-            return await _unauthorized(send)
+            # The same for every reason: no token, a wrong one, an expired one.
+            challenge = {"www-authenticate": self._metadata.challenge(hosts[0])}
+            return await refuse(send, 401, "A valid bearer token is needed.", challenge)
         if path != PATH:
             return await refuse(send, 404, f"There is nothing here; the endpoint is {PATH}.")
         client = access.who or str((scope.get("client") or ("",))[0])
@@ -93,6 +100,12 @@ class HTTPApp:
             return await self._serve(access, scope, receive, send)
         finally:
             self._at_once.leave(client)
+
+    async def _about(self, path: str, host: str, send: Send) -> None:
+        """Answer a client that asks, without a token yet, where to get one."""
+        if (document := self._metadata.document(path, host)) is None:
+            return await refuse(send, 404, "There is nothing here.")
+        return await answer(send, 200, document, {"content-type": "application/json"})
 
     async def _serve(self, access: Access, scope: Scope, receive: Receive, send: Send) -> None:
         body = await self._body(scope, receive, send)
@@ -146,11 +159,6 @@ async def answer(send: Send, status: int, body: bytes, headers: dict[str, str]) 
     rows.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": rows})
     await send({"type": "http.response.body", "body": body})
-
-
-async def _unauthorized(send: Send) -> None:
-    """The same for every reason: no token, a wrong one, an expired one."""
-    await refuse(send, 401, "A valid bearer token is needed.", {"www-authenticate": "Bearer"})
 
 
 async def _preflight(send: Send) -> None:

@@ -18,6 +18,7 @@ from agentic_flywheel.server.http_health import Health
 from agentic_flywheel.server.http_hosts import HostCheck
 from agentic_flywheel.server.http_jwt import Issuer
 from agentic_flywheel.server.http_limits import Bodies, RateLimit
+from agentic_flywheel.server.http_metadata import ResourceMetadata
 from agentic_flywheel.server.http_namespaces import Namespaces
 from agentic_flywheel.server.http_options import PATH, HTTPOptions
 from agentic_flywheel.server.token_file import TokenFile
@@ -65,6 +66,7 @@ async def _serve(settings: Settings, options: HTTPOptions) -> int:
         Bodies(largest),
         namespaces,
         health,
+        ResourceMetadata(options),
     )
 
     def before_end() -> None:
