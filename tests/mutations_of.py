@@ -2805,7 +2805,7 @@ MUTATIONS = [
     Mutation(
         "19 Host on every address",
         "server/http_app.py",
-        'if problem := self._hosts.host_problem(_all(scope, b"host")):',
+        "if problem := self._hosts.host_problem(hosts):",
         'if problem := "":',
         "tests/tutorial/test_http.py::test_foreign_hosts_and_origins_are_refused_on_every_address",
     ),

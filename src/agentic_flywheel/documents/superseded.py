@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from dataclasses import fields as fields_of
 from datetime import datetime
 
+from agentic_flywheel.backends.base import UniversalSession
 from agentic_flywheel.documents.codec import encode, public
-from agentic_flywheel.documents.model import Document, Operation, Past
+from agentic_flywheel.documents.model import Document, Operation, Past, iso
 from agentic_flywheel.documents.revisions import CAME_TOO_LATE, newest, turns_in
 from agentic_flywheel.documents.write_ids import LOST, kept
 from agentic_flywheel.documents.writes import Write
@@ -35,14 +37,26 @@ def superseded(
         return (), False
     fields: JSONObject = {}
     if not whole:
-        before, after = public(alive), public(document)
-        names = (before.keys() | after.keys()) - _NOT_COMPARED
-        fields = {name: before.get(name) for name in sorted(names) if before.get(name) != after.get(name)}
-        if before["updated_at"] != before["saved_at"]:
-            fields["updated_at"] = before["updated_at"]
+        if _differ(alive, document):
+            before, after = public(alive), public(document)
+            names = (before.keys() | after.keys()) - _NOT_COMPARED
+            fields = {name: before.get(name) for name in sorted(names) if before.get(name) != after.get(name)}
+        if alive.session.updated_at != alive.saved_at:
+            fields["updated_at"] = iso(alive.session.updated_at)
         whole = len(dumps(fields)) > CHEAP
     last = Past(alive.revision, alive.saved_at, turns_in(alive), None if whole else fields, alive.note)
     return newest((*alive.past, last), note, limit), whole
+
+
+_OF_DOCUMENT = ("ttl_seconds", "title", "summary", "tags", "extra")
+_OF_SESSION = [each.name for each in fields_of(UniversalSession) if each.name not in _NOT_COMPARED]
+
+
+def _differ(one: Document, other: Document) -> bool:
+    """Whether they differ in more than turns and times: most saves add turns alone, and this is told sooner."""
+    return any(getattr(one, name) != getattr(other, name) for name in _OF_DOCUMENT) or any(
+        getattr(one.session, name) != getattr(other.session, name) for name in _OF_SESSION
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,10 +58,9 @@ async def _serve(settings: Settings, options: HTTPOptions) -> int:
         return Stash(client, Keys(settings.key_prefix), settings.timeout_seconds, lambda: datetime.now(UTC))
 
     health = Health(stash if client else None, settings.data_dir if settings.journal else None)
-    issuer = Issuer(options.issuer, options.audience, options.claim, options.jwks_url) if options.issuer else None
     app = HTTPApp(
         HostCheck(options.hosts, options.allowed_origins),
-        Gate(TokenFile(options.tokens) if options.tokens else None, issuer),
+        _gate(options),
         RateLimit(options.rate),
         Bodies(largest),
         namespaces,
@@ -88,6 +87,11 @@ async def _serve(settings: Settings, options: HTTPOptions) -> int:
             await asyncio.to_thread(tracing.close)
     end_at_signals()
     return 128 + server.received if server.received else 0
+
+
+def _gate(options: HTTPOptions) -> Gate:
+    issuer = Issuer(options.issuer, options.audience, options.claim, options.jwks_url) if options.issuer else None
+    return Gate(TokenFile(options.tokens) if options.tokens else None, issuer)
 
 
 def _announce(options: HTTPOptions, port: int) -> None:

@@ -1,6 +1,7 @@
 """Replaces, or only names, the values that look like credentials in what a caller sends, as `FLYWHEEL_SECRETS` says."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -67,10 +68,7 @@ class Credentials:
         """Which of these ids look like credentials; nothing in an id can be replaced."""
         if self._setting == "off":
             return []
-        from agentic_flywheel.sessions.redaction.values import redacted
-
-        found = [(name, redacted(value, name)[1]) for name, value in ids.items() if value]
-        return [findings[0] for _, findings in found if findings]
+        return [found for name, value in ids.items() if value and (found := _in_id(name, value))]
 
     def report(self, findings: "list[Finding]") -> tuple[list[JSONObject] | None, str]:
         """Places and kinds for an answer, and a sentence; never the values."""
@@ -85,6 +83,13 @@ class Credentials:
         )
         first = f"; the first {NAMED} are named" if len(findings) > NAMED else ""
         return places, f"{count} {done} ({where}{first}; see FLYWHEEL_REDACTION)."
+
+
+@lru_cache(256)  # most saves are of an id that was saved before
+def _in_id(name: str, value: str) -> "Finding | None":
+    from agentic_flywheel.sessions.redaction.values import redacted
+
+    return next(iter(redacted(value, name)[1]), None)
 
 
 def _are_many(stack: list[object]) -> bool:
