@@ -43,7 +43,7 @@ from agentic_flywheel.sessions.resume import SessionReader
 STILL_READ = "another program is reading the files: a trace may be in them until it has done so, mostly for seconds."
 """What a deletion adds where it could not empty the log."""
 
-STILL_IN_REDIS = "Redis does not take that now: there, and on other machines, it goes by itself once it does."
+STILL_IN_REDIS = "Redis does not answer: there, and on other machines, it goes by itself once it does."
 """What a deletion adds that waits in the outbox."""
 
 
