@@ -17,6 +17,7 @@ from agentic_flywheel.sessions.results import (
     RevisionsResult,
     SaveResult,
 )
+from agentic_flywheel.sessions.search import NO_WORD
 from agentic_flywheel.settings import Settings
 
 _WHY: dict[Reason, str] = {
@@ -33,6 +34,7 @@ _WHY: dict[Reason, str] = {
     "cancelled": f"the question was shown, and nobody answered it. {NEVER_ASK.rstrip('.')}",
 }
 
+AFTER_A_QUESTION = " Next: other words of it, list_sessions() for the newest, or resume_session() for the latest."
 
 KEYS_NAMED = 10
 """Of the context, in a message."""
@@ -79,7 +81,8 @@ class Messages:
             if result.suggestions:
                 near = ", ".join(map(quoted, result.suggestions))
                 return f"{text} Similar: {near}. Next: resume_session(session_id={quoted(result.suggestions[0])})."
-            return text + _after_nothing(result.reason)
+            nothing_said = result.reason == "not_found" and result.message.startswith(NO_WORD)
+            return text + (AFTER_A_QUESTION if nothing_said else _after_nothing(result.reason))
         shown = result.total_turns - result.omitted_turns
         named = quoted(result.session["id"])
         text = f"Resumed {named}, revision {result.revision}: {shown} of {result.total_turns} turns"

@@ -221,7 +221,7 @@ class SessionReader(SessionList):
                 resumed = await self._resumed(memory, document, where, page)
                 return resumed.model_copy(update={"matched": row["matched"], "suggestions": others})
         near = [each["id"] for each in found.suggestions or ()]
-        return ResumeResult(found=False, reason="not_found", message=found.message.rstrip("."), suggestions=near)
+        return ResumeResult(found=False, reason="not_found", message=found.message, suggestions=near)
 
     async def _not_found(
         self, session_id: str, user_id: str, tombstone: Tombstone | None, deadline: float
