@@ -16,7 +16,18 @@ from agentic_flywheel.journal.records import SyncState
 from agentic_flywheel.session_keys import SessionKeys
 
 INDEX = "p:index"
-NO_SQL = {"one_moment", "close", "nowait", "off", "unwiped", "wipe", "wipe_log", "excerpts", "synced_at_end"}
+NO_SQL = {
+    "one_moment",
+    "close",
+    "nowait",
+    "off",
+    "unwiped",
+    "wipe",
+    "wipe_log",
+    "excerpts",
+    "synced_at_end",
+    "terms_like",
+}
 """Of these nothing is asked of the journal's file; `nowait` runs another verb."""
 
 
@@ -86,7 +97,6 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
         "note_whole_list": lambda: journal.note_whole_list(INDEX),
         "forget_list_rows": lambda: journal.forget_list_rows(["p:session:far"]),
         "titles": lambda: journal.titles(INDEX, 10),
-        "terms_like": lambda: journal.terms_like("f", 10),
         "copy_of_this_machine": lambda: journal.copy_of_this_machine("p:session:z"),
         "recent_of_this_machine": lambda: journal.recent_of_this_machine(INDEX, None, 10),
         "move_from_this_machine": lambda: journal.move_from_this_machine("p:session:z"),
