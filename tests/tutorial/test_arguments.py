@@ -131,3 +131,12 @@ def test_absence_is_an_answer_with_suggestions(quiet_server: WireServer, sid: st
     answer = quiet_server.call("resume_session", session_id=f"{sid}-harvets")
     assert (answer["found"], answer["reason"]) == (False, "not_found")
     assert f"{sid}-harvest" in str(answer["suggestions"])
+
+
+def test_a_revision_of_no_session_is_told_as_no_session_with_suggestions(quiet_server: WireServer, sid: str):
+    quiet_server.call("save_session", session_id=f"{sid}-beans", history=TALK)
+    answer = quiet_server.call("resume_session", session_id=f"{sid}-baens", revision=1)
+    assert (answer["found"], answer["reason"]) == (False, "not_found")
+    assert f"{sid}-beans" in answer["suggestions"]
+    quiet_server.call("delete_session", session_id=f"{sid}-beans")
+    assert quiet_server.call("resume_session", session_id=f"{sid}-beans", revision=1)["reason"] == "deleted"

@@ -4,6 +4,7 @@ And a Python program that keeps sessions, ended wherever it waits, leaves no chi
 """
 
 import json
+import os
 import re
 import sqlite3
 import subprocess
@@ -288,3 +289,21 @@ def test_a_program_leaves_no_child(name: str, wait: str, journal: str, env: dict
         wait_gone(below, within=EXIT_WITHIN)
     assert redis.get(redis.session_key("s"))
     assert journal == "false" or list(Path(env["TMPDIR"]).iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["demo", "config show", "sessions"])
+def test_a_command_whose_reader_has_read_enough_ends_without_a_word(command: str, disabled_env: dict[str, str]):
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "agentic_flywheel", *command.split()],
+            env=disabled_env,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+        )
+    finally:
+        os.close(writing)
+    assert done.stderr == ""

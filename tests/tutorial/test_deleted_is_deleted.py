@@ -216,3 +216,23 @@ def test_an_execution_that_redis_lost_and_got_back_goes_with_its_session(own: Re
         with own.client() as client:
             client.flushall()
         wait_until(lambda: members in own.all_keys(), within=15, what="it to come back")
+
+
+def test_what_is_kept_after_a_deletion_stays_though_redis_hears_of_both_later(own: RedisServer, tmp_path: Path):
+    with machine(own.port, tmp_path / "here") as here:
+        here.warm().call("save_session", session_id="s", history=[{"role": "user", "content": "ferns"}])
+        here.call("cache_result", execution_id="before", session_id="s", flow_id="f", result={"a": 0})
+        own.freeze()
+        assert here.call("delete_session", session_id="s")["deleted"] is True
+        for name in ("first", "second"):
+            kept = here.call("cache_result", execution_id=name, session_id="s", flow_id="f", result={"a": 1})
+            assert (kept["cached"], kept["stored_in"]) == (True, "journal")
+        own.thaw()
+        pending = lambda: here.call("persistence_status")["journal"]["pending"]  # noqa: E731
+        wait_until(lambda: pending() == 0, within=SOON, what="all to be sent")
+        with machine(own.port, tmp_path / "there") as there:
+            there.warm()
+            for name, is_there in (("before", False), ("first", True), ("second", True)):
+                assert there.call("get_result", execution_id=name)["found"] is is_there
+            history = there.call("get_flow_history", session_id="s", flow_id="f")
+            assert [each["id"] for each in history["executions"]] == ["first", "second"]

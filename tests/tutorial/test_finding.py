@@ -237,6 +237,32 @@ def test_a_miss_says_what_was_searched_and_offers_near_titles(farm: WireServer):
     assert (resumed["found"], resumed["reason"], resumed["suggestions"]) == (False, "not_found", ["wind"])
 
 
+def test_a_miss_offers_talks_in_which_something_was_said_that_is_spelt_nearly_so(farm: WireServer):
+    farm.call("save_session", session_id="dog", title="Rex", history=turns("He is allergic to chicken.", "Try salmon."))
+    missed = farm.call("list_sessions", query="chiken")
+    assert (missed["sessions"], missed["suggestions"]) == ([], [{"id": "dog", "title": "Rex"}])
+    assert "spelt nearly so was said in: 'Rex' ('dog')" in missed["message"]
+    resumed = farm.call("resume_session", query="chiken?")
+    assert (resumed["found"], resumed["suggestions"]) == (False, ["dog"])
+    assert resumed["message"].endswith("Next: resume_session(session_id='dog').")
+    for user in ("somebody else", ""):
+        assert bool(farm.call("list_sessions", query="chiken", user_id=user).get("suggestions")) is not bool(user)
+
+
+def test_a_question_of_no_word_that_was_said_names_the_way_to_the_latest(farm: WireServer):
+    message = farm.call("resume_session", query="how are you?")["message"]
+    assert "here. Next: other words of it" in message
+    assert "resume_session() for the latest" in message
+
+
+def test_a_short_word_within_another_says_less_than_a_word_that_was_said(farm: WireServer):
+    farm.call("save_session", session_id="breakfast", title="Servir cedo", history=turns("cafe"))
+    said = "Entre maio e setembro chove menos nos Acores, e o mar esta mais quente do que em abril e em outubro."
+    farm.call("save_session", session_id="islands", title="Uma viagem", history=turns(said))
+    assert find(farm, "acores ir")[0] == "islands"
+    assert find(farm, "servi") == ["breakfast"]
+
+
 def test_a_broken_table_of_the_index_is_noticed_and_made_anew(farm: WireServer, server_env: dict[str, str]):
     assert find(farm, "harvest") == ["plan-7"]
     with closing(sqlite3.connect(Path(server_env["FLYWHEEL_DATA_DIR"]) / "words.sqlite3")) as db:

@@ -224,7 +224,7 @@ def test_a_row_of_the_outbox_begins_with_its_kind_since_only_the_first_piece_of_
     assert dump_command(change).startswith(f'{{"kind":"{change.kind}",')
 
 
-SINCE = {"saw_older", "said_at", "remove_context", "superseded"}
+SINCE = {"saw_older", "said_at", "remove_context", "superseded", "made_at"}
 """Fields that those builds did not write, and leave aside."""
 
 SINCE_IN_EXECUTIONS = {"max_bytes", "expected_revision", "expects", "written_at"}

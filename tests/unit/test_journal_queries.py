@@ -16,7 +16,18 @@ from agentic_flywheel.journal.records import SyncState
 from agentic_flywheel.session_keys import SessionKeys
 
 INDEX = "p:index"
-NO_SQL = {"one_moment", "close", "nowait", "off", "unwiped", "wipe", "wipe_log", "excerpts", "synced_at_end"}
+NO_SQL = {
+    "one_moment",
+    "close",
+    "nowait",
+    "off",
+    "unwiped",
+    "wipe",
+    "wipe_log",
+    "excerpts",
+    "synced_at_end",
+    "terms_like",
+}
 """Of these nothing is asked of the journal's file; `nowait` runs another verb."""
 
 

@@ -19,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _open_closed_streams()
     try:
         return _main(arguments)
+    except BrokenPipeError:  # whoever read this has read enough
+        return 1
     finally:
         _flush()
 

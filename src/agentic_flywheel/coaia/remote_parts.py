@@ -64,8 +64,12 @@ class RemoteParts:
             logger.warning("Something of a deleted session may be left: %s", exc)
             return exc.found
 
-    async def erase(self, parts: Sequence[str], others: Sequence[str], deadline: float) -> None:
+    async def erase(
+        self, parts: Sequence[str], others: Sequence[str], made_at: datetime | None, deadline: float
+    ) -> None:
         """Delete all of these; `parts`, of which other machines have copies, leave tombstones.
+
+        `made_at` says when the deletion was made, if that is not just now.
 
         Raises:
             StashUnavailable: whether they are gone is unknown.
@@ -76,7 +80,7 @@ class RemoteParts:
         items: list[list[object]] = [[key, "", "", 0] for key in others]
         for key, version in (await self._stash.versions(parts, deadline)).items():
             revision = max((version and version.revision) or 0, (version and version.tombstone) or 0)
-            tombstone = Tombstone("", min(revision, LARGEST_REVISION), now, now + MIN_TOMBSTONE)
+            tombstone = Tombstone("", min(revision, LARGEST_REVISION), made_at or now, now + MIN_TOMBSTONE)
             items.append([key, self._keys.tombstone(key), encode_tombstone(tombstone), life])
         if items:
             await self._stash.call("coaia_erase", {"items": items}, deadline)

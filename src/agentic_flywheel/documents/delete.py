@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
+from pydantic import AwareDatetime
+
 from agentic_flywheel.documents.codec import encode_tombstone
 from agentic_flywheel.documents.command import Command, Step
 from agentic_flywheel.documents.lineage import tombstone_beats
@@ -56,12 +58,15 @@ class DeleteCommand(Command[Deleted]):
     """
     saw_older: tuple[str, ...] = ()
     """The keys of the older revisions that the session named then: a mirror cannot list them."""
+    made_at: AwareDatetime | None = None
+    """When a pending deletion was made: what is kept for the session later is of another life of it."""
 
     def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[Deleted]:
         """Replace what is stored by a tombstone; a damaged or newer document too, since its owner asked for it."""
         if base is None and self.saw == 0:
             tombstone = Tombstone(self.member, 0, now, now + MIN_TOMBSTONE, "deleted")
-            return Step(_tombstone_write(self.key, tombstone, None, self.index, now), Deleted(deleted=True), self)
+            queued = self.model_copy(update={"made_at": self.made_at or now})
+            return Step(_tombstone_write(self.key, tombstone, None, self.index, now), Deleted(deleted=True), queued)
         if base is None:
             return Step(None, Deleted(deleted=False, reason="not_found"), self)
         try:
@@ -81,7 +86,11 @@ class DeleteCommand(Command[Deleted]):
         until = now + _tombstone_ttl(kept_until, now)
         tombstone = Tombstone(self.member, revision, now, until, because, operations)
         write = _tombstone_write(self.key, tombstone, base, self.index, now)
-        saw: dict[str, object] = {"saw": revision, "saw_operations": tuple(operation.id for operation in operations)}
+        saw: dict[str, object] = {
+            "saw": revision,
+            "saw_operations": tuple(operation.id for operation in operations),
+            "made_at": self.made_at or now,
+        }
         if self.revisions:
             older = tuple(f"{self.revisions}{number}" for number in _revisions_kept_whole(base, self.member))
             write = replace(write, delete_keys=older)

@@ -88,10 +88,11 @@ class Erasure(ReplicaRows):
         return self.wipe_log() and unindexed
 
     @retry_once_if_replaced
-    def part_keys(self, keys: SessionKeys) -> list[str]:
+    def part_keys(self, keys: SessionKeys, *, but_pending: bool = False) -> list[str]:
         """The keys of the flow histories and executions of a session that are here."""
         with self._snapshot() as db:
-            return _part_keys(db, self._destination, keys)
+            parts = _part_keys(db, self._destination, keys)
+            return [key for key in parts if not (but_pending and is_pending(db, self._destination, key))]
 
     @retry_once_if_replaced
     def parts_of_this_machine(self, keys: SessionKeys) -> list[str]:

@@ -30,6 +30,9 @@ MOST_WORDS = 16
 FEW_WORDS = 3
 """Words of a question up to which a part of one is looked for in what lists show: that reads all of it."""
 
+PART_OF_A_WORD = 4
+"""Letters from which on a part of a word says as much as a word: shorter ones are in many by accident."""
+
 MOST_TYPED = 20_000
 """Characters of a question that are read."""
 
@@ -171,7 +174,7 @@ class _Search:
         query = f"SELECT rowid / {TURNS} FROM turns WHERE rowid IN (SELECT number * {TURNS} FROM heads)"  # noqa: S608
         rows = self._db.execute(f"{query} AND instr(said, ?) LIMIT ?", (word, CANDIDATES)).fetchall()
         if rows and len(word) > 1:
-            self.rarity[word] = math.log(1 + self._rows)
+            self.rarity[word] = math.log(1 + self._rows) if len(word) >= PART_OF_A_WORD else FUNCTION_WORD
             return {row[0] for row in rows}
         return set()
 

@@ -27,9 +27,17 @@ def is_damage(error: Exception) -> bool:
     )
 
 
+_IN_WORDS = {
+    "database is locked": "another program holds it",
+    "database or disk is full": "the disk is full",
+    "unable to open database file": "its folder or the file may not be used",
+}
+
+
 def cause(error: Exception) -> str:
-    """The message of an error, without text of the file."""
-    return "a text in it is damaged" if str(error).startswith(UNREADABLE) else str(error)
+    """The message of an error, without text of the file, and in words of ours before SQLite's where they say little."""
+    said = "a text in it is damaged" if str(error).startswith(UNREADABLE) else str(error)
+    return f"{_IN_WORDS[said]} ({said})" if said in _IN_WORDS else said
 
 
 def damaged_files(path: Path) -> list[str]:

@@ -98,6 +98,12 @@ class SearchIndex:
             found = (db.execute("SELECT rowid, raw FROM turns WHERE rowid = ?", (row,)).fetchone() for row in rows)
             return {row[0]: row[1] for row in found if row}
 
+    def terms_like(self, beginning: str, most: int) -> list[str]:
+        """Up to so many terms that begin so, of all that was said."""
+        with self._open() as db:
+            query = "SELECT term FROM words WHERE term >= ? AND term < ? LIMIT ?"
+            return [row[0] for row in db.execute(query, (beginning, beginning + chr(0x10FFFF), most))]
+
     def titles(self, index: str, destinations: Sequence[int], most: int) -> list[tuple[str, str]]:
         """Member and note of the newest sessions."""
         places = ", ".join(map(str, destinations))

@@ -104,6 +104,11 @@ class SearchRows(JournalFile):
             texts = self._search_index.texts(rows)
         return {row: piece for row, text in texts.items() if (piece := excerpt(text, words))}
 
+    def terms_like(self, beginning: str, most: int) -> list[str]:
+        """Up to so many terms that begin so, of all that was said in sessions known here."""
+        with self._searching():
+            return self._search_index.terms_like(beginning, most)
+
     def titles(self, index: str, most: int) -> list[tuple[str, str]]:
         """Member and note of the newest sessions known here."""
         with self._searching():

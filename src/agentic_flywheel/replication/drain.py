@@ -14,6 +14,7 @@ from agentic_flywheel.journal.records import Due
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.outbox import Outbox
+from agentic_flywheel.session_keys import SessionKeys
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +39,16 @@ class Drain:
     async def send(self, due: list[Due]) -> None:
         """Send keys side by side; those that failed repeatedly come last, one at a time: they may cut the connection.
 
+        Sessions come before what goes with them: a deletion must not meet in the stash what was kept after it.
+
         Raises:
             StashUnavailable: the stash is away, or refuses everything.
 
         """
         fresh = [each for each in due if each.attempts <= ONCE]
-        for group in (fresh, *([each] for each in due if each.attempts > ONCE)):
+        sessions = [each for each in fresh if SessionKeys.of(each.key)]
+        others = [each for each in fresh if each not in sessions]
+        for group in (sessions, others, *([each] for each in due if each.attempts > ONCE)):
             outcomes = await asyncio.gather(*(self._send(each) for each in group), return_exceptions=True)
             for outcome in outcomes:
                 if isinstance(outcome, BaseException):

@@ -137,7 +137,7 @@ class Outbox:
         if document.tombstone:
             for item in await in_thread(self._journal.pending, document.key):
                 if isinstance(change := load_command(item.change), DeleteCommand):
-                    await self.remote.delete_parts(change, deadline)
+                    await self.remote.delete_parts(change, deadline, was_pending=True)
 
     def _went_back_below(self, document: Write, remote: str) -> bool:
         """Whether the stash lacks writes that were in it when the pending changes of this document were made.

@@ -87,7 +87,7 @@ class RemoteWriter:
         while True:
             step, outcome = await self._try(change, attempt, deadline)
             if step and outcome.accepted:
-                return await self._with_others(step, deadline)
+                return await self._with_others(step, deadline, was_pending=once)
             seen = outcome.current
             if once and (step or seen != start):
                 raise Overtaken
@@ -138,17 +138,20 @@ class RemoteWriter:
         write = replace(step.write, seen=attempt.seen, splice=splice)
         return step, await self.stash.commit(write, deadline, step.archived)
 
-    async def _with_others(self, step: Step[Answer], deadline: float) -> Step[Answer]:
+    async def _with_others(self, step: Step[Answer], deadline: float, *, was_pending: bool) -> Step[Answer]:
         """Write what goes with the document: a save that came too late, and what a deletion takes along."""
         if step.superseded_write:
             await self.stash.keep(step.superseded_write, deadline)
         if isinstance(step.answer, Deleted) and isinstance(step.queued, DeleteCommand):
-            parts = await self.delete_parts(step.queued, deadline)
+            parts = await self.delete_parts(step.queued, deadline, was_pending=was_pending)
             return replace(step, answer=replace(step.answer, parts=parts))
         return step
 
-    async def delete_parts(self, change: DeleteCommand, deadline: float) -> int:
+    async def delete_parts(self, change: DeleteCommand, deadline: float, *, was_pending: bool) -> int:
         """Delete the flow histories, the executions and the older revisions of a session; how many of the first two.
+
+        What is still to be sent stays where the deletion `was_pending`: that took all there was along when it was made
+        here, so anything pending is of a later life of the session.
 
         Raises:
             StashUnavailable: some may be left.
@@ -159,11 +162,11 @@ class RemoteWriter:
             return 0
         known: list[str] = []
         with contextlib.suppress(JournalUnavailable):
-            known = await in_thread(self._journal.part_keys, keys)
+            known = await in_thread(self._journal.part_keys, keys, but_pending=was_pending)
         parts, older = await self.stash.parts.find(keys, deadline)
         parts |= {*known}
         if self.stash.has("coaia_erase"):
-            await self.stash.parts.erase(sorted(parts), [keys.executions, *older], deadline)
+            await self.stash.parts.erase(sorted(parts), [keys.executions, *older], change.made_at, deadline)
             return len(parts)
         for key in (*sorted(parts), *older, *change.saw_older):
             await self.commit_with_retry(DeleteCommand(key=key, member=""), None, deadline)

@@ -36,6 +36,7 @@ from agentic_flywheel.server.front import ENDING, Front, end_at_signals
 from agentic_flywheel.server.passthrough import attach_content, detach_content
 from agentic_flywheel.server.prompts import Prompts
 from agentic_flywheel.server.published import published
+from agentic_flywheel.server.request_params import take_params
 from agentic_flywheel.server.resources import Resources
 from agentic_flywheel.server.sdk_internals import add_middleware, run_over
 from agentic_flywheel.server.stdio import stdio
@@ -170,6 +171,7 @@ def build_server(
         log_level=settings.log_level,  # type: ignore[arg-type]  checked against the same five names
         tools=published(tools, settings),
     )
+    add_middleware(server, take_params)
     add_middleware(server, note_client)
     add_middleware(server, attach_content)
     resources = Resources(sessions, executions)

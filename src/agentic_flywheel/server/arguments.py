@@ -106,8 +106,8 @@ def _text(value: object, name: str) -> str:
 
 
 def _choice(value: object, name: str, allowed: list[str]) -> object:
-    if value in allowed:
-        return value
+    if isinstance(value, str) and (meant := value.strip().lower()) in allowed:
+        return meant
     raise InvalidArgument(f"{name} must be one of {', '.join(allowed)}; {_quoted(value)} came.")
 
 
@@ -158,13 +158,14 @@ def _turn(value: object, name: str) -> object:
 
 
 def _of_json(value: object, name: str) -> object:
-    """What a text is as JSON, if it is any; anything else as it is."""
+    """What a text is as JSON, or as JSON text of JSON text, if it is any; anything else as it is."""
     if not isinstance(value, str):
         return value
     try:
-        return read_json(value, name)
+        found = read_json(value, name)
     except (ValueError, RecursionError):
         return value
+    return _of_json(found, name) if isinstance(found, str) and found.strip()[:1] in ("[", "{") else found
 
 
 def _holds_texts(schema: JSONObject) -> bool:

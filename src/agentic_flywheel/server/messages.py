@@ -17,6 +17,7 @@ from agentic_flywheel.sessions.results import (
     RevisionsResult,
     SaveResult,
 )
+from agentic_flywheel.sessions.search import NO_WORD
 from agentic_flywheel.settings import Settings
 
 _WHY: dict[Reason, str] = {
@@ -33,6 +34,10 @@ _WHY: dict[Reason, str] = {
     "cancelled": f"the question was shown, and nobody answered it. {NEVER_ASK.rstrip('.')}",
 }
 
+THE_JOURNAL = "The journal "
+"""How the message of what could not be written here begins: there is no doubt what exists."""
+
+AFTER_A_QUESTION = " Next: other words of it, list_sessions() for the newest, or resume_session() for the latest."
 
 KEYS_NAMED = 10
 """Of the context, in a message."""
@@ -50,7 +55,7 @@ class Messages:
         """After a save."""
         named = quoted(result.session_id)
         if not result.saved:
-            return f"Not saved: {result.message or _why(result.reason) + '.'}{_after_no_save(result)}"
+            return f"Not saved: {_sentence(result.message or _why(result.reason))}{_after_no_save(result)}"
         turns = f"{result.turns} turn{'' if result.turns == 1 else 's'}, {result.added_turns} new"
         if result.resent_turns:
             turns += f", {result.resent_turns} sent again"
@@ -64,7 +69,7 @@ class Messages:
     def cached(self, result: CacheResult) -> str:
         """After keeping an execution."""
         if not result.cached:
-            return f"Not kept: {result.message or _why(result.reason) + '.'}"
+            return f"Not kept: {_sentence(result.message or _why(result.reason))}"
         full = ""
         if result.dropped:
             full = f" The flow's history is full: its {_oldest(result.dropped)} had to leave it."
@@ -79,7 +84,8 @@ class Messages:
             if result.suggestions:
                 near = ", ".join(map(quoted, result.suggestions))
                 return f"{text} Similar: {near}. Next: resume_session(session_id={quoted(result.suggestions[0])})."
-            return text + _after_nothing(result.reason)
+            nothing_said = result.reason == "not_found" and result.message.startswith(NO_WORD)
+            return text + (AFTER_A_QUESTION if nothing_said else _after_nothing(result.reason))
         shown = result.total_turns - result.omitted_turns
         named = quoted(result.session["id"])
         text = f"Resumed {named}, revision {result.revision}: {shown} of {result.total_turns} turns"
@@ -223,9 +229,15 @@ def _oldest(count: int) -> str:
 
 def _because(reason: Reason | None, message: str) -> str:
     """Why there is nothing; where Redis could not be asked, that it may exist."""
-    if not message:
-        return f"{_why(reason)}."
-    return f"{message.rstrip('.')}. It may well exist, so try again." if reason == "unavailable" else message
+    if reason != "unavailable" or not message:
+        return message or f"{_why(reason)}."
+    again = "Try again" if message.startswith(THE_JOURNAL) else "It may well exist, so try again"
+    return f"{_sentence(message)} {again}."
+
+
+def _sentence(text: str) -> str:
+    """The text, with what ends a sentence."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _why(reason: Reason | None) -> str:

@@ -96,7 +96,9 @@ class SessionReader(SessionList):
             if document is None and found.text is not None:  # another user's
                 return ResumeResult(found=False, reason="not_found", suggestions=[])
             if revision is not None and not (isinstance(document, Document) and document.revision == revision):
-                return await self._resume_older(session_id, revision, document, found, page)
+                older = await self._resume_older(session_id, revision, document, found, page)
+                if older.found or isinstance(document, Document):
+                    return older
         except (DocumentError, Unavailable) as exc:
             return ResumeResult(found=False, reason=reason_of(exc), message=str(exc))
         if not isinstance(document, Document):
@@ -111,9 +113,8 @@ class SessionReader(SessionList):
         older, found = await self.older(session_id, revision, current, found)
         if older:
             return window_of(older, replace(found, text=None), page)
-        text = f"Revision {revision} of session {session_id!r} is not kept"
-        text += f"; the current one is {current.revision}." if isinstance(current, Document) else "."
         number = current.revision if isinstance(current, Document) else None
+        text = f"Revision {revision} of session {session_id!r} is not kept; the current one is {number}."
         return ResumeResult(found=False, reason="not_found", message=text, revision=number)
 
     async def older(
@@ -220,7 +221,7 @@ class SessionReader(SessionList):
                 resumed = await self._resumed(memory, document, where, page)
                 return resumed.model_copy(update={"matched": row["matched"], "suggestions": others})
         near = [each["id"] for each in found.suggestions or ()]
-        return ResumeResult(found=False, reason="not_found", message=found.message.rstrip("."), suggestions=near)
+        return ResumeResult(found=False, reason="not_found", message=found.message, suggestions=near)
 
     async def _not_found(
         self, session_id: str, user_id: str, tombstone: Tombstone | None, deadline: float

@@ -36,8 +36,17 @@ NEAR_AMONG = 2_000
 NEAR = 3
 """Near titles that a miss offers."""
 
+NEAR_AMONG_TERMS = 5_000
+"""Words that were said, with the first letter of one that was not, among which near ones are looked for."""
+
+SHORTEST_NEAR = 4
+"""Letters of a word that may be misspelt; of a shorter one every other is near."""
+
 NOT_ALL = "Others are still to be read: ask again."
 """What is said where the best of those that were read are not the best of all, perhaps."""
+
+NO_WORD = "Nothing has a word of the question."
+"""How the message of a miss begins."""
 
 ALIKE = 0.75
 """How alike a word of a title and one of the question must be, from 0 to 1."""
@@ -94,6 +103,8 @@ async def search(
         result.next_cursor = write_search_cursor(SearchPosition(end, rows[-1][1].member), session_filter)
     if not shown and not cursor:
         await _offer_near_titles(repository, keys, question, others, result, now)
+        if not result.suggestions and not matches.found:
+            await _offer_near_words(repository, keys, question, others, result, now, deadline)
     return result
 
 
@@ -169,7 +180,7 @@ async def _offer_near_titles(
     repository: Repository, keys: Keys, question: Question, others: SessionFilter, result: ListResult, now: datetime
 ) -> None:
     """Say of a miss what was searched, and which titles have words like those of the question."""
-    result.message = f"Nothing has a word of the question. Searched: {result.searched}. {result.message}".rstrip()
+    result.message = f"{NO_WORD} Searched: {result.searched}. {result.message}".rstrip()
     with contextlib.suppress(JournalUnavailable):
         notes = await in_thread(repository.journal.titles, keys.index, NEAR_AMONG)
         near = await in_thread(_near, notes, question, others, now)
@@ -177,6 +188,40 @@ async def _offer_near_titles(
             result.suggestions = near
             titles = ", ".join(f"{quoted(each['title'])} ({quoted(each['id'])})" for each in near)
             result.message += f" Near titles: {titles}."
+
+
+async def _offer_near_words(
+    repository: Repository,
+    keys: Keys,
+    question: Question,
+    others: SessionFilter,
+    result: ListResult,
+    now: datetime,
+    deadline: float,
+) -> None:
+    """Offer the sessions in which something was said that is spelt nearly as a word of the question."""
+    with contextlib.suppress(JournalUnavailable):
+        near = await in_thread(_near_words, repository, question)
+        if not near:
+            return
+        matches = await repository.search(keys.index, replace(question, content=near, others=()))
+        rows, _, _ = await _page(repository, keys, others, matches.found, 0, NEAR, now, deadline)
+        if rows:
+            result.suggestions = [{"id": row["id"], "title": row["title"]} for row, _ in rows]
+            said = ", ".join(f"{quoted(each['title'])} ({quoted(each['id'])})" for each in result.suggestions)
+            result.message += f" Something spelt nearly so was said in: {said}."
+
+
+def _near_words(repository: Repository, question: Question) -> list[str]:
+    """The words that were said and are spelt most like a word of the question, which begins as they do."""
+    found: list[tuple[float, str]] = []
+    for word in question.content:
+        if len(word) < SHORTEST_NEAR:
+            continue
+        matcher = difflib.SequenceMatcher(b=word)
+        terms = repository.journal.terms_like(word[:1], NEAR_AMONG_TERMS)
+        found += ((alike, term) for term in terms if (alike := _alike(matcher, term)) >= ALIKE)
+    return [term for _, term in sorted(found, reverse=True)[:NEAR]]
 
 
 def _near(
