@@ -151,8 +151,8 @@ class TailLogs:
         if last is None:
             self._ends.pop((session_id, log), None)
             last = await self._find_last(session_id, log)
-        if last and end and last.is_full:
-            last = await self._find_last(session_id, log, end)
+        elif end and last.is_full:
+            last = await self._find_from(session_id, log, last, end.first_until)
         return None if last and last.ends_at and last.ends_at <= self._clock() else last
 
     async def backwards(self, session_id: str, log: str) -> AsyncGenerator[Segment]:
@@ -230,10 +230,14 @@ class TailLogs:
 
         `known`: the segment to begin at; without it the first.
         """
-        first = low = await self.segment(session_id, log, known.number if known else 0)
-        if first is None or low is None:
+        first = await self.segment(session_id, log, known.number if known else 0)
+        if first is None:
             self._ends.pop((session_id, log), None)
             return None
+        return await self._find_from(session_id, log, first, known.first_until if known else first.kept_until)
+
+    async def _find_from(self, session_id: str, log: str, low: Segment, first_until: datetime | None) -> Segment:
+        """The same, beginning at a segment that was read just now."""
         step = 1
         while after := await self._later(session_id, log, low, low.number + step):
             low, step = after, step * 2
@@ -242,7 +246,6 @@ class TailLogs:
             middle = (low.number + high) // 2
             after = await self._later(session_id, log, low, middle)
             low, high = (after, high) if after else (low, middle)
-        first_until = known.first_until if known else first.kept_until
         self._remember(session_id, log, _End(low.number, low.ends_at, SEGMENT_BYTES * low.is_full, first_until))
         return low
 

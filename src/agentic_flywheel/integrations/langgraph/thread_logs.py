@@ -138,6 +138,8 @@ class ThreadLogs:
         log = _log(namespace)
         segment = await self._tails.last(thread_id, log)
         newest = _newest_in(segment)
+        if segment and segment.is_full and not segment.stale:  # soon the one before the last
+            self._note_full(thread_id, namespace, segment.number, newest)
         while segment and segment.number:
             before, stale = (thread_id, namespace, segment.number - 1), segment.stale
             known = self._newest_of_full.get(before)
@@ -145,13 +147,17 @@ class ThreadLogs:
                 return newest
             segment = await self._tails.segment(thread_id, log, before[2])
             older = _newest_in(segment)
-            self._newest_of_full[before] = older.checkpoint_id if older else ""
-            if len(self._newest_of_full) > REMEMBERED:
-                self._newest_of_full.popitem(last=False)
+            self._note_full(thread_id, namespace, before[2], older)
             if newest:
                 return older if older and older.checkpoint_id > newest.checkpoint_id else newest
             newest = older
         return newest
+
+    def _note_full(self, thread_id: str, namespace: str, number: int, newest: Found | None) -> None:
+        """Remember the newest checkpoint of a segment to which nothing is added any more."""
+        self._newest_of_full[thread_id, namespace, number] = newest.checkpoint_id if newest else ""
+        if len(self._newest_of_full) > REMEMBERED:
+            self._newest_of_full.popitem(last=False)
 
     async def ancestors(self, place: Place, child: JSONObject) -> AsyncGenerator[JSONObject]:
         """The records of the parent of a checkpoint, of that one's parent, and so on."""
