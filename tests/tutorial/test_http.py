@@ -295,6 +295,17 @@ async def test_half_a_surrogate_pair_is_mended_as_over_pipes(alone: dict[str, st
             assert "U+FFFD" in answer.json()["result"]["structuredContent"]["message"]
 
 
+@pytest.mark.slow
+async def test_room_for_bodies_is_given_back_whole_where_one_was_mended(alone: dict[str, str]):
+    body = json.dumps(request("tools/call", {"name": "list_sessions", "arguments": {"query": "\ud83c"}})).encode()
+    large = b" " * (60 * 2**20) + body  # mended it is short; five of them are more than there is room for
+    with http_server(alone) as server:
+        async with httpx2.AsyncClient(timeout=60) as http:
+            headers = headers_of("tools/call", "list_sessions")
+            statuses = [(await http.post(server.url, content=large, headers=headers)).status_code for _ in range(6)]
+    assert statuses == [200] * 6
+
+
 async def test_each_token_has_so_many_requests_a_second(alone: dict[str, str]):
     ann, bob = token_of(alone, "ann"), token_of(alone, "bob")
     with http_server(alone, "--rate", "5") as server:

@@ -11,7 +11,7 @@ from agentic_flywheel.coaia.envelope import Envelopes
 from agentic_flywheel.coaia.resealing import Change, Resealing, Tally, as_it_is, to_clear, to_newest, to_sealed
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.errors import FlywheelError, SettingError
-from agentic_flywheel.journal.conversion import left_in_clear, seal_journal, unseal_journal
+from agentic_flywheel.journal.conversion import check_key, left_in_clear, seal_journal, unseal_journal
 from agentic_flywheel.journal.key_file import check, has_key, read_key, sealed_with, write_key
 from agentic_flywheel.journal.schema import FILE_NAME, exclusive
 from agentic_flywheel.json_text import JSONObject
@@ -56,6 +56,14 @@ def _ring(settings: Settings) -> KeyRing:
         )
     check_installed()
     return settings.seal
+
+
+def _ring_of_all(settings: Settings) -> KeyRing:
+    """The keys, which open every folder: else none is changed, nor Redis."""
+    ring = _ring(settings)
+    for folder in _folders(settings) if settings.journal else ():
+        check_key(folder, ring)
+    return ring
 
 
 def _status(settings: Settings, *, as_json: bool) -> int:
@@ -120,7 +128,7 @@ def _rotate(settings: Settings) -> int:
 
 
 def _seal(settings: Settings) -> int:
-    ring = _ring(settings)
+    ring = _ring_of_all(settings)
     for folder in _folders(settings) if settings.journal else ():
         done = seal_journal(folder, ring)
         say(f"Journal: {'sealed' if done else 'was sealed already'}, with {sealed_with(folder)} ({folder}).")
@@ -130,7 +138,7 @@ def _seal(settings: Settings) -> int:
 
 
 def _unseal(settings: Settings) -> int:
-    ring = _ring(settings)
+    ring = _ring_of_all(settings)
     if code := _rewritten(settings, to_clear, ""):
         return code
     for folder in _folders(settings) if settings.journal else ():

@@ -10,8 +10,8 @@ import sqlite3
 from collections.abc import Generator
 from pathlib import Path
 
-from agentic_flywheel.errors import JournalUnavailable
-from agentic_flywheel.journal.key_file import has_key, read_key, write_key
+from agentic_flywheel.errors import JournalUnavailable, SettingError
+from agentic_flywheel.journal.key_file import CLEAR, has_key, is_clear, is_key_missing, missing_key, read_key, write_key
 from agentic_flywheel.journal.open_file import FILES_BESIDE
 from agentic_flywheel.journal.recovery import damaged_files
 from agentic_flywheel.journal.schema import FILE_NAME, exclusive
@@ -19,16 +19,10 @@ from agentic_flywheel.journal.search_index import FILE_NAME as INDEX_NAME
 from agentic_flywheel.private_files import create
 from agentic_flywheel.sealing import KEY_FILE, MARKER, KeyRing, new_key
 
-_CLEAR = b"SQLite format 3\0"
-"""How a file in clear begins (https://sqlite.org/fileformat.html); a sealed one begins with random bytes."""
-
 _BLOCK = bytes(2**16)
 
-
-def is_clear(folder: Path) -> bool:
-    """Whether the journal there is in clear; nobody may have it open in this process."""
-    with (folder / FILE_NAME).open("rb") as file:
-        return file.read(len(_CLEAR)) == _CLEAR
+_INDEX_FILES = tuple(name for name in FILES_BESIDE if name.startswith(INDEX_NAME))
+"""Those of the search index, which is made anew from the journal."""
 
 
 def seal_journal(folder: Path, ring: KeyRing) -> bool:
@@ -36,11 +30,11 @@ def seal_journal(folder: Path, ring: KeyRing) -> bool:
 
     Raises:
         JournalUnavailable: somebody has it open. Nothing was changed.
-        SettingError: it is sealed, and the key is not here.
+        SettingError: it is sealed, and the key is not here. Nothing was changed.
 
     """
     with _alone(folder) as path:
-        data_key = read_key(folder, ring) if has_key(folder) else None
+        data_key = _key_of(folder, ring)
         if not path.exists() or not is_clear(folder):
             if data_key is None:
                 write_key(folder, ring, new_key())
@@ -55,18 +49,33 @@ def seal_journal(folder: Path, ring: KeyRing) -> bool:
 def unseal_journal(folder: Path, ring: KeyRing) -> bool:
     """Keep the journal in clear from now on; whether it was sealed. Raises as `seal_journal`."""
     with _alone(folder) as path:
-        sealed = has_key(folder) and path.exists() and not is_clear(folder)
+        data_key = _key_of(folder, ring)
+        sealed = data_key is not None and path.exists() and not is_clear(folder)
         if sealed:
-            with _copied(path, read_key(folder, ring), None) as copy:
+            with _copied(path, data_key, None) as copy:
                 copy.replace(path)
         (folder / KEY_FILE).unlink(missing_ok=True)
     return sealed
 
 
+def check_key(folder: Path, ring: KeyRing) -> None:
+    """Check that a journal can be sealed or unsealed with these keys. Changes nothing; raises as `seal_journal`."""
+    _key_of(folder, ring)
+
+
+def _key_of(folder: Path, ring: KeyRing) -> bytes | None:
+    """The key of a folder that has one; `None` if nothing in it is sealed."""
+    if has_key(folder):
+        return read_key(folder, ring)
+    if is_key_missing(folder):
+        raise SettingError(f"{missing_key(folder)} Nothing was changed.")
+    return None
+
+
 def left_in_clear(folder: Path) -> list[str]:
     """Files of ours that are in clear beside a sealed journal: damaged ones of earlier days."""
     names = damaged_files(folder / FILE_NAME)
-    return [name for name in names if (folder / name).read_bytes()[: len(_CLEAR)] == _CLEAR]
+    return [name for name in names if (folder / name).read_bytes()[: len(CLEAR)] == CLEAR]
 
 
 @contextlib.contextmanager
@@ -76,12 +85,45 @@ def _alone(folder: Path) -> Generator[Path]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with exclusive(path):
-            with contextlib.suppress(FileExistsError):  # of one that was interrupted
-                os.close(create(marker))
-            yield path
+            begun = _begun_before(marker)
+            try:
+                yield path
+            except (JournalUnavailable, SettingError):  # nothing was changed
+                if not begun:
+                    marker.unlink()
+                raise
+            if begun:
+                _wipe_left(path)
             marker.unlink()
     except BlockingIOError:
         raise JournalUnavailable(f"Another program is just opening {path}. Try again.") from None
+
+
+def _begun_before(marker: Path) -> bool:
+    """Whether this was begun before, and interrupted; else it begins here."""
+    try:
+        os.close(create(marker))
+    except FileExistsError:
+        return True
+    return False
+
+
+def _is_hot(rollback: Path) -> bool:
+    """Whether a rollback journal is still needed: where one file is locked all the time, it is ended by zeros."""
+    with rollback.open("rb") as file:
+        return any(file.read(8))
+
+
+def _wipe_left(path: Path) -> None:
+    """Wipe what one that was interrupted left, in clear perhaps; a key that it was just writing goes as well."""
+    for name in (f"{path.name}.copy", f"{path.name}.copy-journal", f"{path.name}.old", *_INDEX_FILES):
+        _wipe(path.with_name(name))
+    rollback = path.with_name(f"{path.name}-journal")
+    if rollback.exists() and not _is_hot(rollback):
+        _wipe(rollback)
+    for written in path.parent.glob(f"{KEY_FILE}.*"):
+        written.unlink(missing_ok=True)
+    _sync(path.parent)
 
 
 @contextlib.contextmanager
@@ -89,7 +131,7 @@ def _copied(path: Path, key: bytes | None, new: bytes | None) -> Generator[Path]
     """A whole copy of the journal under another key, while nobody else can open it; the old one is wiped behind it."""
     copy, old = path.with_name(f"{path.name}.copy"), path.with_name(f"{path.name}.old")
     for left in (copy, old):
-        left.unlink(missing_ok=True)
+        _wipe(left)
     os.close(create(copy))
     try:
         with contextlib.closing(_open_alone(path, key)) as db:
@@ -100,7 +142,7 @@ def _copied(path: Path, key: bytes | None, new: bytes | None) -> Generator[Path]
             yield copy
     finally:
         copy.unlink(missing_ok=True)
-    for name in (old.name, *(each for each in FILES_BESIDE if each.startswith((INDEX_NAME, FILE_NAME + "-")))):
+    for name in (old.name, *_INDEX_FILES, *(each for each in FILES_BESIDE if each.startswith(f"{FILE_NAME}-"))):
         _wipe(path.with_name(name))
     _sync(path.parent)
 
@@ -116,7 +158,6 @@ def _open_alone(path: Path, key: bytes | None) -> sqlite3.Connection:
         db.execute("COMMIT")  # the lock stays
     except sqlite3.OperationalError:
         db.close()
-        path.with_name(MARKER).unlink(missing_ok=True)
         raise JournalUnavailable(
             f"Another program has {path} open: end every server and client that uses it, and try again."
         ) from None
@@ -151,7 +192,8 @@ def _sync(path: Path) -> None:
 def _wipe(path: Path) -> None:
     """Overwrite a file and delete it; a disk that writes elsewhere may keep what was there."""
     with contextlib.suppress(FileNotFoundError):
-        size = path.stat().st_size
+        status = path.stat()
+        size = status.st_size if status.st_nlink == 1 else 0  # under its other name it is the journal itself
         with path.open("r+b") as file:
             for place in range(0, size, len(_BLOCK)):
                 file.write(_BLOCK[: size - place])

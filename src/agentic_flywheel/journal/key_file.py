@@ -17,6 +17,9 @@ from agentic_flywheel.sealing import KEY_FILE, MARKER, KeyRing, WrongKey, check_
 ABOUT = "agentic-flywheel-state journal"
 """What the key in the file is of."""
 
+CLEAR = b"SQLite format 3\0"
+"""How a file in clear begins (https://sqlite.org/fileformat.html); a sealed one begins with random bytes."""
+
 LONGEST = 4096
 """Bytes of such a file."""
 
@@ -44,6 +47,8 @@ def check(folder: Path, ring: KeyRing | None) -> None:
                     "FLYWHEEL_KEY_FILE or the settings file's seal. Nothing was changed."
                 )
             read_key(folder, ring)
+        elif ring and is_key_missing(folder):
+            raise SettingError(f"{missing_key(folder)} Nothing was changed.")
         elif ring and (folder / FILE_NAME).exists():
             raise SettingError(
                 f"A key is given and the store in {folder} is not sealed. Seal it with `agentic-flywheel-state keys "
@@ -66,6 +71,26 @@ def unlock(folder: Path, ring: KeyRing | None) -> None:
     except OSError as exc:
         raise SettingError(f"{folder / KEY_FILE} cannot be made: {exc.strerror or exc}.") from None
     open_sealed(folder, read_key(folder, ring))
+
+
+def is_clear(folder: Path) -> bool:
+    """Whether the journal there is in clear; nobody may have it open in this process."""
+    with (folder / FILE_NAME).open("rb") as file:
+        return file.read(len(CLEAR)) == CLEAR
+
+
+def is_key_missing(folder: Path) -> bool:
+    """Whether the journal in a folder without a key is not in clear either."""
+    path = folder / FILE_NAME
+    return not has_key(folder) and path.exists() and path.stat().st_size > 0 and not is_clear(folder)
+
+
+def missing_key(folder: Path) -> str:
+    """What is said of such a folder."""
+    return (
+        f"The store in {folder} is not in clear, and its {KEY_FILE}, which it is opened with, is gone: put the one of "
+        f"your backup back. If {FILE_NAME} is damaged and was in clear, start once without the key."
+    )
 
 
 def has_key(folder: Path) -> bool:

@@ -111,6 +111,7 @@ class HTTPApp:
         body = await self._body(scope, receive, send)
         if body is None:
             return
+        held = len(body)  # mended it may be shorter
         try:
             async with self._namespaces.using(access.namespace) as namespace:
                 body = halves.mended_body(body)
@@ -123,7 +124,7 @@ class HTTPApp:
         except Busy:
             await refuse(send, 503, "Too many namespaces are in use.", {"retry-after": AGAIN_SECONDS}, code=-32603)
         finally:
-            self._bodies.release(len(body))
+            self._bodies.release(held)
 
     async def _body(self, scope: Scope, receive: Receive, send: Send) -> bytes | None:
         """The body; `None` if it was refused."""
