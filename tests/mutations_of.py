@@ -2914,4 +2914,25 @@ MUTATIONS = [
         "pass",
         "tests/unit/test_sealing.py::test_a_running_server_follows_its_key_file",
     ),
+    Mutation(
+        "19 room for bodies given back whole",
+        "server/http_app.py",
+        "            self._bodies.release(held)",
+        "            self._bodies.release(len(body))",
+        "tests/tutorial/test_http.py",
+    ),
+    Mutation(
+        "19 what an interrupted seal left",
+        "journal/conversion.py",
+        "                _wipe_left(path)",
+        "                pass",
+        "tests/unit/test_sealing_killed.py",
+    ),
+    Mutation(
+        "19 a sealed journal without its key",
+        "journal/conversion.py",
+        "    if is_key_missing(folder):",
+        "    if False:",
+        "tests/unit/test_sealing_killed.py tests/unit/test_sealing.py tests/test_keys_command.py",
+    ),
 ]

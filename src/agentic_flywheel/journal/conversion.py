@@ -11,7 +11,16 @@ from collections.abc import Generator
 from pathlib import Path
 
 from agentic_flywheel.errors import JournalUnavailable, SettingError
-from agentic_flywheel.journal.key_file import CLEAR, has_key, is_clear, is_key_missing, missing_key, read_key, write_key
+from agentic_flywheel.journal.key_file import (
+    CLEAR,
+    has_key,
+    is_clear,
+    is_key_missing,
+    missing_key,
+    read_key,
+    sync,
+    write_key,
+)
 from agentic_flywheel.journal.open_file import FILES_BESIDE
 from agentic_flywheel.journal.recovery import damaged_files
 from agentic_flywheel.journal.schema import FILE_NAME, exclusive
@@ -123,7 +132,7 @@ def _wipe_left(path: Path) -> None:
         _wipe(rollback)
     for written in path.parent.glob(f"{KEY_FILE}.*"):
         written.unlink(missing_ok=True)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 @contextlib.contextmanager
@@ -136,7 +145,7 @@ def _copied(path: Path, key: bytes | None, new: bytes | None) -> Generator[Path]
     try:
         with contextlib.closing(_open_alone(path, key)) as db:
             _export(db, copy, new)
-            _sync(copy)
+            sync(copy)
             with contextlib.suppress(OSError):  # a disk without links: its blocks are free, and not overwritten
                 os.link(path, old)
             yield copy
@@ -144,7 +153,7 @@ def _copied(path: Path, key: bytes | None, new: bytes | None) -> Generator[Path]
         copy.unlink(missing_ok=True)
     for name in (old.name, *_INDEX_FILES, *(each for each in FILES_BESIDE if each.startswith(f"{FILE_NAME}-"))):
         _wipe(path.with_name(name))
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def _open_alone(path: Path, key: bytes | None) -> sqlite3.Connection:
@@ -179,14 +188,6 @@ def _export(db: sqlite3.Connection, copy: Path, key: bytes | None) -> None:
         if one != other:
             raise sqlite3.DatabaseError(f"not all of the table {name} was copied")
     db.execute("DETACH DATABASE other")
-
-
-def _sync(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _wipe(path: Path) -> None:

@@ -129,9 +129,19 @@ def write_key(folder: Path, ring: KeyRing, data_key: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(written).replace(folder / KEY_FILE)
+        sync(folder)  # whoever is told that it is another one may delete the key of the one before
     except BaseException:
         Path(written).unlink(missing_ok=True)
         raise
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, survive power loss."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _begin(folder: Path, ring: KeyRing) -> None:
