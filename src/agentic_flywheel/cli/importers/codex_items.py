@@ -17,7 +17,10 @@ from agentic_flywheel.cli.importers.talk import Said
 from agentic_flywheel.documents.turn_values import as_list, as_object, is_object
 from agentic_flywheel.json_text import JSONObject
 
-_NOT_SAID = ("<environment_context>", "<user_instructions>", "<turn_aborted>", "# AGENTS.md instructions")
+_NOT_SAID = (
+    "<environment_context>", "<user_instructions>", "<turn_aborted>", "# AGENTS.md instructions",
+    "<user_shell_command>", "<skill>", "<subagent_notification>",
+)  # fmt: skip
 """How messages of role user begin that no person wrote."""
 
 _PREFACE = "use the information in this summary to assist with your own analysis:"
@@ -189,8 +192,9 @@ class Items:
                 self._result(call, _output(item.get("output")), time, line, halves)
             self._end_response()
         elif kind == "message" and item.get("role") in ("user", "assistant"):
-            texts = [part.get("text") for part in filter(is_object, as_list(item.get("content")))]
-            blocks = [block for each in texts if not text(each).startswith(_NOT_SAID) for block in spoken(each)]
+            parts = list(filter(is_object, as_list(item.get("content"))))
+            said = [part for part in parts if not text(part.get("text")).startswith(_NOT_SAID)]
+            blocks = [block for part in said for block in _shown(part)]
             says = self._asks if item["role"] == "user" else self._answers
             says(own, blocks, time, line, GIVEN, halves)
 
@@ -246,6 +250,11 @@ def _asked(part: JSONObject) -> list[JSONObject]:
     if isinstance(url, str) and url.startswith("data:"):
         return [{"type": "image", "omitted_characters": len(url)}]
     return [part] if isinstance(kind, str) else []
+
+
+def _shown(part: JSONObject) -> list[JSONObject]:
+    """A part of a message as the model is given it: its words, or its picture without the bytes."""
+    return _asked(part) if part.get("type") == "input_image" else spoken(part.get("text"))
 
 
 def _output(output: object) -> object:

@@ -66,9 +66,7 @@ class _Events:
             talk.say(entry.line, own, "assistant", blocks, time)
             talk.known |= {"model": data["model"]} if text(data.get("model")) else {}
         elif kind == "tool.execution_complete":
-            result = must_be_object(data.get("result") or data.get("error") or {}, "the result of a tool")
-            given = result.get("content") if "content" in result else result.get("message")
-            talk.answer(entry.line, data.get("toolCallId"), given, time)
+            talk.answer(entry.line, data.get("toolCallId"), _result(data), time)
         elif kind == "subagent.started":
             talk.known["spawned_by"] = data.get("toolCallId")
         elif kind == "session.compaction_complete" and not agent:
@@ -99,6 +97,15 @@ class _Events:
         for agent, talk in self._agents.items():
             talk.known |= {name: each for name, each in self._main.known.items() if name != "model"}
             yield from talk.imported(agent, parent=own, relation=SUB_AGENT)
+
+
+def _result(data: JSONObject) -> object:
+    """What a tool answered, or why it did not: an object with the words, or the words alone."""
+    given: object = data.get("result") or data.get("error") or {}
+    if isinstance(given, str):
+        return given
+    result = must_be_object(given, "the result of a tool")
+    return result.get("content") if "content" in result else result.get("message")
 
 
 def _file(attached: JSONObject) -> JSONObject:

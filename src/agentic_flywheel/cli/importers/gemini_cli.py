@@ -89,7 +89,7 @@ class _Log:
             if _said(answer) == _THANKS:
                 self._summary = summary(_said(asked))
                 listed = [each for each in listed if each not in (asked, answer)]
-        if not self._summary and "messages" in patch:
+        if not self._summary and isinstance(patch.get("messages"), list):
             self._messages.clear()
         known = {(str(each.get("type")), _said(each)) for _, each in self._messages.values()}
         for message in listed:
@@ -103,12 +103,15 @@ class _Log:
             self._times.setdefault(f"call {each.get('id')}", each.get("timestamp"))
         if not isinstance(message.get("content"), str | list | None):
             raise InvalidArgument("its content is neither text nor a list")
-        for part in _parts(message):
-            if isinstance(said := part.get("text"), str) and said.startswith(_CONTEXT):
-                found = _FOLDER.search(said)
-                self._folder = self._folder or (found[1].strip() if found else "")
-                return
-        self._messages[own] = line, message
+        parts = list(_parts(message))
+        contexts = [said for part in parts if (said := text(part.get("text"))).startswith(_CONTEXT)]
+        for said in contexts:
+            found = _FOLDER.search(said)
+            self._folder = self._folder or (found[1].strip() if found else "")
+        if contexts:  # what the person said may stand beside it
+            message = message | {"content": [part for part in parts if part.get("text") not in contexts]}
+        if not contexts or message["content"]:
+            self._messages[own] = line, message
 
     def imported(self, beside: Beside) -> Iterator[Imported | BadEntry]:
         """The talk as it is now."""
@@ -197,7 +200,8 @@ def _parts(message: JSONObject) -> Iterator[JSONObject]:
 
 def _said(message: JSONObject) -> str:
     """The words of a message, and what else it has where there are none."""
-    said = "".join(text(part.get("text")) for part in _parts(message) if not part.get("thought"))
+    texts = (text(part.get("text")) for part in _parts(message) if not part.get("thought"))
+    said = "".join(each for each in texts if not each.startswith(_CONTEXT))
     return said or json.dumps(message.get("content"))
 
 
