@@ -2041,8 +2041,8 @@ MUTATIONS = [
     Mutation(
         "Gemini CLI: what the program tells a model speaks as the person",
         "cli/importers/gemini_cli.py",
-        "said.startswith(_CONTEXT)",
-        "not said",
+        'if (said := text(part.get("text"))).startswith(_CONTEXT)]',
+        'if not (said := text(part.get("text")))]',
         "tests/unit/test_gemini_cli.py::test_a_twin_of_headers_gives_nothing_and_no_error",
     ),
     Mutation(
@@ -2447,8 +2447,8 @@ MUTATIONS = [
     Mutation(
         "gemini: what was said before a compression",
         "cli/importers/gemini_cli.py",
-        'if not self._summary and "messages" in patch',
-        'if "messages" in patch',
+        'if not self._summary and isinstance(patch.get("messages"), list)',
+        'if isinstance(patch.get("messages"), list)',
         "tests/unit/test_gemini_cli.py::test_what_was_said_before_a_compression_stays_and_the_programs_words_to_the_model_are_a_summary",
     ),
     Mutation(
