@@ -66,15 +66,16 @@ def ends_of(db: sqlite3.Connection, destination: int, key: str, larger_than: int
 def holds(db: sqlite3.Connection, destination: int, key: str, seen: str | Ends | None) -> bool:
     """Whether the text under `key` is the one that a writer saw (`None`: there is none)."""
     row = db.execute(
-        "SELECT id, revision, ending FROM documents WHERE destination = ? AND key = ?", (destination, key)
+        "SELECT id, revision, ending, bytes FROM documents WHERE destination = ? AND key = ?", (destination, key)
     ).fetchone()
     if row is None or seen is None:
         return row is None and seen is None
+    # By its size as well: a tombstone has the revision and the ending of what was deleted.
     if isinstance(seen, Ends):
-        return (row[1], row[2]) == (revision_at_head(seen.head), etag(seen.head + seen.tail)[1])
+        return row[1:] == (revision_at_head(seen.head), etag(seen.head + seen.tail)[1], seen.size)
     ending = etag(seen)[1]
     if ending:
-        return (row[1], row[2]) == (revision_at_head(seen), ending)
+        return row[1:] == (revision_at_head(seen), ending, size_of(seen))
     return read_text(db, row[0]) == seen  # not written as we write: it has no etag
 
 
