@@ -93,11 +93,11 @@ async def test_a_jwt_opens_the_world_of_its_subject_and_no_other(disabled_env: d
 @pytest.mark.parametrize(
     ("audience", "resource", "place"),
     [
-        (AUDIENCE, "{root}/mcp", "{root}/.well-known/oauth-protected-resource"),
+        (AUDIENCE, "{root}/mcp", "{root}/.well-known/oauth-protected-resource/mcp"),
         (
             "https://memory.example.org/mcp",
             "https://memory.example.org/mcp",
-            "https://memory.example.org/.well-known/oauth-protected-resource",
+            "https://memory.example.org/.well-known/oauth-protected-resource/mcp",
         ),
     ],
 )

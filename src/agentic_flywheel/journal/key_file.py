@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import cast
@@ -136,7 +137,9 @@ def write_key(folder: Path, ring: KeyRing, data_key: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, survive power loss."""
+    """Have a file, or the names in a folder, survive power loss; Windows opens no folder."""
+    if sys.platform == "win32" and path.is_dir():
+        return
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)

@@ -1,6 +1,7 @@
 """Says whose tokens are taken (RFC 9728), so that a client with a browser can get one by itself."""
 
 import json
+from urllib.parse import urlsplit
 
 from agentic_flywheel.server.http_options import PATH, HTTPOptions
 
@@ -19,10 +20,10 @@ class ResourceMetadata:
 
     def document(self, path: str, host: str) -> bytes | None:
         """The document at a path, as the client calls this host; `None` if there is none."""
-        if not self._issuer or path not in (_RESOURCE, f"{_RESOURCE}{PATH}"):
+        if not self._issuer or not f"{path}/".startswith(f"{_RESOURCE}/"):
             return None
         return json.dumps({
-            "resource": self._public or f"{self._scheme}://{host}{PATH}",
+            "resource": self._resource(host),
             "authorization_servers": [self._issuer],
             "bearer_methods_supported": ["header"],
         }).encode()  # fmt: skip
@@ -31,5 +32,9 @@ class ResourceMetadata:
         """What a request without a valid token is answered in `WWW-Authenticate`."""
         if not self._issuer:
             return "Bearer"
-        place = self._public.removesuffix("/").removesuffix(PATH) or f"{self._scheme}://{host}"
-        return f'Bearer resource_metadata="{place}{_RESOURCE}"'
+        scheme, place, path, *_ = urlsplit(self._resource(host))
+        return f'Bearer resource_metadata="{scheme}://{place}{_RESOURCE}{path.rstrip("/")}"'
+
+    def _resource(self, host: str) -> str:
+        """The address of the endpoint as clients have it."""
+        return self._public or f"{self._scheme}://{host}{PATH}"
