@@ -162,7 +162,7 @@ def test_a_frozen_redis_holds_up_only_the_first_save(scene: Scene, lonely_env: d
             saved = server.save("s" if i % 2 else f"other-{i}", turns(f"then {i}"))
             seconds.append(time.monotonic() - began)
             kept_here(saved)
-        assert statistics.median(seconds) < 0.05, seconds
+        assert statistics.median(seconds) < TIMEOUT_SECONDS / 2, "only the first waits for a frozen Redis"
         scene.redis.thaw()
         said = ["before", "first", *(f"then {i}" for i in range(1, 10, 2))]
         expected = {"s": said} | {f"other-{i}": [f"then {i}"] for i in range(0, 10, 2)}

@@ -368,7 +368,7 @@ async def test_a_child_that_ends_at_once_is_tried_less_and_less_often(opened: Op
         for _ in range(50):
             began = time.monotonic()
             why = await child.refused("pid", within=30)
-            assert time.monotonic() - began < 0.5
+            assert time.monotonic() - began < 5  # of the 30 that it was given
         assert "no Redis library here" in why
         assert client.state.generation <= tried + 1
         assert not client.was_ready
@@ -437,7 +437,7 @@ async def test_closing_ends_the_back_off(opened: OpenChild):
         await eventually(lambda: child.supervisor.state.state == "waiting to restart", within=20, what="the back-off")
         began = time.monotonic()
         await child.supervisor.aclose()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 3
 
 
 async def test_what_is_closed_stays_closed(opened: OpenChild):
