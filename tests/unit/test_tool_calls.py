@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentic_flywheel.documents.tool_calls import LOOKED_BACK, last_unit, next_start, tool_calls
@@ -197,15 +197,25 @@ def splits(history: list[Turn], start: int) -> bool:
     return False
 
 
+def held_together() -> list[Turn]:
+    """Two calls under way at once, among other turns: all from the first call to the last result is one unit."""
+    call, result = PAIRS["OpenAI Responses"]
+    small, large = ({"role": "user", "content": "w" * size} for size in (3, 202))
+    calls = [call | {"n": number} for number in range(2)]
+    first, second = (result | {"n": number, "text": "r" * 300} for number in range(2))
+    return [*calls, *[small] * 3, PAIRS["OpenAI chat"][0], first, *[large] * 5, second, *[small] * 4]
+
+
 @pytest.mark.slow
 @settings(max_examples=400)
 @given(talks(), st.integers(600, 4000))
+@example(held_together(), 676)
 def test_no_window_begins_between_a_call_and_its_result_and_pages_are_the_whole(talk: list[Turn], tokens: int):
     whole, before, seen = document(talk), len(talk), 0
     while before:
         window = token_window(whole, None, tokens, before)
-        held_together = before - last_unit(talk, before)
-        assert not splits(talk[:before], window.start) or held_together * MIN_TEXT > tokens * BYTES_PER_TOKEN - 1200
+        in_the_unit = before - last_unit(talk, before)
+        assert not splits(talk[:before], window.start) or in_the_unit * MIN_TEXT > tokens * BYTES_PER_TOKEN - 1500
         assert window.end == before
         size = len(dumps(window.session).encode())
         assert size <= tokens * BYTES_PER_TOKEN - (ANSWER_OVERHEAD if window.cut or window.start else 0)

@@ -27,6 +27,9 @@ ANSWER_OVERHEAD = 800
 MIN_TEXT = 200
 """Bytes of a text that is cut, at least: less says nothing."""
 
+NAMED = 50
+"""Bytes of an id or a role that stands beside a text that is cut: a longer one would leave little of the text."""
+
 SHORTENED = 8
 """Texts of a turn that are shortened, at most; one of more large parts is shown as the beginning of its JSON."""
 
@@ -153,7 +156,7 @@ def _unit(history: Sequence[JSONObject], end: int, room: int, fitting: int) -> i
     There is none for hundreds of results of one call: then with the newest of them.
     """
     start = last_unit(history, end)
-    return start if (end - start) * MIN_TEXT <= room else end - max(1, fitting)
+    return start if (end - start) * (MIN_TEXT + NUMBERED) <= room else end - max(1, fitting)
 
 
 def cut_to(turns: list[JSONObject], start: int, room: int) -> tuple[list[JSONObject], list[int]]:
@@ -181,15 +184,15 @@ def cut_turn(turn: JSONObject, room: int) -> JSONObject:
             left -= _text_size(holder[name])
         if _size(made) <= room:
             return made
-    made = {name: turn[name] for name in ("id", "role") if name in turn and len(dumps_checked(turn[name])) < MIN_TEXT}
-    content = turn.get("content")
+    made = {name: turn[name] for name in ("id", "role") if name in turn and len(dumps_checked(turn[name])) <= NAMED}
+    content, frame = turn.get("content"), _size(made | {"content": ""}) - 2
     text = content if isinstance(content, str) else dumps(turn)
-    return made | {"content": _fitted(text, room - _size(made | {"content": ""}))}
+    return made | {"content": _fitted(text, room - frame, MIN_TEXT - frame)}
 
 
-def _fitted(text: str, room: int) -> str:
-    """The beginning of a text that takes so much room, or `MIN_TEXT`."""
-    room = max(room, MIN_TEXT)
+def _fitted(text: str, room: int, least: int = MIN_TEXT) -> str:
+    """The beginning of a text that takes so much room, or `least`."""
+    room = max(room, least)
     limit = room
     while True:
         made = shortened(text, limit)
