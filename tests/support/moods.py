@@ -19,7 +19,9 @@ from .waiting import wait_until
 from .wire import REPLY_WITHIN, WireServer
 
 TIMEOUT_SECONDS = 1.0
-SLACK_SECONDS = 1.0  # the contract adds 0.5; a busy machine takes more, and a second wait of the bound shows all the same
+SLACK_SECONDS = (
+    1.0  # the contract adds 0.5; a busy machine takes more, and a second wait of the bound shows all the same
+)
 BOUND = TIMEOUT_SECONDS + SLACK_SECONDS  # what one storage operation on a small document may take
 BACK_WITHIN = 5.0  # seconds after Redis is well again in which all that was acknowledged gets there
 

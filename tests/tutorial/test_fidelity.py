@@ -5,8 +5,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+
+from agentic_flywheel.sessions.redaction.values import redacted
 
 from ..conftest import Place
 from ..support.conversations import TALK, exact, turns, words
@@ -107,6 +109,7 @@ OBJECTS = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSO
 @settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(history=st.lists(OBJECTS.filter(bool), max_size=5), context=OBJECTS)
 def test_any_json_comes_back_equal(server: WireServer, history: list[dict[str, Any]], context: dict[str, Any]):
+    assume(not redacted([*history, context], "sent")[1])  # hypothesis tries words of the source, as names of secrets
     session_id = uuid4().hex
     with_ids_twice = len({exact(turn["id"]) for turn in history if "id" in turn}) < sum(
         "id" in turn for turn in history
