@@ -20,7 +20,7 @@ from .wire import REPLY_WITHIN, WireServer
 
 TIMEOUT_SECONDS = 1.0
 SLACK_SECONDS = (
-    1.0  # the contract adds 0.5; a busy machine takes more, and a second wait of the bound shows all the same
+    1.0  # the contract adds 0.5; a busy machine takes more; a second wait of the bound shows
 )
 BOUND = TIMEOUT_SECONDS + SLACK_SECONDS  # what one storage operation on a small document may take
 BACK_WITHIN = 5.0  # seconds after Redis is well again in which all that was acknowledged gets there
