@@ -19,9 +19,7 @@ from .waiting import wait_until
 from .wire import REPLY_WITHIN, WireServer
 
 TIMEOUT_SECONDS = 1.0
-SLACK_SECONDS = (
-    1.0  # the contract adds 0.5; a busy machine takes more; a second wait of the bound shows
-)
+SLACK_SECONDS = 1.0  # the contract adds 0.5; a busy machine takes more; a second wait of the bound shows
 BOUND = TIMEOUT_SECONDS + SLACK_SECONDS  # what one storage operation on a small document may take
 BACK_WITHIN = 5.0  # seconds after Redis is well again in which all that was acknowledged gets there
 
