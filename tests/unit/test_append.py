@@ -17,6 +17,7 @@ from agentic_flywheel.sessions.caller_view import REMEMBERED_SESSIONS, CallerVie
 from ..support.conversations import turns, words
 from ..support.frameworks import NATIVE
 from ..support.resending import Case
+from ..support.waiting import eventually
 
 Turn = dict[str, Any]
 
@@ -329,15 +330,20 @@ async def test_views_taken_later_are_those_taken_at_once(saves: list[list[str]],
         for seen in (later, now):
             seen.saved(turns(*letters), history, afresh=number == 0, exactly=False)
         if looks[2 * number + 1]:
-            await later.look_closer()
+            await looked(later)
     assert later.views == now.views
+
+
+async def looked(seen: CallerView) -> None:
+    seen.look_later()
+    await eventually(lambda: seen.is_taken, what="the fingerprints")
 
 
 async def test_once_views_are_taken_no_turn_is_held():
     seen = CallerView()
     talk = turns(*"abc" * 200)
     seen.resumed(talk)
-    await seen.look_closer()
+    await looked(seen)
     assert seen.known == seen.shown == view(talk)
 
 

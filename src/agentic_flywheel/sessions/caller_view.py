@@ -42,8 +42,8 @@ class LazyFingerprints:
         return tuple(self._taken)
 
 
-ANSWERED_SECONDS = 0.001
-"""After so long the answer is written, which would else wait for fingerprints."""
+IDLE_SECONDS = 0.2
+"""Turns are looked at after so long, when the answer is written and the next save, if it came at once, as well."""
 
 TAKEN_AT_ONCE = 100
 """Turns looked at before others have their turn: half a millisecond."""
@@ -71,11 +71,12 @@ class CallerView:
     """The writes by which a document shows that it holds what these views are of; else its store was set back."""
     users: int = 0
     """Saves under way that will add to it: it is not to be forgotten for others."""
+    _is_to_look: bool = False
 
     @property
     def is_taken(self) -> bool:
         """Whether all fingerprints are taken."""
-        return not any(isinstance(each, LazyFingerprints) for each in (self.sent, self.known, self.shown))
+        return not self._glances()
 
     @property
     def views(self) -> tuple[Fingerprints, ...] | None:
@@ -120,18 +121,24 @@ class CallerView:
     def _glance(self, turns: Sequence[JSONObject]) -> Fingerprints | LazyFingerprints:
         return view(turns) if self.at_once else LazyFingerprints(turns)
 
-    async def look_closer(self) -> None:
-        """Take the fingerprints that are still to be taken, while others go on; until then the turns are held."""
-        await asyncio.sleep(ANSWERED_SECONDS)
-        for glance in {each for each in (self.sent, self.known, self.shown) if isinstance(each, LazyFingerprints)}:
-            while glance.take(TAKEN_AT_ONCE):  # noqa: ASYNC110  nothing is waited for: others have their turn
-                await asyncio.sleep(0)
-        self._finish()
+    def look_later(self) -> None:
+        """Take the fingerprints that are still to be taken, while nobody waits; until then the turns are held."""
+        if not self._is_to_look and not self.is_taken:
+            self._is_to_look = True
+            asyncio.get_running_loop().call_later(IDLE_SECONDS, self._look)
+
+    def _look(self) -> None:
+        if any(glance.take(TAKEN_AT_ONCE) for glance in self._glances()):
+            asyncio.get_running_loop().call_soon(self._look)
+        else:
+            self._is_to_look = False
+            self._finish()
+
+    def _glances(self) -> list[LazyFingerprints]:
+        return [each for each in (self.sent, self.known, self.shown) if isinstance(each, LazyFingerprints)]
 
     def _finish(self) -> None:
-        glances = {
-            each: each.view() for each in (self.sent, self.known, self.shown) if isinstance(each, LazyFingerprints)
-        }
+        glances = {each: each.view() for each in self._glances()}
         self.sent = glances[self.sent] if isinstance(self.sent, LazyFingerprints) else self.sent
         self.known = glances[self.known] if isinstance(self.known, LazyFingerprints) else self.known
         self.shown = glances[self.shown] if isinstance(self.shown, LazyFingerprints) else self.shown

@@ -265,7 +265,7 @@ class SessionReader(SessionList):
         cut = [(shown[number - first], history[number]) for number in result.cut_turns or ()]
         seen.resumed(history, cut)  # as they were shown they may be sent again
         seen.told, seen.newest = told(seen.told, document.operations), document.revision
-        self._in_background(seen.look_closer())
+        seen.look_later()
         if found.source == "redis" or self.repository.stash is None:
             seen.revision = document.revision
         self._renew(document, len(found.text or ""))

@@ -144,8 +144,7 @@ class SessionStore(SessionReader):
         exactly = save.expected_revision is not None
         seen.saved(save.history or [], saved.history, afresh=afresh, exactly=exactly, append=saved.append)
         seen.told, seen.newest = told(() if afresh else seen.told, saved.operations), saved.revision
-        if not seen.is_taken:
-            self._in_background(seen.look_closer())
+        seen.look_later()
 
     def _change(self, session_id: str, save: Save, seen: CallerView) -> SaveCommand:
         """The save, by a caller that has seen so much of the session."""
@@ -164,7 +163,7 @@ class SessionStore(SessionReader):
             kept_revisions=self.kept_revisions,
             default_user=self._user,
             max_bytes=self._max_bytes,
-            views=seen.views,
+            views=seen.views if save.mode == "append" or seen.is_taken else (),  # a replace compares with nothing
             seen_here=not seen.revision,
             cut=tuple(seen.cut.items()),
             told=seen.told,
