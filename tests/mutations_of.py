@@ -2784,7 +2784,7 @@ MUTATIONS = [
     Mutation(
         "17 talks in archives whose names others give too",
         "cli/importers/found_files.py",
-        "    with Archives(_may_be_wanted) as archives:",
+        "    with Archives(may_be_wanted) as archives:",
         "    with Archives(_is_wanted) as archives:",
         "tests/unit/test_smaller_terminals.py::test_talks_of_cline_continue_and_llm_are_found_in_an_archive",
     ),

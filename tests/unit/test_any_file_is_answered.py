@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentic_flywheel.cli.importers import BadEntry, Imported, Stream, read, recognise
-from agentic_flywheel.cli.importers.files import exported
+from agentic_flywheel.cli.importers.conversation import Imported
+from agentic_flywheel.cli.importers.files import exported, read, recognise
+from agentic_flywheel.cli.importers.found_files import Stream
+from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.cli.importers.kinds import Kind
 from agentic_flywheel.documents.save_request import Save
 

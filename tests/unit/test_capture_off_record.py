@@ -11,7 +11,7 @@ import pytest
 
 from agentic_flywheel.cli.capture import off_record
 from agentic_flywheel.cli.capture.on_record import on_the_record, without
-from agentic_flywheel.cli.importers import Imported
+from agentic_flywheel.cli.importers.conversation import Imported
 
 
 def talk(*times: int | None, **more: Any) -> Imported:

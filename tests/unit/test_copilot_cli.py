@@ -4,7 +4,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from agentic_flywheel.cli.importers import Imported, read, sources
+from agentic_flywheel.cli.importers.conversation import Imported
+from agentic_flywheel.cli.importers.files import read
+from agentic_flywheel.cli.importers.found_files import sources
 
 from .test_importers import bad, conversations, jsonl, said, written
 

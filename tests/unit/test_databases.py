@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agentic_flywheel.cli.importers import databases, is_stray, read, recognise, sources
-from agentic_flywheel.cli.importers.found_files import Stream
+from agentic_flywheel.cli.importers import databases
+from agentic_flywheel.cli.importers.files import is_stray, read, recognise
+from agentic_flywheel.cli.importers.found_files import Stream, sources
 
 from .test_importers import bad, conversations
 from .test_opencode import TALK, add, database

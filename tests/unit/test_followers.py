@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from agentic_flywheel.cli.importers import Imported, Place, read_tail, read_whole
+from agentic_flywheel.cli.importers.conversation import Imported
+from agentic_flywheel.cli.importers.following import read_tail, read_whole
+from agentic_flywheel.cli.importers.noted import Place
 
 from .test_importers import jsonl
 from .test_importers_codex import ENDED, SHADE, THREAD, answered, asked, called, command, item, output, rollout

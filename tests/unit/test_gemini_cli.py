@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from agentic_flywheel.cli.importers import recognise
+from agentic_flywheel.cli.importers.files import recognise
 
 from .test_importers import bad, conversations, jsonl, said, written
 

@@ -6,7 +6,7 @@ import pytest
 
 from agentic_flywheel.cli.import_report import SAID_EVERY_SECONDS, Report
 from agentic_flywheel.cli.importer import Added
-from agentic_flywheel.cli.importers import BadEntry
+from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.sessions.redaction.policy import Credentials
 
 

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agentic_flywheel.cli.importers import BadEntry, Imported, Source, read
-from agentic_flywheel.cli.importers.conversation import title
+from agentic_flywheel.cli.importers.conversation import Imported, title
+from agentic_flywheel.cli.importers.files import read
+from agentic_flywheel.cli.importers.found_files import Source
+from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.documents.appended import appended
 from agentic_flywheel.documents.save_request import MAX_TEXT, Save
 from agentic_flywheel.documents.tool_calls import ToolCalls, tool_calls

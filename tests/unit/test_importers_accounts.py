@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.cli.importers import Imported
 from agentic_flywheel.cli.importers.chatgpt_sources import with_sources
+from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.web_pages import MAX_PAGE, link
 from agentic_flywheel.documents.turn_text import said_in
 

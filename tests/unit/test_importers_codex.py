@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.cli.importers import BadEntry, Imported, in_order, read, recognise, sources
+from agentic_flywheel.cli.importers.conversation import Imported
+from agentic_flywheel.cli.importers.files import read, recognise
+from agentic_flywheel.cli.importers.found_files import sources
+from agentic_flywheel.cli.importers.json_entries import BadEntry
+from agentic_flywheel.cli.importers.related import in_order
 from agentic_flywheel.documents.turn_text import said_in
 
 from .test_importers import JSON, bad, conversations, held, jsonl, places, written

@@ -12,8 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.cli.importers import BadEntry, Imported, Stream, archives, is_stray, read, recognise, sources
+from agentic_flywheel.cli.importers import archives
+from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.enclosed_array import enclosed
+from agentic_flywheel.cli.importers.files import is_stray, read, recognise
+from agentic_flywheel.cli.importers.found_files import Stream, sources
+from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.errors import InvalidArgument
 
 from .test_importers import JSON, bad, chatgpt, claude, conversations, jsonl, written

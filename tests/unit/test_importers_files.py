@@ -11,20 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.cli.importers import (
-    BadEntry,
-    Imported,
-    Stream,
-    archives,
-    files,
-    in_order,
-    mended,
-    read,
-    recognise,
-    sources,
-)  # fmt: skip
-from agentic_flywheel.cli.importers.json_entries import JsonEntry, array, lines
+from agentic_flywheel.cli.importers import archives, files
+from agentic_flywheel.cli.importers.conversation import Imported, mended
+from agentic_flywheel.cli.importers.files import read, recognise
+from agentic_flywheel.cli.importers.found_files import Stream, sources
+from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry, array, lines
 from agentic_flywheel.cli.importers.quick_array import QuickArray
+from agentic_flywheel.cli.importers.related import in_order
 from agentic_flywheel.errors import InvalidArgument
 
 from .test_importers import CHATGPT, CLAUDE, CLAUDE_CODE, JSON, OURS, bad, claude, conversations, event, jsonl, written

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.cli.importers import recognise
+from agentic_flywheel.cli.importers.files import recognise
 from agentic_flywheel.documents.tool_calls import ToolCalls, tool_calls
 
 from .test_importers import JSON, bad, conversations, said, written

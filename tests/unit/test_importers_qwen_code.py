@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_flywheel.cli.importers import BadEntry, Imported, read, recognise
+from agentic_flywheel.cli.importers.conversation import Imported
+from agentic_flywheel.cli.importers.files import read, recognise
+from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.documents.turn_text import said_in
 
 from .test_importers import JSON, bad, conversations, held, jsonl, places, written

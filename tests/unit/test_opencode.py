@@ -10,7 +10,9 @@ import pytest
 
 from agentic_flywheel.cli.capture.outcomes import Outcome
 from agentic_flywheel.cli.capture.shelf import change_of, is_kept
-from agentic_flywheel.cli.importers import BadEntry, Imported, read, recognise
+from agentic_flywheel.cli.importers.conversation import Imported
+from agentic_flywheel.cli.importers.files import read, recognise
+from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.cli.importers.opencode import newest
 
 from .test_importers import conversations, said, written

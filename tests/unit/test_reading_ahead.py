@@ -6,7 +6,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from agentic_flywheel.cli.importers import Imported, read_whole
+from agentic_flywheel.cli.importers.conversation import Imported
+from agentic_flywheel.cli.importers.following import read_whole
 from agentic_flywheel.cli.reading_ahead import WORTH_BYTES, WORTH_FILES, Ahead
 from agentic_flywheel.cli.reading_marks import Stat
 from agentic_flywheel.journal.threads import in_thread, without_threads

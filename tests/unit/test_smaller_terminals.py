@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agentic_flywheel.cli.importers import recognise, sources
+from agentic_flywheel.cli.importers.files import recognise
+from agentic_flywheel.cli.importers.found_files import sources
 
 from .test_importers import bad, conversations, jsonl, said, written
 

@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentic_flywheel.cli.importers import BadEntry, Imported, Stream, read
-from agentic_flywheel.cli.importers.conversation import instant
+from agentic_flywheel.cli.importers.conversation import Imported, instant
+from agentic_flywheel.cli.importers.files import read
+from agentic_flywheel.cli.importers.found_files import Stream
+from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.documents.save_request import Save
 
 from .test_copilot_cli import LINES as COPILOT

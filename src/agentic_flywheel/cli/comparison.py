@@ -11,8 +11,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import cast
 
-from agentic_flywheel.cli.importers import Imported
-from agentic_flywheel.cli.importers.conversation import time_of
+from agentic_flywheel.cli.importers.conversation import Imported, time_of
 from agentic_flywheel.cli.under_other_ids import has_recorded
 from agentic_flywheel.documents.model import Document, iso
 from agentic_flywheel.documents.revisions import IMPORTED

@@ -14,21 +14,12 @@ from typing import Literal
 
 from agentic_flywheel.cli.capture.on_record import on_the_record
 from agentic_flywheel.cli.importer import Added, Importer
-from agentic_flywheel.cli.importers import (
-    FOLLOWED,
-    BadEntry,
-    Grown,
-    Imported,
-    JsonEntry,
-    Source,
-    exported,
-    is_database,
-    origin_of,
-    read,
-    read_tail,
-    read_whole,
-    recognise,
-)
+from agentic_flywheel.cli.importers.conversation import Imported
+from agentic_flywheel.cli.importers.files import exported, is_database, read, recognise
+from agentic_flywheel.cli.importers.following import FOLLOWED, Grown, read_tail, read_whole
+from agentic_flywheel.cli.importers.found_files import Source
+from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
+from agentic_flywheel.cli.importers.related import origin_of
 from agentic_flywheel.cli.own_export import Ours, ours
 from agentic_flywheel.cli.reading_ahead import Ahead
 from agentic_flywheel.cli.reading_marks import Look, Mark, Marks, Stat
@@ -146,7 +137,7 @@ class Growing:
     def __init__(self, sessions: SessionStore, settings: Settings, *, brings_back: bool = False) -> None:
         keys, credentials, most = Keys(settings.key_prefix), Credentials(settings.secrets), settings.max_session_bytes
         self.limit = ENTRY_OF_SESSIONS * most
-        self.marks = Marks(sessions.repository.journal, keys, f"{settings.secrets} {most}")
+        self.marks = Marks(sessions.repository.journal, settings)
         self._importer = Importer(sessions, credentials, keys, most, brings_back=brings_back)
         self.mark: Mark | None = None
         """What is to be noted of the file that was read last: `note` does it."""

@@ -15,9 +15,12 @@ from typing import IO, cast
 from agentic_flywheel.cli.executions_along import Along
 from agentic_flywheel.cli.growing import Growing, known
 from agentic_flywheel.cli.import_report import Report
-from agentic_flywheel.cli.importers import Imported, Source, Sources, Stream, in_order, is_stray, recognise, sources
 from agentic_flywheel.cli.importers.archives import MAX_UNPACKED_BYTES
+from agentic_flywheel.cli.importers.conversation import Imported
+from agentic_flywheel.cli.importers.files import is_stray, recognise
 from agentic_flywheel.cli.importers.flow_servers import PROGRAMS, FlowProgram, fetched
+from agentic_flywheel.cli.importers.found_files import Source, Sources, Stream, sources
+from agentic_flywheel.cli.importers.related import in_order
 from agentic_flywheel.cli.interrupts import interruptible
 from agentic_flywheel.cli.reading_ahead import Ahead
 from agentic_flywheel.cli.reading_marks import Look

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from agentic_flywheel.cli.growing import Entry, Known
 from agentic_flywheel.cli.importer import Added, Ours, Outcome
-from agentic_flywheel.cli.importers import BadEntry, Source
 from agentic_flywheel.cli.importers.files import UNDERSTOOD
+from agentic_flywheel.cli.importers.found_files import Source
+from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.cli.terminal import counted, progress, tell
 from agentic_flywheel.sessions.redaction.policy import Credentials
 

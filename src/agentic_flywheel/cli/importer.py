@@ -21,7 +21,8 @@ from agentic_flywheel.cli.comparison import (
     replacing,
     wrote_alone,
 )
-from agentic_flywheel.cli.importers import BadEntry, Imported
+from agentic_flywheel.cli.importers.conversation import Imported
+from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.cli.own_export import Ours
 from agentic_flywheel.cli.shortening import shortened
 from agentic_flywheel.cli.under_other_ids import as_stored

@@ -97,7 +97,7 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
         case "keys" | "secrets":
             return _keys_or_secrets(settings, options)
         case "import":
-            from agentic_flywheel.cli.import_command import import_as_told
+            from agentic_flywheel.cli.unchanged import import_as_told
 
             return import_as_told(settings, options)
         case "capture" | "install" | "uninstall" | "bundle":

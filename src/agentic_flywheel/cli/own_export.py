@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from agentic_flywheel.cli.importers import BadEntry, JsonEntry, mended, named, named_entry
+from agentic_flywheel.cli.importers.conversation import mended, named, named_entry
+from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.coaia.envelope import Envelopes
 from agentic_flywheel.documents.list_row import first_words
 from agentic_flywheel.documents.model import Document

@@ -21,7 +21,8 @@ from typing import BinaryIO, cast
 
 import anyio.to_thread
 
-from agentic_flywheel.cli.importers import FOLLOWED, Grown, read_whole, recognise
+from agentic_flywheel.cli.importers.files import recognise
+from agentic_flywheel.cli.importers.following import FOLLOWED, Grown, read_whole
 from agentic_flywheel.cli.reading_marks import Stat
 
 WORTH_FILES, WORTH_BYTES = 8, 4_000_000

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from agentic_flywheel.cli.importers import Origin, Place
+from agentic_flywheel.cli.importers.noted import Origin, Place
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys
+from agentic_flywheel.settings import Settings
 
 READERS = 2
 """Raised when a reader makes other turns of the same file: then all files are read anew, once."""
@@ -79,12 +79,12 @@ class Look:
 
 
 class Marks:
-    """The marks in a journal. `rules`: the settings by which turns are kept; under others a file is read anew."""
+    """The marks in a journal. Where turns are to be kept by other settings than they were, a file is read anew."""
 
-    def __init__(self, journal: Journal, keys: Keys, rules: str) -> None:
+    def __init__(self, journal: Journal, settings: Settings) -> None:
         self._journal = journal
-        self._keys = keys
-        self._rules = f"{READERS} {rules}"
+        self._keys = Keys(settings.key_prefix)
+        self._rules = f"{READERS} {settings.secrets} {settings.max_session_bytes}"
 
     async def look(self, path: Path) -> Look:
         """Compare a file with what was noted of it; whoever deleted its sessions has it read again.
@@ -93,9 +93,12 @@ class Marks:
             OSError: it cannot be read.
 
         """
-        return await in_thread(self._look, path)
+        from agentic_flywheel.journal.threads import in_thread  # who only compares needs no asyncio
 
-    def _look(self, path: Path) -> Look:
+        return await in_thread(self.compare, path)
+
+    def compare(self, path: Path) -> Look:
+        """The same, blocking."""
         try:
             mark = _loaded(self._journal.reading(self._name(path)))
             if mark is None or mark.rules != self._rules or not mark.kind:
@@ -113,6 +116,8 @@ class Marks:
 
     async def note(self, path: Path, mark: Mark) -> None:
         """Note how far a file was read. Without a journal, or where it is busy, the file is read whole next time."""
+        from agentic_flywheel.journal.threads import in_thread
+
         with contextlib.suppress(JournalUnavailable, OSError):
             mark.digests, mark.rules = digests(path, mark.stat.size), self._rules
             state = json.dumps(asdict(mark)) if len(mark.sessions) <= SESSIONS_AT_MOST else ""

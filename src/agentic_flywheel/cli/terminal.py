@@ -159,6 +159,11 @@ async def reach(sessions: "SessionStore") -> bool:
     return shared
 
 
+def there_already(number: int) -> None:
+    """Say that an import of so many sessions had nothing to do."""
+    tell(f"Took in {counted(0)}; {number:,} were there already, 0 could not be taken in.")
+
+
 def counted(number: int) -> str:
     """That many sessions, in words."""
     return f"{number:,} session{'' if number == 1 else 's'}"

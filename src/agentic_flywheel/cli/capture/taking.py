@@ -11,7 +11,10 @@ from agentic_flywheel.cli.capture.outcomes import Outcome, What
 from agentic_flywheel.cli.capture.shelf import change_of
 from agentic_flywheel.cli.growing import Entry, Growing, Known
 from agentic_flywheel.cli.importer import Added
-from agentic_flywheel.cli.importers import BadEntry, Imported, Source, Stream, opencode
+from agentic_flywheel.cli.importers import opencode
+from agentic_flywheel.cli.importers.conversation import Imported
+from agentic_flywheel.cli.importers.found_files import Source, Stream
+from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.cli.reading_marks import Look
 from agentic_flywheel.cli.terminal import plainly
 from agentic_flywheel.documents.model import Document

@@ -16,6 +16,7 @@ from agentic_flywheel.cli.importers.codex_follower import CodexFollower
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.files import read
 from agentic_flywheel.cli.importers.json_entries import BadEntry, Given, JsonEntry, lines
+from agentic_flywheel.cli.importers.noted import Place
 from agentic_flywheel.cli.importers.qwen_code_follower import QwenCodeFollower
 from agentic_flywheel.json_text import JSONObject
 
@@ -61,15 +62,6 @@ FOLLOWED: dict[str, Followed] = {
     "qwen-code": Followed(QwenCodeFollower, lambda value: value | {"parentUuid": None}),
 }
 """By kind. A kind that is not here is read whole whenever its file has changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where in a file the next run may begin: bytes and lines before it, and what the follower has to know there."""
-
-    offset: int = 0
-    line: int = 0
-    state: JSONObject | None = None
 
 
 @dataclass(frozen=True, slots=True)

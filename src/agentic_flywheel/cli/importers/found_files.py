@@ -15,7 +15,7 @@ from typing import IO
 from agentic_flywheel.cli.importers import databases, manifests
 from agentic_flywheel.cli.importers.archives import UNREADABLE, Archives, Found, unpacked
 from agentic_flywheel.cli.importers.kinds import kind_of
-from agentic_flywheel.cli.importers.names import is_conversations, may_be_conversations
+from agentic_flywheel.cli.importers.names import MANIFEST, is_conversations, may_be_wanted
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.plain_text import quoted
 
@@ -94,7 +94,7 @@ def sources(given: Path | Stream) -> Generator[Sources]:
         OSError: the folder or archive cannot be read.
 
     """
-    with Archives(_may_be_wanted) as archives:
+    with Archives(may_be_wanted) as archives:
         if isinstance(given, Path) and given.is_dir():
             yield _in_folder(given, archives)
             return
@@ -116,11 +116,7 @@ def _members(found: Sequence[Found]) -> list[Source]:
 
 
 def _is_wanted(name: str) -> bool:
-    return name == manifests.NAME or is_conversations(name)
-
-
-def _may_be_wanted(name: str) -> bool:
-    return name == manifests.NAME or may_be_conversations(name)
+    return name == MANIFEST or is_conversations(name)
 
 
 def _is_strangers(source: Path | Member) -> bool:
@@ -140,7 +136,7 @@ def _is_strangers(source: Path | Member) -> bool:
 
 
 def _in_folder(folder: Path, archives: Archives) -> Sources:
-    found = [each for each in sorted(folder.rglob("*")) if each.is_symlink() or _may_be_wanted(each.name)]
+    found = [each for each in sorted(folder.rglob("*")) if each.is_symlink() or may_be_wanted(each.name)]
     links = [each for each in found if each.is_symlink() and (each.is_dir() or is_conversations(each.name))]
     files: list[Source] = [
         each for each in found if not each.is_symlink() and each.is_file() and not _is_strangers(each)
@@ -162,7 +158,7 @@ def _in_folder(folder: Path, archives: Archives) -> Sources:
 
 def _complete(found: Sequence[Source], archives: Archives) -> list[Source]:
     """The files, and what stands for those that a list of the export names and are not there."""
-    lists = [each for each in found if name_of(each) == manifests.NAME]
+    lists = [each for each in found if name_of(each) == MANIFEST]
     files = [each for each in found if each not in lists]
     there = {name_of(each) for each in files}
     for each in lists if files else ():

@@ -13,8 +13,6 @@ from agentic_flywheel.documents.turn_values import as_list, as_object, is_object
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.plain_text import quoted
 
-NAME = "export_manifest.json"
-
 MAX_BYTES = 4_000_000
 """Of such a list: some 100 bytes a file."""
 

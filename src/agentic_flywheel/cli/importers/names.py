@@ -16,6 +16,10 @@ _PERHAPS = re.compile(rf"logs\.db|.+\.messages\.json|(?:session-|ses_).+\.json|{
 the talks of Cline, of old Gemini CLI, of opencode's export, and of Continue."""
 
 
+MANIFEST = "export_manifest.json"
+"""ChatGPT's list of the files of an export."""
+
+
 def is_conversations(name: str) -> bool:
     """Whether a file of that name has conversations, or is damaged."""
     return _CONVERSATIONS.fullmatch(name) is not None
@@ -24,3 +28,8 @@ def is_conversations(name: str) -> bool:
 def may_be_conversations(name: str) -> bool:
     """Whether a file of that name has conversations, or may have some and be any other file as well."""
     return is_conversations(name) or _PERHAPS.fullmatch(name) is not None
+
+
+def may_be_wanted(name: str) -> bool:
+    """The same of a file that is looked at in a folder: also of one that lists what belongs to an export."""
+    return name == MANIFEST or may_be_conversations(name)

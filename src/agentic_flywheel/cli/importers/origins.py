@@ -9,11 +9,12 @@ in the first line of a fork (`forked_from_id`).
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import TypeVar, cast
 
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
+from agentic_flywheel.cli.importers.noted import Origin
 from agentic_flywheel.documents.turn_values import as_object
 from agentic_flywheel.json_text import JSONObject
 
@@ -21,17 +22,6 @@ LOOKED_AT = 200
 """Lines among which the first of the talk is looked for; what stands before it is what the program notes."""
 
 _File = TypeVar("_File", bound=Hashable)
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What the beginning of a transcript tells: its first line's id, its session, the one it names, if it is copied."""
-
-    root: str
-    own: str
-    parent: str
-    is_background: bool
-    size: int
 
 
 def named_parent(value: JSONObject) -> str:

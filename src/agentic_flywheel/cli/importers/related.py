@@ -7,9 +7,10 @@ from agentic_flywheel.cli.importers import origins
 from agentic_flywheel.cli.importers.files import exported, recognise
 from agentic_flywheel.cli.importers.found_files import Member, Source, Stream
 from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES
+from agentic_flywheel.cli.importers.noted import Origin
 
 
-def origin_of(source: Source, limit: int = MAX_ENTRY_BYTES) -> origins.Origin | None:
+def origin_of(source: Source, limit: int = MAX_ENTRY_BYTES) -> Origin | None:
     """What of a transcript tells which others it has to do with; `None` where there is nothing of that kind.
 
     Raises:
@@ -22,7 +23,7 @@ def origin_of(source: Source, limit: int = MAX_ENTRY_BYTES) -> origins.Origin | 
 
 
 def in_order(
-    files: Sequence[Source], limit: int = MAX_ENTRY_BYTES, known: Mapping[Source, origins.Origin | None] | None = None
+    files: Sequence[Source], limit: int = MAX_ENTRY_BYTES, known: Mapping[Source, Origin | None] | None = None
 ) -> tuple[list[Source], set[Source]]:
     """The files, transcripts behind those that they may begin with; and which of them have to do with another one.
 
