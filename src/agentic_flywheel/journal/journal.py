@@ -142,6 +142,8 @@ class Journal(ListRows, OutboxRows, Readings, Retention):
     @retry_once_if_replaced
     def copy_of_this_machine(self, key: str) -> Write | None:
         """The document that belongs to this machine under `key`, while a Redis is in use."""
+        if not self._address.spellings:
+            return None
         with self._snapshot() as db:
             return copy_of(db, THIS_MACHINE, key) if self._destination != THIS_MACHINE else None
 

@@ -51,7 +51,7 @@ class LocalWriter:
                 return appended[1]
             stored = self._journal.copy(change.key)
         while True:
-            copy, stored = stored or self._owned(change.key), None
+            copy = stored or self._moved_here(change.key)
             seen = self._as_the_stash_has_it(copy) if pending else copy
             step = change.with_base_revision(seen, self._clock()).apply(copy.text if copy else None, self._clock())
             if step.write is None:
@@ -63,6 +63,7 @@ class LocalWriter:
                     return cast("Answer", replace(step.answer, parts=erased.parts, wiped=erased.wiped))
             elif self._commit(change, write, command, older, supersedes=supersedes).accepted:
                 return step.answer
+            stored = self._journal.copy(change.key)
 
     def _over_what_is_remembered(self, change: Command[Answer]) -> Step[Answer] | None:
         """Apply to what this process has seen last, without reading it, if that is still stored: mostly it is."""
@@ -103,12 +104,9 @@ class LocalWriter:
             return None
         return grown if self._commit(change, grown[0], command).accepted else None
 
-    def _owned(self, key: str) -> Write | None:
-        """The document of the destination in use, which takes over what belonged to this machine under `key`."""
-        copy = self._journal.copy(key)
-        if copy is None and self._journal.move_from_this_machine(key):
-            copy = self._journal.copy(key)
-        return copy
+    def _moved_here(self, key: str) -> Write | None:
+        """The document that belonged to this machine under `key`, which the destination in use takes over."""
+        return self._journal.copy(key) if self._journal.move_from_this_machine(key) else None
 
     def _as_the_stash_has_it(self, copy: Write | None) -> Write | None:
         """The copy if nothing of it is pending; the stash does not have revisions that were given here."""
