@@ -730,8 +730,8 @@ MUTATIONS = [
     Mutation(
         "(d) while it is away",
         "replication/local_writer.py",
-        "        if copy is None and self._journal.move_from_this_machine(key):",
-        "        if copy and self._journal.move_from_this_machine(key):",
+        "        return self._journal.copy(key) if self._journal.move_from_this_machine(key) else None",
+        "        return None",
         "tests/unit/test_repository.py::test_all_that_belongs_to_this_machine_moves_with_its_next_change",
     ),
     Mutation(
