@@ -2482,14 +2482,14 @@ MUTATIONS = [
     Mutation(
         "reading ahead: the end of the process",
         "cli/reading_ahead.py",
-        "(OSError, EOFError, pickle.UnpicklingError)",
-        "OSError",
+        "(OSError, EOFError, pickle.UnpicklingError, ValueError)",
+        "(OSError,)",
         "tests/unit/test_reading_ahead.py::test_a_reader_that_was_killed_leaves_the_rest_to_the_caller",
     ),
     Mutation(
         "reading ahead: few files",
         "cli/reading_ahead.py",
-        "len(files) >= WORTH_FILES and ",
+        "len(self._waiting) >= WORTH_FILES and ",
         "",
         "tests/unit/test_reading_ahead.py::test_few_files_start_no_process",
     ),

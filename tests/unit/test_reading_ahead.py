@@ -1,14 +1,18 @@
 """Many transcripts are read in another process: the same comes in, whatever becomes of that process."""
 
 import json
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
 from agentic_flywheel.cli.importers.conversation import Imported
+from agentic_flywheel.cli.importers.files import read
 from agentic_flywheel.cli.importers.following import read_whole
-from agentic_flywheel.cli.reading_ahead import WORTH_BYTES, WORTH_FILES, Ahead
+from agentic_flywheel.cli.reading_ahead import WORTH_BYTES, WORTH_FILES, Ahead, ReadAhead, ReadingProcess
 from agentic_flywheel.cli.reading_marks import Stat
 from agentic_flywheel.journal.threads import in_thread, without_threads
 
@@ -28,53 +32,92 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return made
 
 
-def test_what_another_process_reads_is_what_would_be_read_here(files: list[Path]):
-    async def run() -> None:
-        with Ahead(files, LIMIT) as ahead:
-            for path in files:
-                answer = await ahead.take(path)
-                assert answer == (Stat.of(path), read_whole(path, "claude-code", LIMIT))
-                assert answer
-                [talk] = answer[1].entries
-                assert isinstance(talk, Imported)
-                assert talk.halves == 1, "half a character is mended, and told"
+def talks(folder: Path) -> Path:
+    """An export of ChatGPT, in one line."""
+    folder.mkdir()
+    path = folder / "conversations.json"
+    path.write_text(json.dumps([talk(f"talk-{number}") for number in range(20)]))
+    return path
 
-    anyio.run(run)
+
+def talk(name: str) -> dict[str, Any]:
+    said = {"content_type": "text", "parts": [f"Which fern is {name}? " + "." * MORE_THAN_A_PIPE]}
+    message = {"id": f"{name}-1", "author": {"role": "user"}, "content": said, "create_time": 1.79e9}
+    node = {"id": f"{name}-1", "message": message, "parent": None, "children": list[str]()}
+    return {
+        "id": name,
+        "title": name,
+        "create_time": 1.79e9,
+        "mapping": {f"{name}-1": node},
+        "current_node": f"{name}-1",
+    }
+
+
+def test_what_another_process_reads_is_what_would_be_read_here(files: list[Path]):
+    with ReadAhead(files, LIMIT) as ahead:
+        for path in files:
+            answer = ahead.take(path)
+            assert answer == Ahead(Stat.of(path), "claude-code", read_whole(path, "claude-code", LIMIT))
+            assert answer
+            assert answer.grown
+            [talk] = answer.grown.entries
+            assert isinstance(talk, Imported)
+            assert talk.halves == 1, "half a character is mended, and told"
+
+
+def test_a_file_that_is_no_file_of_lines_comes_entry_by_entry(files: list[Path], tmp_path: Path):
+    path = talks(tmp_path / "export")
+    with ReadingProcess() as process, ReadAhead([path, files[0]], LIMIT, process) as ahead:
+        answer = ahead.take(path)
+        assert answer
+        assert answer.entries
+        assert (answer.kind, answer.grown) == ("chatgpt", None)
+        assert [*answer.entries] == [*read(path, "chatgpt", LIMIT)]
+        assert ahead.take(files[0])
+
+
+def test_what_was_not_read_to_its_end_is_passed_over(files: list[Path], tmp_path: Path):
+    path = talks(tmp_path / "export")
+    with ReadingProcess() as process, ReadAhead([path, *files], LIMIT, process) as ahead:
+        answer = ahead.take(path)
+        assert answer
+        assert answer.entries
+        next(answer.entries)
+        del answer
+        assert ahead.take(files[0])
+
+
+def test_a_reader_that_was_killed_in_the_middle_of_a_file_leaves_the_rest_of_it_to_the_caller(tmp_path: Path):
+    path = talks(tmp_path / "export")
+    with ReadingProcess() as process, ReadAhead([path], LIMIT, process) as ahead:
+        answer = ahead.take(path)
+        assert answer
+        assert answer.entries
+        first = [next(answer.entries), next(answer.entries)]
+        os.kill(process.pid, signal.SIGKILL)
+        assert [*first, *answer.entries] == [*read(path, "chatgpt", LIMIT)]
 
 
 def test_a_file_that_was_passed_over_or_is_gone_is_left_to_the_caller(files: list[Path]):
-    async def run() -> None:
-        with Ahead(files, LIMIT) as ahead:
-            files[2].unlink()
-            assert await ahead.take(files[1])
-            assert await ahead.take(files[0]) is None, "its turn is over"
-            assert await ahead.take(files[2]) is None
-            assert await ahead.take(files[3])
-
-    anyio.run(run)
+    with ReadAhead(files, LIMIT) as ahead:
+        files[2].unlink()
+        assert ahead.take(files[1])
+        assert ahead.take(files[0]) is None, "its turn is over"
+        assert ahead.take(files[2]) is None
+        assert ahead.take(files[3])
 
 
 def test_a_reader_that_was_killed_leaves_the_rest_to_the_caller(files: list[Path]):
-    async def run() -> None:
-        with Ahead(files, LIMIT) as ahead:
-            assert await ahead.take(files[0])
-            process = ahead._process
-            assert process
-            process.kill()
-            process.wait()
-            left = [await ahead.take(path) for path in files[1:]]
-        assert left == [None] * len(left)
-
-    anyio.run(run)
+    with ReadingProcess() as process, ReadAhead(files, LIMIT, process) as ahead:
+        assert ahead.take(files[0])
+        os.kill(process.pid, signal.SIGKILL)
+        left = [ahead.take(path) for path in files[1:]]
+    assert left[-1] is None, "but for what was in the pipe"
 
 
 def test_few_files_start_no_process(files: list[Path]):
-    async def run() -> None:
-        with Ahead(files[1:], LIMIT) as ahead:
-            assert await ahead.take(files[1]) is None
-            assert ahead._process is None
-
-    anyio.run(run)
+    with ReadAhead(files[1:], LIMIT) as ahead:
+        assert ahead.take(files[1]) is None
 
 
 def test_a_command_alone_waits_for_the_journal_itself():

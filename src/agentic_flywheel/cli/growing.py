@@ -16,12 +16,12 @@ from agentic_flywheel.cli.capture.on_record import on_the_record
 from agentic_flywheel.cli.importer import Added, Importer
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.files import exported, is_database, read, recognise
-from agentic_flywheel.cli.importers.following import FOLLOWED, Grown, read_tail, read_whole
+from agentic_flywheel.cli.importers.following import FOLLOWED, read_tail, read_whole
 from agentic_flywheel.cli.importers.found_files import Source
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.related import origin_of
 from agentic_flywheel.cli.own_export import Ours, ours
-from agentic_flywheel.cli.reading_ahead import Ahead
+from agentic_flywheel.cli.reading_ahead import Ahead, ReadAhead
 from agentic_flywheel.cli.reading_marks import Look, Mark, Marks, Stat
 from agentic_flywheel.coaia.envelope import Envelopes
 from agentic_flywheel.errors import FlywheelError
@@ -145,7 +145,7 @@ class Growing:
         """Of that file."""
         self.cwd = ""
         """Where the talks of that file were, if they do not say it themselves."""
-        self.ahead: Ahead | None = None
+        self.ahead: ReadAhead | None = None
         """What reads the files before they are asked for."""
         self._envelopes = Envelopes(settings.seal) if settings.seal else None
         self._capture = settings.data_dir / "capture"
@@ -175,12 +175,12 @@ class Growing:
             for result in results:
                 yield result
             return
-        ahead = await self.ahead.take(source) if self.ahead and isinstance(source, Path) else None
-        stat = ahead[0] if ahead else Stat.of(source) if isinstance(source, Path) else None
-        kind = recognise(source, self.limit)
+        ahead = self.ahead.take(source) if self.ahead and isinstance(source, Path) else None
+        stat = ahead.stat if ahead else Stat.of(source) if isinstance(source, Path) else None
+        kind = ahead.kind if ahead else recognise(source, self.limit)
         is_noted = stat and kind != "flywheel" and isinstance(source, Path) and not is_database(source)
         made = Mark(stat, kind, origin=origin_of(source)) if is_noted and stat and kind else None
-        for each in self.entries(source, kind, made, ahead[1] if ahead else None):
+        for each in self.entries(source, kind, made, ahead):
             await asyncio.sleep(0)  # a signal ends it here, too
             given = before.sessions.get(each.session_id) if before and isinstance(each, Imported) else None
             kept = on_the_record(self._capture, each, self.cwd, source) if isinstance(each, Imported) else each
@@ -195,9 +195,9 @@ class Growing:
         self.mark, self.bytes_read = made, self.bytes_read + (stat.size if stat else 0)
 
     def entries(
-        self, source: Source, kind: str | None = None, made: Mark | None = None, grown: Grown | None = None
+        self, source: Source, kind: str | None = None, made: Mark | None = None, ahead: Ahead | None = None
     ) -> Iterator[Entry]:
-        """All entries of a file, if it was not read yet (`grown`). Where the next run may begin is noted in `made`.
+        """All entries of a file, if it was not read `ahead`. Where the next run may begin is noted in `made`.
 
         Raises:
             OSError: the file cannot be read.
@@ -205,14 +205,14 @@ class Growing:
         """
         kind = kind or recognise(source, self.limit)
         if kind in FOLLOWED and isinstance(source, Path) and made:
-            grown = grown or read_whole(source, kind, self.limit)
+            grown = (ahead and ahead.grown) or read_whole(source, kind, self.limit)
             made.place = grown.place
             yield from grown.entries
         elif kind == "flywheel":
             for entry in exported(source, self.limit):
                 yield ours(entry, self._envelopes) if isinstance(entry, JsonEntry) else entry
         else:
-            yield from read(source, kind or "", self.limit)
+            yield from (ahead and ahead.entries) or read(source, kind or "", self.limit)
 
     async def _tail(self, source: Path, mark: Mark) -> list[Result] | None:
         """What is new of a file that only grew; `None` where it must be read whole."""

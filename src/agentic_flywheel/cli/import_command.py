@@ -22,7 +22,7 @@ from agentic_flywheel.cli.importers.flow_servers import PROGRAMS, FlowProgram, f
 from agentic_flywheel.cli.importers.found_files import Source, Sources, Stream, sources
 from agentic_flywheel.cli.importers.related import in_order
 from agentic_flywheel.cli.interrupts import interruptible
-from agentic_flywheel.cli.reading_ahead import Ahead
+from agentic_flywheel.cli.reading_ahead import ReadAhead, ReadingProcess
 from agentic_flywheel.cli.reading_marks import Look
 from agentic_flywheel.cli.terminal import complain, counting, reach, run, tell
 from agentic_flywheel.errors import InvalidArgument
@@ -41,8 +41,11 @@ STRAYS_NAMED = 3
 """Files without talks that are named."""
 
 
-def import_as_told(settings: Settings, options: Namespace) -> int:
-    """Take in what a command line names: a file, or a program that runs flows; a file of that name is ./flowise."""
+def import_as_told(settings: Settings, options: Namespace, process: ReadingProcess | None = None) -> int:
+    """Take in what a command line names: a file, or a program that runs flows; a file of that name is ./flowise.
+
+    `process`: one that was begun to read it.
+    """
     program, brings_back = PROGRAMS.get(options.source), options.bring_back_deleted
     named = options.url or options.api_key or options.flow
     if program and not options.file:
@@ -52,20 +55,23 @@ def import_as_told(settings: Settings, options: Namespace) -> int:
     if named or (options.file and not program):
         complain(_ONLY_SERVERS if named else "one file at a time; a folder is read whole.")
         return 2
-    return import_from(settings, options.file or options.source, brings_back=brings_back)
+    return import_from(settings, options.file or options.source, brings_back=brings_back, process=process)
 
 
 _ONLY_SERVERS = "--url, --api-key and --flow are for import flowise and import langflow without a file."
 
 
-def import_from(settings: Settings, source: str, *, brings_back: bool = False) -> int:
+def import_from(
+    settings: Settings, source: str, *, brings_back: bool = False, process: ReadingProcess | None = None
+) -> int:
     """Take in every conversation of a file, a folder or an archive, or of standard input for `-`.
 
-    `brings_back`: also what was deleted here. 0 if all came in or was there, 1 if not all, 2 if nothing could be read.
+    `brings_back`: also what was deleted here; `process`: one that was begun to read it.
+    0 if all came in or was there, 1 if not all, 2 if nothing could be read.
     """
     if source == "-":
         return run(_from_standard_input(settings, brings_back=brings_back))
-    return run(_from(settings, Path(source), brings_back=brings_back))
+    return run(_from(settings, Path(source), brings_back=brings_back, process=process))
 
 
 def import_from_server(
@@ -132,23 +138,25 @@ def _next_of(source: BufferedReader) -> bytes:
     return source.read1(COPIED_AT_ONCE)
 
 
-async def _from(settings: Settings, given: Path | Stream, *, brings_back: bool) -> int:
+async def _from(
+    settings: Settings, given: Path | Stream, *, brings_back: bool, process: ReadingProcess | None = None
+) -> int:
     with sources(given) as found:
-        return await _import(settings, found, given, brings_back=brings_back)
+        return await _import(settings, found, given, brings_back=brings_back, process=process)
 
 
-async def _import(settings: Settings, found: Sources, given: Path | Stream | None, *, brings_back: bool) -> int:
-    for link in found.links:
-        tell(f"{link} is a link, and is left. To take it in, name what it leads to.")
+async def _import(
+    settings: Settings,
+    found: Sources,
+    given: Path | Stream | None,
+    *,
+    brings_back: bool,
+    process: ReadingProcess | None = None,
+) -> int:
     sessions, executions = open_store(settings)
     growing = Growing(sessions, settings, brings_back=brings_back)
     looks = await _looks(growing, found.files) if is_there(settings) else {}
-    # What is not there or cannot be read ends the command before anything is written.
-    new = [each for each in found.files if each not in looks or looks[each].mark is None]
-    strays = [each for each in new if each != given and is_stray(each, growing.limit)]
-    if strays:
-        tell(f"Left {len(strays):,} of {len(found.files):,} files that have no talks: {_first_of(strays)}.")
-    there = [each for each in found.files if each not in strays]
+    there = _with_talks(found, given, looks, growing.limit)
     files, related = _to_read(there, looks, growing.limit)
     credentials = Credentials(settings.secrets)
     report = Report(credentials, await _count(growing, files))
@@ -164,19 +172,41 @@ async def _import(settings: Settings, found: Sources, given: Path | Stream | Non
             with (
                 without_threads(),
                 sessions.repository.journal.synced_at_end(),
-                Ahead(whole, growing.limit) as growing.ahead,
+                ReadAhead(whole, growing.limit, process) as growing.ahead,
             ):
                 for source in files:
-                    async for each, added in growing.read(source, looks.get(source), related=source in related):
-                        report.note(source, each, added)
-                        if isinstance(each, Imported):
-                            report.note_executions(source, each, await along.keep(each, added.outcome))
-                    await growing.note(source)
+                    await _take_in(growing, source, looks.get(source), report, along, related=source in related)
         except asyncio.CancelledError:
             report.interrupted()
             raise
     report.end(settings.session_ttl_seconds, along.kept)
     return 0 if report.complete and not along.refused else 1
+
+
+async def _take_in(
+    growing: Growing, source: Source, look: Look | None, report: Report, along: Along, *, related: bool
+) -> None:
+    async for each, added in growing.read(source, look, related=related):
+        report.note(source, each, added)
+        if isinstance(each, Imported):
+            report.note_executions(source, each, await along.keep(each, added.outcome))
+    await growing.note(source)
+
+
+def _with_talks(found: Sources, given: Path | Stream | None, looks: dict[Source, Look], limit: int) -> list[Source]:
+    """The files that have talks, as far as is known. Says what is left.
+
+    Raises:
+        OSError: one is not there or cannot be read: that ends the command before anything is written.
+
+    """
+    for link in found.links:
+        tell(f"{link} is a link, and is left. To take it in, name what it leads to.")
+    new = [each for each in found.files if each not in looks or looks[each].mark is None]
+    strays = [each for each in new if each != given and is_stray(each, limit)]
+    if strays:
+        tell(f"Left {len(strays):,} of {len(found.files):,} files that have no talks: {_first_of(strays)}.")
+    return [each for each in found.files if each not in strays]
 
 
 def _first_of(strays: Sequence[Source]) -> str:

@@ -126,7 +126,7 @@ class Importer:
             talk, findings = self._clean(talk, ())
             save = Save(session_id=talk.session_id, history=talk.history, context=talk.context,
                         expected_revision=revision, said_at=talk.said_at, note=IMPORTED)  # fmt: skip
-            saved = await self._sessions.save(save, CallerViews())
+            saved = await self._sessions.save(save, CallerViews(once=True))
             if not saved.saved:
                 return None
             await self._check_written(talk.session_id, talk.history)
@@ -167,7 +167,7 @@ class Importer:
         save = Save(
             session_id=document.session.id, expected_revision=0, said_at=document.saved_at, **save_fields(document)
         )
-        saved = await self._sessions.save(save, CallerViews())
+        saved = await self._sessions.save(save, CallerViews(once=True))
         if not saved.saved:
             raise InvalidArgument(saved.message or f"it was not saved: {saved.reason}")
         return Added("new", halves=halves)
@@ -225,12 +225,12 @@ class Importer:
         self, save: Save, talk: Imported, findings: "list[Finding]", stored: Document | None = None
     ) -> Added:
         """Save it, shortened if it is too large, and see that it is there."""
-        saved, told = await self._sessions.save(save, CallerViews()), ""
+        saved, told = await self._sessions.save(save, CallerViews(once=True)), ""
         if saved.reason == "too_large":
             save, told = self._fitting(save, stored)
             if stored and save.history == stored.session.history:
                 return Added("same", revision=stored.revision)
-            saved = await self._sessions.save(save, CallerViews())
+            saved = await self._sessions.save(save, CallerViews(once=True))
         if not saved.saved:
             raise InvalidArgument(saved.message or f"it was not saved: {saved.reason}")
         await self._check_written(talk.session_id, save.history or [])

@@ -1,116 +1,157 @@
-"""Reads many transcripts in a process of its own, each while the one before it is written: reading is half of the work.
+"""Has many transcripts, or a large one, read by a process of its own, each talk while the one before it is written.
 
-    python -m agentic_flywheel.cli.reading_ahead     `[path, limit]` on standard input, a line each
-
-It answers each with a pickle, and waits with the next until that is read: a pipe holds less than one. Where nobody
-reads any more, it ends. What it cannot read, and all once it has failed, the caller reads itself.
+Reading is half of the work of an import. The process may be begun before it is known what it is to read, while this one
+imports what writing needs. What it is asked and what it answers is in `reading_process.py`; what it cannot read, and
+all once it has failed, the caller reads itself.
 """
 
 import contextlib
 import json
 import os
 import pickle
-import signal
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-import anyio.to_thread
-
-from agentic_flywheel.cli.importers.files import recognise
-from agentic_flywheel.cli.importers.following import FOLLOWED, Grown, read_whole
-from agentic_flywheel.cli.reading_marks import Stat
+if TYPE_CHECKING:
+    from agentic_flywheel.cli.importers.conversation import Imported
+    from agentic_flywheel.cli.importers.following import Grown
+    from agentic_flywheel.cli.importers.json_entries import BadEntry
+    from agentic_flywheel.cli.importers.kinds import Kind
+    from agentic_flywheel.cli.reading_marks import Stat
 
 WORTH_FILES, WORTH_BYTES = 8, 4_000_000
 """Fewer files, or smaller ones, are read sooner than another process has begun."""
 
-Answer = tuple[Stat, Grown]
-"""What a file was before it was read, and what is in it."""
+_FAILED = (OSError, EOFError, pickle.UnpicklingError, ValueError)
 
 
+@dataclass(frozen=True, slots=True)
 class Ahead:
-    """The process, which gets its files when the first is asked for; a context that ends it."""
+    """What a file was before it was read, and its kind; what is in it, whole or entry by entry."""
 
-    def __init__(self, files: Iterable[Path], limit: int) -> None:
-        """Begin with these files, if that is worth it."""
-        wanted = list(files)
+    stat: "Stat"
+    kind: "Kind"
+    grown: "Grown | None" = None
+    entries: "Iterator[Imported | BadEntry] | None" = None
+
+
+class ReadingProcess:
+    """The process; a context that ends it."""
+
+    def __init__(self) -> None:
+        """Begin it."""
+        command = [sys.executable, "-P", "-m", "agentic_flywheel.cli.reading_process"]
+        files = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=files, stdout=files, stderr=subprocess.DEVNULL)
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    def ask(self, files: Iterable[Path], limit: int) -> None:
+        """Name the files that it is to read, in this order: once."""
+        with contextlib.suppress(OSError), cast("BinaryIO", self._process.stdin) as given:
+            given.write(b"".join(json.dumps([os.fsdecode(path), limit]).encode() + b"\n" for path in files))
+
+    def next(self) -> Any:  # noqa: ANN401
+        """What it answers next.
+
+        Raises:
+            OSError, EOFError, UnpicklingError, ValueError: it has ended, or was ended in the middle.
+
+        """
+        return pickle.load(cast("BinaryIO", self._process.stdout))  # noqa: S301  our own process wrote it
+
+    def __enter__(self) -> "ReadingProcess":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+        for file in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):  # what was not written has nobody to read it
+                cast("BinaryIO", file).close()
+
+
+def is_worth_it(files: Iterable[Path]) -> bool:
+    """Whether reading so much is worth a process."""
+    return (os.cpu_count() or 1) > 1 and sum(_sizes(files)) >= WORTH_BYTES
+
+
+def _sizes(files: Iterable[Path]) -> Iterator[int]:
+    for path in files:
+        with contextlib.suppress(OSError):
+            yield path.stat().st_size
+
+
+class ReadAhead:
+    """The files that are read ahead; a context that ends the process."""
+
+    def __init__(self, files: Iterable[Path], limit: int, process: ReadingProcess | None = None) -> None:
+        """Begin with these files, in a `process` that has begun, or in one of their own, if that is worth it."""
+        self._waiting = deque(files)
         self._limit = limit
-        self._waiting = deque(wanted if _is_worth_it(wanted) else ())
-        self._left = set(self._waiting)
-        self._process: subprocess.Popen[bytes] | None = None
+        begins = not process and len(self._waiting) >= WORTH_FILES and is_worth_it(self._waiting)
+        self._process = ReadingProcess() if begins else process
+        self._is_amid = False  # the entries of a file
+        self._left = set(self._waiting) if self._process else set[Path]()
+        if self._process:
+            self._process.ask(self._waiting, limit)
 
-    async def take(self, path: Path) -> Answer | None:
-        """What is in the file; `None` where the caller is to read it."""
-        if path not in self._left:
-            return None
-        return await anyio.to_thread.run_sync(self._take, path, abandon_on_cancel=True)
-
-    def _take(self, path: Path) -> Answer | None:
+    def take(self, path: Path) -> Ahead | None:
+        """What is in the file; `None` where the caller is to read it. What was not taken before is passed over."""
         try:
-            process = self._process = self._process or self._begun()
-            answers = cast("BinaryIO", process.stdout)
-            while self._waiting:
-                named, answer = self._waiting.popleft(), cast("Answer | None", pickle.load(answers))  # noqa: S301
+            while path in self._left and self._process:
+                while self._is_amid:  # who took the file before gave up
+                    self._is_amid = self._process.next() is not None
+                named = self._waiting.popleft()
                 self._left.discard(named)
+                found = self._answer(self._process, named)
                 if named == path:
-                    return answer
-        except (OSError, EOFError, pickle.UnpicklingError):
+                    return found
+        except _FAILED:
             self._left.clear()
         return None
 
-    def _begun(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-P", "-m", "agentic_flywheel.cli.reading_ahead"]
-        files = subprocess.PIPE
-        process = subprocess.Popen(command, stdin=files, stdout=files, stderr=subprocess.DEVNULL)
-        given = cast("BinaryIO", process.stdin)
-        for path in self._waiting:  # it takes in all of them before it answers
-            given.write(json.dumps([str(path), self._limit]).encode() + b"\n")
-        given.close()
-        return process
+    def _answer(self, process: ReadingProcess, path: Path) -> Ahead | None:
+        head: tuple[Stat, Kind, bool] | None = process.next()
+        if head is None:
+            return None
+        stat, kind, is_followed = head
+        if is_followed:
+            return Ahead(stat, kind, grown=process.next())
+        self._is_amid = True
+        return Ahead(stat, kind, entries=self._entries(process, path, kind))
 
-    def __enter__(self) -> "Ahead":
+    def _entries(self, process: ReadingProcess, path: Path, kind: "Kind") -> "Iterator[Imported | BadEntry]":
+        done = 0
+        try:
+            while (entry := process.next()) is not None:
+                done += 1
+                yield entry
+            self._is_amid = False
+        except _FAILED:
+            from agentic_flywheel.cli.importers.files import read
+
+            self._is_amid = False
+            self._left.clear()
+            yield from islice(read(path, kind, self._limit), done, None)
+
+    def __enter__(self) -> "ReadAhead":
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._process:
-            self._process.kill()
-            self._process.wait()
-            cast("BinaryIO", self._process.stdout).close()
-
-
-def _is_worth_it(files: list[Path]) -> bool:
-    return len(files) >= WORTH_FILES and (os.cpu_count() or 1) > 1 and sum(_sizes(files)) >= WORTH_BYTES
-
-
-def _sizes(files: list[Path]) -> Iterator[int]:
-    for path in files:
-        with contextlib.suppress(OSError):
-            yield path.stat().st_size
-
-
-def main() -> None:
-    """Answer what is asked. Whoever asked ends this process: a signal to both is theirs."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    wanted = [json.loads(line) for line in sys.stdin.buffer]
-    with contextlib.suppress(BrokenPipeError):
-        for name, limit in wanted:
-            pickle.dump(_read(Path(name), limit), sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
-            sys.stdout.buffer.flush()
-
-
-def _read(path: Path, limit: int) -> Answer | None:
-    try:
-        stat, kind = Stat.of(path), recognise(path, limit)
-        return (stat, read_whole(path, kind, limit)) if kind in FOLLOWED else None
-    except OSError:
-        return None
-
-
-if __name__ == "__main__":
-    main()
+            self._process.__exit__(kind, exc, trace)

@@ -87,7 +87,7 @@ class AdapterBase(Closed):
             names = ("history", "context", "title", "summary")
             sent = {name: value for name in names if (value := getattr(save, name))}
             save = save.model_copy(update=await self.without_credentials(type(self).__name__, **sent))
-        result = await stores.sessions.save(save, CallerViews() if views is None else views)
+        result = await stores.sessions.save(save, CallerViews(once=True) if views is None else views)
         if not result.saved and result.deleted_revision is not None:
             raise DeletedMeanwhile(result.message, result.revision, result.deleted_revision)
         if not result.saved:

@@ -147,11 +147,12 @@ class CallerView:
 class CallerViews:
     """Keeps what one caller (an MCP connection, or a library object) has sent to each session and seen of it.
 
-    `at_once`: the caller may change the turns that it sent or was given.
+    `at_once`: the caller may change the turns that it sent or was given. `once`: it saves once, so nothing is kept.
     """
 
-    def __init__(self, *, at_once: bool = False) -> None:
+    def __init__(self, *, at_once: bool = False, once: bool = False) -> None:
         self._at_once = at_once
+        self.once = once
         self._sessions: OrderedDict[str, CallerView] = OrderedDict()
 
     def of(self, session_id: str) -> CallerView:

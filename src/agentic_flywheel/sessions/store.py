@@ -112,7 +112,7 @@ class SessionStore(SessionReader):
         except (DocumentError, Unavailable) as exc:
             return not_saved(save.session_id if isinstance(exc, NothingToSave) else session_id, exc)
         saved = placed.answer
-        if not save.as_sent:  # whose turns are never compared: to remember them takes as long as the save
+        if not (save.as_sent or memory.once):  # never compared with: to remember turns takes as long as the save
             self._remember(seen, save, saved)
         provisional = placed.stored_in == "journal" and self.repository.stash is not None
         seen.revision = seen.revision if provisional else saved.revision

@@ -10,7 +10,7 @@ from agentic_flywheel.cli.capture.programs import ALL, Program, named
 from agentic_flywheel.cli.capture.shelf import is_kept
 from agentic_flywheel.cli.capture.taking import Taker
 from agentic_flywheel.cli.growing import Growing
-from agentic_flywheel.cli.reading_ahead import Ahead
+from agentic_flywheel.cli.reading_ahead import ReadAhead
 from agentic_flywheel.cli.terminal import progress, reach, run, say, tell
 from agentic_flywheel.journal.threads import without_threads
 from agentic_flywheel.sessions.wiring import open_store
@@ -33,7 +33,7 @@ async def _backfill(settings: Settings, programs: list[Program]) -> int:
         growing.shared = await reach(sessions)
         taker = Taker(sessions, growing, place)
         unread = [path for program, path in wanted if not _of(place, program, path)]
-        with without_threads(), Ahead(unread, growing.limit) as growing.ahead:
+        with without_threads(), ReadAhead(unread, growing.limit) as growing.ahead:
             for number, (program, path) in enumerate(wanted):
                 outcome = await taker.take(program.name, str(path))
                 outcomes.note(place, outcome)
