@@ -1866,7 +1866,7 @@ MUTATIONS = [
     Mutation(
         "T15 files without talks",
         "cli/import_command.py",
-        "if each != given and is_stray(each, growing.limit)]",
+        "if each != given and is_stray(each, limit)]",
         "if False]",
         "tests/tutorial/test_imports_of_accounts.py::test_a_folder_of_parts_with_strays_comes_in_whole_and_is_green",
     ),
