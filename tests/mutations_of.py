@@ -2935,4 +2935,25 @@ MUTATIONS = [
         "    if False:",
         "tests/unit/test_sealing_killed.py tests/unit/test_sealing.py tests/test_keys_command.py",
     ),
+    Mutation(
+        "in a row: it does not wait",
+        "replication/repository.py",
+        "in_a_row=change.goes_on",
+        "in_a_row=False",
+        "tests/unit/test_writes_in_a_row.py::test_a_save_does_not_wait_until_the_one_before_is_copied",
+    ),
+    Mutation(
+        "in a row: so many",
+        "replication/key_locks.py",
+        " and before.number < IN_A_ROW:",
+        ":",
+        "tests/unit/test_writes_in_a_row.py::test_after_so_many_in_a_row_one_waits_and_looks",
+    ),
+    Mutation(
+        "in a row: what it goes on from",
+        "documents/writes.py",
+        '.decode(errors="ignore") + splice.suffix\n    return Ends',
+        '.decode(errors="ignore")\n    return Ends',
+        "tests/unit/test_writes_in_a_row.py::test_a_large_history_grows_in_a_row_and_its_copy_with_it",
+    ),
 ]

@@ -46,6 +46,9 @@ class Command(BaseModel, Generic[Answer_co]):
     appends: ClassVar[bool] = False
     """Whether it may need no more of a large document than its ends."""
 
+    goes_on: ClassVar[bool] = False
+    """Whether many of them are often made of one key, each on top of the one before."""
+
     kind: Any = None
     """A literal in each command that can be queued. It comes first: the journal reads it from where a row begins."""
     key: str

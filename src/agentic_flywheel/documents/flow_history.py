@@ -60,6 +60,7 @@ class FlowHistoryCommand(Command[Added]):
     """Put executions at the end of their flow's history, or in its place; one whose id is there is replaced."""
 
     appends: ClassVar[bool] = True
+    goes_on: ClassVar[bool] = True
 
     kind: Literal["flow"] = "flow"
     session_id: str

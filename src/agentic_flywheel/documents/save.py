@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from agentic_flywheel.documents.append import Fingerprint, Fingerprints, fingerprint
 from agentic_flywheel.documents.appended import Appended, appended, compared_then
@@ -32,6 +32,8 @@ from agentic_flywheel.json_text import JSONObject, is_larger
 
 class SaveCommand(Save, Command[Saved]):
     """A save, with the keys that it writes and what its writer had seen."""
+
+    goes_on: ClassVar[bool] = True
 
     kind: Literal["session"] = "session"
     index: str

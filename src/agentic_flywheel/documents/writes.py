@@ -105,6 +105,16 @@ class Append:
         return splice.prefix + seen[start : len(seen) - end] + splice.suffix
 
 
+def ends_after(write: Write | Append) -> Ends:
+    """The ends of what was written."""
+    if isinstance(write, Write):
+        return ends_of(write.text)
+    splice, seen = write.splice, write.seen
+    head = splice.prefix + seen.head.encode()[splice.skip_start_bytes :].decode(errors="ignore")
+    tail = seen.tail.encode()[: -splice.skip_end_bytes or None].decode(errors="ignore") + splice.suffix
+    return Ends(head[:ENDS], tail[-ENDS:], write.size)
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Whether a write was accepted; if not, what the key holds instead."""

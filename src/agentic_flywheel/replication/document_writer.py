@@ -17,7 +17,7 @@ from agentic_flywheel.documents.renewal import RenewCommand
 from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.saved import Saved
 from agentic_flywheel.documents.write_ids import Writer
-from agentic_flywheel.documents.writes import Append, Write
+from agentic_flywheel.documents.writes import Append, Write, ends_after
 from agentic_flywheel.errors import (
     Conflict,
     DeletedMeanwhile,
@@ -29,6 +29,7 @@ from agentic_flywheel.errors import (
 )
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.journal import LARGE, LARGEST_NOWAIT
+from agentic_flywheel.journal.records import Pending
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.replication.answers import Placed, StoredIn
 from agentic_flywheel.replication.deleted_elsewhere import keep_save
@@ -109,9 +110,11 @@ class DocumentWriter:
         key = attempt.change.key
         copy = None
         try:
-            found = self._journal.lookup_nowait(key, LARGE if attempt.change.appends else LARGEST_NOWAIT)
+            found = self._found(attempt)
             if found is None and (appended := await self._append(outbox.remote, attempt, deadline)):
                 return appended
+            if found is None:
+                await attempt.held.settled()
             pending, copy = found or await in_thread(self._journal.lookup, key)
             if pending:
                 await outbox.drain(key, deadline, for_a_save=True)
@@ -128,8 +131,18 @@ class DocumentWriter:
             await in_thread(self._journal.leave_this_machine, key, moved.text)
         return self._placed("redis", attempt.change, answer)
 
+    def _found(self, attempt: _Attempt[Answer]) -> tuple[Pending | None, Write | None] | None:
+        """What is pending, and what is here; `None` where that is large, or has to be looked up in a thread."""
+        most = LARGE if attempt.change.appends else LARGEST_NOWAIT
+        written = attempt.held.written_before
+        if written is None:
+            return self._journal.lookup_nowait(attempt.change.key, most)
+        is_whole = isinstance(written, Write) and (not attempt.change.appends or len(written.text) <= most)
+        return (None, written) if is_whole and isinstance(written, Write) else None
+
     async def _write_to_journal(self, attempt: _Attempt[Answer], why: str, *, pending: bool) -> Placed[Answer]:
         """Write to the journal; `why` says what the stash answered."""
+        await attempt.held.settled()
         try:
             answer = await in_thread(self._local.write, attempt.change, pending=pending)
         except JournalUnavailable as exc:
@@ -150,21 +163,22 @@ class DocumentWriter:
         change = attempt.change
         if not change.appends or not remote.stash.appends:
             return None
-        pending, ends = await in_thread(self._journal.ends, change.key)
+        written = attempt.held.written_before
+        pending, ends = (False, ends_after(written)) if written else await in_thread(self._journal.ends, change.key)
         grown = change.onto(ends, self._clock()) if ends and not pending else None
         if grown is None:
             return None
         append, answer = grown
         outcome = await remote.stash.append(append, deadline)
         if outcome.accepted:
-            attempt.held.follow_up = self._copy(change, append)
+            attempt.held.follow_up, attempt.held.wrote = self._copy(change, append), append
             return Placed("redis", answer)
         if outcome.current is None or not covers(outcome.current, append.seen.head + append.seen.tail):
             return None
         # Others added to it meanwhile.
         step = await remote.commit_with_retry(change, None, deadline, start=outcome.current)
         if step.write:
-            attempt.held.follow_up = self._copy(change, step.write)
+            attempt.held.follow_up, attempt.held.wrote = self._copy(change, step.write), step.write
         return Placed("redis", step.answer)
 
     async def _commit(
@@ -173,14 +187,15 @@ class DocumentWriter:
         try:
             step = await remote.commit_with_retry(change, copy, deadline)
         except DeletedMeanwhile as exc:
+            await held.settled()
             exc.kept = await in_thread(keep_save, self._journal, change, copy, exc.deleted_revision, self._clock())
             with contextlib.suppress(StashUnavailable, DocumentError, JournalUnavailable):  # else the worker does
                 if text := await remote.stash.read(change.key, deadline):
                     await in_thread(self._journal.put_replica, copy_under(cast("AnyCommand", change), text))
             raise
         if step.write:
-            # Redis has it: only the next holder of the key waits until this machine has its copy.
-            held.follow_up = self._copy(change, *_writes(step))
+            # Redis has it: only the next holder of the key waits until this machine has its copy, if it has to.
+            held.follow_up, held.wrote = self._copy(change, *_writes(step)), step.write
         return step.answer
 
     async def _copy(self, change: Command[Answer], *writes: Write | Append) -> None:

@@ -2,35 +2,89 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from weakref import WeakValueDictionary
+
+from agentic_flywheel.documents.writes import Append, Write
 
 AFTER_WAITING_SECONDS = 0.25
 """Time of an operation that used up its own waiting for others of the same key."""
 
+IN_A_ROW = 16
+"""Holders in a row that go on from what the one before wrote; then one waits, and looks at what is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class _FollowUp:
+    """The task in which a follow-up runs; what its holder `wrote`; how many holders in a row did not wait."""
+
+    task: asyncio.Task[None]
+    wrote: Write | Append | None
+    number: int
+
+
+class _Lock(asyncio.Lock):
+    follow_up: _FollowUp | None = None
+
 
 class Held:
-    """A held key. Its next holder waits for `follow_up`, which its holder leaves behind and does not wait for."""
+    """A held key. Its next holder waits for `follow_up`, which its holder leaves behind and does not wait for.
 
-    def __init__(self) -> None:
+    `wrote`: what is stored now; a holder `in_a_row` need not wait, and goes on from what the one before wrote.
+    """
+
+    def __init__(self, *, in_a_row: bool) -> None:
         self.follow_up: Coroutine[None, None, None] | None = None
+        self.wrote: Write | Append | None = None
+        self.written_before: Write | Append | None = None
+        self._in_a_row = in_a_row
+        self._before: _FollowUp | None = None
+
+    @property
+    def number(self) -> int:
+        """How many holders in a row did not wait, this one included."""
+        return self._before.number + 1 if self._before else 1
+
+    async def begin(self, before: _FollowUp | None) -> None:
+        """Take the place of the holder before, behind its follow-up or while that runs."""
+        self._before = before
+        if before and self._in_a_row and before.wrote and before.number < IN_A_ROW:
+            self.written_before = before.wrote
+        else:
+            await self.settled()
+
+    async def settled(self) -> None:
+        """Wait for the follow-up of the holder before: what it wrote is to be looked up now."""
+        before, self._before, self.written_before = self._before, None, None
+        if before:
+            await asyncio.wait({before.task})
+
+    async def finish(self, follow_up: Coroutine[None, None, None]) -> None:
+        """Run the follow-up, behind that of the holder before."""
+        try:
+            await self.settled()
+        except asyncio.CancelledError:
+            follow_up.close()
+            raise
+        await follow_up
 
 
 class KeyLocks:
     """A lock for each key that is in use, and whether any is."""
 
     def __init__(self) -> None:
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
         self._follow_ups: set[asyncio.Task[None]] = set()
         self._in_use = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def of(self, key: str) -> "_Holding":
+    def of(self, key: str, *, in_a_row: bool = False) -> "_Holding":
         """Hold the key: what `async with` takes."""
-        return _Holding(self, key)
+        return _Holding(self, key, Held(in_a_row=in_a_row))
 
     async def idle(self) -> None:
-        """Wait until no key is held or waited for."""
+        """Wait until no key is held or waited for, and no follow-up runs."""
         await self._idle.wait()
 
     async def settle(self, seconds: float) -> None:
@@ -38,34 +92,40 @@ class KeyLocks:
         if self._follow_ups:
             await asyncio.wait({*self._follow_ups}, timeout=seconds)
 
-    async def hold(self, key: str) -> asyncio.Lock:
+    async def hold(self, key: str, held: Held) -> _Lock:
         """Wait for the lock of a key."""
-        lock = self._locks.get(key) or self._locks.setdefault(key, asyncio.Lock())
+        lock = self._locks.get(key) or self._locks.setdefault(key, _Lock())
         self._in_use += 1
         self._idle.clear()
         try:
             await lock.acquire()
+            try:
+                await held.begin(lock.follow_up)
+            except BaseException:
+                lock.release()
+                raise
         except BaseException:
             self._release()
             raise
         return lock
 
-    def let_go(self, lock: asyncio.Lock, held: Held) -> None:
-        """Release the lock, after what its holder left behind."""
+    def let_go(self, lock: _Lock, held: Held) -> None:
+        """Release the lock. The key is in use until what its holder left behind is done."""
         if held.follow_up:
-            task = asyncio.create_task(self._finish(held.follow_up, lock))
+            number = held.number
+            task = asyncio.create_task(held.finish(held.follow_up))
+            lock.follow_up = _FollowUp(task, held.wrote, number)
             self._follow_ups.add(task)
-            task.add_done_callback(self._follow_ups.discard)
+            task.add_done_callback(lambda done: self._followed_up(lock, done))
         else:
-            lock.release()
             self._release()
+        lock.release()
 
-    async def _finish(self, follow_up: Coroutine[None, None, None], lock: asyncio.Lock) -> None:
-        try:
-            await follow_up
-        finally:
-            lock.release()
-            self._release()
+    def _followed_up(self, lock: _Lock, task: asyncio.Task[None]) -> None:
+        self._follow_ups.discard(task)
+        if lock.follow_up and lock.follow_up.task is task:
+            lock.follow_up = None
+        self._release()
 
     def _release(self) -> None:
         self._in_use -= 1
@@ -78,13 +138,13 @@ class _Holding:
 
     __slots__ = ("_held", "_key", "_lock", "_locks")
 
-    def __init__(self, locks: KeyLocks, key: str) -> None:
+    def __init__(self, locks: KeyLocks, key: str, held: Held) -> None:
         self._locks = locks
         self._key = key
-        self._held = Held()
+        self._held = held
 
     async def __aenter__(self) -> Held:
-        self._lock = await self._locks.hold(self._key)
+        self._lock = await self._locks.hold(self._key, self._held)
         return self._held
 
     async def __aexit__(self, *_: object) -> None:

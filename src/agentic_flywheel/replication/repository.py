@@ -145,7 +145,7 @@ class Repository:
         """
         self.check_enabled()
         deadline = self.deadline() if deadline is None else deadline
-        async with self._locks.of(change.key) as held:
+        async with self._locks.of(change.key, in_a_row=change.goes_on) as held:
             placed = await self._writer.write(change, deadline, held)
         if placed.stored_in == "journal":
             self._worker.wake()

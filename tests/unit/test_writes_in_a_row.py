@@ -1,0 +1,166 @@
+"""Writes of one key in a row over Redis: each goes on from the one before, while that is copied. Nothing is lost."""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agentic_flywheel.documents.flow_history import FlowHistoryCommand
+from agentic_flywheel.documents.writes import Write
+from agentic_flywheel.journal import Journal
+from agentic_flywheel.replication.key_locks import IN_A_ROW, KeyLocks
+
+from ..support.conversations import words
+from ..support.redis_server import RedisServer
+from ..support.waiting import eventually
+from .conftest import Clock
+from .destinations import Machine
+
+WRITE = Write("k", "{}", None, None)
+
+
+@pytest.fixture
+def machine(journal: Journal, redis: RedisServer, clock: Clock) -> Machine:
+    return Machine(journal, redis, clock)
+
+
+@contextmanager
+def locked(journal: Journal) -> Generator[None]:
+    """Another process writes to the journal: no copy can be put."""
+    with sqlite3.connect(journal.path, isolation_level=None) as db:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            db.execute("ROLLBACK")
+    db.close()
+
+
+def nobody(*_: object) -> None:
+    raise AssertionError("this is not called")
+
+
+def said(text: str | None) -> list[str]:
+    return words(json.loads(text)["history"]) if text else []
+
+
+async def test_a_save_does_not_wait_until_the_one_before_is_copied(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    key = machine.keys.session("s")
+    async with machine.repository(tmp_path / "child") as repository:
+        await repository.write(machine.save("s", "a"))
+        await eventually(lambda: machine.journal.copy(key), what="the first copy")
+        with locked(machine.journal):
+            placed = [await repository.write(machine.save("s", "b"))]
+            with monkeypatch.context() as patched:
+                patched.setattr(machine.journal, "lookup_nowait", nobody)
+                placed += [await repository.write(machine.save("s", each)) for each in "cd"]
+            assert {each.stored_in for each in placed} == {"redis"}
+            assert [each.answer.revision for each in placed] == [2, 3, 4]
+        await repository.write(machine.save("s", "e"))
+        await eventually(lambda: said(getattr(machine.journal.copy(key), "text", "")) == [*"abcde"], what="its copy")
+    stored = machine.stored("s")
+    assert stored
+    assert words(stored["history"]) == [*"abcde"]
+
+
+async def test_what_redis_does_not_take_any_more_is_kept_on_top_of_what_it_took(machine: Machine, tmp_path: Path):
+    async with machine.repository(tmp_path / "child") as repository:
+        await repository.write(machine.save("s", "a"))
+        with locked(machine.journal):
+            await repository.write(machine.save("s", "b"))
+            machine.redis.freeze()
+            soon = asyncio.get_running_loop().time() + 0.5
+            kept = asyncio.create_task(repository.write(machine.save("s", "c"), soon))
+            await asyncio.wait({kept}, timeout=0.1)
+        assert (await kept).stored_in == "journal"
+        copy = machine.journal.copy(machine.keys.session("s"))
+        assert copy
+        assert said(copy.text) == [*"abc"]
+        machine.redis.thaw()
+        await machine.drained()
+        await eventually(lambda: words((machine.stored("s") or {})["history"]) == [*"abc"], what="all of it in Redis")
+
+
+async def test_a_deletion_in_a_row_waits_for_the_copies_and_leaves_none(machine: Machine, tmp_path: Path):
+    async with machine.repository(tmp_path / "child") as repository:
+        for each in "abc":
+            await repository.write(machine.save("s", each))
+        await repository.write(machine.deletion("s"))
+        key = machine.keys.session("s")
+        await eventually(lambda: getattr(machine.journal.copy(key), "tombstone", False), what="the tombstone")
+    assert machine.stored("s") is None
+
+
+async def test_a_large_history_grows_in_a_row_and_its_copy_with_it(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    key = machine.keys.history("s", "f")
+
+    def added(name: str) -> FlowHistoryCommand:
+        records = [{"id": name, "result": {"text": "grün " * 3200}}]
+        return FlowHistoryCommand(
+            key=key, session_id="s", flow_id="f", records=records, ttl_seconds=0, max_bytes=10**7, fresh=True
+        )  # fmt: skip
+
+    names = [f"e{number}" for number in range(40)]
+    async with machine.repository(tmp_path / "child") as repository:
+        for name in names[:20]:
+            assert (await repository.write(added(name))).stored_in == "redis"
+        with monkeypatch.context() as patched:
+            patched.setattr(repository.stash, "commit", nobody)  # only ends are sent
+            for name in names[20:]:
+                assert (await repository.write(added(name))).stored_in == "redis"
+        text = machine.redis.get(key)
+        assert text
+        assert [each["id"] for each in json.loads(text)["executions"]] == names
+        await eventually(lambda: getattr(machine.journal.copy(key), "text", "") == text, what="the same here")
+
+
+async def test_after_so_many_in_a_row_one_waits_and_looks():
+    locks, done = KeyLocks(), asyncio.Event()
+    waited = list[bool]()
+
+    async def follow_up() -> None:
+        await done.wait()
+
+    async def hold() -> None:
+        async with locks.of("k", in_a_row=True) as held:
+            waited.append(held.written_before is None)
+            held.follow_up, held.wrote = follow_up(), WRITE
+
+    for _ in range(IN_A_ROW):
+        await asyncio.wait_for(hold(), 5)
+    assert waited == [True] + [False] * (IN_A_ROW - 1)
+    last = asyncio.create_task(hold())
+    await asyncio.wait({last}, timeout=0.05)
+    assert not last.done()
+    done.set()
+    await asyncio.wait_for(last, 5)
+    assert waited[-1]
+    await asyncio.wait_for(locks.idle(), 5)
+
+
+async def test_who_gives_up_while_waiting_leaves_the_key_to_the_next():
+    locks, done = KeyLocks(), asyncio.Event()
+
+    async def hold(*, in_a_row: bool) -> None:
+        async with locks.of("k", in_a_row=in_a_row) as held:
+            held.follow_up, held.wrote = asyncio.sleep(0) if done.is_set() else done_wait(), WRITE
+
+    async def done_wait() -> None:
+        await done.wait()
+
+    await hold(in_a_row=True)
+    waiting = asyncio.create_task(hold(in_a_row=False))
+    await asyncio.wait({waiting}, timeout=0.05)
+    waiting.cancel()
+    await asyncio.wait({waiting}, timeout=5)
+    await asyncio.wait_for(hold(in_a_row=True), 5)
+    done.set()
+    await asyncio.wait_for(locks.idle(), 5)
