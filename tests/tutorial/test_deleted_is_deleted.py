@@ -105,7 +105,7 @@ def test_no_byte_of_a_thousand_marks_is_left_when_the_answer_is_given(place: Pla
             said = "Deleted, but Redis does not answer: there, and on other machines, it goes by itself once it does."
             assert (deleted["deleted"], deleted["message"]) == (True, said if away else "Deleted.")
         left = marks_in_files(place.env)
-        assert len(left) <= TRACES, left
+        assert len({mark for *_, mark in left}) <= TRACES, left  # one piece may have its mark several times
         wait_until(lambda: not marks_in_files(place.env), within=SOON, what="the trace to go")
         if place.shared:
             prefix = place.env["FLYWHEEL_KEY_PREFIX"]
