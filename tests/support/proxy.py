@@ -82,12 +82,10 @@ class Proxy:
         for _ in range(TURNS):  # whoever was being let in is thrown out as well, and told so before the loop ends
             await asyncio.sleep(0)
             await self._throw_out()
-        if letting_in := asyncio.all_tasks() - {
-            asyncio.current_task()
-        }:  # cancelled before it began, one closes nothing
-            await asyncio.wait(letting_in, timeout=CUT_WITHIN)
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
+        for _ in range(TURNS):  # cancelled before it began, one closes nothing; one that is let in begins another
+            if letting_in := asyncio.all_tasks() - {asyncio.current_task()}:
+                await asyncio.wait(letting_in, timeout=CUT_WITHIN)
+            await asyncio.sleep(0)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers = [writer]
