@@ -31,7 +31,7 @@ def machine(journal: Journal, redis: RedisServer, clock: Clock) -> Machine:
 @contextmanager
 def locked(journal: Journal) -> Generator[None]:
     """Another process writes to the journal: no copy can be put."""
-    with sqlite3.connect(journal.path, isolation_level=None) as db:
+    with sqlite3.connect(journal.path, timeout=30, isolation_level=None) as db:
         db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -122,28 +122,57 @@ async def test_a_large_history_grows_in_a_row_and_its_copy_with_it(
         await eventually(lambda: getattr(machine.journal.copy(key), "text", "") == text, what="the same here")
 
 
+class Holders:
+    """Holders of one key in a row, each of which leaves a follow-up behind that goes on until it is let end."""
+
+    def __init__(self) -> None:
+        self.locks = KeyLocks()
+        self.looked: list[bool] = []
+        self.ends: list[asyncio.Event] = []
+
+    async def hold(self) -> None:
+        async with self.locks.of("k", in_a_row=True) as held:
+            self.looked.append(held.written_before is None)
+            self.ends.append(asyncio.Event())
+            held.follow_up, held.wrote = self._follow_up(self.ends[-1]), WRITE
+
+    async def _follow_up(self, end: asyncio.Event) -> None:
+        await end.wait()
+
+    async def waits(self) -> asyncio.Task[None]:
+        waiting = asyncio.create_task(self.hold())
+        await asyncio.wait({waiting}, timeout=0.05)
+        assert not waiting.done()
+        return waiting
+
+    async def end(self) -> None:
+        for each in self.ends:
+            each.set()
+        await asyncio.wait_for(self.locks.idle(), 5)
+
+
+async def test_no_more_than_two_writes_are_without_their_copies():
+    holders = Holders()
+    for _ in range(2):
+        await asyncio.wait_for(holders.hold(), 5)
+    third = await holders.waits()
+    holders.ends[0].set()
+    await asyncio.wait_for(third, 5)
+    assert holders.looked == [True, False, False]
+    await holders.end()
+
+
 async def test_after_so_many_in_a_row_one_waits_and_looks():
-    locks, done = KeyLocks(), asyncio.Event()
-    waited = list[bool]()
-
-    async def follow_up() -> None:
-        await done.wait()
-
-    async def hold() -> None:
-        async with locks.of("k", in_a_row=True) as held:
-            waited.append(held.written_before is None)
-            held.follow_up, held.wrote = follow_up(), WRITE
-
-    for _ in range(IN_A_ROW):
-        await asyncio.wait_for(hold(), 5)
-    assert waited == [True] + [False] * (IN_A_ROW - 1)
-    last = asyncio.create_task(hold())
-    await asyncio.wait({last}, timeout=0.05)
-    assert not last.done()
-    done.set()
+    holders = Holders()
+    for number in range(IN_A_ROW):
+        await asyncio.wait_for(holders.hold(), 5)
+        if number:
+            holders.ends[number - 1].set()
+    last = await holders.waits()
+    holders.ends[-1].set()
     await asyncio.wait_for(last, 5)
-    assert waited[-1]
-    await asyncio.wait_for(locks.idle(), 5)
+    assert holders.looked == [True] + [False] * (IN_A_ROW - 1) + [True]
+    await holders.end()
 
 
 async def test_who_gives_up_while_waiting_leaves_the_key_to_the_next():

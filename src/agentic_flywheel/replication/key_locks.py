@@ -16,9 +16,13 @@ IN_A_ROW = 16
 
 @dataclass(frozen=True, slots=True)
 class _FollowUp:
-    """The task in which a follow-up runs; what its holder `wrote`; how many holders in a row did not wait."""
+    """The task in which a follow-up runs, and the one it runs `behind`; what its holder `wrote`.
+
+    `number`: how many holders in a row did not wait for one.
+    """
 
     task: asyncio.Task[None]
+    behind: asyncio.Task[None] | None
     wrote: Write | Append | None
     number: int
 
@@ -41,14 +45,16 @@ class Held:
         self._before: _FollowUp | None = None
 
     @property
-    def number(self) -> int:
-        """How many holders in a row did not wait, this one included."""
-        return self._before.number + 1 if self._before else 1
+    def before(self) -> tuple[asyncio.Task[None] | None, int]:
+        """The follow-up that this holder did not wait for, and how many in a row did not."""
+        return (self._before.task, self._before.number + 1) if self._before else (None, 1)
 
     async def begin(self, before: _FollowUp | None) -> None:
         """Take the place of the holder before, behind its follow-up or while that runs."""
         self._before = before
         if before and self._in_a_row and before.wrote and before.number < IN_A_ROW:
+            if before.behind:  # no more than two writes are without their copies
+                await asyncio.wait({before.behind})
             self.written_before = before.wrote
         else:
             await self.settled()
@@ -112,9 +118,9 @@ class KeyLocks:
     def let_go(self, lock: _Lock, held: Held) -> None:
         """Release the lock. The key is in use until what its holder left behind is done."""
         if held.follow_up:
-            number = held.number
+            behind, number = held.before
             task = asyncio.create_task(held.finish(held.follow_up))
-            lock.follow_up = _FollowUp(task, held.wrote, number)
+            lock.follow_up = _FollowUp(task, behind, held.wrote, number)
             self._follow_ups.add(task)
             task.add_done_callback(lambda done: self._followed_up(lock, done))
         else:
