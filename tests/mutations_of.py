@@ -2839,7 +2839,7 @@ MUTATIONS = [
     ),
     Mutation(
         "19 an id of this namespace",
-        "server/http_sessions.py",
+        "server/http_session_ids.py",
         'if not hmac.compare_digest(mark.encode(errors="replace"), self._mark(begin).encode()):',
         "if False:",
         "tests/unit/test_http_parts.py::test_an_id_of_a_session_is_read_by_the_key_that_made_it_alone",

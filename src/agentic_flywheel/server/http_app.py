@@ -16,6 +16,7 @@ from agentic_flywheel.server.http_limits import AtOnce, Bodies, Gone, RateLimit,
 from agentic_flywheel.server.http_metadata import WELL_KNOWN, ResourceMetadata
 from agentic_flywheel.server.http_namespaces import Busy, Namespaces
 from agentic_flywheel.server.http_options import PATH
+from agentic_flywheel.server.http_unreadable import explaining
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -28,6 +29,9 @@ AGAIN_SECONDS = "2"
 
 VERSION_META = "io.modelcontextprotocol/protocolVersion"
 """Where a request of 2026-07-28 names its version, beside the header."""
+
+METHODS = ("GET", "POST", "DELETE")
+"""What the endpoint answers; the SDK would ask some others for a session first."""
 
 BROWSER_HEADERS = (
     "authorization, content-type, accept, last-event-id, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name"
@@ -108,6 +112,9 @@ class HTTPApp:
         return await answer(send, 200, document, {"content-type": "application/json"})
 
     async def _serve(self, access: Access, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in METHODS:
+            await refuse(send, 405, "The endpoint takes POST.", {"allow": ", ".join(METHODS)})
+            return
         body = await self._body(scope, receive, send)
         if body is None:
             return
@@ -116,6 +123,9 @@ class HTTPApp:
             async with self._namespaces.using(access.namespace) as namespace:
                 body = halves.mended_body(body)
                 replayed = _replayed(body, receive)
+                scope["headers"] = [_plain(*each) for each in scope["headers"]]
+                if scope["method"] == "POST":
+                    send = explaining(body, send)
                 if _is_modern(scope, body):
                     note_caller(Caller())
                     await namespace.manager.handle_request(scope, replayed, send)
@@ -163,7 +173,7 @@ async def answer(send: Send, status: int, body: bytes, headers: dict[str, str]) 
 
 
 async def _preflight(send: Send) -> None:
-    methods = {"access-control-allow-methods": "GET, POST, DELETE", "access-control-max-age": "600"}
+    methods = {"access-control-allow-methods": ", ".join(METHODS), "access-control-max-age": "600"}
     await answer(send, 204, b"", {**methods, "access-control-allow-headers": BROWSER_HEADERS})
 
 
@@ -196,6 +206,11 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
         return await receive()
 
     return replay
+
+
+def _plain(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """A header; a media type without regard to its case, to which the SDK has some."""
+    return name, value.lower() if name == b"content-type" else value
 
 
 def _is_modern(scope: Scope, body: bytes) -> bool:
