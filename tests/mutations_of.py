@@ -2991,4 +2991,11 @@ MUTATIONS = [
         "    if parts or",
         "tests/unit/test_compounds.py",
     ),
+    Mutation(
+        "19 undo of what is sealed",
+        "keys.py",
+        "    return Keys(match[1]).session(_unescaped(match[3])) if match and match[2] else key",
+        "    return key",
+        "tests/unit/test_sealing.py::test_an_older_revision_is_opened_that_redis_copied_or_that_was_sealed_in_its_place",
+    ),
 ]
