@@ -2998,4 +2998,11 @@ MUTATIONS = [
         "    return key",
         "tests/unit/test_sealing.py::test_an_older_revision_is_opened_that_redis_copied_or_that_was_sealed_in_its_place",
     ),
+    Mutation(
+        "19 a revoked token does not listen on",
+        "server/http_app.py",
+        "if not end.done() and await self._access(scope) != access:",
+        "if False:",
+        "tests/tutorial/test_http_odd_requests.py::test_a_client_whose_token_was_revoked_does_not_listen_on",
+    ),
 ]

@@ -10,7 +10,19 @@ import httpx2
 import pytest
 from mcp_types import ElicitRequestParams, ElicitResult
 
-from ..support.http import JSON, MODERN, called, http_client, http_server
+from ..support.http import (
+    JSON,
+    MODERN,
+    bearer,
+    called,
+    command,
+    headers_of,
+    http_client,
+    http_server,
+    request,
+    token_of,
+    tool,
+)
 from ..support.waiting import eventually
 
 TURN = {"role": "user", "content": "when is the harvest?"}
@@ -28,9 +40,9 @@ def _save(words: str, identity: object) -> dict[str, Any]:
     return LIST | {"id": identity, "params": {"name": "save_session", "arguments": arguments}}
 
 
-async def _begun(http: httpx2.AsyncClient, url: str) -> dict[str, str]:
+async def _begun(http: httpx2.AsyncClient, url: str, token: str = "") -> dict[str, str]:
     """The headers of a session of the protocol."""
-    begun = await http.post(url, json=INITIALIZE, headers=JSON)
+    begun = await http.post(url, json=INITIALIZE, headers=JSON | (bearer(token) if token else {}))
     return JSON | {"mcp-session-id": begun.headers["mcp-session-id"]}
 
 
@@ -109,6 +121,35 @@ async def test_a_client_that_asks_for_events_it_missed_gets_a_stream(disabled_en
             async with http.stream("GET", server.url, headers=headers) as answer:
                 assert answer.status_code == 200
                 assert answer.headers["content-type"].startswith("text/event-stream")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("era", ["2025", "2026"])
+async def test_a_client_whose_token_was_revoked_does_not_listen_on(disabled_env: dict[str, str], era: str):
+    token, other = token_of(disabled_env, "ann"), token_of(disabled_env, "two", "--namespace", "ann")
+    with http_server(disabled_env) as server:
+        async with httpx2.AsyncClient(timeout=30) as http:
+
+            def listening(token: str, headers: dict[str, str]) -> Any:
+                if era == "2025":
+                    return http.stream("GET", server.url, headers=headers | bearer(token))
+                params = {"notifications": {"resourcesListChanged": True}}
+                asked = request("subscriptions/listen", params)
+                return http.stream(
+                    "POST", server.url, json=asked, headers=headers_of("subscriptions/listen", "", token)
+                )
+
+            mine, others = await _begun(http, server.url, token), await _begun(http, server.url, other)
+            async with listening(token, mine) as stream, listening(other, others) as still:
+                assert (stream.status_code, still.status_code) == (200, 200)
+                read = asyncio.ensure_future(anext(still.aiter_raw()))
+                command(disabled_env, "tokens", "revoke", "ann")
+                async with asyncio.timeout(25):
+                    async for _ in stream.aiter_raw():
+                        pass
+                await tool(http, server.url, "save_session", other, session_id="garden", history=[TURN])
+                assert await asyncio.wait_for(read, 20)
+        assert "ERROR" not in server.stderr
 
 
 @pytest.mark.parametrize("more", [{}, MODERN | {"mcp-method": "tools/call"}], ids=["2025", "2026"])

@@ -1,5 +1,6 @@
 """The application over HTTP: who may ask, how much and how often, and which namespace's server answers."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 AGAIN_SECONDS = "2"
 """When to come again, said to a client for which there is no room now."""
+
+RECHECK_SECONDS = 10.0
+"""From one look to the next whether the token of a client that listens is still one: it was revoked, or has expired."""
 
 VERSION_META = "io.modelcontextprotocol/protocolVersion"
 """Where a request of 2026-07-28 names its version, beside the header."""
@@ -60,15 +64,18 @@ class HTTPApp:
         """Answer one request; what went wrong inside is said to nobody but the log."""
         if scope["type"] != "http":
             return
-        begun = False
+        begun = ended = False
 
         async def noted(message: MutableMapping[str, Any]) -> None:
-            nonlocal begun
+            nonlocal begun, ended
             begun = True
+            ended = message["type"] == "http.response.body" and not message.get("more_body", False)
             await send(message)
 
         try:
             await self._answer(scope, receive, noted)
+            if begun and not ended:  # a stream whose client may not listen any more
+                await noted({"type": "http.response.body", "body": b""})
         except Exception as exc:  # noqa: BLE001  its text may quote a conversation
             logger.error("A request failed with %s.", type(exc).__name__)
             if not begun:
@@ -89,7 +96,7 @@ class HTTPApp:
                 return await _preflight(send)
         if path.startswith(WELL_KNOWN):
             return await self._about(path, hosts[0], send)
-        access = await self._gate.access([each.encode("latin-1") for each in _all(scope, b"authorization")])
+        access = await self._access(scope)
         if access is None:
             # The same for every reason: no token, a wrong one, an expired one.
             challenge = {"www-authenticate": self._metadata.challenge(hosts[0])}
@@ -104,6 +111,9 @@ class HTTPApp:
             return await self._serve(access, scope, receive, send)
         finally:
             self._at_once.leave(client)
+
+    async def _access(self, scope: Scope) -> Access | None:
+        return await self._gate.access([each.encode("latin-1") for each in _all(scope, b"authorization")])
 
     async def _about(self, path: str, host: str, send: Send) -> None:
         """Answer a client that asks, without a token yet, where to get one."""
@@ -122,7 +132,7 @@ class HTTPApp:
         try:
             async with self._namespaces.using(access.namespace) as namespace:
                 body = halves.mended_body(body)
-                replayed = _replayed(body, receive)
+                replayed = self._replayed(body, receive, access, scope)
                 scope["headers"] = [_plain(*each) for each in scope["headers"]]
                 if scope["method"] == "POST":
                     send = explaining(body, send)
@@ -135,6 +145,27 @@ class HTTPApp:
             await refuse(send, 503, "Too many namespaces are in use.", {"retry-after": AGAIN_SECONDS}, code=-32603)
         finally:
             self._bodies.release(held)
+
+    def _replayed(self, body: bytes, receive: Receive, access: Access, scope: Scope) -> Receive:
+        """A `receive` that gives the body that was read, then the end: of the connection, or of the right to listen."""
+        given = False
+
+        async def replay() -> MutableMapping[str, Any]:
+            nonlocal given
+            if not given:
+                given = True
+                return {"type": "http.request", "body": body, "more_body": False}
+            end = asyncio.ensure_future(receive())
+            try:
+                while not end.done():
+                    await asyncio.wait({end}, timeout=RECHECK_SECONDS)
+                    if not end.done() and await self._access(scope) != access:
+                        return {"type": "http.disconnect"}
+                return end.result()
+            finally:
+                end.cancel()
+
+        return replay
 
     async def _body(self, scope: Scope, receive: Receive, send: Send) -> bytes | None:
         """The body; `None` if it was refused."""
@@ -192,20 +223,6 @@ def _shown_to(origin: str, send: Send) -> Send:
         await send(message)
 
     return with_origin
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives the body that was read, then what comes after it: the end of the connection."""
-    given = False
-
-    async def replay() -> MutableMapping[str, Any]:
-        nonlocal given
-        if not given:
-            given = True
-            return {"type": "http.request", "body": body, "more_body": False}
-        return await receive()
-
-    return replay
 
 
 def _plain(name: bytes, value: bytes) -> tuple[bytes, bytes]:
