@@ -42,7 +42,7 @@ def refusal(line: bytes) -> bytes:
             "of digits, and half of a surrogate pair outside of parameters are beyond every parser on the way."
         )
         if line.lstrip().startswith(b"["):
-            code, text = types.INVALID_REQUEST, "Batches are not taken: send each message by itself."
+            text = "Batches are not taken: send each message by itself."
     else:
         code, identity = types.INVALID_REQUEST, None
         text = "The id of a request must be a string or an integer."
