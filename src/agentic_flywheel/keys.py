@@ -31,6 +31,9 @@ MAX_ID_LENGTH = 512
 PREFIX_RULE = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 """Prefixes never hold a glob character, so a prefix may stand in a pattern unescaped."""
 
+_REVISION = re.compile(r"(.*?):(?:session|execution|history|(revision)):(.*):\d+", re.DOTALL)
+"""The key of an older revision, if it has the second group; no prefix has a kind of document behind a colon."""
+
 RESERVED = frozenset({
     "session", "execution", "history", "tombstone", "revision", "index", "deletions", "epoch",
 })  # fmt: skip
@@ -150,6 +153,12 @@ class Keys:
         if kind in ("execution", "history"):
             rest = f"{kind}:{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}"
         return f"{self.prefix}:tombstone:{rest}"
+
+
+def written_under(key: str) -> str:
+    """The key under which the document there was written: an older revision is a copy that Redis made of a session."""
+    match = _REVISION.fullmatch(key)
+    return Keys(match[1]).session(_unescaped(match[3])) if match and match[2] else key
 
 
 def escaped(session_id: str) -> str:

@@ -1,6 +1,7 @@
 """Wrong arguments, and only those, are errors: they name what is wrong and say what to do."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -118,6 +119,26 @@ def test_objects_and_lists_sent_as_text_are_understood(quiet_server: WireServer,
     session = quiet_server.call("resume_session", session_id=sid)["session"]
     assert exact(session["history"]) == exact(TALK)
     assert exact(session["context"]) == exact({"a": [1]})
+
+
+@pytest.mark.parametrize("name", ["messages", "history", "turns", "conversation"])
+@pytest.mark.parametrize("written", [dict, json.dumps])
+def test_a_list_of_turns_in_an_object_of_its_own_is_that_list(
+    name: str,
+    written: Callable[[Any], Any],
+    quiet_server: WireServer,
+    sid: str,
+):
+    turns = [{"role": "user", "content": "ferns"}, {"role": "assistant", "content": "hostas"}]
+    history = written({name: turns})
+    assert quiet_server.call("save_session", session_id=sid, history=history)["turns"] == 2
+    assert quiet_server.call("resume_session", session_id=sid)["session"]["history"] == turns
+
+
+def test_a_turn_that_has_messages_among_others_stays_one_turn(quiet_server: WireServer, sid: str):
+    turn = {"messages": [{"role": "user", "content": "ferns"}], "next": "agent"}
+    assert quiet_server.call("save_session", session_id=sid, history=turn)["turns"] == 1
+    assert quiet_server.call("resume_session", session_id=sid)["session"]["history"] == [turn]
 
 
 def test_a_wrong_call_keeps_nothing_and_the_next_one_works(quiet_server: WireServer, sid: str):

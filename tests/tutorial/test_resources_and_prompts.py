@@ -82,6 +82,15 @@ async def test_what_is_not_there_is_named_in_an_error(mode: Mode, disabled_env: 
 
 
 @ERAS
+@pytest.mark.parametrize("uri", ["session://", "session://%00", f"session://{'x' * 600}", "execution://%0A"])
+async def test_an_id_that_nothing_can_have_is_an_error_of_who_asks(mode: Mode, disabled_env: dict[str, str], uri: str):
+    async with open_server(disabled_env, mode=mode) as server:
+        with pytest.raises(MCPError, match="must be 1 to 512 characters") as refused:
+            await server.client.read_resource(uri)
+    assert refused.value.error.code in (-32002, -32602)  # of the one era, of the other
+
+
+@ERAS
 async def test_the_newest_sessions_are_listed_and_can_be_read(mode: Mode, disabled_env: dict[str, str]):
     async with open_server(disabled_env, mode=mode) as server:
         assert (await server.client.list_resources()).resources == []

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ..conftest import clean_env
+from ..support.http import command
 from ..support.prose import talks
 from ..support.queries import QUERIES
 from ..support.redis_server import RedisServer
@@ -183,6 +184,35 @@ def test_what_redis_lost_comes_back_sealed(tmp_path: Path, own_redis: RedisServe
         assert server.call("resume_session", session_id="s3")["found"]
 
 
+def test_what_was_replaced_is_had_back_also_after_a_rotation(tmp_path: Path, redis: RedisServer):
+    env = sealed_env(tmp_path, redis)
+    words = [f"{MARKER} {number}" for number in range(4)]
+
+    def of(server: WireServer, revision: int) -> list[str]:
+        found = server.call("resume_session", session_id="garden:1", revision=revision)
+        return [turn["content"] for turn in found["session"]["history"]]
+
+    with WireServer(env) as server:
+        server.warm()
+        for number in (0, 1):
+            turn = {"role": "user", "content": words[number]}
+            assert server.call("save_session", session_id="garden:1", history=[turn])["saved"]
+        assert server.call("restore_session", session_id="garden:1", revision=1)["restored"]
+        turn = {"role": "user", "content": words[2]}
+        assert server.call("save_session", session_id="garden:1", history=[turn], mode="replace")["saved"]
+        assert of(server, 2) == words[:2]
+        rows = server.call("list_revisions", session_id="garden:1")["revisions"]
+        assert [row["revision"] for row in rows] == [4, 3, 2, 1]
+    newer = env | {"FLYWHEEL_KEY": f"{key_line('b')},{key_line('a')}"}
+    done = command(newer, "keys", "rotate")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with WireServer(sealed_env(tmp_path / "elsewhere", redis, FLYWHEEL_KEY=key_line("b"))) as server:
+        server.warm()
+        assert (of(server, 2), of(server, 3), of(server, 4)) == (words[:2], words[:1], [words[2]])
+        assert server.call("fork_session", session_id="garden:1", revision=2, new_session_id="branch")["forked"]
+    assert places_with_markers(tmp_path) == []
+
+
 def test_another_machine_without_the_key_reads_and_overwrites_nothing(tmp_path: Path, redis: RedisServer):
     with WireServer(sealed_env(tmp_path / "one", redis)) as server:
         server.warm()
@@ -212,9 +242,9 @@ def test_a_wrong_key_ends_the_start_with_one_line_and_changes_no_byte(tmp_path: 
     data = tmp_path / "data"
     before = {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()}
     for key in (key_line("b"), "a:" + key_line("b")[2:], ""):
-        for command in ((), ("sessions",), ("doctor",), ("export", "-")):
+        for verb in ((), ("sessions",), ("doctor",), ("export", "-")):
             done = subprocess.run(
-                [sys.executable, "-m", "agentic_flywheel", *command],
+                [sys.executable, "-m", "agentic_flywheel", *verb],
                 env={**env, "FLYWHEEL_KEY": key}, capture_output=True, text=True, timeout=30, check=False,
                 stdin=subprocess.DEVNULL,
             )  # fmt: skip

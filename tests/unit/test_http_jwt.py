@@ -1,6 +1,11 @@
 """JWTs of one issuer: whose keys change, whose tokens are for us, of today, and signed by a key that only it has."""
 
+import gc
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import jwt
@@ -9,8 +14,16 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
+from agentic_flywheel.server import http_jwt
 from agentic_flywheel.server.http_access import Gate
-from agentic_flywheel.server.http_jwt import GONE_SECONDS, OLD_SECONDS, RETRY_SECONDS, Issuer
+from agentic_flywheel.server.http_jwt import (
+    FETCH_BYTES,
+    GONE_SECONDS,
+    OLD_SECONDS,
+    RETRY_SECONDS,
+    Issuer,
+    fetch_json,
+)
 
 ISSUER, AUDIENCE = "https://login.example.org", "memory"
 
@@ -130,6 +143,77 @@ async def test_known_keys_go_on_for_a_day_while_the_issuer_is_away(keys: Keys):
     assert await issuer.subject_of(token) == "ann"
     keys.now += GONE_SECONDS
     assert await issuer.subject_of(token) is None
+
+
+@pytest.mark.parametrize(
+    "row", [None, "key", 7, [], {}, {"kty": "EC"}, {"kty": ["EC"]}, {"kty": "EC", "x": 7}], ids=str
+)
+async def test_a_row_of_the_issuers_that_is_no_key_takes_none_of_its_keys_away(keys: Keys, row: Any):
+    def fetch(url: str) -> Any:
+        found = keys.fetch(url)
+        return {"keys": [row, *found["keys"], row]} if "keys" in found else found
+
+    issuer = Issuer(ISSUER, AUDIENCE, "sub", fetch=fetch)
+    assert await issuer.subject_of(keys.token()) == "ann"
+
+
+@pytest.mark.parametrize(
+    "answer", [None, [], "keys", 7, {}, {"keys": None}, {"keys": "abc"}, {"keys": {"a": 1}}], ids=str
+)
+@pytest.mark.parametrize("place", ["well-known", "keys"])
+async def test_an_answer_of_the_issuer_that_makes_no_sense_is_survived(
+    keys: Keys, answer: Any, place: str, caplog: pytest.LogCaptureFixture
+):
+    issuer = Issuer(ISSUER, AUDIENCE, "sub", fetch=lambda url: answer if place in url else keys.fetch(url))
+    assert await issuer.subject_of(keys.token()) is None
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b"{", b"\xff", b"x" * (FETCH_BYTES + 1)], ids=["deep", "cut", "no text", "long"]
+)
+def test_what_is_no_json_of_a_size_is_said_to_be_none(body: bytes):
+    with answering(body) as url, pytest.raises(ValueError):  # noqa: PT011  the promise is its kind
+        fetch_json(url)
+
+
+def test_an_issuer_that_sends_byte_by_byte_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(http_jwt, "FETCH_SECONDS", 0.3)
+    with answering(b" " * 1000, pause=0.05) as url:
+        begun = time.monotonic()
+        with pytest.raises(TimeoutError):
+            fetch_json(url)
+        assert time.monotonic() - begun < 5
+
+
+@contextmanager
+def answering(body: bytes, *, pause: float = 0) -> Iterator[str]:
+    """The address of a server that answers with this body, byte by byte where there is a pause between two."""
+    done = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            with suppress(OSError):
+                for part in [body] if not pause else [body[at : at + 1] for at in range(len(body))]:
+                    self.wfile.write(part)
+                    if pause and done.wait(pause):
+                        return
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            """Nobody reads it."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        done.set()
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.mark.parametrize("text", ["", "a.b.c", "..", "x" * 100_000, "é.é.é", "eyJhbGciOiJub25lIn0.e30."])

@@ -16,7 +16,7 @@ from agentic_flywheel.server.http_hosts import HostCheck
 from agentic_flywheel.server.http_limits import AtOnce, Bodies, RateLimit, TooLarge, TooMuch, TooSlow
 from agentic_flywheel.server.http_namespaces import Busy, Namespaces, folder_name, name_of
 from agentic_flywheel.server.http_options import HTTPOptions
-from agentic_flywheel.server.http_sessions import Handshake, SessionIds
+from agentic_flywheel.server.http_session_ids import Handshake, SessionIds
 from agentic_flywheel.settings import Settings
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -11,7 +11,7 @@ import pytest
 
 from agentic_flywheel.documents.writes import ListRow, Splice, Write
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.ranking import Question
+from agentic_flywheel.journal.question import Question
 from agentic_flywheel.journal.records import SyncState
 from agentic_flywheel.session_keys import SessionKeys
 

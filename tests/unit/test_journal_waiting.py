@@ -14,7 +14,7 @@ import pytest
 from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.ranking import Question
+from agentic_flywheel.journal.question import Question
 from agentic_flywheel.session_keys import SessionKeys
 
 from ..support.waiting import wait_until

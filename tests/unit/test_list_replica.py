@@ -8,7 +8,7 @@ import pytest
 
 from agentic_flywheel.documents.writes import ListRow
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.ranking import Question
+from agentic_flywheel.journal.question import Question
 from agentic_flywheel.journal.records import Matches
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.list_replica import NEWEST, PASS_SECONDS, ListReplica

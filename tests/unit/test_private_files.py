@@ -17,7 +17,7 @@ from agentic_flywheel.coaia.launch import ChildFolder
 from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import FILE_NAME, Journal
-from agentic_flywheel.journal.ranking import Question
+from agentic_flywheel.journal.question import Question
 from agentic_flywheel.private_files import make_private
 
 from .conftest import Clock

@@ -1,5 +1,6 @@
 """What is sealed: keys by name, envelopes whose ends follow from the document, files that open with their key alone."""
 
+import base64
 import json
 import os
 import sqlite3
@@ -22,7 +23,8 @@ from agentic_flywheel.integrations.redis_state import RedisSessionManager
 from agentic_flywheel.journal import FILE_NAME, Journal
 from agentic_flywheel.journal.key_file import read_key, sealed_with, unlock, write_key
 from agentic_flywheel.journal.sqlite import forget_sealed
-from agentic_flywheel.sealing import KEY_FILE, KeyRing, WrongKey
+from agentic_flywheel.keys import Keys, written_under
+from agentic_flywheel.sealing import KEY_FILE, KeyRing, WrongKey, new_key, seal
 from agentic_flywheel.settings import Settings
 
 from ..support.sealed import files_with, key_line, ring
@@ -68,6 +70,42 @@ def test_a_text_of_any_shape_comes_back_as_it_was(text: str):
     assert key_of(sealed) == "a"
     assert envelopes.open("k", sealed) == text
     assert etag(sealed) == etag_of_envelope(text)
+
+
+@given(IDS, st.sampled_from(["p", "a:b", "session", "p.ns.revision"]), st.integers(1, 10**9))
+def test_an_older_revision_is_opened_that_redis_copied_or_that_was_sealed_in_its_place(identity, prefix, number):
+    envelopes, keys = Envelopes(ring("a")), Keys(prefix)
+    text = document(identity, number, WORDS)
+    place = f"{keys.revisions(identity)}{number}"
+    copied, sealed = envelopes.close(keys.session(identity), text), envelopes.close(place, text)
+    for each in (copied, sealed):
+        again = Envelopes(ring("b", "a")).rewrapped(place, each)
+        assert again
+        assert envelopes.open(place, each) == Envelopes(ring("b")).open(place, again) == text
+        with pytest.raises(Damaged):
+            envelopes.open(f"{keys.revisions(identity + 'x')}{number}", each)
+    with pytest.raises(Damaged):
+        envelopes.open(f"{keys.session(identity)}x", copied)
+
+
+@pytest.mark.parametrize(
+    "key", ["p:session:s:revision:t:2", "p:history:revision:f:2", "p:execution:x:revision:y:1", "p:revision:s:x"]
+)
+def test_only_an_older_revision_was_written_under_another_key(key: str):
+    assert written_under(key) == key
+
+
+def test_an_older_revision_that_an_earlier_version_sealed_in_its_place_is_opened():
+    data_key = new_key()
+    name, wrapped = ring("a").wrap(data_key, "p:revision:s:2")
+    text = document("s", 2, WORDS)
+    body = base64.b64encode(seal(data_key, text.encode(), "p:revision:s:2")).decode()
+    head = f'{{"schema_version":2,"id":"s","revision":2,"key":"{name}","data_key":"{wrapped}"'
+    sealed = f'{head},"body":"{body}","ending_mark":"0"}}'
+    assert Envelopes(ring("a")).open("p:revision:s:2", sealed) == text
+    again = Envelopes(ring("b", "a")).rewrapped("p:revision:s:2", sealed)
+    assert again
+    assert Envelopes(ring("b")).open("p:revision:s:2", again) == text
 
 
 def test_another_write_of_the_same_revision_ends_otherwise():

@@ -15,7 +15,7 @@ from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.journal import PURGE_AFTER, Journal
-from agentic_flywheel.journal.ranking import Question
+from agentic_flywheel.journal.question import Question
 from agentic_flywheel.journal.search_index import FILE_NAME
 
 from .conftest import Clock

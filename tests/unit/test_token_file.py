@@ -65,6 +65,7 @@ def test_a_name_that_could_reach_beside_its_folder_or_keys_is_refused(file: Toke
         '{"version": 1, "tokens": [{"name": "a", "namespace": "../b", "salt": "", "hash": "", "created": 0}]}',
         '{"version": 1, "tokens": [{"name": "a", "namespace": "b", "salt": "zz", "hash": "", "created": 0}]}',
         '{"version": 1, "tokens": [{"name": "a", "namespace": "b", "salt": "", "hash": 1, "created": 0}]}',
+        '{"version": 1, "tokens": [{"name": "a", "namespace": "b", "salt": "", "hash": "\u00e9", "created": 0}]}',
     ],
 )
 def test_a_file_that_is_no_list_of_tokens_is_refused(file: TokenFile, content: str):

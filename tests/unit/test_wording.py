@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentic_flywheel.journal.folding import terms
-from agentic_flywheel.journal.ranking import MOST_WORDS, Question
+from agentic_flywheel.journal.question import MOST_WORDS, Question
 from agentic_flywheel.journal.tokens import BEFORE, BEHIND, _folded, excerpt
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)

@@ -16,6 +16,7 @@ from typing import cast
 from agentic_flywheel.documents.writes import ENDS, MARKED, SEALED_SCHEMA, sealed_ending, sealed_head
 from agentic_flywheel.errors import Damaged, NewerSchema
 from agentic_flywheel.json_text import JSONObject, dumps
+from agentic_flywheel.keys import written_under
 from agentic_flywheel.sealing import KeyRing, UnknownKey, WrongKey, new_key, seal, unseal
 
 _TIMES = re.compile(r'"(saved_at|kept_until)":("[0-9T:.+-]{1,40}"|null)')
@@ -48,8 +49,8 @@ class Envelopes:
         return self._known
 
     def close(self, key: str, text: str) -> str:
-        """The envelope of the document under `key`."""
-        data_key = new_key()
+        """The envelope of the document under `key`, which opens there alone; that of a session also as a revision."""
+        key, data_key = written_under(key), new_key()
         name, wrapped = self._ring.wrap(data_key, key)
         times = dict(_TIMES.findall(text[-ENDS:]))
         fields = {"key": name, "data_key": wrapped}
@@ -82,8 +83,8 @@ class Envelopes:
             return cast("JSONObject", json.loads(self._opened(EXPORT, line)))
 
     def _opened(self, key: str, envelope: JSONObject) -> str:
-        data_key = self._ring.unwrap(str(envelope["key"]), str(envelope["data_key"]), key)
-        return unseal(data_key, base64.b64decode(envelope["body"]), key).decode()
+        bound, data_key = _unwrapped(self._ring, envelope, key)
+        return unseal(data_key, base64.b64decode(envelope["body"]), bound).decode()
 
     def rewrapped(self, key: str, text: str) -> str | None:
         """The envelope under the newest key; `None` if it is under that already, or no envelope. Raises as `open`."""
@@ -93,7 +94,8 @@ class Envelopes:
         with _told(key):
             envelope = json.loads(text)
             wrapped = str(envelope["data_key"])
-            name, again = ring.wrap(ring.unwrap(str(envelope["key"]), wrapped, key), key)
+            bound, data_key = _unwrapped(ring, envelope, key)
+            name, again = ring.wrap(data_key, bound)
             old, new = (
                 dumps({"key": each[0], "data_key": each[1]})[1:-1]
                 for each in ((envelope["key"], wrapped), (name, again))
@@ -125,6 +127,17 @@ class Envelopes:
             _, name, wrapped, body = json.loads(note)
             return dumps([_NOTE, *ring.wrap(ring.unwrap(name, wrapped, member), member), body])
         return None
+
+
+def _unwrapped(ring: KeyRing, envelope: JSONObject, key: str) -> tuple[str, bytes]:
+    """What an envelope that was found under `key` is bound to, and its data key. Raises as `KeyRing.unwrap`."""
+    name, wrapped, origin = str(envelope["key"]), str(envelope["data_key"]), written_under(key)
+    try:
+        return origin, ring.unwrap(name, wrapped, origin)
+    except UnknownKey:
+        raise
+    except WrongKey:  # an older revision that was in clear when `keys seal` of an earlier version came by
+        return key, ring.unwrap(name, wrapped, key)
 
 
 @contextlib.contextmanager

@@ -85,7 +85,7 @@ def stem(word: str) -> str:
     single = _PLURAL.sub("", word)
     root = single if len(single) >= SHORTEST_STEM else word
     root = _without_ending(_IRREGULAR.get(root, root))
-    short = _LAST.sub("", root)
+    short = root if word[-1] == "i" else _LAST.sub("", root)  # wifi is no wife, and a taxi no tax
     if short.endswith("at") and len(short) >= 6 and short != word:  # educate as education
         short = short[:-2]
     return short if len(short) >= SHORTEST_STEM else root

@@ -8,11 +8,10 @@ little of the next ones, and what of the question it has anywhere.
 import math
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 
-from agentic_flywheel.journal.folding import stem, words
-from agentic_flywheel.journal.function_words import without_function_words
+from agentic_flywheel.journal.compounds import halves_of, with_joined
+from agentic_flywheel.journal.question import Question
 from agentic_flywheel.journal.records import Match, Matches
 
 TURNS = 2**20
@@ -24,17 +23,11 @@ CANDIDATES = 200
 MANY_TURNS = 10_000
 """Turns with the words that candidates are looked for by, the rarest first; beyond, frequent words add nothing."""
 
-MOST_WORDS = 16
-"""Words of a question that are looked for: the longest of more."""
-
 FEW_WORDS = 3
 """Words of a question up to which a part of one is looked for in what lists show: that reads all of it."""
 
 PART_OF_A_WORD = 4
 """Letters from which on a part of a word says as much as a word: shorter ones are in many by accident."""
-
-MOST_TYPED = 20_000
-"""Characters of a question that are read."""
 
 SATURATION, LENGTH = 1.2, 0.5
 """The parameters k1 and b of BM25."""
@@ -53,30 +46,6 @@ FIRST_WORDS = "~"
 
 SHOWN = 2.0
 """What a word in what lists show counts beside one in a turn."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is looked for: `content` must be found, `others` only help. `wanted` tests member and note of a session."""
-
-    content: Sequence[str]
-    others: Sequence[str] = ()
-    wanted: Callable[[str, str], bool] | None = field(default=None, compare=False)
-
-    @classmethod
-    def of(cls, text: str, wanted: Callable[[str, str], bool] | None = None) -> "Question":
-        """The question that was typed."""
-        typed = dict.fromkeys(word for part in text[:MOST_TYPED].split() for word in _without_last_sign(words(part)))
-        content = dict.fromkeys(map(stem, without_function_words([*typed])))
-        if len(content) > MOST_WORDS:
-            content = dict.fromkeys(sorted(content, key=len, reverse=True)[:MOST_WORDS])
-        others = [word for word in dict.fromkeys(map(stem, typed)) if word not in content]
-        return cls([*content], others[:MOST_WORDS], wanted)
-
-
-def _without_last_sign(found: list[str]) -> list[str]:
-    """A line without spaces is looked for by its pairs alone."""
-    return [word for at, word in enumerate(found) if not (at and not word.isascii() and found[at - 1][1:] == word)]
 
 
 def ranked(db: sqlite3.Connection, index: str, destinations: Sequence[int], question: Question) -> Matches:
@@ -136,20 +105,24 @@ class _Search:
         (block,) = db.execute("SELECT block FROM turns_data WHERE id = 1").fetchone() or (b"",)
         self._rows, tokens = _varints(block, 2)
         self._average = max(1.0, tokens / max(1, self._rows))
-        self._often = {word: self._frequency(word) for word in question.content}
+        self._joined = {one: parts for one, parts in question.joined.items() if self._frequency(one)}
+        self._often = {word: sum(map(self._frequency, with_joined(word, self._joined))) for word in question.content}
         self._cut = {word for word in question.content if not self._often[word]}  # or it is part of a word
-        self.rarity = {
-            word: math.log(1 + (self._rows - often + 0.5) / (often + 0.5))
-            for word, often in self._often.items()
-            if often
-        }
+        self.rarity = dict[str, float]()
+        for word, often in self._often.items():
+            if often:
+                self._note(word, often)
         for word in question.others:
             self.rarity[word] = FUNCTION_WORD
         self._beginnings = {word: self._begun_by(word) for word in self._cut}
         few = len(question.content) <= FEW_WORDS
-        self._inside = {
-            word: self._shown_with(word) if few else set[int]() for word in self._cut if not self._beginnings[word]
-        }
+        unknown = [word for word in self._cut if not self._beginnings[word]]
+        apart = {word: halves_of(db, question.written[word], self._frequency, CANDIDATES) for word in unknown}
+        self._apart = {word: halves for word, halves in apart.items() if halves}
+        """Words that are nowhere as one, but as two."""
+        for word, halves in self._apart.items():
+            self._note(word, len(halves.rows))
+        self._inside = {word: self._sessions_with(word, few=few) for word in unknown}
 
     def worth(self, found: Collection[str]) -> float:
         """What these words are worth."""
@@ -164,10 +137,19 @@ class _Search:
         query = "SELECT term, doc FROM words WHERE term >= ? AND term < ? LIMIT 100"
         rows = self._db.execute(query, (word, word + chr(0x10FFFF))).fetchall()
         if rows:
-            often = max(doc for _, doc in rows)
-            self._often[word] = often
-            self.rarity[word] = math.log(1 + (self._rows - often + 0.5) / (often + 0.5))
+            self._note(word, max(doc for _, doc in rows))
         return [term for term, _ in rows]
+
+    def _note(self, word: str, often: int) -> None:
+        """Note in how many turns a word is, and what it is worth for that."""
+        self._often[word] = often
+        self.rarity[word] = math.log(1 + (self._rows - often + 0.5) / (often + 0.5))
+
+    def _sessions_with(self, word: str, *, few: bool) -> set[int]:
+        """The sessions with a word that is none of the index: apart, or inside of another in what lists show."""
+        if word in self._apart:
+            return {row // TURNS for row in self._apart[word].rows}
+        return self._shown_with(word) if few else set()
 
     def _shown_with(self, word: str) -> set[int]:
         """The sessions with a part of a word in what lists show."""
@@ -189,11 +171,17 @@ class _Search:
         for row, said in self._candidates(allowed):
             found = said.split()
             counts = Counter(meant[term] for term in found if term in meant)
+            for one, parts in self._joined.items():
+                counts.update({part: found.count(one) for part in parts if one in found and part in self.rarity})
+            for word, halves in self._apart.items():
+                counts.update({word: often} if (often := halves.count(found)) else {})
             titled = not row % TURNS and found[-1:] != [FIRST_WORDS]
             score = self._score(counts, len(found)) * (SHOWN if titled else 1.0)
             by_session[row // TURNS].append((score, row))
             has[row // TURNS].update(word for word in counts if word in self._content)
         for word, numbers in self._inside.items():
+            if word in self._apart:  # whose turns were scored
+                continue
             for number in numbers if allowed is None else numbers & {*allowed}:
                 has[number].add(word)
                 by_session[number].append((self.rarity[word], number * TURNS))
@@ -235,7 +223,12 @@ class _Search:
         return " OR ".join(self._phrase(word) for word in chosen)
 
     def _phrase(self, word: str) -> str:
-        return f'"{word}" *' if word in self._cut else f'"{word}"'
+        if word in self._apart:
+            return f'"{self._apart[word].first} {self._apart[word].second}"'
+        if word in self._cut:
+            return f'"{word}" *'
+        written = [f'"{each}"' for each in with_joined(word, self._joined)]
+        return f"({' OR '.join(written)})"
 
     def with_all(self, allowed: Collection[int] | None) -> set[int]:
         """Sessions that have all words of content, anywhere."""

@@ -25,7 +25,8 @@ from agentic_flywheel.journal.index_rows import (
     put_row,
     remove,
 )
-from agentic_flywheel.journal.ranking import Question, ranked
+from agentic_flywheel.journal.question import Question
+from agentic_flywheel.journal.ranking import ranked
 from agentic_flywheel.journal.records import Head, Lists, Matches
 from agentic_flywheel.journal.recovery import is_damage
 from agentic_flywheel.journal.schema import refuse_foreign

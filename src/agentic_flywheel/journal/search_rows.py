@@ -14,7 +14,7 @@ from agentic_flywheel.errors import Damaged, JournalUnavailable
 from agentic_flywheel.journal.address import Address
 from agentic_flywheel.journal.connection import JournalFile
 from agentic_flywheel.journal.migrations import THIS_MACHINE
-from agentic_flywheel.journal.ranking import Question
+from agentic_flywheel.journal.question import Question
 from agentic_flywheel.journal.records import LOW, Head, Lists, Matches, Saves
 from agentic_flywheel.journal.recovery import cause
 from agentic_flywheel.journal.retry import retry_once_if_replaced

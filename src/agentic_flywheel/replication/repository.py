@@ -26,7 +26,7 @@ from agentic_flywheel.errors import (
     Unavailable,
 )
 from agentic_flywheel.journal import Erased, Journal
-from agentic_flywheel.journal.ranking import Question
+from agentic_flywheel.journal.question import Question
 from agentic_flywheel.journal.records import Matches
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys

@@ -4,8 +4,8 @@ import asyncio
 import logging
 import sys
 import traceback
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
@@ -64,6 +64,13 @@ class FlywheelServer(MCPServer[SessionStore]):
     """Who is told of each call of a tool."""
     tracing: ToolTracing | None = None
     """What traces each call of a tool."""
+    _asking: set[anyio.CancelScope] | None = None
+    """The calls that may be waiting for a person."""
+
+    def end_questions(self) -> None:
+        """Have each call that waits for a person answered: nothing was done. What the person allowed is finished."""
+        for scope in self._asking or ():
+            scope.cancel()
 
     async def list_resources(self) -> list[Resource]:
         """The newest sessions."""
@@ -107,7 +114,7 @@ class FlywheelServer(MCPServer[SessionStore]):
         try:
             halves.begin_call(context.request_context.meta if context else None)
             arguments = read_arguments(name, schemas[name], arguments)
-            with anyio.CancelScope(shield=name not in ASKS_FIRST):
+            with self._scope_of(name):
                 result = await super().call_tool(name, arguments, context)
                 if self.notifier:
                     await self.notifier.tool_called(name, arguments, result)
@@ -120,6 +127,17 @@ class FlywheelServer(MCPServer[SessionStore]):
         except ToolError as exc:
             raise ToolError(one_line(_explain(name, exc.__cause__) if exc.__cause__ else str(exc))) from None
         raise ToolError(f"{name} was cancelled.")  # a shielded scope never is, which no type checker can know
+
+    @contextmanager
+    def _scope_of(self, name: str) -> Generator[None]:
+        asking = self._asking = set() if self._asking is None else self._asking
+        with anyio.CancelScope(shield=name not in ASKS_FIRST) as scope:
+            if name in ASKS_FIRST:
+                asking.add(scope)
+            try:
+                yield
+            finally:
+                asking.discard(scope)
 
     async def _known_schemas(self) -> Mapping[str, JSONObject]:
         if not self._schemas:

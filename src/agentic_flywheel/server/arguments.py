@@ -25,6 +25,9 @@ NOTHING_AS_ZERO = frozenset({"before_turn", "expected_revision", "limit", "max_t
 MEANT = {"conversation": "history", "messages": "history", "turns": "history"}
 """What some call a parameter whose name is nothing like it."""
 
+WRAPPERS = frozenset({"history", *MEANT})
+"""The only key of an object around a list of turns, as a file or a framework's state has it."""
+
 FAULTS = 5
 """Wrong or unknown arguments that one refusal names."""
 
@@ -141,11 +144,16 @@ def _texts(value: object, sent: object, name: str) -> object:
 
 
 def _turns(value: object, name: str) -> list[object]:
-    """A list of turns, each of which may be JSON text. One turn is a list of one."""
+    """A list of turns, each of which may be JSON text. One turn is a list of one; a list may stand in an object."""
     if not isinstance(value, list | dict):
         raise _refusal(name, "a list of turns", f"[{TURN}]", _kind_of(value))
-    turns = cast("list[object]", value if isinstance(value, list) else [value])
+    turns = cast("list[object]", value if isinstance(value, list) else _wrapped(cast("JSONObject", value)))
     return [turn if turn.__class__ is dict and turn else _turn(turn, f"{name}[{at}]") for at, turn in enumerate(turns)]
+
+
+def _wrapped(value: JSONObject) -> list[object]:
+    name, inner = next(iter(value.items()), ("", None))
+    return cast("list[object]", inner) if len(value) == 1 and name in WRAPPERS and isinstance(inner, list) else [value]
 
 
 def _turn(value: object, name: str) -> object:

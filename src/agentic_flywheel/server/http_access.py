@@ -51,7 +51,7 @@ class Gate:
         if self._issuer and token.count(".") == 2:
             subject = await self._issuer.subject_of(token)
             if subject is not None:
-                name = f"jwt.{hashlib.blake2b(subject.encode(errors='replace'), digest_size=16).hexdigest()}"
+                name = f"jwt.{hashlib.blake2b(subject.encode(errors='surrogatepass'), digest_size=16).hexdigest()}"
                 return Access(name, name)
         return None
 

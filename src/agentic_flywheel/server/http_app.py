@@ -1,5 +1,6 @@
 """The application over HTTP: who may ask, how much and how often, and which namespace's server answers."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -16,6 +17,7 @@ from agentic_flywheel.server.http_limits import AtOnce, Bodies, Gone, RateLimit,
 from agentic_flywheel.server.http_metadata import WELL_KNOWN, ResourceMetadata
 from agentic_flywheel.server.http_namespaces import Busy, Namespaces
 from agentic_flywheel.server.http_options import PATH
+from agentic_flywheel.server.http_unreadable import explaining
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -26,8 +28,14 @@ logger = logging.getLogger(__name__)
 AGAIN_SECONDS = "2"
 """When to come again, said to a client for which there is no room now."""
 
+RECHECK_SECONDS = 10.0
+"""From one look to the next whether the token of a client that listens is still one: it was revoked, or has expired."""
+
 VERSION_META = "io.modelcontextprotocol/protocolVersion"
 """Where a request of 2026-07-28 names its version, beside the header."""
+
+METHODS = ("GET", "POST", "DELETE")
+"""What the endpoint answers; the SDK would ask some others for a session first."""
 
 BROWSER_HEADERS = (
     "authorization, content-type, accept, last-event-id, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name"
@@ -56,15 +64,18 @@ class HTTPApp:
         """Answer one request; what went wrong inside is said to nobody but the log."""
         if scope["type"] != "http":
             return
-        begun = False
+        begun = ended = False
 
         async def noted(message: MutableMapping[str, Any]) -> None:
-            nonlocal begun
+            nonlocal begun, ended
             begun = True
+            ended = message["type"] == "http.response.body" and not message.get("more_body", False)
             await send(message)
 
         try:
             await self._answer(scope, receive, noted)
+            if begun and not ended:  # a stream whose client may not listen any more
+                await noted({"type": "http.response.body", "body": b""})
         except Exception as exc:  # noqa: BLE001  its text may quote a conversation
             logger.error("A request failed with %s.", type(exc).__name__)
             if not begun:
@@ -85,7 +96,7 @@ class HTTPApp:
                 return await _preflight(send)
         if path.startswith(WELL_KNOWN):
             return await self._about(path, hosts[0], send)
-        access = await self._gate.access([each.encode("latin-1") for each in _all(scope, b"authorization")])
+        access = await self._access(scope)
         if access is None:
             # The same for every reason: no token, a wrong one, an expired one.
             challenge = {"www-authenticate": self._metadata.challenge(hosts[0])}
@@ -101,6 +112,9 @@ class HTTPApp:
         finally:
             self._at_once.leave(client)
 
+    async def _access(self, scope: Scope) -> Access | None:
+        return await self._gate.access([each.encode("latin-1") for each in _all(scope, b"authorization")])
+
     async def _about(self, path: str, host: str, send: Send) -> None:
         """Answer a client that asks, without a token yet, where to get one."""
         if (document := self._metadata.document(path, host)) is None:
@@ -108,6 +122,9 @@ class HTTPApp:
         return await answer(send, 200, document, {"content-type": "application/json"})
 
     async def _serve(self, access: Access, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in METHODS:
+            await refuse(send, 405, "The endpoint takes POST.", {"allow": ", ".join(METHODS)})
+            return
         body = await self._body(scope, receive, send)
         if body is None:
             return
@@ -115,7 +132,10 @@ class HTTPApp:
         try:
             async with self._namespaces.using(access.namespace) as namespace:
                 body = halves.mended_body(body)
-                replayed = _replayed(body, receive)
+                replayed = self._replayed(body, receive, access, scope)
+                scope["headers"] = [_plain(*each) for each in scope["headers"]]
+                if scope["method"] == "POST":
+                    send = explaining(body, send)
                 if _is_modern(scope, body):
                     note_caller(Caller())
                     await namespace.manager.handle_request(scope, replayed, send)
@@ -125,6 +145,27 @@ class HTTPApp:
             await refuse(send, 503, "Too many namespaces are in use.", {"retry-after": AGAIN_SECONDS}, code=-32603)
         finally:
             self._bodies.release(held)
+
+    def _replayed(self, body: bytes, receive: Receive, access: Access, scope: Scope) -> Receive:
+        """A `receive` that gives the body that was read, then the end: of the connection, or of the right to listen."""
+        given = False
+
+        async def replay() -> MutableMapping[str, Any]:
+            nonlocal given
+            if not given:
+                given = True
+                return {"type": "http.request", "body": body, "more_body": False}
+            end = asyncio.ensure_future(receive())
+            try:
+                while not end.done():
+                    await asyncio.wait({end}, timeout=RECHECK_SECONDS)
+                    if not end.done() and await self._access(scope) != access:
+                        return {"type": "http.disconnect"}
+                return end.result()
+            finally:
+                end.cancel()
+
+        return replay
 
     async def _body(self, scope: Scope, receive: Receive, send: Send) -> bytes | None:
         """The body; `None` if it was refused."""
@@ -163,7 +204,7 @@ async def answer(send: Send, status: int, body: bytes, headers: dict[str, str]) 
 
 
 async def _preflight(send: Send) -> None:
-    methods = {"access-control-allow-methods": "GET, POST, DELETE", "access-control-max-age": "600"}
+    methods = {"access-control-allow-methods": ", ".join(METHODS), "access-control-max-age": "600"}
     await answer(send, 204, b"", {**methods, "access-control-allow-headers": BROWSER_HEADERS})
 
 
@@ -184,18 +225,9 @@ def _shown_to(origin: str, send: Send) -> Send:
     return with_origin
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives the body that was read, then what comes after it: the end of the connection."""
-    given = False
-
-    async def replay() -> MutableMapping[str, Any]:
-        nonlocal given
-        if not given:
-            given = True
-            return {"type": "http.request", "body": body, "more_body": False}
-        return await receive()
-
-    return replay
+def _plain(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """A header; a media type without regard to its case, to which the SDK has some."""
+    return name, value.lower() if name == b"content-type" else value
 
 
 def _is_modern(scope: Scope, body: bytes) -> bool:

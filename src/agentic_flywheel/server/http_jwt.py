@@ -123,10 +123,10 @@ class Issuer:
             return self._fetch(self._jwks_url)
         for place in METADATA:
             try:
-                about = self._fetch(self._issuer.rstrip("/") + place)
+                about = _object(self._fetch(self._issuer.rstrip("/") + place))
             except urllib.error.HTTPError:
                 continue
-            if about["issuer"] != self._issuer or not is_safe_url(about["jwks_uri"]):
+            if about["issuer"] != self._issuer or not is_safe_url(str(about["jwks_uri"])):
                 raise ValueError("the metadata is another issuer's, or its keys cannot be fetched safely")
             return self._fetch(about["jwks_uri"])
         raise ValueError("the issuer has no metadata")
@@ -135,14 +135,21 @@ class Issuer:
 def _keys_in(answer: Any) -> dict[str, jwt.PyJWK]:  # noqa: ANN401  JSON
     """The keys that may verify a signature, by their name; those of other kinds are left out."""
     keys: dict[str, jwt.PyJWK] = {}
-    for row in cast("list[dict[str, Any]]", answer["keys"]):
+    rows = _object(answer)["keys"]
+    for row in cast("list[dict[str, Any]]", rows if isinstance(rows, list) else []):
         try:
-            key = jwt.PyJWK.from_dict(row)
-        except jwt.PyJWTError:
+            key = jwt.PyJWK.from_dict(_object(row))
+        except (jwt.PyJWTError, TypeError):
             continue
         if key.algorithm_name in ALGORITHMS and row.get("use", "sig") == "sig":
             keys[str(row.get("kid") or "")] = key
     return keys
+
+
+def _object(answer: Any) -> dict[str, Any]:  # noqa: ANN401  JSON
+    if not isinstance(answer, dict):
+        raise TypeError("no JSON object")
+    return cast("dict[str, Any]", answer)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -161,9 +168,17 @@ def fetch_json(url: str) -> Any:  # noqa: ANN401  JSON
         OSError, ValueError, HTTPException: it cannot be read, is no JSON, or too long.
 
     """
+    until = time.monotonic() + FETCH_SECONDS
     request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310  checked: https
     with urllib.request.build_opener(_NoRedirect).open(request, timeout=FETCH_SECONDS) as answer:
-        body = answer.read(FETCH_BYTES + 1)
-    if len(body) > FETCH_BYTES:
-        raise ValueError("the answer is too long")
-    return json.loads(body)
+        body = b""
+        while part := answer.read1(FETCH_BYTES):  # the timeout is for each part of it
+            body += part
+            if len(body) > FETCH_BYTES:
+                raise ValueError("the answer is too long")
+            if time.monotonic() > until:
+                raise TimeoutError("the answer comes too slowly")
+    try:
+        return json.loads(body)
+    except RecursionError:
+        raise ValueError("the answer nests too deep") from None

@@ -84,9 +84,10 @@ class Namespace:
             await asyncio.wait({self._task})
 
     def end_streams(self) -> None:
-        """End what clients listen to, so that nothing is left but requests that will be answered."""
+        """End what clients listen to and what a person is asked, so that what is left will be answered by itself."""
         if self.server.notifier:
             self.server.notifier.end_streams()
+        self.server.end_questions()
         self.handshake_sessions.end_streams()
 
     async def has_pending(self) -> bool:

@@ -6,17 +6,11 @@ without a session is answered as one of a session of its own.
 """
 
 import asyncio
-import base64
 import contextlib
-import hashlib
-import hmac
-import json
 import logging
-import secrets
 from collections import OrderedDict
 from collections.abc import MutableMapping
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from mcp.server.lowlevel import Server
 from mcp.server.runner import serve_loop
@@ -25,6 +19,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from agentic_flywheel.server.callers import Caller, RevisionsSeen, note_caller
+from agentic_flywheel.server.http_in_flight import InFlight, InUse
+from agentic_flywheel.server.http_session_ids import Handshake, SessionIds, initialize_in
 from agentic_flywheel.server.sdk_internals import options_of
 from agentic_flywheel.server.subscriptions import ChangeNotifier
 from agentic_flywheel.sessions.store import SessionStore
@@ -37,72 +33,10 @@ IDLE_SECONDS = 600.0
 MOST_SESSIONS = 2_000
 """Of a namespace at once. The longest unused is let go for a new one."""
 
-SHOWN = 100
-"""Characters of a client's name and version that its session's id keeps."""
-
 NOT_FOUND = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Session not found"}}'
+IN_USE = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"A request with this id is being answered"}}'
 NO_SESSION = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Bad Request: Missing session ID"}}'
 SESSION_HEADER = MCP_SESSION_ID_HEADER.lower().encode()
-
-_MARK = 16
-"""Bytes of a signature."""
-
-
-@dataclass(frozen=True, slots=True)
-class Handshake:
-    """What is kept of an `initialize`."""
-
-    version: str = "2025-03-26"
-    client: str = ""
-    client_version: str = ""
-    asks: bool = False
-    """Whether the client can ask its person by a form."""
-
-    @classmethod
-    def of(cls, params: MutableMapping[str, Any]) -> "Handshake":
-        """What these parameters of an `initialize` say; what makes no sense counts as absent."""
-        info, capabilities = _object(params.get("clientInfo")), _object(params.get("capabilities"))
-        asked = capabilities.get("elicitation")
-        by_url_only = isinstance(asked, dict) and "url" in asked and "form" not in asked
-        texts = (params.get("protocolVersion"), info.get("name"), info.get("version"))
-        version, client, client_version = (str(each or "")[:SHOWN] for each in texts)
-        return cls(version, client, client_version, asks=asked is not None and not by_url_only)
-
-    @property
-    def request(self) -> bytes:
-        """The same as an `initialize`."""
-        params: dict[str, Any] = {
-            "protocolVersion": self.version,
-            "capabilities": {"elicitation": {}} if self.asks else {},
-            "clientInfo": {"name": self.client, "version": self.client_version},
-        }
-        return json.dumps({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}).encode()
-
-
-class SessionIds:
-    """Makes the ids of sessions, and reads those that were made with the same key."""
-
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-
-    def new(self, handshake: Handshake) -> str:
-        """The id of a new session."""
-        fields = [handshake.version, handshake.client, handshake.client_version, int(handshake.asks)]
-        said = base64.urlsafe_b64encode(json.dumps(fields, separators=(",", ":")).encode()).rstrip(b"=").decode()
-        begin = f"{secrets.token_urlsafe(12)}.{said}"
-        return f"{begin}.{self._mark(begin)}"
-
-    def read(self, session_id: str) -> Handshake | None:
-        """What it says; `None` if it is no id of this namespace."""
-        begin, _, mark = session_id.rpartition(".")
-        if not hmac.compare_digest(mark.encode(errors="replace"), self._mark(begin).encode()):
-            return None
-        said = begin.partition(".")[2]
-        version, client, client_version, asks = json.loads(base64.urlsafe_b64decode(said + "=" * (-len(said) % 4)))
-        return Handshake(version, client, client_version, bool(asks))
-
-    def _mark(self, begin: str) -> str:
-        return hashlib.blake2b(begin.encode(errors="replace"), key=self._key, digest_size=_MARK).hexdigest()
 
 
 class _Session:
@@ -113,6 +47,7 @@ class _Session:
         self.handshake = handshake
         self.caller = Caller(RevisionsSeen())
         self.users = 0
+        self.in_flight = InFlight()
         self.transport = StreamableHTTPServerTransport(
             session_id,
             is_json_response_enabled=not handshake.asks,  # a question goes before the answer, in a stream
@@ -147,7 +82,11 @@ class HandshakeSessions:
         if session is None:
             await Response(NOT_FOUND, 404, media_type="application/json")(scope, receive, send)
             return
-        await self._served(session, scope, receive, send)
+        try:
+            async with session.in_flight.entered(body) if scope["method"] == "POST" else contextlib.nullcontext():
+                await self._served(session, scope, receive, send)
+        except InUse:
+            await Response(IN_USE, 409, media_type="application/json")(scope, receive, send)
         if scope["method"] == "DELETE" and session.transport.is_terminated:
             self._forget(session)
             self._ended[session.id or ""] = None
@@ -172,7 +111,7 @@ class HandshakeSessions:
         if scope["method"] != "POST":
             await Response(NO_SESSION, 400, media_type="application/json")(scope, receive, send)
             return
-        if (handshake := _initialize(body)) is None:
+        if (handshake := initialize_in(body)) is None:
             session = await self._started(_Session(None, Handshake()), known=True)
             try:
                 await self._served(session, scope, receive, send)
@@ -251,6 +190,8 @@ class HandshakeSessions:
     async def _served(self, session: _Session, scope: Scope, receive: Receive, send: Send) -> None:
         note_caller(session.caller)
         session.users += 1
+        # No events are kept, so there are none to send again; asked for some, the SDK would not answer at all.
+        scope["headers"] = [each for each in scope["headers"] if each[0] != b"last-event-id"]
         try:
             await session.transport.handle_request(scope, receive, send)
         finally:
@@ -280,18 +221,3 @@ async def _post(session: _Session, body: bytes) -> None:
         """Nobody is there."""
 
     await session.transport.handle_request(scope, receive, send)
-
-
-def _initialize(body: bytes) -> Handshake | None:
-    """What an `initialize` says; `None` for any other message."""
-    if b'"initialize"' not in body:
-        return None
-    try:
-        message = _object(json.loads(body))
-    except (ValueError, RecursionError):
-        return None
-    return Handshake.of(_object(message.get("params"))) if message.get("method") == "initialize" else None
-
-
-def _object(value: object) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

@@ -1,4 +1,4 @@
-"""Answers a line that is no request, or that no parser on the way reads, under the id that can be found in it."""
+"""Tells requests from what is none or what no parser reads, and answers that under the id that can be found in it."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from typing import cast
 import mcp_types as types
 
 from agentic_flywheel.jsonrpc_lines import message_of
+from agentic_flywheel.server.halves import message_in
 
 SCANNED = 2**20
 """Bytes of an unreadable line that are searched for the id of its request."""
@@ -16,6 +17,20 @@ _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\]:,]|[^\s"{}\[\]:,]+',
 _ID = re.compile(rb'".*"|-?\d{1,18}', re.DOTALL)
 
 
+def request_of(line: bytes) -> types.JSONRPCMessage:
+    """The message in a line or body.
+
+    Raises:
+        ValueError: there is none, or it is a request with an id that cannot be answered, which the SDK takes for a
+            notification and never answers.
+
+    """
+    message = message_in(line)
+    if isinstance(message, types.JSONRPCNotification) and b'"id"' in line and "id" in json.loads(line):
+        raise ValueError("a request with an id that is neither text nor a whole number")
+    return message
+
+
 def refusal(line: bytes) -> bytes:
     """The answer to a line that is no request, or nests or counts beyond what the SDK's parser reads."""
     try:
@@ -23,9 +38,11 @@ def refusal(line: bytes) -> bytes:
     except ValueError:
         code, identity = types.PARSE_ERROR, _id_in(line[:SCANNED])
         text = (
-            "This line is no JSON-RPC message that can be read. Nesting beyond some 200 levels, numbers of thousands "
+            "This is no JSON-RPC message that can be read. Nesting beyond some 200 levels, numbers of thousands "
             "of digits, and half of a surrogate pair outside of parameters are beyond every parser on the way."
         )
+        if line.lstrip().startswith(b"["):
+            text = "Batches are not taken: send each message by itself."
     else:
         code, identity = types.INVALID_REQUEST, None
         text = "The id of a request must be a string or an integer."

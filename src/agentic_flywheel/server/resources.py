@@ -175,7 +175,9 @@ def _description(row: JSONObject) -> str:
 async def _asked(ask: Callable[[str], Awaitable[Answer]], identity: str) -> Answer:
     try:
         return await ask(identity)
-    except (InvalidArgument, DocumentError, Unavailable) as exc:
+    except InvalidArgument as exc:  # nothing has such an id
+        raise ResourceNotFoundError(one_line(str(exc))) from exc
+    except (DocumentError, Unavailable) as exc:
         raise ResourceError(one_line(str(exc))) from exc
 
 

@@ -7,7 +7,6 @@ pipes where standard input and output are pipes or sockets.
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import threading
@@ -22,9 +21,8 @@ from mcp.shared.message import SessionMessage
 from agentic_flywheel.json_text import narrow
 from agentic_flywheel.jsonrpc_lines import Incoming, Outgoing, line_of, writer_of
 from agentic_flywheel.pipes import LINE_LIMIT, Write, is_pipe, open_reader, settle_memory
-from agentic_flywheel.server.halves import message_in
 from agentic_flywheel.server.prepared_answers import ACKNOWLEDGED, LISTEN, SUBSCRIPTION
-from agentic_flywheel.server.refusal import refusal
+from agentic_flywheel.server.refusal import refusal, request_of
 
 if TYPE_CHECKING:
     from agentic_flywheel.server.front import Front
@@ -86,7 +84,7 @@ class _Requests(Incoming):
         hurry: Callable[[], Awaitable[None]],
         end_streams: Callable[[], None],
     ) -> None:
-        super().__init__(next_line, self._refuse, _request_of)
+        super().__init__(next_line, self._refuse, request_of)
         self._write = write
         self._hurry, self._end_streams = hurry, end_streams
         self._unanswered: set[types.RequestId] = set()
@@ -165,13 +163,6 @@ class _Answers(Outgoing):
 def _answer_of(message: types.JSONRPCMessage) -> bytes:
     line = line_of(message)
     return narrow(line) if len(line) > NARROWED_FROM else line
-
-
-def _request_of(line: bytes) -> types.JSONRPCMessage:
-    message = message_in(line)
-    if isinstance(message, types.JSONRPCNotification) and b'"id"' in line and "id" in json.loads(line):
-        raise ValueError("a request with an id that is neither text nor a whole number")
-    return message
 
 
 def _internal_error(message: types.JSONRPCMessage) -> bytes:

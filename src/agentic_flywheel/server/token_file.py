@@ -161,6 +161,7 @@ def _token(row: dict[str, Any]) -> Token:
         raise TypeError
     token = Token(**row)
     bytes.fromhex(token.salt)
+    bytes.fromhex(token.hash)  # text that is not ASCII is not compared, with any token
     if not NAME.fullmatch(token.name) or not NAME.fullmatch(token.namespace):
         raise ValueError(token.name)
     return token

@@ -15,7 +15,7 @@ from agentic_flywheel.documents.writes import ListRow
 from agentic_flywheel.errors import Damaged, JournalUnavailable, Unavailable
 from agentic_flywheel.journal.folding import words
 from agentic_flywheel.journal.function_words import without_function_words
-from agentic_flywheel.journal.ranking import Question
+from agentic_flywheel.journal.question import Question
 from agentic_flywheel.journal.records import Match, Matches
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject, load_object

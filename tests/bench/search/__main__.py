@@ -20,7 +20,7 @@ from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.ranking import Question
+from agentic_flywheel.journal.question import Question
 
 QUESTIONS = Path(__file__).with_name("questions.txt")
 AT_ONCE = 200

@@ -1,0 +1,45 @@
+"""Reads a question as it was typed: the words that must be found, and those that only help."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agentic_flywheel.journal.compounds import joined_in
+from agentic_flywheel.journal.folding import stem, words
+from agentic_flywheel.journal.function_words import without_function_words
+
+MOST_WORDS = 16
+"""Words of a question that are looked for: the longest of more."""
+
+MOST_TYPED = 20_000
+"""Characters of a question that are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is looked for: `content` must be found, `others` help. `wanted` tests member and note of a session."""
+
+    content: Sequence[str]
+    others: Sequence[str] = ()
+    joined: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    """What was written as one and is several words, as one term, with those that it is made of."""
+    written: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
+    """The words of `content` with their endings."""
+    wanted: Callable[[str, str], bool] | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, text: str, wanted: Callable[[str, str], bool] | None = None) -> "Question":
+        """The question that was typed."""
+        parts = text[:MOST_TYPED].split()
+        typed = dict.fromkeys(word for part in parts for word in _without_last_sign(words(part)))
+        telling = without_function_words([*typed])
+        content = dict.fromkeys(map(stem, telling))
+        if len(content) > MOST_WORDS:
+            content = dict.fromkeys(sorted(content, key=len, reverse=True)[:MOST_WORDS])
+        others = [word for word in dict.fromkeys(map(stem, typed)) if word not in content]
+        joined = dict(found for part in parts if (found := joined_in(part)) and content.keys() & found[1])
+        return cls([*content], others[:MOST_WORDS], joined, {stem(word): word for word in telling}, wanted)
+
+
+def _without_last_sign(found: list[str]) -> list[str]:
+    """A line without spaces is looked for by its pairs alone."""
+    return [word for at, word in enumerate(found) if not (at and not word.isascii() and found[at - 1][1:] == word)]

@@ -1,0 +1,188 @@
+"""Over HTTP: requests as proxies, scripts and clients in trouble send them are answered, and hold nothing up."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from typing import Any
+
+import httpx2
+import pytest
+from mcp_types import ElicitRequestParams, ElicitResult
+
+from ..support.http import (
+    JSON,
+    MODERN,
+    bearer,
+    called,
+    command,
+    headers_of,
+    http_client,
+    http_server,
+    request,
+    token_of,
+    tool,
+)
+from ..support.waiting import eventually
+
+TURN = {"role": "user", "content": "when is the harvest?"}
+INITIALIZE: dict[str, Any] = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "tests", "version": "1"}},
+}
+LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_sessions", "arguments": {}}}
+
+
+def _save(words: str, identity: object) -> dict[str, Any]:
+    arguments = {"session_id": "garden", "history": [{"role": "user", "content": words}]}
+    return LIST | {"id": identity, "params": {"name": "save_session", "arguments": arguments}}
+
+
+async def _begun(http: httpx2.AsyncClient, url: str, token: str = "") -> dict[str, str]:
+    """The headers of a session of the protocol."""
+    begun = await http.post(url, json=INITIALIZE, headers=JSON | (bearer(token) if token else {}))
+    return JSON | {"mcp-session-id": begun.headers["mcp-session-id"]}
+
+
+async def test_requests_with_one_id_are_all_answered_and_hold_no_ending_up(disabled_env: dict[str, str]):
+    with http_server(disabled_env) as server:
+        async with httpx2.AsyncClient(timeout=30, limits=httpx2.Limits(max_connections=40)) as http:
+            headers = await _begun(http, server.url)
+            asked = [_save("x" * 20_000 + str(at), 7 if at % 2 else "7") for at in range(30)]
+            answers = await asyncio.gather(*(http.post(server.url, json=each, headers=headers) for each in asked))
+            assert Counter(each.status_code for each in answers) == {200: 30}
+            assert [each.json()["id"] for each in answers] == [each["id"] for each in asked]
+            assert {each.json()["result"]["structuredContent"]["saved"] for each in answers} == {True}
+        begun = time.monotonic()
+        server.end()
+        assert time.monotonic() - begun < 10
+
+
+async def test_who_sends_again_what_is_being_answered_and_leaves_leaves_nothing_behind(disabled_env: dict[str, str]):
+    with http_server(disabled_env) as server:
+        async with httpx2.AsyncClient(timeout=30) as http:
+            headers = await _begun(http, server.url)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        for at in range(20):
+            body = json.dumps(_save("x" * 20_000 + str(at), 7))
+            head = f"POST /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\n{lines}content-length: {len(body)}\r\n\r\n"
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write((head + body).encode())
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
+        async def all_kept() -> bool:
+            async with httpx2.AsyncClient(timeout=30) as http:
+                listed = (await http.post(server.url, json=LIST, headers=headers)).json()["result"]
+            rows = listed["structuredContent"]["sessions"]
+            return bool(rows) and rows[0]["turns"] == 20
+
+        await eventually(all_kept, within=20, what="what was sent to be kept")
+        begun = time.monotonic()
+        server.end()
+        assert time.monotonic() - begun < 10
+        assert "Traceback" not in server.stderr
+
+
+async def test_a_server_that_ends_does_not_wait_for_a_person_who_is_asked(disabled_env: dict[str, str]):
+    asked = asyncio.Event()
+
+    async def never(_: object, __: ElicitRequestParams) -> ElicitResult:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    with http_server(disabled_env) as server:
+        async with http_client(server.url, mode="legacy", elicitation_callback=never) as client:
+            await called(client, "save_session", session_id="garden", history=[TURN])
+            deleting = asyncio.ensure_future(client.call_tool("delete_session", {"session_id": "garden"}))
+            await asyncio.wait_for(asked.wait(), 20)
+            begun = time.monotonic()
+            assert server.process
+            server.process.terminate()
+            answer = await asyncio.wait_for(deleting, 20)
+            assert answer.is_error
+            await asyncio.to_thread(server.process.wait, 30)
+            assert time.monotonic() - begun < 10
+        assert "Traceback" not in server.stderr
+        server.start()
+        async with http_client(server.url) as client:
+            assert (await called(client, "resume_session", session_id="garden"))["found"]
+
+
+async def test_a_client_that_asks_for_events_it_missed_gets_a_stream(disabled_env: dict[str, str]):
+    with http_server(disabled_env) as server:
+        async with httpx2.AsyncClient(timeout=30) as http:
+            headers = await _begun(http, server.url)
+            headers |= {"accept": "text/event-stream", "last-event-id": "5"}
+            async with http.stream("GET", server.url, headers=headers) as answer:
+                assert answer.status_code == 200
+                assert answer.headers["content-type"].startswith("text/event-stream")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("era", ["2025", "2026"])
+async def test_a_client_whose_token_was_revoked_does_not_listen_on(disabled_env: dict[str, str], era: str):
+    token, other = token_of(disabled_env, "ann"), token_of(disabled_env, "two", "--namespace", "ann")
+    with http_server(disabled_env) as server:
+        async with httpx2.AsyncClient(timeout=30) as http:
+
+            def listening(token: str, headers: dict[str, str]) -> Any:
+                if era == "2025":
+                    return http.stream("GET", server.url, headers=headers | bearer(token))
+                params = {"notifications": {"resourcesListChanged": True}}
+                asked = request("subscriptions/listen", params)
+                return http.stream(
+                    "POST", server.url, json=asked, headers=headers_of("subscriptions/listen", "", token)
+                )
+
+            mine, others = await _begun(http, server.url, token), await _begun(http, server.url, other)
+            async with listening(token, mine) as stream, listening(other, others) as still:
+                assert (stream.status_code, still.status_code) == (200, 200)
+                read = asyncio.ensure_future(anext(still.aiter_raw()))
+                command(disabled_env, "tokens", "revoke", "ann")
+                async with asyncio.timeout(25):
+                    async for _ in stream.aiter_raw():
+                        pass
+                await tool(http, server.url, "save_session", other, session_id="garden", history=[TURN])
+                assert await asyncio.wait_for(read, 20)
+        assert "ERROR" not in server.stderr
+
+
+@pytest.mark.parametrize("more", [{}, MODERN | {"mcp-method": "tools/call"}], ids=["2025", "2026"])
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (LIST | {"id": None}, "The id of a request must be"),
+        (LIST | {"id": 1.5}, "The id of a request must be"),
+        (LIST | {"id": True}, "The id of a request must be"),
+        ([LIST, LIST | {"id": 2}], "Batches are not taken"),
+        ([], "Batches are not taken"),
+        (LIST | {"params": ["list_sessions", "a private word"]}, "no JSON-RPC message"),
+        ("a private word", "no JSON-RPC message"),
+        (None, "no JSON-RPC message"),
+    ],
+    ids=lambda value: json.dumps(value)[:40],
+)
+async def test_what_is_no_request_is_refused_in_words(
+    disabled_env: dict[str, str], body: Any, said: str, more: dict[str, str]
+):
+    with http_server(disabled_env) as server:
+        async with httpx2.AsyncClient(timeout=30) as http:
+            answer = await http.post(server.url, content=json.dumps(body), headers=JSON | more)
+    assert answer.status_code == 400
+    assert said in answer.json()["error"]["message"]
+    assert "private" not in answer.text
+
+
+async def test_an_endpoint_says_which_methods_it_takes_and_a_media_type_has_no_case(disabled_env: dict[str, str]):
+    with http_server(disabled_env) as server:
+        async with httpx2.AsyncClient(timeout=30) as http:
+            for method in ("PUT", "PATCH", "HEAD", "OPTIONS"):
+                answer = await http.request(method, server.url, headers=JSON)
+                assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST, DELETE"), method
+            headers = JSON | {"content-type": "Application/JSON; Charset=UTF-8"}
+            assert (await http.post(server.url, json=LIST, headers=headers)).status_code == 200
