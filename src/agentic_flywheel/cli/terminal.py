@@ -1,5 +1,6 @@
 """Writes what commands show a person: harmless text, tables, a progress bar, errors in a line, questions."""
 
+import errno
 import json
 import os
 import re
@@ -55,6 +56,8 @@ def plainly(exc: Exception) -> str:
         return f"{name} is a folder; name a file."
     if isinstance(exc, PermissionError):
         return f"you have no right to {name}."
+    if exc.errno == errno.ENOSPC:
+        return "the disk is full."
     return f"{name} cannot be used: {exc.strerror[:1].lower()}{exc.strerror[1:]}."
 
 
