@@ -21,11 +21,13 @@ def index(tmp_path: Path) -> Path:
 
 def fill(db: sqlite3.Connection, sessions: range) -> None:
     """Put in sessions of two pieces each."""
+    db.execute("BEGIN")
     for number in sessions:
         values = (number, 1, "list", f"k{number}", f"m{number}", 1, 1, index_rows.VERSION, 2, "{}")
-        db.execute(f"INSERT INTO heads VALUES ({', '.join('?' * len(values))})", values)
+        db.execute("INSERT INTO heads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
         rows = [(number * TURNS + piece, "fern") for piece in range(2)]
         db.executemany("INSERT INTO turns (rowid, said) VALUES (?, ?)", rows)
+    db.execute("COMMIT")
 
 
 def steps(db: sqlite3.Connection) -> int:
