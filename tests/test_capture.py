@@ -176,7 +176,42 @@ def _of_the_interpreter() -> set[str]:
     return set(done.stdout.decode().split())
 
 
+def test_what_a_killed_hook_told_nobody_of_is_taken_by_the_next_run(env: dict[str, str], home: Path):
+    talk, other = Transcript(home, "5d0c"), Transcript(home, "6e1d")
+    run(env, "capture", "install", "claude-code")
+    talk.ask("Said just now", "and its hook was killed")
+    other.ask("Another", "talk")
+    hook(env, other.hook())
+    wait_until(lambda: turns(env), within=30, what="the drainer, which waits until the file rests")
+    assert turns(env, "claude-code-6e1d") == ["Another", "talk"]
+
+
 # off the record
+
+
+def test_a_line_that_is_not_understood_is_off_the_record_too(env: dict[str, str], home: Path):
+    talk = Transcript(home, folder=str(home))
+    run(env, "capture", "pause", "--folder", str(home))
+    talk.ask("Nothing", "of it")
+    with talk.path.open("a") as file:
+        file.write('{"type": "user", "uuid"\n')
+    talk.ask("Nor", "of this")
+    run(env, "capture", "backfill")
+    found = status(env)
+    assert (found["faults"], found["programs"][0]["paused"]) == ([], 1)
+
+
+def test_a_pause_says_truly_what_it_is_about(env: dict[str, str], home: Path):
+    for empty in ("--folder", "--session"):
+        assert "names nothing" in run(env, "capture", "pause", empty, "", code=2).stderr
+    run(env, "capture", "pause", "--folder", str(home))
+    run(env, "capture", "pause", "--session", "5d0c")
+    said = run(env, "capture", "resume", "--folder", str(home / "garden"), code=1).stdout
+    assert f"still off the record: talks in {home}." in said
+    said = run(env, "capture", "resume", "--session", "claude-code-5d0c").stdout
+    assert said == "Session claude-code-5d0c is on the record from now on.\n"
+    run(env, "capture", "pause")
+    assert f"on the record from now on, but for talks in {home}" in run(env, "capture", "resume").stdout
 
 
 def test_nothing_of_what_is_paused_reaches_any_file(env: dict[str, str], home: Path):
@@ -273,6 +308,19 @@ def test_what_cannot_be_parsed_or_is_a_link_is_refused_with_a_sentence(env: dict
 
 
 # it says when it stops
+
+
+@pytest.mark.parametrize("client", ["claude-code", "codex", "gemini-cli", "qwen-code"])
+def test_read_only_settings_are_left_with_a_sentence(env: dict[str, str], home: Path, client: str):
+    path = home / {"gemini-cli": ".gemini", "qwen-code": ".qwen"}.get(client, f".{client.split('-')[0]}")
+    path = path / ("hooks.json" if client == "codex" else "settings.json")
+    path.parent.mkdir()
+    path.write_text("{}")
+    path.chmod(0o400)
+    said = run(env, "capture", "install", client, code=1).stderr
+    assert "is read-only. Nothing was changed" in said
+    assert path.read_text() == "{}"
+    assert status(env)["faults"] == [], "nothing is installed"
 
 
 def test_a_start_says_in_one_line_that_talks_are_not_kept(env: dict[str, str], home: Path):

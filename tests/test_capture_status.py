@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from .support.hooked_talks import Transcript
+from .support.machine import unprivileged
 from .test_capture import data, drained, hook, status
 from .tutorial.test_moving_house import run
 
@@ -77,6 +79,18 @@ def _half_written(at: At, code: int = 0) -> None:
     run(at.env, "capture", "backfill", code=code)
 
 
+def _gone_and_not_understood(at: At) -> None:
+    _format_changed(at)
+    at.talk.path.unlink()
+
+
+def _vanished_before(at: At) -> None:
+    (path,) = (data(at.env) / "capture" / "outcomes").iterdir()
+    lost = {"path": "/srv/gone.jsonl", "outcome": "vanished", "cause": "it was deleted before it was read"}
+    before = {"at": time.time() - 60}
+    (path.parent / "0.json").write_text(json.dumps(json.loads(path.read_text()) | lost | before))
+
+
 def _both_half_written(at: At) -> None:
     Transcript(at.home, "6e1d").path.write_text('{"type": "user", "uuid"\n')
     _half_written(at, code=1)
@@ -128,9 +142,11 @@ FAULTS: dict[str, tuple[Callable[[At], object], str]] = {
     "two half written": (_both_half_written, "is not kept"),
     "note waits": (_stale_note, "notes of hooks wait"),
     "vanished": (
-        lambda at: _outcome(at, outcome="vanished", cause="it was deleted before it was read"),
+        lambda at: (at.talk.path.unlink(), _outcome(at, outcome="vanished", cause="it was deleted before it was read")),
         "deleted before",
     ),
+    "deleted though not understood": (_gone_and_not_understood, "is not kept: line 1"),
+    "vanished, and others kept since": (_vanished_before, "deleted before"),
     "disk full": (lambda at: _outcome(at, outcome="refused", cause="the disk is full"), "the disk is full"),
     "diary damaged": (
         lambda at: (data(at.env) / "capture" / "off.json").write_text("{"),
@@ -200,3 +216,43 @@ def test_what_is_off_the_record_and_what_is_not_yet_kept_is_said(env: dict[str, 
     assert "capture backfill claude-code" in run(env, "capture", "install", "claude-code").stdout
     run(env, "capture", "backfill")
     assert "capture backfill" not in run(env, "capture", "status").stdout
+
+
+@pytest.mark.parametrize("mode", [0, 0o400, 0o600])
+def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_looked_at(
+    env: dict[str, str], talk: Transcript, mode: int
+):
+    other = Path(env["HOME"], ".claude", "projects", "-srv-other", "6e1d.jsonl")
+    other.parent.mkdir()
+    other.write_text(talk.path.read_text().replace("5d0c", "6e1d"))
+    talk.path.parent.chmod(mode)
+    try:
+        said = as_user(env, "capture", "status", "--json")
+        taken = as_user(env, "capture", "backfill")
+    finally:
+        talk.path.parent.chmod(0o700)
+    (fault,) = json.loads(said.stdout)["faults"]
+    assert fault["what"].startswith(f"{talk.path.parent} cannot be read")
+    assert (taken.returncode, taken.stderr) == (1, f"{talk.path.parent} cannot be read: you have no right to it.\n")
+    assert "1 kept" in taken.stdout
+
+
+def test_settings_that_cannot_be_reached_stop_no_other_program(env: dict[str, str], talk: Transcript):
+    del talk
+    folder = Path(env["HOME"], ".claude")
+    folder.chmod(0)
+    try:
+        done = as_user(env, "capture", "install", "--all")
+        said = as_user(env, "capture", "status", "--json")
+    finally:
+        folder.chmod(0o700)
+    assert "cannot be read" in done.stderr
+    assert "Codex: hooks are in" in done.stdout
+    assert any("cannot be read" in each["what"] for each in json.loads(said.stdout)["faults"])
+
+
+def as_user(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to which the modes of files and folders apply, even if root runs it."""
+    return subprocess.run(
+        [*unprivileged(), *arguments], env=env, capture_output=True, text=True, check=False, timeout=60
+    )

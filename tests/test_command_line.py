@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from agentic_flywheel.plain_text import columns
+
 from .support.conversations import TALK, turns
 from .support.wire import WireServer
 from .tutorial.test_moving_house import run
@@ -86,6 +88,18 @@ def test_without_a_question_only_a_whole_id_is_deleted(filled: dict[str, str]):
 
 def test_bare_sessions_is_the_list(filled: dict[str, str]):
     assert run(filled, "sessions").stdout.split()[:2] == ["ID", "TITLE"]
+    assert len(json.loads(run(filled, "sessions", "--json", "--limit", "1").stdout)) == 1
+    assert "takes no option '--jsn'; did you mean --json?" in run(filled, "sessions", "--jsn", code=2).stderr
+    assert "VERB" in run(filled, "sessions", "--help").stdout
+
+
+def test_columns_stand_below_each_other_whatever_the_titles(filled: dict[str, str]):
+    for number, title in enumerate(("日本語の庭" * 9, "e\u0301te\u0301", "plain", "👩 garden")):
+        run(filled, "sessions", "save", "--id", f"t{number}", "--title", title, stdin="Ferns.")
+    lines = run(filled, "sessions").stdout.splitlines()
+    places = {columns(line[: line.index("in 1 year")]) for line in lines if "in 1 year" in line}
+    assert places == {columns(lines[0][: lines[0].index("EXPIRES")])}
+    assert any("日本語の庭日" in line and "…" in line for line in lines)
 
 
 def test_words_are_searched_for(filled: dict[str, str]):

@@ -66,6 +66,21 @@ def quoted(text: str) -> str:
     return shown("'" + repr(f'"{text}')[2:])  # a text with a double quote is always put between single ones
 
 
+def columns(text: str) -> int:
+    """How many columns of a terminal a line takes: signs of East Asia and most pictures two, marks on others none."""
+    return len(text) if text.isascii() else sum(map(_columns_of, text))
+
+
+def fitting(text: str, width: int) -> str:
+    """The line, or its beginning with an ellipsis, in at most so many columns."""
+    if columns(text) <= width:
+        return text
+    end, left = 0, width - 1
+    while (left := left - _columns_of(text[end])) >= 0:
+        end += 1
+    return text[:end] + "…"
+
+
 def cause(text: str) -> str:
     """What Redis or the child said, as a short quotation."""
     words = one_line(" ".join(text.split())).replace('"', "'").rstrip(".")
@@ -100,6 +115,12 @@ class PlainFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The record, its further lines indented."""
         return indented(super().format(record))
+
+
+def _columns_of(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def _is_visible(match: re.Match[str]) -> bool:

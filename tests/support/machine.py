@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-SERVE = 'os.execv(sys.executable, [sys.executable, "-m", "agentic_flywheel"])'
-"""The server, in the place of the program that set its limits."""
+SERVE = 'os.execv(sys.executable, [sys.executable, "-m", "agentic_flywheel", *sys.argv[1:]])'
+"""The server, or the command of the arguments, in the place of the program that set its limits."""
 
 # Root may write where nobody may, unless it gives up that right: CAP_DAC_OVERRIDE (1) and CAP_DAC_READ_SEARCH (2).
 _UNPRIVILEGED = f"""

@@ -1,7 +1,9 @@
 """What is off the record, since when and until when."""
 
+import fcntl
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,3 +111,36 @@ def test_an_answer_that_was_under_way_when_a_gap_began_is_not_kept(tmp_path: Pat
     assert left
     assert [turn.get("role") for turn in left.history] == ["user", "system", "user"]
     assert "word 1" not in json.dumps(left.history)
+
+
+def test_of_many_that_pause_at_once_none_is_lost(tmp_path: Path):
+    def pause(number: int) -> None:
+        for each in range(10):
+            off_record.begin(str(tmp_path), {"session": f"talk {number} {each}"})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(pause, range(8)))
+    assert len(off_record.open_now(str(tmp_path))) == 80
+
+
+def test_who_holds_the_diary_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(off_record, "LOCK_SECONDS", 0.05)
+    with (tmp_path / off_record.LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match="unavailable"):
+            off_record.begin(str(tmp_path), {off_record.ALL: True})
+
+
+def test_a_session_is_resumed_by_either_of_its_names(tmp_path: Path):
+    off_record.begin(str(tmp_path), {"session": "5d0c"})
+    assert off_record.end(str(tmp_path), {"session": "claude-code-5d0c"}) == 1
+    assert not off_record.is_off(str(tmp_path), "", ("5d0c",))
+
+
+def test_what_a_file_kept_off_the_record_is_not_said_to_be_when_it_has_gone(tmp_path: Path):
+    place, folder = tmp_path / "capture", tmp_path / "garden"
+    folder.mkdir()
+    (folder / off_record.SWITCH).touch()
+    assert off_record.is_off(str(place), str(folder), ())
+    (folder / off_record.SWITCH).unlink()
+    assert off_record.open_now(str(place)) == []

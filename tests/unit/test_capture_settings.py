@@ -115,3 +115,18 @@ def test_a_persons_own_notify_stays():
     assert codex_notify.with_notify('notify = ["bell"]\n', ["x"]) is None
     with pytest.raises(InvalidArgument):
         codex_notify.with_notify("no = toml = at all", ["x"])
+
+
+@pytest.mark.parametrize("command", ["screen-capture hook start", "capture hook me", "x --capture hook y --into z"])
+def test_a_hook_of_another_program_is_never_taken_for_ours(command: str):
+    text = json.dumps({"hooks": {"Stop": [{"hooks": [{"type": "command", "command": command}]}]}})
+    assert hook_settings.without_hooks(text) == text
+    assert hook_settings.has_hooks(text) == set()
+
+
+@pytest.mark.parametrize("groups", ['["x capture hook codex --into /d"]', '[{"x": " capture hook codex --into /d"}]',
+                                    '[{"hooks": null, "x": " capture hook codex --into /d"}]'])  # fmt: skip
+def test_ours_in_a_shape_that_is_not_known_is_taken_out_all_the_same(groups: str):
+    assert (
+        hook_settings.without_hooks(f'{{"a": 1, "hooks": {{"Stop": {groups}}}}}') == '{"a": 1, "hooks": {"Stop": []}}'
+    )

@@ -16,8 +16,10 @@ from agentic_flywheel.plain_text import (
     MAX_CAUSE,
     PlainFormatter,
     cause,
+    columns,
     escaped,
     first_hidden,
+    fitting,
     indented,
     one_line,
     quoted,
@@ -117,3 +119,11 @@ def test_a_record_of_the_log_cannot_pass_for_two_or_do_anything_to_a_terminal():
     record = logging.LogRecord("n", logging.INFO, "", 0, "Redis says %s", ("\x1b[31m\u202e\nERROR all is lost",), None)
     handler.handle(record)
     assert log.getvalue() == "INFO Redis says ?[31m?\n  ERROR all is lost\n"
+
+
+@given(st.text(st.sampled_from("a日👩\u0301é—"), max_size=12), st.integers(1, 12))
+def test_a_line_is_cut_to_the_columns_that_there_are(text: str, width: int):
+    cut = fitting(text, width)
+    assert columns(cut) <= width
+    assert cut == text or (cut.endswith("…") and text.startswith(cut[:-1]))
+    assert columns("日本a") == 5

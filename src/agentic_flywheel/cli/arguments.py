@@ -29,6 +29,8 @@ _SESSION = "an id, its beginning if no other id begins so, a title, or latest"
 def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options of a command line; one that is wrong ends the program with 2 before anything is started."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["sessions"] and given[1:2] and given[1][:1] == "-" and given[1] not in ("-h", "--help"):
+        given.insert(1, "list")  # what bare `sessions` does takes options, too
     options, unknown = parser().parse_known_args(given)
     if unknown:
         cast("Parser", options.parser).refuse(unknown)

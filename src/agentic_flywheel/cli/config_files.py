@@ -21,8 +21,8 @@ def read(path: Path) -> bytes | None:
         InvalidArgument: it is a link, no file, too large, or cannot be read.
 
     """
-    _refuse_links(path)
     try:
+        _refuse_links(path)
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
             raise InvalidArgument(f"{path} is no file of settings. Nothing was changed.")
@@ -31,6 +31,36 @@ def read(path: Path) -> bytes | None:
         return None
     except OSError as exc:
         raise InvalidArgument(f"{path} cannot be read ({exc.strerror}). Nothing was changed.") from None
+
+
+def read_to_change(path: Path) -> bytes | None:
+    """What is in the file, which is ours to change; `None` if there is none.
+
+    Raises:
+        InvalidArgument: it is read-only or another user's, or as `read` says.
+
+    """
+    content = read(path)
+    if content is not None:
+        check_ours(path)
+    return content
+
+
+def check_ours(path: Path) -> None:
+    """Check that a file is this user's and may be written: a rename over it would ask neither.
+
+    Raises:
+        InvalidArgument: it is not, or may not.
+
+    """
+    try:
+        status = path.stat()
+    except OSError as exc:
+        raise InvalidArgument(f"{path} cannot be read ({exc.strerror}). Nothing was changed.") from None
+    if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
+        raise InvalidArgument(f"{path} belongs to somebody else. Nothing was changed.")
+    if not status.st_mode & stat.S_IWUSR:
+        raise InvalidArgument(f"{path} is read-only. Nothing was changed: make it writable, and run the same again.")
 
 
 def text_of(path: Path, content: bytes) -> tuple[str, str]:

@@ -7,10 +7,10 @@ from typing import cast
 
 from agentic_flywheel.cli.terminal import say, say_json, say_table, tell
 from agentic_flywheel.json_text import JSONObject
-from agentic_flywheel.sessions.budget import ellipsis
+from agentic_flywheel.plain_text import fitting, shown
 
 TITLE_WIDTH = 44
-"""Characters of a title in the table: it then fits most terminals beside an id."""
+"""Columns of a title in the table: it then fits most terminals beside an id."""
 
 NOTHING_KEPT = (
     "No session is kept yet. An assistant keeps one with the tool save_session, and you with: agentic-flywheel-state"
@@ -45,7 +45,7 @@ def _table(sessions: Sequence[JSONObject]) -> None:
         title = " ".join(str(row.get("title") or row.get("summary") or "").split())
         rows.append((
             str(row["id"]),
-            ellipsis(title, TITLE_WIDTH),
+            fitting(shown(title), TITLE_WIDTH),
             str(row.get("turns", "")),
             since(row.get("updated_at"), now),
             since(row.get("expires_at"), now) or "never",

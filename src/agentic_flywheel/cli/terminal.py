@@ -1,5 +1,6 @@
 """Writes what commands show a person: harmless text, tables, a progress bar, errors in a line, questions."""
 
+import errno
 import json
 import os
 import re
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentic_flywheel.cli.interrupts import Interrupted, interruptible, run_until_signal
 from agentic_flywheel.errors import FlywheelError, StashUnavailable
-from agentic_flywheel.plain_text import one_line, shown
+from agentic_flywheel.plain_text import columns, one_line, shown
 
 if TYPE_CHECKING:  # a command that needs the journal alone does not pay for all that a store needs
     from agentic_flywheel.sessions.store import SessionStore
@@ -55,6 +56,8 @@ def plainly(exc: Exception) -> str:
         return f"{name} is a folder; name a file."
     if isinstance(exc, PermissionError):
         return f"you have no right to {name}."
+    if exc.errno == errno.ENOSPC:
+        return "the disk is full."
     return f"{name} cannot be used: {exc.strerror[:1].lower()}{exc.strerror[1:]}."
 
 
@@ -94,9 +97,10 @@ def say_json(value: Any) -> int:  # noqa: ANN401
 def say_table(rows: Sequence[Sequence[str]], below: Sequence[str] = ()) -> None:
     """Rows in columns; `below` each of them may stand a line of its own."""
     rows = [[re.sub(r"[\n\t]", " ", shown(cell)) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [max(columns(row[column]) for row in rows) for column in range(len(rows[0]))]
     for number, row in enumerate(rows):
-        _write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        cells = (cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True))
+        _write("  ".join(cells).rstrip())
         if number < len(below) and below[number]:
             say(f"    {below[number]}")
 

@@ -24,7 +24,8 @@ def backfill(settings: Settings, clients: list[str]) -> int:
 
 async def _backfill(settings: Settings, programs: list[Program]) -> int:
     place, home = settings.data_dir / "capture", Path.home()
-    wanted = [(program, path) for program in programs for path in program.found(os.environ, home)]
+    unreadable: list[Path] = []
+    wanted = [(program, path) for program in programs for path in program.found(os.environ, home, unreadable)]
     wanted = [(program, path) for program, path in wanted if not is_kept(path, _of(place, program, path))]
     counts = {"kept": 0, "refused": 0}
     sessions, _ = open_store(settings)
@@ -44,8 +45,10 @@ async def _backfill(settings: Settings, programs: list[Program]) -> int:
     outcomes.sum_up(place)
     small_files.remove(str(place / FAILURE))
     small_files.remove(str(place / "hook-failure.json"))
+    for folder in unreadable:
+        tell(f"{folder} cannot be read: you have no right to it.")
     say(f"Looked at {len(wanted):,} transcripts that are new or have changed: {_summed(counts)}.")
-    return 1 if counts["refused"] else 0
+    return 1 if counts["refused"] or unreadable else 0
 
 
 def _of(place: Path, program: Program, path: Path) -> Outcome | None:

@@ -35,6 +35,9 @@ PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 QUIET_SECONDS = 5.0
 """What changed within this time is still being written, and its program runs our hook."""
 
+LOOK_SECONDS = 0.3
+"""How often it is looked meanwhile whether hooks have left more notes."""
+
 FAILURE = "drainer-failure.json"
 """Why the last drainer could do nothing at all."""
 
@@ -79,7 +82,10 @@ async def _take_all(settings: Settings, place: Path) -> bool:
             if not left or pause is None or time.monotonic() > end:
                 break
             await asyncio.sleep(pause)
-        await _take_what_no_hook_told_of(taker, end)
+        quiet = min(end, time.monotonic() + QUIET_SECONDS + 1)
+        while await _take_what_no_hook_told_of(taker, end) and time.monotonic() < quiet:
+            await asyncio.sleep(LOOK_SECONDS)
+            left = await _take_those_that_wait(taker, str(place), end)
         outcomes.sum_up(place)
         if settings.redis_enabled:
             await _send(sessions, min(end, time.monotonic() + REDIS_SECONDS))
@@ -107,19 +113,23 @@ async def _take_those_that_wait(taker: Taker, place: str, end: float) -> int:
     return left
 
 
-async def _take_what_no_hook_told_of(taker: Taker, end: float) -> None:
-    """Take in what was written since hooks were installed, and whose program was killed before it ran one."""
-    now, home = time.time(), Path.home()
+async def _take_what_no_hook_told_of(taker: Taker, end: float) -> bool:
+    """Take in what was written since hooks were installed, and whose program was killed before it ran one.
+
+    Whether some of it changed so short a time ago that it may still be under way.
+    """
+    now, home, young = time.time(), Path.home(), False
     for name, entry in installed.all_of(taker.place).items():
         for program in (each for each in HOOKED if each.name == name):
             for path in program.found(os.environ, home):
-                changed = changed_at(path)
-                if changed < entry.at or now - changed < QUIET_SECONDS or time.monotonic() > end:
+                changed, known = changed_at(path), outcomes.of(taker.place, name, str(path))
+                if changed < entry.at or time.monotonic() > end or is_kept(path, known) or _is_settled(path, known):
                     continue
-                if not is_kept(path, known := outcomes.of(taker.place, name, str(path))) and not _is_settled(
-                    path, known
-                ):
-                    _note(taker.place, await taker.take(name, str(path), cwd=known.cwd if known else ""))
+                if now - changed < QUIET_SECONDS:
+                    young = True
+                    continue
+                _note(taker.place, await taker.take(name, str(path), cwd=known.cwd if known else ""))
+    return young
 
 
 def _is_settled(path: Path, known: Outcome | None) -> bool:

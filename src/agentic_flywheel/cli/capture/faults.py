@@ -186,7 +186,7 @@ def _of_codex(program: Program, environ: Mapping[str, str], home: Path) -> Itera
     features, hooks = config.get("features"), config.get("hooks")
     off = isinstance(features, dict) and False in (features.get("hooks"), features.get("codex_hooks"))  # pyright: ignore[reportUnknownMemberType]
     reviewed = isinstance(hooks, dict) and str(folder / "hooks.json") in str(hooks.get("state"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-    notifies = hook_settings.OURS.strip() in " ".join(map(str, config.get("notify") or []))  # pyright: ignore[reportUnknownArgumentType, reportArgumentType]
+    notifies = hook_settings.OURS.search(" ".join(map(str, config.get("notify") or [])))  # pyright: ignore[reportUnknownArgumentType, reportArgumentType]
     if notifies or (reviewed and not off):
         return
     why = "are switched off (features.hooks)" if off else "were not reviewed in Codex (/hooks)"
@@ -199,8 +199,10 @@ def _of_a_shelf(shelf: Shelf, *, is_hooked: bool) -> Iterator[str]:
     for outcome in shelf.refused:
         yield f"{outcome.path} is not kept: {outcome.cause}"
     last, overdue = shelf.last, shelf.overdue
-    if last and last.outcome == "vanished":
-        yield f"{last.path} is not kept: {last.cause}"
+    for outcome in shelf.lost:
+        yield f"{outcome.path} is not kept: {outcome.cause}"
+    for folder in shelf.unreadable:
+        yield f"{folder} cannot be read (you have no right to it), and what talks there are in it is not seen."
     unread = [path for path in overdue if not os.access(path, os.R_OK)]
     if unread:
         yield f"{unread[0]} cannot be read (you have no right to it)."

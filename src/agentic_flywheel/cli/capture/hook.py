@@ -16,8 +16,8 @@ from typing import Any, cast
 from agentic_flywheel.cli.capture import notes, off_record, small_files
 from agentic_flywheel.cli.capture.start_drainer import start
 
-MAX_BYTES = 8 * 2**20
-"""Of a hook's JSON, which may hold a whole answer."""
+MAX_BYTES = 64 * 2**20
+"""Of a hook's JSON, which may hold a whole answer, with what tools gave."""
 
 STARTS = ("SessionStart", "session-start")
 
@@ -35,7 +35,9 @@ def _run(arguments: list[str]) -> None:
     client = arguments[0]
     place = _place(arguments)
     last = arguments[-1]
-    text = last if last.startswith("{") else sys.stdin.buffer.read(MAX_BYTES)
+    text = last if last.startswith("{") else sys.stdin.buffer.read(MAX_BYTES + 1)
+    if len(text) > MAX_BYTES:
+        raise OverflowError(f"its JSON has more than {MAX_BYTES >> 20} MB")
     try:
         given: Any = json.loads(text)
     except ValueError:  # its program was killed while it wrote
@@ -91,6 +93,7 @@ def _note_failure(arguments: list[str], exc: BaseException) -> None:
     """Leave a line for `capture status`, if there is room for it."""
     try:
         place = _place(arguments)
+        os.makedirs(place, 0o700, exist_ok=True)
         failure = {"client": arguments[0], "at": time.time(), "cause": f"{type(exc).__name__}: {exc}"[:200]}
         small_files.write(os.path.join(place, "hook-failure.json"), failure)
     except BaseException:  # noqa: BLE001

@@ -6,14 +6,15 @@ our command is found by its place and goes, with what it leaves empty.
 """
 
 import json
+import re
 from collections.abc import Sequence
 
 from agentic_flywheel.cli.json_places import Member, begin_of, end_of, members, plain, without_comments
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
-OURS = "capture hook "
-"""What stands in each command of ours."""
+OURS = re.compile(r"\scapture hook [a-z-]+ --into ")
+"""What stands in each command of ours, behind the program, and in nobody else's."""
 
 
 def with_hooks(text: str, commands: Sequence[tuple[str, JSONObject]]) -> tuple[str, list[str]]:
@@ -85,7 +86,7 @@ def has_hooks(text: str) -> set[str]:
     if not text.strip():
         return set()
     hooks = json.loads(plain(text)).get("hooks", {})
-    return {event for event, groups in hooks.items() if OURS in json.dumps(groups)}
+    return {event for event, groups in hooks.items() if OURS.search(json.dumps(groups))}
 
 
 def _with_one(text: str, event: str, group: JSONObject, pieces: list[str], newline: str) -> str:
@@ -141,14 +142,14 @@ def _ours(flat: str) -> tuple[int, int] | None:
     for event in members(flat, hooks.value_begin):
         groups = members(flat, event.value_begin)
         for number, group in enumerate(groups):
-            if OURS not in flat[group.begin : group.end]:
+            if not OURS.search(flat, group.begin, group.end):
                 continue
-            handlers = _last(members(flat, group.value_begin), "hooks")
-            if handlers is None:
+            handlers = _last(members(flat, group.value_begin), "hooks") if flat[group.value_begin] == "{" else None
+            if handlers is None or flat[handlers.value_begin] != "[":
                 return event.value_begin, number
             each = members(flat, handlers.value_begin)
             if len(each) > 1:
-                ours = next(at for at, one in enumerate(each) if OURS in flat[one.begin : one.end])
+                ours = next(at for at, one in enumerate(each) if OURS.search(flat, one.begin, one.end))
                 return handlers.value_begin, ours
             if len(groups) > 1:
                 return event.value_begin, number

@@ -15,7 +15,7 @@ from agentic_flywheel.cli.capture.programs import HOOKED, Program, named
 from agentic_flywheel.cli.capture.shelf import look
 from agentic_flywheel.cli.parser import PROGRAM
 from agentic_flywheel.cli.program_start import program_start
-from agentic_flywheel.cli.terminal import complain, say
+from agentic_flywheel.cli.terminal import complain, plainly, say
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.settings import Settings
@@ -74,9 +74,14 @@ def _install(settings: Settings, program: Program, options: Namespace) -> None:
     # Noted before it is done: what is killed in between can be taken out all the same.
     now = Installed(command, options.recall, parts, before.at or time.time())
     installed.write(place, known | {program.name: now})
-    for change in changes:
-        if change.before != change.after:
-            config_files.write(change.path, change.before, change.after)
+    for number, change in enumerate(changes):
+        try:
+            if change.before != change.after:
+                config_files.write(change.path, change.before, change.after)
+        except InvalidArgument:
+            if number == 0:
+                installed.write(place, known)
+            raise
     say(f"{program.shown}: hooks are in {', '.join(part.path for part in parts)}.")
     if look(program, place, os.environ, home).not_yet:
         told.append(f"What it wrote before comes in with: {PROGRAM} capture backfill {program.name}")
@@ -134,7 +139,7 @@ def _changes(program: Program, command: list[str], known: Installed) -> tuple[li
 def _plugin(program: Program, command: list[str]) -> Change:
     home = Path.home()
     path = opencode_plugin.path(os.environ, home)
-    before = config_files.read(path)
+    before = config_files.read_to_change(path)
     if before is not None and not opencode_plugin.is_ours(before.decode(errors="replace")):
         raise InvalidArgument(f"{path} is there and not ours. Move it away first.")
     text = opencode_plugin.text(command, program.folder(os.environ, home) / "opencode.db")
@@ -143,7 +148,7 @@ def _plugin(program: Program, command: list[str]) -> Change:
 
 def _hooks(program: Program, command: list[str], known: Installed) -> Change:
     path = program.settings_file(os.environ, Path.home())
-    before = config_files.read(path)
+    before = config_files.read_to_change(path)
     mark, text = config_files.text_of(path, before or b"")
     groups = [(event, _group(program, [*command, "--at", event])) for event in program.hooks]
     try:
@@ -160,7 +165,7 @@ def _group(program: Program, command: list[str]) -> JSONObject:
 
 def _notify(program: Program, command: list[str], known: Installed) -> Change | None:
     path = program.folder(os.environ, Path.home()) / "config.toml"
-    before = config_files.read(path)
+    before = config_files.read_to_change(path)
     mark, text = config_files.text_of(path, before or b"")
     for piece in known.part(path).pieces:
         text = codex_notify.without_notify(text, piece)
@@ -184,7 +189,10 @@ def _uninstall(settings: Settings, program: Program, options: Namespace) -> None
     entry = known.get(program.name, NOTHING)
     changed = [_give_back(part, program) for part in entry.parts or [_where_ours_may_be(program)]]
     if known.pop(program.name, None):
-        installed.write(place, known)
+        try:
+            installed.write(place, known)
+        except OSError as exc:
+            raise InvalidArgument(f"the hooks are out, but {plainly(exc)[:-1]}, so status asks for them.") from None
     if any(changed) or not options.all:
         say(f"{program.shown}: {'the hooks are out' if any(changed) else 'there were no hooks of ours'}.")
 
@@ -199,7 +207,7 @@ def _where_ours_may_be(program: Program) -> Part:
 def _give_back(part: Part, program: Program) -> bool:
     """Take our part out of a file; whether there was one."""
     path = Path(part.path)
-    before = config_files.read(path)
+    before = config_files.read_to_change(path)
     if before is None:
         return False
     mark, text = config_files.text_of(path, before)

@@ -36,15 +36,16 @@ def folder_of(place: str) -> str:
     return folder
 
 
-def leave(place: str, note: Values) -> None:
-    """Leave a note for the drainer, on the disk before this returns.
+def leave(place: str, note: Values, *, holds: bool = True) -> None:
+    """Leave a note for the drainer, on the disk before this returns; `holds`: with a second name of the transcript.
 
     Raises:
         OSError: it cannot be written.
 
     """
     base = os.path.join(folder_of(place), digest(note["program"], note["path"]))
-    _hold(note["path"], f"{base}.kept")
+    if holds:
+        _hold(note["path"], f"{base}.kept")
     small_files.write(f"{base}.json", note)
 
 

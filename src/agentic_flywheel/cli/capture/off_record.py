@@ -7,8 +7,10 @@ said meanwhile is left out for ever, by whatever door it comes. Times are second
 has no diary: since when is told by its times, until when by those of its folder, which are later if anything.
 """
 
+import fcntl
 import os
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 from agentic_flywheel.cli.capture import small_files
@@ -17,6 +19,9 @@ SWITCH = ".flywheel-off"
 """The file that keeps a folder, and all below it, off the record."""
 
 ALL = "all"
+
+LOCK, LOCK_SECONDS = "off.lock", 2.0
+"""What is held while the diary is changed, and for how long others wait for it: each change takes milliseconds."""
 
 Span = dict[str, Any]
 
@@ -34,18 +39,19 @@ def is_off(place: str, cwd: str, sessions: tuple[str, ...]) -> bool:
     """Whether nothing of a talk in this folder, with one of these ids, may be read now; notes what files say."""
     known = spans(place)
     switch = switch_above(cwd)
-    if known or switch:
-        known = _noted(place, known, switch)
+    if _noted(known, switch) != known:
+        known = _change(place, lambda now: _noted(now, switch))
     return bool(switch) or any("until" not in span and concerns(span, cwd, sessions) for span in known)
 
 
-def open_now(place: str) -> list[str]:
-    """What is off the record now, in words."""
+def open_now(place: str, about: Span | None = None) -> list[str]:
+    """What is off the record now, in words; with a folder or a session, only what this is off the record by."""
+    folder, session = (about or {}).get("folder", ""), (about or {}).get("session", "")
     told: list[str] = []
-    for span in spans(place):
-        if "until" not in span:
-            folder, session = span.get("folder"), span.get("session")
-            told.append(f"talks in {folder}" if folder else f"session {session}" if session else "all talks")
+    for span in _noted(spans(place), ""):
+        if "until" not in span and (not (folder or session) or concerns(span, folder, (session,))):
+            own, named = span.get("folder"), span.get("session")
+            told.append(f"talks in {own}" if own else f"session {named}" if named else "all talks")
     return told
 
 
@@ -64,8 +70,12 @@ def concerns(span: Span, cwd: str, sessions: tuple[str, ...]) -> bool:
         return True
     if folder := span.get("folder"):
         return bool(cwd) and (real(cwd) + os.sep).startswith(folder.rstrip(os.sep) + os.sep)
-    own = span.get("session", "")
-    return bool(own) and any(each == own or each.endswith(f"-{own}") or own.endswith(f"-{each}") for each in sessions)
+    return any(is_same_session(span.get("session", ""), each) for each in sessions)
+
+
+def is_same_session(one: str, other: str) -> bool:
+    """Whether two ids are of one session: ours begin with the program's name, the program's own do not."""
+    return bool(one and other) and (one == other or one.endswith(f"-{other}") or other.endswith(f"-{one}"))
 
 
 def real(folder: str) -> str:
@@ -91,11 +101,9 @@ def begin(place: str, about: Span) -> bool:
         OSError: it cannot be noted.
 
     """
-    known = spans(place)
-    if any("until" not in span and span.items() >= about.items() for span in known):
-        return False
-    _write(place, [*known, about | {"since": time.time()}])
-    return True
+    new = about | {"since": time.time()}
+    known = _change(place, lambda now: now if any(_is_open(span, about) for span in now) else [*now, new])
+    return new in known
 
 
 def end(place: str, about: Span) -> int:
@@ -105,21 +113,26 @@ def end(place: str, about: Span) -> int:
         OSError: it cannot be noted.
 
     """
-    known, now = spans(place), time.time()
-    ended = [span for span in known if "until" not in span and "file" not in span and span.items() >= about.items()]
-    if ended:
-        _write(place, [span | {"until": now} if span in ended else span for span in known])
-    return len(ended)
+    until = time.time()
+
+    def ended(known: list[Span]) -> list[Span]:
+        return [span | {"until": until} if "file" not in span and _is_open(span, about) else span for span in known]
+
+    return sum(span.get("until") == until for span in _change(place, ended))
 
 
-def _noted(place: str, known: list[Span], switch: str) -> list[Span]:
-    """The spans, with what files say now; written if it is new."""
+def _is_open(span: Span, about: Span) -> bool:
+    """Whether a span is about this alone, and open."""
+    own, asked = span.get("session", ""), about.get("session", "")
+    return "until" not in span and (is_same_session(own, asked) if asked else span.items() >= about.items())
+
+
+def _noted(known: list[Span], switch: str) -> list[Span]:
+    """The spans, with what files say now."""
     noted = [span if "until" in span or "file" not in span else _as_of_now(span) for span in known]
     if switch and not any("until" not in span and span.get("folder") == switch and "file" in span for span in noted):
         status = os.lstat(os.path.join(switch, SWITCH))
         noted.append({"folder": switch, "file": True, "since": min(status.st_mtime, status.st_ctime)})
-    if noted != known:
-        _write(place, noted)
     return noted
 
 
@@ -133,6 +146,34 @@ def _as_of_now(span: Span) -> Span:
         return span | {"until": time.time()}
 
 
-def _write(place: str, known: list[Span]) -> None:
+def _change(place: str, change: Callable[[list[Span]], list[Span]]) -> list[Span]:
+    """Change the spans, while nobody else does: of two that come at once, neither is lost. What they are then.
+
+    Raises:
+        OSError: they cannot be noted.
+
+    """
     os.makedirs(place, 0o700, exist_ok=True)
-    small_files.write(os.path.join(place, "off.json"), {"spans": known})
+    file = os.open(os.path.join(place, LOCK), os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    try:
+        _wait_for(file)
+        before = spans(place)
+        after = change(before)
+        if after != before:
+            small_files.write(os.path.join(place, "off.json"), {"spans": after})
+        return after
+    finally:
+        os.close(file)
+
+
+def _wait_for(file: int) -> None:
+    end = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.005)
+        else:
+            return

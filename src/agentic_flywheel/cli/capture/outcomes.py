@@ -48,6 +48,11 @@ class Outcome:
     """Whether it was refused for a cause that passes, so that it is tried again."""
 
     @property
+    def is_lost(self) -> bool:
+        """Whether it was seen and is not kept, and that is spoken of."""
+        return self.outcome in ("refused", "vanished") and self.at > time.time() - REMEMBERED_SECONDS
+
+    @property
     def told(self) -> str:
         """The outcome in words."""
         left = f"; {self.left_out:,} lines were not understood: {self.cause}" if self.left_out else ""
@@ -89,7 +94,7 @@ def sum_up(place: Path) -> None:
 
     """
     found = [each for each in all_of(place) if each.at > time.time() - REMEMBERED_SECONDS]
-    lost = [each for each in found if each.outcome in ("refused", "vanished")]
+    lost = [each for each in found if each.is_lost]
     newest = max(lost, key=lambda each: each.at, default=None)
     cause = newest.cause if newest else ""
     small_files.write(str(place / SUMMARY), {"seen": len(found), "lost": len(lost), "cause": cause})

@@ -4,12 +4,15 @@ from argparse import Namespace
 
 from agentic_flywheel.cli.capture import off_record
 from agentic_flywheel.cli.terminal import say
+from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.settings import Settings
 
 
 def pause(settings: Settings, options: Namespace) -> int:
     """Pause or resume; 0."""
     place = str(settings.data_dir / "capture")
+    if "" in (options.folder, options.session):
+        raise InvalidArgument(f"{'--folder' if options.folder == '' else '--session'} names nothing.")
     about: off_record.Span = {off_record.ALL: True}
     what = "All talks are"
     if options.folder is not None:
@@ -28,5 +31,10 @@ def pause(settings: Settings, options: Namespace) -> int:
     if switch:
         say(f"{what} still off the record: there is {switch}/{off_record.SWITCH}. Take that file away.")
         return 1
-    say(f"{what} on the record from now on." if ended else f"{what} not off the record.")
+    still = ", ".join(off_record.open_now(place, about))
+    if still and off_record.ALL not in about:
+        say(f"{what} still off the record: {still}. Resume that.")
+        return 1
+    but = f", but for {still}" if still else ""
+    say(f"{what} on the record from now on{but}." if ended else f"{what} not off the record{but}.")
     return 0

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from agentic_flywheel.cli.capture.finding import files
 from agentic_flywheel.cli.json_places import plain
 from agentic_flywheel.errors import InvalidArgument
 
@@ -50,13 +51,11 @@ class Program:
         """The file in which its hooks stand."""
         return self.folder(environ, home) / self.settings
 
-    def found(self, environ: Mapping[str, str], home: Path) -> Iterator[Path]:
-        """The files with its talks, by name; no link is followed out of its folder."""
-        folder = self.folder(environ, home)
+    def found(self, environ: Mapping[str, str], home: Path, unreadable: list[Path] | None = None) -> Iterator[Path]:
+        """The files with its talks, by name; folders that cannot be read are added to `unreadable`."""
+        beyond = list[Path]() if unreadable is None else unreadable
         for pattern in self.transcripts:
-            for path in sorted(folder.glob(pattern)):
-                if path.is_file() and not path.is_symlink():
-                    yield path
+            yield from files(self.folder(environ, home), pattern, beyond)
 
     def deletes_after_days(self, environ: Mapping[str, str], home: Path) -> int:
         """After how many days it deletes talks, as its settings say."""
@@ -127,4 +126,7 @@ def named(names: list[str], among: tuple[Program, ...]) -> list[Program]:
 
 def due_in_days(path: Path, after_days: int) -> float:
     """In how many days its program deletes a transcript; what is over is negative."""
-    return after_days - (time.time() - path.stat().st_mtime) / 86_400
+    try:
+        return after_days - (time.time() - path.stat().st_mtime) / 86_400
+    except FileNotFoundError:  # it has just done so
+        return float(after_days)

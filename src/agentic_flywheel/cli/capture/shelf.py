@@ -32,6 +32,10 @@ class Shelf:
     due: list[Path] = field(default_factory=list[Path])
     """Those that are not kept and that the program deletes soon."""
     due_kept: int = 0
+    unreadable: list[Path] = field(default_factory=list[Path])
+    """Folders in which there may be more."""
+    lost: list[Outcome] = field(default_factory=list[Outcome])
+    """Those that are not kept and lie nowhere on this shelf: deleted meanwhile, or elsewhere."""
     last: Outcome | None = None
 
     @property
@@ -47,8 +51,8 @@ def look(program: Program, place: Path, environ: Mapping[str, str], home: Path) 
     of_it = {each.path: each for each in outcomes.all_of(place) if each.program == program.name}
     shelf.last = max(of_it.values(), key=lambda each: each.at, default=None)
     days = program.deletes_after_days(environ, home)
-    for path in program.found(environ, home):
-        outcome = of_it.get(str(path))
+    for path in program.found(environ, home, shelf.unreadable):
+        outcome = of_it.pop(str(path), None)
         is_due = bool(days) and due_in_days(path, days) <= SOON_DAYS
         if is_kept(path, outcome):
             shelf.kept += 1
@@ -63,7 +67,12 @@ def look(program: Program, place: Path, environ: Mapping[str, str], home: Path) 
                 shelf.not_yet.append(path)
             if is_due:
                 shelf.due.append(path)
+    shelf.lost = [each for each in of_it.values() if each.is_lost and not _is_below(each, shelf.unreadable)]
     return shelf
+
+
+def _is_below(outcome: Outcome, folders: list[Path]) -> bool:
+    return any(Path(outcome.path).is_relative_to(folder) for folder in folders)
 
 
 def is_kept(path: Path, outcome: Outcome | None) -> bool:

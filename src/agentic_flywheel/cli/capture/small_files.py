@@ -46,8 +46,9 @@ def replace(path: str, content: bytes, mode: int) -> None:
         finally:
             os.close(file)
         os.replace(ours, path)
-    except OSError:
+    except OSError as exc:
         remove(ours)
+        exc.filename = path  # the one that a person knows
         raise
     sync_folder(os.path.dirname(path))
 

@@ -57,9 +57,9 @@ class Seen:
             return "refused"
         if self.sessions:
             return "kept" if self.new else "same"
-        if self.left_out:
-            return "refused"
-        return "paused" if self.paused else "deleted" if self.deleted else "nothing"
+        if self.paused:  # lines that are not understood are off the record, too
+            return "paused"
+        return "refused" if self.left_out else "deleted" if self.deleted else "nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,7 @@ class Taker:
 
         `again` in the answer says that it failed for a cause that passes.
         """
-        main = Path(path)
-        source = _source(main, second)
+        main, source = Path(path), _source(Path(path), second)
         about = _as_it_is(Outcome(program, path, "vanished", cwd=cwd), source)
         is_one_talk = main.suffix != ".db"
         if (
@@ -98,6 +97,8 @@ class Taker:
         except (FlywheelError, OSError) as exc:
             passes = isinstance(exc, Unavailable | OSError)
             return replace(about, outcome="refused", cause=plainly(exc), again=passes, sessions=seen.sessions)
+        if seen.outcome == "paused":
+            return replace(about, outcome="paused")
         turns, revision = await self._now(seen)
         return replace(
             about,

@@ -40,7 +40,7 @@ def watch(settings: Settings, options: Namespace) -> int:
     ended = _EndsAtSignals()
     while not ended.is_set():
         folders = sorted({str(each.folder(os.environ, home)) for each in programs if _is_there(each, home)})
-        _note(place, programs, home)
+        note_changed(place, programs, home)
         if not folders:
             time.sleep(1)
             continue
@@ -51,7 +51,7 @@ def watch(settings: Settings, options: Namespace) -> int:
         )  # fmt: skip
         for change in changes:
             if change:
-                _note(place, programs, home)
+                note_changed(place, programs, home)
             elif folders != sorted({str(each.folder(os.environ, home)) for each in programs if _is_there(each, home)}):
                 break
     return 0
@@ -61,7 +61,7 @@ def _is_there(program: Program, home: Path) -> bool:
     return program.folder(os.environ, home).is_dir()
 
 
-def _note(place: str, programs: list[Program], home: Path) -> None:
+def note_changed(place: str, programs: list[Program], home: Path) -> None:
     """Leave a note of each transcript that is new or has changed."""
     new = False
     for program in programs:
@@ -69,7 +69,8 @@ def _note(place: str, programs: list[Program], home: Path) -> None:
             if is_kept(path, outcomes.of(Path(place), program.name, str(path))) or off_record.is_off(place, "", ()):
                 continue
             note = {"program": program.name, "path": str(path), "session": "", "cwd": "", "event": "watch"}
-            notes.leave(place, note | {"at": time.time()})
+            # Whether the talk is off the record is not known here, so that our folder must not hold it.
+            notes.leave(place, note | {"at": time.time()}, holds=False)
             new = True
     if new:
         start(place)

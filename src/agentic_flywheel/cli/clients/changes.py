@@ -1,7 +1,6 @@
 """Changes a client's file to one with our server, or without it: whole, or not at all, with a sentence why."""
 
 import os
-import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -188,18 +187,10 @@ def _target(path: Path) -> Path:
 
     """
     target = Path(os.path.realpath(path))
-    try:
-        status = target.stat()
-    except FileNotFoundError:
-        if path.is_symlink():
-            raise InvalidArgument(f"{path} is a link to nothing. Nothing was changed.") from None
-        return target
-    except OSError as exc:
-        raise InvalidArgument(f"{path} cannot be read ({exc.strerror}). Nothing was changed.") from None
-    if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
-        raise InvalidArgument(f"{path} belongs to somebody else. Nothing was changed.")
-    if not status.st_mode & stat.S_IWUSR:
-        raise InvalidArgument(f"{path} is read-only. Nothing was changed: make it writable, and run the same again.")
+    if os.path.lexists(target):
+        config_files.check_ours(target)
+    elif os.path.islink(path):  # noqa: PTH114  no error
+        raise InvalidArgument(f"{path} is a link to nothing. Nothing was changed.")
     return target
 
 
