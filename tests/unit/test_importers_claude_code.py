@@ -236,6 +236,48 @@ def test_words_that_waited_stand_where_the_model_was_given_them(tmp_path: Path):
     ] == "tool"
 
 
+def typed_meanwhile(uuid: str, parent: str, call_id: str, *beside: Line) -> Line:
+    return line(uuid, parent, words=[*outcome(call_id, "one"), *beside])
+
+
+def test_what_the_person_typed_beside_results_is_a_turn_of_their_own(tmp_path: Path):
+    asked = [line("1", None, words="Both?"), answer("2", "1", "m1", call("c1"), call("c2"))]
+    reminder = text("<system-reminder>Be brief.</system-reminder>")
+    results = [*outcome("c1", "one"), *outcome("c2", "two")]
+    mixed = line("3", "2", words=[*results, reminder, text("Only ferns."), text("No oaks.")])
+    [only] = talk(tmp_path, *asked, mixed, answer("4", "3", "m2", text("Fine.")))
+    assert [(turn["role"], said_in(turn, whole=False)[1]) for turn in only.history[2:]] == [
+        ("tool", "(result) one\n(result) two"), ("user", "Only ferns.\n\nNo oaks."), ("assistant", "Fine."),
+    ]  # fmt: skip
+    assert [turn["id"] for turn in only.history] == ["1", "m1", "3", "3:typed", "m2"]
+    beside = [  # the second of two tools at once, which hangs beside the chain
+        line("1", None, words="Both?"), answer("2", "1", "m1", call("c1")), answer("3", "2", "m1", call("c2")),
+        typed_meanwhile("4", "2", "c1", text("Quick.")), line("5", "3", words=outcome("c2", "two")),
+        answer("6", "4", "m2", text("Done.")),
+    ]  # fmt: skip
+    assert sorted(words(tmp_path, *beside)[2:]) == ["(result) one", "(result) two", "Done.", "Quick."]
+
+
+@pytest.mark.parametrize(
+    ("beside", "role", "seen"),
+    [
+        ([text("[Request interrupted by user for tool use]")], "system", "[Request interrupted by user for tool use]"),
+        ([text("<task-notification><summary>Ended</summary></task-notification>")], "tool", "Ended"),
+        ([text("See."), {"type": "image", "source": {"data": "iVBO"}}], "user", "See.\n(attachment image)"),
+    ],
+)  # fmt: skip
+def test_what_the_program_put_beside_results_does_not_speak_as_the_person(
+    tmp_path: Path, beside: list[Line], role: str, seen: str
+):
+    asked = [line("1", None, words="One?"), answer("2", "1", "m1", call("c1"))]
+    found = shown(tmp_path, *asked, typed_meanwhile("3", "2", "c1", *beside))
+    assert found[2:] == [("tool", "(result) one"), (role, seen)]
+    picture = {"type": "image", "source": {"data": "iVBO"}}
+    assert len(shown(tmp_path, *asked, typed_meanwhile("3", "2", "c1", picture))) == 3, (
+        "a tool's, where nothing is said"
+    )
+
+
 # --- Turns
 
 
@@ -399,7 +441,8 @@ SOUND = [
     line("4", "3", words=outcome("c1", [text("p")]), toolUseResult={"isAsync": True, "agentId": "a1"}),
     line("5", "4", "attachment", attachment={"type": "queued_command", "commandMode": "prompt", "prompt": "And?"}),
     *compaction("6", "5"),
-    line("8", "6a", words="<command-name>/x</command-name>"),
+    line("b", "6a", words=[*outcome("c1"), text("And?")]),
+    line("8", "b", words="<command-name>/x</command-name>"),
     line("9", "8", words=NOTICE, origin={"kind": "task-notification"}),
     line("a", None, words="Name one.", isSidechain=True, agentId="a1"),
     {"type": "ai-title", "aiTitle": "T"},

@@ -34,9 +34,10 @@ _FOR_THE_MODEL = (" (This tool result is internal", "\n\nagentId: ")
 """How that begins which stands behind the answer of a sub-agent, or the notice that it was begun: orders to a model."""
 
 
-def said(value: JSONObject, kind: str, *, is_whole: bool = False) -> Said | None:
-    """What a line of type user, assistant, attachment or system says; `None` if it is nothing of the talk.
+def said(value: JSONObject, kind: str, *, is_whole: bool = False) -> list[Said]:
+    """What a line of type user, assistant, attachment or system says; nothing if it is none of the talk.
 
+    A `user` line may have what tools answered, and behind it what the person typed meanwhile: a turn each.
     `is_whole`: it has no halves of characters.
 
     Raises:
@@ -44,7 +45,7 @@ def said(value: JSONObject, kind: str, *, is_whole: bool = False) -> Said | None
 
     """
     if value.get("isMeta"):
-        return None
+        return []
     halves = 0
     if not is_whole:
         whole, halves = mended({name: value[name] for name in _READ if name in value})
@@ -52,13 +53,15 @@ def said(value: JSONObject, kind: str, *, is_whole: bool = False) -> Said | None
     if kind == "assistant":
         return _answer(value, halves)
     if kind == "system":
-        role, words = _command(value.get("content"))
+        parts = [_command(value.get("content"))]
     elif kind == "attachment":
-        role, words = _waiting(value)
+        parts = [_waiting(value)]
     else:
-        role, words = _speaks(value)
-    made = turn(value.get("uuid"), role, words, value.get("timestamp")) if role else None
-    return Said(made, halves) if made else None
+        parts = _speaks(value)
+    own, time = value.get("uuid"), value.get("timestamp")
+    ids = [own, f"{own}:typed" if isinstance(own, str) else None]
+    made = [turn(each, role, words, time) for each, (role, words) in zip(ids, parts, strict=False) if role]
+    return [Said(each, 0 if place else halves) for place, each in enumerate(filter(None, made))]
 
 
 def summarised(value: JSONObject) -> str:
@@ -90,23 +93,23 @@ _ORDERS = (
 """How what stands behind a summary begins."""
 
 
-def _answer(value: JSONObject, halves: int) -> Said | None:
+def _answer(value: JSONObject, halves: int) -> list[Said]:
     message = must_be_object(value.get("message"), "its message")
     words = content(message.get("content"))
     if value.get("isApiErrorMessage") or message.get("model") == SYNTHETIC:
         made = turn(value.get("uuid"), "system", "" if words in _NOTHING else words, value.get("timestamp"))
-        return Said(made, halves) if made else None
+        return [Said(made, halves)] if made else []
     blocks = [part for block in as_blocks(words) for part in _part(block)]
     own, given = value.get("uuid"), message.get("id")
     answer = given if isinstance(given, str) and given else own
     made = turn(answer, "assistant", blocks, value.get("timestamp"))
     if made is None:
-        return None
+        return []
     request = value.get("requestId") or value.get("requestRef")
     key = f"{answer} {request}" if isinstance(answer, str) else ""
     if not key:
         made["content"] = content(blocks)
-    return Said(made, halves, key, own if isinstance(own, str) else "", is_sure=bool(request))
+    return [Said(made, halves, key, own if isinstance(own, str) else "", is_sure=bool(request))]
 
 
 def _part(block: JSONObject) -> list[JSONObject]:
@@ -133,14 +136,22 @@ def _unsealed(block: JSONObject) -> JSONObject:
     return kept
 
 
-def _speaks(value: JSONObject) -> tuple[str, str | list[JSONObject]]:
-    """Who speaks in a `user` line, and their words; no role if it is nothing of the talk."""
+def _speaks(value: JSONObject) -> list[tuple[str, str | list[JSONObject]]]:
+    """Who speaks in a `user` line, and their words: what tools answered first. No role if it is nothing of the talk."""
     words = must_be_object(value.get("message"), "its message").get("content")
     if isinstance(words, list):
         words = [each for each in cast("list[object]", words) if not _is_beside(each)]
     words = content(words)
-    if isinstance(words, list) and any(block.get("type") == "tool_result" for block in words):
-        return "tool", [_result(block, value.get("toolUseResult")) for block in words]
+    if isinstance(words, str) or all(block.get("type") != "tool_result" for block in words):
+        return [_says(value, words)]
+    typed = [block for block in words if block.get("type") == "text"]
+    pictures = [block for block in words if block.get("type") == "image"] if typed else []  # sent with the words
+    results = [_result(block, value.get("toolUseResult")) for block in words if block not in typed + pictures]
+    return [("tool", results), *([_says(value, content(typed + pictures))] if typed else [])]
+
+
+def _says(value: JSONObject, words: str | list[JSONObject]) -> tuple[str, str | list[JSONObject]]:
+    """Who says the words of a `user` line that no tool answered."""
     kind = _origin(value)
     is_person = kind == "human" or (not kind and value.get("promptSource") in ("typed", "queued", "sdk"))
     if isinstance(words, str) and not (is_person and not words.startswith("<command-")):
