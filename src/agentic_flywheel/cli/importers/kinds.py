@@ -7,6 +7,7 @@ from typing import IO, Literal
 from agentic_flywheel.cli.importers import (
     aider,
     cline,
+    codex_older,
     continue_cli,
     databases,
     flowise,
@@ -30,11 +31,12 @@ from agentic_flywheel.cli.importers.plain_turns import is_talk, is_turn
 from agentic_flywheel.json_text import JSONObject
 
 Kind = Literal[
-    "claude", "chatgpt", "claude-code", "codex", "qwen-code", "flywheel", "turns", "langflow", "flowise", "run",
-    "gemini-cli", "copilot-cli", "opencode", "cline", "continue", "gptme", "aider", "llm",
+    "claude", "chatgpt", "claude-code", "codex", "codex-object", "qwen-code", "flywheel", "turns", "langflow",
+    "flowise", "run", "gemini-cli", "copilot-cli", "opencode", "cline", "continue", "gptme", "aider", "llm",
 ]  # fmt: skip
 """Claude's and ChatGPT's data export, a Claude Code transcript, this program's own export, a list of turns, what the
-other programs write that a reader here is named after, and the answer of one run of a flow, which is no talk."""
+other programs write that a reader here is named after (Codex' of before June 2025, too, which are one object), and the
+answer of one run of a flow, which is no talk."""
 
 LOOKED_AT = 1_000
 """Entries that are looked at: the first ones may be damaged, or say nothing, as what a program logs of its requests."""
@@ -78,6 +80,8 @@ def _of_object(value: JSONObject) -> Kind | None:
         return "flowise"
     if opencode.is_export(value):
         return "opencode"
+    if codex_older.is_one_object(value):
+        return "codex-object"
     if cline.is_talk(value):
         return "cline"
     if continue_cli.is_talk(value):
@@ -106,8 +110,10 @@ def _of_line(value: JSONObject) -> Kind | None:
     if isinstance(version, int) and not isinstance(version, bool):
         return "flywheel"
     message, kind = value.get("message"), value.get("type")
-    if kind == "session_meta" and "payload" in value:
+    if (kind == "session_meta" and "payload" in value) or codex_older.is_head(value):
         return "codex"
+    if codex_older.is_one_object(value):
+        return "codex-object"
     if "systemPayload" in value or (isinstance(message, dict) and "parts" in message):  # in Claude Code's envelope
         return "qwen-code"
     if gemini_cli.is_header(value):

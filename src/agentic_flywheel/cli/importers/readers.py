@@ -43,6 +43,7 @@ _BY_LINES: dict[str, Callable[[Iterable[JsonEntry | BadEntry], Beside], Iterator
 """Readers of files that have an entry on each line."""
 
 _OF_OBJECTS: dict[str, Callable[[JSONObject, Beside], Iterator[Imported | BadEntry]]] = {
+    "codex-object": codex.conversation,
     "opencode": opencode.conversation,
     "cline": cline.conversation,
     "continue": continue_cli.conversation,
