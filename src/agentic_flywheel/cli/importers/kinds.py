@@ -11,6 +11,7 @@ from agentic_flywheel.cli.importers import (
     continue_cli,
     databases,
     flowise,
+    gemini_checkpoint,
     gemini_cli,
     gptme,
     langflow,
@@ -31,12 +32,13 @@ from agentic_flywheel.cli.importers.plain_turns import is_talk, is_turn
 from agentic_flywheel.json_text import JSONObject
 
 Kind = Literal[
-    "claude", "chatgpt", "claude-code", "codex", "codex-object", "qwen-code", "flywheel", "turns", "langflow",
-    "flowise", "run", "gemini-cli", "copilot-cli", "opencode", "cline", "continue", "gptme", "aider", "llm",
+    "claude", "chatgpt", "claude-code", "codex", "qwen-code", "flywheel", "turns", "langflow", "flowise", "run",
+    "gemini-cli", "copilot-cli", "opencode", "cline", "continue", "gptme", "aider", "llm",
+    "codex-object", "gemini-checkpoint",
 ]  # fmt: skip
 """Claude's and ChatGPT's data export, a Claude Code transcript, this program's own export, a list of turns, what the
-other programs write that a reader here is named after (Codex' of before June 2025, too, which are one object), and the
-answer of one run of a flow, which is no talk."""
+other programs write that a reader here is named after, and the answer of one run of a flow, which is no talk. The last
+are what Codex wrote before June 2025, and what a person saved in Gemini CLI."""
 
 LOOKED_AT = 1_000
 """Entries that are looked at: the first ones may be damaged, or say nothing, as what a program logs of its requests."""
@@ -88,6 +90,8 @@ def _of_object(value: JSONObject) -> Kind | None:
         return "continue"
     if gemini_cli.is_header(value):  # before it was a log
         return "gemini-cli"
+    if gemini_checkpoint.is_checkpoint(value):
+        return "gemini-checkpoint"
     if kind := _of_conversation(value):
         return kind
     return "turns" if is_talk(value) else None
@@ -102,6 +106,8 @@ def _of_conversation(value: JSONObject) -> Kind | None:
         return "flowise"
     if is_turn(value):
         return "turns"
+    if gemini_checkpoint.is_content(value):
+        return "gemini-checkpoint"
     return "chatgpt" if "mapping" in value else None
 
 

@@ -16,6 +16,7 @@ from agentic_flywheel.cli.importers import (
     copilot_cli,
     databases,
     flowise,
+    gemini_checkpoint,
     gemini_cli,
     gptme,
     langflow,
@@ -81,6 +82,8 @@ def read_as(file: IO[bytes], kind: str | None, beside: Beside, limit: int) -> It
             yield from _OF_ENTRIES[kind](entry) if isinstance(entry, JsonEntry) else (entry,)
     elif kind == "aider":
         yield from aider.conversations(file, beside, limit)
+    elif kind == "gemini-checkpoint":
+        yield from gemini_checkpoint.conversations(enclosed(file, limit, "history"), beside.stem)
     elif kind in _OF_ROWS:
         yield from _OF_ROWS[kind](enclosed(file, limit, ""), beside.stem)
     else:
