@@ -10,9 +10,9 @@ same one if it begins with the same prompt.
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import PurePosixPath
 from urllib.parse import unquote
 
+from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.blocks import call, plain, spoken, summary, thought, without_named_files
 from agentic_flywheel.cli.importers.conversation import Imported, text
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
@@ -44,10 +44,10 @@ def is_checkpoint(value: JSONObject) -> bool:
     return any(is_content(as_object(each)) for each in as_list(value.get("history")))
 
 
-def conversations(entries: Iterable[JsonEntry | BadEntry], name: str) -> Iterator[Imported | BadEntry]:
-    """What cannot be read, then the talk in the file of that name; none if nothing was said in it."""
+def conversation(entries: Iterable[JsonEntry | BadEntry], beside: Beside) -> Iterator[Imported | BadEntry]:
+    """What cannot be read, then the talk, by the name of the file; none if nothing was said in it."""
     talk, contents = Messages("gemini-cli"), list[JSONObject]()
-    match = _NAME.fullmatch(PurePosixPath(name).name)
+    match = _NAME.fullmatch(beside.stem)
     talk.title = unquote(match[1]) if match else ""
     for entry in entries:
         if isinstance(entry, BadEntry):

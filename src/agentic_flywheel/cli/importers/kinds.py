@@ -7,6 +7,7 @@ from typing import IO, Literal
 from agentic_flywheel.cli.importers import (
     aider,
     cline,
+    cline_task,
     codex_older,
     continue_cli,
     databases,
@@ -34,11 +35,11 @@ from agentic_flywheel.json_text import JSONObject
 Kind = Literal[
     "claude", "chatgpt", "claude-code", "codex", "qwen-code", "flywheel", "turns", "langflow", "flowise", "run",
     "gemini-cli", "copilot-cli", "opencode", "cline", "continue", "gptme", "aider", "llm",
-    "codex-object", "gemini-checkpoint",
+    "codex-object", "gemini-checkpoint", "cline-task",
 ]  # fmt: skip
 """Claude's and ChatGPT's data export, a Claude Code transcript, this program's own export, a list of turns, what the
 other programs write that a reader here is named after, and the answer of one run of a flow, which is no talk. The last
-are what Codex wrote before June 2025, and what a person saved in Gemini CLI."""
+are what Codex wrote before June 2025, what a person saved in Gemini CLI, and a task of Cline in an editor."""
 
 LOOKED_AT = 1_000
 """Entries that are looked at: the first ones may be damaged, or say nothing, as what a program logs of its requests."""
@@ -105,7 +106,7 @@ def _of_conversation(value: JSONObject) -> Kind | None:
     if flowise.is_row(value) or flowise.is_talk(value):
         return "flowise"
     if is_turn(value):
-        return "turns"
+        return "cline-task" if cline_task.is_first(value) else "turns"
     if gemini_checkpoint.is_content(value):
         return "gemini-checkpoint"
     return "chatgpt" if "mapping" in value else None

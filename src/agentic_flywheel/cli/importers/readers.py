@@ -11,6 +11,7 @@ from agentic_flywheel.cli.importers import (
     claude,
     claude_code,
     cline,
+    cline_task,
     codex,
     continue_cli,
     copilot_cli,
@@ -54,6 +55,12 @@ _OF_OBJECTS: dict[str, Callable[[JSONObject, Beside], Iterator[Imported | BadEnt
 _OF_ENTRIES = {"claude": claude.conversation, "chatgpt": chatgpt.conversation}
 """Readers of files that are an array with a talk in each entry."""
 
+_OF_MESSAGES = {
+    "cline-task": (cline_task.conversation, ""),
+    "gemini-checkpoint": (gemini_checkpoint.conversation, "history"),
+}
+"""Readers of files that are an array with the messages of one talk, which may stand in a field."""
+
 _OF_ROWS = {
     "langflow": langflow.conversations,
     "flowise": flowise.conversations,
@@ -82,8 +89,9 @@ def read_as(file: IO[bytes], kind: str | None, beside: Beside, limit: int) -> It
             yield from _OF_ENTRIES[kind](entry) if isinstance(entry, JsonEntry) else (entry,)
     elif kind == "aider":
         yield from aider.conversations(file, beside, limit)
-    elif kind == "gemini-checkpoint":
-        yield from gemini_checkpoint.conversations(enclosed(file, limit, "history"), beside.stem)
+    elif kind in _OF_MESSAGES:
+        one, field = _OF_MESSAGES[kind]
+        yield from one(enclosed(file, limit, field), beside)
     elif kind in _OF_ROWS:
         yield from _OF_ROWS[kind](enclosed(file, limit, ""), beside.stem)
     else:
