@@ -182,6 +182,9 @@ NOTICE = (
         ([text("<ide_opened_file>a.py</ide_opened_file>"), text("Why?")], {}, "user", "Why?"),
         ("Go on where you stopped.", {"isMeta": True, "turnCompanion": True}, "", ""),
         ("From another agent", {"origin": {"kind": "peer"}}, "system", "From another agent"),
+        ('<teammate-message teammate_id="a" summary="b">Done</teammate-message>', {}, "system",
+         '<teammate-message teammate_id="a" summary="b">Done</teammate-message>'),
+        ("For the transcript.", {"isVisibleInTranscriptOnly": True}, "", ""),
         ("<div> is not closed. Why?", {}, "user", "<div> is not closed. Why?"),
         ("Why?", {"origin": {"kind": "human"}, "promptSource": "queued"}, "user", "Why?"),
     ],
@@ -354,6 +357,14 @@ def test_a_summary_gives_no_orders(tmp_path: Path):
         lines = [line("1", None, words="Shade?"), *compaction("2", "1", framed), line("4", "2a", words="On.")]
         assert talk(tmp_path, *lines)[0].summary == kept
         assert words(tmp_path, *lines) == ["Shade?", "On."]
+
+
+def test_a_compaction_that_is_not_marked_is_a_summary_too(tmp_path: Path):
+    frame = "This session is being continued from a previous conversation that ran out of context.\nSummary:\nFerns."
+    lines = [line("1", None, words=frame), line("2", "1", words="On.")]
+    assert (words(tmp_path, *lines), talk(tmp_path, *lines)[0].summary) == (["On."], "Ferns.")
+    typed = line("1", None, words=frame, origin={"kind": "human"}, promptSource="typed")
+    assert words(tmp_path, typed, lines[1]) == [frame, "On."]
 
 
 def test_a_talk_that_begins_with_a_picture_has_its_words_as_title(tmp_path: Path):

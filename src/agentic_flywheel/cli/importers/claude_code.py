@@ -18,7 +18,7 @@ from typing import cast
 
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.branches import UNKNOWN, trunk
-from agentic_flywheel.cli.importers.claude_code_speakers import SYNTHETIC, said, summarised
+from agentic_flywheel.cli.importers.claude_code_speakers import SYNTHETIC, is_summary, said, summarised
 from agentic_flywheel.cli.importers.conversation import Imported, Relation, text
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.left_out import from_lines
@@ -165,7 +165,7 @@ class _Transcript:
 
     def _read(self, line: _Line, entry: JsonEntry, kind: str) -> None:
         value = entry.value
-        if value.get("isCompactSummary"):
+        if is_summary(value):
             line.summary = summarised(value)
             return
         line.said = said(value, kind, is_whole=entry.is_whole)
