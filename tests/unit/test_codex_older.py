@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from agentic_flywheel.cli.importers import read_tail, read_whole, recognise, sources
+from agentic_flywheel.cli.importers.files import recognise
+from agentic_flywheel.cli.importers.following import read_tail, read_whole
+from agentic_flywheel.cli.importers.found_files import sources
 
 from .test_importers import bad, conversations, jsonl, written
 from .test_importers_codex import asked, file, rollout, shown, words

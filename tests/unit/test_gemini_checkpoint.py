@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from agentic_flywheel.cli.importers import recognise, sources
+from agentic_flywheel.cli.importers.files import recognise
+from agentic_flywheel.cli.importers.found_files import sources
 from agentic_flywheel.documents.turn_text import said_in
 
 from .test_importers import bad, conversations
