@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from agentic_flywheel.cli.importers.files import recognise
+from agentic_flywheel.cli.importers.files import read, recognise
 from agentic_flywheel.cli.importers.found_files import sources
+from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.documents.turn_text import said_in
 
 from .test_importers import bad, conversations
@@ -108,3 +109,8 @@ def test_what_is_no_message_is_named_and_the_others_come_in(tmp_path: Path):
         "is no message of Gemini CLI: it has no role or no parts", "is not a JSON object",
     ]  # fmt: skip
     assert len(conversations(path)[0].history) == 8
+
+
+def test_a_file_with_nothing_of_a_talk_gives_none(tmp_path: Path):
+    [told] = read(saved(tmp_path, {"history": [{"role": "user"}]}), "gemini-checkpoint")
+    assert isinstance(told, BadEntry)

@@ -74,7 +74,7 @@ class _Contents:
     def say(self, contents: Sequence[JSONObject]) -> Iterator[BadEntry]:
         """Take in all of them, and tell those that cannot be turns."""
         own, said = "", list[JSONObject]()
-        for number, (content, then) in enumerate(zip(contents, [*contents[1:], {}], strict=True), 1):
+        for number, (content, then) in enumerate(zip(contents, [*contents[1:], {}], strict=False), 1):
             parts = list(filter(is_object, as_list(content["parts"])))
             try:
                 if content["role"] == "user" and _words(then) == _THANKS_FOR_A_SUMMARY:
