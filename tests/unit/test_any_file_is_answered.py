@@ -20,6 +20,9 @@ from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.cli.importers.kinds import Kind
 from agentic_flywheel.documents.save_request import Save
 
+from .test_cline_task import TASK
+from .test_codex_older import HEAD, ITEMS
+from .test_gemini_checkpoint import SAVED
 from .test_importers import chatgpt, claude, event, jsonl, message, places
 from .test_importers_claude_code import SOUND as CLAUDE_CODE
 from .test_importers_codex import SOUND as CODEX
@@ -41,6 +44,9 @@ WHOLE: dict[str, Any] = OBJECTS | {
     "chatgpt": {"conversations": [chatgpt("a", "b", "c")]},
     "langflow": [said_there(1, "User", "Hello"), said_there(2, "Machine", "Hi", content_blocks=[{"type": "text"}])],
     "flowise": [row(1, "userMessage", "Hello"), row(2, "apiMessage", "Hi", usedTools='[{"tool": "x"}]')],
+    "codex-object": {"session": HEAD, "items": ITEMS},
+    "gemini-checkpoint": SAVED,
+    "cline-task": TASK,
     "turns": {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hello"}]}]},
     "run": {"session_id": "s", "outputs": [{"inputs": {"input_value": "x"}, "outputs": []}]},
 }

@@ -1,4 +1,4 @@
-"""What is new in a growing transcript of Codex or Qwen Code is read alone, and comes to what the whole file says."""
+"""What is new in a growing transcript is read alone, and comes to what the whole file says."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,11 @@ from agentic_flywheel.cli.importers.following import read_tail, read_whole
 from agentic_flywheel.cli.importers.noted import Place
 
 from .test_importers import jsonl
+from .test_importers_claude_code import answer as part
+from .test_importers_claude_code import call as tool
+from .test_importers_claude_code import line as event
+from .test_importers_claude_code import outcome as result
+from .test_importers_claude_code import text as block
 from .test_importers_codex import ENDED, SHADE, THREAD, answered, asked, called, command, item, output, rollout
 from .test_importers_qwen_code import TALK, call, line, outcome, system, text
 
@@ -36,12 +41,25 @@ QWEN = [
     line("12", "11", "assistant", text("Done.")),
 ]
 
+CLAUDE = [
+    event("1", None, words="Both?"),
+    part("2", "1", "m1", tool("c1")),
+    part("3", "2", "m1", tool("c2")),
+    event("4", "2", words=[*result("c1"), block("Quick.")]),
+    event("5", "3", words=result("c2")),
+    part("6", "5", "m2", block("Done.")),
+    event("7", "6", words="Again."),
+    part("8", "7", "m3", tool("c3")),
+    event("9", "8", words=[*result("c3"), block("Only ferns.")]),
+    part("a", "9", "m4", block("Fine.")),
+]
+
 
 def turns(entries: list[Any]) -> list[Any]:
     return [turn for each in entries if isinstance(each, Imported) for turn in each.history]
 
 
-@pytest.mark.parametrize(("kind", "lines"), [("codex", CODEX), ("qwen-code", QWEN)])
+@pytest.mark.parametrize(("kind", "lines"), [("codex", CODEX), ("qwen-code", QWEN), ("claude-code", CLAUDE)])
 def test_what_is_new_comes_to_what_the_whole_says_wherever_a_run_ended(tmp_path: Path, kind: str, lines: list[Any]):
     path, tails = tmp_path / "s.jsonl", 0
     path.write_text(jsonl(*lines), "utf-8")

@@ -135,3 +135,43 @@ def test_an_old_file_that_is_one_object_is_read_too(tmp_path: Path):
     old = header(messages=[user("u1", "Reeds?"), answer("a1", "Yes.")])
     [talk] = conversations(written(tmp_path, old, "session-old.json"))
     assert said(talk) == [("user", "Reeds?"), ("assistant", "Yes.")]
+
+
+def named_file(*more: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parts of a prompt in which a file was named, as 0.61.0 sends them."""
+    texts = [
+        "Which @a.txt grow?",
+        "\n--- Content from referenced files ---",
+        "\nContent from @a.txt:\n",
+        "A whole file",
+    ]
+    return [*({"text": each} for each in texts), *more, {"text": "\n--- End of content ---"}]
+
+
+def test_the_files_that_a_person_named_are_none_of_their_words(tmp_path: Path):
+    displayed = user("u1", "") | {"content": named_file(), "displayContent": [{"text": "Which @a.txt grow?"}]}
+    first = [header(), {"$set": {"messages": [context()]}}, displayed, answer("a1", "Reeds.")]
+    again = [context(), user("u1", "") | {"content": named_file()}, answer("a1", [{"text": "Reeds."}])]
+    for lines in (first, [*first, header(), {"$set": {"messages": again}}]):
+        [talk] = conversations(written(tmp_path, jsonl(*lines), "a.jsonl"))
+        assert said(talk) == [("user", "Which @a.txt grow?"), ("assistant", "Reeds.")]
+    picture = {"inlineData": {"mimeType": "image/png", "data": "iVBO"}}
+    for content in (named_file(picture), "".join(part["text"] for part in named_file())):
+        older = [header(), user("u1", "") | {"content": content}, answer("a1", "Reeds.")]
+        [talk] = conversations(written(tmp_path, jsonl(*older), "b.jsonl"))
+        assert talk.title == "Which @a.txt grow?"
+        assert "whole file" not in str(talk.history)
+        assert ("image/png" in str(talk.history)) == isinstance(content, list)
+
+
+def test_a_prompt_that_was_interrupted_stays_once_however_the_talk_goes_on(tmp_path: Path):
+    first = [header(), {"$set": {"messages": [context()]}}, user("u1", "Reeds?"), answer("a1", "Yes.")]
+    cut = [user("u2", "Now wait."), {"$set": {"lastUpdated": "2026-03-01T08:00:09Z"}}]
+    left = [context(), user("u1", "Reeds?"), answer("a1", [{"text": "Yes."}]), user("u2", "Now wait.")]
+    resumed = [header(), {"$set": {"messages": [context()]}}, {"$set": {"messages": left}}]
+    then = [user("u3", "Now wait."), answer("a3", "I did.")]
+    shown = [("user", "Reeds?"), ("assistant", "Yes."), ("user", "Now wait.")]
+    for lines, more in ((cut, []), ([*cut, *resumed], []), ([*cut, *resumed, *then], ["Now wait.", "I did."])):
+        [talk] = conversations(written(tmp_path, jsonl(*first, *lines), "a.jsonl"))
+        assert said(talk)[:3] == shown
+        assert [content for _, content in said(talk)[3:]] == more

@@ -182,6 +182,9 @@ NOTICE = (
         ([text("<ide_opened_file>a.py</ide_opened_file>"), text("Why?")], {}, "user", "Why?"),
         ("Go on where you stopped.", {"isMeta": True, "turnCompanion": True}, "", ""),
         ("From another agent", {"origin": {"kind": "peer"}}, "system", "From another agent"),
+        ('<teammate-message teammate_id="a" summary="b">Done</teammate-message>', {}, "system",
+         '<teammate-message teammate_id="a" summary="b">Done</teammate-message>'),
+        ("For the transcript.", {"isVisibleInTranscriptOnly": True}, "", ""),
         ("<div> is not closed. Why?", {}, "user", "<div> is not closed. Why?"),
         ("Why?", {"origin": {"kind": "human"}, "promptSource": "queued"}, "user", "Why?"),
     ],
@@ -234,6 +237,48 @@ def test_words_that_waited_stand_where_the_model_was_given_them(tmp_path: Path):
     assert [role for role, _ in shown(tmp_path, *lines[:4], line("4", "9", "attachment", attachment=peers))][
         -1
     ] == "tool"
+
+
+def typed_meanwhile(uuid: str, parent: str, call_id: str, *beside: Line) -> Line:
+    return line(uuid, parent, words=[*outcome(call_id, "one"), *beside])
+
+
+def test_what_the_person_typed_beside_results_is_a_turn_of_their_own(tmp_path: Path):
+    asked = [line("1", None, words="Both?"), answer("2", "1", "m1", call("c1"), call("c2"))]
+    reminder = text("<system-reminder>Be brief.</system-reminder>")
+    results = [*outcome("c1", "one"), *outcome("c2", "two")]
+    mixed = line("3", "2", words=[*results, reminder, text("Only ferns."), text("No oaks.")])
+    [only] = talk(tmp_path, *asked, mixed, answer("4", "3", "m2", text("Fine.")))
+    assert [(turn["role"], said_in(turn, whole=False)[1]) for turn in only.history[2:]] == [
+        ("tool", "(result) one\n(result) two"), ("user", "Only ferns.\n\nNo oaks."), ("assistant", "Fine."),
+    ]  # fmt: skip
+    assert [turn["id"] for turn in only.history] == ["1", "m1", "3", "3:typed", "m2"]
+    beside = [  # the second of two tools at once, which hangs beside the chain
+        line("1", None, words="Both?"), answer("2", "1", "m1", call("c1")), answer("3", "2", "m1", call("c2")),
+        typed_meanwhile("4", "2", "c1", text("Quick.")), line("5", "3", words=outcome("c2", "two")),
+        answer("6", "4", "m2", text("Done.")),
+    ]  # fmt: skip
+    assert sorted(words(tmp_path, *beside)[2:]) == ["(result) one", "(result) two", "Done.", "Quick."]
+
+
+@pytest.mark.parametrize(
+    ("beside", "role", "seen"),
+    [
+        ([text("[Request interrupted by user for tool use]")], "system", "[Request interrupted by user for tool use]"),
+        ([text("<task-notification><summary>Ended</summary></task-notification>")], "tool", "Ended"),
+        ([text("See."), {"type": "image", "source": {"data": "iVBO"}}], "user", "See.\n(attachment image)"),
+    ],
+)  # fmt: skip
+def test_what_the_program_put_beside_results_does_not_speak_as_the_person(
+    tmp_path: Path, beside: list[Line], role: str, seen: str
+):
+    asked = [line("1", None, words="One?"), answer("2", "1", "m1", call("c1"))]
+    found = shown(tmp_path, *asked, typed_meanwhile("3", "2", "c1", *beside))
+    assert found[2:] == [("tool", "(result) one"), (role, seen)]
+    picture = {"type": "image", "source": {"data": "iVBO"}}
+    assert len(shown(tmp_path, *asked, typed_meanwhile("3", "2", "c1", picture))) == 3, (
+        "a tool's, where nothing is said"
+    )
 
 
 # --- Turns
@@ -312,6 +357,14 @@ def test_a_summary_gives_no_orders(tmp_path: Path):
         lines = [line("1", None, words="Shade?"), *compaction("2", "1", framed), line("4", "2a", words="On.")]
         assert talk(tmp_path, *lines)[0].summary == kept
         assert words(tmp_path, *lines) == ["Shade?", "On."]
+
+
+def test_a_compaction_that_is_not_marked_is_a_summary_too(tmp_path: Path):
+    frame = "This session is being continued from a previous conversation that ran out of context.\nSummary:\nFerns."
+    lines = [line("1", None, words=frame), line("2", "1", words="On.")]
+    assert (words(tmp_path, *lines), talk(tmp_path, *lines)[0].summary) == (["On."], "Ferns.")
+    typed = line("1", None, words=frame, origin={"kind": "human"}, promptSource="typed")
+    assert words(tmp_path, typed, lines[1]) == [frame, "On."]
 
 
 def test_a_talk_that_begins_with_a_picture_has_its_words_as_title(tmp_path: Path):
@@ -399,7 +452,8 @@ SOUND = [
     line("4", "3", words=outcome("c1", [text("p")]), toolUseResult={"isAsync": True, "agentId": "a1"}),
     line("5", "4", "attachment", attachment={"type": "queued_command", "commandMode": "prompt", "prompt": "And?"}),
     *compaction("6", "5"),
-    line("8", "6a", words="<command-name>/x</command-name>"),
+    line("b", "6a", words=[*outcome("c1"), text("And?")]),
+    line("8", "b", words="<command-name>/x</command-name>"),
     line("9", "8", words=NOTICE, origin={"kind": "task-notification"}),
     line("a", None, words="Name one.", isSidechain=True, agentId="a1"),
     {"type": "ai-title", "aiTitle": "T"},

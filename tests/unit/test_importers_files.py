@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import zipfile
 from pathlib import Path
@@ -190,6 +191,16 @@ def test_a_fork_that_begins_with_a_compaction_comes_behind_its_origin(tmp_path: 
 def test_our_own_export_is_not_read_as_anothers():
     assert [each.line for each in bad(OURS)] == [1]
     assert conversations(OURS) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such files on Windows")
+def test_a_pipe_is_told_and_not_waited_for(tmp_path: Path):
+    pipe = tmp_path / "talk.jsonl"
+    os.mkfifo(pipe)
+    with pytest.raises(InvalidArgument, match="is no file but a pipe"), sources(pipe):
+        pass
+    with pytest.raises(OSError, match="is no file but a pipe"):
+        recognise(pipe)
 
 
 def test_a_kind_that_there_is_not_is_an_error():

@@ -128,10 +128,23 @@ REMINDER = "<system-reminder>\n1 background agent was restored.\n</system-remind
          "tool", "(result) Background agent launched successfully."),
         (system("7", "6", "slash_command", phase="invocation", rawCommand="/rename x"), "system", "/rename x"),
         (system("7", "6", "slash_command", phase="result", rawCommand="/rename x"), "", ""),
+        (system("7", "6", "slash_command", phase="invocation", rawCommand="/x", hiddenInvocation=True), "", ""),
+        (line("7", "6", "user", text("See @a.txt"), text("\n--- Content from referenced files ---"), text("whole"),
+              text("\n--- End of content ---")), "user", "See @a.txt"),
     ],
 )  # fmt: skip
 def test_the_programs_own_lines_never_speak_as_the_person(tmp_path: Path, said: Line, role: str, seen: str):
     assert shown(tmp_path, *TALK, said)[4:] == ([(role, seen)] if role else [])
+
+
+def test_a_prompt_that_was_interrupted_stays_once_with_what_came_of_its_answer(tmp_path: Path):
+    asked = [*TALK, line("7", "6", "user", text("Now wait."))]  # nothing came, as when the program is killed
+    cut = line("8", "7", "assistant", text("Hm.", thought=True), text("I wa"))
+    on = line("9", "8", "user", text("Now wait.")), line("a", "9", "assistant", text("I did."))
+    assert shown(tmp_path, *asked)[4:] == [("user", "Now wait.")]
+    expected = [("user", "Now wait."), ("assistant", "(thinking) Hm.\nI wa")]
+    assert shown(tmp_path, *asked, cut)[4:] == expected
+    assert shown(tmp_path, *asked, cut, *on)[4:] == [*expected, ("user", "Now wait."), ("assistant", "I did.")]
 
 
 def test_what_the_person_took_back_is_not_in_the_talk(tmp_path: Path):

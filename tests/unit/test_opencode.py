@@ -201,3 +201,16 @@ def test_a_session_that_has_no_title_yet_is_called_by_what_was_asked(tmp_path: P
     made.commit()
     [talk] = conversations(tmp_path / "opencode.db")
     assert talk.title == "Where are reeds?"
+
+
+def test_of_a_message_that_was_taken_back_in_part_the_rest_stays(tmp_path: Path):
+    def message(own: str, role: str, *texts: str) -> dict[str, Any]:
+        parts = [{"id": f"{own}-{number}", "type": "text", "text": each} for number, each in enumerate(texts)]
+        return {"info": {"id": own, "role": role}, "parts": parts}
+
+    answer = message("m2", "assistant", "Ferns.", "Moss.")
+    messages = [message("m1", "user", "Shade?"), answer, message("m3", "user", "x")]
+    for revert, shown in ({"partID": "m2-1"}, ["Shade?", "Ferns."]), ({}, ["Shade?"]), ({"partID": "m2-0"}, ["Shade?"]):
+        info = {"id": "ses_1", "revert": {"messageID": "m2"} | revert}
+        [talk] = conversations(written(tmp_path, {"info": info, "messages": messages}, "ses_1.json"))
+        assert [turn["content"] for turn in talk.history] == shown

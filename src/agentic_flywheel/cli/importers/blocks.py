@@ -3,12 +3,16 @@
 import contextlib
 import json
 import re
+from collections.abc import Sequence
 from typing import cast
 
 from agentic_flywheel.cli.importers.conversation import text
 from agentic_flywheel.documents.turn_values import as_object, is_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
+
+_FILES_FROM, _FILES_TO = "--- Content from referenced files ---", "--- End of content ---"
+"""What Gemini CLI and Qwen Code put around the files that a person named with an @."""
 
 _SUMMARY = re.compile(r"\s*<summary>(.*)</summary>\s*", re.DOTALL)
 
@@ -90,6 +94,20 @@ def apart(said: str, begin: str, end: str) -> tuple[list[str], str]:
         inside.append(said[start + len(begin) : stop])
         rest, at = rest + said[at:start], stop + len(end)
     return inside, rest + said[at:]
+
+
+def without_named_files(parts: Sequence[JSONObject]) -> list[JSONObject]:
+    """The parts of what a person sent without the texts of the files that they named with an @; pictures stay."""
+    texts = [text if isinstance(text := part.get("text"), str) else "" for part in parts]
+    first = next((place for place, each in enumerate(texts) if _FILES_FROM in each), None)
+    if first is None:
+        return [*parts]
+    last = max((place for place, each in enumerate(texts) if _FILES_TO in each and place >= first), default=len(parts))
+    kept = [part for place, part in enumerate(parts) if not first <= place <= last or "text" not in part]
+    before = {"text": texts[first].partition(_FILES_FROM)[0].rstrip()}
+    behind = {"text": texts[last].rpartition(_FILES_TO)[2] if last < len(parts) else ""}
+    between = [part for part in (before, behind) if part["text"].strip()]
+    return [*kept[:first], *between, *kept[first:]]
 
 
 def summary(value: object) -> str:

@@ -18,7 +18,7 @@ from typing import cast
 
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.branches import UNKNOWN, trunk
-from agentic_flywheel.cli.importers.claude_code_speakers import SYNTHETIC, said, summarised
+from agentic_flywheel.cli.importers.claude_code_speakers import SYNTHETIC, is_summary, said, summarised
 from agentic_flywheel.cli.importers.conversation import Imported, Relation, text
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.left_out import from_lines
@@ -46,7 +46,7 @@ class _Line:
 
     number: int
     uuid: str
-    said: Said | None
+    said: list[Said]
     summary: str
     answer: str
     """The `message.id` of the answer that it is a part of."""
@@ -64,7 +64,7 @@ class _Thread:
 
     def add(self, line: _Line, value: JSONObject, kind: str) -> None:
         """Take in a line, at the end."""
-        is_spoken = kind in ("user", "assistant") or line.said is not None
+        is_spoken = kind in ("user", "assistant") or bool(line.said)
         if line.uuid:
             self.parents[line.uuid] = _parent(value, is_spoken=is_spoken, is_first=not self.parents)
             if is_spoken:
@@ -103,10 +103,13 @@ def _parent(value: JSONObject, *, is_spoken: bool, is_first: bool) -> str | None
 
 
 def _ids(line: _Line, kind: str, name: str) -> list[str]:
-    blocks: object = line.said.turn["content"] if line.said else ()
-    if not isinstance(blocks, list):
-        return []
-    return [str(block.get(name)) for block in cast("list[JSONObject]", blocks) if block.get("type") == kind]
+    return [str(block.get(name)) for block in _blocks(line) if block.get("type") == kind]
+
+
+def _blocks(line: _Line) -> list[JSONObject]:
+    """The blocks of what a line says, where it is more than text."""
+    found = (said.turn["content"] for said in line.said)
+    return [block for blocks in found if isinstance(blocks, list) for block in cast("list[JSONObject]", blocks)]
 
 
 class _Transcript:
@@ -153,7 +156,7 @@ class _Transcript:
         thread = self._thread(value)
         self._parent = self._parent or named_parent(value)
         self._is_background = self._is_background or value.get("sessionKind") == "bg"
-        line = _Line(entry.line, text(value.get("uuid")), None, "", "", {})
+        line = _Line(entry.line, text(value.get("uuid")), [], "", "", {})
         try:
             if kind in ("user", "assistant", "attachment", "system"):
                 self._read(line, entry, kind)
@@ -162,11 +165,11 @@ class _Transcript:
 
     def _read(self, line: _Line, entry: JsonEntry, kind: str) -> None:
         value = entry.value
-        if value.get("isCompactSummary"):
+        if is_summary(value):
             line.summary = summarised(value)
             return
         line.said = said(value, kind, is_whole=entry.is_whole)
-        if line.said is None:  # as an answer's sealed thoughts
+        if not line.said:  # as an answer's sealed thoughts
             return
         message = value.get("message")
         beside = cast("JSONObject", message) if isinstance(message, dict) else {}
@@ -181,8 +184,7 @@ class _Transcript:
         if isinstance(outcome, dict) and (agent := text(cast("JSONObject", outcome).get("agentId"))):
             for call in _ids(line, "tool_result", "tool_use_id"):
                 self._callers.setdefault(agent, call)
-        blocks: object = line.said.turn["content"] if line.said else ()
-        for block in cast("list[JSONObject]", blocks) if isinstance(blocks, list) else ():
+        for block in _blocks(line):
             given = block.get("input")
             if block.get("type") == "tool_use" and isinstance(given, dict):
                 asked = cast("JSONObject", given).get("prompt")
@@ -244,9 +246,10 @@ def _talk(thread: _Thread) -> tuple[Talk, list[str], str]:
     for line in thread.current():
         if line.summary:
             summary = line.summary
-        if line.said is None:
+        if not line.said:
             continue
-        talk.say(line.said, line.number)
+        for each in line.said:
+            talk.say(each, line.number)
         value = line.value
         if isinstance(own := value["sessionId"], str) and own:
             sessions.append(own)

@@ -10,6 +10,7 @@ import hashlib
 from collections import deque
 from typing import cast
 
+from agentic_flywheel.cli.importers.claude_code_speakers import is_summary
 from agentic_flywheel.json_text import JSONObject
 
 REMEMBERED = 20
@@ -60,7 +61,7 @@ class ClaudeCodeFollower:
         is_simple = (
             (parent in self._ends or is_beside)
             and not is_known
-            and not (value.get("isCompactSummary") or value.get("subtype") == "compact_boundary")
+            and not (is_summary(value) or value.get("subtype") == "compact_boundary")
             and whose == (self._whose or whose)
         )
         self._whose = self._whose or whose

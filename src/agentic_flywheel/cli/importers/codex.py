@@ -1,19 +1,21 @@
 """Reads the talks of a Codex CLI transcript: `rollout-*.jsonl` below `~/.codex/sessions`, or of its archive beside it.
 
-Read from 0.171.0; what older ones write is from their source. Each line is `{timestamp, ordinal, type, payload}`; what
-a line says is told in `codex_items.py`. A fork's file has only what is new and names where it goes on from
-(`history_base`): that is read from the other file, as far as it is there. A sub-agent's file begins with a copy of the
-talk that asked (`subagent_history_start_ordinal`), which is left out; the call that began it is the last in it, or the
-one that gave it its name. What the program asks a model by itself (to compact, to remember) is no talk. The names of
-talks stand in another file, `session_index.jsonl`.
+Read from 0.171.0; what older ones write is from their source (`codex_older.py`). Each line is `{timestamp, ordinal,
+type, payload}`; what a line says is told in `codex_items.py`. A fork's file has only what is new and names where it
+goes on from (`history_base`): that is read from the other file, as far as it is there. A sub-agent's file begins with a
+copy of the talk that asked (`subagent_history_start_ordinal`), which is left out; the call that began it is the last in
+it, or the one that gave it its name. What the program asks a model by itself (to compact, to remember) is no talk. The
+names of talks stand in another file, `session_index.jsonl`.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import cast
 
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.codex_items import Items
-from agentic_flywheel.cli.importers.conversation import Imported, Relation, text, turn
+from agentic_flywheel.cli.importers.codex_older import as_today, folder_in
+from agentic_flywheel.cli.importers.conversation import Imported, Relation, instant, text, turn
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry, lines
 from agentic_flywheel.cli.importers.left_out import from_lines
 from agentic_flywheel.cli.importers.talk import SUB_AGENT, Said, Talk
@@ -36,7 +38,7 @@ def session(entries: Iterable[JsonEntry | BadEntry], beside: Beside) -> Iterator
     whose head is read then.
     """
     rollout = _Rollout(beside)
-    yield from from_lines(entries, rollout.add, rollout.imported)
+    yield from from_lines(as_today(entries), rollout.add, rollout.imported)
 
 
 class _Rollout:
@@ -80,6 +82,8 @@ class _Rollout:
             return
         if kind == "turn_context":
             self._known["model"] = said.get("model") or self._known.get("model")
+        elif not self._known.get("cwd"):
+            self._known["cwd"] = folder_in(said)
         self._task(said, value.get("timestamp"))
         self.items.add(kind, value, said, entry.line)
 
@@ -103,7 +107,7 @@ class _Rollout:
             if file is None:
                 return
             before = _Rollout(self._beside, end, self._depth + 1)
-            for entry in lines(file):
+            for entry in as_today(lines(file)):
                 try:
                     if isinstance(entry, JsonEntry):
                         before.add(entry)
@@ -155,7 +159,13 @@ class _Rollout:
             relation=relation,
         )
         if made:
-            yield made
+            began = instant(self._meta.get("timestamp"))
+            yield replace(made, created_at=made.created_at or began, updated_at=made.updated_at or began)
+
+
+def conversation(value: JSONObject, beside: Beside) -> Iterator[Imported | BadEntry]:
+    """The talk of a file that is one object, as those of before June 2025 are."""
+    return session([JsonEntry(1, value)], beside)
 
 
 def _inside(value: object, *names: str) -> object:

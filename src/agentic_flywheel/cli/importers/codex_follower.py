@@ -34,7 +34,7 @@ class CodexFollower:
         payload = _object(value.get("payload"))
         kind, event, item = value.get("type"), payload.get("type"), _object(payload.get("item"))
         self._lines += 1
-        if kind == "session_meta":
+        if kind == "session_meta" or "payload" not in value:  # the latter is of 2025
             return self._lines == 1
         if event in _CALLS:
             self._calls.add(payload.get("call_id"))

@@ -7,11 +7,13 @@ are only in what the model is given; what a command printed is in its item. A re
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from agentic_flywheel.cli.importers.blocks import between, spoken, thought
+from agentic_flywheel.cli.importers.codex_older import BARE
 from agentic_flywheel.cli.importers.conversation import mended, text, turn
 from agentic_flywheel.cli.importers.talk import Said
 from agentic_flywheel.documents.turn_values import as_list, as_object, is_object
@@ -22,6 +24,9 @@ _NOT_SAID = (
     "<user_shell_command>", "<skill>", "<subagent_notification>",
 )  # fmt: skip
 """How messages of role user begin that no person wrote."""
+
+_ASKED = re.compile(r"# Context from my IDE setup:\n.*\n## My request for Codex:\n?", re.DOTALL)
+"""What the editor's extension puts before the words that the person typed."""
 
 _PREFACE = "use the information in this summary to assist with your own analysis:"
 """What ends the preface of a summary, which is for the model."""
@@ -96,6 +101,8 @@ class Items:
             words = text(whole.get("message"))
             words = words.partition(_PREFACE)[2] or words
             self.summary = between(words, "summary") or words.strip() or self.summary
+        elif kind == BARE:
+            self._given(whole, time, line, halves, EITHER)
         elif kind == "response_item":
             metadata = value.get("metadata")
             if not (isinstance(metadata, dict) and cast("JSONObject", metadata).get("compaction_output")):
@@ -121,7 +128,8 @@ class Items:
         elif kind == "user_message":
             images: object = event.get("images")
             pictures = [{"type": "image"} for _ in cast("list[object]", images)] if isinstance(images, list) else []
-            self._asks(None, [*spoken(event.get("message")), *pictures], time, line, EVENT, halves)
+            if not text(event.get("message")).startswith(_NOT_SAID):
+                self._asks(None, [*_typed(event.get("message")), *pictures], time, line, EVENT, halves)
         elif kind == "agent_message":
             self._answers(None, spoken(event.get("message")), time, line, EVENT, halves)
         elif kind == "agent_reasoning":
@@ -178,7 +186,7 @@ class Items:
         self._result(own, f"{text(item.get('aggregated_output'))}{ended}", time, line, halves)
         self._printed.add(own)
 
-    def _given(self, item: JSONObject, time: object, line: int, halves: int) -> None:
+    def _given(self, item: JSONObject, time: object, line: int, halves: int, where: str = GIVEN) -> None:
         """Take in what the model is given: calls and their outputs; its words only where nothing else has them."""
         kind, own, call = item.get("type"), item.get("id"), text(item.get("call_id"))
         if kind in ("function_call", "custom_tool_call", "local_shell_call", "web_search_call"):
@@ -187,7 +195,7 @@ class Items:
             name = item.get("name") or str(kind).removesuffix("_call")
             block = {"type": "tool_use", "id": call, "name": name, "input": self.given(item)}
             self._answers(own, [block], time, line, EITHER, halves)
-        elif kind in ("function_call_output", "custom_tool_call_output"):
+        elif kind in ("function_call_output", "custom_tool_call_output", "local_shell_call_output"):
             if call not in self._printed:
                 self._result(call, _output(item.get("output")), time, line, halves)
             self._end_response()
@@ -196,7 +204,11 @@ class Items:
             said = [part for part in parts if not text(part.get("text")).startswith(_NOT_SAID)]
             blocks = [block for part in said for block in _shown(part)]
             says = self._asks if item["role"] == "user" else self._answers
-            says(own, blocks, time, line, GIVEN, halves)
+            says(own, blocks, time, line, where, halves)
+        elif kind == "reasoning":
+            summaries = filter(is_object, as_list(item.get("summary")))
+            thoughts = [block for each in summaries for block in thought(each.get("text"))]
+            self._answers(own, thoughts, time, line, where, halves)
 
     @staticmethod
     def given(call: JSONObject) -> JSONObject:
@@ -246,7 +258,7 @@ def _asked(part: JSONObject) -> list[JSONObject]:
     """A part of what the person sent, without the bytes of pictures."""
     kind, url = part.get("type"), part.get("image_url")
     if kind == "text":
-        return spoken(part.get("text"))
+        return _typed(part.get("text"))
     if isinstance(url, str) and url.startswith("data:"):
         return [{"type": "image", "omitted_characters": len(url)}]
     return [part] if isinstance(kind, str) else []
@@ -254,7 +266,13 @@ def _asked(part: JSONObject) -> list[JSONObject]:
 
 def _shown(part: JSONObject) -> list[JSONObject]:
     """A part of a message as the model is given it: its words, or its picture without the bytes."""
-    return _asked(part) if part.get("type") == "input_image" else spoken(part.get("text"))
+    kind, words = part.get("type"), part.get("text")
+    return _asked(part) if kind == "input_image" else _typed(words) if kind == "input_text" else spoken(words)
+
+
+def _typed(words: object) -> list[JSONObject]:
+    """What the person typed, without what an editor put before it."""
+    return spoken(_ASKED.sub("", words, count=1) if isinstance(words, str) else words)
 
 
 def _output(output: object) -> object:

@@ -4,6 +4,7 @@ Nothing is written anywhere, and no link of a folder is followed. Archives are o
 """
 
 import contextlib
+import errno
 import io
 import zipfile
 from collections.abc import Generator, Sequence
@@ -98,6 +99,10 @@ def sources(given: Path | Stream) -> Generator[Sources]:
         if isinstance(given, Path) and given.is_dir():
             yield _in_folder(given, archives)
             return
+        if isinstance(given, Path) and given.exists() and not given.is_file():
+            raise InvalidArgument(
+                f"{given} {_NO_FILE}: name a file, or give what comes out of it on standard input (-)."
+            )
         with opened(given) as file:
             if not zipfile.is_zipfile(file):
                 yield Sources([given], [])
@@ -172,6 +177,8 @@ def _complete(found: Sequence[Source], archives: Archives) -> list[Source]:
     return files
 
 
+_NO_FILE = "is no file but a pipe, a device or a folder"
+
 _MISSING = "is a file of the export that is not there: put all files of the export into one folder, and name that"
 
 
@@ -194,6 +201,8 @@ def opened(source: Source) -> Generator[IO[bytes]]:
         source.file.seek(0)
         yield source.file
     elif isinstance(source, Path):
+        if source.exists() and not source.is_file():  # opening a pipe waits for whoever writes into it
+            raise OSError(errno.EINVAL, _NO_FILE)
         with source.open("rb") as file:
             yield file
     elif isinstance(source, Absent):

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from agentic_flywheel.cli.importers.beside import Beside
-from agentic_flywheel.cli.importers.blocks import call, spoken, summary, thought
+from agentic_flywheel.cli.importers.blocks import call, spoken, summary, thought, without_named_files
 from agentic_flywheel.cli.importers.conversation import Imported, must_be_object, text
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry, lines
 from agentic_flywheel.cli.importers.left_out import from_lines
@@ -58,6 +58,8 @@ class _Log:
         self._header: JSONObject = {}
         self._messages: dict[str, tuple[int, JSONObject]] = {}
         self._times: dict[str, object] = {}
+        self._displayed: dict[str, list[JSONObject]] = {}
+        """What the person typed, where more was sent: a resume no longer tells it."""
         self._folder = ""
         self._summary = ""
 
@@ -83,7 +85,9 @@ class _Log:
     def _patch(self, line: int, patch: JSONObject) -> None:
         self._header |= {name: value for name, value in patch.items() if name != "messages"}
         listed = [
-            each for each in as_list(patch.get("messages")) if is_object(each) and isinstance(each.get("id"), str)
+            self._as_typed(each)
+            for each in as_list(patch.get("messages"))
+            if is_object(each) and isinstance(each.get("id"), str)
         ]
         for asked, answer in itertools.pairwise(listed):
             if _said(answer) == _THANKS:
@@ -103,6 +107,7 @@ class _Log:
             self._times.setdefault(f"call {each.get('id')}", each.get("timestamp"))
         if not isinstance(message.get("content"), str | list | None):
             raise InvalidArgument("its content is neither text nor a list")
+        message = self._as_typed(message)
         parts = list(_parts(message))
         contexts = [said for part in parts if (said := text(part.get("text"))).startswith(_CONTEXT)]
         for said in contexts:
@@ -112,6 +117,18 @@ class _Log:
             message = message | {"content": [part for part in parts if part.get("text") not in contexts]}
         if not contexts or message["content"]:
             self._messages[own] = line, message
+
+    def _as_typed(self, message: JSONObject) -> JSONObject:
+        """The message with what the person typed in place of what was sent: without the files that they named."""
+        if message.get("type") != "user":
+            return message
+        sent, displayed = list(_parts(message)), list(_parts({"content": message.get("displayContent")}))
+        if displayed:
+            self._displayed[message["id"]] = displayed
+        if typed := displayed or self._displayed.get(message["id"]):
+            return message | {"content": [*typed, *(part for part in sent if "text" not in part)]}
+        kept = without_named_files(sent)
+        return message if kept == sent else message | {"content": kept}
 
     def imported(self, beside: Beside) -> Iterator[Imported | BadEntry]:
         """The talk as it is now."""

@@ -7,9 +7,12 @@ from typing import IO, Literal
 from agentic_flywheel.cli.importers import (
     aider,
     cline,
+    cline_task,
+    codex_older,
     continue_cli,
     databases,
     flowise,
+    gemini_checkpoint,
     gemini_cli,
     gptme,
     langflow,
@@ -32,9 +35,11 @@ from agentic_flywheel.json_text import JSONObject
 Kind = Literal[
     "claude", "chatgpt", "claude-code", "codex", "qwen-code", "flywheel", "turns", "langflow", "flowise", "run",
     "gemini-cli", "copilot-cli", "opencode", "cline", "continue", "gptme", "aider", "llm",
+    "codex-object", "gemini-checkpoint", "cline-task",
 ]  # fmt: skip
 """Claude's and ChatGPT's data export, a Claude Code transcript, this program's own export, a list of turns, what the
-other programs write that a reader here is named after, and the answer of one run of a flow, which is no talk."""
+other programs write that a reader here is named after, and the answer of one run of a flow, which is no talk. The last
+are what Codex wrote before June 2025, what a person saved in Gemini CLI, and a task of Cline in an editor."""
 
 LOOKED_AT = 1_000
 """Entries that are looked at: the first ones may be damaged, or say nothing, as what a program logs of its requests."""
@@ -78,12 +83,16 @@ def _of_object(value: JSONObject) -> Kind | None:
         return "flowise"
     if opencode.is_export(value):
         return "opencode"
+    if codex_older.is_one_object(value):
+        return "codex-object"
     if cline.is_talk(value):
         return "cline"
     if continue_cli.is_talk(value):
         return "continue"
     if gemini_cli.is_header(value):  # before it was a log
         return "gemini-cli"
+    if gemini_checkpoint.is_checkpoint(value):
+        return "gemini-checkpoint"
     if kind := _of_conversation(value):
         return kind
     return "turns" if is_talk(value) else None
@@ -97,7 +106,9 @@ def _of_conversation(value: JSONObject) -> Kind | None:
     if flowise.is_row(value) or flowise.is_talk(value):
         return "flowise"
     if is_turn(value):
-        return "turns"
+        return "cline-task" if cline_task.is_first(value) else "turns"
+    if gemini_checkpoint.is_content(value):
+        return "gemini-checkpoint"
     return "chatgpt" if "mapping" in value else None
 
 
@@ -106,8 +117,10 @@ def _of_line(value: JSONObject) -> Kind | None:
     if isinstance(version, int) and not isinstance(version, bool):
         return "flywheel"
     message, kind = value.get("message"), value.get("type")
-    if kind == "session_meta" and "payload" in value:
+    if (kind == "session_meta" and "payload" in value) or codex_older.is_head(value):
         return "codex"
+    if codex_older.is_one_object(value):
+        return "codex-object"
     if "systemPayload" in value or (isinstance(message, dict) and "parts" in message):  # in Claude Code's envelope
         return "qwen-code"
     if gemini_cli.is_header(value):

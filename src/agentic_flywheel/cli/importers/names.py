@@ -11,9 +11,12 @@ Flowise's."""
 
 _UUID = r"[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}"
 
-_PERHAPS = re.compile(rf"logs\.db|.+\.messages\.json|(?:session-|ses_).+\.json|{_UUID}\.json")
+_PERHAPS = re.compile(
+    rf"logs\.db|api_conversation_history\.json|.+\.messages\.json|(?:session-|ses_|rollout-|checkpoint-).+\.json"
+    rf"|{_UUID}\.json"
+)
 """Names that programs give to conversations and others to other files, which are left without a word: llm's database,
-the talks of Cline, of old Gemini CLI, of opencode's export, and of Continue."""
+the talks of Cline, of old Gemini CLI and those saved in it, of opencode's export, of old Codex, and of Continue."""
 
 
 MANIFEST = "export_manifest.json"

@@ -80,7 +80,8 @@ def _of_row(
         return
     parts: dict[str, list[object]] = {}
     for each in found.select("SELECT id, message_id, data FROM part WHERE session_id = ? ORDER BY id", [own]):
-        parts.setdefault(each["message_id"], []).append(_json(each["data"]))
+        data = as_object(_json(each["data"]))
+        parts.setdefault(each["message_id"], []).append({**data, "id": each["id"]})
     query = "SELECT id, data FROM message WHERE session_id = ? ORDER BY time_created, id"
     messages: list[object] = [
         {"info": {**as_object(_json(each["data"])), "id": each["id"]}, "parts": parts.get(each["id"], [])}
@@ -103,10 +104,15 @@ def _of_row(
 
 
 def _not_taken_back(info: JSONObject, messages: list[object]) -> list[object]:
-    """The messages before the one to which the person went back."""
-    reverted = as_object(info.get("revert")).get("messageID")
+    """The messages before the one to which the person went back, and the parts of that one which stay."""
+    revert = as_object(info.get("revert"))
     ids = [as_object(as_object(each).get("info")).get("id") for each in messages]
-    return messages[: ids.index(reverted)] if reverted and reverted in ids else messages
+    if not revert.get("messageID") or revert["messageID"] not in ids:
+        return messages
+    at = ids.index(revert["messageID"])
+    parts = as_list(as_object(messages[at]).get("parts"))
+    place = next((n for n, each in enumerate(parts) if as_object(each).get("id") == revert.get("partID")), 0)
+    return [*messages[:at], *([as_object(messages[at]) | {"parts": parts[:place]}] if place else [])]
 
 
 def _said(message: object) -> str:

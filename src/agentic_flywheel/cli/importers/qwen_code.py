@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import cast
 
 from agentic_flywheel.cli.importers.beside import Beside
-from agentic_flywheel.cli.importers.blocks import between, notified, spoken, thought
+from agentic_flywheel.cli.importers.blocks import between, notified, spoken, thought, without_named_files
 from agentic_flywheel.cli.importers.branches import UNKNOWN, trunk
 from agentic_flywheel.cli.importers.conversation import Imported, Relation, content, mended, must_be_object, text, turn
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
@@ -129,6 +129,7 @@ def _said(value: JSONObject, kind: str, subtype: str, halves: int) -> list[Said]
     if kind == "system":
         payload = _payload(value)
         is_command = subtype == "slash_command" and payload.get("phase") == "invocation"
+        is_command = is_command and not payload.get("hiddenInvocation")
         made = turn(uuid, "system", text(payload.get("rawCommand")), time) if is_command else None
         return [Said(made, halves)] if made else []
     if kind not in ("user", "assistant", "tool_result"):
@@ -137,6 +138,7 @@ def _said(value: JSONObject, kind: str, subtype: str, halves: int) -> list[Said]
     if not isinstance(given, list):
         raise InvalidArgument("its message has no list of parts")
     parts = [must_be_object(part, "a part of its message") for part in cast("list[object]", given)]
+    parts = without_named_files(parts) if kind == "user" else parts
     blocks = [block for part in parts for block in _block(part)]
     if kind == "assistant":
         made = turn(uuid, "assistant", blocks, time)

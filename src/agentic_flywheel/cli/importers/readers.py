@@ -11,11 +11,13 @@ from agentic_flywheel.cli.importers import (
     claude,
     claude_code,
     cline,
+    cline_task,
     codex,
     continue_cli,
     copilot_cli,
     databases,
     flowise,
+    gemini_checkpoint,
     gemini_cli,
     gptme,
     langflow,
@@ -43,6 +45,7 @@ _BY_LINES: dict[str, Callable[[Iterable[JsonEntry | BadEntry], Beside], Iterator
 """Readers of files that have an entry on each line."""
 
 _OF_OBJECTS: dict[str, Callable[[JSONObject, Beside], Iterator[Imported | BadEntry]]] = {
+    "codex-object": codex.conversation,
     "opencode": opencode.conversation,
     "cline": cline.conversation,
     "continue": continue_cli.conversation,
@@ -51,6 +54,12 @@ _OF_OBJECTS: dict[str, Callable[[JSONObject, Beside], Iterator[Imported | BadEnt
 
 _OF_ENTRIES = {"claude": claude.conversation, "chatgpt": chatgpt.conversation}
 """Readers of files that are an array with a talk in each entry."""
+
+_OF_MESSAGES = {
+    "cline-task": (cline_task.conversation, ""),
+    "gemini-checkpoint": (gemini_checkpoint.conversation, "history"),
+}
+"""Readers of files that are an array with the messages of one talk, which may stand in a field."""
 
 _OF_ROWS = {
     "langflow": langflow.conversations,
@@ -80,6 +89,9 @@ def read_as(file: IO[bytes], kind: str | None, beside: Beside, limit: int) -> It
             yield from _OF_ENTRIES[kind](entry) if isinstance(entry, JsonEntry) else (entry,)
     elif kind == "aider":
         yield from aider.conversations(file, beside, limit)
+    elif kind in _OF_MESSAGES:
+        one, field = _OF_MESSAGES[kind]
+        yield from one(enclosed(file, limit, field), beside)
     elif kind in _OF_ROWS:
         yield from _OF_ROWS[kind](enclosed(file, limit, ""), beside.stem)
     else:
