@@ -2048,8 +2048,8 @@ MUTATIONS = [
     Mutation(
         "opencode: what was taken back comes in",
         "cli/importers/opencode.py",
-        "    return messages[: ids.index(reverted)] if reverted and reverted in ids else messages",
-        "    return messages",
+        '    if not revert.get("messageID") or revert["messageID"] not in ids:',
+        "    if True:",
         "tests/unit/test_opencode.py::test_what_was_taken_back_is_not_in_the_talk_and_a_compaction_is_its_summary",
     ),
     Mutation(
@@ -2552,7 +2552,7 @@ MUTATIONS = [
     ),
     Mutation(
         "19 read-only settings",
-        "cli/clients/changes.py",
+        "cli/config_files.py",
         "if not status.st_mode & stat.S_IWUSR:",
         "if False:",
         "tests/unit/test_install.py::test_what_cannot_be_changed_is_left_with_one_sentence",
@@ -2560,8 +2560,8 @@ MUTATIONS = [
     Mutation(
         "19 a link of settings",
         "cli/clients/changes.py",
-        "    target = Path(os.path.realpath(path))\n    try:",
-        "    target = path\n    try:",
+        "    target = Path(os.path.realpath(path))\n    if os",
+        "    target = path\n    if os",
         "tests/unit/test_install.py::test_a_link_stays_one_and_its_file_is_changed",
     ),
     Mutation(
