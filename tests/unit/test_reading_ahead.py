@@ -1,23 +1,30 @@
 """Many transcripts are read in another process: the same comes in, whatever becomes of that process."""
 
+import asyncio
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from agentic_flywheel.cli import reading_process
+from agentic_flywheel.cli.growing import Growing
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.files import read
 from agentic_flywheel.cli.importers.following import read_whole
 from agentic_flywheel.cli.reading_ahead import WORTH_BYTES, WORTH_FILES, Ahead, ReadAhead, ReadingProcess
 from agentic_flywheel.cli.reading_marks import Stat
 from agentic_flywheel.journal.threads import in_thread, without_threads
+from agentic_flywheel.sessions.wiring import open_store
+from agentic_flywheel.settings import Settings
 
 LIMIT = 2**26
 MORE_THAN_A_PIPE = 500_000
+SECRET = "".join(("AKIA", "QZ7LK2VN5RT4XW6Y"))
 NOISE = {"type": "api-request-blob", "blob": "x" * (2 * WORTH_BYTES // WORTH_FILES)}
 
 
@@ -63,6 +70,31 @@ def test_what_another_process_reads_is_what_would_be_read_here(files: list[Path]
             [talk] = answer.grown.entries
             assert isinstance(talk, Imported)
             assert talk.halves == 1, "half a character is mended, and told"
+
+
+def test_what_was_looked_through_there_is_told_and_a_credential_is_found_wherever_it_is_looked_for(tmp_path: Path):
+    clean, _, leaks = made = [talk(f"talk-{number}") for number in range(3)]
+    leaks["mapping"]["talk-2-1"]["message"]["content"]["parts"] = [f"The key is {SECRET}."]
+    path = tmp_path / "conversations.json"
+    path.write_text(json.dumps(made))
+    answers = reading_process._Answers()
+    entries = [*read(path, "chatgpt", LIMIT)]
+    assert not any(each.is_clean for each in map(answers._looked_through, entries) if isinstance(each, Imported))
+    answers._waited = True  # there is time for it
+    looked = [each for each in map(answers._looked_through, entries) if isinstance(each, Imported)]
+    assert [each.is_clean for each in looked] == [True, True, False]
+    settings = Settings.from_env({"FLYWHEEL_DATA_DIR": str(tmp_path / "data"), "HOME": str(tmp_path)})
+
+    async def stored(each: Imported) -> str:
+        sessions, _ = open_store(settings)
+        async with sessions:
+            await Growing(sessions, settings)._importer.add(each)
+            return str((await sessions.load(each.session_id))[0])
+
+    assert clean["title"] in asyncio.run(stored(looked[0]))
+    for each in (looked[2], entries[2]):
+        assert isinstance(each, Imported)
+        assert SECRET not in asyncio.run(stored(replace(each, session_id=f"{each.session_id}-{each.is_clean}")))
 
 
 def test_a_file_that_is_no_file_of_lines_comes_entry_by_entry(files: list[Path], tmp_path: Path):

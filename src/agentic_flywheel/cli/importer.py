@@ -207,7 +207,9 @@ class Importer:
     def _clean(self, talk: Imported, stored: Sequence[JSONObject]) -> "tuple[Imported, list[Finding]]":
         """The talk without what looks like a credential; turns that are stored as they are were looked through then."""
         there = {identity(turn): turn for turn in stored}
-        is_new = [there.get(identity(turn)) != turn for turn in talk.history]
+        is_new = [there.get(identity(turn)) != turn for turn in talk.history] if stored else [True] * len(talk.history)
+        if talk.is_clean and not stored:  # of some of its turns it could not be said: others are neighbours then
+            is_new = [False] * len(talk.history)
         new = [turn for turn, new in zip(talk.history, is_new, strict=True) if new]
         sent = {"title": talk.title, "summary": talk.summary, "history": new, "context": talk.context,
                 "values": self._values(talk)}  # fmt: skip

@@ -57,6 +57,8 @@ class Imported:
     """Other fields of the session: `backend`, `backend_session_id`, `current_flow_id`, `user_id`."""
     executions: list[JSONObject] = field(default_factory=list[JSONObject])
     """Runs of its flow, oldest first: `id`, `result`, and `input`, `parameters`, `metrics` where they are known."""
+    is_clean: bool = field(default=False, compare=False)
+    """Whether its turns were looked through, and nothing in them looks like a credential."""
 
     @property
     def said_at(self) -> datetime | None:
