@@ -78,10 +78,12 @@ class Proxy:
         self._ready.set()
         await self._end.wait()
         self.shut = True
-        server.close()
+        for listening in server.sockets:  # closed before who was let in is handed over, asyncio forgets that socket
+            self._loop.remove_reader(listening)
         for _ in range(TURNS):  # whoever was being let in is thrown out as well, and told so before the loop ends
             await asyncio.sleep(0)
             await self._throw_out()
+        server.close()
         for _ in range(TURNS):  # cancelled before it began, one closes nothing; one that is let in begins another
             if letting_in := asyncio.all_tasks() - {asyncio.current_task()}:
                 await asyncio.wait(letting_in, timeout=CUT_WITHIN)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +240,7 @@ def pretended_redis(answer: str) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve(connection: socket.socket) -> None:
-            with connection:
+            with connection, suppress(OSError):  # whoever asked may have gone
                 while connection.recv(65_536):
                     connection.sendall(f"-{answer}\r\n".encode())
 
