@@ -3005,4 +3005,12 @@ MUTATIONS = [
         "if False:",
         "tests/tutorial/test_http_odd_requests.py::test_a_client_whose_token_was_revoked_does_not_listen_on",
     ),
+    Mutation(
+        "in a row: a copy that comes late",
+        "journal/replica_rows.py",
+        "if since is not None and since != self.marks:",
+        "if False:",
+        "tests/unit/test_writes_in_a_row.py::"
+        "test_a_copy_that_comes_after_redis_was_seen_to_have_lost_things_is_looked_at_again",
+    ),
 ]

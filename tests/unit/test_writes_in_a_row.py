@@ -193,3 +193,28 @@ async def test_who_gives_up_while_waiting_leaves_the_key_to_the_next():
     await asyncio.wait_for(hold(in_a_row=True), 5)
     done.set()
     await asyncio.wait_for(locks.idle(), 5)
+
+
+async def test_a_copy_that_comes_after_redis_was_seen_to_have_lost_things_is_looked_at_again(
+    machine: Machine, tmp_path: Path
+):
+    """Redis took the write, died and came back older, and all copies were marked, before this one was put."""
+    key, journal = machine.keys.session("s"), machine.journal
+    async with machine.repository(tmp_path / "child", worker=False) as repository:
+        await repository.write(machine.save("t", "x"))
+        await eventually(lambda: journal.copy(machine.keys.session("t")), what="a journal")
+        with locked(journal):
+            await repository.write(machine.save("s", "a"))
+            journal.marks += 1
+        await eventually(lambda: journal.copy(key), what="the copy")
+        assert [each.key for each in journal.list_unverified(10)] == [key]
+        await repository.write(machine.save("s", "b"))
+        await eventually(lambda: said(getattr(journal.copy(key), "text", "")) == ["a", "b"], what="the next copy")
+        assert journal.list_unverified(10) == []
+
+
+def test_to_mark_all_copies_is_counted_and_to_mark_one_is_not(journal: Journal):
+    journal.mark_unverified("k")
+    assert journal.marks == 0
+    journal.mark_unverified()
+    assert journal.marks == 1

@@ -29,15 +29,22 @@ class ReplicaRows(Kin, SearchRows):
     def __init__(self, folder: Path, clock: Callable[[], datetime], address: Address, cap: int) -> None:
         super().__init__(folder, clock, address)
         self._room = ReplicaRoom(cap)
+        self.marks = 0
+        """How often this process has marked all copies as unverified."""
 
     @retry_once_if_replaced
-    def put_replica(self, *writes: Write | Append, timeout: float = PUT_SECONDS) -> set[str]:
-        """Put copies of what the destination holds; the keys that are left as they are, since a change is pending."""
+    def put_replica(self, *writes: Write | Append, since: int | None = None, timeout: float = PUT_SECONDS) -> set[str]:
+        """Put copies of what the destination holds; the keys that are left as they are, since a change is pending.
+
+        `since`: the `marks` when it took them. Where all was marked since, it may have lost these as well.
+        """
         with self._transaction(timeout=timeout) as db:
             pending = {write.key for write in writes if is_pending(db, self._destination, write.key)}
             for write in writes:
                 if write.key not in pending:
                     self._put_copy(db, write)
+                    if since is not None and since != self.marks:
+                        self._mark_unverified(db, write.key)
         self._unindex(*(write.key for write in writes if isinstance(write, Write) and write.tombstone))
         return pending
 
@@ -153,6 +160,7 @@ class ReplicaRows(Kin, SearchRows):
     def _mark_unverified(self, db: sqlite3.Connection, key: str | None = None) -> None:
         query = "UPDATE documents SET unverified = 1 WHERE destination = ? AND replica"
         if key is None:
+            self.marks += 1
             db.execute(query, (self._destination,))
         else:
             db.execute(f"{query} AND key = ?", (self._destination, key))

@@ -171,14 +171,14 @@ class DocumentWriter:
         append, answer = grown
         outcome = await remote.stash.append(append, deadline)
         if outcome.accepted:
-            attempt.held.follow_up, attempt.held.wrote = self._copy(change, append), append
+            attempt.held.follow_up, attempt.held.wrote = self._copy(change, self._replica.marks, append), append
             return Placed("redis", answer)
         if outcome.current is None or not covers(outcome.current, append.seen.head + append.seen.tail):
             return None
         # Others added to it meanwhile.
         step = await remote.commit_with_retry(change, None, deadline, start=outcome.current)
         if step.write:
-            attempt.held.follow_up, attempt.held.wrote = self._copy(change, step.write), step.write
+            attempt.held.follow_up, attempt.held.wrote = self._copy(change, self._replica.marks, step.write), step.write
         return Placed("redis", step.answer)
 
     async def _commit(
@@ -195,11 +195,11 @@ class DocumentWriter:
             raise
         if step.write:
             # Redis has it: only the next holder of the key waits until this machine has its copy, if it has to.
-            held.follow_up, held.wrote = self._copy(change, *_writes(step)), step.write
+            held.follow_up, held.wrote = self._copy(change, self._replica.marks, *_writes(step)), step.write
         return step.answer
 
-    async def _copy(self, change: Command[Answer], *writes: Write | Append) -> None:
-        if not await self._replica.put(*writes):
+    async def _copy(self, change: Command[Answer], since: int, *writes: Write | Append) -> None:
+        if not await self._replica.put(*writes, since=since):
             # Another process of this machine has a change pending: the document here is to hold both.
             with contextlib.suppress(JournalUnavailable, DocumentError):
                 await in_thread(self._local.write, change, pending=False)

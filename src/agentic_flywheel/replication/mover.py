@@ -53,5 +53,6 @@ class Mover:
             await outbox.drain(key, deadline)
             command = command.model_copy(update={"text": copy.text}).with_write_id(self._write_ids.next())
             step = await outbox.remote.commit_with_retry(command, None, deadline)
-            await self._replica.put(*(write for write in (step.write, step.superseded_write) if write))
+            moved = (write for write in (step.write, step.superseded_write) if write)
+            await self._replica.put(*moved, since=self._replica.marks)
             return copy.text

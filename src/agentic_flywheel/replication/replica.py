@@ -26,8 +26,13 @@ class Replica:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._waiting: list[tuple[tuple[Write | Append, ...], asyncio.Future[bool]]] = []
+        self._waiting: list[tuple[tuple[Write | Append, ...], int, asyncio.Future[bool]]] = []
         self._writing: asyncio.Task[None] | None = None
+
+    @property
+    def marks(self) -> int:
+        """How often all copies were marked as unverified: `since` of what the destination has taken just now."""
+        return self._journal.marks
 
     async def lookup(self, key: str) -> tuple[Pending | None, Write | None]:
         """The oldest pending change of a key, and the copy of its document."""
@@ -43,19 +48,19 @@ class Replica:
             return await at_once(self._journal, self._journal.copy_of_this_machine, key)
         return None
 
-    async def put_text(self, key: str, text: str, member: str, index: str) -> None:
+    async def put_text(self, key: str, text: str, member: str, index: str, since: int) -> None:
         """Put a copy of a text that was read."""
         with contextlib.suppress(DocumentError):
-            await self.put(as_copy(key, text, member, index))
+            await self.put(as_copy(key, text, member, index), since=since)
 
-    async def put(self, *writes: Write | Append) -> bool:
+    async def put(self, *writes: Write | Append, since: int) -> bool:
         """Put copies, except where a change of their key is pending; whether none was left out for that.
 
         The copies of many calls are put in one transaction: a thread that writes while others compute waits for the
         interpreter at every statement, so one for all waits once.
         """
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append((writes, done))
+        self._waiting.append((writes, since, done))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write(), name="replica")
         return await done
@@ -66,11 +71,12 @@ class Replica:
                 self._waiting = []
                 left_out = set[str]()
                 try:
-                    left_out = await in_thread(self._journal.put_replica, *(w for writes, _ in batch for w in writes))
+                    copies, since = [each for writes, _, _ in batch for each in writes], min(each[1] for each in batch)
+                    left_out = await in_thread(self._journal.put_replica, *copies, since=since)
                 except JournalUnavailable as exc:
                     logger.warning("Kept in Redis only: %s", exc)
                 finally:  # also if the event loop ends: no caller waits for ever
-                    for writes, done in batch:
+                    for writes, _, done in batch:
                         if not done.done():
                             done.set_result(not any(write.key in left_out for write in writes))
         finally:

@@ -221,7 +221,7 @@ class Repository:
         async with self._locks.of(key) as held:
             found, copy = await self._reader.read(key, began, deadline)
             if found.source == "redis" and found.text is not None and (copy is None or copy.text != found.text):
-                held.follow_up = self._replica.put_text(key, found.text, member, index)
+                held.follow_up = self._replica.put_text(key, found.text, member, index, self._replica.marks)
             return found
 
     async def read_local(self, key: str) -> Found:
