@@ -12,6 +12,7 @@ from agentic_flywheel.documents.append import fingerprint, view
 from agentic_flywheel.documents.appended import appended
 from agentic_flywheel.documents.same_words import WordIndex
 from agentic_flywheel.json_text import canonical
+from agentic_flywheel.sessions import caller_view
 from agentic_flywheel.sessions.caller_view import REMEMBERED_SESSIONS, CallerView, CallerViews
 
 from ..support.conversations import turns, words
@@ -335,7 +336,9 @@ async def test_views_taken_later_are_those_taken_at_once(saves: list[list[str]],
 
 
 async def looked(seen: CallerView) -> None:
-    seen.look_later()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(caller_view, "IDLE_SECONDS", 0)
+        seen.look_later()
     await eventually(lambda: seen.is_taken, what="the fingerprints")
 
 
