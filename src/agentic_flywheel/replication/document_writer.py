@@ -137,8 +137,9 @@ class DocumentWriter:
         written = attempt.held.written_before
         if written is None:
             return self._journal.lookup_nowait(attempt.change.key, most)
-        is_whole = isinstance(written, Write) and (not attempt.change.appends or len(written.text) <= most)
-        return (None, written) if is_whole and isinstance(written, Write) else None
+        if isinstance(written, Append) or (attempt.change.appends and len(written.text) > most):
+            return None
+        return None, written
 
     async def _write_to_journal(self, attempt: _Attempt[Answer], why: str, *, pending: bool) -> Placed[Answer]:
         """Write to the journal; `why` says what the stash answered."""
