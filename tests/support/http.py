@@ -34,9 +34,11 @@ class HTTPProcess:
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
         self.taken = 0
+        self._said_before = 0  # characters of its log from earlier starts
 
     def start(self) -> "HTTPProcess":
         command = [sys.executable, "-m", "agentic_flywheel", "serve", "--http", "--port", str(self.port)]
+        self._said_before = len(self.stderr) if self.stderr_path.exists() else 0
         with self.stderr_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, *self.arguments],
@@ -63,7 +65,7 @@ class HTTPProcess:
     def _listens(self) -> tuple[str, str, str] | None:
         assert self.process
         assert self.process.poll() is None, self.stderr
-        found = re.findall(r"listens on (https?)://(.+):(\d+)/mcp", self.stderr)
+        found = re.findall(r"listens on (https?)://(.+):(\d+)/mcp", self.stderr[self._said_before :])
         return found[-1] if found else None
 
     def end(self, *, within: float = 30) -> int:
@@ -82,7 +84,6 @@ class HTTPProcess:
                 kill(pid)
             wait_gone(below)
         self.process = None
-        self.stderr_path.write_text("")
 
 
 @contextmanager
