@@ -9,6 +9,7 @@ import contextlib
 import functools
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
@@ -23,6 +24,9 @@ _R = TypeVar("_R")
 
 MOST_THREADS = 8
 """Verbs that run side by side; those that write wait for each other anyway."""
+
+LOOK_SECONDS = 0.001
+"""From one look at whether a verb has ended to the next."""
 
 
 class _Job(NamedTuple):
@@ -60,6 +64,7 @@ class _Threads:
     """The worker threads of this process, begun as they are needed. What they were given is done before it ends."""
 
     def __init__(self) -> None:
+        self.running: set[_Job] = set()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._idle: deque[None] = deque()
         self._threads: list[threading.Thread] = []
@@ -77,7 +82,9 @@ class _Threads:
 
     def _work(self) -> None:
         while job := self._jobs.get():
+            self.running.add(job)
             job.run()
+            self.running.discard(job)
             del job  # it holds what it gave
             self._idle.append(None)
 
@@ -119,6 +126,13 @@ async def in_thread(verb: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs)
     done: asyncio.Future[_R] = loop.create_future()
     _THREADS.run(_Job(functools.partial(verb, *args, **kwargs), loop, done))
     return await done
+
+
+def close_last(journal: JournalFile, loop: asyncio.AbstractEventLoop) -> None:
+    """Close a journal, after the verbs of that event loop that nobody waits for any more: one would open it again."""
+    while any(job.loop is loop and job.done.cancelled() for job in tuple(_THREADS.running)):
+        time.sleep(LOOK_SECONDS)
+    journal.close()
 
 
 async def at_once(journal: JournalFile, verb: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:

@@ -28,7 +28,7 @@ from agentic_flywheel.errors import (
 from agentic_flywheel.journal import Erased, Journal
 from agentic_flywheel.journal.question import Question
 from agentic_flywheel.journal.records import Matches
-from agentic_flywheel.journal.threads import in_thread
+from agentic_flywheel.journal.threads import close_last, in_thread
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.answers import Found, Placed
 from agentic_flywheel.replication.document_reader import DocumentReader, start_timeout
@@ -111,7 +111,7 @@ class Repository:
             await self._locks.idle()  # every write is bounded, and with the child gone only the journal is left
             if self.journal.unwiped:
                 await in_thread(self.journal.wipe)
-            await in_thread(self.journal.close)
+            await in_thread(close_last, self.journal, asyncio.get_running_loop())
 
     def check_enabled(self) -> None:
         """Raise `Disabled` if nothing is kept anywhere."""

@@ -23,7 +23,7 @@ from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashRefused, StashUnavailable, Unavailable
 from agentic_flywheel.journal import PAUSE_SECONDS, Journal
 from agentic_flywheel.journal.records import SyncState
-from agentic_flywheel.journal.threads import in_thread
+from agentic_flywheel.journal.threads import close_last, in_thread
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.drain import Drain
 from agentic_flywheel.replication.key_locks import KeyLocks
@@ -221,7 +221,7 @@ class ReplicationWorker:
                     await remote.commit_with_retry(deletion, None, remote.stash.deadline())
 
     async def _purge_for_ever(self) -> None:
-        at_start = True
+        at_start, loop = True, asyncio.get_running_loop()
         try:
             while True:
                 pause = PURGE_SECONDS
@@ -237,7 +237,7 @@ class ReplicationWorker:
                     logger.warning("%s", exc)
                 await self._pause(pause)
         finally:
-            self._journal.close()  # a program may end its event loop without closing the store
+            close_last(self._journal, loop)  # a program may end its event loop without closing the store
 
     async def _pause(self, seconds: float) -> None:
         """Wait; meanwhile the files are emptied of what was deleted, as soon as nobody reads in them."""
