@@ -11,7 +11,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -125,13 +125,10 @@ def arrivals(env: dict[str, str], redis: RedisServer) -> Callable[[], int]:
 
     def looked() -> int:
         try:
-            with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as journal:
+            with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as journal:
                 return journal.execute("SELECT COUNT(*) FROM documents").fetchone()[0]
         except sqlite3.Error:
             return 0
-        finally:
-            with suppress(UnboundLocalError):
-                journal.close()
 
     return looked
 

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from datetime import timedelta
 from pathlib import Path
 from typing import NoReturn
@@ -92,9 +92,8 @@ async def test_what_expired_is_purged_at_the_next_start(opened: OpenStore, tmp_p
     clock.move(hours=23)
 
     def keys() -> list[str]:
-        with sqlite3.connect(tmp_path / "data" / "journal.sqlite3") as db:
+        with closing(sqlite3.connect(tmp_path / "data" / "journal.sqlite3")) as db:
             rows = db.execute("SELECT key FROM documents ORDER BY key").fetchall()
-        db.close()
         return [key.rpartition(":")[2] for (key,) in rows]
 
     async with opened() as store:

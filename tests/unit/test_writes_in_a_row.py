@@ -4,7 +4,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,13 +31,12 @@ def machine(journal: Journal, redis: RedisServer, clock: Clock) -> Machine:
 @contextmanager
 def locked(journal: Journal) -> Generator[None]:
     """Another process writes to the journal: no copy can be put."""
-    with sqlite3.connect(journal.path, timeout=30, isolation_level=None) as db:
+    with closing(sqlite3.connect(journal.path, timeout=30, isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
         try:
             yield
         finally:
             db.execute("ROLLBACK")
-    db.close()
 
 
 def nobody(*_: object) -> None:
