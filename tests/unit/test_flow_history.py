@@ -404,7 +404,7 @@ def test_a_program_is_refused_what_does_not_fit_and_nothing_is_left_out_of_what_
 def test_making_room_cuts_off_whole_executions_and_keeps_the_text_of_the_others(names: list[str], size: int):
     now = Clock()()
     text = history(now, flow(*names, result={"t": "é漢🌾" * size}, replaces=True, max_bytes=1_000_000))
-    step = flow("new", max_bytes=len(text.encode())).apply(text, now)
+    step = flow("newest", max_bytes=len(text.encode())).apply(text, now)
     assert step.answer.dropped > 0
     assert step.write
     assert (

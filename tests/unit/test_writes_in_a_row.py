@@ -3,9 +3,11 @@
 import asyncio
 import json
 import sqlite3
+import threading
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +41,23 @@ def locked(journal: Journal) -> Generator[None]:
             db.execute("ROLLBACK")
 
 
+@contextmanager
+def uncopied(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    """No copy is put until this ends, however long that takes; copies that wait for a lock give up after a while."""
+    put, goes_on = journal.put_replica, threading.Event()
+
+    def put_later(*writes: Any, **options: Any) -> set[str]:
+        goes_on.wait(60)
+        return put(*writes, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "put_replica", put_later)
+        try:
+            yield
+        finally:
+            goes_on.set()
+
+
 def nobody(*_: object) -> None:
     raise AssertionError("this is not called")
 
@@ -54,7 +73,7 @@ async def test_a_save_does_not_wait_until_the_one_before_is_copied(
     async with machine.repository(tmp_path / "child") as repository:
         await repository.write(machine.save("s", "a"))
         await eventually(lambda: machine.journal.copy(key), what="the first copy")
-        with locked(machine.journal):
+        with uncopied(machine.journal, monkeypatch):
             placed = [await repository.write(machine.save("s", "b"))]
             with monkeypatch.context() as patched:
                 patched.setattr(machine.journal, "lookup_nowait", nobody)
