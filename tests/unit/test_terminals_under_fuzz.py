@@ -172,19 +172,23 @@ def test_databases_of_which_anything_may_be_anything_are_answered(data: st.DataO
     with tempfile.TemporaryDirectory() as folder:
         for name, tables in (("opencode.db", ""), ("logs.db", NEW + OLD)):
             path = Path(folder) / name
-            made = sqlite3.connect(path) if tables else database(path)
-            if tables:
-                made.executescript(tables)
-                for statement in ("messages VALUES ('h', 'h', 'user')", "threads VALUES ('t', 'x', 'h', 't', 1)",
-                                  "parts VALUES (1, 'h', 0, 'text', 'Hello', '{}')", "conversations VALUES (1, 2, 3)",
-                                  "responses VALUES ('r', 'm', 'p', 's', 'a', 1, 2)"):  # fmt: skip
-                    made.execute(f"INSERT INTO {statement}")
-            else:
-                add(made, "ses_1", 0, TALK)
-            for _ in range(data.draw(st.integers(1, 4))):
-                _disturb(data, made)
-            made.commit()
-            made.close()
+            # Hypothesis may leave it in between.
+            with contextlib.closing(sqlite3.connect(path) if tables else database(path)) as made:
+                if tables:
+                    made.executescript(tables)
+                    for statement in (
+                        "messages VALUES ('h', 'h', 'user')",
+                        "threads VALUES ('t', 'x', 'h', 't', 1)",
+                        "parts VALUES (1, 'h', 0, 'text', 'Hello', '{}')",
+                        "conversations VALUES (1, 2, 3)",
+                        "responses VALUES ('r', 'm', 'p', 's', 'a', 1, 2)",
+                    ):
+                        made.execute(f"INSERT INTO {statement}")
+                else:
+                    add(made, "ses_1", 0, TALK)
+                for _ in range(data.draw(st.integers(1, 4))):
+                    _disturb(data, made)
+                made.commit()
             for each in read(path):
                 if isinstance(each, Imported):
                     saveable(each)
