@@ -108,5 +108,7 @@ def _uninstall_one(options: Namespace, client: Client, path: Path) -> int:
     backup = changes.uninstall(change, home)
     say(f"{client.shown}: taken out of {path}.")
     if backup:
-        say(f"  The file has changed since it was put in; what it was before stays in {backup}")
+        by_hand = change.known.before == changes.UNKNOWN
+        why = "What it was with the one that was there" if by_hand else "The file has changed since; what it was"
+        say(f"  {why} before stays in {backup}")
     return 0
