@@ -90,10 +90,10 @@ def _value_end(text: str, at: int) -> int:
     """Where the value that begins here ends: behind its last character."""
     depth = 0
     for match in _TOKEN.finditer(text, at):
-        token = match[0]
-        if not depth and token[0] in ",\n#]}":
+        piece = match[0]
+        if not depth and piece[0] in ",\n#]}":
             return len(text[: match.start()].rstrip())
-        depth += (token in "[{") - (token in "]}")
+        depth += (piece in "[{") - (piece in "]}")
     return len(text.rstrip())
 
 
