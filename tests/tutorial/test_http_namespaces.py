@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import operator
 import statistics
 import time
 from collections.abc import Iterator
@@ -238,8 +239,8 @@ def test_what_is_anothers_and_what_is_not_there_cannot_be_told_apart(world: Worl
     theirs, nobodys = "läbyrinth", "länderyen"  # neither is like anything of ann's
     took: dict[str, list[float]] = {theirs: [], nobodys: []}
     said: dict[str, set[str]] = {theirs: set(), nobodys: set()}
-    for _ in range(150):
-        for each in took:
+    for number in range(200):
+        for each in [*took][:: 1 if number % 2 else -1]:
             begun = time.perf_counter()
             answer = world.ask("ann", "tools/call", _call("resume_session", session_id=each))["result"][
                 "structuredContent"
@@ -247,8 +248,8 @@ def test_what_is_anothers_and_what_is_not_there_cannot_be_told_apart(world: Worl
             took[each].append(time.perf_counter() - begun)
             said[each].add(json.dumps(answer, ensure_ascii=False).replace(each, "ID"))
     assert said[theirs] == said[nobodys]
-    one, other = statistics.median(took[theirs]), statistics.median(took[nobodys])
-    assert abs(one - other) < 0.25 * max(one, other)
+    # Of pairs that were asked one after the other: so what else the machine does counts for both.
+    assert abs(statistics.median(map(operator.sub, took[theirs], took[nobodys]))) < 0.001, "a millisecond"
 
 
 async def test_who_listens_to_anothers_resources_hears_only_of_their_own(world: World):
