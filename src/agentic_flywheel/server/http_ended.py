@@ -1,6 +1,6 @@
 """Knows which of the protocol's sessions their clients ended, at whichever of several processes that was.
 
-    <prefix>:ended:<digest of the session's id>    it was ended; kept for `KEPT`
+It is noted in Redis, under `<prefix>:ended:<digest of the session's id>`.
 """
 
 from collections import OrderedDict

@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import MutableMapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from mcp.server.lowlevel import Server
@@ -21,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from agentic_flywheel.server.callers import Caller, RevisionsSeen, note_caller
 from agentic_flywheel.server.http_ended import AGAIN_SECONDS, EndedSessions
 from agentic_flywheel.server.http_in_flight import InFlight, InUse
+from agentic_flywheel.server.http_listening import Listening
 from agentic_flywheel.server.http_session_ids import Handshake, SessionIds, initialize_in
 from agentic_flywheel.server.sdk_internals import options_of
 from agentic_flywheel.server.subscriptions import ChangeNotifier
@@ -56,8 +58,21 @@ class _Session:
             is_json_response_enabled=not handshake.asks,  # a question goes before the answer, in a stream
             idle_timeout=IDLE_SECONDS if session_id else None,
         )
+        self.listening = Listening(self.transport.close_standalone_sse_stream)
         self.ready = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
+
+    def turn(self, scope: Scope, body: bytes) -> AbstractAsyncContextManager[None]:
+        """What a request waits for: another with its id, or the stream before, where it opens one.
+
+        Raises:
+            InUse: on entering; the other is not answered in time.
+
+        """
+        if scope["method"] == "POST":
+            return self.in_flight.entered(body)
+        accepts = any(name == b"accept" and b"text/event-stream" in value for name, value in scope["headers"])
+        return self.listening.entered() if scope["method"] == "GET" and accepts else contextlib.nullcontext()
 
 
 class HandshakeSessions:
@@ -92,7 +107,7 @@ class HandshakeSessions:
         if scope["method"] == "DELETE":
             send = self._noting_end(session.id or "", send)
         try:
-            async with session.in_flight.entered(body) if scope["method"] == "POST" else contextlib.nullcontext():
+            async with session.turn(scope, body):
                 await self._served(session, scope, receive, send)
         except InUse:
             await Response(IN_USE, 409, media_type="application/json")(scope, receive, send)
