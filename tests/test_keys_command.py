@@ -1,6 +1,7 @@
 """`keys`: makes keys, says what is sealed, seals a store in clear, rotates it while servers run, and unseals it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -206,7 +207,8 @@ def set_password(service, name, text): _file.write_text(json.dumps(_all() | {f"{
 def test_keys_in_the_systems_keyring_are_made_used_and_rotated(tmp_path: Path, disabled_env: dict[str, str]):
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "keyring.py").write_text(KEYRING)
-    env = disabled_env | {"PYTHONPATH": str(tmp_path / "modules")}
+    paths = [str(tmp_path / "modules"), *filter(None, [disabled_env.get("PYTHONPATH")])]
+    env = disabled_env | {"PYTHONPATH": os.pathsep.join(paths)}
     code, out, err = command(env | {"NO_KEYRING": "1"}, "keys", "new", "--keyring")
     assert (code, out, len(err.splitlines())) == (1, "", 1), err
     assert "does not answer (NoKeyringError)" in err

@@ -294,6 +294,17 @@ def test_one_that_is_called_nearly_as_ours_is_anothers(entry: dict[str, Any], ho
 
 
 @with_entries
+def test_who_has_it_under_another_name_is_told(client: Client, home: Path, run: Run):
+    by_hand = entries.SHAPES[client.shape](entries.Server(["uvx", "agentic-flywheel-state"]))
+    text = changes.FORMATS[client.format].with_entry(theirs(client), client.key, "memory", by_hand)
+    put(client, home, text.encode())
+    code, out, _ = run("install", client.name, "--yes")
+    assert code == 0
+    assert f"It runs there as 'memory', too; to take that out: uninstall {client.name} --name memory." in out
+    assert "as 'other'" not in out
+
+
+@with_entries
 def test_who_takes_out_what_a_person_put_in_by_hand_is_not_told_that_the_file_has_changed(
     client: Client, home: Path, run: Run
 ):
