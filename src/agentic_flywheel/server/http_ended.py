@@ -37,7 +37,8 @@ class EndedSessions:
         if len(self._here) > REMEMBERED:
             self._here.popitem(last=False)
         if self._stash:
-            write = Write(self._keys.ended(session_id), ENDED, None, datetime.now(UTC) + KEPT)
+            # As a tombstone it says nothing of a conversation, and is not sealed.
+            write = Write(self._keys.ended(session_id), ENDED, None, datetime.now(UTC) + KEPT, tombstone=True)
             with suppress(FlywheelError):
                 await self._stash.keep(write, self._stash.deadline())
 
