@@ -78,6 +78,8 @@ def _key(text: str, at: int) -> tuple[Path, int]:
     match = _KEY.match(text, at)
     if not match:
         raise ValueError(f"no key at {at}")
+    if '"' not in match[0] and "'" not in match[0]:
+        return tuple(part.strip() for part in match[0].split(".")), match.end()
     parts: list[str] = []
     inner: Any = tomllib.loads(f"{match[0]} = 0")
     while isinstance(inner, dict):
@@ -92,7 +94,7 @@ def _value_end(text: str, at: int) -> int:
     for match in _TOKEN.finditer(text, at):
         piece = match[0]
         if not depth and piece[0] in ",\n#]}":
-            return len(text[: match.start()].rstrip())
+            return at + len(text[at : match.start()].rstrip())
         depth += (piece in "[{") - (piece in "]}")
     return len(text.rstrip())
 
