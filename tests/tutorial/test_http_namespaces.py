@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ..support.http import HTTPProcess, headers_of, http_client, http_server, request, token_of, tool
+from ..support.sealed import key_line
 from ..support.waiting import eventually
 
 MARK = {"ann": "quixotic-apples", "bob": "zephyrous-beans"}
@@ -105,9 +106,10 @@ def _call(name: str, **arguments: Any) -> dict[str, Any]:
     return {"name": name, "arguments": arguments}
 
 
-@pytest.fixture(params=["journal", "redis"])
+@pytest.fixture(params=["journal", "redis", "sealed"])
 def world(request: pytest.FixtureRequest, server_env: dict[str, str]) -> Iterator[World]:
-    env = server_env | ({"REDIS_ENABLED": "false"} if request.param == "journal" else {})
+    more = {"journal": {"REDIS_ENABLED": "false"}, "redis": {}, "sealed": {"FLYWHEEL_KEY": key_line("a")}}
+    env = server_env | more[request.param]
     tokens = {name: token_of(env, name) for name in ("ann", "bob")}
     with http_server(env, "--rate", "0") as server:
         built = World(env, server, tokens)
@@ -231,7 +233,7 @@ def test_nothing_of_another_token_is_shown_or_changed(world: World):
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_nothing_of_another_token_is_shown_or_changed_in_ten_thousand_tries(world: World):
-    _tried(world, 5_000)  # with Redis, and without
+    _tried(world, 3_400)  # with Redis, without, and sealed
 
 
 @pytest.mark.slow
