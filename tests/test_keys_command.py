@@ -1,6 +1,7 @@
 """`keys`: makes keys, says what is sealed, seals a store in clear, rotates it while servers run, and unseals it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import clean_env
+from .support.proxy import Proxy
 from .support.redis_server import RedisServer
 from .support.sealed import files_with, key_line
 from .support.waiting import wait_until
@@ -15,6 +17,7 @@ from .support.wire import WireServer
 
 WORDS = "hepatica nobilis"
 COUNT = 12
+MANY = 90
 
 
 def command(env: dict[str, str], *arguments: str) -> tuple[int, str, str]:
@@ -48,12 +51,13 @@ def save(env: dict[str, str], count: int = COUNT) -> None:
         server.call("cache_result", session_id="s0", flow_id="f", result={"answer": WORDS})
 
 
-def found(env: dict[str, str]) -> list[str]:
+def found(env: dict[str, str], *, resumed: int = 100) -> list[str]:
+    """The ids of all sessions; so many of them are resumed, which renews them: what was in clear is sealed then."""
     with WireServer(env) as server:
         if env.get("REDIS_ENABLED") != "false":
             server.warm()
         listed = server.call("list_sessions", query="hepatica", limit=100)
-        assert all(server.call("resume_session", session_id=row["id"])["found"] for row in listed["sessions"])
+        assert all(server.call("resume_session", session_id=row["id"])["found"] for row in listed["sessions"][:resumed])
         return sorted(row["id"] for row in listed["sessions"])
 
 
@@ -153,6 +157,74 @@ def test_a_rotation_that_is_killed_anywhere_leaves_all_readable(
     assert found(now) == ALL
     assert command(now, "keys", "rotate")[0] == 0
     assert found(with_keys(env, tmp_path, names[0])) == ALL
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("verb", ["seal", "unseal"])
+def test_sealing_and_unsealing_killed_while_redis_is_rewritten_leaves_all_readable_and_goes_on(
+    tmp_path: Path, env: dict[str, str], redis: RedisServer, verb: str
+):
+    save(env, MANY)
+    everything = sorted(f"s{number}" for number in range(MANY))
+    keyed = with_keys(env, tmp_path, "a")
+    if verb == "unseal":
+        assert command(keyed, "keys", "seal")[0] == 0
+
+    def sealed() -> int:
+        return len(in_redis(redis, '"key":"a"'))
+
+    with Proxy(redis.port) as proxy:
+        proxy.delay = 0.02  # so that a kill finds it in the middle
+        slow = keyed | {"REDIS_URL": redis.url.replace(str(redis.port), str(proxy.port))}
+        for _ in range(2):
+            before = sealed()
+            running = subprocess.Popen([sys.executable, "-m", "agentic_flywheel", "keys", verb], env=slow)
+            wait_until(lambda before=before: sealed() != before, within=30, what="some to be rewritten")
+            running.kill()
+            running.wait()
+            assert 0 < sealed() < MANY + 2, "of the sessions, an execution and a history"
+            assert found(keyed, resumed=5) == everything
+    assert command(keyed, "keys", verb)[0] == 0
+    assert found(keyed if verb == "seal" else env) == everything
+    assert bool(in_redis(redis, "hepatica")) == (verb == "unseal")
+    assert sealed() == 0 or verb == "seal"
+
+
+KEYRING = """
+import json, os, pathlib
+_file = pathlib.Path(os.environ["HOME"]) / "keyring.json"
+class NoKeyringError(RuntimeError): pass
+def _all():
+    if "NO_KEYRING" in os.environ: raise NoKeyringError
+    return json.loads(_file.read_text()) if _file.exists() else {}
+def get_password(service, name): return _all().get(f"{service} {name}")
+def set_password(service, name, text): _file.write_text(json.dumps(_all() | {f"{service} {name}": text}))
+"""
+"""A module of that name as the package `keyring` is, which keeps what it is given in a file."""
+
+
+def test_keys_in_the_systems_keyring_are_made_used_and_rotated(tmp_path: Path, disabled_env: dict[str, str]):
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "keyring.py").write_text(KEYRING)
+    paths = [str(tmp_path / "modules"), *filter(None, [disabled_env.get("PYTHONPATH")])]
+    env = disabled_env | {"PYTHONPATH": os.pathsep.join(paths)}
+    code, out, err = command(env | {"NO_KEYRING": "1"}, "keys", "new", "--keyring")
+    assert (code, out, len(err.splitlines())) == (1, "", 1), err
+    assert "does not answer (NoKeyringError)" in err
+    assert command(env, "keys", "new", "spring", "--keyring")[0] == 0
+    assert command(env, "config", "set", "seal", "keyring")[0] == 0
+    with WireServer(env) as server:
+        assert server.call("save_session", session_id="s", history=[{"role": "user", "content": WORDS}])["saved"]
+    assert files_with(tmp_path / "data", "hepatica") == []
+    code, out, err = command(env | {"NO_KEYRING": "1"}, "sessions")
+    assert (code, "does not answer (NoKeyringError)" in err) == (2, True)
+    code, out, _ = command(env, "keys", "new", "summer", "--keyring")
+    assert (code, "Start your clients and servers again, then" in out) == (0, True)
+    code, out, _ = command(env, "keys", "rotate")
+    assert (code, "sealed with summer" in out) == (0, True)
+    assert "once all clients and servers were started again" in out, "these read a keyring when they start"
+    assert found(env) == ["s"]
 
 
 def test_a_first_key_is_made_and_used_by_the_settings_file(disabled_env: dict[str, str]):

@@ -9,6 +9,7 @@
     <prefix>:index:executions:<session_id>       the keys of a session's executions, for its deletion
     <prefix>:deletions                           the newest tombstones, as a stream
     <prefix>:epoch                               a random text: another one, or none, and Redis has lost everything
+    <prefix>:ended:<digest>                      that a client over HTTP ended this session of the protocol
 
 Ids stand in keys as they are. Only where another part follows (history and revision keys) the session id is escaped
 (`%` and `:`), because only there could two pairs of ids meet in one key. The tombstone of an execution or a flow
@@ -143,6 +144,10 @@ class Keys:
     def revisions(self, session_id: str) -> str:
         """What the key of every older revision of a session begins with; the number follows."""
         return f"{self.prefix}:revision:{escaped(session_id)}:"
+
+    def ended(self, protocol_session: str) -> str:
+        """Where it is written that a client ended this session of the protocol."""
+        return f"{self.prefix}:ended:{hashlib.blake2b(protocol_session.encode(), digest_size=16).hexdigest()}"
 
     def tombstone(self, key: str) -> str:
         """Where it is written that the document under `key` was deleted; of an older revision, that its session was."""

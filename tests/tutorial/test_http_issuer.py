@@ -4,7 +4,9 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -13,6 +15,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 from mcp.shared.auth import ProtectedResourceMetadata
+
+from agentic_flywheel.server.token_file import FILE_NAME, TokenFile
+from agentic_flywheel.settings_file import PLACE
 
 from ..support.http import bearer, headers_of, http_server, request, token_of, tool
 
@@ -129,3 +134,51 @@ async def test_where_no_issuer_is_named_nothing_is_said_of_one(disabled_env: dic
             assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
             about = await http.get(f"{server.url.removesuffix('/mcp')}/.well-known/oauth-protected-resource")
             assert about.status_code == 404
+
+
+def wrong_headers(env: dict[str, str], issuer: LocalIssuer) -> dict[str, str]:
+    """Authorization headers of nobody, by what is wrong with them; the file has two hundred valid tokens beside."""
+    path = Path(env["HOME"]) / PLACE.parent / FILE_NAME
+    file = TokenFile(path)
+    good, gone, old = (file.add(name, "team") for name in ("good", "gone", "old"))
+    file.revoke("gone")
+    content = json.loads(path.read_text())
+    for row in content["tokens"]:
+        row["expires"] = 1 if row["name"] == "old" else None
+    content["tokens"] += [{**content["tokens"][0], "name": f"t{number}"} for number in range(200)]
+    path.write_text(json.dumps(content))
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    told: dict[str, Any] = {"iss": issuer.url, "aud": AUDIENCE, "sub": "ann", "exp": int(time.time()) + 60}
+    tokens = {
+        "wrong": "afs_wrong",
+        "long": "x" * 6_000,
+        "revoked": gone,
+        "expired": old,
+        "JWT, expired": issuer.token(exp=int(time.time()) - 60),
+        "JWT, another audience": issuer.token(aud="another"),
+        "JWT, another issuer": issuer.token(iss="https://evil.example.org"),
+        "JWT, another signs": jwt.encode(told, stranger, "ES256", headers={"kid": "one"}),
+        "JWT, an unknown key": jwt.encode(told, stranger, "ES256", headers={"kid": "two"}),
+        "JWT, another algorithm": jwt.encode(told, "x" * 32, "HS256", headers={"kid": "one"}),
+        "JWT, no algorithm": jwt.encode(told, "", "none", headers={"kid": "one"}),
+    }
+    return {"none": "", "another kind": f"Basic {good}"} | {why: f"Bearer {each}" for why, each in tokens.items()}
+
+
+def test_who_has_no_valid_token_hears_so_in_under_five_milliseconds(disabled_env: dict[str, str], issuer: LocalIssuer):
+    wrong = wrong_headers(disabled_env, issuer)
+    took: dict[str, list[float]] = {why: [] for why in wrong}
+    body = json.dumps(request("tools/list"))
+    with http_server(disabled_env, "--issuer", issuer.url, "--audience", AUDIENCE) as server:
+        asked = HTTPConnection("127.0.0.1", server.port, timeout=30)
+        for number, why in enumerate([*wrong] * 60):
+            headers = headers_of("tools/list") | ({"authorization": wrong[why]} if wrong[why] else {})
+            begun = time.perf_counter()
+            asked.request("POST", "/mcp", body, headers)
+            answer = asked.getresponse()
+            said = answer.read()
+            took[why].append(time.perf_counter() - begun)
+            assert (answer.status, b"A valid bearer token is needed." in said) == (401, True), (why, number)
+        asked.close()
+    # Of each the fastest third: how long it takes this program, whatever else the machine does meanwhile.
+    assert {why: each for why, each in took.items() if sorted(each)[20] > 0.005} == {}

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import operator
 import statistics
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ..support.http import HTTPProcess, headers_of, http_client, http_server, request, token_of, tool
+from ..support.sealed import key_line
 from ..support.waiting import eventually
 
 MARK = {"ann": "quixotic-apples", "bob": "zephyrous-beans"}
@@ -104,9 +106,10 @@ def _call(name: str, **arguments: Any) -> dict[str, Any]:
     return {"name": name, "arguments": arguments}
 
 
-@pytest.fixture(params=["journal", "redis"])
+@pytest.fixture(params=["journal", "redis", "sealed"])
 def world(request: pytest.FixtureRequest, server_env: dict[str, str]) -> Iterator[World]:
-    env = server_env | ({"REDIS_ENABLED": "false"} if request.param == "journal" else {})
+    more = {"journal": {"REDIS_ENABLED": "false"}, "redis": {}, "sealed": {"FLYWHEEL_KEY": key_line("a")}}
+    env = server_env | more[request.param]
     tokens = {name: token_of(env, name) for name in ("ann", "bob")}
     with http_server(env, "--rate", "0") as server:
         built = World(env, server, tokens)
@@ -230,7 +233,7 @@ def test_nothing_of_another_token_is_shown_or_changed(world: World):
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_nothing_of_another_token_is_shown_or_changed_in_ten_thousand_tries(world: World):
-    _tried(world, 5_000)  # with Redis, and without
+    _tried(world, 3_400)  # with Redis, without, and sealed
 
 
 @pytest.mark.slow
@@ -238,8 +241,8 @@ def test_what_is_anothers_and_what_is_not_there_cannot_be_told_apart(world: Worl
     theirs, nobodys = "läbyrinth", "länderyen"  # neither is like anything of ann's
     took: dict[str, list[float]] = {theirs: [], nobodys: []}
     said: dict[str, set[str]] = {theirs: set(), nobodys: set()}
-    for _ in range(150):
-        for each in took:
+    for number in range(200):
+        for each in [*took][:: 1 if number % 2 else -1]:
             begun = time.perf_counter()
             answer = world.ask("ann", "tools/call", _call("resume_session", session_id=each))["result"][
                 "structuredContent"
@@ -247,8 +250,8 @@ def test_what_is_anothers_and_what_is_not_there_cannot_be_told_apart(world: Worl
             took[each].append(time.perf_counter() - begun)
             said[each].add(json.dumps(answer, ensure_ascii=False).replace(each, "ID"))
     assert said[theirs] == said[nobodys]
-    one, other = statistics.median(took[theirs]), statistics.median(took[nobodys])
-    assert abs(one - other) < 0.25 * max(one, other)
+    # Of pairs that were asked one after the other: so what else the machine does counts for both.
+    assert abs(statistics.median(map(operator.sub, took[theirs], took[nobodys]))) < 0.001, "a millisecond"
 
 
 async def test_who_listens_to_anothers_resources_hears_only_of_their_own(world: World):

@@ -123,6 +123,28 @@ async def test_a_client_that_asks_for_events_it_missed_gets_a_stream(disabled_en
                 assert answer.headers["content-type"].startswith("text/event-stream")
 
 
+async def test_a_client_that_lost_its_stream_gets_another_while_the_lost_one_is_open(disabled_env: dict[str, str]):
+    with http_server(disabled_env) as server:
+        async with httpx2.AsyncClient(timeout=30) as http:
+            headers = await _begun(http, server.url)
+            await http.post(server.url, json=LIST | {"method": "resources/list", "params": {}}, headers=headers)
+            listening = headers | {"accept": "text/event-stream"}
+            lines = "".join(f"{name}: {value}\r\n" for name, value in listening.items())
+            lost = []
+            for _ in range(3):
+                lost.append(await asyncio.open_connection("127.0.0.1", server.port))
+                lost[-1][1].write(f"GET /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\n{lines}\r\n".encode())
+                assert b" 200 " in await asyncio.wait_for(lost[-1][0].readuntil(b"\r\n"), 20)
+            async with http.stream("GET", server.url, headers=listening) as answer:
+                assert answer.status_code == 200
+                news = asyncio.ensure_future(anext(answer.aiter_raw()))
+                await http.post(server.url, json=_save("news", 2), headers=headers)
+                assert b"list_changed" in await asyncio.wait_for(news, 20)
+            for _, writer in lost:
+                writer.close()
+        assert "Traceback" not in server.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("era", ["2025", "2026"])
 async def test_a_client_whose_token_was_revoked_does_not_listen_on(disabled_env: dict[str, str], era: str):

@@ -12,7 +12,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import ElicitResult
 
-from ..support.http import HTTPProcess, bearer, called, http_server, token_of
+from ..support.http import JSON, HTTPProcess, bearer, called, http_server, token_of
 from ..support.http_load import load, lost_or_doubled
 from ..support.waiting import eventually
 
@@ -74,6 +74,41 @@ async def test_a_talk_goes_on_over_whichever_process_is_asked(two: tuple[list[HT
             found = await called(client, "resume_session")
             assert len(found["session"]["history"]) == turn + 1
         assert len(set(transport.sent)) == 2
+
+
+async def test_a_session_that_its_client_ended_is_not_found_at_any_process(two: tuple[list[HTTPProcess], str]):
+    servers, token = two
+    headers = {**JSON, **bearer(token)}
+    async with httpx2.AsyncClient(headers=headers, timeout=30) as http:
+
+        async def status(server: HTTPProcess, session: str) -> int:
+            asked = {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}}
+            return (await http.post(server.url, json=asked, headers={"mcp-session-id": session})).status_code
+
+        async def ended(server: HTTPProcess) -> str:
+            params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+            asked = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+            session = (await http.post(server.url, json=asked)).headers["mcp-session-id"]
+            if server is servers[0]:
+                assert await status(servers[1], session) == 200, "both have it open"
+            assert (await http.delete(server.url, headers={"mcp-session-id": session})).status_code == 200
+            return session
+
+        async def ready() -> bool:
+            return all([(await http.get(f"{each.root}/readyz")).status_code == 200 for each in servers])
+
+        await eventually(ready, within=20, what="both to reach Redis")
+        assert await status(servers[0], await ended(servers[1])) == 404, "one that never had it"
+        session = await ended(servers[0])
+
+        async def gone() -> bool:
+            return await status(servers[1], session) == 404
+
+        await eventually(gone, within=20, what="the other that has it open to look")
+        servers[0].kill()
+        servers[0].start()
+        await eventually(ready, within=20, what="both to reach Redis")
+        assert await status(servers[0], session) == 404, "one that was started again"
 
 
 async def test_a_question_and_its_answer_may_reach_two_processes(two: tuple[list[HTTPProcess], str]):

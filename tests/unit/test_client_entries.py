@@ -42,11 +42,20 @@ TOML = [
     '[servers.a]\nargs = [\n  "[servers.flywheel-state]",\n]\n\n# of the next\n[other]\nx = """\n[servers.b]\n"""\n',
     "[servers]\n",
     "[servers.flywheel-state-2]\nx = 1\n\n\n[[profiles]]\ny = 2\n",
+    "timeout = nan\nlimit = -inf\nshare = 1e3\n",
+    "servers = {}\n",
+    "servers = { } # none\nx = 1\n",
+    'servers = { a = { command = "}" } } # one\n\n[other]\nx = 1\n',
+    'servers = { a.command = "x", "b.c" = { args = ["{", \'#\'] } }\r\n[other]\r\nservers = {}\r\n',
+    'servers.a.command = "x" # dotted\nservers.b.command = "y"\n',
+    'note = """\n[servers.flywheel-state]\nservers = {}\n"""\n[servers]\n"a" = { command = "x" }\n[[list]]\n',
+    "dates = [1979-05-27T07:32:00Z, # two\n 07:32:00,\n]\nquoted = '''\n[x]'''''\n",
+    'x = "\u2028" # a line end to some\n[servers.a]\nb = 1\n',
 ]
 
 
 def said(format: ModuleType, text: str) -> dict[str, Any]:  # noqa: A002  what it is called
-    return tomllib.loads(text) if format is toml_entries else json.loads(plain(text).strip() or "{}")
+    return tomllib.loads(text, parse_float=str) if format is toml_entries else json.loads(plain(text).strip() or "{}")
 
 
 CASES = [*((json_entries, text) for text in JSON), *((toml_entries, text) for text in TOML)]
@@ -96,13 +105,49 @@ def test_what_is_no_object_is_refused(text: str):
         json_entries.with_entry(text, KEY, NAME, OURS)
 
 
-NO_TOML = ["a = ", "servers = 1\n", "servers = { a = {} }\n", "[servers]\nflywheel-state = {}\n"]
+NO_TOML = ["a = ", "servers = 1\n", "[[servers]]\na = 1\n", "[servers]\nflywheel-state = 1\n"]
 
 
 @pytest.mark.parametrize("text", NO_TOML)
 def test_toml_that_cannot_be_added_to_is_refused(text: str):
     with pytest.raises(InvalidArgument):
         toml_entries.with_entry(text, KEY, NAME, OURS)
+
+
+BY_HAND = {
+    "a table": "[servers.flywheel-state]\ncommand = 'old'\n[servers.flywheel-state.env]\nA = '1'\n",
+    "a quoted table": '[ servers . "flywheel-state" ] # mine\ncommand = "old"\n',
+    "a line of the outer table": "[servers]\n  flywheel-state = { command = 'old' } # mine\n",
+    "lines of the outer table": "[servers]\nflywheel-state.command = 'old'\n'flywheel-state'.args = [\n 'x' # y\n]\n",
+    "lines of the root": "servers.flywheel-state.command = 'old'\nservers.flywheel-state.env.A = '1'\n",
+    "one of an inline table": "servers = { flywheel-state = { command = 'old' } }\n",
+    "two of an inline table": "servers = {flywheel-state.command = 'old', flywheel-state.args = ['}']}\n",
+}
+
+
+@pytest.mark.parametrize("text", BY_HAND.values(), ids=BY_HAND)
+def test_toml_that_names_it_in_another_spelling_is_changed_and_taken_out(text: str):
+    follows = "" if text.startswith("servers = {") else "\n# of the next\n[servers.c]\nx = 1\n"
+    before = f"# top\nz = nan\n{text}{follows}"
+    rest = said(toml_entries, before)
+    del rest[KEY][NAME]
+    changed = toml_entries.with_entry(before, KEY, NAME, OURS)
+    assert said(toml_entries, changed) == rest | {KEY: rest[KEY] | {NAME: OURS}}
+    for each in (before, changed):
+        out = toml_entries.without_entry(each, KEY, NAME)
+        assert said(toml_entries, out) in (rest, {name: rest[name] for name in rest if name != KEY or rest[KEY]})
+        assert out.startswith("# top\nz = nan\n")
+        assert out.endswith(follows)
+
+
+@pytest.mark.parametrize("begin", ["a = {}, ", ""])
+@pytest.mark.parametrize("end", [", b = {}", ""])
+def test_the_others_of_an_inline_table_stay_as_they_are(begin: str, end: str):
+    text = f"servers = {{ {begin}flywheel-state = {{ command = 'old' }}{end} }}\n"
+    assert toml_entries.with_entry(text, KEY, NAME, {"command": "new"}) == text.replace("'old'", '"new"')
+    left = [each for each in (begin.strip(", "), end.strip(", ")) if each]
+    out = toml_entries.without_entry(text, KEY, NAME)
+    assert out == f"servers = {{ {', '.join(left)}{' ' if left else ''}}}\n"
 
 
 values = st.recursive(

@@ -35,11 +35,13 @@ def sends(*parts: bytes, then_waits: bool = False) -> Receive:
 
 
 async def test_a_body_is_read_up_to_its_limit_and_gives_its_room_back():
-    bodies = Bodies(largest=10, room=15)
+    bodies = Bodies(largest=10, room=15, small=5)
     assert await bodies.read(sends(b"12345", b"67890"), None) == b"1234567890"
     with pytest.raises(TooMuch):
         await bodies.read(sends(b"123456"), None)
-    bodies.release(10)
+    assert await bodies.read(sends(b"12345"), None) == b"12345", "a small one, whoever holds the room"
+    assert await bodies.read(sends(b"12345"), None) == b"12345"
+    bodies.release(20)
     assert await bodies.read(sends(b"123456"), None) == b"123456"
     bodies.release(6)
     for size in (None, 11):

@@ -257,6 +257,70 @@ def test_one_that_a_person_put_in_by_hand_keeps_what_else_it_says(client: Client
     assert Path(backup).read_text() == text
 
 
+SPELLINGS: dict[str, dict[str, Any]] = {
+    "uvx of a version": {"command": "uvx", "args": ["agentic-flywheel-state@latest"]},
+    "uvx with extras": {"command": "uvx", "args": ["agentic-flywheel-state[sealed, coaiapy]==1.2"]},
+    "uvx from": {"command": "uvx", "args": ["--from", "agentic-flywheel-state>=1", "flywheel", "serve"]},
+    "one text": {"command": "/a b/uvx agentic-flywheel-state serve"},
+    "a folder with a blank": {"command": "C:\\a b\\Agentic-Flywheel-State.EXE"},
+    "a module": {"command": "python3", "args": ["-m", "agentic_flywheel"]},
+    "Zed's of before": {"source": "custom", "command": {"path": "flywheel", "args": ["serve"], "env": {"A": "1"}}},
+}
+
+
+@pytest.mark.parametrize("entry", SPELLINGS.values(), ids=SPELLINGS)
+def test_one_put_in_by_hand_is_known_as_ours_however_it_is_spelt(entry: dict[str, Any], home: Path, run: Run):
+    (client,) = named(["zed"])
+    path = put(client, home, json.dumps({client.key: {NAME: entry}}).encode())
+    assert run("install", client.name, "--yes")[0] == 0
+    found = servers(client, path)[NAME]
+    assert Path(found["command"]).is_absolute()
+    assert found.get("env", {}) == ({"A": "1"} if "source" in entry else {})
+    assert run("uninstall", client.name, "--yes")[0] == 0
+    assert json.loads(path.read_text()) == {client.key: {}}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [{"command": "uvx", "args": ["agentic-flywheel-state-viewer"]}, {"command": "uvx", "args": ["flywheel==2"]}],
+)
+def test_one_that_is_called_nearly_as_ours_is_anothers(entry: dict[str, Any], home: Path, run: Run):
+    (client,) = named(["cursor"])
+    content = json.dumps({client.key: {NAME: entry}}).encode()
+    path = put(client, home, content)
+    for verb in ("install", "uninstall"):
+        code, _, err = run(verb, client.name, "--yes")
+        assert (code, path.read_bytes()) == (1, content), err
+
+
+@with_entries
+def test_who_has_it_under_another_name_is_told(client: Client, home: Path, run: Run):
+    by_hand = entries.SHAPES[client.shape](entries.Server(["uvx", "agentic-flywheel-state"]))
+    text = changes.FORMATS[client.format].with_entry(theirs(client), client.key, "memory", by_hand)
+    put(client, home, text.encode())
+    code, out, _ = run("install", client.name, "--yes")
+    assert code == 0
+    assert f"It runs there as 'memory', too; to take that out: uninstall {client.name} --name memory." in out
+    assert "as 'other'" not in out
+
+
+@with_entries
+def test_who_takes_out_what_a_person_put_in_by_hand_is_not_told_that_the_file_has_changed(
+    client: Client, home: Path, run: Run
+):
+    by_hand = entries.SHAPES[client.shape](entries.Server(["uvx", "agentic-flywheel-state"]))
+    text = changes.FORMATS[client.format].with_entry(theirs(client), client.key, NAME, by_hand)
+    path = put(client, home, text.encode())
+    run("install", client.name, "--yes")
+    _, out, _ = run("uninstall", client.name, "--yes")
+    assert "has changed" not in out
+    assert re.search(r"What it was with the one that was there before stays in (.+)", out)
+    put(client, home, text.encode())
+    code, out, _ = run("uninstall", client.name, "--yes")
+    assert (code, out.count("stays in")) == (0, 0)
+    assert path.read_text() == theirs(client)
+
+
 @with_entries
 def test_one_that_is_changed_after_the_person_wrote_in_the_file_comes_out_alone(client: Client, home: Path, run: Run):
     path = put(client, home, theirs(client).encode())

@@ -24,7 +24,7 @@ def new(settings: Settings, options: Namespace) -> int:
         complain("the keys stand in a setting. Name a file with --file, or --keyring, to keep them there.")
         return 1
     if options.keyring:
-        return _into_keyring(options.name)
+        return _into_keyring(options.name, in_use=settings.seal is not None)
     path = Path(options.file).expanduser().absolute() if options.file else (settings.seal and settings.seal.source)
     path = path or _default()
     known = KeyRing.read(path, "the key file") if path.exists() else None
@@ -41,17 +41,27 @@ def new(settings: Settings, options: Namespace) -> int:
     return 0
 
 
-def _into_keyring(wanted: str) -> int:
+def _into_keyring(wanted: str, *, in_use: bool) -> int:
     try:
         import keyring  # pyright: ignore[reportMissingImports]  many people have none
     except ImportError:
         complain("there is no keyring here: pip install keyring, or keep the keys in a file.")
         return 1
-    before = str(keyring.get_password(SERVICE, ENTRY) or "")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-    known = KeyRing.parse(before, "the keyring") if before else None
-    name = _name(wanted, known)
-    keyring.set_password(SERVICE, ENTRY, f"{_line(name)}{',' if before else ''}{before}")  # pyright: ignore[reportUnknownMemberType]
-    say(f"Made the key {name} in the keyring. To use it: agentic-flywheel-state config set seal keyring.")
+    try:
+        before = str(keyring.get_password(SERVICE, ENTRY) or "")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        known = KeyRing.parse(before, "the keyring") if before else None
+        name = _name(wanted, known)
+        keyring.set_password(SERVICE, ENTRY, f"{_line(name)}{',' if before else ''}{before}")  # pyright: ignore[reportUnknownMemberType]
+    except SettingError:
+        raise
+    except Exception as exc:  # noqa: BLE001  each keyring has errors of its own
+        complain(f"the keyring does not answer ({type(exc).__name__}). Without --keyring the keys are kept in a file.")
+        return 1
+    if in_use:  # who serves has read the keyring when it began
+        then = "Start your clients and servers again, then seal what is stored: agentic-flywheel-state keys rotate."
+    else:
+        then = "To use it: agentic-flywheel-state config set seal keyring, then agentic-flywheel-state keys seal."
+    say(f"Made the key {name} in the keyring. {then}")
     return 0
 
 

@@ -122,9 +122,10 @@ def _rotate(settings: Settings) -> int:
             with exclusive(folder / FILE_NAME):
                 write_key(folder, ring, read_key(folder, ring))
             say(f"Journal: sealed with {ring.newest} ({folder}).")
-    return _rewritten(
-        settings, to_newest, f"Keys older than {ring.newest} may be taken away, once no exports need them."
-    )
+    # A file is followed by who serves; a variable and a keyring are read when it begins.
+    begun = "" if ring.source else "all clients and servers were started again and "
+    then = f"Keys older than {ring.newest} may be taken away, once {begun}no exports need them."
+    return _rewritten(settings, to_newest, then)
 
 
 def _seal(settings: Settings) -> int:

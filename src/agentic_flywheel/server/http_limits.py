@@ -28,6 +28,10 @@ BYTES_PER_SECOND = 2**18
 BODIES_BYTES = 2**28
 """Of all bodies that are being read or answered; who comes when it is full is told to come again."""
 
+SMALL_BYTES = 2**16
+"""A body up to this finds room always: who sends a few large ones slowly holds up no other client's usual requests.
+As many as there are connections have no more than `BODIES_BYTES` again."""
+
 
 class RateLimit:
     """A bucket of requests for each client, filled at `rate` a second; 0 is no limit."""
@@ -91,8 +95,9 @@ class Gone(Exception):  # noqa: N818
 class Bodies:
     """Reads the bodies of requests, and knows how much all of them hold."""
 
-    def __init__(self, largest: int, room: int = BODIES_BYTES) -> None:
+    def __init__(self, largest: int, room: int = BODIES_BYTES, small: int = SMALL_BYTES) -> None:
         self.largest = largest
+        self._small = small
         self._room = max(room, largest)
         self._held = 0
 
@@ -114,7 +119,7 @@ class Bodies:
                 self._held += len(part)
                 if size > self.largest:
                     raise TooLarge
-                if self._held > self._room:
+                if self._held > self._room and size > self._small:
                     raise TooMuch
                 parts.append(part)
                 if not more:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import MutableMapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from mcp.server.lowlevel import Server
@@ -19,7 +20,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from agentic_flywheel.server.callers import Caller, RevisionsSeen, note_caller
+from agentic_flywheel.server.http_ended import AGAIN_SECONDS, EndedSessions
 from agentic_flywheel.server.http_in_flight import InFlight, InUse
+from agentic_flywheel.server.http_listening import Listening
 from agentic_flywheel.server.http_session_ids import Handshake, SessionIds, initialize_in
 from agentic_flywheel.server.sdk_internals import options_of
 from agentic_flywheel.server.subscriptions import ChangeNotifier
@@ -47,29 +50,48 @@ class _Session:
         self.handshake = handshake
         self.caller = Caller(RevisionsSeen())
         self.users = 0
+        self.looked = asyncio.get_running_loop().time()
+        """When it was last known that its client had not ended it."""
         self.in_flight = InFlight()
         self.transport = StreamableHTTPServerTransport(
             session_id,
             is_json_response_enabled=not handshake.asks,  # a question goes before the answer, in a stream
             idle_timeout=IDLE_SECONDS if session_id else None,
         )
+        self.listening = Listening(self.transport.close_standalone_sse_stream)
         self.ready = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
+
+    def turn(self, scope: Scope, body: bytes) -> AbstractAsyncContextManager[None]:
+        """What a request waits for: another with its id, or the stream before, where it opens one.
+
+        Raises:
+            InUse: on entering; the other is not answered in time.
+
+        """
+        if scope["method"] == "POST":
+            return self.in_flight.entered(body)
+        accepts = any(name == b"accept" and b"text/event-stream" in value for name, value in scope["headers"])
+        return self.listening.entered() if scope["method"] == "GET" and accepts else contextlib.nullcontext()
 
 
 class HandshakeSessions:
     """The sessions of one namespace that are open in this process."""
 
     def __init__(
-        self, server: Server[Any], sessions: SessionStore, notifier: ChangeNotifier | None, key: bytes
+        self,
+        server: Server[Any],
+        sessions: SessionStore,
+        notifier: ChangeNotifier | None,
+        key: bytes,
+        ended: EndedSessions,
     ) -> None:
         self._server = server
         self._store = sessions
         self._notifier = notifier
         self._ids = SessionIds(key)
         self._open: OrderedDict[str, _Session] = OrderedDict()
-        self._ended: OrderedDict[str, None] = OrderedDict()
-        """The ids of sessions that their clients ended; other processes do not hear of it."""
+        self._ended = ended
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
@@ -82,16 +104,15 @@ class HandshakeSessions:
         if session is None:
             await Response(NOT_FOUND, 404, media_type="application/json")(scope, receive, send)
             return
+        if scope["method"] == "DELETE":
+            send = self._noting_end(session.id or "", send)
         try:
-            async with session.in_flight.entered(body) if scope["method"] == "POST" else contextlib.nullcontext():
+            async with session.turn(scope, body):
                 await self._served(session, scope, receive, send)
         except InUse:
             await Response(IN_USE, 409, media_type="application/json")(scope, receive, send)
         if scope["method"] == "DELETE" and session.transport.is_terminated:
             self._forget(session)
-            self._ended[session.id or ""] = None
-            if len(self._ended) > MOST_SESSIONS:
-                self._ended.popitem(last=False)
 
     def end_streams(self) -> None:
         """End the streams on which clients are told of changes."""
@@ -139,9 +160,35 @@ class HandshakeSessions:
         if (session := self._open.get(session_id)) is not None and not session.transport.is_terminated:
             self._open.move_to_end(session_id)
             await session.ready.wait()
-            return session
-        handshake = None if session_id in self._ended else self._ids.read(session_id)
-        return None if handshake is None else await self._admit(_Session(session_id, handshake), known=True)
+            return None if await self._was_ended(session) else session
+        handshake = self._ids.read(session_id)
+        if handshake is None or await self._ended.has(session_id):
+            return None
+        if session_id in self._open:  # by another request meanwhile
+            return await self._known(session_id)
+        return await self._admit(_Session(session_id, handshake), known=True)
+
+    async def _was_ended(self, session: _Session) -> bool:
+        """Whether a session that is open here was ended at another process; then it ends here, too."""
+        now = asyncio.get_running_loop().time()
+        if now - session.looked < AGAIN_SECONDS:
+            return False
+        session.looked = now
+        if not await self._ended.has(session.id or ""):
+            return False
+        self._forget(session)
+        await session.transport.terminate()
+        return True
+
+    def _noting_end(self, session_id: str, send: Send) -> Send:
+        """A `send` for the answer to a DELETE: who is told that a session has ended finds it ended everywhere."""
+
+        async def noting(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start" and message["status"] < 300:
+                await self._ended.note(session_id)
+            await send(message)
+
+        return noting
 
     async def _admit(self, session: _Session, *, known: bool) -> _Session:
         self._open[session.id or ""] = session

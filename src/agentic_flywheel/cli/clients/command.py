@@ -88,6 +88,9 @@ def _install_one(options: Namespace, server: Server, taken: list[str], client: C
         say(f"  With the settings of this environment: {', '.join(taken)}")
     if server.env and change.target.stat().st_mode & OF_OTHERS and hasattr(os, "geteuid"):
         say(f"  Others of this machine can read {path}; if a password stands in it: chmod 600 it.")
+    for name, other in changes.servers_of(client, path).items():
+        if other.runs_us and name != options.name:
+            say(f"  It runs there as {name!r}, too; to take that out: uninstall {client.name} --name {name}.")
     say(f"  Next: {client.following}.")
     return 0
 
@@ -108,5 +111,7 @@ def _uninstall_one(options: Namespace, client: Client, path: Path) -> int:
     backup = changes.uninstall(change, home)
     say(f"{client.shown}: taken out of {path}.")
     if backup:
-        say(f"  The file has changed since it was put in; what it was before stays in {backup}")
+        by_hand = change.known.before == changes.UNKNOWN
+        why = "What it was with the one that was there" if by_hand else "The file has changed since; what it was"
+        say(f"  {why} before stays in {backup}")
     return 0

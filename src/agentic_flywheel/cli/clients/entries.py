@@ -1,5 +1,6 @@
 """Says what a client's entry for a server holds, in each client's own members, and reads the same back."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -9,6 +10,11 @@ from agentic_flywheel.cli.parser import PROGRAM, SHORT
 from agentic_flywheel.json_text import JSONObject
 
 MODULE = "agentic_flywheel"
+
+_OUR_NAME = re.compile(
+    rf"(?:{PROGRAM}|{SHORT})(?:\.exe|\.cmd)?|{PROGRAM}(?:\[[\w, -]*\])?(?:[@=<>~!].*)?", re.IGNORECASE
+)
+"""Our program in a path, or as `uvx` and `pipx run` are told of it, with extras and a version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +29,9 @@ class Server:
     @property
     def runs_us(self) -> bool:
         """Whether it starts this program, be it installed elsewhere."""
-        names = {PurePath(part.replace("\\", "/")).name.removesuffix(".exe") for part in self.command}
-        return bool(names & {PROGRAM, SHORT}) or MODULE in self.command
+        parts = self.command if len(self.command) > 1 else " ".join(self.command).split()
+        names = [PurePath(part.replace("\\", "/")).name for part in (*self.command, *parts)]
+        return any(map(_OUR_NAME.fullmatch, names)) or MODULE in parts
 
 
 def plain(server: Server) -> JSONObject:
@@ -59,6 +66,9 @@ _ENV = {"opencode": "environment"}
 
 def read(shape: str, entry: JSONObject) -> Server:
     """What an entry starts; an empty command if it starts nothing."""
+    if isinstance(inner := entry.get("command"), dict):  # as Zed wrote it until 2025
+        inner = cast("JSONObject", inner)
+        entry = entry | inner | {"command": inner.get("path")}
     command, args, env = entry.get("command"), entry.get("args"), entry.get(_ENV.get(shape, "env"))
     parts = [*_texts([command]), *_texts(command), *_texts(args)]
     pairs = cast("dict[str, Any]", env) if isinstance(env, dict) else {}

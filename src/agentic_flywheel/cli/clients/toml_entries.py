@@ -2,16 +2,21 @@
 
 import re
 import tomllib
-from typing import Any, cast
+from typing import cast
 
 from agentic_flywheel.cli.clients.json_entries import UNCHANGEABLE
+from agentic_flywheel.cli.clients.toml_places import Pair, Statement, pairs, statements
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
-_HEADER = re.compile(r"[ \t]*\[(?P<name>[^\[\]\r\n]+)\][ \t]*(?:#.*)?")
-_ANY_HEADER = re.compile(r"[ \t]*\[\[?[^\[\]\r\n]+\]\]?[ \t]*(?:#.*)?")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
+
+
+class _Number(str):
+    """A number with a point as it is written, which is equal to itself, as `nan` is not."""
+
+    __slots__ = ()
 
 
 def all_entries(text: str, key: str) -> dict[str, JSONObject]:
@@ -33,20 +38,26 @@ def entry(text: str, key: str, name: str) -> JSONObject | None:
 
 def with_entry(text: str, key: str, name: str, value: JSONObject) -> str:
     """The text with this table, in the place of the one of its name if there is one. Raises as `entry` does."""
+    entry(text, key, name)
     before = parsed(text)
     expected = before | {key: _table(before, key) | {name: value}}
     newline = "\r\n" if "\r\n" in text else "\n"
-    lines = [f"[{_key(key)}.{_key(name)}]", *(f"{_key(each)} = {_value(value[each])}" for each in value)]
-    written = newline.join(lines) + newline
-    if entry(text, key, name) is None:
+    if (inline := _inline(text, key)) >= 0:
+        return _checked(_with_pair(text, inline, name, value), expected)
+    found = _found(text, key, name)
+    if not found:
         end = "" if not text or text.endswith("\n") else newline
         gap = newline if text.strip() else ""
-        return _checked(f"{text}{end}{gap}{written}", expected)
+        return _checked(f"{text}{end}{gap}{_tables(key, name, value, newline)}", expected)
     kept, at = _cut(text, key, name)
-    if at < 0:
-        raise InvalidArgument(UNCHANGEABLE)
-    follows = newline if kept[at:].lstrip(" \t").startswith("[") else ""
-    return _checked(kept[:at] + written + follows + kept[at:], expected)
+    if (first := found[0]).value < 0:
+        follows = newline if kept[at:].lstrip(" \t").startswith("[") else ""
+        written = _tables(key, name, value, newline) + follows
+    else:
+        line = text[first.begin :]
+        indent = line[: len(line) - len(line.lstrip(" \t"))]
+        written = f"{indent}{'.'.join(map(_key, (key, name)[len(first.table) :]))} = {_value(value)}{newline}"
+    return _checked(kept[:at] + written + kept[at:], expected)
 
 
 def without_entry(text: str, key: str, name: str, *, with_key: bool = False) -> str:
@@ -59,11 +70,13 @@ def without_entry(text: str, key: str, name: str, *, with_key: bool = False) -> 
         return text
     before = parsed(text)
     servers = {each: value for each, value in _table(before, key).items() if each != name}
-    kept, at = _cut(text, key, name)
-    if at < 0:
-        raise InvalidArgument(UNCHANGEABLE)
-    head = re.sub(r"\r?\n[ \t]*\r?\n\Z", lambda blank: blank[0][: blank[0].index("\n") + 1], kept[:at])
-    after = head + kept[at:] if head else kept.lstrip("\r\n")
+    if (inline := _inline(text, key)) >= 0:
+        after = _without_pairs(text, inline, name)
+    else:
+        after, at = _cut(text, key, name)
+        if _found(text, key, name)[0].value < 0:
+            head = re.sub(r"\r?\n[ \t]*\r?\n\Z", lambda blank: blank[0][: blank[0].index("\n") + 1], after[:at])
+            after = head + after[at:] if head else after.lstrip("\r\n")
     wanted = before | {key: servers}
     if parsed(after) != wanted and not servers:
         wanted = {each: value for each, value in before.items() if each != key}
@@ -78,47 +91,72 @@ def parsed(text: str) -> JSONObject:
 
     """
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text, parse_float=_Number)
     except (ValueError, RecursionError):
         raise InvalidArgument("is no TOML") from None
 
 
+def _found(text: str, key: str, name: str) -> list[Statement]:
+    """The statements about the server of this name: its tables, or lines of others that name it."""
+    return [each for each in statements(text) if each.path[:2] == (key, name)]
+
+
 def _cut(text: str, key: str, name: str) -> tuple[str, int]:
-    """The text without the tables of this name, and where the first of them was; -1 if there is none."""
-    lines = text.splitlines(keepends=True)
-    kept: list[str] = []
-    at, number = -1, 0
-    while number < len(lines):
-        if not _is_ours(lines[number], key, name):
-            kept.append(lines[number])
-            number += 1
+    """The text without these statements, and where the first of them was.
+
+    What stands between two of them goes along; a comment behind the last is taken to be about what follows.
+    """
+    kept, at, done, in_ours = "", -1, 0, False
+    for each in statements(text):
+        if each.path[:2] != (key, name):
+            in_ours = False
             continue
-        at = sum(map(len, kept)) if at < 0 else at
-        end = number + 1
-        while end < len(lines) and not _ANY_HEADER.fullmatch(lines[end].rstrip("\r\n")):
-            end += 1
-        last = max((each for each in range(number, end) if _says_something(lines[each])), default=number)
-        if end < len(lines) and _is_ours(lines[end], key, name):
-            last = end - 1
-        number = last + 1
-    return "".join(kept), at
+        if not in_ours:
+            kept += text[done : each.begin]
+            at = len(kept) if at < 0 else at
+        done, in_ours = each.end, True
+    return kept + text[done:], at
 
 
-def _is_ours(line: str, key: str, name: str) -> bool:
-    """Whether this line begins the table of this name, or one within it."""
-    header = _HEADER.fullmatch(line.rstrip("\r\n"))
-    if not header:
-        return False
-    try:
-        table = tomllib.loads(f"[{header['name']}]")
-    except tomllib.TOMLDecodeError:
-        return False
-    inner: Any = table.get(key)
-    return isinstance(inner, dict) and list(cast("JSONObject", inner)) == [name]
+def _inline(text: str, key: str) -> int:
+    """Where the inline table begins that holds all servers; -1 if they are in tables of their own."""
+    return next((each.value for each in statements(text) if each.path == (key,) and each.value >= 0), -1)
 
 
-def _says_something(line: str) -> bool:
-    return bool(line.strip()) and not line.lstrip().startswith("#")
+def _with_pair(text: str, at: int, name: str, value: JSONObject) -> str:
+    written = f"{_key(name)} = {_value(value)}"
+    there = pairs(text, at)
+    if ours := _ours(there, name):
+        rest = _without_pairs(text, at, name, but=ours[0])
+        return rest[: ours[0].begin] + written + rest[ours[0].end :]
+    end = there[-1].end if there else at + 1
+    return f"{text[:end]}{',' if there else ''} {written}{text[end:]}"
+
+
+def _without_pairs(text: str, at: int, name: str, *, but: Pair | None = None) -> str:
+    """The text without the members of this name of the inline table that begins here, but for one."""
+    while True:
+        there = pairs(text, at)
+        gone = [each for each in _ours(there, name) if each != but]
+        if not gone:
+            return text
+        each = gone[-1]
+        if each is not there[0]:
+            text = text[: there[there.index(each) - 1].end] + text[each.end :]
+        elif len(there) > 1:
+            text = text[: each.begin] + text[there[1].begin :]
+        else:
+            text = text[: at + 1] + text[each.end :]
+
+
+def _ours(there: list[Pair], name: str) -> list[Pair]:
+    return [each for each in there if each.path[0] == name]
+
+
+def _tables(key: str, name: str, value: JSONObject, newline: str) -> str:
+    """The table of a server, on lines of its own."""
+    lines = [f"[{_key(key)}.{_key(name)}]", *(f"{_key(each)} = {_value(value[each])}" for each in value)]
+    return newline.join(lines) + newline
 
 
 def _checked(after: str, expected: JSONObject) -> str:
@@ -151,8 +189,10 @@ def _value(value: object) -> str:
     match value:
         case bool():
             return str(value).lower()
-        case int() | float():
+        case int():
             return repr(value)
+        case _Number():
+            return str(value)
         case str():
             return _text(value)
         case list():
