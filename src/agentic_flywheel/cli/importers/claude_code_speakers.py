@@ -171,7 +171,7 @@ def _says(value: JSONObject, words: str | list[JSONObject]) -> tuple[str, str | 
     kind = _origin(value)
     is_person = kind == "human" or (not kind and value.get("promptSource") in ("typed", "queued", "sdk"))
     if isinstance(words, str) and not (is_person and not words.startswith("<command-")):
-        return _by_the_beginning(words, kind)
+        return _by_the_beginning(words if is_person else _without_reminders(words), kind)
     return ("user" if kind in ("", "human") else "system"), words
 
 
@@ -206,6 +206,16 @@ def _is_beside(block: object) -> bool:
         return False
     found = _BESIDE.match(words)
     return found is not None and words.rstrip().endswith(f"</{found[1]}>")
+
+
+def _without_reminders(words: str) -> str:
+    """What the person said, without the reminders that older versions put before or behind it in one text."""
+    begin, end = "<system-reminder>", "</system-reminder>"
+    while words.rstrip().endswith(end) and (at := words.rfind(f"\n{begin}")) >= 0:
+        words = words[:at].rstrip()
+    while words.startswith(begin) and (behind := words.partition(f"{end}\n")[2]).strip():
+        words = behind.lstrip()
+    return words
 
 
 def _command(words: object) -> tuple[str, str]:
