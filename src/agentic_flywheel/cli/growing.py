@@ -218,7 +218,7 @@ class Growing:
         """What is new of a file that only grew; `None` where it must be read whole."""
         stat = Stat.of(source)
         unread = stat.size - mark.place.offset
-        if mark.kind not in FOLLOWED or len(mark.sessions) != 1 or unread > TAIL_AT_MOST:
+        if mark.kind not in FOLLOWED or len(mark.sessions) != 1 or not mark.place.offset or unread > TAIL_AT_MOST:
             return None
         grown = read_tail(source, mark.kind, self.limit, mark.place)
         self.bytes_read = unread

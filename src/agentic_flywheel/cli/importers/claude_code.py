@@ -36,7 +36,7 @@ def session(entries: Iterable[JsonEntry | BadEntry], beside: Beside) -> Iterator
     A file that continues another has the lines of both sessions: it is the session of its name then, or else the one
     named last. A file beside it may describe a sub-agent.
     """
-    transcript = _Transcript()
+    transcript = _Transcript(is_tail=beside.is_tail)
     yield from from_lines(entries, transcript.add, lambda: transcript.imported(beside.stem, beside.description()))
 
 
@@ -115,7 +115,8 @@ def _blocks(line: _Line) -> list[JSONObject]:
 class _Transcript:
     """What is known after some of the lines."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_tail: bool) -> None:
+        self._is_tail = is_tail
         self._main = _Thread()
         self._agents: dict[str, _Thread] = {}
         """The talks with sub-agents, by the agent's id, or that of the first line."""
@@ -207,7 +208,7 @@ class _Transcript:
         """The session, and those of sub-agents."""
         yield from self._session(name)
         for agent, thread in self._agents.items():
-            talk, sessions, _ = _talk(thread)
+            talk, sessions, _ = _talk(thread, is_tail=self._is_tail)
             asked = next((str(turn["content"]) for turn in talk.history), "")
             parent = text(beside.get("parentAgentId"))
             talk.known["spawned_by"] = beside.get("toolUseId") or self._callers.get(agent) or self._callers.get(asked)
@@ -222,7 +223,7 @@ class _Transcript:
                 yield made
 
     def _session(self, name: str) -> Iterator[Imported | BadEntry]:
-        talk, sessions, summary = _talk(self._main)
+        talk, sessions, summary = _talk(self._main, is_tail=self._is_tail)
         if not sessions and talk.history:
             yield BadEntry(talk.line, "begins a talk of which no line names the sessionId")
         if not sessions:
@@ -240,9 +241,9 @@ class _Transcript:
             yield made
 
 
-def _talk(thread: _Thread) -> tuple[Talk, list[str], str]:
+def _talk(thread: _Thread, *, is_tail: bool) -> tuple[Talk, list[str], str]:
     """What was said on the current branch, the sessions that its lines name, and the last summary on it."""
-    talk, sessions, summary = Talk(), list[str](), ""
+    talk, sessions, summary = Talk(goes_on=is_tail), list[str](), ""
     for line in thread.current():
         if line.summary:
             summary = line.summary

@@ -102,7 +102,7 @@ def read_tail(path: Path, kind: str, limit: int, place: Place) -> Grown | None:
     first = next((at for at, each in enumerate(entries) if isinstance(each, JsonEntry) and each.value.get("uuid")), 0)
     if entries and isinstance(each := entries[first], JsonEntry):
         entries[first] = replace(each, value=FOLLOWED[kind].begun(each.value))
-    found = list(read(path, kind, limit, lambda _: Given(iter(entries))))
+    found = list(read(path, kind, limit, lambda _: Given(iter(entries)), is_tail=True))
     return Grown(found, track.place) if sum(isinstance(each, Imported) for each in found) < 2 else None
 
 
