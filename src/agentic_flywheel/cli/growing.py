@@ -14,6 +14,7 @@ from typing import Literal
 
 from agentic_flywheel.cli.capture.on_record import on_the_record
 from agentic_flywheel.cli.importer import Added, Importer
+from agentic_flywheel.cli.importers import opencode
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.files import exported, is_database, read, recognise
 from agentic_flywheel.cli.importers.following import FOLLOWED, read_tail, read_whole
@@ -145,6 +146,8 @@ class Growing:
         """Of that file."""
         self.cwd = ""
         """Where the talks of that file were, if they do not say it themselves."""
+        self.since = 0
+        """The time in a database from which on it is read; 0: all of it."""
         self.ahead: ReadAhead | None = None
         """What reads the files before they are asked for."""
         self._envelopes = Envelopes(settings.seal) if settings.seal else None
@@ -208,6 +211,8 @@ class Growing:
             grown = (ahead and ahead.grown) or read_whole(source, kind, self.limit)
             made.place = grown.place
             yield from grown.entries
+        elif kind == "opencode" and self.since and isinstance(source, Path):
+            yield from opencode.database(source, self.limit, self.since)
         elif kind == "flywheel":
             for entry in exported(source, self.limit):
                 yield ours(entry, self._envelopes) if isinstance(entry, JsonEntry) else entry

@@ -19,7 +19,7 @@ from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.settings import Settings
 
-READERS = 3
+READERS = 4
 """Raised when a reader makes other turns of the same file: then all files are read anew, once."""
 
 DIGESTED = 1024
@@ -121,6 +121,23 @@ class Marks:
         with contextlib.suppress(JournalUnavailable, OSError):
             mark.digests, mark.rules = digests(path, mark.stat.size), self._rules
             state = json.dumps(asdict(mark)) if len(mark.sessions) <= SESSIONS_AT_MOST else ""
+            await in_thread(self._journal.note_reading, self._name(path), state)
+
+    async def newest(self, path: Path) -> int:
+        """What was noted of a database by `note_newest`; 0 where it must be read whole."""
+        from agentic_flywheel.journal.threads import in_thread
+
+        with contextlib.suppress(JournalUnavailable, ValueError, TypeError, KeyError):
+            value: dict[str, Any] = json.loads(await in_thread(self._journal.reading, self._name(path)) or "")
+            return value["newest"] if value["rules"] == self._rules and isinstance(value["newest"], int) else 0
+        return 0
+
+    async def note_newest(self, path: Path, newest: int) -> None:
+        """Note the newest time in a database of which all is taken in that is as old, or older."""
+        from agentic_flywheel.journal.threads import in_thread
+
+        with contextlib.suppress(JournalUnavailable):
+            state = json.dumps({"newest": newest, "rules": self._rules})
             await in_thread(self._journal.note_reading, self._name(path), state)
 
     def all(self) -> dict[str, Mark]:

@@ -89,6 +89,7 @@ class Taker:
             return replace(about, outcome="nothing")
         seen = Seen()
         self.growing.cwd = cwd if is_one_talk else ""
+        self.growing.since = await self.growing.marks.newest(main) if about.newest else 0
         try:
             with ExitStack() as stack:
                 opened = main if source == main else Stream(stack.enter_context(_open(source)), main.stem)
@@ -99,6 +100,8 @@ class Taker:
             return replace(about, outcome="refused", cause=plainly(exc), again=passes, sessions=seen.sessions)
         if seen.outcome == "paused":
             return replace(about, outcome="paused")
+        if about.newest and not (seen.paused or seen.bad or seen.left_out):
+            await self.growing.marks.note_newest(main, about.newest)
         turns, revision = await self._now(seen)
         return replace(
             about,
