@@ -439,6 +439,36 @@ def test_a_prompt_that_was_read_before_codex_noted_it_as_seen_comes_in_once(tmp_
     assert len(history) == 4
 
 
+def test_a_file_that_copies_another_ones_lines_has_here_what_is_its_own_though_each_was_told_of_by_itself(
+    tmp_path: Path,
+):
+    """Earlier versions of Claude Code resumed so: the lines again, under another sessionId."""
+    first = Transcript()
+    first.says("Which ferns like shade?")
+    first.answers("Lady ferns do.")
+    again = first.data.replace(b'"sessionId": "ferns"', b'"sessionId": "more"')
+    first.session = "more"
+    first.says("Name one.")
+    first.answers("The male fern.")
+    own = b"".join(first.lines[2:])
+    config = settings_in(tmp_path)
+    (tmp_path / "ferns.jsonl").write_bytes(b"".join(first.lines[:2]))
+
+    async def run() -> list[Any]:
+        sessions, _ = open_store(config)
+        async with sessions:
+            await take_in(sessions, config, tmp_path / "ferns.jsonl")
+            for data in (again + own[: len(own) // 2], again + own, again + own):
+                (tmp_path / "more.jsonl").write_bytes(data)
+                await take_in(sessions, config, tmp_path / "more.jsonl")
+            return [(await sessions.load(each))[0] for each in (FERNS, "claude-code-more")]
+
+    ferns, more = asyncio.run(run())
+    assert words(ferns.session.history) == ["Which ferns like shade?", "Lady ferns do."]
+    assert words(more.session.history) == ["Name one.", "The male fern."]
+    assert more.session.context["parent_session"] == FERNS
+
+
 def steps_of(folder: Path, states: Sequence[bytes]) -> dict[str, Any]:
     """What the sessions have that a file became, after each of its states was taken in."""
     folder.mkdir(exist_ok=True)

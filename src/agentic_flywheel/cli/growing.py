@@ -183,6 +183,9 @@ class Growing:
         kind = ahead.kind if ahead else recognise(source, self.limit)
         is_noted = stat and kind != "flywheel" and isinstance(source, Path) and not is_database(source)
         made = Mark(stat, kind, origin=origin_of(source)) if is_noted and stat and kind else None
+        if made and made.origin and not made.origin.parent and (first := await self.marks.begun_by(made.origin)):
+            await self._importer.may_begin_with(first)
+            related = True
         for each in self.entries(source, kind, made, ahead):
             await asyncio.sleep(0)  # a signal ends it here, too
             given = before.sessions.get(each.session_id) if before and isinstance(each, Imported) else None
