@@ -182,6 +182,7 @@ NOTICE = (
         ("Why?\n<system-reminder>\nBe brief.\n</system-reminder>", {}, "user", "Why?"),
         ("<system-reminder>\nBe brief.\n</system-reminder>\n\nWhy?", {}, "user", "Why?"),
         ("What is <system-reminder>x</system-reminder>?", {}, "user", "What is <system-reminder>x</system-reminder>?"),
+        ([text("<user-prompt-submit-hook>x</user-prompt-submit-hook>"), text("Why?")], {}, "user", "Why?"),
         ([text("<ide_opened_file>a.py</ide_opened_file>"), text("Why?")], {}, "user", "Why?"),
         ("Go on where you stopped.", {"isMeta": True, "turnCompanion": True}, "", ""),
         ("From another agent", {"origin": {"kind": "peer"}}, "system", "From another agent"),
@@ -406,6 +407,13 @@ def test_a_sub_agents_talk_names_the_call_that_began_it(tmp_path: Path):
     assert talk(tmp_path, *own, name="agent-a1.jsonl")[0].parent == "claude-code-agent-a0"
     (tmp_path / "agent-a1.meta.json").write_text("[", "utf-8")
     assert talk(tmp_path, *own, name="agent-a1.jsonl") == [alone]
+
+
+def test_what_the_program_asked_sub_agents_to_warm_up_is_no_talk(tmp_path: Path):
+    asked = [line("1", None, words="Warmup"), answer("2", "1", "m1", text("Ready."))]
+    aside = [each | {"isSidechain": True, "agentId": "a1"} for each in asked]
+    assert talk(tmp_path, *aside, name="agent-a1.jsonl") == []
+    assert words(tmp_path, *asked) == ["Warmup", "Ready."], "the person said it"
 
 
 def test_old_sidechains_name_the_call_that_began_them(tmp_path: Path):

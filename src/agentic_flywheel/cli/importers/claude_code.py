@@ -29,6 +29,9 @@ from agentic_flywheel.json_text import JSONObject
 
 _PROGRAM = "claude-code"
 
+_WARMUP = "Warmup"
+"""What 2.0 asked each kind of sub-agent when it started, which nobody saw."""
+
 
 def session(entries: Iterable[JsonEntry | BadEntry], beside: Beside) -> Iterator[Imported | BadEntry]:
     """What cannot be read, line by line, then the session and those of sub-agents; none in which nothing was said.
@@ -212,6 +215,8 @@ class _Transcript:
             asked = next((str(turn["content"]) for turn in talk.history), "")
             parent = text(beside.get("parentAgentId"))
             talk.known["spawned_by"] = beside.get("toolUseId") or self._callers.get(agent) or self._callers.get(asked)
+            if asked == _WARMUP and not talk.known["spawned_by"]:
+                continue
             made = talk.imported(
                 _PROGRAM,
                 f"agent-{agent}",
