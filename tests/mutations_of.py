@@ -2102,6 +2102,20 @@ MUTATIONS = [
         "tests/unit/test_importers_claude_code.py::test_the_programs_own_lines_never_speak_as_the_person",
     ),
     Mutation(
+        "Claude Code: a prompt that was lost in the queue is not kept",
+        "cli/importers/claude_code_queue.py",
+        "lost = self._waiting[: sent[0]]",
+        "lost = self._waiting[:0]",
+        "tests/unit/test_importers_claude_code.py::test_a_prompt_that_was_lost_in_the_queue_stands_where_it_was_typed",
+    ),
+    Mutation(
+        "Claude Code: a prompt that was lost between two readings is not kept",
+        "cli/importers/claude_code_follower.py",
+        "self._is_cut or self._waits",
+        "self._is_cut",
+        "tests/unit/test_growing.py::test_a_prompt_that_was_lost_in_the_queue_comes_in_once_however_often_the_file_is_read",
+    ),
+    Mutation(
         "Claude Code: warming up sub-agents is a talk",
         "cli/importers/claude_code.py",
         'if asked == _WARMUP and not talk.known["spawned_by"]:',

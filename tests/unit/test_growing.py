@@ -426,6 +426,24 @@ def test_an_interruption_comes_in_though_nothing_was_said_behind_it(tmp_path: Pa
     assert grown == whole
 
 
+def test_a_prompt_that_was_lost_in_the_queue_comes_in_once_however_often_the_file_is_read(tmp_path: Path):
+    talk = Transcript()
+    talk.says("Which ferns like shade?")
+    talk.answers("Lady ferns do.")
+    for number, words_of_it in enumerate(("Name one.", "Name two.")):
+        time = f"2026-05-06T07:10:{number:02}Z"
+        talk.beside(type="queue-operation", operation="enqueue", timestamp=time, content=words_of_it)
+        talk.beside(type="queue-operation", operation="dequeue", timestamp=time)
+    talk.says("Name two.")
+    talk.answers("Lady and male fern.")
+    states = [b"".join(talk.lines[:ended]) for ended in range(1, len(talk.lines) + 1)]
+    outcomes, stored = steps(tmp_path, states)
+    assert words(stored.session.history) == [
+        "Which ferns like shade?", "Lady ferns do.", "Name one.", "Name two.", "Lady and male fern.",
+    ]  # fmt: skip
+    assert outcomes[-1].bytes_read < len(talk.data)
+
+
 def test_a_prompt_that_was_read_before_codex_noted_it_as_seen_comes_in_once(tmp_path: Path):
     """It stands in two lines: as the model is given it, and as the person saw it."""
     lines = rollout(

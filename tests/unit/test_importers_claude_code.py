@@ -247,6 +247,46 @@ def typed_meanwhile(uuid: str, parent: str, call_id: str, *beside: Line) -> Line
     return line(uuid, parent, words=[*outcome(call_id, "one"), *beside])
 
 
+def queue(operation: str, at: int, **more: Any) -> Line:
+    time = f"2026-11-28T10:00:{at:02}Z"
+    return {"type": "queue-operation", "operation": operation, "timestamp": time, "sessionId": "s"} | more
+
+
+@pytest.mark.parametrize(
+    ("between", "is_kept"),
+    [
+        ([queue("dequeue", 4)], True),
+        ([], True),
+        ([queue("dequeue", 4), line("3", "2", words="Sun?\nAnd walls?")], False),
+        ([queue("remove", 4)], False),
+        ([queue("popAll", 4)], False),
+    ],
+    ids=["killed as it was sent", "killed before", "sent", "taken back", "all taken back"],
+)
+def test_a_prompt_that_was_lost_in_the_queue_stands_where_it_was_typed(
+    tmp_path: Path, between: list[Line], *, is_kept: bool
+):
+    """The program was killed, and the talk was gone on with."""
+    before = [queue("enqueue", 1, content="Shade?"), queue("dequeue", 1), line("1", None, words="Shade?"),
+              answer("2", "1", "m1", text("Ferns."))]  # fmt: skip
+    lost = [queue("enqueue", 3, content="Sun?"), *between]
+    tip = str(between[-1].get("uuid", "2")) if between else "2"
+    then = [queue("enqueue", 5, content="Walls?"), queue("dequeue", 5), line("5", tip, words="Walls?")]
+    found = words(tmp_path, *before, *lost, *then)
+    assert [each for each in found if each == "Sun?"] == (["Sun?"] if is_kept else [])
+    assert found[:2] + found[-1:] == ["Shade?", "Ferns.", "Walls?"]
+    assert not is_kept or found == ["Shade?", "Ferns.", "Sun?", "Walls?"]
+
+
+@pytest.mark.parametrize(
+    "content", ["/compact", "[Pasted text #1 +9 lines]", "<task-notification>x</task-notification>"]
+)
+def test_what_waits_under_another_name_than_it_is_sent_under_is_not_taken_for_lost(tmp_path: Path, content: str):
+    lines = [queue("enqueue", 1, content=content), queue("dequeue", 2), queue("enqueue", 3, content="Walls?"),
+             line("5", None, words="Walls?")]  # fmt: skip
+    assert words(tmp_path, *lines) == ["Walls?"]
+
+
 def test_what_the_person_typed_beside_results_is_a_turn_of_their_own(tmp_path: Path):
     asked = [line("1", None, words="Both?"), answer("2", "1", "m1", call("c1"), call("c2"))]
     reminder = text("<system-reminder>Be brief.</system-reminder>")

@@ -18,12 +18,14 @@ from typing import cast
 
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.branches import UNKNOWN, trunk
+from agentic_flywheel.cli.importers.claude_code_queue import Queue
 from agentic_flywheel.cli.importers.claude_code_speakers import SYNTHETIC, is_summary, said, summarised
-from agentic_flywheel.cli.importers.conversation import Imported, Relation, text
+from agentic_flywheel.cli.importers.conversation import Imported, Relation, mended, text, turn
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.left_out import from_lines
 from agentic_flywheel.cli.importers.origins import named_parent
 from agentic_flywheel.cli.importers.talk import SUB_AGENT, Said, Talk
+from agentic_flywheel.documents.turn_text import said_in
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
@@ -128,6 +130,7 @@ class _Transcript:
         self._callers: dict[str, str] = {}
         """The calls that began sub-agents, by the agent's id or by what it was asked."""
         self._uuids: set[str] = set()
+        self._queue = Queue()
         self._summaries: dict[str, str] = {}
         self._titles: dict[str, str] = {}
         self._parent = ""
@@ -150,6 +153,8 @@ class _Transcript:
             self._summaries[leaf] = text(value.get("summary"))
         elif kind in ("custom-title", "ai-title"):
             self._titles[kind] = text(value.get("customTitle" if kind == "custom-title" else "aiTitle"))
+        elif kind == "queue-operation":
+            self._queue.add(value, entry.line)
         elif uuid or kind in ("user", "assistant", "attachment"):
             self._add(entry, kind)
         if isinstance(uuid, str):
@@ -181,6 +186,16 @@ class _Transcript:
         line.value = {name: value.get(name) for name in ("sessionId", "cwd", "gitBranch", "version")}
         line.value["model"] = beside.get("model")
         self._note_calls(line, value)
+        for each in line.said if kind in ("user", "attachment") else ():
+            if each.turn["role"] == "user":
+                self._note_lost(line, said_in(each.turn, whole=False)[1])
+
+    def _note_lost(self, line: _Line, sent: str) -> None:
+        """Note the prompts that waited before the one that was sent, and never were."""
+        for number, value in self._queue.lost_before(sent):
+            own = f"{text(value.get('sessionId'))}:{text(value.get('timestamp'))}"
+            if made := turn(own, "user", mended(value["content"])[0], value.get("timestamp")):
+                self._main.lines.append(_Line(number, "", [Said(made)], "", "", line.value))
 
     def _note_calls(self, line: _Line, value: JSONObject) -> None:
         """Note which call began a sub-agent: its result names the agent; before, the same words stand in both."""

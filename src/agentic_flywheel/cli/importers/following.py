@@ -53,8 +53,8 @@ class Followed:
     noise: tuple[bytes, ...] = ()
 
 
-_CLAUDE_NOISE = (b'{"type":"api-request', b'{"type":"cost-state",', b'{"type":"queue-operation",')
-"""Requests with their whole prompts, what they cost, and what waited: what came of that is in other lines."""
+_CLAUDE_NOISE = (b'{"type":"api-request', b'{"type":"cost-state",')
+"""Requests with their whole prompts, and what they cost."""
 
 FOLLOWED: dict[str, Followed] = {
     "claude-code": Followed(ClaudeCodeFollower, lambda value: value | {"parentUuid": None}, _CLAUDE_NOISE),
