@@ -24,6 +24,12 @@ from agentic_flywheel.settings import Settings
 
 from ..support.conversations import words
 from ..support.transcripts import Transcript
+from .test_importers import jsonl
+from .test_importers_claude_code import line
+from .test_importers_codex import BEGUN, SHADE, answered, asked, rollout
+from .test_importers_qwen_code import line as qwen
+from .test_importers_qwen_code import system as qwen_system
+from .test_importers_qwen_code import text as qwen_text
 
 FERNS = "claude-code-ferns"
 
@@ -398,6 +404,105 @@ def session_of(folder: Path, *exports: Callable[[Path], None]) -> Any:
 
 ASKED, HALF, WHOLE = ("q1", "", "Which ferns like shade?"), ("a1", "q1", "Lady f"), ("a1", "q1", "Lady ferns do.")
 REGENERATED = ("b1", "q1", "Nearly all of them."), ("q2", "b1", "Name one."), ("a2", "q2", "The male fern.")
+
+
+STOPPED = {
+    "claude-code": [line("1", None, words="Wait."), line("2", "1", words="[Request interrupted by user]")],
+    "codex": rollout(BEGUN, *asked("q1", "Wait."), ("event_msg", {"type": "turn_aborted", "reason": "interrupted"})),
+    "qwen-code": [
+        qwen("1", None, "user", qwen_text("Wait.")),
+        qwen_system("2", "1", "slash_command", phase="invocation", rawCommand="/stats"),
+    ],
+}
+
+
+@pytest.mark.parametrize("lines", STOPPED.values(), ids=STOPPED)
+def test_an_interruption_comes_in_though_nothing_was_said_behind_it(tmp_path: Path, lines: list[Any]):
+    """Each line is read as soon as it is there, as by a hook that is told of it."""
+    states = [jsonl(*lines[:ended]).encode() for ended in range(1, len(lines) + 1)]
+    grown, whole = steps_of(tmp_path / "a", states), steps_of(tmp_path / "b", states[-1:])
+    [only] = whole.values()
+    assert [turn["role"] for turn in only] == ["user", "system"]
+    assert grown == whole
+
+
+def test_a_prompt_that_was_lost_in_the_queue_comes_in_once_however_often_the_file_is_read(tmp_path: Path):
+    talk = Transcript()
+    talk.says("Which ferns like shade?")
+    talk.answers("Lady ferns do.")
+    for number, words_of_it in enumerate(("Name one.", "Name two.")):
+        time = f"2026-05-06T07:10:{number:02}Z"
+        talk.beside(type="queue-operation", operation="enqueue", timestamp=time, content=words_of_it)
+        talk.beside(type="queue-operation", operation="dequeue", timestamp=time)
+    talk.says("Name two.")
+    talk.answers("Lady and male fern.")
+    states = [b"".join(talk.lines[:ended]) for ended in range(1, len(talk.lines) + 1)]
+    outcomes, stored = steps(tmp_path, states)
+    assert words(stored.session.history) == [
+        "Which ferns like shade?", "Lady ferns do.", "Name one.", "Name two.", "Lady and male fern.",
+    ]  # fmt: skip
+    assert outcomes[-1].bytes_read < len(talk.data)
+
+
+def test_a_prompt_that_was_read_before_codex_noted_it_as_seen_comes_in_once(tmp_path: Path):
+    """It stands in two lines: as the model is given it, and as the person saw it."""
+    lines = rollout(
+        *SHADE, ("event_msg", {"type": "task_complete"}), BEGUN, *asked("q2", "Sun?"), *answered("m2", "No.")
+    )
+    for number, each in enumerate(lines):
+        each["timestamp"] = f"2026-11-28T22:49:45.{number:03}Z"
+    states = [jsonl(*lines[:ended]).encode() for ended in range(1, len(lines) + 1)]
+    [history] = steps_of(tmp_path, states).values()
+    assert words(history)[::2] == ["Shade?", "Sun?"]
+    assert len(history) == 4
+
+
+def test_a_file_that_copies_another_ones_lines_has_here_what_is_its_own_though_each_was_told_of_by_itself(
+    tmp_path: Path,
+):
+    """Earlier versions of Claude Code resumed so: the lines again, under another sessionId."""
+    first = Transcript()
+    first.says("Which ferns like shade?")
+    first.answers("Lady ferns do.")
+    again = first.data.replace(b'"sessionId": "ferns"', b'"sessionId": "more"')
+    first.session = "more"
+    first.says("Name one.")
+    first.answers("The male fern.")
+    own = b"".join(first.lines[2:])
+    config = settings_in(tmp_path)
+    (tmp_path / "ferns.jsonl").write_bytes(b"".join(first.lines[:2]))
+
+    async def run() -> list[Any]:
+        sessions, _ = open_store(config)
+        async with sessions:
+            await take_in(sessions, config, tmp_path / "ferns.jsonl")
+            for data in (again + own[: len(own) // 2], again + own, again + own):
+                (tmp_path / "more.jsonl").write_bytes(data)
+                await take_in(sessions, config, tmp_path / "more.jsonl")
+            return [(await sessions.load(each))[0] for each in (FERNS, "claude-code-more")]
+
+    ferns, more = asyncio.run(run())
+    assert words(ferns.session.history) == ["Which ferns like shade?", "Lady ferns do."]
+    assert words(more.session.history) == ["Name one.", "The male fern."]
+    assert more.session.context["parent_session"] == FERNS
+
+
+def steps_of(folder: Path, states: Sequence[bytes]) -> dict[str, Any]:
+    """What the sessions have that a file became, after each of its states was taken in."""
+    folder.mkdir(exist_ok=True)
+    config, path = settings_in(folder), folder / "talk.jsonl"
+
+    async def run() -> dict[str, Any]:
+        sessions, _ = open_store(config)
+        async with sessions:
+            ids = set[str]()
+            for each in states:
+                path.write_bytes(each)
+                ids.add((await take_in(sessions, config, path)).session_id)
+            found = {own: (await sessions.load(own))[0] for own in ids if own}
+        return {own: each.session.history for own, each in found.items() if isinstance(each, Document)}
+
+    return asyncio.run(run())
 
 
 def test_an_answer_that_was_not_whole_when_it_was_exported_becomes_whole(tmp_path: Path):

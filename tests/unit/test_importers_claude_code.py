@@ -179,6 +179,10 @@ NOTICE = (
         ([text("[Request interrupted by user for tool use]")], {}, "system",
          "[Request interrupted by user for tool use]"),
         ("<system-reminder>\nBe brief.\n</system-reminder>", {}, "", ""),
+        ("Why?\n<system-reminder>\nBe brief.\n</system-reminder>", {}, "user", "Why?"),
+        ("<system-reminder>\nBe brief.\n</system-reminder>\n\nWhy?", {}, "user", "Why?"),
+        ("What is <system-reminder>x</system-reminder>?", {}, "user", "What is <system-reminder>x</system-reminder>?"),
+        ([text("<user-prompt-submit-hook>x</user-prompt-submit-hook>"), text("Why?")], {}, "user", "Why?"),
         ([text("<ide_opened_file>a.py</ide_opened_file>"), text("Why?")], {}, "user", "Why?"),
         ("Go on where you stopped.", {"isMeta": True, "turnCompanion": True}, "", ""),
         ("From another agent", {"origin": {"kind": "peer"}}, "system", "From another agent"),
@@ -241,6 +245,46 @@ def test_words_that_waited_stand_where_the_model_was_given_them(tmp_path: Path):
 
 def typed_meanwhile(uuid: str, parent: str, call_id: str, *beside: Line) -> Line:
     return line(uuid, parent, words=[*outcome(call_id, "one"), *beside])
+
+
+def queue(operation: str, at: int, **more: Any) -> Line:
+    time = f"2026-11-28T10:00:{at:02}Z"
+    return {"type": "queue-operation", "operation": operation, "timestamp": time, "sessionId": "s"} | more
+
+
+@pytest.mark.parametrize(
+    ("between", "is_kept"),
+    [
+        ([queue("dequeue", 4)], True),
+        ([], True),
+        ([queue("dequeue", 4), line("3", "2", words="Sun?\nAnd walls?")], False),
+        ([queue("remove", 4)], False),
+        ([queue("popAll", 4)], False),
+    ],
+    ids=["killed as it was sent", "killed before", "sent", "taken back", "all taken back"],
+)
+def test_a_prompt_that_was_lost_in_the_queue_stands_where_it_was_typed(
+    tmp_path: Path, between: list[Line], *, is_kept: bool
+):
+    """The program was killed, and the talk was gone on with."""
+    before = [queue("enqueue", 1, content="Shade?"), queue("dequeue", 1), line("1", None, words="Shade?"),
+              answer("2", "1", "m1", text("Ferns."))]  # fmt: skip
+    lost = [queue("enqueue", 3, content="Sun?"), *between]
+    tip = str(between[-1].get("uuid", "2")) if between else "2"
+    then = [queue("enqueue", 5, content="Walls?"), queue("dequeue", 5), line("5", tip, words="Walls?")]
+    found = words(tmp_path, *before, *lost, *then)
+    assert [each for each in found if each == "Sun?"] == (["Sun?"] if is_kept else [])
+    assert found[:2] + found[-1:] == ["Shade?", "Ferns.", "Walls?"]
+    assert not is_kept or found == ["Shade?", "Ferns.", "Sun?", "Walls?"]
+
+
+@pytest.mark.parametrize(
+    "content", ["/compact", "[Pasted text #1 +9 lines]", "<task-notification>x</task-notification>"]
+)
+def test_what_waits_under_another_name_than_it_is_sent_under_is_not_taken_for_lost(tmp_path: Path, content: str):
+    lines = [queue("enqueue", 1, content=content), queue("dequeue", 2), queue("enqueue", 3, content="Walls?"),
+             line("5", None, words="Walls?")]  # fmt: skip
+    assert words(tmp_path, *lines) == ["Walls?"]
 
 
 def test_what_the_person_typed_beside_results_is_a_turn_of_their_own(tmp_path: Path):
@@ -403,6 +447,13 @@ def test_a_sub_agents_talk_names_the_call_that_began_it(tmp_path: Path):
     assert talk(tmp_path, *own, name="agent-a1.jsonl")[0].parent == "claude-code-agent-a0"
     (tmp_path / "agent-a1.meta.json").write_text("[", "utf-8")
     assert talk(tmp_path, *own, name="agent-a1.jsonl") == [alone]
+
+
+def test_what_the_program_asked_sub_agents_to_warm_up_is_no_talk(tmp_path: Path):
+    asked = [line("1", None, words="Warmup"), answer("2", "1", "m1", text("Ready."))]
+    aside = [each | {"isSidechain": True, "agentId": "a1"} for each in asked]
+    assert talk(tmp_path, *aside, name="agent-a1.jsonl") == []
+    assert words(tmp_path, *asked) == ["Warmup", "Ready."], "the person said it"
 
 
 def test_old_sidechains_name_the_call_that_began_them(tmp_path: Path):

@@ -162,6 +162,31 @@ def test_older_transcripts_are_read_by_their_events(tmp_path: Path):
     assert words(file(tmp_path, rollout(*given))) == ["Shade?", "Ferns."]
 
 
+def test_a_talk_that_a_newer_version_goes_on_with_keeps_what_the_older_one_wrote(tmp_path: Path):
+    older = [("response_item", NOBODY), asked("q1", "Shade?")[0], answered("m1", "Ferns.")[-1]]
+    newer = [BEGUN, *asked("q2", "Sun?"), *answered("m2", "Thyme.")]
+    assert words(file(tmp_path, rollout(*older, *newer))) == ["Shade?", "Ferns.", "Sun?", "Thyme."]
+
+
+def test_an_item_that_was_written_twice_is_said_once(tmp_path: Path):
+    path = file(tmp_path, rollout(*SHADE, *SHADE, *asked("q2", "Shade?")))
+    assert words(path) == ["Shade?", "(thinking) Hm.\nFerns.", "Shade?"]
+
+
+def test_of_what_versions_of_2025_noted_by_events_the_person_saw_reviews_and_no_words_about_compactions(tmp_path: Path):
+    review = {"overall_explanation": "Mostly fine.", "findings": [{"title": "A typo", "body": "It says frens."}]}
+    events = [
+        ("event_msg", {"type": "user_message", "message": "Shade?"}),
+        ("event_msg", {"type": "agent_message", "message": "Ferns."}),
+        ("compacted", {"message": "Ferns."}),
+        ("event_msg", {"type": "agent_message", "message": "Compact task completed"}),
+        ("event_msg", {"type": "exited_review_mode", "review_output": review}),
+        ("event_msg", {"type": "exited_review_mode", "review_output": None}),
+    ]
+    found = words(file(tmp_path, rollout(*events)))
+    assert found == ["Shade?", "Ferns.", "Mostly fine.\n\n- A typo\n  It says frens."]
+
+
 def test_what_was_rolled_back_was_taken_back(tmp_path: Path):
     sun = [*asked("q2", "Sun?"), *answered("m2", "Thyme."), ENDED]
     back = ("event_msg", {"type": "thread_rolled_back", "num_turns": 1})

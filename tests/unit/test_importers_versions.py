@@ -86,9 +86,14 @@ def test_what_codex_tells_the_model_in_the_persons_name_does_not_speak_as_the_pe
     assert said(tmp_path, lines) == [("user", "Hello"), ("assistant", "Good day")]
 
 
-def test_a_picture_that_codex_only_gives_the_model_is_named_without_its_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("around", [(), ('<image name=[Image #1] path="fern.png">', "</image>")])
+def test_a_picture_that_codex_only_gives_the_model_is_named_without_its_bytes(
+    tmp_path: Path, around: tuple[str, ...]
+) -> None:
     picture = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
-    lines = [CODEX, given("user", {"type": "input_text", "text": "What is it?"}, picture)]
+    before, behind = ([{"type": "input_text", "text": each}] for each in around) if around else ([], [])
+    asked = {"type": "input_text", "text": "What is it?"}
+    lines = [CODEX, given("user", asked, *before, picture, *behind)]
 
     (talk,) = conversations(written(tmp_path, jsonl(*lines)))
 

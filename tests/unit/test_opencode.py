@@ -1,5 +1,6 @@
 """Talks of opencode, from its database and from its export: sub-agents, forks, what was taken back, summaries."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -10,18 +11,24 @@ import pytest
 
 from agentic_flywheel.cli.capture.outcomes import Outcome
 from agentic_flywheel.cli.capture.shelf import change_of, is_kept
+from agentic_flywheel.cli.capture.taking import Taker
+from agentic_flywheel.cli.growing import Growing
+from agentic_flywheel.cli.importers import opencode
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.files import read, recognise
 from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.cli.importers.opencode import newest
+from agentic_flywheel.sessions.wiring import open_store
+from agentic_flywheel.settings import Settings
 
 from .test_importers import conversations, said, written
 
 TABLES = """
-CREATE TABLE session (id text PRIMARY KEY, parent_id text, directory text, title text, version text, revert text,
-    time_created integer, time_updated integer);
-CREATE TABLE message (id text PRIMARY KEY, session_id text, time_created integer, time_updated integer, data text);
-CREATE TABLE part (id text PRIMARY KEY, message_id text, session_id text, time_created integer,
+CREATE TABLE IF NOT EXISTS session (id text PRIMARY KEY, parent_id text, directory text, title text, version text,
+    revert text, time_created integer, time_updated integer);
+CREATE TABLE IF NOT EXISTS message (id text PRIMARY KEY, session_id text, time_created integer,
+    time_updated integer, data text);
+CREATE TABLE IF NOT EXISTS part (id text PRIMARY KEY, message_id text, session_id text, time_created integer,
     time_updated integer, data text);
 """
 BEGAN = 1_772_000_000_000
@@ -214,3 +221,62 @@ def test_of_a_message_that_was_taken_back_in_part_the_rest_stays(tmp_path: Path)
         info = {"id": "ses_1", "revert": {"messageID": "m2"} | revert}
         [talk] = conversations(written(tmp_path, {"info": info, "messages": messages}, "ses_1.json"))
         assert [turn["content"] for turn in talk.history] == shown
+
+
+def ids(entries: Iterable[Imported | BadEntry]) -> list[str]:
+    return [each.session_id for each in entries if isinstance(each, Imported)]
+
+
+def test_only_sessions_with_newer_rows_are_read_and_what_tells_of_them(tmp_path: Path):
+    path = tmp_path / "opencode.db"
+    with database(path) as made:
+        add(made, "ses_1", 0, TALK)
+        add(made, "ses_2", 1, [user("n1", 5, text("Other."))])
+        add(made, "ses_3", 2, [user("p1", 6, text("Look.")), model("p2", 7, tool("c3", "reeds", sessionId="ses_4"))])
+    before = newest(path)
+    with database(path) as made:
+        copies = [(f"fork-{own}", at, role, data, parts) for own, at, role, data, parts in TALK]
+        add(made, "ses_5", before - BEGAN + 1, [*copies, user("q1", 9, text("Why?"))], title="ses_1 (fork #1)")
+        add(made, "ses_4", before - BEGAN + 1, [user("r1", 8, text("Count them."))], parent="ses_3")
+    fork, child = (each for each in opencode.database(path, 1_000_000, before + 1) if isinstance(each, Imported))
+    if fork.relation != "fork":
+        fork, child = child, fork
+    assert (fork.session_id, fork.parent, [words for _, words in said(fork)]) == (
+        "opencode-ses_5",
+        "opencode-ses_1",
+        ["Why?"],
+    )
+    assert (child.session_id, child.context["spawned_by"]) == ("opencode-ses_4", "c3")
+    assert len(ids(opencode.database(path, 1_000_000))) == 5
+    with database(path) as made:
+        made.execute("UPDATE part SET time_updated = ? WHERE message_id = 'n1'", (before + 9 * BEGAN,))
+        made.commit()
+    assert ids(opencode.database(path, 1_000_000, newest(path))) == ["opencode-ses_2"]
+
+
+def test_capture_takes_in_what_is_new_of_the_database_and_all_of_it_where_it_is_not_known_what_was_read(tmp_path: Path):
+    path = tmp_path / "opencode.db"
+    settings = Settings.from_env({"FLYWHEEL_DATA_DIR": str(tmp_path / "data"), "HOME": str(tmp_path)})
+    (tmp_path / "data" / "capture").mkdir(parents=True)
+
+    async def take() -> Outcome:
+        sessions, _ = open_store(settings)
+        async with sessions:
+            taker = Taker(sessions, Growing(sessions, settings), tmp_path / "data" / "capture")
+            return await taker.take("opencode", str(path))
+
+    with database(path) as made:
+        add(made, "ses_1", 0, TALK)
+        add(made, "ses_2", 20_000, [user("n1", 20_005, text("Other."))])
+    first = asyncio.run(take())
+    with database(path) as made:
+        row = ("n2", "ses_2", BEGAN + 30_000, BEGAN + 30_000, json.dumps({"role": "user", "time": {}}))
+        made.execute("INSERT INTO message VALUES (?, ?, ?, ?, ?)", row)
+        part = ("prt-n2", "n2", "ses_2", BEGAN + 30_000, BEGAN + 30_000, json.dumps(text("And now?")))
+        made.execute("INSERT INTO part VALUES (?, ?, ?, ?, ?, ?)", part)
+        made.commit()
+    then = asyncio.run(take())
+    assert sorted(first.sessions) == ["opencode-ses_1", "opencode-ses_2"]
+    assert (then.outcome, then.sessions, then.turns) == ("kept", ["opencode-ses_2"], 2)
+    settings = Settings.from_env({"FLYWHEEL_DATA_DIR": str(tmp_path / "other"), "HOME": str(tmp_path)})
+    assert len(asyncio.run(take()).sessions) == 2, "another journal knows nothing of it"

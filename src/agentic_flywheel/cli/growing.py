@@ -14,6 +14,7 @@ from typing import Literal
 
 from agentic_flywheel.cli.capture.on_record import on_the_record
 from agentic_flywheel.cli.importer import Added, Importer
+from agentic_flywheel.cli.importers import opencode
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.files import exported, is_database, read, recognise
 from agentic_flywheel.cli.importers.following import FOLLOWED, read_tail, read_whole
@@ -145,6 +146,8 @@ class Growing:
         """Of that file."""
         self.cwd = ""
         """Where the talks of that file were, if they do not say it themselves."""
+        self.since = 0
+        """The time in a database from which on it is read; 0: all of it."""
         self.ahead: ReadAhead | None = None
         """What reads the files before they are asked for."""
         self._envelopes = Envelopes(settings.seal) if settings.seal else None
@@ -180,6 +183,9 @@ class Growing:
         kind = ahead.kind if ahead else recognise(source, self.limit)
         is_noted = stat and kind != "flywheel" and isinstance(source, Path) and not is_database(source)
         made = Mark(stat, kind, origin=origin_of(source)) if is_noted and stat and kind else None
+        if made and made.origin and not made.origin.parent and (first := await self.marks.begun_by(made.origin)):
+            await self._importer.may_begin_with(first)
+            related = True
         for each in self.entries(source, kind, made, ahead):
             await asyncio.sleep(0)  # a signal ends it here, too
             given = before.sessions.get(each.session_id) if before and isinstance(each, Imported) else None
@@ -208,6 +214,8 @@ class Growing:
             grown = (ahead and ahead.grown) or read_whole(source, kind, self.limit)
             made.place = grown.place
             yield from grown.entries
+        elif kind == "opencode" and self.since and isinstance(source, Path):
+            yield from opencode.database(source, self.limit, self.since)
         elif kind == "flywheel":
             for entry in exported(source, self.limit):
                 yield ours(entry, self._envelopes) if isinstance(entry, JsonEntry) else entry
@@ -218,7 +226,7 @@ class Growing:
         """What is new of a file that only grew; `None` where it must be read whole."""
         stat = Stat.of(source)
         unread = stat.size - mark.place.offset
-        if mark.kind not in FOLLOWED or len(mark.sessions) != 1 or unread > TAIL_AT_MOST:
+        if mark.kind not in FOLLOWED or len(mark.sessions) != 1 or not mark.place.offset or unread > TAIL_AT_MOST:
             return None
         grown = read_tail(source, mark.kind, self.limit, mark.place)
         self.bytes_read = unread

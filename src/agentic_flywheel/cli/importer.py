@@ -270,9 +270,7 @@ class Importer:
         """The talk without the turns that it begins with and another one has, and with the name of that one."""
         parent, own = talk.parent, talk.history
         if talk.relation != "sub-agent" and (related or parent):
-            if parent and isinstance(there := await self._stored(parent), Document):
-                for turn in there.session.history:
-                    self._whose.setdefault(identity(turn), parent)
+            await self.may_begin_with(parent)
             shared = 0
             while shared < len(own) and self._whose.get(identity(own[shared]), talk.session_id) != talk.session_id:
                 parent = self._whose[identity(own[shared])]
@@ -280,6 +278,12 @@ class Importer:
             own = own[shared:]
         link = {"parent_session": parent, "relation": talk.relation} if parent else {}
         return replace(talk, parent=parent, history=own, context=talk.context | link)
+
+    async def may_begin_with(self, session_id: str) -> None:
+        """Know the turns of a session, as others that are added may begin with them."""
+        if isinstance(there := await self._stored(session_id), Document):
+            for turn in there.session.history:
+                self._whose.setdefault(identity(turn), session_id)
 
     async def _stored(self, session_id: str) -> Document | Tombstone | None:
         """What is stored, as far as is known; what is saved while Redis is away is merged when it answers."""

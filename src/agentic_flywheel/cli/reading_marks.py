@@ -19,7 +19,7 @@ from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.settings import Settings
 
-READERS = 3
+READERS = 4
 """Raised when a reader makes other turns of the same file: then all files are read anew, once."""
 
 DIGESTED = 1024
@@ -122,6 +122,35 @@ class Marks:
             mark.digests, mark.rules = digests(path, mark.stat.size), self._rules
             state = json.dumps(asdict(mark)) if len(mark.sessions) <= SESSIONS_AT_MOST else ""
             await in_thread(self._journal.note_reading, self._name(path), state)
+            if mark.origin and mark.sessions and not await in_thread(self._journal.reading, self._root(mark.origin)):
+                first = {"session": next(iter(mark.sessions)), "own": mark.origin.own, "size": mark.stat.size}
+                await in_thread(self._journal.note_reading, self._root(mark.origin), json.dumps(first))
+
+    async def begun_by(self, origin: Origin) -> str:
+        """The session that was read first of those that begin with the same line; empty if it is this one's own."""
+        from agentic_flywheel.journal.threads import in_thread
+
+        with contextlib.suppress(JournalUnavailable, ValueError, TypeError, KeyError):
+            first: dict[str, Any] = json.loads(await in_thread(self._journal.reading, self._root(origin)) or "")
+            return str(first["session"]) if first["own"] != origin.own and first["size"] <= origin.size else ""
+        return ""
+
+    async def newest(self, path: Path) -> int:
+        """What was noted of a database by `note_newest`; 0 where it must be read whole."""
+        from agentic_flywheel.journal.threads import in_thread
+
+        with contextlib.suppress(JournalUnavailable, ValueError, TypeError, KeyError):
+            value: dict[str, Any] = json.loads(await in_thread(self._journal.reading, self._name(path)) or "")
+            return value["newest"] if value["rules"] == self._rules and isinstance(value["newest"], int) else 0
+        return 0
+
+    async def note_newest(self, path: Path, newest: int) -> None:
+        """Note the newest time in a database of which all is taken in that is as old, or older."""
+        from agentic_flywheel.journal.threads import in_thread
+
+        with contextlib.suppress(JournalUnavailable):
+            state = json.dumps({"newest": newest, "rules": self._rules})
+            await in_thread(self._journal.note_reading, self._name(path), state)
 
     def all(self) -> dict[str, Mark]:
         """Every file that was noted, by its path.
@@ -135,6 +164,9 @@ class Marks:
             name.removeprefix(beginning): _loaded(state) for name, state in self._journal.readings(beginning).items()
         }
         return {name: mark for name, mark in found.items() if mark}
+
+    def _root(self, origin: Origin) -> str:
+        return f"{self._keys.session('')} root {origin.root}"
 
     def _name(self, path: Path | None) -> str:
         name = b"" if path is None else os.fsencode(path.absolute())  # which may be no UTF-8

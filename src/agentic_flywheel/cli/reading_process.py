@@ -8,6 +8,7 @@ waits with what is next until that is read. Where nobody reads any more, it ends
 """
 
 import contextlib
+import gc
 import json
 import pickle
 import signal
@@ -26,10 +27,14 @@ from agentic_flywheel.sessions.redaction.values import redacted
 WAITED_SECONDS, BYTES_A_SECOND = 0.0005, 100_000_000
 """Where a write took longer, the other process has more to do than this one, which looks for credentials then."""
 
+LOOKED_FOR_GARBAGE = 1_000_000
+"""New objects before garbage is looked for: what a file holds goes by itself, and looking took a tenth of the time."""
+
 
 def main() -> None:
     """Answer what is asked. Whoever asked ends this process: a signal to both is theirs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.set_threshold(LOOKED_FOR_GARBAGE)
     wanted = [json.loads(line) for line in sys.stdin.buffer]
     answers = _Answers()
     with contextlib.suppress(BrokenPipeError):

@@ -21,6 +21,12 @@ from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.settings import Settings
 from agentic_flywheel.settings_file import WHICH_REDIS
 
+_WAITS_OFFLINE = (
+    "Where opencode cannot reach npm's registry, it waits two minutes at each start for what any plugin needs;"
+    " npm_config_offline=true in its environment spares that."
+)
+"""What is told of opencode 1.18."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -124,7 +130,7 @@ def _changes(program: Program, command: list[str], known: Installed) -> tuple[li
 
     """
     if program.name == "opencode":
-        return [_plugin(program, command)], []
+        return [_plugin(program, command)], [_WAITS_OFFLINE]
     changes = [_hooks(program, command, known)]
     if program.name != "codex":
         return changes, []

@@ -93,7 +93,7 @@ class Taker:
             with ExitStack() as stack:
                 opened = main if source == main else Stream(stack.enter_context(_open(source)), main.stem)
                 for each in (opened, *sub_agents(main)):
-                    await self._read(each, seen)
+                    await self._read(each, seen, about.newest)
         except (FlywheelError, OSError) as exc:
             passes = isinstance(exc, Unavailable | OSError)
             return replace(about, outcome="refused", cause=plainly(exc), again=passes, sessions=seen.sessions)
@@ -111,8 +111,8 @@ class Taker:
             left_out=seen.left_out,
         )
 
-    async def _read(self, source: Source, seen: Seen) -> None:
-        """Read what is new of a file.
+    async def _read(self, source: Source, seen: Seen, newest: int) -> None:
+        """Read what is new of a file; `newest`: the time of the newest row of one that is a database with such times.
 
         Raises:
             FlywheelError, OSError: it cannot be read or kept now.
@@ -125,8 +125,12 @@ class Taker:
             seen.sessions += look.mark.sessions
             seen.version = seen.version or look.mark.version
             return
+        marks = self.growing.marks
+        self.growing.since = await marks.newest(source) if newest and isinstance(source, Path) else 0
         async for each, added in self.growing.read(source, look):
             seen.note(each, added)
+        if newest and isinstance(source, Path) and not (seen.paused or seen.bad or seen.left_out):
+            await marks.note_newest(source, newest)
         if mark := self.growing.mark:
             seen.version = seen.version or mark.version
         await self.growing.note(source)

@@ -44,7 +44,7 @@ class Beside:
     """Where a file lies: `stem` is its name without its ending, `folder` that of its folder, if it is known.
 
     `path` is the file itself where it is one of this machine, `name` its name in the `archive` where it lies in one;
-    standard input has neither.
+    standard input has neither. `is_tail`: only what is new of the file is read.
     """
 
     stem: str
@@ -52,6 +52,7 @@ class Beside:
     path: Path | None = None
     archive: zipfile.ZipFile | None = None
     name: str = ""
+    is_tail: bool = False
 
     def text_of(self, name: str) -> str:
         """The text of the file of that name in the same folder; empty if there is none that can be read."""

@@ -18,16 +18,21 @@ from typing import cast
 
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.branches import UNKNOWN, trunk
+from agentic_flywheel.cli.importers.claude_code_queue import Queue
 from agentic_flywheel.cli.importers.claude_code_speakers import SYNTHETIC, is_summary, said, summarised
-from agentic_flywheel.cli.importers.conversation import Imported, Relation, text
+from agentic_flywheel.cli.importers.conversation import Imported, Relation, mended, text, turn
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.left_out import from_lines
 from agentic_flywheel.cli.importers.origins import named_parent
 from agentic_flywheel.cli.importers.talk import SUB_AGENT, Said, Talk
+from agentic_flywheel.documents.turn_text import said_in
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
 _PROGRAM = "claude-code"
+
+_WARMUP = "Warmup"
+"""What 2.0 asked each kind of sub-agent when it started, which nobody saw."""
 
 
 def session(entries: Iterable[JsonEntry | BadEntry], beside: Beside) -> Iterator[Imported | BadEntry]:
@@ -36,7 +41,7 @@ def session(entries: Iterable[JsonEntry | BadEntry], beside: Beside) -> Iterator
     A file that continues another has the lines of both sessions: it is the session of its name then, or else the one
     named last. A file beside it may describe a sub-agent.
     """
-    transcript = _Transcript()
+    transcript = _Transcript(is_tail=beside.is_tail)
     yield from from_lines(entries, transcript.add, lambda: transcript.imported(beside.stem, beside.description()))
 
 
@@ -115,7 +120,8 @@ def _blocks(line: _Line) -> list[JSONObject]:
 class _Transcript:
     """What is known after some of the lines."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_tail: bool) -> None:
+        self._is_tail = is_tail
         self._main = _Thread()
         self._agents: dict[str, _Thread] = {}
         """The talks with sub-agents, by the agent's id, or that of the first line."""
@@ -124,6 +130,7 @@ class _Transcript:
         self._callers: dict[str, str] = {}
         """The calls that began sub-agents, by the agent's id or by what it was asked."""
         self._uuids: set[str] = set()
+        self._queue = Queue()
         self._summaries: dict[str, str] = {}
         self._titles: dict[str, str] = {}
         self._parent = ""
@@ -146,6 +153,8 @@ class _Transcript:
             self._summaries[leaf] = text(value.get("summary"))
         elif kind in ("custom-title", "ai-title"):
             self._titles[kind] = text(value.get("customTitle" if kind == "custom-title" else "aiTitle"))
+        elif kind == "queue-operation":
+            self._queue.add(value, entry.line)
         elif uuid or kind in ("user", "assistant", "attachment"):
             self._add(entry, kind)
         if isinstance(uuid, str):
@@ -177,6 +186,16 @@ class _Transcript:
         line.value = {name: value.get(name) for name in ("sessionId", "cwd", "gitBranch", "version")}
         line.value["model"] = beside.get("model")
         self._note_calls(line, value)
+        for each in line.said if kind in ("user", "attachment") else ():
+            if each.turn["role"] == "user":
+                self._note_lost(line, said_in(each.turn, whole=False)[1])
+
+    def _note_lost(self, line: _Line, sent: str) -> None:
+        """Note the prompts that waited before the one that was sent, and never were."""
+        for number, value in self._queue.lost_before(sent):
+            own = f"{text(value.get('sessionId'))}:{text(value.get('timestamp'))}"
+            if made := turn(own, "user", mended(value["content"])[0], value.get("timestamp")):
+                self._main.lines.append(_Line(number, "", [Said(made)], "", "", line.value))
 
     def _note_calls(self, line: _Line, value: JSONObject) -> None:
         """Note which call began a sub-agent: its result names the agent; before, the same words stand in both."""
@@ -207,10 +226,12 @@ class _Transcript:
         """The session, and those of sub-agents."""
         yield from self._session(name)
         for agent, thread in self._agents.items():
-            talk, sessions, _ = _talk(thread)
+            talk, sessions, _ = _talk(thread, is_tail=self._is_tail)
             asked = next((str(turn["content"]) for turn in talk.history), "")
             parent = text(beside.get("parentAgentId"))
             talk.known["spawned_by"] = beside.get("toolUseId") or self._callers.get(agent) or self._callers.get(asked)
+            if asked == _WARMUP and not talk.known["spawned_by"]:
+                continue
             made = talk.imported(
                 _PROGRAM,
                 f"agent-{agent}",
@@ -222,7 +243,7 @@ class _Transcript:
                 yield made
 
     def _session(self, name: str) -> Iterator[Imported | BadEntry]:
-        talk, sessions, summary = _talk(self._main)
+        talk, sessions, summary = _talk(self._main, is_tail=self._is_tail)
         if not sessions and talk.history:
             yield BadEntry(talk.line, "begins a talk of which no line names the sessionId")
         if not sessions:
@@ -240,9 +261,9 @@ class _Transcript:
             yield made
 
 
-def _talk(thread: _Thread) -> tuple[Talk, list[str], str]:
+def _talk(thread: _Thread, *, is_tail: bool) -> tuple[Talk, list[str], str]:
     """What was said on the current branch, the sessions that its lines name, and the last summary on it."""
-    talk, sessions, summary = Talk(), list[str](), ""
+    talk, sessions, summary = Talk(goes_on=is_tail), list[str](), ""
     for line in thread.current():
         if line.summary:
             summary = line.summary

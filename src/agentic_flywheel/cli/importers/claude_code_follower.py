@@ -10,6 +10,8 @@ import hashlib
 from collections import deque
 from typing import cast
 
+from agentic_flywheel.cli.importers.claude_code_queue import is_prompt as is_queued
+from agentic_flywheel.cli.importers.claude_code_queue import is_taken_back
 from agentic_flywheel.cli.importers.claude_code_speakers import is_summary
 from agentic_flywheel.json_text import JSONObject
 
@@ -34,11 +36,11 @@ class ClaudeCodeFollower:
         self._recent = deque[object](self._ends, REMEMBERED)
         self._open: set[object] = set()
         self._answer: object = None
-        self._is_cut = False
+        self._is_cut = self._waits = False
 
     def is_settled(self) -> bool:
-        """Whether every tool has answered, and no answer is cut between two of its lines as far as can be told."""
-        return not self._open and not self._is_cut
+        """Whether every tool has answered, no prompt waits, and no answer is cut as far as can be told."""
+        return not (self._open or self._is_cut or self._waits)
 
     def state(self) -> JSONObject:
         """The last lines, the session and the sub-agent, the last answers, digests of titles."""
@@ -78,6 +80,7 @@ class ClaudeCodeFollower:
                 self._answers.append(self._answer)
             self._answer = answer
         if is_prompt and not results:
+            self._waits = False
             self._open = set()  # what has not answered by now was interrupted
         self._open -= results
         self._open |= {str(block.get("id")) for block in blocks if block.get("type") == "tool_use"}
@@ -89,6 +92,8 @@ class ClaudeCodeFollower:
         """Whether a line that is none of the talk leaves it as it is."""
         if kind in _REWRITES or value.get("explicit") is True:
             return False
+        if kind == "queue-operation":
+            self._waits = is_queued(value) or (self._waits and not is_taken_back(value))
         if not isinstance(kind, str) or kind not in _TITLES:
             return True
         given = value.get(_TITLES[kind])

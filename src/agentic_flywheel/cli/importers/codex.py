@@ -147,7 +147,7 @@ class _Rollout:
             self._meta.get("forked_from_id"),
             _inside(self._meta, "history_base", "thread_id"),
         )
-        talk = Talk(known=self._known | {"spawned_by": self._call.get("call_id")})
+        talk = Talk(goes_on=self.items.is_new, known=self._known | {"spawned_by": self._call.get("call_id")})
         for line, said in self.items.said():
             talk.say(said, line)
         made = talk.imported(

@@ -19,7 +19,7 @@ class CodexFollower:
     def __init__(self, state: JSONObject) -> None:
         self._lines: int = state.get("lines") or 0
         self._calls: set[object] = set()
-        self._has_ended = True
+        self._has_ended = self._lines > 0  # before, the prompt may be known only as the model is given it
 
     def is_settled(self) -> bool:
         """Whether no task is under way."""

@@ -2,31 +2,28 @@
 
 The same words stand in a transcript more than once: as items (`item_completed`), in older ones as events
 (`user_message`, `agent_message`), and as the model is given them (`response_item`), where `user` is also what nobody
-said. Items count; events where a task has no items; what the model is given where a file has neither. Calls of tools
-are only in what the model is given; what a command printed is in its item. A response is one turn.
+said. Items count; events where a task has no items; what the model is given where neither has come in the file so far.
+Calls of tools are only in what the model is given; what a command printed is in its item. A response is one turn.
 """
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from agentic_flywheel.cli.importers.blocks import between, spoken, thought
 from agentic_flywheel.cli.importers.codex_older import BARE
+from agentic_flywheel.cli.importers.codex_parts import answered, asked, outcome, shown, typed
 from agentic_flywheel.cli.importers.conversation import mended, text, turn
 from agentic_flywheel.cli.importers.talk import Said
-from agentic_flywheel.documents.turn_values import as_list, as_object, is_object
+from agentic_flywheel.documents.turn_values import as_list, is_object
 from agentic_flywheel.json_text import JSONObject
 
 _NOT_SAID = (
     "<environment_context>", "<user_instructions>", "<turn_aborted>", "# AGENTS.md instructions",
-    "<user_shell_command>", "<skill>", "<subagent_notification>",
+    "<user_shell_command>", "<skill>", "<subagent_notification>", "<user_action>",
 )  # fmt: skip
 """How messages of role user begin that no person wrote."""
-
-_ASKED = re.compile(r"# Context from my IDE setup:\n.*\n## My request for Codex:\n?", re.DOTALL)
-"""What the editor's extension puts before the words that the person typed."""
 
 _PREFACE = "use the information in this summary to assist with your own analysis:"
 """What ends the preface of a summary, which is for the model."""
@@ -64,6 +61,8 @@ class Items:
     """The calls whose commands have printed something."""
     _called: set[str] = field(default_factory=set[str])
     _results: dict[str, _Part] = field(default_factory=dict[str, _Part])
+    _items: set[tuple[object, str]] = field(default_factory=set[tuple[object, str]])
+    """Kinds and ids of those that were taken in: a line may be written twice."""
 
     def __bool__(self) -> bool:
         return bool(self._parts)
@@ -82,10 +81,11 @@ class Items:
     def said(self) -> Iterator[tuple[int, Said]]:
         """What was said, each once, with its line."""
         items = {part.task for part in self._parts if part.where == ITEM}
-        is_told = self.is_new or any(part.where in (ITEM, EVENT) for part in self._parts)
+        seen = (part.task for part in self._parts if part.where in (ITEM, EVENT))
+        told = 0 if self.is_new else min(seen, default=self._task + 1)
         for part in self._parts:
             is_again = part.where == EVENT and part.task in items
-            if not is_again and not (part.where == GIVEN and is_told):
+            if not is_again and not (part.where == GIVEN and part.task >= told):
                 yield part.line, part.said
 
     def add(self, kind: str, value: JSONObject, payload: JSONObject, line: int) -> None:
@@ -100,6 +100,7 @@ class Items:
         if kind == "compacted":
             words = text(whole.get("message"))
             words = words.partition(_PREFACE)[2] or words
+            self._end_response()
             self.summary = between(words, "summary") or words.strip() or self.summary
         elif kind == BARE:
             self._given(whole, time, line, halves, EITHER)
@@ -129,9 +130,9 @@ class Items:
             images: object = event.get("images")
             pictures = [{"type": "image"} for _ in cast("list[object]", images)] if isinstance(images, list) else []
             if not text(event.get("message")).startswith(_NOT_SAID):
-                self._asks(None, [*_typed(event.get("message")), *pictures], time, line, EVENT, halves)
-        elif kind == "agent_message":
-            self._answers(None, spoken(event.get("message")), time, line, EVENT, halves)
+                self._asks(None, [*typed(event.get("message")), *pictures], time, line, EVENT, halves)
+        elif kind in ("agent_message", "exited_review_mode"):
+            self._answers(None, answered(event), time, line, EVENT, halves)
         elif kind == "agent_reasoning":
             self._thoughts.setdefault(EVENT, []).extend(thought(event.get("text")))
         elif kind == "thread_rolled_back":
@@ -156,8 +157,13 @@ class Items:
     def _item(self, item: JSONObject, time: object, line: int, halves: int) -> None:
         """Take in an item that a person saw."""
         kind, own, parts = item.get("type"), item.get("id"), list(filter(is_object, as_list(item.get("content"))))
+        is_again = (kind, own) in self._items
+        if isinstance(own, str):
+            self._items.add((kind, own))
+        if is_again and kind != "CommandExecution":
+            return
         if kind == "UserMessage":
-            self._asks(own, [block for part in parts for block in _asked(part)], time, line, ITEM, halves)
+            self._asks(own, [block for part in parts for block in asked(part)], time, line, ITEM, halves)
         elif kind == "AgentMessage":
             self._answers(
                 own, [block for part in parts for block in spoken(part.get("text"))], time, line, ITEM, halves
@@ -197,12 +203,12 @@ class Items:
             self._answers(own, [block], time, line, EITHER, halves)
         elif kind in ("function_call_output", "custom_tool_call_output", "local_shell_call_output"):
             if call not in self._printed:
-                self._result(call, _output(item.get("output")), time, line, halves)
+                self._result(call, outcome(item.get("output")), time, line, halves)
             self._end_response()
         elif kind == "message" and item.get("role") in ("user", "assistant"):
             parts = list(filter(is_object, as_list(item.get("content"))))
             said = [part for part in parts if not text(part.get("text")).startswith(_NOT_SAID)]
-            blocks = [block for part in said for block in _shown(part)]
+            blocks = [block for part in said for block in shown(part)]
             says = self._asks if item["role"] == "user" else self._answers
             says(own, blocks, time, line, where, halves)
         elif kind == "reasoning":
@@ -252,43 +258,3 @@ class Items:
 
 def _is_asked(part: _Part) -> bool:
     return part.said.turn["role"] == "user" and part.where != GIVEN
-
-
-def _asked(part: JSONObject) -> list[JSONObject]:
-    """A part of what the person sent, without the bytes of pictures."""
-    kind, url = part.get("type"), part.get("image_url")
-    if kind == "text":
-        return _typed(part.get("text"))
-    if isinstance(url, str) and url.startswith("data:"):
-        return [{"type": "image", "omitted_characters": len(url)}]
-    return [part] if isinstance(kind, str) else []
-
-
-def _shown(part: JSONObject) -> list[JSONObject]:
-    """A part of a message as the model is given it: its words, or its picture without the bytes."""
-    kind, words = part.get("type"), part.get("text")
-    return _asked(part) if kind == "input_image" else _typed(words) if kind == "input_text" else spoken(words)
-
-
-def _typed(words: object) -> list[JSONObject]:
-    """What the person typed, without what an editor put before it."""
-    return spoken(_ASKED.sub("", words, count=1) if isinstance(words, str) else words)
-
-
-def _output(output: object) -> object:
-    """What a tool answered: text, or the blocks of it, without the bytes of pictures."""
-    if isinstance(output, str) and output.startswith("{"):
-        try:
-            value: Any = json.loads(output)
-        except (ValueError, RecursionError):
-            return output
-        found = as_object(value).get("output")
-        return found if isinstance(found, str) else output
-    if isinstance(output, dict):
-        return cast("JSONObject", output).get("content", cast("JSONObject", output))
-    if isinstance(output, list):
-        output = cast("list[object]", output)
-        return [
-            block for part in filter(is_object, as_list(output)) for block in (spoken(part.get("text")) or _asked(part))
-        ]
-    return output

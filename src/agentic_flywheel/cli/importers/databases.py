@@ -9,7 +9,7 @@ import contextlib
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -47,7 +47,7 @@ class Database:
         """The names of its tables."""
         return {row["name"] for row in self.select("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
-    def select(self, query: str, values: Sequence[Any] = ()) -> Iterator[JSONObject]:
+    def select(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[JSONObject]:
         """The rows of a query.
 
         Raises:

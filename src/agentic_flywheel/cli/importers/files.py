@@ -1,6 +1,7 @@
 """Reads each file with conversations from its beginning to its end, by the reader of its kind."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, cast, get_args
@@ -61,12 +62,18 @@ def is_stray(source: Source, limit: int = MAX_ENTRY_BYTES) -> bool:
 
 
 def read(
-    source: Source, kind: str = "", limit: int = MAX_ENTRY_BYTES, given: Callable[[IO[bytes]], Given] | None = None
+    source: Source,
+    kind: str = "",
+    limit: int = MAX_ENTRY_BYTES,
+    given: Callable[[IO[bytes]], Given] | None = None,
+    *,
+    is_tail: bool = False,
 ) -> Iterator[Imported | BadEntry]:
     """The conversations in the file and all that cannot be read of it, in the order of the file.
 
     `kind` is one of `Kind` (this program's own exports are read by `exported`); without it the file is recognised. An
-    entry may have `limit` bytes. `given` makes the entries of the lines that the file has, where somebody follows them.
+    entry may have `limit` bytes. `given` makes the entries of the lines that the file has, where somebody follows them;
+    `is_tail`: they are what is new of it.
 
     Raises:
         InvalidArgument: there is no such kind.
@@ -85,7 +92,7 @@ def read(
             file.seek(0)
             if given:  # `lines` reads it as it does a file
                 file = cast("IO[bytes]", given(file))
-            for each in read_as(file, recognised, _beside(source), limit):
+            for each in read_as(file, recognised, replace(_beside(source), is_tail=is_tail), limit):
                 line = each.line
                 yield each
     except UNREADABLE:

@@ -53,8 +53,8 @@ class Followed:
     noise: tuple[bytes, ...] = ()
 
 
-_CLAUDE_NOISE = (b'{"type":"api-request', b'{"type":"cost-state",', b'{"type":"queue-operation",')
-"""Requests with their whole prompts, what they cost, and what waited: what came of that is in other lines."""
+_CLAUDE_NOISE = (b'{"type":"api-request', b'{"type":"cost-state",')
+"""Requests with their whole prompts, and what they cost."""
 
 FOLLOWED: dict[str, Followed] = {
     "claude-code": Followed(ClaudeCodeFollower, lambda value: value | {"parentUuid": None}, _CLAUDE_NOISE),
@@ -102,7 +102,7 @@ def read_tail(path: Path, kind: str, limit: int, place: Place) -> Grown | None:
     first = next((at for at, each in enumerate(entries) if isinstance(each, JsonEntry) and each.value.get("uuid")), 0)
     if entries and isinstance(each := entries[first], JsonEntry):
         entries[first] = replace(each, value=FOLLOWED[kind].begun(each.value))
-    found = list(read(path, kind, limit, lambda _: Given(iter(entries))))
+    found = list(read(path, kind, limit, lambda _: Given(iter(entries)), is_tail=True))
     return Grown(found, track.place) if sum(isinstance(each, Imported) for each in found) < 2 else None
 
 

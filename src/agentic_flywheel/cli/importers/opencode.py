@@ -4,7 +4,8 @@ The database has the tables session, message and part, with JSON in `data`; an e
 "parts"}]}` of one session. A message is a turn of its parts: text, reasoning, tool (the call with its result), file.
 Texts that are `synthetic` are the program's. From `revert.messageID` on all is taken back. The message with `summary`
 is a compaction's. A session with a `parent_id` is a sub-agent's. A fork copies its messages under new ids and names no
-origin: it is told by a first message of the same time and text, and has here only what is its own.
+origin: it is told by a first message of the same time and text, and has here only what is its own. Rows have the time
+of their last change, so that only sessions with newer ones need be read (`since`).
 """
 
 import hashlib
@@ -48,16 +49,38 @@ def conversation(value: JSONObject, _: Beside) -> Iterator[Imported | BadEntry]:
     yield from _conversation(info, _not_taken_back(info, as_list(value.get("messages"))), "", None)
 
 
-def database(path: Path, limit: int) -> Iterator[Imported | BadEntry]:
-    """The talks of the database, those that others go on from first; one of more than `limit` bytes is left out."""
+_CHANGED = """SELECT id FROM session WHERE time_updated >= :since UNION SELECT session_id FROM message
+WHERE time_updated >= :since UNION SELECT session_id FROM part WHERE time_updated >= :since"""
+
+_FIRST = "SELECT session_id AS id, min(time_created) AS at FROM message GROUP BY session_id"
+
+
+def database(path: Path, limit: int, since: int = 0) -> Iterator[Imported | BadEntry]:
+    """The talks of the database, those that others go on from first; one of more than `limit` bytes is left out.
+
+    `since`: those alone of which a row was changed then, as `newest` has it, or later.
+    """
     seen: dict[str, tuple[str, list[str]]] = {}
     callers: dict[str, str] = {}
     try:
         with opened(path) as found:
-            for row in list(found.select("SELECT * FROM session ORDER BY time_created, id")):
-                yield from _of_row(found, row, limit, seen, callers)
+            rows = list(found.select("SELECT * FROM session ORDER BY time_created, id"))
+            changed = {each["id"] for each in found.select(_CHANGED, {"since": since})} if since else None
+            needed = None if changed is None else changed | _told_by(found, rows, changed)
+            for row in rows:
+                if needed is None or row["id"] in needed:
+                    talks = _of_row(found, row, limit, seen, callers)
+                    yield from (each for each in talks if changed is None or row["id"] in changed)
     except InvalidArgument as exc:
         yield BadEntry(1, str(exc))
+
+
+def _told_by(found: Database, rows: list[JSONObject], changed: set[object]) -> set[object]:
+    """The sessions that tell of the `changed` ones who called them, or which they are forks of."""
+    parents = {row.get("parent_id") for row in rows if row["id"] in changed}
+    first = {each["id"]: each["at"] for each in found.select(_FIRST)}
+    times = {first.get(each) for each in changed}
+    return parents | {own for own, at in first.items() if at in times}
 
 
 def newest(path: Path) -> int:

@@ -44,14 +44,14 @@ def session(entries: Iterable[JsonEntry | BadEntry], beside: Beside) -> Iterator
 
     A file beside it may describe a sub-agent.
     """
-    transcript = _Transcript()
+    transcript = _Transcript(is_tail=beside.is_tail)
     yield from from_lines(entries, transcript.add, lambda: transcript.imported(beside.stem, beside.description()))
 
 
 class _Transcript:
     """What is known after some of the lines."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_tail: bool) -> None:
         self._lines: list[tuple[int, str, list[Said], str]] = []
         """Number and id of each line that says something, what it says, and the summary that it is."""
         self._parents: dict[str, str | None] = {}
@@ -59,7 +59,7 @@ class _Transcript:
         self._session = self._agent = self._title = self._parent = ""
         self._relation: Relation = "fork"
         self._seen: set[tuple[str, str]] = set()
-        self._talk = Talk()
+        self._talk = Talk(goes_on=is_tail)
 
     def add(self, entry: JsonEntry) -> None:
         """Take in the next line.

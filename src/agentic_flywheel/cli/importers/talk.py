@@ -46,10 +46,14 @@ class Said:
 
 @dataclass(slots=True)
 class Talk:
-    """What was said in one talk, as far as it was read; `line` is the first line of it, `known` what goes with it."""
+    """What was said in one talk, as far as it was read; `line` is the first line of it, `known` what goes with it.
+
+    `goes_on`: it stands behind what was read before, so that a command or an interruption alone is something said.
+    """
 
     line: int = 0
     halves: int = 0
+    goes_on: bool = False
     known: dict[str, object] = field(default_factory=dict[str, object])
     _history: list[JSONObject] = field(default_factory=list[JSONObject])
     _times: list[datetime] = field(default_factory=list[datetime])
@@ -107,7 +111,7 @@ class Talk:
         """The turns: of answers, those in which something is said or called; none where only commands stand."""
         made = [turn | {"content": content(turn["content"])} if _is_answer(turn) else turn for turn in self._history]
         made = [turn for turn in made if not _is_thought(turn)]
-        return made if any(turn["role"] in _SPEAKS for turn in made) else []
+        return made if self.goes_on or any(turn["role"] in _SPEAKS for turn in made) else []
 
     def imported(
         self,
