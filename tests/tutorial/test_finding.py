@@ -237,11 +237,18 @@ def test_a_miss_says_what_was_searched_and_offers_near_titles(farm: WireServer):
     assert (resumed["found"], resumed["reason"], resumed["suggestions"]) == (False, "not_found", ["wind"])
 
 
+@pytest.mark.parametrize("query", ["Vorlauftemperatur", "Heizungsvorlauf"])
+def test_a_miss_offers_talks_that_have_a_part_of_a_compound(farm: WireServer, query: str):
+    farm.call("save_session", session_id="heat", title="Haus", history=turns("Reicht der Vorlauf?", "Ja, mit 55 Grad."))
+    farm.call("save_session", session_id="other", title="Garten", history=turns("Wasser und Temperament", "Laufen"))
+    assert farm.call("list_sessions", query=query)["suggestions"][0] == {"id": "heat", "title": "Haus"}
+
+
 def test_a_miss_offers_talks_in_which_something_was_said_that_is_spelt_nearly_so(farm: WireServer):
     farm.call("save_session", session_id="dog", title="Rex", history=turns("He is allergic to chicken.", "Try salmon."))
     missed = farm.call("list_sessions", query="chiken")
     assert (missed["sessions"], missed["suggestions"]) == ([], [{"id": "dog", "title": "Rex"}])
-    assert "spelt nearly so was said in: 'Rex' ('dog')" in missed["message"]
+    assert "spelt nearly so, or a part of it, was said in: 'Rex' ('dog')" in missed["message"]
     resumed = farm.call("resume_session", query="chiken?")
     assert (resumed["found"], resumed["suggestions"]) == (False, ["dog"])
     assert resumed["message"].endswith("Next: resume_session(session_id='dog').")

@@ -109,6 +109,11 @@ class SearchRows(JournalFile):
         with self._searching():
             return self._search_index.terms_like(beginning, most)
 
+    def terms_among(self, terms: Sequence[str]) -> list[str]:
+        """Those of these terms that were said in sessions known here."""
+        with self._searching():
+            return self._search_index.terms_among(terms)
+
     def titles(self, index: str, most: int) -> list[tuple[str, str]]:
         """Member and note of the newest sessions known here."""
         with self._searching():
