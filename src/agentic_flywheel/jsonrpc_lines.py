@@ -17,7 +17,6 @@ from pydantic_core import from_json, to_json
 
 from agentic_flywheel.pipes import Write, open_writer, passed
 
-
 _MARK = b"\xef\xbb\xbf"
 """The byte order mark with which some shells begin what they pipe; RFC 8259 lets a parser pass over it."""
 

@@ -153,7 +153,7 @@ class DocumentWriter:
                 raise
             raise StashUnavailable(f"{why}Such a session may well exist there, so nothing was begun here.") from exc
         except Conflict as exc:
-            if attempt.sent:  # another process of this machine saved meanwhile, yet Redis may have taken this one before
+            if attempt.sent:  # another process of this machine saved meanwhile; Redis may have taken this one before
                 raise StashUnavailable(f"{why}Whether it was saved is not known: save the same again.") from exc
             if pending and (expected := _beyond(attempt.change, exc)):
                 raise StashUnavailable(f"{why}Revision {expected} may well be there; this machine has none.") from exc
