@@ -3028,6 +3028,13 @@ MUTATIONS = [
         "tests/tutorial/test_status.py::test_a_deletion_that_is_refused_says_so_and_not_that_redis_does_not_answer",
     ),
     Mutation(
+        "14 null for an argument of a prompt",
+        "server/request_params.py",
+        "sent).items() if value is not None}",
+        "sent).items()}",
+        "tests/tutorial/test_what_clients_send.py::test_an_argument_of_a_prompt_is_text_a_number_or_absent",
+    ),
+    Mutation(
         "14 JSON that is no request",
         "server/refusal.py",
         "if _is_object(line) else",
