@@ -2994,8 +2994,15 @@ MUTATIONS = [
     Mutation(
         "16 numeronyms",
         "journal/ranking.py",
-        "(terms := spelt_out(db, question.written[word]))",
-        "(terms := spelt_out(db, word[:0]))",
+        "spelt_out(db, question.written[word]) or",
+        "spelt_out(db, word[:0]) or",
+        "tests/unit/test_compounds.py",
+    ),
+    Mutation(
+        "16 another form of a word",
+        "journal/ranking.py",
+        "or other_forms(db, word)) for word in unknown)",
+        "or []) for word in unknown)",
         "tests/unit/test_compounds.py",
     ),
     Mutation(

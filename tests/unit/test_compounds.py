@@ -25,6 +25,8 @@ AS_TWO = {
     "k": "Our Kubernetes upgrade waits, not a kindness.",
     "l": "Internationalization of the shop.",
     "m": "Buy a tool for o11y.",
+    "n": "Зимние шины лежат в гараже.",
+    "o": "Δεν ξεκινά η μηχανή.",
 }
 AS_ONE = {
     "a": "Is pep8 enforced?",
@@ -60,6 +62,9 @@ async def _found(folder: Path, talks: dict[str, str], query: str) -> list[tuple[
         ("k8s", "k"),
         ("i18n", "l"),
         ("observability", "m"),
+        ("шина", "n"),
+        ("зимняя шина", "n"),
+        ("μηχανές", "o"),
         ("Straßenbahnkarte", "g"),
     ],
 )

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from agentic_flywheel.journal.compounds import Apart, apart, with_joined
+from agentic_flywheel.journal.inflected import other_forms
 from agentic_flywheel.journal.numeronyms import spelt_out
 from agentic_flywheel.journal.question import Question
 from agentic_flywheel.journal.records import Match, Matches
@@ -118,8 +119,9 @@ class _Search:
         self._beginnings = {word: self._begun_by(word) for word in self._cut}
         few = len(question.content) <= FEW_WORDS
         unknown = [word for word in self._cut if not self._beginnings[word]]
-        self._spelt = {word: terms for word in unknown if (terms := spelt_out(db, question.written[word]))}
-        """Words that are nowhere, but what they are short for is, or what is short for them."""
+        otherwise = ((word, spelt_out(db, question.written[word]) or other_forms(db, word)) for word in unknown)
+        self._spelt = {word: terms for word, terms in otherwise if terms}
+        """Words that are nowhere, but what they are short for is, or what is short for them, or another form."""
         for word, terms in self._spelt.items():
             self._beginnings[word] = terms
             self._note(word, max(map(self._frequency, terms)))

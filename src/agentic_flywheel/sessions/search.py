@@ -230,8 +230,8 @@ def _near_words(repository: Repository, question: Question) -> list[str]:
 
 def _parts(repository: Repository, word: str) -> list[str]:
     """What was said of what the word (folded, with its ending) begins or ends with, as a compound does."""
-    at = range(SHORTEST_PART, len(word) - SHORTEST_PART + 1)
-    parts = [*dict.fromkeys(stem(part) for cut in at for part in (word[:cut], word[cut:]))]
+    both = (part for cut in range(1, len(word)) for part in (word[:cut], word[cut:]))
+    parts = [*dict.fromkeys(stem(part) for part in both if len(part) >= SHORTEST_PART)]
     known = repository.journal.terms_among(parts)
     return [part for part in known if len(part) >= SHORTEST_NEAR]
 
