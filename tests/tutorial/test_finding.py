@@ -193,7 +193,7 @@ def test_without_redis_what_is_pending_is_found(lonely_env: dict[str, str]):
         answer = server.call("list_sessions", query="kept now", within=30)
         assert ids(answer) == ["s"]
         assert answer["scope"] == "this machine"
-        assert "tags of the sessions of this machine; turns of the 1 sessions here" in answer["searched"]
+        assert "tags of the sessions of this machine; turns of the 1 session here" in answer["searched"]
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + b"\xff" * 4000])

@@ -173,7 +173,8 @@ def _searched(matches: Matches, *, shared: bool, whole: bool) -> str:
     everywhere = "all sessions in Redis" if shared else "the sessions of this machine"
     if shared and not whole:
         everywhere = f"{matches.listed:,} sessions in Redis (others are still to be read: ask again)"
-    text = f"ids, titles, summaries and tags of {everywhere}; turns of the {matches.searched:,} sessions here"
+    here = "1 session" if matches.searched == 1 else f"{matches.searched:,} sessions"
+    text = f"ids, titles, summaries and tags of {everywhere}; turns of the {here} here"
     if matches.unread:
         text += f" that have been read so far ({matches.unread:,} are still to be read: ask again)"
     return text
