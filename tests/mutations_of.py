@@ -3021,6 +3021,13 @@ MUTATIONS = [
         "::test_a_revision_that_only_redis_may_have_is_no_conflict_while_it_cannot_be_reached",
     ),
     Mutation(
+        "13 a log that was cut",
+        "journal/recovery.py",
+        " or code == sqlite3.SQLITE_IOERR_SHORT_READ",
+        "",
+        "tests/tutorial/test_damaged_journal.py::test_a_log_that_is_cut_while_it_is_open_is_said_so_and_work_goes_on",
+    ),
+    Mutation(
         "13 a journal that was held",
         "journal/connection.py",
         "self._was_held, self._write_failed = False, None",

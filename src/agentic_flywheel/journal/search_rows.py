@@ -167,7 +167,7 @@ class SearchRows(JournalFile):
             yield
         except (sqlite3.Error, OSError) as exc:
             self._indexed = None
-            raise JournalUnavailable(f"The turns cannot be searched now: {cause(exc)}") from exc
+            raise JournalUnavailable(f"The turns cannot be searched now: {cause(exc).rstrip('.')}.") from exc
 
     @retry_once_if_replaced
     def _text_of(self, head: Head) -> str | None:
