@@ -3028,6 +3028,13 @@ MUTATIONS = [
         "tests/tutorial/test_damaged_journal.py::test_a_log_that_is_cut_while_it_is_open_is_said_so_and_work_goes_on",
     ),
     Mutation(
+        "13 a session that only Redis may have",
+        "cli/which_session.py",
+        "if isinstance(unknown, StashUnavailable):",
+        "if isinstance(unknown, str):",
+        "tests/tutorial/test_sessions_command.py::test_of_a_session_that_only_redis_may_have_it_is_said_that_it_may",
+    ),
+    Mutation(
         "13 a journal that was held",
         "journal/connection.py",
         "self._was_held, self._write_failed = False, None",
