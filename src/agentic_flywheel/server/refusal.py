@@ -19,7 +19,7 @@ UNREADABLE = (
 )
 
 NO_REQUEST = (
-    'This is JSON, but no message of JSON-RPC 2.0: that has "jsonrpc": "2.0", a method, and params that are an object.'
+    'This is JSON, but no JSON-RPC message: that has "jsonrpc": "2.0", a method, and params that are an object.'
 )
 
 # A string that is not closed takes the rest of the line, so that no byte is looked at twice.
