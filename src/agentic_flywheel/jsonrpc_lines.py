@@ -17,6 +17,9 @@ from pydantic_core import from_json, to_json
 
 from agentic_flywheel.pipes import Write, open_writer, passed
 
+_MARK = b"\xef\xbb\xbf"
+"""The byte order mark with which some shells begin what they pipe; RFC 8259 lets a parser pass over it."""
+
 
 def message_of(line: bytes) -> types.JSONRPCMessage:
     """The message in a line.
@@ -26,7 +29,7 @@ def message_of(line: bytes) -> types.JSONRPCMessage:
 
     """
     # Parsed once and then told apart: the adapter's own parser would read the line for each kind of message.
-    return types.jsonrpc_message_adapter.validate_python(from_json(line), by_name=False)
+    return types.jsonrpc_message_adapter.validate_python(from_json(line.removeprefix(_MARK)), by_name=False)
 
 
 def line_of(message: types.JSONRPCMessage) -> bytes:

@@ -1,6 +1,7 @@
 """A journal file that was damaged: it is moved aside and said so, what can be read of it is there, and work goes on."""
 
 import json
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -176,3 +177,16 @@ def test_servers_that_meet_a_damaged_journal_at_once_move_it_aside_once_and_lose
     with WireServer(env) as server:
         listed = server.call("list_sessions", limit=1000)
         assert {session_id for *_, session_id in requests} <= ids(listed)
+
+
+def test_a_log_that_is_cut_while_it_is_open_is_said_so_and_work_goes_on(disabled_env: dict[str, str]):
+    folder = Path(disabled_env["FLYWHEEL_DATA_DIR"])
+    with WireServer(disabled_env) as server:
+        for i in range(30):
+            assert server.call("save_session", session_id=name(i), history=turns(word(i)))["saved"]
+        os.truncate(folder / f"{JOURNAL}-wal", 100)
+        assert server.call("save_session", session_id="new", history=turns("work goes on"))["saved"] is True
+        told(server, disabled_env)
+        assert server.call("resume_session", session_id="new")["found"] is True
+    with WireServer(disabled_env) as server:
+        assert server.call("resume_session", session_id="new")["found"] is True

@@ -193,7 +193,7 @@ def test_without_redis_what_is_pending_is_found(lonely_env: dict[str, str]):
         answer = server.call("list_sessions", query="kept now", within=30)
         assert ids(answer) == ["s"]
         assert answer["scope"] == "this machine"
-        assert "tags of the sessions of this machine; turns of the 1 sessions here" in answer["searched"]
+        assert "tags of the sessions of this machine; turns of the 1 session here" in answer["searched"]
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + b"\xff" * 4000])
@@ -237,11 +237,18 @@ def test_a_miss_says_what_was_searched_and_offers_near_titles(farm: WireServer):
     assert (resumed["found"], resumed["reason"], resumed["suggestions"]) == (False, "not_found", ["wind"])
 
 
+@pytest.mark.parametrize("query", ["Vorlauftemperatur", "Heizvorlauf"])
+def test_a_miss_offers_talks_that_have_a_part_of_a_compound(farm: WireServer, query: str):
+    farm.call("save_session", session_id="heat", title="Haus", history=turns("Reicht der Vorlauf?", "Ja, mit 55 Grad."))
+    farm.call("save_session", session_id="other", title="Garten", history=turns("Wasser und Temperament", "Laufen"))
+    assert farm.call("list_sessions", query=query)["suggestions"][0] == {"id": "heat", "title": "Haus"}
+
+
 def test_a_miss_offers_talks_in_which_something_was_said_that_is_spelt_nearly_so(farm: WireServer):
     farm.call("save_session", session_id="dog", title="Rex", history=turns("He is allergic to chicken.", "Try salmon."))
     missed = farm.call("list_sessions", query="chiken")
     assert (missed["sessions"], missed["suggestions"]) == ([], [{"id": "dog", "title": "Rex"}])
-    assert "spelt nearly so was said in: 'Rex' ('dog')" in missed["message"]
+    assert "spelt nearly so, or a part of it, was said in: 'Rex' ('dog')" in missed["message"]
     resumed = farm.call("resume_session", query="chiken?")
     assert (resumed["found"], resumed["suggestions"]) == (False, ["dog"])
     assert resumed["message"].endswith("Next: resume_session(session_id='dog').")

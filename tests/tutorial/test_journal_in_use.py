@@ -28,3 +28,4 @@ def test_what_cannot_be_kept_says_why_and_what_to_do(disabled_env: dict[str, str
         assert deleted["message"].endswith(f"{held} Try again.")
         assert (saved["saved"], cached["cached"], deleted["deleted"], found["found"]) == (False, False, False, True)
         assert server.call("save_session", session_id="b", history=TALK)["saved"] is True
+        assert server.call("persistence_status")["journal"]["error"] is None  # it has let go of it

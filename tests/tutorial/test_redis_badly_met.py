@@ -9,7 +9,7 @@ import pytest
 from ..support.conversations import turns
 from ..support.moods import MoodyRedis, TimedServer, arrives, ids, kept_here, kept_in_redis, timed
 from ..support.proxy import OTHER_CERTIFICATE, OUR_CERTIFICATE, Proxy
-from ..support.redis_server import RedisServer
+from ..support.redis_server import NOBODY_LISTENS, RedisServer
 from ..support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -157,3 +157,17 @@ def test_a_redis_without_tls_is_not_spoken_to_with_it(moody: MoodyRedis, lonely_
         # Whether Redis answers a greeting of TLS depends on its random bytes: it waits for the end of a line.
         nothing_is_reached(server, "SSL|TLS|connect|broke off|in time")
     assert moody.all_keys() == set()
+
+
+def test_a_revision_that_only_redis_may_have_is_no_conflict_while_it_cannot_be_reached(lonely_env: dict[str, str]):
+    with TimedServer(timed(lonely_env, NOBODY_LISTENS)) as server:
+        for name, here in (("elsewhere", 0), ("here", 1)):
+            for number in range(here):
+                kept_here(server.save(name, turns(f"turn {number}")))
+            beyond = server.call("save_session", session_id=name, history=turns("new"), expected_revision=here + 3)
+            assert (beyond["saved"], beyond["reason"]) == (False, "unavailable"), beyond
+            assert "Redis cannot be reached" in beyond["message"]
+            assert f"Revision {here + 3} may well be there" in beyond["message"]
+        kept_here(server.save("here", turns("turn 1")))
+        late = server.call("save_session", session_id="here", history=turns("new"), expected_revision=1)
+        assert (late["reason"], late["revision"]) == ("conflict", 2), "what is here is newer than that"

@@ -83,6 +83,14 @@ def test_a_session_is_shown_as_markdown(filled: dict[str, str]):
     assert TALK[0]["content"] in text
 
 
+@pytest.mark.parametrize("verb", [("show",), ("revisions",), ("delete", "--yes")], ids=lambda verb: verb[0])
+def test_of_a_session_that_only_redis_may_have_it_is_said_that_it_may(
+    verb: tuple[str, ...], lonely_env: dict[str, str]
+):
+    said = run(lonely_env, "sessions", verb[0], "elsewhere", *verb[1:], code=2).stderr
+    assert "session 'elsewhere' is not on this machine, and may well be in Redis: Redis cannot be reached" in said
+
+
 def test_deleting_asks_and_where_nobody_can_be_asked_it_wants_to_be_told(filled: dict[str, str]):
     assert "--yes" in run(filled, "sessions", "delete", "harvest", code=2, stdin="y\n").stderr
     assert "Deleted" in run(filled, "sessions", "delete", "harvest", "--yes").stdout

@@ -95,6 +95,24 @@ def test_a_save_that_is_refused_is_a_redis_that_takes_none_until_it_takes_one(
         server.is_well()
 
 
+def test_a_deletion_that_is_refused_says_so_and_not_that_redis_does_not_answer(
+    moody: MoodyRedis, lonely_env: dict[str, str]
+):
+    moody.start()
+    with TimedServer(timed(lonely_env, moody.url)) as server, moody.client() as client:
+        server.warm()
+        kept_in_redis(server.save("s", turns("one")))
+        client.config_set("maxmemory", 1)
+        deleted = server.call("delete_session", session_id="s")
+        assert deleted["deleted"] is True
+        assert re.fullmatch(
+            r"Deleted, but Redis does not take that \(.*OOM.*\): there, and on other machines, it goes by itself .*",
+            deleted["message"],
+        )
+        client.config_set("maxmemory", 0)
+        wait_until(lambda: server.pending() == 0, what="the deletion to be sent")
+
+
 def test_evicted_keys_are_counted_and_the_policy_is_warned_of(moody: MoodyRedis, lonely_env: dict[str, str]):
     moody.arguments = ["--maxmemory", "4mb", "--maxmemory-policy", "allkeys-random"]
     moody.start()

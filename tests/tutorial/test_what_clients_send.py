@@ -378,6 +378,20 @@ def test_half_an_emoji_in_any_text_of_any_tool_is_no_error_of_the_protocol(
             assert f"({name}, position 4)" in result["structuredContent"]["message"]
 
 
+@pytest.mark.parametrize("sent", [None, "garden", 34], ids=["null", "text", "a number"])
+def test_an_argument_of_a_prompt_is_text_a_number_or_absent(sent: str | int | None, server: WireServer):
+    server.call("save_session", session_id="34", history=TALK)
+    wanted = "garden" if sent == "garden" else "34"  # without one: the latest
+    got = server.request("prompts/get", {"name": "resume_conversation", "arguments": {"session": sent}})
+    assert f"session://{wanted}/" in json.dumps(got)
+
+
+def test_who_asks_for_an_id_such_as_latest_is_told_how_to_have_the_latest(server: WireServer):
+    missed = server.call("resume_session", session_id="latest")
+    assert (missed["found"], missed["reason"]) == (False, "not_found")
+    assert missed["message"].endswith("Next: list_sessions(query=words of it), or resume_session() for the latest.")
+
+
 # a real client
 
 

@@ -20,6 +20,13 @@ AS_TWO = {
     "f": "The profile_id of that user is stale.",
     "g": "Die Straßenbahn-Karte gilt zwei Stunden.",
     "h": "A brien wall and a nodal pepper of my wife.",
+    "i": "The function get_stale_profile is slow.",
+    "j": "An http-server of its own.",
+    "k": "Our Kubernetes upgrade waits, not a kindness.",
+    "l": "Internationalization of the shop.",
+    "m": "Buy a tool for o11y.",
+    "n": "Зимние шины лежат в гараже.",
+    "o": "Δεν ξεκινά η μηχανή.",
 }
 AS_ONE = {
     "a": "Is pep8 enforced?",
@@ -50,6 +57,14 @@ async def _found(folder: Path, talks: dict[str, str], query: str) -> list[tuple[
         ("cicd", "d"),
         ("45000", "e"),
         ("profileId", "f"),
+        ("getStaleProfile", "i"),
+        ("HTTPServer", "j"),
+        ("k8s", "k"),
+        ("i18n", "l"),
+        ("observability", "m"),
+        ("шина", "n"),
+        ("зимняя шина", "n"),
+        ("μηχανές", "o"),
         ("Straßenbahnkarte", "g"),
     ],
 )

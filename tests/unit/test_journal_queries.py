@@ -27,6 +27,7 @@ NO_SQL = {
     "excerpts",
     "synced_at_end",
     "terms_like",
+    "terms_among",
 }
 """Of these nothing is asked of the journal's file; `nowait` runs another verb."""
 

@@ -14,7 +14,7 @@ from ..support.conversations import turns
 from ..support.redis_server import NOBODY_LISTENS
 from ..support.wire import WireServer
 
-PARSE_ERROR = -32700
+PARSE_ERROR, INVALID_REQUEST = -32700, -32600
 DEEP = "[" * 3000 + "]" * 3000
 PING = '{"jsonrpc":"2.0","id":"after","method":"ping"}'
 
@@ -172,3 +172,23 @@ def test_input_and_output_may_be_files(disabled_env: dict[str, str], tmp_path: P
     answers = {answer["id"]: answer for answer in map(json.loads, target.read_text().splitlines())}
     assert answers.keys() == {1, 2, 3}
     assert answers[2]["result"]["structuredContent"]["saved"] is True
+
+
+NO_REQUESTS = [
+    pytest.param('{"id":91,"method":"ping"}', id="no version"),
+    pytest.param('{"jsonrpc":"1.0","id":91,"method":"ping"}', id="another version"),
+    pytest.param('{"jsonrpc":"2.0","id":91,"method":"tools/list","params":[]}', id="params that are a list"),
+]
+
+
+@pytest.mark.parametrize("line", NO_REQUESTS)
+def test_what_is_json_and_no_request_is_called_so_under_its_id(server: WireServer, line: str):
+    server.send_line(line)
+    error = reply(server, 91)["error"]
+    assert (error["code"], error["message"][:12]) == (INVALID_REQUEST, "This is JSON")
+    server.ping()
+
+
+def test_a_byte_order_mark_is_passed_over(server: WireServer):
+    server.send_line("\ufeff" + PING)
+    assert reply(server, "after")["result"] == {}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from agentic_flywheel.cli.terminal import complain
 from agentic_flywheel.documents.model import Document
-from agentic_flywheel.errors import DocumentError, InvalidArgument, Unavailable
+from agentic_flywheel.errors import DocumentError, InvalidArgument, StashUnavailable, Unavailable
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import check_id, glob_escape
 from agentic_flywheel.plain_text import quoted
@@ -54,6 +54,9 @@ async def which(store: SessionStore, name: str) -> str | None:
         more = " and more" if len(found) > NAMED else ""
         complain(f"{quoted(name)} could be {', '.join(map(named, found[:NAMED]))}{more}. Name more of its id.")
         return None
+    if isinstance(unknown, StashUnavailable):
+        here = f"session {quoted(name)} is not on this machine, and may well be in Redis"
+        raise StashUnavailable(f"{here}: {unknown}") from unknown
     if unknown:
         raise unknown
     if there:

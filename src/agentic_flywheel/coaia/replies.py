@@ -43,8 +43,8 @@ OTHER_NAME = "REDIS_URL must have the host name that its certificate names."
 _DONE = ("put", "there")
 """What `coaia_restore` answers of a document that is there now; all else is why it is not."""
 
-UNREACHED = re.compile(r"Error -?\d+ connecting to ")
-"""Those that say that there was no connection to send anything on."""
+UNREACHED = re.compile(r"Error -?\d+ (?=connecting to )")
+"""Those that say that there was no connection to send anything on; the number is of no use to a reader."""
 
 
 class StartedWithoutRedis(StashUnavailable):
@@ -149,8 +149,8 @@ def _failure(error: str, key: str | None) -> FlywheelError:
         return StashUnreached(f"{cause(other[0])}. {OTHER_NAME}")
     if re.search("time(d )?out", error, re.IGNORECASE):
         return StashSilent(f"Redis did not answer in time ({cause(error)}).")
-    if UNREACHED.match(error):
-        return StashUnreached(cause(error))
+    if unreached := UNREACHED.match(error):
+        return StashUnreached(f"Redis cannot be reached ({cause(error[unreached.end() :])}).")
     if error and not TRANSIENT.search(error):
         return StashRefused(cause(error))
     return StashUnavailable(cause(error) if error else "The coaia child reported no reason.")

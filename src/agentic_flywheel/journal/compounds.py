@@ -1,10 +1,12 @@
-"""Finds words that a question writes as one and a talk as two, and the other way round: wifi and Wi-Fi, pep8 and PEP-8.
+"""Finds words that a question writes as one and a talk as several, and the other way round: wifi and Wi-Fi.
 
-It looks only for what the index holds: both halves beside each other, or the parts of one written word as one.
+It looks only for what the index holds: the parts beside each other, or the parts of one written word as one. Parts are
+two halves, or what capitals divide: getUserById and get_user_by_id.
 """
 
+import re
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agentic_flywheel.journal.folding import stem, words
@@ -16,17 +18,21 @@ LONGEST = 30
 """Letters of a word that is taken apart."""
 
 
-@dataclass(frozen=True, slots=True)
-class Halves:
-    """A word that is nowhere, as two that stand beside each other in these rows."""
+_ASCII_WORD = re.compile("[A-Za-z0-9]+")
+_CAPITAL = re.compile("(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
-    first: str
-    second: str
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """A word that is nowhere, as several that stand beside each other in these rows."""
+
+    parts: Sequence[str]
     rows: Sequence[int]
 
     def count(self, said: Sequence[str]) -> int:
         """How often they do in these terms."""
-        return sum(said[at : at + 2] == [self.first, self.second] for at in range(len(said) - 1))
+        parts = [*self.parts]
+        return sum(said[at : at + len(parts)] == parts for at in range(len(said) - len(parts) + 1))
 
 
 def joined_in(written: str) -> tuple[str, tuple[str, ...]] | None:
@@ -37,17 +43,29 @@ def joined_in(written: str) -> tuple[str, tuple[str, ...]] | None:
     return stem("".join(parts)), tuple(map(stem, parts))
 
 
-def halves_of(db: sqlite3.Connection, word: str, often: Callable[[str], int], most: int) -> Halves | None:
-    """The word (folded, with its ending) as two of the index; the longest first half that is there, if any is."""
+def divided_in(written: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The terms of this that capitals inside divide, each with the terms of its parts."""
+    for word in _ASCII_WORD.findall(written):
+        if len(parts := _CAPITAL.split(word)) > 1:
+            yield stem(word.lower()), tuple(stem(part.lower()) for part in parts)
+
+
+def apart(
+    db: sqlite3.Connection, word: str, divided: Sequence[str], often: Callable[[str], int], most: int
+) -> Apart | None:
+    """The word (folded, with its ending) as several of the index: as it is `divided`, else as two halves.
+
+    Of halves those with the longest first one that is there, if any is.
+    """
     if len(word) > LONGEST or not word.isascii():
         return None
-    for at in range(len(word) - 1, 0, -1):
-        first, second = stem(word[:at]), stem(word[at:])
-        if often(first) and often(second):
+    halves = ((stem(word[:at]), stem(word[at:])) for at in range(len(word) - 1, 0, -1))
+    for parts in [divided, *halves] if divided else halves:
+        if all(map(often, parts)):
             query = "SELECT rowid FROM turns WHERE turns MATCH ? ORDER BY rank LIMIT ?"
-            rows = [row for (row,) in db.execute(query, (f'"{first} {second}"', most))]
+            rows = [row for (row,) in db.execute(query, (f'"{" ".join(parts)}"', most))]
             if rows:
-                return Halves(first, second, rows)
+                return Apart(parts, rows)
     return None
 
 

@@ -63,6 +63,7 @@ class JournalFile:
         self._lock = threading.RLock()  # of those who write, and of those who open the file
         self._open: OpenFile | None = None
         self._write_failed: tuple[float, str] | None = None
+        self._was_held = False  # whether that was because another program held it
         self._recovered: list[str] = []
         self._made_private: list[str] = []
 
@@ -202,11 +203,14 @@ class JournalFile:
             try:
                 with self._write_transaction(opened, deadline - time.monotonic(), durable=durable) as db:
                     yield db
+                if self._was_held:  # by another program, which has let go of it
+                    self._was_held, self._write_failed = False, None
                 if size_of_log(self.path) > LOG_BYTES:
                     shorten_log(opened.writer)
             except (sqlite3.Error, OSError) as exc:
                 if isinstance(exc, sqlite3.Error):
                     self._write_failed = time.monotonic(), f"The journal {self.path} cannot be written: {cause(exc)}"
+                    self._was_held = getattr(exc, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
                 raise self._failure(exc, opened.identity) from exc
 
     @contextlib.contextmanager

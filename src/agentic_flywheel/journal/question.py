@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from agentic_flywheel.journal.compounds import joined_in
+from agentic_flywheel.journal.compounds import divided_in, joined_in
 from agentic_flywheel.journal.folding import stem, words
 from agentic_flywheel.journal.function_words import without_function_words
 
@@ -22,6 +22,8 @@ class Question:
     others: Sequence[str] = ()
     joined: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     """What was written as one and is several words, as one term, with those that it is made of."""
+    divided: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    """What capitals inside of a word divide, as one term, with the terms of its parts."""
     written: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
     """The words of `content` with their endings."""
     wanted: Callable[[str, str], bool] | None = field(default=None, compare=False)
@@ -37,7 +39,9 @@ class Question:
             content = dict.fromkeys(sorted(content, key=len, reverse=True)[:MOST_WORDS])
         others = [word for word in dict.fromkeys(map(stem, typed)) if word not in content]
         joined = dict(found for part in parts if (found := joined_in(part)) and content.keys() & found[1])
-        return cls([*content], others[:MOST_WORDS], joined, {stem(word): word for word in telling}, wanted)
+        divided = {one: each for part in parts for one, each in divided_in(part) if one in content}
+        written = {stem(word): word for word in telling}
+        return cls([*content], others[:MOST_WORDS], joined, divided, written, wanted)
 
 
 def _without_last_sign(found: list[str]) -> list[str]:

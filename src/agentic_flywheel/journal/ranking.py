@@ -10,7 +10,9 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from agentic_flywheel.journal.compounds import halves_of, with_joined
+from agentic_flywheel.journal.compounds import Apart, apart, with_joined
+from agentic_flywheel.journal.inflected import other_forms
+from agentic_flywheel.journal.numeronyms import spelt_out
 from agentic_flywheel.journal.question import Question
 from agentic_flywheel.journal.records import Match, Matches
 
@@ -117,12 +119,23 @@ class _Search:
         self._beginnings = {word: self._begun_by(word) for word in self._cut}
         few = len(question.content) <= FEW_WORDS
         unknown = [word for word in self._cut if not self._beginnings[word]]
-        apart = {word: halves_of(db, question.written[word], self._frequency, CANDIDATES) for word in unknown}
-        self._apart = {word: halves for word, halves in apart.items() if halves}
-        """Words that are nowhere as one, but as two."""
-        for word, halves in self._apart.items():
-            self._note(word, len(halves.rows))
+        otherwise = ((word, spelt_out(db, question.written[word]) or other_forms(db, word)) for word in unknown)
+        self._spelt = {word: terms for word, terms in otherwise if terms}
+        """Words that are nowhere, but what they are short for is, or what is short for them, or another form."""
+        for word, terms in self._spelt.items():
+            self._beginnings[word] = terms
+            self._note(word, max(map(self._frequency, terms)))
+        unknown = [word for word in unknown if word not in self._spelt]
+        several = ((word, self._as_several(word, question)) for word in unknown)
+        self._apart = {word: found for word, found in several if found}
+        """Words that are nowhere as one, but as several."""
+        for word, found in self._apart.items():
+            self._note(word, len(found.rows))
         self._inside = {word: self._sessions_with(word, few=few) for word in unknown}
+
+    def _as_several(self, word: str, question: Question) -> Apart | None:
+        divided = question.divided.get(word, ())
+        return apart(self._db, question.written[word], divided, self._frequency, CANDIDATES)
 
     def worth(self, found: Collection[str]) -> float:
         """What these words are worth."""
@@ -173,8 +186,8 @@ class _Search:
             counts = Counter(meant[term] for term in found if term in meant)
             for one, parts in self._joined.items():
                 counts.update({part: found.count(one) for part in parts if one in found and part in self.rarity})
-            for word, halves in self._apart.items():
-                counts.update({word: often} if (often := halves.count(found)) else {})
+            for word, parts in self._apart.items():
+                counts.update({word: often} if (often := parts.count(found)) else {})
             titled = not row % TURNS and found[-1:] != [FIRST_WORDS]
             score = self._score(counts, len(found)) * (SHOWN if titled else 1.0)
             by_session[row // TURNS].append((score, row))
@@ -224,11 +237,12 @@ class _Search:
 
     def _phrase(self, word: str) -> str:
         if word in self._apart:
-            return f'"{self._apart[word].first} {self._apart[word].second}"'
+            return f'"{" ".join(self._apart[word].parts)}"'
+        if word in self._spelt:
+            return f"({' OR '.join(map(_quoted, self._spelt[word]))})"
         if word in self._cut:
             return f'"{word}" *'
-        written = [f'"{each}"' for each in with_joined(word, self._joined)]
-        return f"({' OR '.join(written)})"
+        return f"({' OR '.join(map(_quoted, with_joined(word, self._joined)))})"
 
     def with_all(self, allowed: Collection[int] | None) -> set[int]:
         """Sessions that have all words of content, anywhere."""
@@ -246,6 +260,10 @@ class _Search:
         for found in self._inside.values():
             numbers = found if numbers is None else numbers & found
         return {number for number in numbers or () if allowed is None or number in allowed}
+
+
+def _quoted(term: str) -> str:
+    return f'"{term}"'
 
 
 def _varints(block: bytes, count: int) -> list[int]:

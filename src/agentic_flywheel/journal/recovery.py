@@ -21,10 +21,10 @@ UNREADABLE = "Could not decode to UTF-8"
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether the error says that the file is damaged."""
-    return isinstance(error, sqlite3.Error) and (
-        getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED or str(error).startswith(UNREADABLE)
-    )
+    """Whether the error says that the file is damaged, or that its log was cut while it was open."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    damaged = code & 0xFF in DAMAGED or code == sqlite3.SQLITE_IOERR_SHORT_READ
+    return isinstance(error, sqlite3.Error) and (damaged or str(error).startswith(UNREADABLE))
 
 
 _IN_WORDS = {

@@ -105,6 +105,11 @@ class SearchIndex:
             query = "SELECT term FROM words WHERE term >= ? AND term < ? LIMIT ?"
             return [row[0] for row in db.execute(query, (beginning, beginning + chr(0x10FFFF), most))]
 
+    def terms_among(self, terms: Sequence[str]) -> list[str]:
+        """Those of these terms that are among all that was said."""
+        with self._open() as db:
+            return [term for term in terms if db.execute("SELECT 1 FROM words WHERE term = ?", (term,)).fetchone()]
+
     def titles(self, index: str, destinations: Sequence[int], most: int) -> list[tuple[str, str]]:
         """Member and note of the newest sessions."""
         places = ", ".join(map(str, destinations))

@@ -109,6 +109,11 @@ class SearchRows(JournalFile):
         with self._searching():
             return self._search_index.terms_like(beginning, most)
 
+    def terms_among(self, terms: Sequence[str]) -> list[str]:
+        """Those of these terms that were said in sessions known here."""
+        with self._searching():
+            return self._search_index.terms_among(terms)
+
     def titles(self, index: str, most: int) -> list[tuple[str, str]]:
         """Member and note of the newest sessions known here."""
         with self._searching():
@@ -162,7 +167,7 @@ class SearchRows(JournalFile):
             yield
         except (sqlite3.Error, OSError) as exc:
             self._indexed = None
-            raise JournalUnavailable(f"The turns cannot be searched now: {cause(exc)}") from exc
+            raise JournalUnavailable(f"The turns cannot be searched now: {cause(exc).rstrip('.')}.") from exc
 
     @retry_once_if_replaced
     def _text_of(self, head: Head) -> str | None:

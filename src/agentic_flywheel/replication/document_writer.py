@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from agentic_flywheel.coaia.mirror import TooLargeForMirror
 from agentic_flywheel.coaia.stash import Stash
@@ -153,10 +153,11 @@ class DocumentWriter:
                 raise
             raise StashUnavailable(f"{why}Such a session may well exist there, so nothing was begun here.") from exc
         except Conflict as exc:
-            if not attempt.sent:
-                raise
-            # Another process of this machine saved meanwhile, yet Redis may have taken this one before that.
-            raise StashUnavailable(f"{why}Whether it was saved is not known: save the same again.") from exc
+            if attempt.sent:  # another process of this machine saved meanwhile; Redis may have taken this one before
+                raise StashUnavailable(f"{why}Whether it was saved is not known: save the same again.") from exc
+            if pending and (expected := _beyond(attempt.change, exc)):
+                raise StashUnavailable(f"{why}Revision {expected} may well be there; this machine has none.") from exc
+            raise
         return self._placed("journal", attempt.change, answer)
 
     async def _append(self, remote: RemoteWriter, attempt: _Attempt[Answer], deadline: float) -> Placed[Answer] | None:
@@ -217,6 +218,13 @@ class DocumentWriter:
         if isinstance(change, SaveCommand) and isinstance(answer, Saved) and answer.operations:
             self._write_ids.wrote(change.key, change.operation, answer.operations)
         return Placed(stored_in, answer)
+
+
+def _beyond(change: Command[Any], conflict: Conflict) -> int | None:
+    """The revision that a save expects, if it is above all that are here: only the stash knows whether there is one."""
+    expected = change.expected_revision if isinstance(change, SaveCommand) else None
+    known = isinstance(conflict, DeletedMeanwhile) or expected is None or expected <= conflict.revision
+    return None if known else expected
 
 
 def _writes(step: Step[Answer]) -> list[Write]:

@@ -37,6 +37,7 @@ _WHY: dict[Reason, str] = {
 THE_JOURNAL = "The journal "
 """How the message of what could not be written here begins: there is no doubt what exists."""
 
+OR_THE_LATEST = ", or resume_session() for the latest"
 AFTER_A_QUESTION = " Next: other words of it, list_sessions() for the newest, or resume_session() for the latest."
 
 KEYS_NAMED = 10
@@ -85,7 +86,7 @@ class Messages:
                 near = ", ".join(map(quoted, result.suggestions))
                 return f"{text} Similar: {near}. Next: resume_session(session_id={quoted(result.suggestions[0])})."
             nothing_said = result.reason == "not_found" and result.message.startswith(NO_WORD)
-            return text + (AFTER_A_QUESTION if nothing_said else _after_nothing(result.reason))
+            return text + (AFTER_A_QUESTION if nothing_said else _after_nothing(result.reason, OR_THE_LATEST))
         shown = result.total_turns - result.omitted_turns
         named = quoted(result.session["id"])
         text = f"Resumed {named}, revision {result.revision}: {shown} of {result.total_turns} turns"
@@ -218,9 +219,10 @@ def _after_no_save(result: SaveResult) -> str:
     return " Next: the same save again." if result.reason == "unavailable" else ""
 
 
-def _after_nothing(reason: Reason | None) -> str:
+def _after_nothing(reason: Reason | None, also: str = "") -> str:
     """What to call next where there was nothing of that id."""
-    return " Next: list_sessions(query=words of it)." if reason in ("not_found", "expired", "deleted") else ""
+    said = reason in ("not_found", "expired", "deleted")
+    return f" Next: list_sessions(query=words of it){also}." if said else ""
 
 
 def _oldest(count: int) -> str:

@@ -5,12 +5,22 @@ import re
 from typing import cast
 
 import mcp_types as types
+from pydantic_core import from_json
 
 from agentic_flywheel.jsonrpc_lines import message_of
 from agentic_flywheel.server.halves import message_in
 
 SCANNED = 2**20
 """Bytes of an unreadable line that are searched for the id of its request."""
+
+UNREADABLE = (
+    "This is no JSON-RPC message that can be read. Nesting beyond some 200 levels, numbers of thousands "
+    "of digits, and half of a surrogate pair outside of parameters are beyond every parser on the way."
+)
+
+NO_REQUEST = (
+    'This is JSON, but no JSON-RPC message: that has "jsonrpc": "2.0", a method, and params that are an object.'
+)
 
 # A string that is not closed takes the rest of the line, so that no byte is looked at twice.
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\]:,]|[^\s"{}\[\]:,]+', re.DOTALL)
@@ -36,11 +46,8 @@ def refusal(line: bytes) -> bytes:
     try:
         message_of(line)
     except ValueError:
-        code, identity = types.PARSE_ERROR, _id_in(line[:SCANNED])
-        text = (
-            "This is no JSON-RPC message that can be read. Nesting beyond some 200 levels, numbers of thousands "
-            "of digits, and half of a surrogate pair outside of parameters are beyond every parser on the way."
-        )
+        identity = _id_in(line[:SCANNED])
+        code, text = (types.INVALID_REQUEST, NO_REQUEST) if _is_object(line) else (types.PARSE_ERROR, UNREADABLE)
         if line.lstrip().startswith(b"["):
             text = "Batches are not taken: send each message by itself."
     else:
@@ -48,6 +55,13 @@ def refusal(line: bytes) -> bytes:
         text = "The id of a request must be a string or an integer."
     error = types.ErrorData(code=code, message=text)
     return types.JSONRPCError(jsonrpc="2.0", id=identity, error=error).model_dump_json(by_alias=True).encode() + b"\n"
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(from_json(line), dict)
+    except ValueError:
+        return False
 
 
 def _id_in(line: bytes) -> types.RequestId | None:

@@ -27,7 +27,8 @@ TIMES = 2
 async def take_params(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
     """The middleware: hands on a request whose arguments are an object, and explains why one was refused."""
     try:
-        return await call_next(_with_object(ctx) if ctx.method in ("tools/call", "prompts/get") else ctx)
+        taken = _with_object(ctx) if ctx.method in ("tools/call", "prompts/get") else ctx
+        return await call_next(_with_texts(taken) if ctx.method == "prompts/get" else taken)
     except ValidationError as exc:
         raise MCPError(INVALID_PARAMS, f"{UNEXPLAINED} of {ctx.method}: {_first_fault(exc)}.", "") from None
     except MCPError as exc:
@@ -47,6 +48,17 @@ def _with_object(ctx: ServerRequestContext[Any, Any]) -> ServerRequestContext[An
         return ctx
     meta = cast("Any", {**(ctx.meta or {}), META: places}) if places else ctx.meta
     return replace(ctx, params={**params, "arguments": read}, meta=meta)
+
+
+def _with_texts(ctx: ServerRequestContext[Any, Any]) -> ServerRequestContext[Any, Any]:
+    """The request with the arguments of a prompt as text, which they all are; null is absent, as it is for a tool."""
+    params = ctx.params or {}
+    sent = params.get("arguments")
+    if not isinstance(sent, dict):
+        return ctx
+    given = {name: value for name, value in cast("JSONObject", sent).items() if value is not None}
+    numbers = {name: str(value) for name, value in given.items() if type(value) is int}
+    return replace(ctx, params={**params, "arguments": given | numbers})
 
 
 def _object_of(sent: object) -> tuple[JSONObject | None, list[str]]:

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from agentic_flywheel.documents.writes import ListRow
 from agentic_flywheel.errors import Damaged, JournalUnavailable, Unavailable
-from agentic_flywheel.journal.folding import words
+from agentic_flywheel.journal.folding import stem, words
 from agentic_flywheel.journal.function_words import without_function_words
 from agentic_flywheel.journal.question import Question
 from agentic_flywheel.journal.records import Match, Matches
@@ -38,6 +38,9 @@ NEAR = 3
 
 NEAR_AMONG_TERMS = 5_000
 """Words that were said, with the first letter of one that was not, among which near ones are looked for."""
+
+SHORTEST_PART = 5
+"""Letters of a part of a compound: shorter ones are in many words by accident. Its ending may be left out."""
 
 SHORTEST_NEAR = 4
 """Letters of a word that may be misspelt; of a shorter one every other is near."""
@@ -170,7 +173,8 @@ def _searched(matches: Matches, *, shared: bool, whole: bool) -> str:
     everywhere = "all sessions in Redis" if shared else "the sessions of this machine"
     if shared and not whole:
         everywhere = f"{matches.listed:,} sessions in Redis (others are still to be read: ask again)"
-    text = f"ids, titles, summaries and tags of {everywhere}; turns of the {matches.searched:,} sessions here"
+    here = "1 session" if matches.searched == 1 else f"{matches.searched:,} sessions"
+    text = f"ids, titles, summaries and tags of {everywhere}; turns of the {here} here"
     if matches.unread:
         text += f" that have been read so far ({matches.unread:,} are still to be read: ask again)"
     return text
@@ -199,7 +203,7 @@ async def _offer_near_words(
     now: datetime,
     deadline: float,
 ) -> None:
-    """Offer the sessions in which something was said that is spelt nearly as a word of the question."""
+    """Offer the sessions in which something was said that is spelt nearly as a word of the question, or its part."""
     with contextlib.suppress(JournalUnavailable):
         near = await in_thread(_near_words, repository, question)
         if not near:
@@ -209,11 +213,11 @@ async def _offer_near_words(
         if rows:
             result.suggestions = [{"id": row["id"], "title": row["title"]} for row, _ in rows]
             said = ", ".join(f"{quoted(each['title'])} ({quoted(each['id'])})" for each in result.suggestions)
-            result.message += f" Something spelt nearly so was said in: {said}."
+            result.message += f" Something spelt nearly so, or a part of it, was said in: {said}."
 
 
 def _near_words(repository: Repository, question: Question) -> list[str]:
-    """The words that were said and are spelt most like a word of the question, which begins as they do."""
+    """The words that were said and are spelt most like a word of the question, or are a part of one."""
     found: list[tuple[float, str]] = []
     for word in question.content:
         if len(word) < SHORTEST_NEAR:
@@ -221,7 +225,16 @@ def _near_words(repository: Repository, question: Question) -> list[str]:
         matcher = difflib.SequenceMatcher(b=word)
         terms = repository.journal.terms_like(word[:1], NEAR_AMONG_TERMS)
         found += ((alike, term) for term in terms if (alike := _alike(matcher, term)) >= ALIKE)
+        found += ((len(part) / len(word), part) for part in _parts(repository, question.written[word]))
     return [term for _, term in sorted(found, reverse=True)[:NEAR]]
+
+
+def _parts(repository: Repository, word: str) -> list[str]:
+    """What was said of what the word (folded, with its ending) begins or ends with, as a compound does."""
+    both = (part for cut in range(1, len(word)) for part in (word[:cut], word[cut:]))
+    parts = [*dict.fromkeys(stem(part) for part in both if len(part) >= SHORTEST_PART)]
+    known = repository.journal.terms_among(parts)
+    return [part for part in known if len(part) >= SHORTEST_NEAR]
 
 
 def _near(

@@ -43,8 +43,8 @@ from agentic_flywheel.sessions.resume import SessionReader
 STILL_READ = "another program is reading the files: a trace may be in them until it has done so, mostly for seconds."
 """What a deletion adds where it could not empty the log."""
 
-STILL_IN_REDIS = "Redis does not answer: there, and on other machines, it goes by itself once it does."
-"""What a deletion adds that waits in the outbox."""
+STILL_IN_REDIS = "there, and on other machines, it goes by itself once it does."
+"""What a deletion adds that waits in the outbox, behind why it does."""
 
 
 class SessionStore(SessionReader):
@@ -206,10 +206,16 @@ class SessionStore(SessionReader):
         deleted = placed.answer
         waits = placed.stored_in == "journal" and self.repository.stash is not None
         if deleted.deleted or parts:
-            message = STILL_READ if not erased.wiped else STILL_IN_REDIS if waits else ""
+            message = STILL_READ if not erased.wiped else self._still_there(keys.session) if waits else ""
             return DeleteResult(deleted=True, message=message, children=children or None)
         unasked = deleted.reason == "not_found" and waits
         return DeleteResult(deleted=False, reason="unavailable" if unasked else deleted.reason)
+
+    def _still_there(self, key: str) -> str:
+        stash = self.repository.stash
+        refusal = stash.breaker.refused.get(key) if stash else None
+        why = f"Redis does not take that ({refusal.why.rstrip('.')})" if refusal else "Redis does not answer"
+        return f"{why}: {STILL_IN_REDIS}"
 
     async def put(self, document: Document) -> Arrived:
         """Put a whole document where there is nothing; else what is there stays, and is named.
