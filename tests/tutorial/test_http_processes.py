@@ -97,17 +97,17 @@ async def test_a_session_that_its_client_ended_is_not_found_at_any_process(two: 
         async def ready() -> bool:
             return all([(await http.get(f"{each.root}/readyz")).status_code == 200 for each in servers])
 
-        await eventually(ready, within=20, what="both to reach Redis")
+        await eventually(ready, what="both to reach Redis")
         assert await status(servers[0], await ended(servers[1])) == 404, "one that never had it"
         session = await ended(servers[0])
 
         async def gone() -> bool:
             return await status(servers[1], session) == 404
 
-        await eventually(gone, within=20, what="the other that has it open to look")
+        await eventually(gone, what="the other that has it open to look")
         servers[0].kill()
         servers[0].start()
-        await eventually(ready, within=20, what="both to reach Redis")
+        await eventually(ready, what="both to reach Redis")
         assert await status(servers[0], session) == 404, "one that was started again"
 
 
