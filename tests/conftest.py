@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from .support import preloaded
@@ -16,6 +17,25 @@ from .support.stock import StockEnvironment, build
 from .support.wire import WireServer
 
 preloaded.install()
+
+# No deadline, and inputs may be made slowly: two cores run all at once. No database: a run leaves nothing behind.
+# The same examples each time: what nobody has tried yet is for `FUZZ=2 pytest` to find, not for somebody's commit.
+# Here, before any test is imported: what a test is decorated with takes over the profile of that moment.
+hypothesis.settings.register_profile(
+    "ours",
+    deadline=None,
+    derandomize=os.environ.get("FUZZ", "1") == "1",
+    database=None,
+    max_examples=80,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("ours")
+
+PATIENT = {"FLYWHEEL_TIMEOUT_SECONDS": "10"}
+"""A save that a busy machine holds up for two seconds is kept in the journal, as it should be: not what is tested."""
+
+AS_USUAL = {"FLYWHEEL_TIMEOUT_SECONDS": "2"}
+"""The bound that people have, for what waits for something that does not answer."""
 
 
 def clean_env(folder: Path, redis_url: str, prefix: str) -> dict[str, str]:
@@ -28,6 +48,7 @@ def clean_env(folder: Path, redis_url: str, prefix: str) -> dict[str, str]:
         "FLYWHEEL_DATA_DIR": str(folder / "data"),
         "REDIS_URL": redis_url,
         "FLYWHEEL_KEY_PREFIX": prefix,
+        **PATIENT,
         **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ},  # `tests.mutations` sets it
     }
 
@@ -64,9 +85,7 @@ def redis(worker_redis: RedisServer) -> Iterator[RedisServer]:
     """The worker's Redis, under a key prefix of this test's own. Not to be killed."""
     worker_redis.prefix = f"test-{uuid.uuid4().hex[:12]}"
     yield worker_redis
-    with worker_redis.client() as client:
-        for key in list(client.scan_iter(match=f"{worker_redis.prefix}:*", count=1000)):
-            client.delete(key)
+    worker_redis.forget()
 
 
 @pytest.fixture(scope="session")

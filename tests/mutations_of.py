@@ -121,6 +121,13 @@ MUTATIONS = [
         "tests/unit/test_eviction.py",
     ),
     Mutation(
+        "deleted between the list of what is lost and its putting back",
+        "replication/put_back.py",
+        "writes = [write for write in found if not write.tombstone]",
+        "writes = found",
+        "tests/unit/test_repository.py::test_what_was_deleted_since_it_was_listed_as_lost_is_not_put_back",
+    ),
+    Mutation(
         "F5 storm",
         "replication/put_back.py",
         "min(2 * self._pause, LONGEST_EVICTION_SECONDS) if in_vain else EVICTION_SECONDS",
@@ -1701,6 +1708,20 @@ MUTATIONS = [
         '            kind["additionalProperties"] = True\n',
         "            pass\n",
         "tests/tutorial/test_what_clients_send.py::test_each_schema_admits_what_says_nothing_and_is_one_that_every_client_reads",
+    ),
+    Mutation(
+        "an answer that nobody waits for is complained of",
+        "coaia/jsonrpc_client.py",
+        "            if answer.done() and not answer.cancelled():\n",
+        "            if False:\n",
+        "tests/unit/test_jsonrpc_client.py",
+    ),
+    Mutation(
+        "an id with half a surrogate pair ends the server",
+        "server/halves.py",
+        "        json.dumps(message, ensure_ascii=False).encode()  # an id with a half could not be answered\n",
+        "",
+        "tests/unit/test_stdio.py",
     ),
     Mutation(
         "R5 half an emoji on the wire",

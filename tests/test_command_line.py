@@ -13,6 +13,7 @@ import pytest
 
 from agentic_flywheel.plain_text import columns
 
+from .conftest import NOBODY_LISTENS, clean_env
 from .support.conversations import TALK, turns
 from .support.wire import WireServer
 from .tutorial.test_moving_house import run
@@ -25,7 +26,18 @@ EVIL = "\x1b[2J\x1b]0;owned\x07\u202egnp.exe"
 
 @pytest.fixture
 def filled(disabled_env: dict[str, str]) -> dict[str, str]:
-    with WireServer(disabled_env) as server:
+    return fill(disabled_env)
+
+
+@pytest.fixture(scope="module")
+def as_filled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The same for tests that leave it as it is."""
+    folder = tmp_path_factory.mktemp("as-filled")
+    return fill(clean_env(folder, NOBODY_LISTENS, "agentic_flywheel") | {"REDIS_ENABLED": "false"})
+
+
+def fill(env: dict[str, str]) -> dict[str, str]:
+    with WireServer(env) as server:
         server.call("save_session", session_id="harvest-1", history=TALK, title="The harvest of May", tags=["farm"])
         server.call("save_session", session_id="harvest-2", history=turns("two"), title="Twins")
         server.call("save_session", session_id="winter", history=turns("one"), title="Winter")
@@ -33,7 +45,7 @@ def filled(disabled_env: dict[str, str]) -> dict[str, str]:
         server.call("save_session", session_id="other", history=turns("three"), title="Twins")
         server.call("save_session", session_id="gone", history=turns("four"))
         server.call("delete_session", session_id="gone")
-    return disabled_env
+    return env
 
 
 def listed(env: dict[str, str]) -> list[str]:
@@ -44,9 +56,9 @@ def listed(env: dict[str, str]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["winter", "win", "WINTER", "Winter", "harvest-1", "the  harvest of may", "The harv"])
-def test_a_session_is_shown_by_id_beginning_or_title(filled: dict[str, str], name: str):
+def test_a_session_is_shown_by_id_beginning_or_title(as_filled: dict[str, str], name: str):
     expected = "winter" if name.casefold().startswith("win") else "harvest-1"
-    assert json.loads(run(filled, "sessions", "show", name, "--json").stdout)["id"] == expected
+    assert json.loads(run(as_filled, "sessions", "show", name, "--json").stdout)["id"] == expected
 
 
 def test_the_latest_is_the_one_saved_last(filled: dict[str, str]):
@@ -67,12 +79,12 @@ def test_the_latest_is_the_one_saved_last(filled: dict[str, str]):
     "verb", [("show",), ("revisions",), ("restore", 1), ("fork",), ("rename", "x"), ("delete", "--yes")]
 )
 def test_one_that_is_not_clear_is_named_and_nothing_is_done(
-    filled: dict[str, str], name: str, said: str, verb: tuple[object, ...]
+    as_filled: dict[str, str], name: str, said: str, verb: tuple[object, ...]
 ):
     first, *others = map(str, verb)
-    done = run(filled, "sessions", first, name, *others, code=1)
+    done = run(as_filled, "sessions", first, name, *others, code=1)
     assert (done.stdout, said in done.stderr, done.stderr.count("\n")) == ("", True, 1), done.stderr
-    assert listed(filled) == ["other", "winter", "harvest-2", "harvest-1"]
+    assert listed(as_filled) == ["other", "winter", "harvest-2", "harvest-1"]
 
 
 def test_without_a_question_only_a_whole_id_is_deleted(filled: dict[str, str]):
@@ -102,9 +114,9 @@ def test_columns_stand_below_each_other_whatever_the_titles(filled: dict[str, st
     assert any("日本語の庭日" in line and "…" in line for line in lines)
 
 
-def test_words_are_searched_for(filled: dict[str, str]):
-    assert run(filled, "sessions", "search", "frost").stdout.splitlines()[1].startswith("winter")
-    none = run(filled, "sessions", "search", "volcano", code=1)
+def test_words_are_searched_for(as_filled: dict[str, str]):
+    assert run(as_filled, "sessions", "search", "frost").stdout.splitlines()[1].startswith("winter")
+    none = run(as_filled, "sessions", "search", "volcano", code=1)
     assert none.stdout.startswith("Nothing has a word of the question. Searched: ids, titles")
     assert none.stderr == ""
 
@@ -337,7 +349,7 @@ def typed(env: dict[str, str], *arguments: str, until: str, then: bytes = b"") -
                 said += os.read(ours, 4096)
         except OSError:
             pass  # the other end was closed
-        code = process.wait(30)
+        code = process.wait(60)
     os.close(ours)
     assert b"Traceback" not in said
     return code, said.decode()

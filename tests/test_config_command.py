@@ -11,6 +11,7 @@ import pytest
 from agentic_flywheel.settings_file import PLACE, tilde
 
 from .support.redis_server import RedisServer
+from .support.waiting import wait_until
 from .test_demo_and_doctor import SCRIPT, run, started_with
 
 pytestmark = pytest.mark.slow
@@ -182,7 +183,7 @@ def test_the_doctor_says_what_a_client_loses_and_what_it_says_to_do_cures_it(
             subprocess.run(["/bin/sh", "-c", line.removeprefix("  Try: ").partition(" (")[0]], env=settled, check=True)
     cured = run(settled, "doctor", "--as", client)
     assert (cured.returncode, cured.stdout.splitlines()[-1].startswith("All well")) == (0, True), cured.stdout
-    assert not started_with(tmp_path)
+    wait_until(lambda: not started_with(tmp_path), what="the end of what it started")
 
 
 def test_a_password_that_a_client_does_not_pass_on_is_no_word_of_the_doctor(env: dict[str, str], redis: RedisServer):

@@ -42,7 +42,7 @@ def run(env: dict[str, str], *arguments: str, command: tuple[str, ...] = SERVER)
 def nothing_stays(tmp_path: Path):
     """No process that a command started, a child of a child included, outlives it."""
     yield
-    wait_until(lambda: not started_with(tmp_path), within=5, what="the end of what the command started")
+    wait_until(lambda: not started_with(tmp_path), what="the end of what the command started")
 
 
 def started_with(folder: Path) -> list[int]:

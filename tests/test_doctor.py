@@ -222,7 +222,7 @@ def test_a_user_with_the_rights_that_are_named_can_do_all(ward: Ward, tmp_path: 
         assert server.call("delete_session", session_id="s")["deleted"]
         server.is_well()
         ward.redis.flush()
-        wait_until(lambda: ward.redis.get(ward.redis.session_key("t")), within=10, what="what was lost to be put back")
+        wait_until(lambda: ward.redis.get(ward.redis.session_key("t")), what="what was lost to be put back")
     elsewhere = clean_env(tmp_path / "elsewhere", ward.env["REDIS_URL"], "agentic_flywheel")
     with WireServer(elsewhere) as server:
         server.warm()

@@ -8,6 +8,7 @@ import pytest
 
 from agentic_flywheel.cli.clients.table import NAMES, Machine, named
 
+from .support.waiting import wait_until
 from .test_demo_and_doctor import SCRIPT, run, started_with
 
 pytestmark = pytest.mark.slow
@@ -32,7 +33,7 @@ def test_what_install_puts_in_is_started_and_keeps_its_talks_here(client: str, e
     assert done.returncode == 0, done.stdout + done.stderr
     assert f" as {file_of(client, env)} says; it answers." in done.stdout
     assert f"✓ Data folder   {tmp_path / 'kept'}\n" in done.stdout
-    assert not started_with(tmp_path)
+    wait_until(lambda: not started_with(tmp_path), what="the end of what it started")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from .support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
-THREADS, SAVES = 8, 25
+THREADS, SAVES = 8, 12
 
 
 def use(monkeypatch: pytest.MonkeyPatch, env: dict[str, str]) -> None:
@@ -121,7 +121,7 @@ def test_eight_threads_with_event_loops_of_their_own_lose_no_save(redis: RedisSe
     async def drained() -> None:
         async with RedisSessionManager(key_prefix=redis.prefix) as other:
             assert await other.load_session("s")
-            await eventually(lambda: sorted(stored()) == everybody(), within=30, what="the rest to be in Redis")
+            await eventually(lambda: sorted(stored()) == everybody(), what="the rest to be in Redis")
 
     asyncio.run(drained())  # what went to the journal, because the children started so slowly
     for name in "abcdefgh":

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import statistics
 import subprocess
 import sys
 import textwrap
@@ -71,7 +70,7 @@ def status() -> dict[str, Any]:
 
 
 def settled() -> dict[str, Any]:
-    wait_until(lambda: not status()["pending"], within=30, what="all to be sent")
+    wait_until(lambda: not status()["pending"], what="all to be sent")
     return status()
 
 
@@ -253,14 +252,15 @@ async def test_a_langfuse_that_is_not_well_neither_delays_the_function_nor_raise
     shadowed = trace_mcp_tool("work")(work)
     arguments = {"history": [{"role": "user", "content": "ferns " * 100}] * 20}
     await shadowed(arguments)
-    wait_until(lambda: status()["state"] not in ("starting", "nothing sent yet"), within=30, what="a first attempt")
+    wait_until(lambda: status()["state"] not in ("starting", "nothing sent yet"), what="a first attempt")
     plain, with_traces = [], []
     for _ in range(150):
         for times, function in ((plain, work), (with_traces, shadowed)):
             began = time.perf_counter()
             assert (await function(arguments))["answer"]
             times.append(time.perf_counter() - began)
-    assert statistics.median(with_traces) < 2 * statistics.median(plain), "below 2 ms more, of about 2"
+    # The quickest of each: who waits for Langfuse always does, who waits for a processor does not.
+    assert min(with_traces) < 2 * min(plain), "below 2 ms more, of about 2"
     seen = status()
     assert seen["state"] == ("arriving" if mood == "slow" else "not arriving")
     assert seen["sent"] + seen["pending"] + seen["dropped"] + seen["failed"] == 151 * PER_CALL
@@ -283,7 +283,7 @@ async def test_what_there_is_no_room_for_is_dropped_counted_and_said_once(caplog
 async def test_what_waited_while_langfuse_was_away_arrives_once_each(traced: RecordingLangfuse):
     for number in range(5):
         await plant("plant", {"question": str(number)})
-    wait_until(lambda: status()["state"] == "not arriving", within=30)
+    wait_until(lambda: status()["state"] == "not arriving")
     traced.start()
     assert settled()["failed"] == 0
     ids = [
@@ -312,7 +312,7 @@ async def test_a_child_without_the_tools_is_one_line_that_says_what_to_install(
 ):
     monkeypatch.setenv("FLYWHEEL_COAIA_COMMAND", noting_child(tmp_path, "coaia_tash", "coaia_fetch"))
     await plant("plant", {"question": "q"})
-    wait_until(lambda: (status()["state"], status()["pending"]) == ("not installed", 0), within=20)
+    wait_until(lambda: (status()["state"], status()["pending"]) == ("not installed", 0))
     seen = status()
     assert "agentic-flywheel-state[coaiapy]" in seen["last_error"]
     assert (await plant("plant", {"question": "q"}))["for"] == "q"

@@ -127,7 +127,7 @@ def test_a_killed_program_leaves_no_child(env: dict[str, str]):
         assert below
     finally:
         kill(process.pid)
-        process.wait(10)
+        process.wait(60)
         process.stdout.close()
     wait_gone(below)
 
@@ -203,7 +203,7 @@ def test_event_loops_that_have_ended_do_not_pile_up(redis: RedisServer):
 
     for _ in range(3):
         asyncio.run(save())
-    wait_until(forgotten, within=3, what="the loops to be collected")
+    wait_until(forgotten, what="the loops to be collected")
 
 
 @pytest.mark.usefixtures("environment")
@@ -233,7 +233,7 @@ async def test_a_frozen_redis_holds_up_nobody_and_loses_nothing(
         mine = session("a")
         wait = asyncio.get_running_loop().time
         await manager.save_session(mine)  # to the journal, where the child takes longer than the bound to start
-        await eventually(lambda: own_redis.get(own_redis.session_key("s")), within=20, what="the save to be in Redis")
+        await eventually(lambda: own_redis.get(own_redis.session_key("s")), what="the save to be in Redis")
         own_redis.freeze()
         mine.history += turns("b")
         began = wait()
@@ -247,4 +247,4 @@ async def test_a_frozen_redis_holds_up_nobody_and_loses_nothing(
             text = own_redis.get(own_redis.session_key("s"))
             return text is not None and words(json.loads(text)["history"]) == ["a", "b"]
 
-        await eventually(arrived, within=20, what="the save to be in Redis, each turn once")
+        await eventually(arrived, what="the save to be in Redis, each turn once")

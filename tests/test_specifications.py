@@ -3,7 +3,7 @@
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,11 +23,12 @@ def promises() -> list[tuple[str, str, list[tuple[str, str]]]]:
     return [(name, promise.strip(), NAMED_TEST.findall(held_by)) for name, promise, held_by in rows]
 
 
-def names_of_tests_in(path: Path) -> Iterator[str]:
+@cache
+def names_of_tests_in(path: Path) -> frozenset[str]:
     """The names of the tests in a file."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-            yield node.name
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    functions = (node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return frozenset(node.name for node in functions if node.name.startswith("test_"))
 
 
 def test_every_promise_has_an_id_of_its_own_and_names_a_test():

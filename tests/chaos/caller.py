@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..support.async_wire import NotSent, Reply, ServerGone
+from ..support.own_time import OwnTime
 from .book import Book
 from .machine import Machine
 from .seat import Seat
@@ -53,6 +54,7 @@ class Caller:
         seat, server = self.seat, self.seat.server
         name = f"{self.name} call {next(self._numbers)} at {self.book.seconds()}"
         patient = tool not in WRITES and not seat.reached
+        own = OwnTime(server.pid)
         try:
             async with asyncio.timeout(NEVER_SECONDS):
                 reply = await server.call(tool, **arguments)
@@ -74,14 +76,16 @@ class Caller:
                 await seat.revive()
             return None
         size = len(json.dumps(arguments)) + len(json.dumps(reply.answer))
-        self._judge(name, tool, about, reply, patient=patient, size=size)
+        self._judge(name, tool, about, reply, patient=patient, size=size, waited=own.waited())
         return reply.answer
 
     def wrong(self, about: str, text: str, **known: Any) -> None:
         """Something was reported that is not so."""
         self.book.violation("wrongly reported", f"{about} {self.name} at {self.book.seconds()}", text, **known)
 
-    def _judge(self, name: str, tool: str, about: str, reply: Reply, *, patient: bool, size: int) -> None:
+    def _judge(
+        self, name: str, tool: str, about: str, reply: Reply, *, patient: bool, size: int, waited: float
+    ) -> None:
         answer = reply.answer
         shown = {field: answer[field] for field in SHOWN if field in answer}
         known = {"seconds": round(reply.seconds, 4), "sent_at": self.book.seconds(reply.sent_at)}
@@ -99,7 +103,8 @@ class Caller:
         for text in self._facts(self.seat, tool, reply) if self._facts else ():
             self.book.violation("wrongly reported", f"{about} {name}", text, **shown)
         bound = (FIRST_READ_SECONDS if patient else TIMEOUT_SECONDS) + SLACK_SECONDS + size / BYTES_A_SECOND
-        if reply.seconds > bound and reply.seconds > bound + (allowed := self._machine.allowance(reply.sent_at)):
+        allowed = waited + self._machine.allowance(reply.sent_at)
+        if reply.seconds > bound + allowed:
             text = (
                 f"{tool} took {reply.seconds:.3f} s; the deadline is {bound:.2f} s, "
                 f"and the machine is allowed {allowed:.3f} s"

@@ -15,6 +15,8 @@ from typing import Self
 BEAT_SECONDS = 0.01
 FLUSH_BEAT_SECONDS = 0.05
 REMEMBERED_SECONDS = 60.0
+FLUSHES = 3
+"""So many a save may wait for: its own, that of a save before it, and the one of a log that is emptied."""
 
 
 class Machine:
@@ -49,7 +51,7 @@ class Machine:
         flushes = list(self._flushes)
         under_way = time.monotonic() - sum(flushes[-1]) - FLUSH_BEAT_SECONDS if flushes else 0.0
         flush = max((took for due, took in flushes if due + took >= began), default=0.0)
-        allowed = lag + max(flush, under_way, 0.0)
+        allowed = lag + FLUSHES * max(flush, under_way, 0.0)
         self.worst = max(self.worst, allowed)
         return allowed
 

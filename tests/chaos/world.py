@@ -20,7 +20,7 @@ from ..support.async_wire import clean_environment
 from ..support.conversations import exact
 from ..support.disks import Disk, disks
 from ..support.proxy import Proxy
-from ..support.redis_server import RedisServer, lasting_port, server_binary
+from ..support.redis_server import RedisServer, server_binary
 from ..support.waiting import eventually
 from .book import Book
 from .caller import TIMEOUT_SECONDS, Caller
@@ -42,7 +42,6 @@ class Address:
         self.name = name
         self.folder = folder
         self.redis = RedisServer(folder / "redis")
-        self.redis.port = lasting_port()
         self.others: list[RedisServer] = []  # replicas of it
         self.proxy = Proxy(self.redis.port)
         self.down_since: float | None = None

@@ -25,6 +25,7 @@ from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import attached_to, open_store
 from agentic_flywheel.settings import Settings
 
+from ..support.files import contents
 from ..support.redis_server import RedisServer
 from ..support.waiting import eventually
 
@@ -84,7 +85,7 @@ def ids(found: list[dict[str, Any]]) -> list[str]:
 
 
 def files_with(folder: Path, text: str) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+    return [path for path, data in contents(folder) if text.encode() in data]
 
 
 # documents
@@ -293,7 +294,7 @@ async def test_what_is_kept_during_an_outage_arrives_once_and_in_order(tmp_path:
         with pytest.raises(Unavailable):
             await kept.attached.remove("s", "state", "never seen here")
         own_redis.thaw()
-        await eventually(lambda: kept.sessions.repository.journal.state().pending == 0, within=30)
+        await eventually(lambda: kept.sessions.repository.journal.state().pending == 0)
     async with opened(settings_of(tmp_path / "b", own_redis.url, FLYWHEEL_KEY_PREFIX=settings.key_prefix)) as elsewhere:
         assert await elsewhere.attached.get("s", "state", "a") == Attached({"x": 3}, 3)
         assert ids(await elsewhere.attached.read("s", "log")) == ["1", "2", "3", "4"]
@@ -314,7 +315,7 @@ async def test_what_was_kept_during_an_outage_arrives_in_a_log_that_others_fille
             for at in range(1, 40):
                 await elsewhere.attached.append("s", "log", records(at, text="y" * 200))
     async with opened(settings) as kept:
-        await eventually(lambda: kept.sessions.repository.journal.state().pending == 0, within=30)
+        await eventually(lambda: kept.sessions.repository.journal.state().pending == 0)
         assert kept.sessions.repository.journal.state().dead_letters == ()
         found = ids(await kept.attached.read("s", "log"))
     assert sorted(found) == sorted(["here", *(str(at) for at in range(40))])
@@ -335,7 +336,7 @@ async def test_what_was_written_elsewhere_meanwhile_is_not_overwritten_by_what_e
         async with opened(elsewhere) as other:
             await other.attached.put("s", "state", "a", {"x": "there"})
     async with opened(settings) as kept:
-        await eventually(lambda: kept.sessions.repository.journal.state().pending == 0, within=30)
+        await eventually(lambda: kept.sessions.repository.journal.state().pending == 0)
         found = await kept.attached.get("s", "state", "a")
         dead_letters = len(kept.sessions.repository.journal.state().dead_letters)
     assert found

@@ -162,7 +162,7 @@ def one_is_killed(opened: str, env: Mapping[str, str], session_id: str) -> None:
 
 async def it_expires(absent: Callable[[], Awaitable[bool]]) -> None:
     """What was added with a `ttl_seconds` of 1 or 2 is gone, by the framework's own account."""
-    await eventually(absent, within=15, what="the session to expire")
+    await eventually(absent, what="the session to expire")
 
 
 @contextmanager

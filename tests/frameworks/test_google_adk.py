@@ -363,7 +363,7 @@ def test_a_process_may_be_killed(env: dict[str, str]):
 
 
 async def test_a_session_expires(env: dict[str, str]):
-    async with FlywheelSessionService(ttl_seconds=1) as service:
+    async with FlywheelSessionService(ttl_seconds=3) as service:
         session = await service.create_session(**WHOSE, state={"user:u": 1})
         await service.append_event(session, event("x"))
 

@@ -248,7 +248,7 @@ async def test_a_thread_expires_and_begins_anew_without_what_it_was():
         async def is_gone() -> bool:
             return await saver.aget_tuple(config_of("t")) is None and not await listed(saver, config_of("t"))
 
-        await eventually(is_gone, within=15)
+        await eventually(is_gone)
         await saver.aput(config_of("t"), checkpoint(), about(), {})
         assert len(await listed(saver, config_of("t"))) == 1
 
@@ -265,7 +265,7 @@ async def test_a_thread_that_is_pinned_stays():
             async def is_gone() -> bool:
                 return await another.aget_tuple(config_of("short")) is None
 
-            await eventually(is_gone, within=15)
+            await eventually(is_gone)
             found = await listed(another, config_of("pinned"))
 
     assert len(found) == 6

@@ -53,7 +53,7 @@ class Session:
         async def reached() -> bool:
             return (await self.call("resume_session", session_id="nobody"))["reason"] == "not_found"
 
-        await eventually(reached, within=20, what=f"the server to reach Redis; stderr: {self.stderr[-2000:]}")
+        await eventually(reached, what=f"the server to reach Redis; stderr: {self.stderr[-2000:]}")
         return self
 
     def kill(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .processes import kill, wait_gone
 
-EXIT_WITHIN = 10.0
+EXIT_WITHIN = 20.0
 """Seconds, those included for which closing drains (two on a machine that has nothing else to do)."""
 
 KEPT = re.compile(r"journal\.sqlite3(\.lock)?|(journal|words)\.sqlite3(-wal|-shm|-journal)?|child(/home(/env)?)?")

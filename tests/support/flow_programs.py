@@ -50,7 +50,7 @@ class FlowProgramServer:
         finally:
             self._server.shutdown()
             self._server.server_close()
-            thread.join(10)
+            thread.join(30)
 
 
 def _key(headers: dict[str, str]) -> str:

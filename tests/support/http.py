@@ -13,6 +13,7 @@ import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from .ports import HeldPort
 from .processes import children, kill, wait_gone
 from .waiting import wait_until
 
@@ -26,10 +27,12 @@ META = {
 
 
 class HTTPProcess:
-    """One server process; `url` is its endpoint."""
+    """One server process; `url` is its endpoint, at the same port after each start."""
 
-    def __init__(self, env: Mapping[str, str], *arguments: str, port: int = 0) -> None:
-        self.env, self.arguments, self.port = env, arguments, port
+    def __init__(self, env: Mapping[str, str], *arguments: str) -> None:
+        self.env, self.arguments = env, arguments
+        self._held = HeldPort()
+        self.port = self._held.number
         self.stderr_path = Path(env["HOME"]) / f"http-{os.urandom(4).hex()}.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
@@ -48,7 +51,7 @@ class HTTPProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
-        found = wait_until(self._listens, within=30, what=f"the server to listen: {self.stderr}")
+        found = wait_until(self._listens, what=f"the server to listen: {self.stderr}")
         self.port = int(found[2])
         host = "127.0.0.1" if found[1].startswith(("0.", "localhost")) else found[1]
         self.url = f"{found[0]}://{host}:{found[2]}/mcp"
@@ -79,7 +82,7 @@ class HTTPProcess:
         if self.process and self.process.poll() is None:
             below = children(self.process.pid)
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(30)
             for pid in below:
                 kill(pid)
             wait_gone(below)
@@ -87,9 +90,9 @@ class HTTPProcess:
 
 
 @contextmanager
-def http_server(env: Mapping[str, str], *arguments: str, port: int = 0) -> Iterator[HTTPProcess]:
+def http_server(env: Mapping[str, str], *arguments: str) -> Iterator[HTTPProcess]:
     """A server over HTTP, until the block ends."""
-    server = HTTPProcess(env, *arguments, port=port).start()
+    server = HTTPProcess(env, *arguments).start()
     try:
         yield server
     finally:
@@ -99,7 +102,7 @@ def http_server(env: Mapping[str, str], *arguments: str, port: int = 0) -> Itera
 def command(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """A command of the console script."""
     program = [sys.executable, "-m", "agentic_flywheel", *arguments]
-    return subprocess.run(program, env=dict(env), cwd=env["HOME"], capture_output=True, text=True, timeout=30)
+    return subprocess.run(program, env=dict(env), cwd=env["HOME"], capture_output=True, text=True, timeout=60)
 
 
 def token_of(env: Mapping[str, str], name: str, *options: str) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import socket
 import sys
 import threading
 from base64 import b64encode
@@ -12,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
+from .ports import HeldPort
 from .waiting import wait_until
 
 PUBLIC_KEY, SECRET_KEY = "pk-lf-for-tests", "sk-lf-for-tests"
@@ -76,10 +76,12 @@ class RecordingLangfuse:
         self.requests: list[Request] = []
         self.mood = "well"
         self.over = threading.Event()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self._held = HeldPort()
         self._server: ThreadingHTTPServer | None = None
+
+    @property
+    def port(self) -> int:
+        return self._held.number
 
     @property
     def env(self) -> dict[str, str]:

@@ -164,7 +164,7 @@ class Stem:
     def close(self) -> None:
         """End it; what it started goes on."""
         self._socket.close()
-        self._process.wait(10)
+        self._process.wait(60)
 
 
 def _adopt_orphans(*, on: bool) -> None:

@@ -6,7 +6,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from .waiting import wait_until
+from .waiting import PATIENCE, wait_until
 
 PROC = Path("/proc/self/stat").exists()
 
@@ -48,7 +48,7 @@ def kill(pid: int, sig: int = signal.SIGKILL) -> None:
         os.kill(pid, sig)
 
 
-def wait_gone(pids: list[int], *, within: float = 15.0) -> None:
+def wait_gone(pids: list[int], *, within: float = PATIENCE) -> None:
     """Wait until none of `pids` runs."""
     wait_until(lambda: not any(alive(p) for p in pids), within=within, what=f"the end of processes {pids}")
 

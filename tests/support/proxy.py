@@ -15,7 +15,7 @@ CHUNK = 1 << 16
 TURNS = (
     50  # of the event loop, in which a connection that was accepted is handed over, and one that is aborted is closed
 )
-CUT_WITHIN = 10.0  # seconds, for the proxy's thread to get its turn
+CUT_WITHIN = 30.0  # seconds, for the proxy's thread to get its turn
 
 
 class Proxy:
@@ -38,12 +38,12 @@ class Proxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(10), "the proxy does not start"
+        assert self._ready.wait(30), "the proxy does not start"
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(10)
+        self._thread.join(30)
         assert not self._thread.is_alive(), "the proxy does not end"
 
     def shut_off(self) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from .redis_server import RedisServer, free_port, is_free
+from .ports import HeldPort
+from .redis_server import RedisServer
 from .waiting import wait_until
 
 NODES = 3
@@ -21,18 +22,12 @@ WELL_WITHIN = 30.0
 """Seconds: forming takes about 3; a node that failed is taken back after twice its timeout, and 2 s more."""
 
 
-def free_pair() -> int:
-    """A loopback port that nobody uses now, as nobody does the one of the nodes above it."""
-    candidates = iter(free_port, None)
-    return next(port for port in candidates if is_free(port + BUS_PORT))
-
-
 class ClusterNode(RedisServer):
     """A node that may be frozen, killed and started again; `nodes.conf` in its folder tells it who the others are."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, password=PASSWORD)
-        self.port = free_pair()
+        self.held = HeldPort(BUS_PORT)
         self.arguments = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"]
         if self.version >= (4, 0):
             self.arguments += ["--cluster-announce-ip", "127.0.0.1"]

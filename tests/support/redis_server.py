@@ -2,11 +2,9 @@
 
 import functools
 import os
-import random
 import re
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 from contextlib import suppress
@@ -16,6 +14,7 @@ from typing import Any, Self
 import pytest
 import redis as redis_py
 
+from .ports import HeldPort
 from .waiting import wait_until
 
 NOBODY_LISTENS = "redis://127.0.0.1:1/0"  # port 1 (tcpmux) is refused at once
@@ -25,36 +24,6 @@ CHOSEN = "FLYWHEEL_TEST_REDIS_SERVER"
 
 PLAIN: dict[str, Any] = {"protocol": 2} if int(redis_py.__version__.split(".")[0]) > 4 else {}
 """What makes today's redis-py answer in the shapes of version 4."""
-
-HIGHEST_PORT = 55_535
-"""A cluster node listens 10,000 above its port as well."""
-
-
-def free_port() -> int:
-    """A loopback port nobody uses now, at which a cluster node can listen too."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port <= HIGHEST_PORT:
-            return port
-
-
-def is_free(port: int) -> bool:
-    """Whether nobody uses a loopback port now."""
-    with socket.socket() as probe, suppress(OSError):
-        probe.bind(("127.0.0.1", port))
-        return True
-    return False
-
-
-def lasting_port() -> int:
-    """A free port below those that outgoing connections are given, so that it is free again after a restart."""
-    while True:
-        port = random.SystemRandom().randrange(10_000, 30_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def server_binary(folder: Path) -> str:
@@ -79,7 +48,7 @@ def server_binary(folder: Path) -> str:
 @functools.cache
 def server_version(program: str) -> tuple[int, int]:
     """The program's own version, as Redis counts: every Valkey knows what Redis 7.2 does."""
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
     found = re.search(r"^(\w+) server v=(\d+)\.(\d+)", said)
     assert found, f"{program} --version said {said!r}"
     return (int(found[2]), int(found[3])) if found[1] == "Redis" else (7, 2)
@@ -92,12 +61,16 @@ class RedisServer:
         self.folder = folder
         self.password = password
         self.prefix = prefix
-        self.port = free_port()
+        self.held = HeldPort()
         self.arguments: list[str] = []  # for redis-server, beside the usual ones
         self.process: subprocess.Popen[bytes] | None = None
 
     def __repr__(self) -> str:
         return f"<RedisServer 127.0.0.1:{self.port} {'up' if self.process else 'down'}>"
+
+    @property
+    def port(self) -> int:
+        return self.held.number
 
     @property
     def url(self) -> str:
@@ -159,7 +132,7 @@ class RedisServer:
             db=db,
             password=self.password or None,
             decode_responses=decode_responses,
-            socket_timeout=10,
+            socket_timeout=30,
             **PLAIN,
         )
 
@@ -174,7 +147,7 @@ class RedisServer:
         """End Redis at once; what it held is gone."""
         if self.process:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(30)
             self.process = None
 
     # what the tests ask of it
@@ -197,8 +170,20 @@ class RedisServer:
         with self.client() as client:
             return int(client.ttl(key))
 
+    def end_of(self, key: str) -> float:
+        """When a key that expires will be gone, in seconds of Redis' clock."""
+        with self.client() as client:
+            now, left = client.time(), client.pttl(key)
+        return now[0] + now[1] / 1e6 + left / 1e3
+
     def session_key(self, session_id: str) -> str:
         return f"{self.prefix}:session:{session_id}"
+
+    def forget(self) -> None:
+        """Whatever is under the prefix goes."""
+        with self.client() as client:
+            for key in client.scan_iter(match=f"{self.prefix}:*", count=1000):
+                client.delete(key)
 
     def flush(self) -> None:
         with self.client() as client:

@@ -36,7 +36,7 @@ class ScriptedRedis:
     def __exit__(self, *_: object) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        self._thread.join(10)
+        self._thread.join(30)
 
     def _accept(self) -> None:
         while True:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from agentic_flywheel.sealing import KeyRing
 
+from .files import contents
+
 
 def key_line(name: str) -> str:
     """A key of that name, the same each time."""
@@ -19,7 +21,6 @@ def ring(*names: str) -> KeyRing:
 
 def files_with(folder: Path, *words: str) -> list[str]:
     """The files below a folder in which one of these words can be read."""
-    found = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return [
-        str(path.relative_to(folder)) for path in found if any(word.encode() in path.read_bytes() for word in words)
-    ]
+    return sorted(
+        str(path.relative_to(folder)) for path, data in contents(folder) if any(word.encode() in data for word in words)
+    )

@@ -109,7 +109,7 @@ class WireServer:
             if self.process.stdin and not self.process.stdin.closed:
                 self.close_stdin()
             if self.process.poll() is None:
-                self.wait(10)
+                self.wait(REPLY_WITHIN)
         finally:
             self.kill(*below)
 
@@ -119,7 +119,7 @@ class WireServer:
         for pid in (self.pid, *below):
             if pid != self.pid or self.running.poll() is None:
                 kill(pid)
-        self.running.wait(10)
+        self.running.wait(REPLY_WITHIN)
         for pipe in (self.running.stdin, self.running.stdout):
             if pipe:
                 pipe.close()
@@ -234,7 +234,6 @@ class WireServer:
         """Come back when the child is ready and Redis answers: only then is "not found" said of a stranger."""
         wait_until(
             lambda: self.call("resume_session", session_id="nobody")["reason"] == "not_found",
-            within=20,
             what=f"the server to reach Redis; stderr: {self.stderr[-2000:]}",
         )
         return self

@@ -42,6 +42,7 @@ async def test_sdk_2_in_both_eras(mode: str, protocol: str, server_env: dict[str
         check([await server.call(name, **arguments) for name, arguments in JOB], redis)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # the first run of a clone builds the stock environment
 def test_sdk_1(stock: StockEnvironment, server_env: dict[str, str], redis: RedisServer):
     seen = stock.sdk1(SERVER, server_env, JOB)

@@ -6,6 +6,7 @@ And a Python program that keeps sessions, ended wherever it waits, leaves no chi
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import clean_env
+from ..conftest import AS_USUAL, clean_env
 from ..support import preloaded
 from ..support.conversations import turns
 from ..support.endings import ENDINGS, EXIT_WITHIN, nothing_is_left, with_temporary
@@ -28,8 +29,10 @@ pytestmark = pytest.mark.slow
 
 SIGNALS = [name for name, ending in ENDINGS.items() if not ending.silent]
 ALONE = ["SIGTERM alone (Gemini CLI)", "SIGINT alone", "SIGHUP"]
-COUNT = 800
+COUNT = 400
 """Sessions, of which an import takes a second or two: it is ended in their middle."""
+TRIES = 10
+"""So often is a command begun that a busy machine may let us come to only when it is done."""
 
 SO_FAR = re.compile(r"Took in [\d,]+ sessions so far\. Run the same again to go on\.\nInterrupted\.\n")
 TOOK_IN = re.compile(r"Took in ([\d,]+) sessions?; ([\d,]+) were there already, 0 could not")
@@ -72,15 +75,19 @@ class Command:
     def said(self) -> str:
         return self._said.read_text("utf-8")
 
-    def end(self, name: str, *, left: bool = True) -> int:
-        """End it so, and look that nothing is left; its exit code."""
+    def end(self, name: str, *, left: bool = True) -> None:
+        """End it so, and look that nothing is left."""
+        assert self.end_unless_done(name, left=left), self.said
+
+    def end_unless_done(self, name: str, *, left: bool = True) -> bool:
+        """End it so, and look that nothing is left; whether it was ended, and not done before."""
         below = children(self.process.pid)
         ENDINGS[name].does(self.process)
         code = wait_until(self._ended, within=EXIT_WITHIN, what=f"the end; it said {self.said}")[0]
-        assert code in ENDINGS[name].codes, (code, self.said)
+        assert code in ENDINGS[name].codes | {0}, (code, self.said)
         if left:
             nothing_is_left(self.env, below, self.said)
-        return code
+        return code != 0
 
     def _ended(self) -> tuple[int] | None:
         code = self.process.poll()
@@ -133,16 +140,24 @@ def arrivals(env: dict[str, str], redis: RedisServer) -> Callable[[], int]:
     return looked
 
 
+def ended_in_mid_import(name: str, env: dict[str, str], redis: RedisServer, many: Path) -> str:
+    """What an import said that was ended when some had come in; one that was done before we came to it is undone."""
+    for _ in range(TRIES):
+        arrived = arrivals(env, redis)
+        with begun(env, "import", str(many)) as command:
+            wait_until(lambda: command.process.poll() is not None or arrived() > 5, what="some to come in")  # noqa: B023
+            if command.end_unless_done(name):
+                return command.said
+        shutil.rmtree(env["FLYWHEEL_DATA_DIR"])
+        redis.forget()
+    raise AssertionError("it was always done before it could be ended")
+
+
 @each_signal
 @with_and_without
 def test_mid_import(name: str, env: dict[str, str], redis: RedisServer, many: Path, tmp_path: Path):
-    arrived = arrivals(env, redis)
-    with begun(env, "import", str(many)) as command:
-        wait_until(lambda: command.process.poll() is not None or arrived() > 5, within=30, what="some to come in")
-        assert command.process.poll() is None, "it was done before it could be ended"
-        command.end(name)
-        if name in ALONE:
-            assert SO_FAR.fullmatch(command.said)
+    said = ended_in_mid_import(name, env, redis, many)
+    assert name not in ALONE or SO_FAR.fullmatch(said)
     told = TOOK_IN.search(to_its_end(env, "import", str(many)))
     assert told
     new, old = (int(number.replace(",", "")) for number in told.groups())
@@ -184,13 +199,16 @@ def filled(
 def test_mid_export(name: str, filled: dict[str, str], tmp_path: Path):
     env = filled
     target, part = tmp_path / "out.jsonl", tmp_path / "out.jsonl.part"
-    with begun(env, "export", str(target)) as command:
-        some = lambda: part.exists() and part.stat().st_size > 5000  # noqa: E731
-        wait_until(lambda: command.process.poll() is not None or some(), within=30, what="some to be written")
-        command.end(name)
-        if name in ALONE:
-            assert command.said == f"What was written is in {part}: run the same again to go on.\nInterrupted.\n"
+    for _ in range(TRIES):
+        with begun(env, "export", str(target)) as command:
+            some = lambda: part.exists() and part.stat().st_size > 5000  # noqa: E731
+            wait_until(lambda: command.process.poll() is not None or some(), what="some to be written")  # noqa: B023
+            if command.end_unless_done(name) and not target.exists():
+                break
+        target.unlink()  # it was done before we came to it
     assert not target.exists()
+    if name in ALONE:
+        assert command.said == f"What was written is in {part}: run the same again to go on.\nInterrupted.\n"
     to_its_end(env, "export", str(target))
     assert len({json.loads(line)["id"] for line in target.read_text("utf-8").splitlines()}) == COUNT
     assert {path.name for path in tmp_path.glob("out*")} == {"out.jsonl"}
@@ -222,7 +240,7 @@ def test_mid_demo_that_cannot_clean_up(env: dict[str, str], own_redis: RedisServ
 @pytest.mark.parametrize("with_redis", [True], ids=["Redis"])
 def test_a_command_that_waits_for_a_redis_that_does_not_answer(name: str, env: dict[str, str], own_redis: RedisServer):
     own_redis.start().freeze()
-    with begun(env | {"REDIS_URL": own_redis.url}, "sessions", "list") as command:
+    with begun(env | AS_USUAL | {"REDIS_URL": own_redis.url}, "sessions", "list") as command:
         wait_until(lambda: children(command.process.pid), what="its child")
         command.end(name)
         assert command.said in ("", "Interrupted.\n")
@@ -280,7 +298,7 @@ def test_a_program_leaves_no_child(name: str, wait: str, journal: str, env: dict
             below = children(process.pid)
             assert below
             ENDINGS[name].does(process)
-            process.wait(10)
+            process.wait(EXIT_WITHIN)
         finally:
             kill(process.pid)
         wait_gone(below, within=EXIT_WITHIN)
@@ -299,7 +317,7 @@ def test_a_command_whose_reader_has_read_enough_ends_without_a_word(command: str
             stdout=writing,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=30,
+            timeout=60,
         )
     finally:
         os.close(writing)

@@ -12,7 +12,8 @@ import pytest
 from ..conftest import clean_env
 from ..support.conversations import turns
 from ..support.moods import TimedServer, data_folder, ids, kept_in_redis, timed, words_in_redis
-from ..support.redis_server import NOBODY_LISTENS, RedisServer, lasting_port
+from ..support.ports import HeldPort
+from ..support.redis_server import NOBODY_LISTENS, RedisServer
 from ..support.waiting import wait_until
 from ..support.wire import WireServer
 
@@ -22,7 +23,7 @@ SESSIONS = 200
 SECRET = "what-was-said-in-confidence"  # noqa: S105  must not be in a log
 PAGE = 4096
 JOURNAL = "journal.sqlite3"
-PORT = lasting_port()
+WAITED_FOR = HeldPort()
 
 
 def name(i: int) -> str:
@@ -36,7 +37,7 @@ def word(i: int) -> str:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A journal with 200 sessions that wait for their Redis."""
-    url = f"redis://127.0.0.1:{PORT}/0"
+    url = f"redis://127.0.0.1:{WAITED_FOR.number}/0"
     env = timed(clean_env(tmp_path_factory.mktemp("whole"), url, "agentic_flywheel"), url)
     with TimedServer(env) as server:
         server.settled()
@@ -102,7 +103,7 @@ def readable(server: TimedServer) -> dict[str, str]:
 def test_a_damaged_journal_is_moved_aside_and_what_can_be_read_of_it_gets_to_redis_once(
     damage: str, whole: bytes, own_redis: RedisServer, lonely_env: dict[str, str]
 ):
-    own_redis.port = PORT  # of the Redis that it waits for
+    own_redis.held = WAITED_FOR  # of the Redis that it waits for
     env = timed(lonely_env, own_redis.url)
     damaged = DAMAGES[damage](whole)
     put(env, damaged)
@@ -121,7 +122,7 @@ def test_a_damaged_journal_is_moved_aside_and_what_can_be_read_of_it_gets_to_red
             assert moved_aside(env)[0].read_bytes() == damaged, "kept to the byte"
 
         own_redis.start()
-        wait_until(lambda: server.pending() == 0, within=10, what="nothing to be pending")
+        wait_until(lambda: server.pending() == 0, what="nothing to be pending")
         wait_until(
             lambda: all(words_in_redis(own_redis, i) for i in there), what="all that could be read to be in Redis"
         )

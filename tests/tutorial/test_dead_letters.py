@@ -39,7 +39,7 @@ def server(moody: MoodyRedis, lonely_env: dict[str, str]) -> Iterator[TimedServe
         for session_id in ("s", "t"):
             kept_here(running.save(session_id, turns("one", "two")))
         moody.start()
-        wait_until(lambda: len(running.status()["journal"]["set_aside"]) == 2, within=10, what="two dead letters")
+        wait_until(lambda: len(running.status()["journal"]["set_aside"]) == 2, what="two dead letters")
         yield running
 
 
@@ -75,7 +75,7 @@ def test_one_that_is_retried_is_sent_within_seconds_by_the_server_that_runs(serv
 def test_one_that_is_refused_again_is_a_dead_letter_again(server: TimedServer):
     number = str(listed(server.env)["s"]["number"])
     run(server.env, "dead-letters", "retry", number)
-    wait_until(lambda: "s" in listed(server.env), within=15, what="it to be one again")
+    wait_until(lambda: "s" in listed(server.env), what="it to be one again")
 
 
 def test_one_is_exported_with_its_turns_and_stays_until_it_is_dropped(server: TimedServer, tmp_path: Path):

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ..conftest import NOBODY_LISTENS, Place, clean_env
+from ..conftest import AS_USUAL, NOBODY_LISTENS, Place, clean_env
+from ..support.files import contents
 from ..support.proxy import Proxy
 from ..support.redis_server import RedisServer
 from ..support.waiting import wait_until
@@ -19,7 +20,7 @@ SESSIONS, MARKED = 20, 50
 MARK = re.compile(rb"planted-\d{5}-x")
 TRACES = 2
 """Pieces of a thousand that SQLite may leave in unused parts of pages, until the file is written anew soon after."""
-SOON = 15.0  # seconds; a third of that where nobody else uses the machine
+SOON = 30.0  # seconds; a sixth of that where nobody else uses the machine
 """Seconds within which Redis and other machines have nothing of it either."""
 
 
@@ -54,13 +55,8 @@ def plant(server: WireServer, session_id: str, planted: Planted) -> None:
 
 def marks_in_files(env: dict[str, str]) -> list[tuple[str, int, bytes]]:
     """The marks in the raw bytes of every file below HOME and the data folder: which file, where, and the mark."""
-    folders = {Path(env["HOME"]), Path(env["FLYWHEEL_DATA_DIR"])}
-    files = {file for folder in folders for file in folder.rglob("*") if file.is_file()}
-    found: list[tuple[str, int, bytes]] = []
-    for file in files:
-        with suppress(FileNotFoundError):  # a log that SQLite has just taken away
-            found += [(file.name, mark.start(), mark[0]) for mark in MARK.finditer(file.read_bytes())]
-    return found
+    files = contents(Path(env["HOME"]), Path(env["FLYWHEEL_DATA_DIR"]))
+    return [(file.name, mark.start(), mark[0]) for file, data in files for mark in MARK.finditer(data)]
 
 
 def marks_in_redis(redis: RedisServer, prefix: str) -> set[tuple[str, bytes]]:
@@ -124,7 +120,7 @@ def own(own_redis: RedisServer) -> RedisServer:
 
 
 def machine(port: int, folder: Path) -> WireServer:
-    return WireServer(clean_env(folder, f"redis://127.0.0.1:{port}/0", "agentic_flywheel"))
+    return WireServer(clean_env(folder, f"redis://127.0.0.1:{port}/0", "agentic_flywheel") | AS_USUAL)
 
 
 def test_another_machine_forgets_it_when_it_sees_the_deletion(own: RedisServer, tmp_path: Path):
@@ -152,7 +148,7 @@ def test_what_was_deleted_while_redis_was_away_goes_there_when_it_is_back(own: R
         assert here.call("delete_session", session_id="s")["deleted"] is True
         wait_until(lambda: not marks_in_files(here.env), within=SOON, what="this machine to have none")
         own.start()
-        gone_from_redis(own, "agentic_flywheel", 20)
+        gone_from_redis(own, "agentic_flywheel", SOON)
         assert here.warm().call("resume_session", session_id="s")["reason"] == "deleted"
 
 
@@ -169,7 +165,7 @@ def test_a_pending_deletion_leaves_what_others_saved_since(own: RedisServer, tmp
             save(there.warm(), "theirs")
             proxy.shut = False
             status = lambda: here.call("persistence_status")["journal"]  # noqa: E731
-            wait_until(lambda: status()["pending"] == 0, within=15, what="the deletion to be decided")
+            wait_until(lambda: status()["pending"] == 0, what="the deletion to be decided")
             assert [aside["key"] for aside in status()["set_aside"]] == ["agentic_flywheel:session:s"]
         found = there.call("resume_session", session_id="s")
         assert [turn["content"] for turn in found["session"]["history"]] == ["one", "theirs"]
@@ -177,11 +173,11 @@ def test_a_pending_deletion_leaves_what_others_saved_since(own: RedisServer, tmp
 
 def test_titles_leave_the_list_with_their_sessions_though_no_program_runs(own: RedisServer, tmp_path: Path):
     with machine(own.port, tmp_path / "here") as here:
-        here.warm().call("save_session", session_id="s", title="planted-00001-x", ttl_seconds=2)
+        here.warm().call("save_session", session_id="s", title="planted-00001-x", ttl_seconds=4)
         wait_until(lambda: marks_in_redis(own, "agentic_flywheel"), what="it to arrive")
-    assert 0 < own.ttl("agentic_flywheel:index:notes") <= 2
-    wait_until(lambda: not own.get("agentic_flywheel:session:s"), within=5, what="its end")
-    gone_from_redis(own, "agentic_flywheel", 2)
+    assert own.ttl("agentic_flywheel:index:notes") in (-2, 0, 1, 2, 3, 4), "it ends, or has"
+    wait_until(lambda: not own.get("agentic_flywheel:session:s"), what="its end")
+    gone_from_redis(own, "agentic_flywheel", SOON)
 
 
 def test_a_list_lives_as_long_as_the_longest_life_in_it(own: RedisServer, tmp_path: Path):
@@ -215,7 +211,7 @@ def test_an_execution_that_redis_lost_and_got_back_goes_with_its_session(own: Re
         wait_until(lambda: members in own.all_keys(), what="its set")
         with own.client() as client:
             client.flushall()
-        wait_until(lambda: members in own.all_keys(), within=15, what="it to come back")
+        wait_until(lambda: members in own.all_keys(), what="it to come back")
 
 
 def test_what_is_kept_after_a_deletion_stays_though_redis_hears_of_both_later(own: RedisServer, tmp_path: Path):

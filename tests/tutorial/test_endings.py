@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ..conftest import AS_USUAL
 from ..support import preloaded
 from ..support.conversations import turns, words
 from ..support.endings import ENDINGS, EXIT_WITHIN, Ending, nothing_is_left, with_temporary
@@ -27,7 +28,7 @@ LONG = [f"{number} " + "x" * 1000 for number in range(300)]
 """A save of which most endings see the middle."""
 
 SAVES = 12
-NEXT_SAVE_WITHIN = 5.0
+NEXT_SAVE_WITHIN = 20.0  # a lock that was left would be waited for until it is broken by hand
 IMPORT_SECONDS = 20.0
 """From letting a process go on that stands before its imports to its end, on a busy machine."""
 
@@ -119,7 +120,7 @@ def test_mid_save(name: str, env: dict[str, str], redis: RedisServer, with_redis
 @each_ending
 def test_mid_save_while_redis_is_frozen(name: str, env: dict[str, str], own_redis: RedisServer):
     own_redis.start()
-    env |= {"REDIS_URL": own_redis.url, "FLYWHEEL_KEY_PREFIX": own_redis.prefix}
+    env |= AS_USUAL | {"REDIS_URL": own_redis.url, "FLYWHEEL_KEY_PREFIX": own_redis.prefix}
     kept, begun = end_in_mid_save(name, env, own_redis.freeze)
     own_redis.thaw()
     check_next_start(env, kept, begun, own_redis)
@@ -129,7 +130,7 @@ def test_mid_save_while_redis_is_frozen(name: str, env: dict[str, str], own_redi
 @each_ending
 def test_mid_save_while_the_network_stands_still(name: str, env: dict[str, str], redis: RedisServer):
     with Proxy(redis.port) as proxy:
-        env |= {"REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0"}
+        env |= AS_USUAL | {"REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0"}
         kept, begun = end_in_mid_save(name, env, lambda: setattr(proxy, "delay", 60.0))
         proxy.delay = 0.0
         proxy.cut()

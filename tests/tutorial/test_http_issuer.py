@@ -92,7 +92,7 @@ async def test_a_jwt_opens_the_world_of_its_subject_and_no_other(disabled_env: d
                 )
                 assert answer.status_code == 401
                 assert "evil" not in answer.text
-                assert time.perf_counter() - begun < 2
+                assert time.perf_counter() - begun < 10
 
 
 @pytest.mark.parametrize(

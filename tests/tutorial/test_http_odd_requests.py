@@ -57,7 +57,7 @@ async def test_requests_with_one_id_are_all_answered_and_hold_no_ending_up(disab
             assert {each.json()["result"]["structuredContent"]["saved"] for each in answers} == {True}
         begun = time.monotonic()
         server.end()
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 18, "an answer has 20"
 
 
 async def test_who_sends_again_what_is_being_answered_and_leaves_leaves_nothing_behind(disabled_env: dict[str, str]):
@@ -80,10 +80,10 @@ async def test_who_sends_again_what_is_being_answered_and_leaves_leaves_nothing_
             rows = listed["structuredContent"]["sessions"]
             return bool(rows) and rows[0]["turns"] == 20
 
-        await eventually(all_kept, within=20, what="what was sent to be kept")
+        await eventually(all_kept, what="what was sent to be kept")
         begun = time.monotonic()
         server.end()
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 18, "an answer has 20"
         assert "Traceback" not in server.stderr
 
 
@@ -99,14 +99,14 @@ async def test_a_server_that_ends_does_not_wait_for_a_person_who_is_asked(disabl
         async with http_client(server.url, mode="legacy", elicitation_callback=never) as client:
             await called(client, "save_session", session_id="garden", history=[TURN])
             deleting = asyncio.ensure_future(client.call_tool("delete_session", {"session_id": "garden"}))
-            await asyncio.wait_for(asked.wait(), 20)
+            await asyncio.wait_for(asked.wait(), 60)
             begun = time.monotonic()
             assert server.process
             server.process.terminate()
-            answer = await asyncio.wait_for(deleting, 20)
+            answer = await asyncio.wait_for(deleting, 60)
             assert answer.is_error
             await asyncio.to_thread(server.process.wait, 30)
-            assert time.monotonic() - begun < 10
+            assert time.monotonic() - begun < 18, "an answer has 20"
         assert "Traceback" not in server.stderr
         server.start()
         async with http_client(server.url) as client:
@@ -166,11 +166,11 @@ async def test_a_client_whose_token_was_revoked_does_not_listen_on(disabled_env:
                 assert (stream.status_code, still.status_code) == (200, 200)
                 read = asyncio.ensure_future(anext(still.aiter_raw()))
                 command(disabled_env, "tokens", "revoke", "ann")
-                async with asyncio.timeout(25):
+                async with asyncio.timeout(60):
                     async for _ in stream.aiter_raw():
                         pass
                 await tool(http, server.url, "save_session", other, session_id="garden", history=[TURN])
-                assert await asyncio.wait_for(read, 20)
+                assert await asyncio.wait_for(read, 60)
         assert "ERROR" not in server.stderr
 
 

@@ -66,7 +66,7 @@ async def test_a_talk_goes_on_over_whichever_process_is_asked(two: tuple[list[HT
             return (await called(client, "resume_session", session_id="nobody"))["reason"] == "not_found"
 
         for _ in servers * 2:
-            await eventually(shared, within=20)
+            await eventually(shared)
         for turn in range(8):
             saved = await called(client, "save_session", session_id="garden", history=[{**TURN, "n": turn}])
             assert saved["stored_in"] == "redis"
@@ -97,17 +97,17 @@ async def test_a_session_that_its_client_ended_is_not_found_at_any_process(two: 
         async def ready() -> bool:
             return all([(await http.get(f"{each.root}/readyz")).status_code == 200 for each in servers])
 
-        await eventually(ready, within=20, what="both to reach Redis")
+        await eventually(ready, what="both to reach Redis")
         assert await status(servers[0], await ended(servers[1])) == 404, "one that never had it"
         session = await ended(servers[0])
 
         async def gone() -> bool:
             return await status(servers[1], session) == 404
 
-        await eventually(gone, within=20, what="the other that has it open to look")
+        await eventually(gone, what="the other that has it open to look")
         servers[0].kill()
         servers[0].start()
-        await eventually(ready, within=20, what="both to reach Redis")
+        await eventually(ready, what="both to reach Redis")
         assert await status(servers[0], session) == 404, "one that was started again"
 
 
@@ -147,7 +147,7 @@ async def test_nothing_acknowledged_is_lost_when_one_of_two_processes_is_killed_
     servers, token = two
     tokens = [token, token_of(server_env, "bob")]
     result = await load(servers, tokens, clients=50, seconds=15, kills=servers[1])
-    assert result.saves > 100
+    assert result.saves > 50
     assert result.broken <= {servers[1].port}, result.errors
 
     async def complete() -> bool:

@@ -102,7 +102,7 @@ def connected(inspector: Path, disabled_env: dict[str, str], request: pytest.Fix
         yield do
     finally:
         do("daemon", "stop")
-        wait_gone([pid], within=20)
+        wait_gone([pid])
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -119,9 +119,9 @@ def test_over_a_connection_ids_complete_changes_are_told_and_a_deletion_is_asked
     told = tmp_path / "told"
     stream = connected("resources/subscribe", "session://garden", stream=told)
     try:
-        wait_until(lambda: "subscribed" in told.read_text(), within=30, what="the subscription")
+        wait_until(lambda: "subscribed" in told.read_text(), what="the subscription")
         call("save_session", session_id="garden", title="The garden")
-        wait_until(lambda: "resources/updated" in told.read_text(), within=30, what="the news")
+        wait_until(lambda: "resources/updated" in told.read_text(), what="the news")
     finally:
         stream.terminate()
         stream.wait(30)

@@ -18,7 +18,7 @@ from ..support.waiting import wait_until
 from ..support.wire import WireServer
 
 MANY = 3_000  # keys beyond which a list no longer compares itself with all of them
-HEALED_WITHIN = 20.0  # a step a second, and a few are enough
+HEALED_WITHIN = 40.0  # a step a second, and a few are enough
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_without_a_journal_nothing_is_said_to_be_kept_until_redis_comes_and_then
     with JOURNALLESS[machine](timed(lonely_env, own_redis.url)) as server:
         nothing_is_kept(server.settled())
         own_redis.start()
-        wait_until(lambda: server.save("s", turns("one"))["stored_in"] == "redis", within=5, what="a save in Redis")
+        wait_until(lambda: server.save("s", turns("one"))["stored_in"] == "redis", what="a save in Redis")
         kept_in_redis(server.save("s", turns("two")))
         assert (server.said("s"), server.resume("s")["source"]) == (["one", "two"], "redis"), "the refused ones are not"
         assert server.resume("nobody")["reason"] == "not_found"
@@ -160,7 +160,7 @@ def test_a_journal_of_a_newer_version_is_refused_and_not_a_byte_of_it_is_touched
         assert "999" in status["reason"]
         assert "999" in status["journal"]["error"]
         own_redis.start()
-        wait_until(lambda: server.save("s", turns("one"))["stored_in"] == "redis", within=5, what="a save in Redis")
+        wait_until(lambda: server.save("s", turns("one"))["stored_in"] == "redis", what="a save in Redis")
         assert server.said("s") == ["one"]
         status = server.status()
         assert (status["mode"], "999" in status["reason"]) == ("redis", True)
@@ -192,9 +192,7 @@ def test_ten_servers_share_a_folder_and_all_they_acknowledged_gets_to_redis_once
             requests.clear()
         assert {row["id"] for row in servers[0].call("list_sessions")["sessions"]} == expected.keys()
         own_redis.start()
-        wait_until(
-            lambda: servers[0].call("persistence_status")["journal"]["pending"] == 0, within=15, what="an empty outbox"
-        )
+        wait_until(lambda: servers[0].call("persistence_status")["journal"]["pending"] == 0, what="an empty outbox")
         for session_id, words in expected.items():
             there = words_in_redis(own_redis, session_id)
             assert there is not None, session_id

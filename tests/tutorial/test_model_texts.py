@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 from mcp import MCPError
 
-from ..conftest import Place
+from ..conftest import AS_USUAL, Place
 from ..support.client import open_server
 from ..support.conversations import TALK, turns, words
 from ..support.redis_server import RedisServer
@@ -46,7 +46,7 @@ def test_a_removal_made_while_redis_was_away_is_made_there_later(
     own_redis: RedisServer, server_env: dict[str, str], sid: str
 ):
     own_redis.start()
-    env = server_env | {"REDIS_URL": own_redis.url}
+    env = server_env | AS_USUAL | {"REDIS_URL": own_redis.url}
     with WireServer(env) as server:
         server.warm()
         server.call("save_session", session_id=sid, history=TALK, context={"old": 1, "kept": 2})

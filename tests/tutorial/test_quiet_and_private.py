@@ -8,6 +8,7 @@ import pytest
 
 from ..conftest import Place
 from ..support.conversations import turns
+from ..support.files import contents
 from ..support.redis_server import RedisServer
 from ..support.wire import WireServer
 
@@ -145,7 +146,7 @@ def test_with_no_journal_nothing_is_kept_locally(server_env: dict[str, str]):
         assert server.call("resume_session", session_id="s")["session"]["history"] == turns(MARKER)
         assert [row["id"] for row in server.call("list_sessions")["sessions"]] == ["s"]
     data = Path(server_env["FLYWHEEL_DATA_DIR"])
-    assert not any(MARKER.encode() in path.read_bytes() for path in data.rglob("*") if path.is_file())
+    assert not any(MARKER.encode() in read for _, read in contents(data))
 
 
 def test_with_no_journal_and_no_redis_nothing_is_said_to_be_kept(lonely_env: dict[str, str]):

@@ -129,7 +129,7 @@ def test_a_user_without_the_right_to_delete_keeps_the_deletion_here_and_everythi
             assert re.search("permission|NOPERM", str(status["redis"]["last_error"]), re.IGNORECASE), status
             assert status["journal"]["pending"] >= 1, "the deletion is still to be sent"
             client.execute_command("ACL", "SETUSER", "ana", "+del")
-            wait_until(lambda: moody.get(moody.session_key("s")) is None, within=5, what="the deletion to get there")
+            wait_until(lambda: moody.get(moody.session_key("s")) is None, what="the deletion to get there")
             wait_until(lambda: server.pending() == 0, what="nothing to be pending")
             assert server.resume("s")["reason"] == "deleted"
             server.is_well()

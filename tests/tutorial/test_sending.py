@@ -9,6 +9,7 @@ import pytest
 
 from ..conftest import clean_env
 from ..support.conversations import turns, words
+from ..support.proxy import Proxy
 from ..support.redis_server import RedisServer
 from ..support.waiting import wait_until
 from ..support.wire import WireServer
@@ -125,24 +126,28 @@ def test_another_users_session_stays_apart(
 
 
 def test_a_redis_that_dies_in_between_costs_nothing(env: dict[str, str], alone: dict[str, str], own_redis: RedisServer):
-    said = {f"s{number:02}": [f"text {number}"] for number in range(300)}
+    said = {f"s{number:02}": [f"text {number}"] for number in range(150)}
     save_here(alone, **said)
     own_redis.start()
     command = [sys.executable, "-m", "agentic_flywheel", "sessions", "send", "--all"]
-    with subprocess.Popen(command, env=env, cwd=env["HOME"], stderr=subprocess.PIPE, text=True) as sending:
-        wait_until(lambda: len(own_redis.all_keys("*:session:*")) >= 5, what="some to be there")
-        own_redis.kill()
-        told = sending.communicate()[1]
-    assert (sending.returncode, "Traceback" in told) == (1, False), told
-    assert "Run the same again" in told
-    assert of_this_machine(env), "it was in between"
-    own_redis.start()
-    assert run(env, "sessions", "send", "--all").returncode == 0
-    with WireServer(env) as server:
-        server.warm()
-        for session_id, texts in said.items():  # what it forgot when it died comes back
-            assert words(server.call("resume_session", session_id=session_id)["session"]["history"]) == texts
-        assert server.call("persistence_status")["journal"]["this_machine"] == 0
+    with Proxy(own_redis.port) as proxy:
+        env["REDIS_URL"] = f"redis://127.0.0.1:{proxy.port}/0"
+        proxy.delay = 0.02  # so that all takes seconds, and we come in between
+        with subprocess.Popen(command, env=env, cwd=env["HOME"], stderr=subprocess.PIPE, text=True) as sending:
+            wait_until(lambda: len(own_redis.all_keys("*:session:*")) >= 5, what="some to be there")
+            own_redis.kill()
+            told = sending.communicate()[1]
+        assert (sending.returncode, "Traceback" in told) == (1, False), told
+        assert "Run the same again" in told
+        assert of_this_machine(env), "it was in between"
+        proxy.delay = 0.0
+        own_redis.start()
+        assert run(env, "sessions", "send", "--all").returncode == 0
+        with WireServer(env) as server:
+            server.warm()
+            for session_id, texts in said.items():  # what it forgot when it died comes back
+                assert words(server.call("resume_session", session_id=session_id)["session"]["history"]) == texts
+            assert server.call("persistence_status")["journal"]["this_machine"] == 0
 
 
 def test_a_redis_that_refuses_or_is_away_costs_nothing_and_the_same_command_goes_on(

@@ -29,7 +29,7 @@ def moody(tmp_path: Path) -> Iterator[MoodyRedis]:
 def names(server: TimedServer, cause: str) -> dict[str, Any]:
     """The status, once its reason names this cause (a pattern)."""
     try:
-        wait_until(lambda: re.search(cause, server.status()["reason"]), within=10)
+        wait_until(lambda: re.search(cause, server.status()["reason"]))
     except AssertionError:
         pytest.fail(f"{cause} is not named: {server.status()}")
     return server.status()
@@ -62,7 +62,7 @@ def test_a_deletion_that_is_refused_is_named_and_says_nothing_of_saves(moody: Mo
             kept_in_redis(server.save("t", turns("two")))
             assert server.status()["mode"] == "redis"
             client.execute_command("ACL", "SETUSER", "ana", "+del")
-            wait_until(lambda: server.pending() == 0, within=10, what="the deletion to get there")
+            wait_until(lambda: server.pending() == 0, what="the deletion to get there")
             server.is_well()
 
 
@@ -133,9 +133,9 @@ def test_what_redis_lost_and_is_put_back_is_said_meanwhile(moody: MoodyRedis, lo
         server.warm()
         kept_in_redis(server.save("s", turns("one")))
         moody.kill()
+        moody.arguments = ["--maxmemory", "1"]  # so that it cannot be put back yet
         moody.start()
         with moody.client() as client:
-            client.config_set("maxmemory", 1)  # so that it cannot be put back yet
             status = names(server, "put back")
             assert status["journal"]["putting_back"] is True
             client.config_set("maxmemory", 0)

@@ -104,7 +104,7 @@ async def test_an_expired_session_is_not_resumed_from_the_copy_which_is_overwrit
     stock_env, redis: RedisServer, sid: str, tmp_path: Path
 ):
     async with open_server(stock_env) as server:
-        document = await saved_and_copied(server, redis, sid, history=turns("kumquat"), ttl_seconds=2)
+        document = await saved_and_copied(server, redis, sid, history=turns("kumquat"), ttl_seconds=5)
     kept_until = datetime.fromisoformat(document["kept_until"])
     await eventually(lambda: datetime.now(UTC) > kept_until, what="the session's end")
     assert redis.ttl(redis.session_key(sid)) == -1, "this child has no expiry"

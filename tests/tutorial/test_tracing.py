@@ -36,7 +36,7 @@ def tracing(server: WireServer) -> dict:
 
 
 def arriving(server: WireServer) -> dict:
-    wait_until(lambda: (seen := tracing(server))["state"] == "arriving" and not seen["pending"], within=30)
+    wait_until(lambda: (seen := tracing(server))["state"] == "arriving" and not seen["pending"])
     return tracing(server)
 
 
@@ -74,7 +74,7 @@ def test_a_wrong_call_is_traced_as_an_error(env: dict[str, str], langfuse: Recor
     langfuse.start()
     with WireServer(env) as server:
         assert server.request("tools/call", {"name": "save_session", "arguments": {"historie": []}})["isError"]
-        wait_until(lambda: [s for s in langfuse.of("score") if s["name"] == "success"], within=30)
+        wait_until(lambda: [s for s in langfuse.of("score") if s["name"] == "success"])
     (error,) = langfuse.of("observation-create", lambda o: o["name"] == "error")
     assert error["output"]["error_type"] == "ToolError"
     assert "Did you mean history?" in error["output"]["error_message"]
@@ -120,7 +120,7 @@ def test_a_langfuse_that_is_not_well_is_told_and_hinders_nothing(
         langfuse.start()
     with WireServer(env) as server:
         assert server.call("save_session", **SAVE)["saved"]
-        wait_until(lambda: tracing(server)["state"] == "not arriving", within=30)
+        wait_until(lambda: tracing(server)["state"] == "not arriving")
         assert tracing(server)["last_error"].startswith("Langfuse ")
         assert server.call("resume_session", session_id="garden")["found"]
         assert SECRET_KEY not in server.stderr
@@ -149,7 +149,7 @@ def test_another_child_is_given_the_released_tools_arguments(env: dict[str, str]
     names = ("coaia_fuse_trace_create", "coaia_fuse_add_observation", "coaia_fuse_score_apply")
     with WireServer(env | {"FLYWHEEL_COAIA_COMMAND": noting_child(tmp_path, *names)}) as server:
         server.call("save_session", **SAVE)
-        wait_until(lambda: len(noted(tmp_path)) == 4, within=20)
+        wait_until(lambda: len(noted(tmp_path)) == 4)
         assert tracing(server)["state"] == "sent, unconfirmed"
     assert [name for name, _ in noted(tmp_path)][:4] == [*names[:2], names[2], names[2]]
 

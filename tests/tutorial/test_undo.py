@@ -113,7 +113,7 @@ def test_what_is_kept_of_a_session_lives_as_long_as_it(redis: RedisServer, serve
         server.call("save_session", session_id=sid, history=turns("two"), mode="replace")
         with redis.client() as client:
             (older,) = client.scan_iter(match=f"{redis.prefix}:revision:*", count=1000)
-            assert 90_000 < client.pttl(older) <= 100_000
+            assert 50_000 < client.pttl(older) <= 100_000
             server.call("save_session", session_id=sid, history=turns("three"), ttl_seconds=5000)
             assert 4_900_000 < client.pttl(older) <= 5_000_000
             server.call("save_session", session_id=sid, ttl_seconds=0)

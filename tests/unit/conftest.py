@@ -1,4 +1,4 @@
-"""What the unit tests share: a clock that only they move, and how hypothesis looks for counterexamples."""
+"""What the unit tests share: a clock that only they move, and journals that are closed behind them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,20 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
 
 from agentic_flywheel.journal import Journal
-
-# No deadline, and inputs may be made slowly: two cores run all at once. No database: a run leaves nothing behind.
-hypothesis.settings.register_profile(
-    "unit",
-    deadline=None,
-    database=None,
-    max_examples=80,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
-)
-hypothesis.settings.load_profile("unit")
 
 
 @dataclass

@@ -75,7 +75,7 @@ class Machine:
                 await client.aclose()  # no child is left even where closing fails
 
     async def drained(self) -> None:
-        await eventually(lambda: not self.journal.state().pending, within=5, what="the outbox to be empty")
+        await eventually(lambda: not self.journal.state().pending, what="the outbox to be empty")
 
     def stored(self, session_id: str) -> dict[str, Any] | None:
         text = self.redis.get(self.keys.session(session_id))

@@ -85,9 +85,9 @@ def test_what_is_under_way_when_it_is_closed_is_told(loop: BackgroundLoop):
 
     caller = threading.Thread(target=call)
     caller.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     loop.close(nothing())
-    caller.join(10)
+    caller.join(60)
     assert told
 
 

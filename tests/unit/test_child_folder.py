@@ -38,7 +38,7 @@ def test_that_of_a_process_that_was_killed_goes_at_the_next_start(temporary: Pat
         "import os, signal, tempfile; from agentic_flywheel.coaia.launch import ChildFolder;"
         f"tempfile.tempdir = {str(temporary)!r}; folder = ChildFolder(None); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    subprocess.run([sys.executable, "-c", killed], check=False, timeout=30)
+    subprocess.run([sys.executable, "-c", killed], check=False, timeout=60)
     (left,) = temporary.iterdir()
     young = ChildFolder(None)
     assert left.exists(), "it may just be being made"

@@ -20,6 +20,7 @@ from agentic_flywheel.sessions.store import STILL_READ, SessionStore
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
+from ..support.files import contents
 from ..support.waiting import eventually
 from .conftest import Clock
 
@@ -57,7 +58,7 @@ def opened(tmp_path: Path, clock: Clock, request: pytest.FixtureRequest, monkeyp
 
 
 def marks(folder: Path) -> set[bytes]:
-    return {mark for file in folder.rglob("*") if file.is_file() for mark in MARK.findall(file.read_bytes())}
+    return {mark for _, data in contents(folder) for mark in MARK.findall(data)}
 
 
 def mark(session: int, number: int) -> str:
@@ -92,7 +93,7 @@ async def test_nothing_of_a_thousand_marks_is_left_when_a_deletion_is_answered(o
         for session in range(20):
             assert (await stores[0].delete(f"s{session}", CallerViews())).message == ""
         assert len(marks(tmp_path)) <= TRACES
-        await eventually(lambda: not marks(tmp_path), within=10, what="the trace to go")
+        await eventually(lambda: not marks(tmp_path), what="the trace to go")
         assert len((await stores[0].list_sessions(SessionFilter(), 50)).sessions) == 20
     assert marks(tmp_path) == set()
 
@@ -107,7 +108,7 @@ async def test_nothing_of_what_has_expired_is_left_soon_after_the_next_start(
     clock.move(seconds=61)
     assert marks(tmp_path)
     async with opened():
-        await eventually(lambda: not marks(tmp_path), within=10, what="the expired to be erased")
+        await eventually(lambda: not marks(tmp_path), what="the expired to be erased")
 
 
 async def test_a_clock_that_leaps_beyond_reason_erases_nothing_at_a_start(
@@ -136,7 +137,7 @@ async def test_a_deletion_says_when_others_read_and_the_trace_goes_when_they_hav
             assert (deleted.deleted, deleted.message) == (True, STILL_READ)
             assert marks(tmp_path)
             reader.execute("COMMIT")
-        await eventually(lambda: not marks(tmp_path), within=10, what="the log to be emptied")
+        await eventually(lambda: not marks(tmp_path), what="the log to be emptied")
 
 
 async def test_executions_of_a_session_that_was_never_saved_go_too(opened: OpenStores, tmp_path: Path):

@@ -239,7 +239,7 @@ def save_in(folder: Path, **fields: Any) -> Callable[[Path], None]:
 def _in_thread(run: Callable[[], Any]) -> None:
     thread = threading.Thread(target=lambda: asyncio.run(run()))
     thread.start()
-    thread.join(30)
+    thread.join(60)
     assert not thread.is_alive()
 
 

@@ -184,7 +184,7 @@ def test_an_issuer_that_sends_byte_by_byte_is_not_read_for_ever(monkeypatch: pyt
         begun = time.monotonic()
         with pytest.raises(TimeoutError):
             fetch_json(url)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 25, "half of what it would go on for"
 
 
 @contextmanager

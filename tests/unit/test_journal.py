@@ -191,7 +191,7 @@ for number in range(count):
     seen = copy.text if copy else None
     while True:
         write = Write("shared", f"{seen} {text}" if seen else text, seen, None)
-        outcome = journal.commit(write, pending=text, durable=number % 2 == 0)
+        outcome = journal.commit(write, pending=text, durable=number % 2 == 0, timeout=60)
         if outcome.accepted:
             break
         seen = outcome.current
@@ -224,11 +224,11 @@ def start_writers(folder: Path, how_many: int, count: int, *more: str) -> list["
 def finish(writers: list["subprocess.Popen[str]"]) -> None:
     """Wait for the end of writers that all do well."""
     try:
-        ends = [writer.communicate(timeout=60) for writer in writers]
+        ends = [writer.communicate(timeout=120) for writer in writers]
     finally:
         for writer in writers:
             writer.kill()
-            writer.wait(10)
+            writer.wait(60)
     assert [err for _, err in ends] == [""] * len(writers)
     assert [writer.returncode for writer in writers] == [0] * len(writers)
 
@@ -257,13 +257,13 @@ def test_threads_of_one_process_share_a_journal(journal: Journal):
     outcomes: list[Outcome] = []
 
     def rival(name: str) -> None:
-        outcomes.append(journal.commit(write(text=name)))
+        outcomes.append(journal.commit(write(text=name), timeout=60))
 
     threads = [threading.Thread(target=rival, args=(f"t{i}",)) for i in range(10)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     copy = journal.copy("k")
     assert copy
     assert [outcome.accepted for outcome in outcomes].count(True) == 1
@@ -280,7 +280,7 @@ def test_a_journal_that_another_process_is_just_making_is_waited_for(tmp_path: P
 
     def use() -> None:
         try:
-            journal.commit(write())
+            journal.commit(write(), timeout=60)
         except JournalUnavailable as exc:
             failures.append(exc)
 
@@ -289,7 +289,7 @@ def test_a_journal_that_another_process_is_just_making_is_waited_for(tmp_path: P
     thread.join(0.2)  # an impatient one has given up by now
     maker.execute("COMMIT")
     maker.close()
-    thread.join(20)
+    thread.join(60)
     assert failures == []
     assert journal.copy("k")
     journal.close()
@@ -302,7 +302,7 @@ def test_a_process_that_is_killed_takes_nothing_committed_with_it(journal: Journ
         wait_until(lambda: journal.pending("shared"), what="the first commit")
     finally:
         writer.kill()
-        writer.communicate(timeout=10)
+        writer.communicate(timeout=60)
     copy = journal.copy("shared")
     assert copy
     assert changes(journal, "shared") == copy.text.split()

@@ -50,7 +50,7 @@ async def test_a_pending_row_that_cannot_be_read_is_a_dead_letter_and_blocks_nob
         await machine.drained()
         assert machine.stored("s")
         machine.redis.flush()
-        await eventually(lambda: machine.stored("s"), within=5, what="the other session to be put back")
+        await eventually(lambda: machine.stored("s"), what="the other session to be put back")
         assert repository.stash
         child = repository.stash.supervisor
     assert child.state.state == "closed"
@@ -67,19 +67,15 @@ async def test_a_session_that_redis_refuses_waits_and_the_others_are_sent_and_pu
     machine.keep(machine.save("large", LARGE, max_bytes=10_000_000))
     machine.keep(*(machine.save(f"s{number}", "a") for number in range(5)))
     async with machine.repository(tmp_path / "child"):
-        await eventually(
-            lambda: all(machine.stored(f"s{number}") for number in range(5)), within=20, what="the others to be sent"
-        )
+        await eventually(lambda: all(machine.stored(f"s{number}") for number in range(5)), what="the others to be sent")
         machine.redis.flush()
-        await eventually(
-            lambda: all(machine.stored(f"s{number}") for number in range(5)), within=5, what="the others to be back"
-        )
+        await eventually(lambda: all(machine.stored(f"s{number}") for number in range(5)), what="the others to be back")
 
         def postponed() -> bool:
             item = machine.journal.next_pending(machine.keys.session("large"))
             return bool(item and item.attempts and item.cause and item.next_attempt)
 
-        await eventually(postponed, within=5, what="the refused one to wait, with its cause")
+        await eventually(postponed, what="the refused one to wait, with its cause")
         assert machine.journal.state().pending == 1
 
 
@@ -95,12 +91,12 @@ async def test_a_refused_key_does_not_end_what_goes_on_in_the_background(
         client.execute_command("ACL", "SETUSER", "default", "resetkeys", *allowed)
         try:
             async with machine.repository(tmp_path / "child"):
-                await eventually(lambda: all(machine.stored(name) for name in names), within=5, what="the others there")
+                await eventually(lambda: all(machine.stored(name) for name in names), what="the others there")
                 client.execute_command("FLUSHALL")
-                await eventually(lambda: all(machine.stored(name) for name in names), within=5, what="the others back")
+                await eventually(lambda: all(machine.stored(name) for name in names), what="the others back")
                 client.execute_command("ACL", "SETUSER", "default", "allkeys")
                 clock.move(seconds=LONGEST_DELAY)
-                await eventually(lambda: machine.stored("refused"), within=20, what="the refused one, once it may be")
+                await eventually(lambda: machine.stored("refused"), what="the refused one, once it may be")
         finally:
             client.execute_command("ACL", "SETUSER", "default", "allkeys")
 
@@ -120,12 +116,12 @@ async def test_a_session_that_costs_the_connection_does_not_keep_the_others_from
             await repository.write(machine.deletion("gone"))
             proxy.most = RESTORED_BYTES_AT_ONCE // 4
             machine.redis.flush()
-            await eventually(lambda: all(machine.stored(name) for name in names), within=10, what="the others")
+            await eventually(lambda: all(machine.stored(name) for name in names), what="the others")
             tombstone = machine.keys.tombstone(machine.keys.session("gone"))
-            await eventually(lambda: machine.redis.get(tombstone), within=10, what="the tombstone")
+            await eventually(lambda: machine.redis.get(tombstone), what="the tombstone")
             assert not machine.stored("large")
             proxy.most = 0
-            await eventually(lambda: machine.stored("large"), within=20, what="the large one, once it is let through")
+            await eventually(lambda: machine.stored("large"), what="the large one, once it is let through")
 
 
 def full(*_: object, **__: object) -> None:
@@ -189,7 +185,7 @@ async def test_what_was_refused_is_sent_once_it_is_taken(machine: Machine, tmp_p
         for _ in range(3):
             machine.clock.move(seconds=LONGEST_DELAY)
             await asyncio.sleep(0)
-        await eventually(lambda: machine.stored("large"), within=10, what="it to be sent")
+        await eventually(lambda: machine.stored("large"), what="it to be sent")
 
 
 def test_a_refused_write_is_tried_ever_more_rarely_and_a_large_one_more_rarely_than_a_small_one():

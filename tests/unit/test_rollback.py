@@ -81,7 +81,7 @@ async def test_a_resume_of_an_older_state_brings_back_what_was_lost(machine: Mac
 async def test_what_nobody_asks_for_is_brought_back_in_the_background(machine: Machine, tmp_path: Path):
     async with machine.repository(tmp_path / "child") as repository:
         put(machine, await at_revision(machine, repository, 2, 5))
-        await eventually(lambda: said(machine) == ["1", "2", "3", "4", "5"], within=5, what="the lost turns to be back")
+        await eventually(lambda: said(machine) == ["1", "2", "3", "4", "5"], what="the lost turns to be back")
 
 
 async def test_what_others_saved_on_an_older_state_stays_and_gets_the_turns_that_it_lacks(
@@ -231,6 +231,4 @@ async def test_a_redis_that_was_emptied_gets_everything_back(machine: Machine, t
             save_of = machine.save(f"s{number}", "a")
             assert (await repository.write(save_of)).stored_in == "redis"
         machine.redis.flush()
-        await eventually(
-            lambda: all(machine.stored(f"s{number}") for number in range(30)), within=5, what="all to be back"
-        )
+        await eventually(lambda: all(machine.stored(f"s{number}") for number in range(30)), what="all to be back")

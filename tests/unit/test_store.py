@@ -99,7 +99,7 @@ async def test_what_expired_is_purged_at_the_next_start(opened: OpenStore, tmp_p
     async with opened() as store:
         await store.save(Save(session_id="other", history=turns("a")), CallerViews())
         await store.resume(CallerViews(), "lasting")
-        await eventually(lambda: keys() == ["lasting", "other"], within=3, what="the purge")
+        await eventually(lambda: keys() == ["lasting", "other"], what="the purge")
 
 
 async def test_a_session_lives_as_long_after_a_resume_as_after_a_save(opened: OpenStore, clock: Clock):
@@ -113,7 +113,7 @@ async def test_a_session_lives_as_long_after_a_resume_as_after_a_save(opened: Op
                 (row,) = (await store.list_sessions(SessionFilter())).sessions
                 return row["expires_at"] == iso(clock() + timedelta(seconds=100))
 
-            await eventually(renewed, within=3, what="the renewal")
+            await eventually(renewed, what="the renewal")
         clock.move(seconds=100)
         assert (await store.resume(CallerViews(), "s")).reason == "expired"
 
@@ -126,7 +126,7 @@ async def test_a_large_session_that_is_resumed_again_and_again_is_not_written_an
 
         async def ends_after_a_resume() -> str:
             assert (await store.resume(CallerViews(), "s")).found
-            await eventually(lambda: not store._background, within=3, what="what is done behind the answer's back")
+            await eventually(lambda: not store._background, what="what is done behind the answer's back")
             (row,) = (await store.list_sessions(SessionFilter())).sessions
             return row["expires_at"]
 

@@ -180,13 +180,13 @@ def test_processes_that_share_a_journal_that_vanished_go_on_in_one_new_one(
         shutil.rmtree(tmp_path / "data")
         counts = [ask(process, f"p{i}") for _ in range(2) for i, process in enumerate(processes)]
         assert counts == [str(5 + n) for n in range(1, 7)]
-        processes[0].communicate(timeout=10)  # it closes the old file last of all, with the new one in its place
+        processes[0].communicate(timeout=60)  # it closes the old file last of all, with the new one in its place
         assert [ask(process, f"q{i}") for i, process in enumerate(processes[1:])] == ["12", "13"]
     finally:
         for process in processes:
             process.kill()
             with process:
-                process.wait(10)
+                process.wait(60)
     assert opened(REDIS).state().pending == 13
 
 

@@ -103,6 +103,8 @@ class JSONRPCClient:
             return await answer
         finally:
             del self._waiting[str(identity)]
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # seen: where sending failed meanwhile nobody waits for it, and asyncio complains
 
     async def _send(self, message: JSONObject) -> None:
         line = to_json(message) + b"\n"

@@ -112,18 +112,19 @@ class PutBack:
     async def _restore_batch(self, remote: RemoteWriter, batch: list[ReplicaRow]) -> list[ReplicaRow]:
         """The same of one batch; by halves, to find the one that costs the connection, where one does."""
         by_key = {copy.key: copy for copy in batch}
-        writes = [write for copy in batch if (write := await in_thread(self._journal.copy, copy.key))]
+        found = [write for copy in batch if (write := await in_thread(self._journal.copy, copy.key))]
+        writes = [write for write in found if not write.tombstone]
+        other = [by_key[write.key] for write in found if write.tombstone]  # deleted since they were listed
         try:
             answers = await remote.stash.restore(writes, remote.stash.deadline())
         except StashUnavailable as exc:
             await self._note_failure(remote, batch[0], exc, alone=len(batch) == 1)
             if len(batch) == 1:
-                return []
+                return other
             half = len(batch) // 2
             return [*await self._restore_batch(remote, batch[:half]), *await self._restore_batch(remote, batch[half:])]
         self.evictions.put_back_at = asyncio.get_running_loop().time()
         put: list[str] = []
-        other: list[ReplicaRow] = []
         for write, answer in zip(writes, answers, strict=True):
             if answer == "put":
                 put.append(write.key)

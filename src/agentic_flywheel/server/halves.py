@@ -57,8 +57,10 @@ def mended_body(body: bytes) -> bytes:
 def _with_halves(line: bytes) -> types.JSONRPCMessage:
     try:
         message = json.loads(line.decode(errors="surrogatepass"))
-        params, _ = mended(message["params"])
-        if isinstance(arguments := message["params"].get("arguments"), dict):
+        given = message.pop("params")
+        params, _ = mended(given)
+        json.dumps(message, ensure_ascii=False).encode()  # an id with a half could not be answered
+        if isinstance(arguments := given.get("arguments"), dict):
             params["arguments"], places = mended(cast("JSONObject", arguments))
             if places:
                 params["_meta"] = params.get("_meta", {}) | {META: places}

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from ...support.proxy import Proxy
-from ...support.redis_server import RedisServer, lasting_port
+from ...support.redis_server import RedisServer
 from ...support.waiting import eventually
 from ..world import redis_arguments
 from .fault import Fault
@@ -20,7 +20,6 @@ class LaggingReplica(Fault):
     async def prepare(self) -> None:
         a = self.world.a
         self._replica = RedisServer(a.folder / f"replica-{time.monotonic_ns()}")
-        self._replica.port = lasting_port()
         a.others.append(self._replica)
         with Proxy(a.redis.port) as link:
             self._replica.arguments = [*redis_arguments(a.folder), "--replicaof", f"127.0.0.1 {link.port}"]

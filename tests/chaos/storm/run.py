@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ...support.async_wire import AsyncWireServer, ServerGone, clean_environment
-from ...support.redis_server import RedisServer, lasting_port
+from ...support.redis_server import RedisServer
 from ...support.waiting import eventually
 from ..book import Book
 from ..caller import TIMEOUT_SECONDS, Caller
@@ -24,7 +24,7 @@ DURABLE = ["--appendonly", "yes", "--appendfsync", "always"]
 """What Redis acknowledged survives its kill -9, so what is lost was lost by us."""
 
 DRAINED_WITHIN = 30.0
-LEFT_WITHIN = 5.0  # seconds until nothing of an ended server may be left
+LEFT_WITHIN = 20.0  # seconds until nothing of an ended server may be left
 
 
 async def run(seed: int, count: int, folder: Path, log: Path, python: str = sys.executable) -> Book:
@@ -33,7 +33,6 @@ async def run(seed: int, count: int, folder: Path, log: Path, python: str = sys.
     `python` is the interpreter with the build that is tried.
     """
     redis = RedisServer(folder / "redis")
-    redis.port = lasting_port()
     redis.arguments = list(DURABLE)
     await asyncio.to_thread(redis.start)
     try:
