@@ -223,7 +223,7 @@ from agentic_flywheel.integrations.flows import FlowRecorder
 
 async def main(who):
     async with FlowRecorder() as recorder:
-        for number in range(25):
+        for number in range(50):
             answer = {"chatId": "chat", "chatMessageId": f"{who}-{number}", "text": "Yes.", "question": "Moss?"}
             await recorder.record(answer, flow_id="flow")
             await recorder.record(answer, flow_id="flow")
@@ -244,12 +244,12 @@ def test_eight_processes_record_side_by_side_and_each_answer_is_there_once(serve
     with WireServer(server_env) as server:
         executions = server.call("get_flow_history", session_id="flowise-flow-chat", flow_id="flow", limit=1000)
         found = server.call("resume_session", session_id="flowise-flow-chat", max_tokens=200_000)
-        assert found["total_turns"] == 400
+        assert found["total_turns"] == 800
         ids = {turn["id"] for turn in found["session"]["history"] if turn["role"] == "assistant"}
-        assert len(ids) == 200
+        assert len(ids) == 400
         assert json.dumps(executions).count('"flowise-') >= 1
     with WireServer(server_env) as server:
-        assert server.call("list_sessions", query="Moss")["sessions"][0]["turns"] == 400
+        assert server.call("list_sessions", query="Moss")["sessions"][0]["turns"] == 800
 
 
 @pytest.mark.slow
