@@ -4,7 +4,7 @@
 [] into {} and damage big integers.
 """
 
-IN_PLACE_FROM = 500_000
+IN_PLACE_FROM = 128 * 1024
 """Bytes of a document from which on what changed is written into it: Redis keeps room behind it then, as much as it
 has and up to a megabyte, and need not take it through Lua to make all of it anew, which is four fifths of the time."""
 
