@@ -3266,4 +3266,26 @@ MUTATIONS = [
         "if False:",
         "tests/unit/test_install.py::test_who_has_it_under_another_name_is_told",
     ),
+    Mutation(
+        "18 a read in a row: what another process has pending",
+        "replication/document_reader.py",
+        "if pending and held.written_before:",
+        "if False:",
+        "tests/unit/test_writes_in_a_row.py::"
+        "test_a_read_sees_what_another_process_has_pending_on_top_of_what_was_just_written",
+    ),
+    Mutation(
+        "18 a document that is known: its size",
+        "coaia/child/script_texts.py",
+        "(size == '0' or length == tonumber(size))",
+        "true",
+        "tests/contract/test_reads.py::test_a_document_of_another_length_is_another_one_whatever_its_ends_say",
+    ),
+    Mutation(
+        "18 a document that is known: its tombstone",
+        "coaia/child/read_tools.py",
+        "return ALONE if beats(tombstone, head if document == SAME else document) else document",
+        "return document",
+        "tests/contract/test_reads.py::test_a_deletion_that_was_cut_off_is_finished_by_who_knows_the_document",
+    ),
 ]

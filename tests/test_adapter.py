@@ -1,5 +1,6 @@
 """What the adapters of all frameworks share: where they keep, what they replace, what they raise, how they end."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -34,6 +35,16 @@ async def test_where_no_redis_is_named_the_journal_alone_keeps_it():
     assert document
     assert words(document.session.history) == ["a"]
     assert repr(adapter) == "Adapter(journal alone, agentic_flywheel:, 31536000 s)"
+
+
+def test_an_object_remembers_no_event_loop_that_has_ended():
+    adapter = Adapter()
+    for _ in range(3):
+        asyncio.run(adapter.save(Save(session_id="s", history=turns("a"), as_sent=True)))
+    assert len(adapter._shared._mine) == 1
+    document = asyncio.run(adapter.load("s"))
+    assert document
+    assert words(document.session.history) == ["a"] * 3
 
 
 async def test_a_url_names_the_redis_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch, redis: RedisServer):

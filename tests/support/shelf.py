@@ -22,6 +22,9 @@ class Shelf(NoJournal):
     def copy_of_this_machine(self, key: str) -> Write | None:  # noqa: ARG002
         return None
 
+    def has_none_here(self, key: str) -> bool:  # noqa: ARG002
+        return True
+
     def move_from_this_machine(self, key: str) -> bool:  # noqa: ARG002
         return False
 

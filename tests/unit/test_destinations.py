@@ -66,6 +66,7 @@ def test_what_belongs_to_this_machine_is_listed_and_marked_until_the_redis_has_i
     assert [entry.here_alone for entry in machine.recent(INDEX, None, 9)] == [False, False]
     copy = redis.copy_of_this_machine("p:session:s")
     assert copy
+    assert [redis.has_none_here(f"p:session:{member}") for member in "sx"] == [False, True]
     assert (redis.copy(copy.key), machine.copy_of_this_machine(copy.key)) == (None, None)
     redis.put_replica(copy)
     assert redis.recent_of_this_machine(INDEX, None, 9) == [replace(redis.recent(INDEX, None, 1)[0], member="t")]

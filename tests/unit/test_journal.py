@@ -600,6 +600,12 @@ def test_a_glance_sees_what_a_look_sees_and_waits_for_nobody(journal: Journal):
     with closing(sqlite3.connect(journal.path)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert journal.lookup_nowait("k") == journal.lookup("k"), "a writer does not hold up readers"
+    part, grave = write("part", part_of="set"), write("grave", tombstone=True)
+    for each in (write("large", "é" * 60_000), write("row", list_row=ListRow(INDEX, "m", 5, "{}")), part, grave):
+        journal.commit(each)
+        assert journal.lookup_nowait(each.key) == journal.lookup(each.key) == (None, journal.copy(each.key))
+    assert journal.lookup_nowait("nothing") == (None, None)
+    assert journal.lookup_nowait("large", 100_000) is None, "it is too large"
     assert journal._open
     with journal._open.reading, ThreadPoolExecutor(1) as thread:
         assert thread.submit(journal.lookup_nowait, "k").result() is None

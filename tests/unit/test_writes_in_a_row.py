@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Generator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import pytest
 from agentic_flywheel.documents.flow_history import FlowHistoryCommand
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.replication.key_locks import IN_A_ROW, KeyLocks
+from agentic_flywheel.replication.document_reader import DocumentReader
+from agentic_flywheel.replication.key_locks import IN_A_ROW, Held, KeyLocks
+from agentic_flywheel.replication.replica import Replica
 
 from ..support.conversations import words
 from ..support.redis_server import RedisServer
@@ -85,6 +88,33 @@ async def test_a_save_does_not_wait_until_the_one_before_is_copied(
     stored = machine.stored("s")
     assert stored
     assert words(stored["history"]) == [*"abcde"]
+
+
+async def test_a_read_does_not_wait_until_what_was_written_is_copied(machine: Machine, tmp_path: Path):
+    key = machine.keys.session("s")
+    async with machine.repository(tmp_path / "child") as repository:
+        await repository.write(machine.save("s", "a"))
+        await eventually(lambda: machine.journal.copy(key), what="the first copy")
+        with locked(machine.journal):
+            await repository.write(machine.save("s", "b"))
+            found = await repository.read(key)
+            assert said(getattr(machine.journal.copy(key), "text", "")) == ["a"], "it is not copied yet"
+            assert (said(found.text), found.source, found.stale) == ([*"ab"], "redis", False)
+            machine.redis.freeze()
+            found = await repository.read(key, deadline=asyncio.get_running_loop().time() + 0.3)
+            assert (said(found.text), found.source, found.stale) == ([*"ab"], "journal", True)
+        machine.redis.thaw()
+
+
+async def test_a_read_sees_what_another_process_has_pending_on_top_of_what_was_just_written(machine: Machine):
+    journal, held = machine.journal, Held(in_a_row=True)
+    reader = DocumentReader(journal, None, Replica(journal), journal._clock)
+    held.written_before = WRITE
+    assert await reader._lookup("k", held) == (None, WRITE)
+    both = replace(WRITE, text='{"both":1}')
+    journal.commit(both, "change")
+    pending, copy = await reader._lookup("k", held)
+    assert (pending and pending.change, copy) == ("change", both)
 
 
 async def test_what_redis_does_not_take_any_more_is_kept_on_top_of_what_it_took(machine: Machine, tmp_path: Path):

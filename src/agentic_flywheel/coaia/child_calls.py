@@ -28,6 +28,7 @@ class ChildCalls:
         self.breaker = CircuitBreaker()
         self._seconds = seconds
         self._clock = clock
+        self._judged: tuple[tuple[str, ...], bool] = (), False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.breaker!r}, {self.supervisor!r})"
@@ -35,7 +36,10 @@ class ChildCalls:
     @property
     def atomic(self) -> bool:
         """Whether the child compares and sets inside Redis, expires keys and lists them."""
-        return set(self.supervisor.verbs) >= OWN_VERBS
+        verbs = self.supervisor.verbs
+        if self._judged[0] is not verbs:
+            self._judged = verbs, OWN_VERBS.issubset(verbs)
+        return self._judged[1]
 
     @property
     def mirror(self) -> bool:

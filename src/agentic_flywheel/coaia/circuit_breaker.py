@@ -15,7 +15,7 @@ LARGE_WRITE = 256 * 1024
 
 _WRITES = frozenset({"coaia_commit", "coaia_tash"})
 
-_READS = frozenset({"coaia_read", "coaia_fetch", "coaia_marks", "coaia_recent"})
+_READS = frozenset({"coaia_read", "coaia_read_some", "coaia_fetch", "coaia_marks", "coaia_recent"})
 
 
 @dataclass(frozen=True, slots=True)

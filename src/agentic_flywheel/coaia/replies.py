@@ -192,6 +192,14 @@ def remote_state(reply: JSONObject, after: str) -> RemoteState:
     )
 
 
+def texts_read(reply: JSONObject, count: int) -> list[bool | str | None]:
+    """What `coaia_read_some` replies for so many documents: a text, or whether one is as it was known to be."""
+    found: object = reply.get("found")
+    if not isinstance(found, list) or len(rows := cast("list[object]", found)) != count:
+        raise StashUnavailable(NONSENSE)
+    return [row if isinstance(row, str | None) else row == 1 for row in rows]
+
+
 @_making_sense()
 def stored_versions(reply: JSONObject, keys: Sequence[str]) -> dict[str, StoredVersion | None]:
     """What `coaia_marks` replies for these keys."""

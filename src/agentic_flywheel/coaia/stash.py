@@ -15,6 +15,7 @@ from uuid import uuid4
 from agentic_flywheel.coaia.child_calls import BYTES_A_SECOND, ChildCalls
 from agentic_flywheel.coaia.envelope import Envelopes, etag_of_envelope
 from agentic_flywheel.coaia.mirror import MirrorStore, TooLargeForMirror
+from agentic_flywheel.coaia.reads import DocumentReads
 from agentic_flywheel.coaia.remote_index import RemoteIndex
 from agentic_flywheel.coaia.remote_parts import RemoteParts
 from agentic_flywheel.coaia.replies import (
@@ -39,6 +40,9 @@ SPLICED_FROM = 4096
 
 VERSIONS_AT_ONCE = 500
 """Keys whose versions one call asks for: its answer has some 300 KB, read in a few ms."""
+
+LARGE = 256 * 1024
+"""Characters from which on a document is asked about before it is read, where a read cannot be told what is known."""
 
 KEYS_LISTED = 1_000_000
 """Keys asked for at the most: those of one session, or all of a prefix when Redis was started again."""
@@ -66,6 +70,7 @@ class Stash(ChildCalls):
         self.index = RemoteIndex(self, keys.sessions, envelopes)
         self.parts = RemoteParts(self, keys, clock)
         self._mirror_store = MirrorStore(self, envelopes)
+        self._reads = DocumentReads(self, keys, envelopes)
         self._keys = keys
 
     @property
@@ -166,8 +171,10 @@ class Stash(ChildCalls):
         if self.has("coaia_drop"):
             await self.call("coaia_drop", {"key": key}, deadline)
 
-    async def read(self, key: str, deadline: float | None = None) -> str | None:
+    async def read(self, key: str, deadline: float | None = None, copy: Write | None = None) -> str | None:
         """The document or tombstone under `key`; `None` if there is neither (an expired one counts as none).
+
+        Where it is the document of which there is a `copy`, the text of that is given, and need not be sent.
 
         Raises:
             StashUnavailable: it is not known what is there.
@@ -177,8 +184,10 @@ class Stash(ChildCalls):
         deadline = deadline or self.deadline()
         await self.ready(deadline)
         if self.atomic:
-            reply = await self.call("coaia_read", {"key": key, "tombstone_key": self._keys.tombstone(key)}, deadline)
-            return self._opened(key, reply.get("current"))
+            copy = copy if copy and not copy.tombstone else None
+            if copy and not self._reads.are_told and len(copy.text) > LARGE and await self.still_has(copy, deadline):
+                return copy.text
+            return await self._reads.read(key, copy.text if copy else None, deadline)
         return await self._mirror_store.fetch(key, deadline)
 
     async def commit(self, write: Write, deadline: float | None = None, older: Write | None = None) -> Outcome:

@@ -103,7 +103,7 @@ class Supervisor:
 
     @property
     def verbs(self) -> tuple[str, ...]:
-        """The tools of the last child that answered."""
+        """The tools of the last child that answered; the same object for as long as it serves."""
         return self._verbs
 
     @property

@@ -89,6 +89,8 @@ class AppendLogCommand(FlowHistoryCommand):
             raise Conflict("The log was cleared meanwhile.")
         if self._is_refused(stored.outline, size_of(stored.text)):
             raise LogFull(f"The log has {len(stored.executions):,} records, and takes no more.")
+        if len(new) == len(self.records):
+            return super()._rewritten(stored, base, now)
         lacking = self.model_copy(update={"records": new})
         return replace(super(AppendLogCommand, lacking)._rewritten(stored, base, now), command=self)
 

@@ -28,6 +28,9 @@ _BEFORE, _BEHIND = ',"executions":[', '],"saved_at":"'
 
 _NEVER_EXTRA = ("schema_version", "executions")
 
+OUTLINES_REMEMBERED = 128
+"""Outlines that are kept in memory; each is some thousand characters."""
+
 _FIRST = '{"id":'
 """How an execution begins."""
 
@@ -76,6 +79,9 @@ class Outline(BaseModel):
         }
         return dumps(before)[:-1] + _BEFORE, "]," + dumps(behind)[1:]
 
+
+_KNOWN: dict[tuple[str, str], Outline] = {}
+"""Outlines that were read or written last, by their text."""
 
 Placed = tuple[JSONObject, int, int]
 """An execution, and where in a text its own begins and ends."""
@@ -130,11 +136,21 @@ def outline(ends: Ends) -> Outline | None:
     if min(start, end) < 0:
         return None
     own = ends.head[:start] + _BEFORE, ends.tail[end:]
+    if known := _KNOWN.get(own):
+        return known
     try:
         there = Outline.model_validate(load("".join(own), "the flow history"))
     except (Damaged, NewerSchema, ValidationError):
         return None
-    return there if there.around() == own else None
+    return remembered(there, own) if there.around() == own else None
+
+
+def remembered(there: Outline, own: tuple[str, str]) -> Outline:
+    """The same outline, whose text is its `own`: it need not be read again, as it is by whoever reads the history."""
+    if len(_KNOWN) >= OUTLINES_REMEMBERED:
+        _KNOWN.clear()  # which of them is the oldest takes longer to tell than to read one again
+    _KNOWN[own] = there
+    return there
 
 
 def whole(text: str, new: Outline | None = None) -> Stored:

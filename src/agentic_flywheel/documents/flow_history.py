@@ -3,8 +3,6 @@
 What has expired leaves, and room is made, in a rewrite of its own, in which the executions that stay keep their text.
 """
 
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,14 +21,16 @@ from agentic_flywheel.documents.flow_document import (
     latest,
     outline,
     put_together,
+    remembered,
     whole,
 )
+from agentic_flywheel.documents.known_ids import KnownIds
 from agentic_flywheel.documents.model import Operation, Tombstone, expired, instant_of
 from agentic_flywheel.documents.parse import kept_until_in, tombstone_of
 from agentic_flywheel.documents.write_ids import find, kept
 from agentic_flywheel.documents.writes import Append, Ends, Splice, Write, ends_of, etag
 from agentic_flywheel.errors import TooLarge
-from agentic_flywheel.json_text import JSONObject, dumps, size_of
+from agentic_flywheel.json_text import JSONObject, dumps, dumps_checked, size_of
 
 MAX_EXECUTIONS = 10_000
 """Executions in a flow's history; with one more, its oldest leave."""
@@ -40,12 +40,6 @@ LEFT_WHEN_FULL = 0.9
 
 CLEARED_AFTER = timedelta(hours=1)
 """An expired execution is hidden at once, and leaves with the first append that is this much later."""
-
-REMEMBERED, IDS_REMEMBERED = 64, 200_000
-"""Histories whose ids are kept in memory, and the ids of all of them: some 25 MB. An append looks for its own there."""
-
-_ID = '"id":"'
-"""What stands before an id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +98,8 @@ class FlowHistoryCommand(Command[Added]):
             return None
         after = self._after(there, records, there.count, now)
         (old_head, old_tail), (head, tail) = there.around(), after.around()
-        tail = ("," if there.count else "") + ",".join(map(dumps, records)) + tail
+        remembered(after, (head, tail))
+        tail = ("," if there.count else "") + ",".join(map(_text_of, records)) + tail
         splice = Splice(head, size_of(old_head), size_of(old_tail), tail)
         append = Append(self.key, ends, splice, after.kept_until)
         return append if append.size <= self.max_bytes and self._are_new(append, text) else None
@@ -134,13 +129,15 @@ class FlowHistoryCommand(Command[Added]):
         records = self.records if self.replaces else self._living(now)
         sent = [record["id"] for record in records if record.get("id")]
         stay = [each for each in stored.executions if _stays(each[0], sent, now)]
-        texts = [dumps(record) for record in records]
+        texts = [*map(_text_of, records)]
         after = self._after(_outline_of(stored.outline, stay), records, len(stay), now)
-        around = sum(size_of(text) for text in after.around())
-        if dropped := self._for_room([size_of(stored.text[a:b]) + 1 for _, a, b in stay], texts, around):
+        head, tail = after.around()
+        sizes = [size_of(stored.text[a:b]) + 1 for _, a, b in stay]
+        if dropped := self._for_room(sizes, texts, size_of(head) + size_of(tail)):
             stay = stay[dropped:]
             after = self._after(_outline_of(stored.outline, stay, dropped), records, len(stay), now)
-        head, tail = after.around()
+            head, tail = after.around()
+        remembered(after, (head, tail))
         tail = ("," if stay and texts else "") + ",".join(texts) + tail
         text, splice = put_together(stored, stay, head, tail)
         ids = {_cut(record.get("id")) for record in (*(execution for execution, _, _ in stay), *records)}
@@ -249,46 +246,15 @@ def _stays(execution: JSONObject, sent: list[Any], now: datetime) -> bool:
     return execution.get("id") not in sent and not expired(kept_until_in(execution), now)
 
 
+def _text_of(record: JSONObject) -> str:
+    """A record as it is stored; whoever made the command has checked that JSON can carry it."""
+    return dumps_checked(record).decode()
+
+
 def _cut(identity: object) -> str | None:
     """The text of an id as far as its first quotation mark: enough to say that it is another one."""
     return dumps(identity)[1:].partition('"')[0] if isinstance(identity, str) else None
 
 
-class _Ids:
-    """The ids in the histories that grew last, by the version of each: all that its text calls an id, or more."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: OrderedDict[str, tuple[set[str], tuple[tuple[str, str], ...]]] = OrderedDict()
-
-    def add(self, append: Append, ids: list[str], text: str | None, *, fresh: bool) -> bool:
-        """Whether none of these is in what the append is made to; `text` is all of that, where it is at hand.
-
-        `fresh`: they cannot be.
-        """
-        known = self._of(append)
-        if known is None and not fresh and text is not None:
-            known = {part[: part.find('"')] for part in text.split(_ID)[1:]}
-        if not fresh and (known is None or not known.isdisjoint(ids)):
-            return False
-        if known is not None:
-            known.update(ids)
-            self.keep(append.key, known, append.before, append.after)
-        return True
-
-    def keep(self, key: str, ids: set[str], *versions: tuple[str, str]) -> None:
-        """Know from now on that there are no others in these versions of a history."""
-        with self._lock:
-            self._known.pop(key, None)
-            self._known[key] = ids, versions
-            while len(self._known) > REMEMBERED or sum(len(ids) for ids, _ in self._known.values()) > IDS_REMEMBERED:
-                self._known.popitem(last=False)
-
-    def _of(self, append: Append) -> set[str] | None:
-        with self._lock:
-            ids, versions = self._known.get(append.key, (None, ()))
-        return ids if append.before in versions else None
-
-
-_IDS = _Ids()
+_IDS = KnownIds()
 """Those of this process."""

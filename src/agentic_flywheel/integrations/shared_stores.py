@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Self
-from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.settings import Settings
@@ -75,20 +75,24 @@ class SharedStores:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+        self._mine: WeakKeyDictionary[asyncio.AbstractEventLoop, Stores] = WeakKeyDictionary()
 
     async def open(self) -> Stores:
         """The stores of the running event loop, opened by the object that needs them first."""
+        loop = asyncio.get_running_loop()
+        if stores := self._mine.get(loop):
+            return stores
         for module in OPENS_STORES:
             if module not in sys.modules:  # a quarter of a second, for which the program's loop goes on
                 await asyncio.to_thread(import_module, module)
         from agentic_flywheel.sessions.wiring import attached_to, open_client, open_store
 
-        loop = asyncio.get_running_loop()
         with _shared:
             for ended in [other for other in _opened if other.is_closed()]:
                 _opened.pop(ended, None)  # its children ended with it
                 _clients.pop(ended, None)
+            for ended in [other for other in self._mine if other.is_closed()]:
+                self._mine.pop(ended, None)
             mine = _opened.setdefault(loop, {})
             stores = mine.get(self._settings)
             is_new = stores is None
@@ -99,8 +103,8 @@ class SharedStores:
                 sessions, executions = open_store(self._settings, client=client)
                 attached = attached_to(sessions, self._settings)
                 stores = mine[self._settings] = Stores(sessions, executions, attached, client)
-            if loop not in self._loops:
-                self._loops.add(loop)
+            if loop not in self._mine:
+                self._mine[loop] = stores
                 stores.users += 1
         if is_new:
             await stores.sessions.__aenter__()
@@ -110,10 +114,9 @@ class SharedStores:
         """Let go of the stores; the last object of an event loop to do so ends the child."""
         loop = asyncio.get_running_loop()
         with _shared:
-            if loop not in self._loops:
+            stores = self._mine.pop(loop, None)
+            if stores is None:
                 return
-            self._loops.discard(loop)
-            stores = _opened[loop][self._settings]
             stores.users -= 1
             if stores.users:
                 return

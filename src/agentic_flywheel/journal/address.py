@@ -41,6 +41,11 @@ class Address:
     switched_off: bool
     unnamed: tuple[str, ...] = ()
 
+    @property
+    def certain(self) -> str | None:
+        """The spelling that says where the destination is, if it leads to one; `None`: more is to be looked at."""
+        return self.spellings[0] if self.spellings and not self.switched_off else None
+
     def find(self, db: sqlite3.Connection) -> int:
         """The destination as it is now: another process may have found out which it is."""
         if not self.spellings:

@@ -6,10 +6,12 @@ them in worker threads.
 """
 
 import contextlib
+import sqlite3
 import time
 from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from agentic_flywheel.documents.writes import Append, Ends, Outcome, Write
 from agentic_flywheel.errors import JournalUnavailable
@@ -22,8 +24,23 @@ from agentic_flywheel.journal.records import JournalState, Pending
 from agentic_flywheel.journal.recovery import damaged_files
 from agentic_flywheel.journal.retention import Retention
 from agentic_flywheel.journal.retry import retry_once_if_replaced
-from agentic_flywheel.journal.rows import copy_of, drop, ends_of, holds, is_pending, next_pending, queue
+from agentic_flywheel.journal.rows import (
+    BY_ADDRESS,
+    BY_NUMBER,
+    Glance,
+    copy_of,
+    drop,
+    ends_of,
+    glance,
+    holds,
+    is_pending,
+    is_there,
+    next_pending,
+    queue,
+)
 from agentic_flywheel.journal.schema import BUSY_SECONDS, FILE_NAME
+
+_R = TypeVar("_R")
 
 FAILURE_SHOWN_SECONDS = 60.0
 """How long a failed write is shown: on a full disk a small one may still succeed after it."""
@@ -136,6 +153,9 @@ class Journal(ListRows, OutboxRows, Readings, Retention):
     @retry_once_if_replaced
     def copy_or_ends(self, key: str) -> Write | Ends | None:
         """The document here under `key`, or its ends, if it is large."""
+        with contextlib.suppress(JournalUnavailable):
+            if found := self._glance(key, LARGE):
+                return found.copy
         with self._snapshot() as db:
             return ends_of(db, self._destination, key, LARGE) or copy_of(db, self._destination, key)
 
@@ -177,6 +197,8 @@ class Journal(ListRows, OutboxRows, Readings, Retention):
     def lookup_nowait(self, key: str, largest: int = LARGEST_NOWAIT) -> tuple[Pending | None, Write | None] | None:
         """The same; `None` where that needs a thread: the file is not open, in use, or the document too large."""
         try:
+            if (found := self._glance(key, largest)) and not found.is_pending:
+                return None, found.copy
             return self.nowait(self._lookup_if_small, key, largest)
         except JournalUnavailable:
             return None  # `lookup` meets it again
@@ -187,6 +209,44 @@ class Journal(ListRows, OutboxRows, Readings, Retention):
             if db.execute(query, (self._destination, key, largest)).fetchone():
                 return None
             return next_pending(db, self._destination, key), copy_of(db, self._destination, key)
+
+    def has_none_here(self, key: str) -> bool:
+        """Whether it can be told at once that this machine has no document of its own under `key`."""
+        if not self._address.spellings:
+            return True
+        with contextlib.suppress(JournalUnavailable):
+            return not self._read_now(lambda db: is_there(db, THIS_MACHINE, key))
+        return False
+
+    def _glance(self, key: str, largest: int) -> Glance | None:
+        """The quickest look at the document under `key` in the destination in use; `None` where it tells nothing.
+
+        Raises:
+            JournalUnavailable: the file is not open, or in use.
+
+        """
+        if not self._address.spellings:
+            return self._read_now(lambda db: glance(db, BY_NUMBER, THIS_MACHINE, key, largest))
+        address = self._address.certain
+        return self._read_now(lambda db: glance(db, BY_ADDRESS, address, key, largest)) if address else None
+
+    def _read_now(self, ask: Callable[[sqlite3.Connection], _R]) -> _R:
+        """What one statement answers, at once and without a transaction, which would take longer than it does.
+
+        Raises:
+            JournalUnavailable: the file is not open, or in use.
+
+        """
+        opened = self._open if self._thread.snapshot is None else None
+        if opened is None or not self._is_current(opened) or not opened.reading.acquire(blocking=False):
+            raise JournalUnavailable(f"The journal {self.path} cannot be read at once.")
+        try:
+            opened.have_wait(opened.reader, 0)
+            return ask(opened.reader)
+        except (sqlite3.Error, OSError) as exc:
+            raise JournalUnavailable(f"The journal {self.path} cannot be read at once.") from exc
+        finally:
+            opened.reading.release()
 
     def state(self) -> JournalState:
         """The journal's account of itself; never raises."""

@@ -35,6 +35,10 @@ class NoJournal(Journal):
         """Answer that nothing is kept, so that no thread is asked."""
         return None, None
 
+    def has_none_here(self, key: str) -> bool:  # noqa: ARG002
+        """Answer the same."""
+        return True
+
     def state(self) -> JournalState:
         """Switched off."""
         return JournalState(None)

@@ -3,6 +3,7 @@
 import re
 import sqlite3
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from agentic_flywheel.documents.model import instant, micros
 from agentic_flywheel.documents.writes import Append, Ends, ListRow, Write, etag, revision_at_head
@@ -29,7 +30,26 @@ MISSING = 2
 PART = -1
 """The value of `saved_at` for an execution, which is in the set of its session, and in no list."""
 
+_GLANCE = """SELECT EXISTS (SELECT 1 FROM outbox WHERE destination = place.id AND key = ?2 AND NOT dead),
+    bytes, kept_until, tombstone, list, member, saved_at, note, piece
+FROM {place} AS place
+LEFT JOIN documents ON documents.destination = place.id AND key = ?2
+LEFT JOIN texts ON texts.id >= documents.id * {pieces} AND texts.id < (documents.id + 1) * {pieces} AND bytes <= ?3
+ORDER BY texts.id
+"""
+
+BY_ADDRESS = _GLANCE.format(place="(SELECT destination AS id FROM addresses WHERE address = ?1)", pieces=PIECES)
+BY_NUMBER = _GLANCE.format(place="(SELECT id FROM destinations WHERE id = ?1)", pieces=PIECES)
+"""Statements of `glance`, for the destination to which an address leads and for one by its number."""
+
 _PENDING_OF_KEY = "destination = ? AND key = ? AND NOT dead"
+
+
+class Glance(NamedTuple):
+    """Whether a change of a key is pending, and the document here."""
+
+    is_pending: bool
+    copy: Write | None
 
 
 def copy_of(db: sqlite3.Connection, destination: int, key: str) -> Write | None:
@@ -47,11 +67,38 @@ def copy_of(db: sqlite3.Connection, destination: int, key: str) -> Write | None:
     return Write(key, text, None, instant(kept_until), tombstone=bool(tombstone), list_row=listed, part_of=part_of)
 
 
+def glance(db: sqlite3.Connection, statement: str, place: str | int, key: str, largest: int) -> Glance | None:
+    """A look at what is under `key` by one `statement`, which needs no transaction of several.
+
+    `None`: the `place` is no destination yet, the document has more bytes than `largest`, or its text is not as it was
+    put.
+    """
+    found = db.execute(statement, (place, key, largest)).fetchall()
+    if not found:
+        return None
+    is_pending, size, kept_until, tombstone, *entry = found[0][:-1]
+    if size is None:
+        return Glance(bool(is_pending), None)
+    content = b"".join(row[-1] or b"" for row in found)
+    if len(content) != size:
+        return None
+    listed, part_of = listed_in(*entry)
+    text, until = content.decode(errors="replace"), instant(kept_until)
+    copy = Write(key, text, None, until, tombstone=bool(tombstone), list_row=listed, part_of=part_of)
+    return Glance(bool(is_pending), copy)
+
+
 def listed_in(index: str | None, member: str, saved_at: int | None, note: str) -> tuple[ListRow | None, str]:
     """The list row of a session, or the set that an execution belongs to."""
     if index is None or saved_at == PART:
         return None, index or ""
     return ListRow(index, member, saved_at or 0, note), ""
+
+
+def is_there(db: sqlite3.Connection, destination: int, key: str) -> bool:
+    """Whether there is a document under `key`."""
+    query = "SELECT 1 FROM documents WHERE destination = ? AND key = ?"
+    return db.execute(query, (destination, key)).fetchone() is not None
 
 
 def ends_of(db: sqlite3.Connection, destination: int, key: str, larger_than: int) -> Ends | None:

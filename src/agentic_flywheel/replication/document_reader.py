@@ -10,12 +10,13 @@ from agentic_flywheel.coaia.child_calls import BYTES_A_SECOND
 from agentic_flywheel.coaia.replies import revision_of
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.model import expired
-from agentic_flywheel.documents.writes import Write
+from agentic_flywheel.documents.writes import Append, Write
 from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashRefused, StashUnavailable
 from agentic_flywheel.journal import Journal
+from agentic_flywheel.journal.records import Pending
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.replication.answers import Found
-from agentic_flywheel.replication.key_locks import AFTER_WAITING_SECONDS
+from agentic_flywheel.replication.key_locks import AFTER_WAITING_SECONDS, Held
 from agentic_flywheel.replication.outbox import Outbox
 from agentic_flywheel.replication.remote_writer import RemoteWriter
 from agentic_flywheel.replication.replica import Replica, lost_deletion, went_back
@@ -24,9 +25,6 @@ logger = logging.getLogger(__name__)
 
 FIRST_READ_SECONDS = 10.0
 """How long a read that only the stash can answer waits for the first child: eight that start at once take 3 s."""
-
-LARGE = 256 * 1024
-"""Characters from which on a document is not read again while its etag is unchanged."""
 
 
 class DocumentReader:
@@ -40,7 +38,7 @@ class DocumentReader:
         self._replica = replica
         self._clock = clock
 
-    async def read(self, key: str, began: float, deadline: float | None) -> tuple[Found, Write | None]:
+    async def read(self, key: str, began: float, deadline: float | None, held: Held) -> tuple[Found, Write | None]:
         """What is stored under `key`, expired or not, and the copy that was here; `began` is when the read began.
 
         Waits less for a key that is in the replica.
@@ -55,7 +53,7 @@ class DocumentReader:
             copy = found[1] if found else await in_thread(self._journal.copy, key)
             copy = copy or await self._replica.of_this_machine(key)
             return Found(copy.text if copy else None, "journal", stale=False), copy
-        pending, copy = await self._replica.lookup(key)
+        pending, copy = await self._lookup(key, held)
         is_alive = copy is not None and not expired(copy.kept_until, self._clock())
         stash = self._outbox.remote.stash
         try:
@@ -74,6 +72,16 @@ class DocumentReader:
             return Found(local.text, "journal", stale=True), None
         return (await self._newest(stash, key, found, copy) if found.source == "redis" else found), copy
 
+    async def _lookup(self, key: str, held: Held) -> tuple[Pending | None, Write | None]:
+        """The oldest pending change, and the copy here or that which is just being written, which is not waited for."""
+        if isinstance(held.written_before, Append):
+            await held.settled()
+        pending, copy = await self._replica.lookup(key)
+        if pending and held.written_before:  # of another process: the copy is to be as that left it
+            await held.settled()
+            pending, copy = await self._replica.lookup(key)
+        return pending, held.written_before if isinstance(held.written_before, Write) else copy
+
     def _deadline(
         self, stash: Stash, copy: Write | None, began: float, deadline: float | None, *, quick: bool
     ) -> float:
@@ -87,9 +95,7 @@ class DocumentReader:
 
     async def _read_from_stash(self, remote: RemoteWriter, key: str, copy: Write | None, deadline: float) -> Found:
         """What the stash holds, after what it lost is put back; the answer has that even where it cannot be."""
-        if copy and len(copy.text) > LARGE and await remote.stash.still_has(copy, deadline):
-            return Found(copy.text, "redis", stale=False)
-        text = await remote.stash.read(key, deadline)
+        text = await remote.stash.read(key, deadline, copy)
         if copy is None or text == copy.text or remote.stash.mirror:
             return Found(text, "redis", stale=False)
         if text is None:

@@ -44,6 +44,8 @@ class Replica:
 
     async def of_this_machine(self, key: str) -> Write | None:
         """The document that belongs to this machine under `key`, while a Redis is in use."""
+        if self._journal.has_none_here(key):
+            return None
         with contextlib.suppress(JournalUnavailable):
             return await at_once(self._journal, self._journal.copy_of_this_machine, key)
         return None

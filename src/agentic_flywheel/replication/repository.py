@@ -218,8 +218,8 @@ class Repository:
         """
         self.check_enabled()
         began = asyncio.get_running_loop().time()
-        async with self._locks.of(key) as held:
-            found, copy = await self._reader.read(key, began, deadline)
+        async with self._locks.of(key, in_a_row=True) as held:
+            found, copy = await self._reader.read(key, began, deadline, held)
             if found.source == "redis" and found.text is not None and (copy is None or copy.text != found.text):
                 held.follow_up = self._replica.put_text(key, found.text, member, index, self._replica.marks)
             return found

@@ -224,6 +224,9 @@ def _wrapped(record: JSONObject) -> JSONObject:
 
 def _batches(records: Sequence[JSONObject], full_bytes: int) -> Iterator[list[JSONObject]]:
     """The records in order; each batch but the last would fill a segment."""
+    if len(records) == 1:
+        yield [*records]
+        return
     size, batch = 0, list[JSONObject]()
     for record in records:
         batch.append(record)

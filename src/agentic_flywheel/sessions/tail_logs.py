@@ -7,6 +7,7 @@ A log lives as long as it is given, from its last record on. Its segments live t
 first need to be renewed once in that time only; the last one tells whether the log has ended.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from agentic_flywheel.documents.parse import tombstone_of
 from agentic_flywheel.documents.writes import ends_of
 from agentic_flywheel.errors import Conflict, Damaged, Unavailable
 from agentic_flywheel.journal.threads import in_thread
-from agentic_flywheel.json_text import JSONObject, dumps, size_of
+from agentic_flywheel.json_text import JSONObject, dumps_checked, size_of
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Repository
 from agentic_flywheel.sessions.attached_logs import flow_of
@@ -84,7 +85,7 @@ class TailLogs:
             DocumentError, Unavailable: it is not kept.
 
         """
-        size = size_of(dumps(record))
+        size = len(dumps_checked(record))
         for _ in range(TRIES):
             end = self._known_end(session_id, log) or await self._end_or_none(session_id, log)
             number, begins = (end.number, False) if end else (0, True)
@@ -147,13 +148,23 @@ class TailLogs:
     async def last(self, session_id: str, log: str) -> Segment | None:
         """The last segment; `None` if there is no such log."""
         end = self._ends.get((session_id, log))
-        last = await self.segment(session_id, log, end.number) if end else None
+        last, is_newest = await self._newest_known(session_id, log, end) if end else (None, False)
         if last is None:
             self._ends.pop((session_id, log), None)
             last = await self._find_last(session_id, log)
-        elif end and last.is_full:
+        elif end and last.is_full and not is_newest:
             last = await self._find_from(session_id, log, last, end.first_until)
         return None if last and last.ends_at and last.ends_at <= self._clock() else last
+
+    async def _newest_known(self, session_id: str, log: str, end: _End) -> tuple[Segment | None, bool]:
+        """The segment that was the last one, and whether it is known to be; one that was full is read with the next."""
+        if end.size < SEGMENT_BYTES:
+            return await self.segment(session_id, log, end.number), False
+        both = (self.segment(session_id, log, number) for number in (end.number, end.number + 1))
+        last, after = await asyncio.gather(*both, return_exceptions=True)
+        if isinstance(last, BaseException):
+            raise last
+        return last, after is None
 
     async def backwards(self, session_id: str, log: str) -> AsyncGenerator[Segment]:
         """The segments, the last one first."""

@@ -22,6 +22,7 @@ from health_tools import Health
 from index_repair import IndexRepair
 from index_tools import Index
 from inline_redis import InlineRedis
+from read_tools import Reads
 from redis_errors import words_of
 from script_runner import Scripts
 from stock_tools import stock_tools
@@ -42,6 +43,7 @@ _SCHEMAS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "coaia_drop": ({"key": _TEXT}, ("key",)),
     "coaia_swap": ({"key": _TEXT, "seen": _TEXT, "value": _TEXT, "field": _TEXT}, ("key", "seen", "value")),
     "coaia_read": ({"key": _TEXT, "tombstone_key": _TEXT}, ("key", "tombstone_key")),
+    "coaia_read_some": ({"items": _LIST}, ("items",)),
     "coaia_commit": (
         {
             "key": _TEXT, "value": _TEXT, "expected": _TEXT, "ending": _TEXT, "tombstone_key": _TEXT,
@@ -93,7 +95,7 @@ class Calls:
         index = Index(client, scripts, repair)
         self._documents = Documents(stock_tools(client), client, scripts, index)
         bulk = Bulk(client, scripts, self._documents, index)
-        parts = (self._documents, index, repair, bulk, Health(client))
+        parts = (self._documents, Reads(scripts, self._documents), index, repair, bulk, Health(client))
         self._threads = ThreadPoolExecutor(THREADS)
         self._inline_redis = InlineRedis(client, self._threads)
         self._verbs: dict[str, Callable[..., Any]] = {

@@ -222,7 +222,7 @@ class Documents:
 
     def asks_one_script(self, verb: str, arguments: Reply) -> bool:
         """Whether the verb answers these arguments with a `ScriptCall`: it needs no thread, then."""
-        if verb == "coaia_read":
+        if verb in ("coaia_read", "coaia_read_some"):
             return self._reads_by_script
         return self._one_node and verb == "coaia_commit" and not arguments.get("delete")
 

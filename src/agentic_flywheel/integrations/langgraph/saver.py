@@ -132,6 +132,8 @@ class FlywheelSaver(ThreadKeeper):
         elif messages is None and self._messages_key in (metadata.get(COUNTED) or {}):
             await logs.put(place, record, life)
             await keep(await self._replayed(place))
+        elif self._talks.has(place.thread_id, checkpoint["id"], messages):
+            await logs.put(place, record, life)
         elif self._adapter.settings.redis_enabled:
             await asyncio.gather(logs.put(place, record, life), keep(messages))
         else:  # the checkpoint syncs both

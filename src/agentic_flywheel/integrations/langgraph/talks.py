@@ -57,6 +57,18 @@ class Talks:
             return self._adapter.ttl_seconds
         return self._adapter.ttl_seconds if known.ttl_seconds is None else known.ttl_seconds
 
+    def has(self, thread_id: str, checkpoint_id: str, messages: Sequence[object] | None) -> bool:
+        """Whether the session is known to have these messages, or later ones, so that `keep` would save nothing."""
+        known = self._known.get(thread_id)
+        if known is None or not known.revision:
+            return False
+        if messages is None or known.checkpoint_id > checkpoint_id:
+            return True
+        if len(messages) != len(known.turns) or common(known.turns, messages) < len(messages):
+            return False
+        known.checkpoint_id = checkpoint_id
+        return True
+
     async def keep(self, thread_id: str, checkpoint_id: str, messages: Sequence[object] | None) -> None:
         """Bring the session to these messages; `None`: to what it has, and begin it if there is none.
 
@@ -69,8 +81,9 @@ class Talks:
                 except (DocumentError, Unavailable) as exc:
                     logger.warning("The messages of thread %s were not kept as a session: %s", thread_id, exc)
                     return
-                is_done = known.revision and (messages is None or known.checkpoint_id > checkpoint_id)
-                if is_done or await self._save(thread_id, checkpoint_id, known, messages):
+                if self.has(thread_id, checkpoint_id, messages) or await self._save(
+                    thread_id, checkpoint_id, known, messages
+                ):
                     return
             logger.info("Others bring the session of thread %s up to date.", thread_id)
 
@@ -78,9 +91,6 @@ class Talks:
         """Save what is new; `False` where somebody else saved meanwhile."""
         messages = [*messages] if messages is not None else [*known.turns]
         same = common(known.turns, messages)
-        if same == len(known.turns) == len(messages) and known.revision:
-            known.checkpoint_id = max(known.checkpoint_id, checkpoint_id)
-            return True
         save = self._append(thread_id, checkpoint_id, known, messages[same:])
         if same < len(known.turns):
             read = await self._read(thread_id)
