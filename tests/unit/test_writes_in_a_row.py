@@ -80,14 +80,14 @@ async def test_a_save_does_not_wait_until_the_one_before_is_copied(
             placed = [await repository.write(machine.save("s", "b"))]
             with monkeypatch.context() as patched:
                 patched.setattr(machine.journal, "lookup_nowait", nobody)
-                placed += [await repository.write(machine.save("s", each)) for each in "cd"]
+                placed.append(await repository.write(machine.save("s", "c")))
             assert {each.stored_in for each in placed} == {"redis"}
-            assert [each.answer.revision for each in placed] == [2, 3, 4]
-        await repository.write(machine.save("s", "e"))
-        await eventually(lambda: said(getattr(machine.journal.copy(key), "text", "")) == [*"abcde"], what="its copy")
+            assert [each.answer.revision for each in placed] == [2, 3]
+        await repository.write(machine.save("s", "d"))
+        await eventually(lambda: said(getattr(machine.journal.copy(key), "text", "")) == [*"abcd"], what="its copy")
     stored = machine.stored("s")
     assert stored
-    assert words(stored["history"]) == [*"abcde"]
+    assert words(stored["history"]) == [*"abcd"]
 
 
 async def test_a_read_does_not_wait_until_what_was_written_is_copied(machine: Machine, tmp_path: Path):
