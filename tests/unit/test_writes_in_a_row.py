@@ -90,12 +90,15 @@ async def test_a_save_does_not_wait_until_the_one_before_is_copied(
     assert words(stored["history"]) == [*"abcd"]
 
 
-async def test_a_read_does_not_wait_until_what_was_written_is_copied(machine: Machine, tmp_path: Path):
+async def test_a_read_does_not_wait_until_what_was_written_is_copied(
+    journal: Journal, own_redis: RedisServer, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    machine = Machine(journal, own_redis.start(), clock)
     key = machine.keys.session("s")
     async with machine.repository(tmp_path / "child") as repository:
         await repository.write(machine.save("s", "a"))
         await eventually(lambda: machine.journal.copy(key), what="the first copy")
-        with locked(machine.journal):
+        with uncopied(machine.journal, monkeypatch):
             await repository.write(machine.save("s", "b"))
             found = await repository.read(key)
             assert said(getattr(machine.journal.copy(key), "text", "")) == ["a"], "it is not copied yet"
@@ -117,10 +120,13 @@ async def test_a_read_sees_what_another_process_has_pending_on_top_of_what_was_j
     assert (pending and pending.change, copy) == ("change", both)
 
 
-async def test_what_redis_does_not_take_any_more_is_kept_on_top_of_what_it_took(machine: Machine, tmp_path: Path):
+async def test_what_redis_does_not_take_any_more_is_kept_on_top_of_what_it_took(
+    journal: Journal, own_redis: RedisServer, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    machine = Machine(journal, own_redis.start(), clock)
     async with machine.repository(tmp_path / "child") as repository:
         await repository.write(machine.save("s", "a"))
-        with locked(machine.journal):
+        with uncopied(machine.journal, monkeypatch):
             await repository.write(machine.save("s", "b"))
             machine.redis.freeze()
             soon = asyncio.get_running_loop().time() + 0.5
