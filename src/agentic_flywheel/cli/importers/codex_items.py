@@ -61,7 +61,7 @@ class Items:
     """The calls whose commands have printed something."""
     _called: set[str] = field(default_factory=set[str])
     _results: dict[str, _Part] = field(default_factory=dict[str, _Part])
-    _items: set[tuple[object, str]] = field(default_factory=set[tuple[object, str]])
+    _items: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """Kinds and ids of those that were taken in: a line may be written twice."""
 
     def __bool__(self) -> bool:
@@ -157,11 +157,11 @@ class Items:
     def _item(self, item: JSONObject, time: object, line: int, halves: int) -> None:
         """Take in an item that a person saw."""
         kind, own, parts = item.get("type"), item.get("id"), list(filter(is_object, as_list(item.get("content"))))
-        is_again = (kind, own) in self._items
-        if isinstance(own, str):
+        if isinstance(kind, str) and isinstance(own, str):
+            is_again = (kind, own) in self._items
             self._items.add((kind, own))
-        if is_again and kind != "CommandExecution":
-            return
+            if is_again and kind != "CommandExecution":
+                return
         if kind == "UserMessage":
             self._asks(own, [block for part in parts for block in asked(part)], time, line, ITEM, halves)
         elif kind == "AgentMessage":
