@@ -49,7 +49,7 @@ def clean_env(folder: Path, redis_url: str, prefix: str) -> dict[str, str]:
         "REDIS_URL": redis_url,
         "FLYWHEEL_KEY_PREFIX": prefix,
         **PATIENT,
-        **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ},  # `tests.mutations` sets it
+        **{name: os.environ[name] for name in ("PYTHONPATH",) if os.environ.get(name)},  # `tests.mutations` sets it
     }
 
 
