@@ -593,6 +593,16 @@ def test_a_journal_that_is_switched_off_takes_nothing_and_holds_nothing():
     off.close()
 
 
+@pytest.mark.parametrize("damage", [b"\xff\xfe", b"too long"])
+def test_a_glance_at_a_text_that_is_not_as_it_was_put_tells_nothing(journal: Journal, damage: bytes):
+    journal.commit(write("k", "é"))
+    assert journal._open
+    journal._open.writer.execute("UPDATE texts SET piece = ?", (damage,))
+    assert journal.lookup_nowait("k") is None, "the longer look meets the damage"
+    assert journal.copy_or_ends("k") is None
+    assert journal.state().damaged, "it was moved aside, and what can be read of it was kept"
+
+
 def test_a_glance_sees_what_a_look_sees_and_waits_for_nobody(journal: Journal):
     assert journal.lookup_nowait("k") is None, "the file is not open yet"
     journal.commit(write(), "change")

@@ -3,7 +3,7 @@
 import re
 import sqlite3
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agentic_flywheel.documents.model import instant, micros
 from agentic_flywheel.documents.writes import Append, Ends, ListRow, Write, etag, revision_at_head
@@ -61,10 +61,8 @@ def copy_of(db: sqlite3.Connection, destination: int, key: str) -> Write | None:
     ).fetchone()
     if row is None:
         return None
-    number, size, kept_until, tombstone, *entry = row
-    text = read_text(db, number, size)
-    listed, part_of = listed_in(*entry)
-    return Write(key, text, None, instant(kept_until), tombstone=bool(tombstone), list_row=listed, part_of=part_of)
+    number, size, *about = row
+    return _as_write(key, read_text(db, number, size), *about)
 
 
 def glance(db: sqlite3.Connection, statement: str, place: str | int, key: str, largest: int) -> Glance | None:
@@ -76,16 +74,20 @@ def glance(db: sqlite3.Connection, statement: str, place: str | int, key: str, l
     found = db.execute(statement, (place, key, largest)).fetchall()
     if not found:
         return None
-    is_pending, size, kept_until, tombstone, *entry = found[0][:-1]
+    is_pending, size, *about = found[0][:-1]
     if size is None:
         return Glance(bool(is_pending), None)
     content = b"".join(row[-1] or b"" for row in found)
-    if len(content) != size:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
         return None
+    return Glance(bool(is_pending), _as_write(key, text, *about)) if len(content) == size else None
+
+
+def _as_write(key: str, text: str, kept_until: int | None, tombstone: int, *entry: Any) -> Write:
     listed, part_of = listed_in(*entry)
-    text, until = content.decode(errors="replace"), instant(kept_until)
-    copy = Write(key, text, None, until, tombstone=bool(tombstone), list_row=listed, part_of=part_of)
-    return Glance(bool(is_pending), copy)
+    return Write(key, text, None, instant(kept_until), tombstone=bool(tombstone), list_row=listed, part_of=part_of)
 
 
 def listed_in(index: str | None, member: str, saved_at: int | None, note: str) -> tuple[ListRow | None, str]:
