@@ -1446,8 +1446,8 @@ MUTATIONS = [
     Mutation(
         "K4 a signal while a person is waited for",
         "cli/interrupts.py",
-        "    with _handled(interrupt):\n        if _noted:",
-        "    if True:\n        if _noted:",
+        "    with _ticking(), _handled(interrupt):\n",
+        "    with _ticking():\n",
         "tests/tutorial/test_command_endings.py::test_an_import_that_waits_for_standard_input",
     ),
     Mutation(

@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -349,8 +350,13 @@ def typed(env: dict[str, str], *arguments: str, until: str, then: bytes = b"") -
                 said += os.read(ours, 4096)
         except OSError:
             pass  # the other end was closed
-        code = process.wait(60)
+        try:
+            code = process.wait(60)
+        finally:
+            process.kill()
+    echoes = termios.tcgetattr(ours)[3] & termios.ECHO
     os.close(ours)
+    assert echoes, "the terminal shows no longer what is typed"
     assert b"Traceback" not in said
     return code, said.decode()
 
@@ -363,6 +369,11 @@ def test_ctrl_c_at_a_question_ends_the_command_at_once(filled: dict[str, str]):
 
 def test_ctrl_c_ends_the_reading_of_turns_at_once(disabled_env: dict[str, str]):
     code, said = typed(disabled_env, "sessions", "save", until="Ctrl-D")
+    assert (code, "Interrupted" in said) == (130, True), said
+
+
+def test_ctrl_c_at_a_hidden_value_leaves_a_terminal_that_shows_what_is_typed(disabled_env: dict[str, str]):
+    code, said = typed(disabled_env, "config", "set", "REDIS_URL", "-", until="REDIS_URL:")
     assert (code, "Interrupted" in said) == (130, True), said
 
 

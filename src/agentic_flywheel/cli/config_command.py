@@ -11,7 +11,8 @@ from contextlib import suppress
 from getpass import getpass
 from pathlib import Path
 
-from agentic_flywheel.cli.terminal import say, say_json, say_table, tell
+from agentic_flywheel.cli.interrupts import interruptible
+from agentic_flywheel.cli.terminal import finish, say, say_json, say_table, tell
 from agentic_flywheel.errors import SettingError
 from agentic_flywheel.private_files import OF_OTHERS, NotPrivate, put
 from agentic_flywheel.redis_url import without_password
@@ -49,6 +50,10 @@ SECRETS = ("REDIS_PASSWORD", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
 
 def config(options: argparse.Namespace) -> int:
     """Run the verb; 2, and a line on standard error, where a setting or the file is wrong."""
+    return finish(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
     path = default_path()
     try:
         if path is None:
@@ -72,9 +77,10 @@ def config(options: argparse.Namespace) -> int:
 
 def _typed(name: str) -> str:
     """A value from standard input, which a terminal does not show: it may have a password."""
-    if sys.stdin.isatty():
-        return getpass(f"{name}: ")
-    return sys.stdin.readline().rstrip("\r\n")
+    with interruptible():  # so that `getpass` sets the terminal back
+        if sys.stdin.isatty():
+            return getpass(f"{name}: ")
+        return sys.stdin.readline().rstrip("\r\n")
 
 
 def _show(path: Path, *, as_json: bool) -> int:

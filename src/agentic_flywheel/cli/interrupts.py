@@ -16,6 +16,7 @@ T = TypeVar("T")
 ENDING = (signal.SIGINT,) if sys.platform == "win32" else (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask a command to end."""
 
+TICK_SECONDS = 0.1
 
 _noted: list[int] = []
 """The signals that came to the command that runs."""
@@ -91,10 +92,36 @@ def interruptible() -> Generator[None]:
     def interrupt(number: int, _frame: FrameType | None) -> None:
         raise Interrupted(number)
 
-    with _handled(interrupt):
-        if _noted:  # it came before there was anything to interrupt
-            raise Interrupted(_noted[0])
+    with _ticking(), _handled(interrupt):
+        _raise_noted()
         yield
+    _raise_noted()
+
+
+def _raise_noted() -> None:
+    """Raise for a signal that came while there was nothing to interrupt, and the event loop did not hear of."""
+    if _noted:
+        raise Interrupted(_noted[0])
+
+
+@contextlib.contextmanager
+def _ticking() -> Generator[None]:
+    """Have a system call return ten times a second, so that Python looks for signals.
+
+    A signal that comes after Python last looked, and before the call blocks, would else wait until the call returns.
+    """
+    if sys.platform == "win32":  # it has no timer; there the console itself ends a read at Ctrl-C
+        yield
+        return
+    wakeup = signal.set_wakeup_fd(-1)  # the event loop, which stands still, would not read what each tick writes
+    handler = signal.signal(signal.SIGALRM, lambda _number, _frame: None)
+    before = signal.setitimer(signal.ITIMER_REAL, TICK_SECONDS, TICK_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *before)
+        signal.signal(signal.SIGALRM, handler)
+        signal.set_wakeup_fd(wakeup)
 
 
 @contextlib.contextmanager
