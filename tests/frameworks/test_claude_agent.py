@@ -162,6 +162,15 @@ async def test_the_person_sets_the_project_so_that_another_folder_is_the_same(en
         assert [each["session_id"] for each in await there.list_sessions("-srv-farm")] == ["s"]
 
 
+async def test_what_a_sub_agent_writes_makes_no_summary_of_its_session_look_old(env: dict[str, str]):
+    async with FlywheelStore() as store:
+        await store.append(KEY, [user("one")])
+        await store.append({**KEY, "subpath": "subagents/agent-1"}, [user("two")])
+        [listed] = await store.list_sessions(KEY["project_key"])
+        [summary] = await store.list_session_summaries(KEY["project_key"])
+    assert summary["mtime"] >= listed["mtime"]
+
+
 async def test_the_sdks_own_functions_work_over_it(env: dict[str, str], tmp_path: Path):
     own, folder = str(uuid.uuid4()), str(tmp_path / "farm")
     async with FlywheelStore(project_key="farm") as store:

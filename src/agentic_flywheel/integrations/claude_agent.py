@@ -98,9 +98,11 @@ class FlywheelStore(AdapterBase, SessionStore):
         given = (await self.without_credentials("append", entries=given))["entries"]
         session_id, log, stores = self._session_id(key), _log(key), await self.stores()
         async with stores.turns.of(session_id):
-            await self._save_turns(session_id, key, [] if key.get("subpath") else given)
             if subpath := key.get("subpath"):
+                await self._begin(session_id, key)
                 await stores.attached.append(session_id, _SUBPATHS, [{"id": subpath}])
+            else:
+                await self._save_turns(session_id, key, given)
             records = self._records(session_id, log, given)
             await stores.attached.append(session_id, log, records)
             self._unsure.pop((session_id, log), None)
@@ -155,6 +157,11 @@ class FlywheelStore(AdapterBase, SessionStore):
         """The paths of what sub-agents wrote in a session."""
         found = await (await self.stores()).attached.read(self._session_id(key), _SUBPATHS)
         return [each["id"] for each in found]
+
+    async def _begin(self, session_id: str, key: SessionKey) -> None:
+        """Begin the session of a sub-agent's transcript; one that is there keeps its time, which its summary has."""
+        if session_id not in self._turns and await self.read_session(session_id) is None:
+            await self._save_turns(session_id, key, [])
 
     async def _save_turns(self, session_id: str, key: SessionKey, entries: Sequence[JSONObject]) -> None:
         """Add what is said in these entries to the readable session, and show that it was written."""
