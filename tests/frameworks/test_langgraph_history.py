@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage, messages_to_dict
@@ -59,11 +60,26 @@ async def test_clearing_is_a_revision_and_what_others_said_is_read():
         sessions, _ = open_store(Settings.of_this_process({}))
         async with sessions:
             await sessions.repository.wait_for_child(30)
-            turns = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}, {"note": 1}]
+            turns = [
+                {"role": "user", "content": "hello"},
+                {"role": "assistant", "content": "hi"},
+                {"role": "tool", "content": "4 mm"},  # LangChain's has the id of its call
+                {"role": "model", "parts": [{"text": "rain"}]},
+                {"role": "gardener", "content": "soon"},
+                {"type": "ai", "data": {"content": 5}},
+                {"note": 1},
+            ]
             saved = await sessions.save(Save(session_id="talk", history=turns), CallerViews())
         assert saved.revision == 3
         found = await history.aget_messages()
-    assert [(each.type, each.content) for each in found] == [("human", "hello"), ("ai", "hi"), ("human", "{'note': 1}")]
+    assert [(each.type, each.content) for each in found[:5]] == [
+        ("human", "hello"),
+        ("ai", "hi"),
+        ("human", "4 mm"),
+        ("ai", "rain"),
+        ("human", "soon"),
+    ]
+    assert [json.loads(str(each.content)) for each in found[5:]] == turns[5:]
 
 
 @pytest.mark.slow

@@ -5,12 +5,21 @@ read as messages too.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 from langchain_core.chat_history import BaseChatMessageHistory
-from langchain_core.messages import BaseMessage, convert_to_messages, messages_from_dict
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    convert_to_messages,
+    messages_from_dict,
+)
 
 from agentic_flywheel.documents.save_request import Save
+from agentic_flywheel.documents.turn_text import read, said_in
 from agentic_flywheel.errors import Conflict
 from agentic_flywheel.integrations.adapter import Adapter
 from agentic_flywheel.integrations.background_loop import BackgroundLoop
@@ -109,8 +118,12 @@ class FlywheelChatMessageHistory(BaseChatMessageHistory):
 
 
 def _message_of(turn: JSONObject) -> BaseMessage:
-    """A turn as a message: LangChain's own as it was, one of another program as far as it has role and content."""
+    """A turn as a message: LangChain's own as it was, one of another program as what is said in it, and by whom."""
     if isinstance(turn.get("data"), dict) and isinstance(turn.get("type"), str):
-        return messages_from_dict([turn])[0]
-    named = turn if "role" in turn else {"role": "user", "content": str(turn.get("content", turn))}
-    return convert_to_messages([named])[0]
+        with suppress(AttributeError, KeyError, TypeError, ValueError):  # it looks like LangChain's, and is not
+            return messages_from_dict([turn])[0]
+    with suppress(AttributeError, KeyError, TypeError, ValueError):
+        return convert_to_messages([turn])[0]
+    role = read(turn).role
+    kind = AIMessage if role == "assistant" else SystemMessage if role == "system" else HumanMessage
+    return kind(said_in(turn)[1])
