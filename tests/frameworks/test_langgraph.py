@@ -357,7 +357,7 @@ async def test_a_clone_with_an_allowlist_reads_the_same_threads():
 
 async def test_what_cannot_be_kept_is_refused_with_its_reason():
     async with FlywheelSaver() as saver:
-        with pytest.raises(InvalidArgument, match="session_id"):
+        with pytest.raises(InvalidArgument, match="thread_id"):
             await saver.aput(config_of("a\nb"), checkpoint(), about(), {})
         with pytest.raises(ValueError, match="strategy"):
             await saver.aprune(["t"], strategy="some")

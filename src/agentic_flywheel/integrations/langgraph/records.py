@@ -19,6 +19,7 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from agentic_flywheel.json_text import JSONObject
+from agentic_flywheel.keys import check_id
 
 
 class Place(NamedTuple):
@@ -32,7 +33,11 @@ class Place(NamedTuple):
     def of(cls, config: RunnableConfig) -> "Place":
         """The place that a config names."""
         given = config.get("configurable", {})
-        return cls(str(given["thread_id"]), given.get("checkpoint_ns") or "", given.get("checkpoint_id") or "")
+        return cls(
+            check_id(str(given["thread_id"]), "thread_id"),
+            given.get("checkpoint_ns") or "",
+            given.get("checkpoint_id") or "",
+        )
 
     def config(self, checkpoint_id: str | None = None) -> RunnableConfig:
         """The config that names it, or another checkpoint beside it."""
