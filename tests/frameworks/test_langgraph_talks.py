@@ -24,8 +24,11 @@ from langgraph.graph import MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
 from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.save_request import Save
+from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.integrations.langgraph import FlywheelSaver
 from agentic_flywheel.json_text import canonical
+from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
@@ -209,6 +212,28 @@ async def test_what_others_said_of_the_session_stays_when_messages_are_replaced(
         "Roses", ["langgraph", "mine"], "here",
     )  # fmt: skip
     assert len(document.session.history) == 1
+
+
+@pytest.mark.usefixtures("env")
+async def test_a_thread_whose_tags_another_door_replaced_is_found_again_after_its_next_checkpoint():
+    async with FlywheelSaver() as saver:
+        graph = graph_of(saver, answers=answers)
+        await graph.ainvoke({"messages": [HumanMessage("Which rose?")]}, AT)
+        sessions, _ = open_store(Settings.of_this_process({}))
+        async with sessions:
+            await sessions.repository.wait_for_child(30)
+            await sessions.save(Save(session_id="garden", tags=["roses"]), CallerViews())
+        await graph.ainvoke({"messages": [HumanMessage("And when?")]}, AT)
+        assert [each async for each in saver.alist(None)]
+    assert list((await session("garden")).tags) == ["roses", "langgraph"]
+
+
+@pytest.mark.usefixtures("env")
+async def test_a_thread_id_that_no_session_can_have_is_refused_by_its_name():
+    async with FlywheelSaver() as saver:
+        for name in ("", "a\nb", "half \ud800", "x" * 513):
+            with pytest.raises(InvalidArgument, match="thread_id"):
+                await saver.aget_tuple({"configurable": {"thread_id": name}})
 
 
 @pytest.mark.usefixtures("env")

@@ -337,6 +337,34 @@ async def test_it_is_an_ordinary_session_and_taken_back_by_another_door_it_goes_
         assert await loaded(store) == ["When do we harvest?", "Soon.", "And the quinces?", "In October."]
 
 
+async def test_a_conversation_whose_tags_another_door_replaced_is_listed_again_once_it_is_saved(env: dict[str, str]):
+    async with FlywheelConversationStore() as store:
+        conversation = await begun(store, "s")
+        with support.server(env) as mcp:
+            mcp.call("save_session", session_id="s", tags=["quinces"])
+        conversation.messages.append(answered("In October."))
+        await store.save(conversation)
+        assert [record.conversation_id for record in await store.list_conversations()] == ["s"]
+        document = await store.read_session("s")
+    assert document
+    assert list(document.tags) == ["quinces", "pydantic-ai"]
+
+
+async def test_conversations_of_every_scope_are_found_where_the_environment_names_a_user(
+    env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FLYWHEEL_USER", "ann")
+    async with FlywheelConversationStore() as store:
+        await begun(store, "s", scope="ben")
+        await begun(store, "t")
+        [entry, *_] = await store.load_entries("s") or []
+        assert {record.conversation_id for record in await store.list_conversations()} == {"s", "t"}
+    async with FlywheelConversationStore() as another:
+        assert (await another.read_entry(entry.id)).id == entry.id
+        owners = [await another.read_session(name) for name in ("s", "t")]
+    assert [each and each.session.user_id for each in owners] == ["ben", "ann"]
+
+
 def test_eight_processes_append_fifty_each(env: dict[str, str]):
     support.eight_processes_append_fifty_each(OPENED, env, "s")
 

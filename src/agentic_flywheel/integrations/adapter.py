@@ -7,7 +7,7 @@ does. An adapter raises where something could not be kept: a framework takes sil
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -131,6 +131,11 @@ class Adapter(AdapterBase):
     async def delete(self, session_id: str) -> bool:
         """`delete_session`."""
         return await self.delete_session(session_id)
+
+
+def tagged(tags: Sequence[str], own: str) -> list[str] | None:
+    """The tags with a program's `own`, by which it finds its sessions; `None`: it is there, so all stay as they are."""
+    return None if own in tags else [*tags, own]
 
 
 def settings_of(

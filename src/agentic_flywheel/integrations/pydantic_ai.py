@@ -13,6 +13,7 @@ messages of branches that it left are kept beside it. A fork has its own copies.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from pydantic_ai.conversation_store import (
     ConversationConflict,
@@ -23,7 +24,7 @@ from pydantic_ai.conversation_store import (
 
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.errors import Conflict
-from agentic_flywheel.integrations.adapter import AdapterBase
+from agentic_flywheel.integrations.adapter import AdapterBase, settings_of, tagged
 from agentic_flywheel.integrations.pydantic_ai_messages import (
     FIELD,
     Kept,
@@ -68,9 +69,10 @@ class FlywheelConversationStore(AdapterBase, ConversationStore):
         ttl_seconds: int | None = None,
         redact: bool = False,
     ) -> None:
-        super().__init__(
-            settings=settings, key_prefix=key_prefix, redis_url=redis_url, ttl_seconds=ttl_seconds, redact=redact
-        )
+        given = settings_of(settings, key_prefix, redis_url, ttl_seconds)
+        self._user = given.user
+        """Whose a conversation without a scope is. It narrows no list: those of every scope are asked for."""
+        super().__init__(settings=given if given.user_only else replace(given, user=""), redact=redact)
         self._owners: OrderedDict[str, str] = OrderedDict()
         """The conversation in which an entry is, by its id."""
         self._just_read: OrderedDict[str, Kept] = OrderedDict()
@@ -146,6 +148,7 @@ class FlywheelConversationStore(AdapterBase, ConversationStore):
             beside = (await self.without_credentials("write_record", records=beside))["records"]
             await (await self.stores()).attached.append(record.conversation_id, _LEFT, beside)
         goes_on = [turn["id"] for turn in there] == [turn["id"] for turn in line[: len(there)]]
+        user = "" if self.settings.user_only else record.scope or ("" if kept else self._user)
         save = Save(
             session_id=record.conversation_id,
             history=line[len(there) :] if goes_on else line,
@@ -153,8 +156,8 @@ class FlywheelConversationStore(AdapterBase, ConversationStore):
             context=kept.context if kept and not goes_on else None,
             session_only=True,
             expected_revision=kept.revision if kept else 0,
-            tags=None if kept else [TAG],
-            values={"user_id": record.scope} if record.scope and not self.settings.user_only else {},
+            tags=tagged(kept.tags if kept else (), TAG),
+            values={"user_id": user} if user else {},
             extra={FIELD: dump_record(record)},
         )
         await self.save_session(save)

@@ -26,6 +26,7 @@ class Kept:
     turns: list[JSONObject]
     """As Pydantic AI gives messages, each with the id of its entry; its parent is the one before it."""
     context: JSONObject
+    tags: tuple[str, ...]
 
 
 def kept_in(document: Document) -> Kept | None:
@@ -45,7 +46,7 @@ def kept_in(document: Document) -> Kept | None:
             "The record of the conversation cannot be read: a newer Pydantic AI may have written it."
         ) from None
     turns = [turn for turn in document.session.history if _is_message(turn)]
-    return Kept(read, document.revision, turns, document.session.context)
+    return Kept(read, document.revision, turns, document.session.context, document.tags)
 
 
 def dump_record(record: ConversationRecord) -> JSONObject:

@@ -13,7 +13,7 @@ from typing import Any, cast
 from agentic_flywheel.documents.renewal import ttl_of
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.errors import Conflict, DocumentError, FlywheelError, Unavailable
-from agentic_flywheel.integrations.adapter import Adapter
+from agentic_flywheel.integrations.adapter import Adapter, tagged
 from agentic_flywheel.integrations.langgraph.messages import common, turn_of
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.sessions.history import save_fields
@@ -37,6 +37,7 @@ class Talk:
     revision: int = 0
     ttl_seconds: int | None = None
     checkpoint_id: str = ""
+    tags: Sequence[str] = ()
     turns: Sequence[object] = ()
     fields: JSONObject = field(default_factory=JSONObject)
     """What a replace keeps."""
@@ -106,7 +107,8 @@ class Talks:
         except FlywheelError as exc:
             logger.warning("The messages of thread %s were not kept as a session: %s", thread_id, exc)
             return True
-        self._remember(thread_id, Talk(saved.revision, known.ttl_seconds, checkpoint_id, messages))
+        tags = tagged(known.tags, TAG) or known.tags
+        self._remember(thread_id, Talk(saved.revision, known.ttl_seconds, checkpoint_id, tags, messages))
         return True
 
     def _append(self, thread_id: str, checkpoint_id: str, known: Talk, new: Sequence[object]) -> Save:
@@ -115,7 +117,7 @@ class Talks:
             session_id=thread_id,
             history=[turn_of(message) for message in new],
             context=_context(checkpoint_id),
-            tags=[TAG] if begins else None,
+            tags=tagged(known.tags, TAG),
             ttl_seconds=self._adapter.ttl_seconds if begins else None,
             as_sent=True,
             expected_revision=known.revision,
@@ -123,6 +125,7 @@ class Talks:
 
     def _replace(self, thread_id: str, checkpoint_id: str, read: Talk, messages: Sequence[object]) -> Save:
         kept: dict[str, Any] = read.fields | {
+            "tags": tagged(read.tags, TAG) or [*read.tags],
             "history": [turn_of(message) for message in messages],
             "context": read.fields["context"] | _context(checkpoint_id),
         }
@@ -141,7 +144,14 @@ class Talks:
             said: object = document.session.context.get(TAG)
             checkpoint_id: object = cast("JSONObject", said).get("checkpoint_id", "") if isinstance(said, dict) else ""
             fields = save_fields(document)
-            talk = Talk(document.revision, ttl_of(document), str(checkpoint_id), document.session.history, fields)
+            talk = Talk(
+                document.revision,
+                ttl_of(document),
+                str(checkpoint_id),
+                document.tags,
+                document.session.history,
+                fields,
+            )
         self._remember(thread_id, talk)
         return talk
 
