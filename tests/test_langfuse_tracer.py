@@ -1,6 +1,7 @@
 """What a program traces gets to Langfuse through the released client; what is the matter with that gets nowhere."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,48 @@ async def test_an_exception_passes_and_is_traced_with_its_words_and_stack(noting
     assert "in broken" in error["output_data"]["stack_trace"]
     assert KEY not in str(noted(noting))
     assert [sent["value"] for name, sent in noted(noting) if sent.get("config_name_or_id") == "success"] == [0.0]
+
+
+async def test_a_generator_is_one_call_that_lasts_until_it_ends(noting: Path):
+    @trace_mcp_tool("stream")
+    async def stream(count: int) -> AsyncGenerator[str, str | None]:
+        here, told = get_current_trace_id(), "nothing"
+        for at in range(count):
+            try:
+                told = (yield f"{at}, {told}") or told
+            except KeyError:
+                told = "an error"
+            assert get_current_trace_id() == here
+        raise ValueError("out of words")
+
+    given = stream(3)
+    assert await anext(given) == "0, nothing"
+    assert get_current_trace_id() is None
+    assert await given.asend("more") == "1, more"
+    assert await given.athrow(KeyError()) == "2, an error"
+    with pytest.raises(ValueError, match="out of words"):
+        await anext(given)
+    async with contextlib.aclosing(stream(2)) as left:
+        assert await anext(left) == "0, nothing"
+    await stream(1).aclose()  # never begun
+    settled()
+    sent = noted(noting)
+    assert [verb for verb, _ in sent].count("coaia_fuse_trace_create") == 2
+    assert sorted(each["value"] for _, each in sent if each.get("config_name_or_id") == "success") == [0.0, 1.0]
+    given_out = [each["output_data"] for verb, each in sent if verb == "coaia_fuse_trace_patch_output"]
+    assert sorted(given_out) == [["0, nothing"], ["0, nothing", "1, more", "2, an error"]]
+    (error,) = [each for _, each in sent if each.get("name") == "error"]
+    assert error["output_data"]["error_type"] == "ValueError"
+
+
+async def test_a_generator_that_is_not_traced_is_the_functions_own(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("LANGFUSE_SECRET_KEY", raising=False)
+
+    @trace_mcp_tool("stream")
+    async def stream() -> AsyncGenerator[int]:
+        yield 1
+
+    assert [each async for each in stream()] == [1]
 
 
 async def test_nested_and_parallel_traces_keep_their_own_ids(noting: Path):

@@ -19,11 +19,11 @@ import functools
 import inspect
 import logging
 import os
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from agentic_flywheel.langfuse_access import VARIABLES, LangfuseAccess, read_access
-from agentic_flywheel.sessions.tracing.calls import traced_call
+from agentic_flywheel.sessions.tracing.calls import TracedCall, Untraced, steps_of, traced_call
 from agentic_flywheel.sessions.tracing.place import current_trace_id
 from agentic_flywheel.sessions.tracing.records import recall
 from agentic_flywheel.sessions.tracing.sender import TraceSender
@@ -40,8 +40,7 @@ logger = logging.getLogger(__name__)
 ENABLED, PARENT = "LANGFUSE_ENABLED", "AGENTIC_FLYWHEEL_PARENT_TRACE_ID"
 OFF = ("false", "0", "no", "off")
 
-_Args = ParamSpec("_Args")
-_Answer = TypeVar("_Answer")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _tracers: dict[LangfuseAccess, Tracer] = {}
 """One a Langfuse and project: they share its queue and its child."""
@@ -56,7 +55,7 @@ def trace_mcp_tool(
     name: str,
     capture_input: bool = True,  # noqa: FBT001, FBT002  the signature that other projects call
     capture_output: bool = True,  # noqa: FBT001, FBT002
-) -> Callable[[Callable[_Args, Awaitable[_Answer]]], Callable[_Args, Awaitable[_Answer]]]:
+) -> Callable[[_Function], _Function]:
     """Trace each call of an async function: a trace of its own, a span, and the scores `success` and `latency`.
 
     Args:
@@ -65,31 +64,50 @@ def trace_mcp_tool(
         capture_output: whether what it returns is sent.
 
     Where either is not captured, of an exception its type alone is sent, since its words may be content. A traced
-    function that calls another has that one's span in its trace, which names the other's trace.
+    function that calls another has that one's span in its trace, which names the other's trace. Of an async generator
+    a call lasts until it ends or is closed, and what it returns is a list of what it gave.
 
     """
 
-    def decorate(function: Callable[_Args, Awaitable[_Answer]]) -> Callable[_Args, Awaitable[_Answer]]:
-        names = _names(function)
+    def decorate(function: _Function) -> _Function:
+        begun = _begins(name, _names(function), captures_input=capture_input, captures_output=capture_output)
 
         @functools.wraps(function)
-        async def traced(*args: _Args.args, **kwargs: _Args.kwargs) -> _Answer:
+        async def traced(*args: Any, **kwargs: Any) -> object:
             tracer = _tracer_of_environment()
             if tracer is None:
                 return await function(*args, **kwargs)
-            given = {**dict(zip(names, args, strict=False)), **kwargs} if capture_input else None
-            call = traced_call(
-                tracer, name, given, captures_output=capture_output, captures_errors=capture_input and capture_output,
-                parent_trace_id=os.environ.get(PARENT),
-            )  # fmt: skip
-            with call:
-                answer = await function(*args, **kwargs)
+            with begun(tracer, args, kwargs) as call:
+                answer: object = await function(*args, **kwargs)
                 call.returned(answer)
             return answer
 
-        return traced
+        @functools.wraps(function)
+        def traced_steps(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+            tracer, steps = _tracer_of_environment(), function(*args, **kwargs)
+            return steps_of(lambda: begun(tracer, args, kwargs), steps) if tracer else steps
+
+        return cast("_Function", traced_steps if inspect.isasyncgenfunction(function) else traced)
 
     return decorate
+
+
+def _begins(
+    name: str, names: list[str], *, captures_input: bool, captures_output: bool
+) -> "Callable[[Tracer, tuple[object, ...], dict[str, object]], TracedCall | Untraced]":
+    """What begins a call with these arguments, of a function that calls them by these `names`."""
+
+    def begun(tracer: Tracer, args: tuple[object, ...], kwargs: dict[str, object]) -> TracedCall | Untraced:
+        return traced_call(
+            tracer,
+            name,
+            {**dict(zip(names, args, strict=False)), **kwargs} if captures_input else None,
+            captures_output=captures_output,
+            captures_errors=captures_input and captures_output,
+            parent_trace_id=os.environ.get(PARENT),
+        )
+
+    return begun
 
 
 def _names(function: Callable[..., Any]) -> list[str]:

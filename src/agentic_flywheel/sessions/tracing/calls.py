@@ -2,12 +2,13 @@
 
 import time
 import traceback
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import contextmanager, suppress
 from contextvars import Token
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import uuid4
 
 from agentic_flywheel.json_text import JSONObject
@@ -18,6 +19,9 @@ from agentic_flywheel.sessions.tracing.tracer import Tracer, iso, now
 
 FRAMES = 20
 """Of a stack that are traced: the innermost."""
+
+MOST_STEPS = 1000
+"""Of what a generator gives."""
 
 
 @dataclass(slots=True)
@@ -89,6 +93,15 @@ class TracedCall:
                 current_place.reset(self._token)
         self._tell_above(duration_ms)
 
+    @contextmanager
+    def inside(self) -> Generator[None]:
+        """Have its trace be the current one for one step of it."""
+        token = current_place.set(self._place)
+        try:
+            yield
+        finally:
+            current_place.reset(token)
+
     @never_raising
     def returned(self, output_data: object) -> None:
         """Take what came out, as it is now."""
@@ -151,5 +164,41 @@ class Untraced:
     def __exit__(self, *_: object) -> None:
         """Nothing was begun."""
 
+    @contextmanager
+    def inside(self) -> Generator[None]:
+        """There is no trace to be in."""
+        yield
+
     def returned(self, output_data: object) -> None:
         """Leave it aside."""
+
+
+async def steps_of(
+    begun: Callable[[], TracedCall | Untraced], steps: AsyncGenerator[Any, Any]
+) -> AsyncGenerator[Any, Any]:
+    """What a traced generator gives, as one call that lasts until it ends: the code between two steps is not in it."""
+    call, given, sent, thrown = begun(), list[object](), None, None
+    ended: BaseException | None = None
+    try:
+        while True:
+            with call.inside():
+                each = await (steps.asend(sent) if thrown is None else steps.athrow(thrown))
+            given += [each] if len(given) < MOST_STEPS else []
+            sent, thrown = None, None
+            try:
+                sent = yield each
+            except Exception as exc:  # noqa: BLE001  thrown into it, so it is the generator's
+                thrown = exc
+    except StopAsyncIteration:
+        return
+    except GeneratorExit:
+        with call.inside():
+            await steps.aclose()
+        raise
+    except BaseException as exc:
+        ended = exc
+        raise
+    finally:
+        call.returned(given)
+        call.__enter__()
+        call.__exit__(type(ended) if ended else None, ended, ended.__traceback__ if ended else None)
