@@ -94,9 +94,8 @@ class AppendLogCommand(FlowHistoryCommand):
         lacking = self.model_copy(update={"records": new})
         return replace(super(AppendLogCommand, lacking)._rewritten(stored, base, now), command=self)
 
-    def _after(self, there: Outline, records: list[JSONObject], count: int, now: datetime) -> Outline:
-        after = super()._after(there, records, count, now)
-        return after if count else after.model_copy(update={_LIMIT: self.full_bytes})
+    def _said_at_the_beginning(self) -> JSONObject:
+        return {_LIMIT: self.full_bytes}
 
     def _for_room(self, sizes: list[int], sent: list[str], around: int) -> int:
         """None leaves, however many there are."""

@@ -175,8 +175,13 @@ class FlowHistoryCommand(Command[Added]):
                 "count": count + len(records),
                 "next_expiry": earliest(expiries),
                 "operations": listed(kept((*there.writes, Operation(self.operation, 0, 0, 0)))),
+                **({} if count else self._said_at_the_beginning()),
             }
         )
+
+    def _said_at_the_beginning(self) -> JSONObject:
+        """Fields of the outline that the first execution brings along."""
+        return {}
 
     def _living(self, now: datetime) -> list[JSONObject]:
         """The executions that have not expired on their way."""

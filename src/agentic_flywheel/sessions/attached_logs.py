@@ -25,6 +25,9 @@ from agentic_flywheel.replication.repository import Repository
 SEGMENT_BYTES = 2**20
 """Bytes from which on a log goes on in another segment: each append of a journal alone rewrites the one it adds to."""
 
+READ_AT_ONCE = 256 * 1024
+"""Bytes of a segment that are read on the event loop: that takes less time than a thread, or a millisecond more."""
+
 REMEMBERED = 256
 """Logs of several segments whose ends and ids are remembered."""
 
@@ -168,12 +171,15 @@ class AttachedLogs:
         found = await self._repository.read(self._key(session_id, log, number))
         if found.text is None or tombstone_of(found.text):
             return None
-        there = outline(ends_of(found.text))
+        there, size = outline(ends_of(found.text)), size_of(found.text)
         if there is None:
             raise Damaged("What is stored as the log is none.")
         is_alive = self._repository.expires(found)
-        history = await in_thread(flow_history, found.text, self._clock(), alive_remotely=is_alive, limit=newest)
-        return _Segment(there, history.executions, size_of(found.text)) if history.executions else None
+        if size <= READ_AT_ONCE:
+            history = flow_history(found.text, self._clock(), alive_remotely=is_alive, limit=newest)
+        else:
+            history = await in_thread(flow_history, found.text, self._clock(), alive_remotely=is_alive, limit=newest)
+        return _Segment(there, history.executions, size) if history.executions else None
 
     def _has_ended(self, there: Outline) -> bool:
         """Whether the log, whose last segment this is, has expired: full ones live longer than the log."""

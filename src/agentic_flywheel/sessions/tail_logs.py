@@ -25,13 +25,10 @@ from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject, dumps_checked, size_of
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Repository
-from agentic_flywheel.sessions.attached_logs import flow_of
+from agentic_flywheel.sessions.attached_logs import READ_AT_ONCE, flow_of
 
 SEGMENT_BYTES = 32 * 1024
 """Bytes from which on a log goes on in another segment: a journal alone writes a whole one at each append."""
-
-READ_AT_ONCE = 8 * SEGMENT_BYTES
-"""Bytes of a segment that are read on the event loop: that takes less time than a thread."""
 
 REMEMBERED = 1024
 """Logs whose ends are remembered."""
