@@ -229,6 +229,30 @@ async def test_a_thread_whose_tags_another_door_replaced_is_found_again_after_it
 
 
 @pytest.mark.usefixtures("env")
+async def test_a_thread_that_begins_in_a_session_leaves_the_turns_that_are_there_before_its_own():
+    sessions, _ = open_store(Settings.of_this_process({}))
+    async with sessions:
+        await sessions.repository.wait_for_child(30)
+        there = [{"role": "user", "content": "Roses?"}, {"role": "assistant", "content": "Yes."}]
+        await sessions.save(Save(session_id="garden", history=there), CallerViews())
+    async with FlywheelSaver() as saver:
+        graph = graph_of(saver, answers=answers)
+        await graph.ainvoke({"messages": [HumanMessage("Which rose?", id="one")]}, AT)
+        assert await said_in("garden") == ["Roses?", "Yes.", "Which rose?", "answer 1"]
+    async with FlywheelSaver() as another:
+        graph = graph_of(another, answers=answers)
+        await graph.ainvoke({"messages": [HumanMessage("Which red rose?", id="one")]}, AT)
+        assert await said_in("garden") == ["Roses?", "Yes.", "Which red rose?", "answer 1", "answer 2"]
+        await another.aprune(["garden"], strategy="delete")
+        await graph.ainvoke({"messages": [HumanMessage("And when?")]}, AT)
+        assert (await said_in("garden"))[2:] == ["Which red rose?", "answer 1", "answer 2", "And when?", "answer 1"]
+
+
+async def said_in(thread_id: str) -> list[str]:
+    return [turn.get("data", turn)["content"] for turn in (await session(thread_id)).session.history]
+
+
+@pytest.mark.usefixtures("env")
 async def test_a_thread_id_that_no_session_can_have_is_refused_by_its_name():
     async with FlywheelSaver() as saver:
         for name in ("", "a\nb", "half \ud800", "x" * 513):

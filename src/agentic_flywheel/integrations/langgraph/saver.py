@@ -126,13 +126,15 @@ class FlywheelSaver(ThreadKeeper):
         record = checkpoint_record(self.serde, config, checkpoint, metadata)
         life = await self._talks.life(place.thread_id)
         messages = messages_in(checkpoint, self._messages_key)
-        keep = partial(self._talks.keep, place.thread_id, checkpoint["id"])
+        begins = not config.get("configurable", {}).get("checkpoint_id") and self._talks.has_turns(place.thread_id)
+        begins = begins and not place.namespace and await logs.is_empty(place)
+        keep = partial(self._talks.keep, place.thread_id, checkpoint["id"], begins=begins)
         if place.namespace:
             await logs.put(place, record, life)
         elif messages is None and self._messages_key in (metadata.get(COUNTED) or {}):
             await logs.put(place, record, life)
             await keep(await self._replayed(place))
-        elif self._talks.has(place.thread_id, checkpoint["id"], messages):
+        elif not begins and self._talks.has(place.thread_id, checkpoint["id"], messages):
             await logs.put(place, record, life)
         elif self._adapter.settings.redis_enabled:
             await asyncio.gather(logs.put(place, record, life), keep(messages))

@@ -7,7 +7,7 @@ away replaces. Its context names that checkpoint, in every revision, so that who
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from agentic_flywheel.documents.renewal import ttl_of
@@ -41,6 +41,8 @@ class Talk:
     turns: Sequence[object] = ()
     fields: JSONObject = field(default_factory=JSONObject)
     """What a replace keeps."""
+    first: int = 0
+    """How many turns stand before the thread's: the session was there when it began."""
 
 
 class Talks:
@@ -70,10 +72,18 @@ class Talks:
         known.checkpoint_id = checkpoint_id
         return True
 
-    async def keep(self, thread_id: str, checkpoint_id: str, messages: Sequence[object] | None) -> None:
+    def has_turns(self, thread_id: str) -> bool:
+        """Whether the session is known to have turns."""
+        known = self._known.get(thread_id)
+        return known is not None and bool(known.turns)
+
+    async def keep(
+        self, thread_id: str, checkpoint_id: str, messages: Sequence[object] | None, *, begins: bool = False
+    ) -> None:
         """Bring the session to these messages; `None`: to what it has, and begin it if there is none.
 
-        What cannot be kept so is said in the log: the checkpoint has it, which is kept after this.
+        `begins`: the thread does, so what the session has stays before them. What cannot be kept so is said in the log:
+        the checkpoint has it, which is kept after this.
         """
         async with (await self._adapter.stores()).turns.of(thread_id):
             for _ in range(TRIES):
@@ -82,9 +92,11 @@ class Talks:
                 except (DocumentError, Unavailable) as exc:
                     logger.warning("The messages of thread %s were not kept as a session: %s", thread_id, exc)
                     return
-                if self.has(thread_id, checkpoint_id, messages) or await self._save(
-                    thread_id, checkpoint_id, known, messages
-                ):
+                if begins:
+                    known = replace(known, first=known.first + len(known.turns), turns=())
+                elif self.has(thread_id, checkpoint_id, messages):
+                    return
+                if await self._save(thread_id, checkpoint_id, known, messages):
                     return
             logger.info("Others bring the session of thread %s up to date.", thread_id)
 
@@ -108,7 +120,8 @@ class Talks:
             logger.warning("The messages of thread %s were not kept as a session: %s", thread_id, exc)
             return True
         tags = tagged(known.tags, TAG) or known.tags
-        self._remember(thread_id, Talk(saved.revision, known.ttl_seconds, checkpoint_id, tags, messages))
+        talk = Talk(saved.revision, known.ttl_seconds, checkpoint_id, tags, messages, first=known.first)
+        self._remember(thread_id, talk)
         return True
 
     def _append(self, thread_id: str, checkpoint_id: str, known: Talk, new: Sequence[object]) -> Save:
@@ -116,7 +129,7 @@ class Talks:
         return Save(
             session_id=thread_id,
             history=[turn_of(message) for message in new],
-            context=_context(checkpoint_id),
+            context=_context(checkpoint_id, known.first),
             tags=tagged(known.tags, TAG),
             ttl_seconds=self._adapter.ttl_seconds if begins else None,
             as_sent=True,
@@ -126,8 +139,8 @@ class Talks:
     def _replace(self, thread_id: str, checkpoint_id: str, read: Talk, messages: Sequence[object]) -> Save:
         kept: dict[str, Any] = read.fields | {
             "tags": tagged(read.tags, TAG) or [*read.tags],
-            "history": [turn_of(message) for message in messages],
-            "context": read.fields["context"] | _context(checkpoint_id),
+            "history": [*read.fields["history"][: read.first], *map(turn_of, messages)],
+            "context": read.fields["context"] | _context(checkpoint_id, read.first),
         }
         return Save(session_id=thread_id, mode="replace", expected_revision=read.revision, **kept)
 
@@ -141,16 +154,22 @@ class Talks:
         document = await self._adapter.load(thread_id)
         talk = Talk()
         if document:
-            said: object = document.session.context.get(TAG)
-            checkpoint_id: object = cast("JSONObject", said).get("checkpoint_id", "") if isinstance(said, dict) else ""
-            fields = save_fields(document)
+            context: object = document.session.context.get(TAG)
+            said = cast("JSONObject", context) if isinstance(context, dict) else JSONObject()
+            checkpoint_id, first, fields = (
+                said.get("checkpoint_id", ""),
+                said.get("first_turn", 0),
+                save_fields(document),
+            )
+            first = first if isinstance(first, int) and 0 <= first <= len(document.session.history) else 0
             talk = Talk(
                 document.revision,
                 ttl_of(document),
                 str(checkpoint_id),
                 document.tags,
-                document.session.history,
+                document.session.history[first:],
                 fields,
+                first,
             )
         self._remember(thread_id, talk)
         return talk
@@ -177,5 +196,5 @@ class Talks:
         self._known.pop(thread_id, None)
 
 
-def _context(checkpoint_id: str) -> JSONObject:
-    return {TAG: {"checkpoint_id": checkpoint_id}}
+def _context(checkpoint_id: str, first: int) -> JSONObject:
+    return {TAG: {"checkpoint_id": checkpoint_id} | ({"first_turn": first} if first else {})}

@@ -64,6 +64,13 @@ class ThreadLogs:
         await _patiently(lambda: self._tails.append(thread_id, log, record, ttl_seconds))
         self._expect(place)
 
+    async def is_empty(self, place: Place) -> bool:
+        """Whether it is known that there is no checkpoint of a namespace."""
+        try:
+            return await self._newest(place.thread_id, place.namespace) is None
+        except Unavailable:
+            return False
+
     async def put_writes(self, place: Place, record: JSONObject, ttl_seconds: int) -> None:
         """Add what a task wrote at a checkpoint; that may come later than its writes.
 
