@@ -134,6 +134,20 @@ async def test_what_is_removed_is_gone_from_every_place(kept: Kept, worker_redis
         assert not [value for value in values if MARKER + "a" in value or MARKER + "b" in value]
 
 
+async def test_a_write_that_is_sent_again_because_its_answer_was_lost_is_no_conflict(kept: Kept):
+    for _ in range(2):
+        assert await kept.attached.put("s", "state", "a", {"x": 1}, expected_revision=0) == 1
+    async with kept.another_process() as other:
+        for _ in range(2):
+            assert await other.attached.put("s", "state", "a", {"x": 2}, expected_revision=1) == 2
+    for late, value in ((0, 1), (0, 2), (1, 1)):
+        with pytest.raises(Conflict):
+            await kept.attached.put("s", "state", "a", {"x": value}, expected_revision=late)
+    await kept.attached.remove("s", "state", "a")
+    with pytest.raises(Conflict):
+        await kept.attached.put("s", "state", "a", {"x": 2}, expected_revision=1)
+
+
 async def test_a_document_expires_after_its_time(kept: Kept):
     await kept.attached.put("s", "state", "a", {}, ttl_seconds=1)
     await kept.attached.put("s", "state", "for ever", {}, ttl_seconds=0)

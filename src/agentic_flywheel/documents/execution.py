@@ -49,6 +49,8 @@ class ExecutionCommand(Command[Kept]):
         if find(operations, self.operation, "") or self._was_deleted(before):
             return Step(None, Kept(kept_until_in(before), revision), self)
         is_gone = "deleted_at" in before or (expired(kept_until_in(before), now) and not alive_remotely)
+        if not is_gone and self._made(before, revision):
+            return Step(None, Kept(kept_until_in(before), revision), self)
         on_top_of = operations[-1].id if operations and not is_gone else ""
         self._check_expected(0 if is_gone else revision, on_top_of)
         kept_until = now + timedelta(seconds=self.ttl_seconds) if self.ttl_seconds else None
@@ -70,6 +72,12 @@ class ExecutionCommand(Command[Kept]):
         part_of = execution_set(self.key, self.record.get("session_id"))
         write = Write(self.key, text, base, kept_until, part_of=part_of)
         return Step(write, Kept(kept_until, revision + 1), queued)
+
+    def _made(self, before: JSONObject, revision: int) -> bool:
+        """Whether it made what is stored when it was first sent, and the answer was lost: the same on the same revision."""
+        if self.expected_revision is None or revision != self.expected_revision + 1 or not before:
+            return False
+        return all(before.get(name) == value for name, value in self.record.items())
 
     def _was_deleted(self, before: JSONObject) -> bool:
         """Whether it was made before what is a tombstone now was deleted, as a pending one may be."""
