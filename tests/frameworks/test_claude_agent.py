@@ -171,6 +171,15 @@ async def test_what_a_sub_agent_writes_makes_no_summary_of_its_session_look_old(
     assert summary["mtime"] >= listed["mtime"]
 
 
+async def test_what_a_sub_agent_writes_is_no_session_before_its_transcript_begins(env: dict[str, str]):
+    async with FlywheelStore() as store:
+        await store.append({**KEY, "subpath": "subagents/agent-1"}, [user("two")])
+        assert await store.list_sessions(KEY["project_key"]) == []
+        await store.append(KEY, [other("mode", mode="plan")])
+        assert [each["session_id"] for each in await store.list_sessions(KEY["project_key"])] == [KEY["session_id"]]
+        assert await store.list_subkeys(KEY) == ["subagents/agent-1"]
+
+
 async def test_the_sdks_own_functions_work_over_it(env: dict[str, str], tmp_path: Path):
     own, folder = str(uuid.uuid4()), str(tmp_path / "farm")
     async with FlywheelStore(project_key="farm") as store:

@@ -74,7 +74,7 @@ class ExecutionCommand(Command[Kept]):
         return Step(write, Kept(kept_until, revision + 1), queued)
 
     def _made(self, before: JSONObject, revision: int) -> bool:
-        """Whether it made what is stored when it was first sent, and the answer was lost: the same on the same revision."""
+        """Whether it was sent before, and the answer was lost: what is stored is the same, on the same revision."""
         if self.expected_revision is None or revision != self.expected_revision + 1 or not before:
             return False
         return all(before.get(name) == value for name, value in self.record.items())

@@ -116,14 +116,18 @@ class FlywheelStore(AdapterBase, SessionStore):
         return [_entry(record) for record in records] or None
 
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
-        """The sessions of a project, with when each was last written (milliseconds since 1970)."""
-        store, beginning, cursor = (await self.stores()).sessions, self._beginning(project_key), ""
+        """The sessions of a project, with when each was last written (milliseconds since 1970).
+
+        One that has what a sub-agent wrote and no transcript of its own is none yet.
+        """
+        stores, beginning, cursor = await self.stores(), self._beginning(project_key), ""
         found: list[SessionStoreListEntry] = []
         while True:
             wanted = SessionFilter(glob_escape(beginning) + "*", each=True)
-            page = await store.list_sessions(wanted, limit=1000, cursor=cursor)
+            page = await stores.sessions.list_sessions(wanted, limit=1000, cursor=cursor)
             for row in page.sessions:
-                found.append({"session_id": row["id"][len(beginning) :], "mtime": _mtime(row)})  # noqa: PERF401  typed
+                if row["turns"] or await stores.attached.read(row["id"], _ENTRIES, 1):
+                    found.append({"session_id": row["id"][len(beginning) :], "mtime": _mtime(row)})  # noqa: PERF401  typed
             if not page.next_cursor:
                 return found
             cursor = page.next_cursor
