@@ -29,6 +29,7 @@ from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.integrations.langgraph import FlywheelSaver
 from agentic_flywheel.json_text import canonical
 from agentic_flywheel.sessions.caller_view import CallerViews
+from agentic_flywheel.sessions.history import RevisionHistory
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
@@ -243,9 +244,19 @@ async def test_a_thread_that_begins_in_a_session_leaves_the_turns_that_are_there
         graph = graph_of(another, answers=answers)
         await graph.ainvoke({"messages": [HumanMessage("Which red rose?", id="one")]}, AT)
         assert await said_in("garden") == ["Roses?", "Yes.", "Which red rose?", "answer 1", "answer 2"]
+        sessions, _ = open_store(Settings.of_this_process({}))
+        async with sessions:
+            await sessions.repository.wait_for_child(30)
+            await RevisionHistory(sessions).restore(CallerViews(), "garden", 1)
+        await graph.ainvoke({"messages": [HumanMessage("Which red rose?", id="one")]}, AT)
+        assert (await said_in("garden"))[:3] == ["Roses?", "Yes.", "Which red rose?"]
         await another.aprune(["garden"], strategy="delete")
         await graph.ainvoke({"messages": [HumanMessage("And when?")]}, AT)
-        assert (await said_in("garden"))[2:] == ["Which red rose?", "answer 1", "answer 2", "And when?", "answer 1"]
+        assert (await said_in("garden"))[2:] == [
+            "Which red rose?",
+            *("answer 1", "answer 2", "answer 3"),
+            *("And when?", "answer 1"),
+        ]
 
 
 async def said_in(thread_id: str) -> list[str]:

@@ -44,6 +44,10 @@ class Talk:
     first: int = 0
     """How many turns stand before the thread's: the session was there when it began."""
 
+    def is_of_others(self, messages: Sequence[object] | None) -> bool:
+        """Whether it names no checkpoint and has nothing of these messages, as a revision from before the thread."""
+        return bool(self.turns) and not self.checkpoint_id and bool(messages) and not common(self.turns, messages or ())
+
 
 class Talks:
     """The sessions of the threads that an adapter keeps."""
@@ -92,7 +96,7 @@ class Talks:
                 except (DocumentError, Unavailable) as exc:
                     logger.warning("The messages of thread %s were not kept as a session: %s", thread_id, exc)
                     return
-                if begins:
+                if begins or known.is_of_others(messages):
                     known = replace(known, first=known.first + len(known.turns), turns=())
                 elif self.has(thread_id, checkpoint_id, messages):
                     return
