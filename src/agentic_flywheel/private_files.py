@@ -5,6 +5,9 @@ Only where accounts are those of POSIX; on Windows a person's own folders are cl
 
 import os
 import stat
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 PRIVATE = 0o600
@@ -17,6 +20,11 @@ WRITE_OF_OTHERS = 0o022
 """Those with which they may write."""
 
 ROOT = 0
+
+CHANGE_SECONDS = 10.0
+"""How long a change waits for the one before it; each takes milliseconds."""
+
+STEP_SECONDS = 0.005
 
 
 class NotPrivate(OSError):  # noqa: N818  it is named for what is the matter
@@ -101,6 +109,41 @@ def put(path: Path, content: bytes) -> None:
         new.replace(path)
     finally:
         new.unlink(missing_ok=True)
+
+
+@contextmanager
+def changing(folder: Path) -> Generator[None]:
+    """Let one process at a time read and then write a file of a folder: of two changes at once, neither is lost.
+
+    The folder itself is locked, so that no file is left behind; it is made if it is missing.
+
+    Raises:
+        OSError: it cannot be made or opened, or another holds the lock for `CHANGE_SECONDS`.
+
+    """
+    folder.mkdir(0o700, parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # Windows, where a folder cannot be locked
+        yield
+        return
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        end = time.monotonic() + CHANGE_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(STEP_SECONDS)
+            except OSError:  # a disk that has no such locks
+                break
+            else:
+                break
+        yield
+    finally:
+        os.close(file)
 
 
 def open_again(path: Path, flags: int) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from agentic_flywheel.cli.interrupts import interruptible
 from agentic_flywheel.cli.terminal import finish, say, say_json, say_table, tell
 from agentic_flywheel.errors import SettingError
-from agentic_flywheel.private_files import OF_OTHERS, NotPrivate, put
+from agentic_flywheel.private_files import OF_OTHERS, NotPrivate, changing, put
 from agentic_flywheel.redis_url import without_password
 from agentic_flywheel.settings import Settings
 from agentic_flywheel.settings_file import (
@@ -63,7 +63,9 @@ def _run(options: argparse.Namespace) -> int:
                 say(str(path))
             case "set" | "unset":
                 value = getattr(options, "value", "")
-                change(path, options.name, _typed(options.name) if value == "-" else value)
+                value = _typed(options.name) if value == "-" else value
+                with changing(path.parent):
+                    change(path, options.name, value)
             case _:
                 return _show(path, as_json=getattr(options, "json", False))
     except (SettingError, NotPrivate) as exc:

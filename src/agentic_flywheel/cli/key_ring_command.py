@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from agentic_flywheel.cli.terminal import complain, say
 from agentic_flywheel.errors import SettingError
-from agentic_flywheel.private_files import check_folder, create
+from agentic_flywheel.private_files import changing, check_folder, create
 from agentic_flywheel.sealing import ENTRY, SERVICE, KeyRing, new_key
 from agentic_flywheel.settings import Settings
 from agentic_flywheel.settings_file import default_path, tilde
@@ -27,12 +27,12 @@ def new(settings: Settings, options: Namespace) -> int:
         return _into_keyring(options.name, in_use=settings.seal is not None)
     path = Path(options.file).expanduser().absolute() if options.file else (settings.seal and settings.seal.source)
     path = path or _default()
-    known = KeyRing.read(path, "the key file") if path.exists() else None
-    name = _name(options.name, known)
-    before = path.read_text(encoding="utf-8") if known else ""
-    path.parent.mkdir(0o700, parents=True, exist_ok=True)
-    check_folder(path.parent)
-    _put(path, f"{_line(name)}\n{before}")
+    with changing(path.parent):
+        known = KeyRing.read(path, "the key file") if path.exists() else None
+        name = _name(options.name, known)
+        before = path.read_text(encoding="utf-8") if known else ""
+        check_folder(path.parent)
+        _put(path, f"{_line(name)}\n{before}")
     say(f"Made the key {name} in {tilde(path)}, yours alone to read. Keep a copy elsewhere: without it nothing opens.")
     if settings.seal is None:
         say(f'To use it: agentic-flywheel-state config set seal "{path}", then agentic-flywheel-state keys seal.')

@@ -10,13 +10,14 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from agentic_flywheel.errors import FlywheelError
-from agentic_flywheel.private_files import NotPrivate, put, read_secret
+from agentic_flywheel.private_files import NotPrivate, changing, put, read_secret
 
 FILE_NAME = "tokens.json"
 """The file, beside the settings file."""
@@ -116,30 +117,40 @@ class TokenFile:
         for what, text in (("name", name), ("namespace", namespace)):
             if not NAME.fullmatch(text):
                 raise TokenFileError(f"{text[:60]!r} is not allowed as a {what}; allowed: {RULE}.")
-        tokens = self.tokens()
-        if any(each.name == name for each in tokens):
-            raise TokenFileError(f"There is a token {name!r} already; revoke it first, or choose another name.")
         token, salt, now = BEGIN + secrets.token_urlsafe(32), secrets.token_hex(8), int(time.time())
         expires = now + days * 86_400 if days else None
-        self._write([*tokens, Token(name, namespace, salt, _hash(token.encode(), salt), now, expires)])
+        with self._changing():
+            tokens = self.tokens()
+            if any(each.name == name for each in tokens):
+                raise TokenFileError(f"There is a token {name!r} already; revoke it first, or choose another name.")
+            self._write([*tokens, Token(name, namespace, salt, _hash(token.encode(), salt), now, expires)])
         return token
 
     def revoke(self, name: str) -> bool:
         """Take a token out; whether there was one of that name. The file stays, be it empty: nobody else comes in."""
-        tokens = self.tokens()
-        left = [each for each in tokens if each.name != name]
-        if len(left) == len(tokens):
+        if not self.is_there:
             return False
-        self._write(left)
+        with self._changing():
+            tokens = self.tokens()
+            left = [each for each in tokens if each.name != name]
+            if len(left) == len(tokens):
+                return False
+            self._write(left)
         return True
 
-    def _write(self, tokens: Sequence[Token]) -> None:
-        content = {"version": 1, "tokens": [asdict(each) for each in tokens]}
+    @contextmanager
+    def _changing(self) -> Generator[None]:
+        """Hold the file for a change: a token that was printed is in it, and a revoked one does not come back."""
         try:
-            put(self.path, (json.dumps(content, indent=1) + "\n").encode())
+            with changing(self.path.parent):
+                yield
         except OSError as exc:
             why = str(exc) if isinstance(exc, NotPrivate) else f"{self.path} cannot be written: {exc.strerror}."
             raise TokenFileError(why) from None
+
+    def _write(self, tokens: Sequence[Token]) -> None:
+        content = {"version": 1, "tokens": [asdict(each) for each in tokens]}
+        put(self.path, (json.dumps(content, indent=1) + "\n").encode())
 
     def _parsed(self) -> tuple[Token, ...]:
         try:

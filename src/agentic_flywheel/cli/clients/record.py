@@ -7,13 +7,15 @@ It lies below HOME whatever the environment says, and holds no content. What a f
 """
 
 import hashlib
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from agentic_flywheel.cli import config_files
 from agentic_flywheel.cli.capture import small_files
 from agentic_flywheel.errors import InvalidArgument
+from agentic_flywheel.private_files import changing
 from agentic_flywheel.settings_file import PLACE
 
 NAME = "installed.json"
@@ -57,14 +59,18 @@ def note(home: Path, known: Installed) -> None:
         InvalidArgument: it cannot be noted.
 
     """
-    _write(home, {**small_files.read(str(_file(home))), _key(Path(known.path), known.server): asdict(known)})
+    with _changing(home):
+        _write(home, {**small_files.read(str(_file(home))), _key(Path(known.path), known.server): asdict(known)})
 
 
 def forget(home: Path, path: Path, server: str) -> None:
     """Forget what was done to a file. Raises as `note` does."""
-    known = small_files.read(str(_file(home)))
-    if known.pop(_key(path, server), None):
-        _write(home, known)
+    if not _file(home).exists():
+        return
+    with _changing(home):
+        known = small_files.read(str(_file(home)))
+        if known.pop(_key(path, server), None):
+            _write(home, known)
 
 
 def back_up(path: Path, content: bytes) -> str:
@@ -92,16 +98,24 @@ def _key(path: Path, server: str) -> str:
     return f"{path} {server}"
 
 
-def _write(home: Path, known: small_files.Values) -> None:
+@contextmanager
+def _changing(home: Path) -> Generator[None]:
+    """Hold the record for a change: of two installs at once, neither forgets what the other did."""
     file = _file(home)
     try:
-        if known:
-            file.parent.mkdir(0o700, parents=True, exist_ok=True)
-            small_files.write(str(file), known)
-        else:
-            small_files.remove(str(file))
-            with suppress(OSError):  # the settings file may lie there, too
-                file.parent.rmdir()
-                file.parent.parent.rmdir()
+        with changing(file.parent):
+            yield
     except OSError as exc:
         raise InvalidArgument(f"{file} cannot be written ({exc.strerror}). Nothing was changed.") from None
+
+
+def _write(home: Path, known: small_files.Values) -> None:
+    file = _file(home)
+    if known:
+        file.parent.mkdir(0o700, parents=True, exist_ok=True)
+        small_files.write(str(file), known)
+        return
+    small_files.remove(str(file))
+    with suppress(OSError):  # the settings file may lie there, too
+        file.parent.rmdir()
+        file.parent.parent.rmdir()
