@@ -253,6 +253,8 @@ WRONG: list[tuple[tuple[str, ...], str, int, str]] = [
     (("secrets",), "", 2, "name what to do: scan"),
     (("forget-copies", "--expird"), "", 2, "did you mean --expired?"),
     (("completion", "powershell"), "", 2, "powershell"),
+    (("serve", "--port", "8080"), "", 2, "--port needs --http"),
+    (("serve", "--tls-cert", "x"), "", 2, "--tls-cert needs --http"),
 ]
 
 
@@ -279,6 +281,16 @@ def test_where_nothing_is_kept_that_is_said_and_nothing_made(disabled_env: dict[
     done = run(disabled_env, *arguments)
     assert (done.stdout.count("\n"), done.stderr) == (1, "")
     assert not Path(disabled_env["FLYWHEEL_DATA_DIR"]).exists()
+
+
+@pytest.mark.parametrize("arguments", [("sessions",), ("sessions", "list", "--limit", "3")])
+def test_where_all_was_deleted_that_nothing_is_kept_is_said_too(
+    disabled_env: dict[str, str], arguments: tuple[str, ...]
+):
+    run(disabled_env, "sessions", "save", "--id", "garden", stdin="ferns")
+    run(disabled_env, "sessions", "delete", "--all", "--yes")
+    assert "No session is kept yet" in run(disabled_env, *arguments).stdout
+    assert "No session matches" in run(disabled_env, *arguments[:1], "list", "--tag", "x").stdout
 
 
 @pytest.mark.usefixtures("cold")

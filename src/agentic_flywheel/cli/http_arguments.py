@@ -1,9 +1,18 @@
 """Defines the commands for serving over HTTP: `serve` and `tokens`."""
 
+import argparse
+from typing import cast
+
 from agentic_flywheel.cli.parser import Parser, number
 
 MAX_DAYS = 36_500
 MAX_RATE = 10**6
+
+HTTP_ONLY = (
+    "host", "port", "allowed_host", "allowed_origin", "tls_cert", "tls_key", "tokens_file", "issuer", "audience",
+    "namespace_claim", "jwks_url", "rate",
+)  # fmt: skip
+"""What of `serve` is about HTTP alone."""
 
 
 def add_http(top: Parser) -> None:
@@ -37,6 +46,13 @@ def add_http(top: Parser) -> None:
         "--rate", type=limit, default=1000, metavar="N", help="requests a second of one token (default: 1000; 0: any)"
     )
     _add_tokens(top.command("tokens", "who may use the server over HTTP, and which namespace is whose"))
+
+
+def refuse_without_http(options: argparse.Namespace) -> None:
+    """End the program with 2 where an option of HTTP was given without --http: it would wait at a pipe, unheard."""
+    parser = cast("Parser", options.parser)
+    if given := [name for name in HTTP_ONLY if getattr(options, name) != parser.get_default(name)]:
+        parser.error(f"--{given[0].replace('_', '-')} needs --http")
 
 
 def _add_tokens(parser: Parser) -> None:

@@ -27,7 +27,7 @@ def list_sessions(settings: Settings, options: Namespace) -> int:
 
 def _list_here(settings: Settings, options: Namespace) -> int:
     check_limit(options.limit)
-    asked = SessionFilter(tags=options.tag, user_id=options.user)
+    asked = SessionFilter(tags=tuple(options.tag), user_id=options.user)
     session_filter = replace(asked, user_id=whose(asked.user_id, settings.user, own_only=settings.user_only))
     journal = open_journal(settings)
     try:

@@ -111,6 +111,10 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
         from agentic_flywheel.cli.serve_command import serve_http
 
         return serve_http(settings, options)
+    if options.command:
+        from agentic_flywheel.cli.http_arguments import refuse_without_http
+
+        refuse_without_http(options)
     _greet()
     from agentic_flywheel.server.front import serve
 

@@ -26,13 +26,13 @@ NOTE_WIDTH = 60
 
 async def list_them(store: SessionStore, options: Namespace) -> int:
     """A table of the newest; 0, also where there is none."""
-    await _listed(store, SessionFilter(query=options.query, tags=options.tag, user_id=options.user), options)
+    await _listed(store, SessionFilter(query=options.query, tags=tuple(options.tag), user_id=options.user), options)
     return 0
 
 
 async def search(store: SessionStore, options: Namespace) -> int:
     """A table of those with the words, the best first; 1 where there is none."""
-    question = SessionFilter(query=" ".join(options.query), tags=options.tag, user_id=options.user)
+    question = SessionFilter(query=" ".join(options.query), tags=tuple(options.tag), user_id=options.user)
     if not folding.words(question.query):
         complain("there is no word to search for.")
         return 2
