@@ -223,3 +223,10 @@ def test_who_takes_the_redis_out_is_told_where_the_talks_are(env: dict[str, str]
     assert "stays there" not in run(env, "config", "unset", "redis_port").stderr  # one is named still
     run(env, "config", "set", "FLYWHEEL_USER", "ana")
     assert "stays there" not in run(env, "config", "unset", "flywheel_user").stderr
+
+
+def test_keys_that_cannot_be_read_are_not_named_to_every_client(env: dict[str, str], file: Path):
+    assert "No such file" in refused(env, "set", "seal", f"{env['HOME']}/kesy")
+    assert not file.exists()
+    assert run(env, "keys", "new").returncode == 0
+    assert run(env, "config", "set", "seal", f"{env['HOME']}/.config/agentic-flywheel-state/keys").returncode == 0

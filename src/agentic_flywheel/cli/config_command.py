@@ -146,7 +146,8 @@ def change(path: Path, name: str, value: str) -> None:
     _check(content, changed, spellings, path)
     if line:
         theirs = {each: text for each, text in os.environ.items() if each not in (*NAMES, *ALIASES)}
-        if setting in Settings.from_env({**theirs, **parse(changed, path)}).overridden:
+        given = {IN_FILE.get(each, each): text for each, text in parse(changed, path).items()}
+        if setting in Settings.from_env({**theirs, **given}).overridden:
             tell(f"{setting} does not count beside the URL in the file, which wins whole.")
     if changed == content:
         tell(f"{tilde(path)} says so already." if line else f"{tilde(path)} has no {name.lower()}.")
