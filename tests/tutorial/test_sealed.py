@@ -244,6 +244,36 @@ def test_another_machine_without_the_key_reads_and_overwrites_nothing(tmp_path: 
         assert redis.get(f"{redis.prefix}:session:s") == before
 
 
+@pytest.mark.parametrize("keys", ["", "b"], ids=["without a key", "with another"])
+def test_what_is_sealed_with_a_key_that_is_not_here_is_listed_by_its_id(tmp_path: Path, redis: RedisServer, keys: str):
+    with WireServer(sealed_env(tmp_path / "one", redis)) as server:
+        server.warm()
+        turns = [{"role": "user", "content": MARKER}]
+        assert server.call("save_session", session_id="s", history=turns, title=f"The {MARKER}")["saved"]
+    env = sealed_env(tmp_path / "two", redis, FLYWHEEL_KEY=key_line(keys) if keys else "")
+    with WireServer(env) as server:
+        server.warm()
+        (row,) = server.call("list_sessions")["sessions"]
+        assert (row["id"], row["title"]) == ("s", "sealed: the key 'a' is not given here")
+        assert (server.call("resume_session")["found"], server.call("resume_session")["reason"]) == (
+            False,
+            "newer_schema",
+        )
+        assert server.call("list_sessions", query=MARKER)["sessions"] == []
+        (resource,) = server.request("resources/list", {})["resources"]
+        assert resource["uri"] == "session://s"
+        assert "turn" not in resource["description"]
+    assert "sealed: the key 'a'" in command(env, "sessions").stdout
+    exported = command(env, "export", "-")
+    assert (exported.returncode, exported.stdout) == (1, "")
+    assert "'a'" in exported.stderr
+    if keys:  # what was seen without it must not be in the way once it is there
+        with WireServer(env | {"FLYWHEEL_KEY": f"{key_line('b')},{key_line('a')}"}) as server:
+            server.warm()
+            (found,) = server.call("list_sessions", query=f"the {MARKER}")["sessions"]
+            assert (found["id"], found["title"]) == ("s", f"The {MARKER}")
+
+
 def test_a_wrong_key_ends_the_start_with_one_line_and_changes_no_byte(tmp_path: Path, redis: RedisServer):
     env = sealed_env(tmp_path, redis, REDIS_ENABLED="false")
     with WireServer(env) as server:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from agentic_flywheel.coaia.envelope import Envelopes
 from agentic_flywheel.documents.writes import ListRow
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.question import Question
@@ -16,6 +17,7 @@ from agentic_flywheel.replication.session_list import Page, position_of
 from agentic_flywheel.sessions.search import NOT_ALL, search
 from agentic_flywheel.sessions.session_filter import SessionFilter
 
+from ..support.sealed import ring
 from .conftest import Clock
 
 KEYS = Keys("p")
@@ -72,6 +74,16 @@ async def test_a_row_that_an_import_put_below_known_ones_is_read_at_once(journal
     shared.put("imported", "aubergines", 500)
     assert await found() == (False, ["imported"])  # and says that it was still to be read
     assert await found() == (True, ["imported"])
+
+
+async def test_a_row_that_could_not_be_read_is_found_once_its_key_is_given(journal: Journal):
+    shared, note = Shared(), '{"title":"aubergines"}'
+    shared.rows = [ListRow(KEYS.index, "s", 1_000, Envelopes(ring("a")).close_note("s", note))]
+    replica = ListReplica(journal, cast("Any", shared), KEYS)
+    for found in ([], ["s"]):
+        await replica.refresh(KEYS.index, asyncio.get_running_loop().time() + 5)
+        assert [match.member for match in journal.search(KEYS.index, Question.of("aubergines")).found] == found
+        shared.rows = [ListRow(KEYS.index, "s", 1_000, note)]
 
 
 @pytest.mark.parametrize("older", [None, (1, "a")])

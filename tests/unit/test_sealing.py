@@ -170,15 +170,15 @@ def test_under_a_newer_key_the_document_is_the_same_version():
     assert Envelopes(ring("new")).rewrapped("k", text) is None
 
 
-def test_the_note_of_a_list_is_sealed_and_of_one_that_does_not_open_nothing_is_told():
+def test_the_note_of_a_list_is_sealed_and_one_that_does_not_open_stays_as_it_is():
     old, both = Envelopes(ring("old")), Envelopes(ring("new", "old"))
     note = json.dumps({"title": WORDS})
     sealed = old.close_note("s", note)
     assert "hepatica" not in sealed
     assert (key_of_note(sealed), key_of_note(note)) == ("old", None)
     assert both.open_note("s", sealed) == note
-    assert both.open_note("another", sealed) == ""
-    assert Envelopes(ring("new")).open_note("s", sealed) == ""
+    assert both.open_note("another", sealed) == sealed
+    assert Envelopes(ring("new")).open_note("s", sealed) == sealed
     assert both.open_note("s", note) == note
     again = both.rewrapped_note("s", sealed)
     assert again

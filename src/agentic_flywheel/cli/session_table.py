@@ -48,7 +48,7 @@ def _table(sessions: Sequence[JSONObject]) -> None:
             fitting(shown(title), TITLE_WIDTH),
             str(row.get("turns", "")),
             since(row.get("updated_at"), now),
-            since(row.get("expires_at"), now) or "never",
+            since(row.get("expires_at"), now) or ("never" if "expires_at" in row else ""),
             *([str(row.get("scope") or "")] if marked else []),
         ))  # fmt: skip
     say_table(rows, ["", *(str(row.get("excerpt", "")) for row in sessions)])

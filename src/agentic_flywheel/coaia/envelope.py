@@ -109,14 +109,14 @@ class Envelopes:
         return dumps([_NOTE, name, wrapped, base64.b64encode(seal(data_key, note.encode(), member)).decode()])
 
     def open_note(self, member: str, note: str) -> str:
-        """The note, or nothing where it cannot be opened: its row is listed by its id then."""
+        """The note, or itself where it cannot be opened: its row is listed by its id then."""
         if key_of_note(note) is None:
             return note
         try:
             _, name, wrapped, body = json.loads(note)
             return unseal(self._ring.unwrap(name, wrapped, member), base64.b64decode(body), member).decode()
         except (WrongKey, ValueError, TypeError):
-            return ""
+            return note
 
     def rewrapped_note(self, member: str, note: str) -> str | None:
         """The note under the newest key; `None` as above, and where its key is not here."""

@@ -166,7 +166,8 @@ def to_clear(envelopes: Envelopes) -> tuple[Change, Change]:
         return envelopes.open(key, text) if key_of(text) else None
 
     def note(member: str, note: str) -> str | None:
-        return (envelopes.open_note(member, note) or None) if key_of_note(note) else None
+        opened = envelopes.open_note(member, note)
+        return None if opened == note else opened
 
     return text, note
 

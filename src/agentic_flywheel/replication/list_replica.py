@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
+from agentic_flywheel.coaia.envelope import key_of_note
 from agentic_flywheel.errors import JournalUnavailable, Unavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.threads import in_thread
@@ -79,7 +80,8 @@ class ListReplica:
 
     async def _put(self, index: str, page: Page, *, whole: bool) -> tuple[int, str] | None:
         """Index a page; where to go on, unless all that follows is known."""
-        rows = [entry for entry in page.entries if not entry.here_alone]
+        # A row whose key is not here is left out: it would stay as it is, once the key is given.
+        rows = [entry for entry in page.entries if not entry.here_alone and key_of_note(entry.note) is None]
         new = await in_thread(self._journal.put_list_rows, rows, self._keys.sessions)
         if page.shared and page.older is None and not whole:
             await in_thread(self._journal.note_whole_list, index)

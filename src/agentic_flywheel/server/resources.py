@@ -165,11 +165,11 @@ def _about(shown: ResumeResult) -> JSONObject:
 
 def _description(row: JSONObject) -> str:
     """What a menu shows of a session: its title, so many turns, when it was saved, its summary."""
-    turns, saved = row.get("turns", 0), instant_of(row.get("updated_at"))
-    about = f"{turns} turn{'' if turns == 1 else 's'}"
-    about += f", saved on {saved.day} {saved:%B %Y}" if saved else ""
+    turns, saved = row.get("turns"), instant_of(row.get("updated_at"))
+    about = [] if turns is None else [f"{turns} turn{'' if turns == 1 else 's'}"]  # none of one whose key is not here
+    about += [f"saved on {saved.day} {saved:%B %Y}"] if saved else []
     summary = row.get("summary")
-    return one_line(f"{row.get('title') or row['id']} ({about})" + (f": {summary}" if summary else ""))
+    return one_line(f"{row.get('title') or row['id']} ({', '.join(about)})" + (f": {summary}" if summary else ""))
 
 
 async def _asked(ask: Callable[[str], Awaitable[Answer]], identity: str) -> Answer:

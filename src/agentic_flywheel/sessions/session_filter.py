@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from agentic_flywheel.documents.model import expired, instant_of
+from agentic_flywheel.coaia.envelope import key_of_note
+from agentic_flywheel.documents.model import expired, instant_of, iso
 from agentic_flywheel.documents.writes import Filter, ListRow
 from agentic_flywheel.errors import Damaged, InvalidArgument
 from agentic_flywheel.json_text import JSONObject, load_object
@@ -53,7 +54,9 @@ class SessionFilter:
             try:
                 shown = load_object(entry.note, "a listing row")
             except Damaged:
-                continue
+                if (key := key_of_note(entry.note)) is None:
+                    continue
+                shown = _sealed(entry, key)
             if matches_id(entry.member) and self._matches(shown):
                 rows.append(_row(entry, shown, now))
         return rows
@@ -73,6 +76,12 @@ class Row:
     entry: ListRow
     shown: JSONObject
     expired: bool
+
+
+def _sealed(entry: ListRow, key: str) -> JSONObject:
+    """What is shown of a session whose key is not here: left out, it would look as if there were none."""
+    saved_at = iso(datetime.fromtimestamp(0, UTC) + timedelta(microseconds=entry.saved_at))
+    return {"id": entry.member, "title": f"sealed: the key {key!r} is not given here", "updated_at": saved_at}
 
 
 def _row(entry: ListRow, shown: JSONObject, now: datetime) -> Row:
