@@ -149,6 +149,11 @@ class Keys:
         """Where it is written that a client ended this session of the protocol."""
         return f"{self.prefix}:ended:{hashlib.blake2b(protocol_session.encode(), digest_size=16).hexdigest()}"
 
+    def answer(self, protocol_session: str, number: int) -> str:
+        """Where the answer to a question of this session of the protocol waits for the process that asks."""
+        named = f"{protocol_session} {number}".encode()
+        return f"{self.prefix}:answer:{hashlib.blake2b(named, digest_size=16).hexdigest()}"
+
     def tombstone(self, key: str) -> str:
         """Where it is written that the document under `key` was deleted; of an older revision, that its session was."""
         rest = key.removeprefix(self.prefix + ":")

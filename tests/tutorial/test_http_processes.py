@@ -1,5 +1,6 @@
 """Several processes behind one address on one Redis are as one, though each request may reach another of them."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from mcp_types import ElicitResult
+from mcp_types import ElicitRequestParams, ElicitResult
 
 from ..support.http import JSON, HTTPProcess, bearer, called, http_server, token_of
 from ..support.http_load import load, lost_or_doubled
@@ -111,16 +112,51 @@ async def test_a_session_that_its_client_ended_is_not_found_at_any_process(two: 
         assert await status(servers[0], session) == 404, "one that was started again"
 
 
-async def test_a_question_and_its_answer_may_reach_two_processes(two: tuple[list[HTTPProcess], str]):
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_a_question_and_its_answer_may_reach_two_processes(two: tuple[list[HTTPProcess], str], mode: str):
     servers, token = two
 
     async def yes(*_: object) -> ElicitResult:
         return ElicitResult(action="accept", content={"delete": True})
 
-    async with balanced(servers, token, "auto", elicitation_callback=yes) as (client, _):
-        for number in range(4):
+    async with balanced(servers, token, mode, elicitation_callback=yes) as (client, transport):
+        for number in range(6):
             await called(client, "save_session", session_id=f"garden {number}", history=[TURN])
-            assert (await called(client, "delete_session", session_id=f"garden {number}"))["deleted"]
+            deleting = called(client, "delete_session", session_id=f"garden {number}")
+            assert (await asyncio.wait_for(deleting, 20))["deleted"]
+            if number % 3 == 2:  # what was even becomes odd
+                await called(client, "resume_session", session_id="nobody")
+        assert len(set(transport.sent)) == 2
+
+
+async def test_an_answer_is_never_taken_for_one_to_a_question_of_another_process(two: tuple[list[HTTPProcess], str]):
+    servers, token = two
+    asked, sent_when_asked = list[str](), list[int]()
+
+    async def of_roses_alone(_: object, params: ElicitRequestParams) -> ElicitResult:
+        asked.append(params.message)
+        await eventually(both_are_asked)
+        sent_when_asked.append(len(transport.sent))
+        if "ferns" in params.message:
+            return ElicitResult(action="decline")
+        await eventually(ferns_are_answered)  # so that each answer comes to the process that asked the other question
+        return ElicitResult(action="accept", content={"delete": True})
+
+    async def both_are_asked() -> bool:
+        return len(asked) == 2
+
+    async def ferns_are_answered() -> bool:
+        return len(transport.sent) > sent_when_asked[0]
+
+    async with balanced(servers, token, "legacy", elicitation_callback=of_roses_alone) as (client, transport):
+        for name in ("roses", "ferns"):
+            await called(client, "save_session", session_id=name, history=[TURN])
+        deleting = [client.call_tool("delete_session", {"session_id": name}) for name in ("roses", "ferns")]
+        answers = await asyncio.wait_for(asyncio.gather(*deleting), 20)
+        told = [(each.structured_content or {}).get("deleted", False) for each in answers]
+        assert told == [True, False]
+        left = [row["id"] for row in (await called(client, "list_sessions"))["sessions"]]
+        assert left == ["ferns"]
 
 
 async def test_who_listens_to_one_process_hears_what_another_saved(two: tuple[list[HTTPProcess], str]):

@@ -21,6 +21,7 @@ from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.server.app import FlywheelServer, build_server
 from agentic_flywheel.server.http_ended import EndedSessions
+from agentic_flywheel.server.http_questions import Answers
 from agentic_flywheel.server.http_sessions import HandshakeSessions
 from agentic_flywheel.server.sdk_internals import lowlevel_of
 from agentic_flywheel.server.tool_tracing import ToolTracing
@@ -121,8 +122,10 @@ class Namespace:
                 max_request_body_size=self._largest,
             )
             async with self.manager.run():
-                ended = EndedSessions(self.sessions.repository.stash, Keys(self._settings.key_prefix))
-                self.handshake_sessions = HandshakeSessions(lowlevel, self.sessions, self.server.notifier, key, ended)
+                shared = self.sessions.repository.stash, Keys(self._settings.key_prefix)
+                self.handshake_sessions = HandshakeSessions(
+                    lowlevel, self.sessions, self.server.notifier, key, EndedSessions(*shared), Answers(*shared)
+                )
                 try:
                     opened.set_result(None)
                     await self._end.wait()

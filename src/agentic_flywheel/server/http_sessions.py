@@ -11,6 +11,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import MutableMapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 from mcp.server.lowlevel import Server
@@ -23,6 +24,7 @@ from agentic_flywheel.server.callers import Caller, RevisionsSeen, note_caller
 from agentic_flywheel.server.http_ended import AGAIN_SECONDS, EndedSessions
 from agentic_flywheel.server.http_in_flight import InFlight, InUse
 from agentic_flywheel.server.http_listening import Listening
+from agentic_flywheel.server.http_questions import Answering, Answers, Asking, Questions
 from agentic_flywheel.server.http_session_ids import Handshake, SessionIds, initialize_in
 from agentic_flywheel.server.sdk_internals import options_of
 from agentic_flywheel.server.subscriptions import ChangeNotifier
@@ -85,6 +87,7 @@ class HandshakeSessions:
         notifier: ChangeNotifier | None,
         key: bytes,
         ended: EndedSessions,
+        answers: Answers,
     ) -> None:
         self._server = server
         self._store = sessions
@@ -92,6 +95,7 @@ class HandshakeSessions:
         self._ids = SessionIds(key)
         self._open: OrderedDict[str, _Session] = OrderedDict()
         self._ended = ended
+        self._answers = answers
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
@@ -213,14 +217,15 @@ class HandshakeSessions:
 
     async def _serve(self, session: _Session, connected: asyncio.Event) -> None:
         transport = session.transport
+        questions = Questions(session.id or "", self._answers, partial(_post, session))
         try:
             async with transport.connect() as (incoming, outgoing):
                 connected.set()
                 with transport.idle_scope or contextlib.nullcontext():
                     await serve_loop(
                         self._server,
-                        incoming,
-                        outgoing,
+                        Answering(incoming, questions),
+                        Asking(outgoing, questions),
                         lifespan_state=self._store,
                         session_id=session.id,
                         init_options=options_of(self._server),
@@ -228,6 +233,7 @@ class HandshakeSessions:
         except Exception as exc:  # noqa: BLE001  whatever it is, the client opens the session anew with its next request
             logger.error("A session over HTTP ended with %s.", type(exc).__name__)
         finally:
+            questions.close()
             connected.set()
             session.ready.set()
             self._forget(session)
