@@ -10,7 +10,7 @@ import pytest
 
 from ..conftest import clean_env
 from ..support.files import contents
-from ..support.http import command
+from ..support.http import called, command, http_client, http_server, token_of
 from ..support.prose import talks
 from ..support.queries import QUERIES
 from ..support.redis_server import RedisServer
@@ -242,6 +242,25 @@ def test_another_machine_without_the_key_reads_and_overwrites_nothing(tmp_path: 
             listed = server.call("list_sessions")
             assert MARKER not in str([row for row in listed["sessions"] if row["id"] == "s"])
         assert redis.get(f"{redis.prefix}:session:s") == before
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "said"),
+    [("", "a", "is not sealed"), ("a", "b", "sealed with the key 'a'"), ("a", "", "sealed with the key 'a'")],
+    ids=["in clear", "with another key", "without its key"],
+)
+async def test_a_server_whose_namespaces_its_keys_do_not_open_is_not_started(
+    tmp_path: Path, redis: RedisServer, first: str, then: str, said: str
+):
+    env = sealed_env(tmp_path, redis, REDIS_ENABLED="false") | {"FLYWHEEL_KEY": key_line(first) if first else ""}
+    token = token_of(env, "ann")
+    with http_server(env) as server:
+        async with http_client(server.url, token) as client:
+            assert (await called(client, "save_session", session_id="s", history=[{"n": 1}]))["saved"]
+    done = command(env | {"FLYWHEEL_KEY": key_line(then) if then else ""}, "serve", "--http", "--port", "0")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert said in done.stderr
+    assert "ns.ann" in done.stderr
 
 
 @pytest.mark.parametrize("keys", ["", "b"], ids=["without a key", "with another"])

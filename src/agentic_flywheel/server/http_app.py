@@ -8,6 +8,7 @@ from typing import Any
 
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
+from agentic_flywheel.errors import SettingError
 from agentic_flywheel.server import halves
 from agentic_flywheel.server.callers import Caller, note_caller
 from agentic_flywheel.server.http_access import Access, Gate
@@ -76,8 +77,8 @@ class HTTPApp:
             await self._answer(scope, receive, noted)
             if begun and not ended:  # a stream whose client may not listen any more
                 await noted({"type": "http.response.body", "body": b""})
-        except Exception as exc:  # noqa: BLE001  its text may quote a conversation
-            logger.error("A request failed with %s.", type(exc).__name__)
+        except Exception as exc:  # noqa: BLE001  its text may quote a conversation, unless it is about settings
+            logger.error("A request failed: %s", exc if isinstance(exc, SettingError) else type(exc).__name__)
             if not begun:
                 await refuse(send, 500, "The server failed; its log says with what.", code=-32603)
 

@@ -25,7 +25,7 @@ from agentic_flywheel.server.http_questions import Answers
 from agentic_flywheel.server.http_sessions import HandshakeSessions
 from agentic_flywheel.server.sdk_internals import lowlevel_of
 from agentic_flywheel.server.tool_tracing import ToolTracing
-from agentic_flywheel.sessions.wiring import open_store
+from agentic_flywheel.sessions.wiring import check_keys, open_store
 from agentic_flywheel.settings import Settings
 
 if TYPE_CHECKING:
@@ -252,6 +252,17 @@ class Namespaces:
             with contextlib.suppress(Busy):
                 async with self.using(name):
                     pass
+
+
+def check_folders(settings: Settings) -> None:
+    """Check that the keys open what namespaces have here: else each request would fail, and the start would not.
+
+    Raises:
+        SettingError: a folder is sealed with another key, or in clear, and which it is.
+
+    """
+    for folder in sorted((settings.data_dir / FOLDER).glob("*/")):
+        check_keys(replace(settings, data_dir=folder))
 
 
 def folder_name(name: str) -> str:

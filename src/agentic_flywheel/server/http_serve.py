@@ -19,7 +19,7 @@ from agentic_flywheel.server.http_hosts import HostCheck
 from agentic_flywheel.server.http_jwt import Issuer
 from agentic_flywheel.server.http_limits import Bodies, RateLimit
 from agentic_flywheel.server.http_metadata import ResourceMetadata
-from agentic_flywheel.server.http_namespaces import Namespaces
+from agentic_flywheel.server.http_namespaces import Namespaces, check_folders
 from agentic_flywheel.server.http_options import PATH, HTTPOptions
 from agentic_flywheel.server.token_file import TokenFile
 from agentic_flywheel.server.tool_tracing import open_tracing
@@ -40,6 +40,7 @@ def serve(settings: Settings, options: HTTPOptions) -> int:
     log_to_stderr(settings.log_level)
     try:
         options.check()
+        check_folders(settings)
         raise_file_limit()
         return asyncio.run(_serve(settings, options))
     except SettingError as exc:
