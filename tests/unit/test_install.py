@@ -218,6 +218,26 @@ def test_what_cannot_be_changed_is_left_with_one_sentence(client: Client, what: 
 
 
 @with_entries
+@pytest.mark.parametrize("what", ["the record", "the file"])
+def test_what_cannot_be_done_to_the_end_leaves_nothing_behind(client: Client, what: str, home: Path, run: Run):
+    path = put(client, home, theirs(client).encode())
+    if what == "the record":
+        (home / ".config").mkdir(exist_ok=True)
+        (home / PLACE).parent.write_text("in the way")
+    else:
+        target = path.with_name("x" * 250)  # nothing is written beside it: its name would be too long
+        path.rename(target)
+        path.symlink_to(target)
+    before = tree(home)
+    code, _, err = run("install", client.name, "--yes")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "cannot be written" in err
+    assert tree(home) == before
+    assert run("uninstall", client.name, "--yes")[0] == 0
+    assert tree(home) == before
+
+
+@with_entries
 def test_another_server_of_that_name_is_not_touched_unless_told(client: Client, home: Path, run: Run):
     other = entries.SHAPES[client.shape](entries.Server(["/opt/other", "x"], {"TOKEN": "t"}))
     text = changes.FORMATS[client.format].with_entry(theirs(client), client.key, NAME, other)

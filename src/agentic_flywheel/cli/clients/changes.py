@@ -1,6 +1,7 @@
 """Changes a client's file to one with our server, or without it: whole, or not at all, with a sentence why."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -116,12 +117,21 @@ def install(change: Change, home: Path) -> str:
         InvalidArgument: it cannot be done; the file is as it was.
 
     """
-    known = change.known
+    known, is_new = change.known, False
     if known.before and not known.backup:
-        known = replace(known, backup=record.back_up(change.path, change.before or b""))
-    # Noted before it is done: what is killed in between can be taken out all the same.
-    record.note(home, known)
-    config_files.write(change.target, change.before, change.after or b"")
+        backup, is_new = record.back_up(change.path, change.before or b"")
+        known = replace(known, backup=backup)
+    noted = record.find(home, change.path, known.server)
+    try:
+        # Noted before it is done: what is killed in between can be taken out all the same.
+        record.note(home, known)
+        config_files.write(change.target, change.before, change.after or b"")
+    except InvalidArgument:
+        with suppress(InvalidArgument):
+            if is_new:
+                config_files.take_away(Path(known.backup), change.before or b"", [])
+            record.note(home, noted) if noted else record.forget(home, change.path, known.server)
+        raise
     return known.backup
 
 

@@ -73,8 +73,8 @@ def forget(home: Path, path: Path, server: str) -> None:
             _write(home, known)
 
 
-def back_up(path: Path, content: bytes) -> str:
-    """Put what a file was beside it; where.
+def back_up(path: Path, content: bytes) -> tuple[str, bool]:
+    """Put what a file was beside it; where, and whether it was not there already.
 
     Raises:
         InvalidArgument: it cannot be put there.
@@ -82,11 +82,12 @@ def back_up(path: Path, content: bytes) -> str:
     """
     for number in range(BACKUPS):
         backup = path.with_name(f"{path.name}{SUFFIX}{f'.{number}' if number else ''}")
-        if (there := config_files.read(backup)) is None:
+        there = config_files.read(backup)
+        if there is None:
             config_files.write(backup, None, content)
         elif there != content:
             continue
-        return str(backup)
+        return str(backup), there is None
     raise InvalidArgument(f"{path} has {BACKUPS} backups. Move them away first.")
 
 
