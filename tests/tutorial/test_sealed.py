@@ -283,6 +283,9 @@ def test_what_is_sealed_with_a_key_that_is_not_here_is_listed_by_its_id(tmp_path
         assert resource["uri"] == "session://s"
         assert "turn" not in resource["description"]
     assert "sealed: the key 'a'" in command(env, "sessions").stdout
+    examined = command(env, "doctor").stdout
+    assert "sessions in Redis need the key 'a', not given here" in examined
+    assert "All well" not in examined
     exported = command(env, "export", "-")
     assert (exported.returncode, exported.stdout) == (1, "")
     assert "'a'" in exported.stderr

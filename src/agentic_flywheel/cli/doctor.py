@@ -208,6 +208,10 @@ def _report_saves(report: _Report, settings: Settings, status: StatusResult, tri
         where = f"in {tried.stored_in}" if settings.redis_named else "on this machine"
         text = f"takes {_milliseconds(tried)} (median of {count}) and is kept {where}."
         report.add("✓", "A save", text)
+    if tried.unopened:
+        names = ", ".join(map(repr, tried.unopened))
+        report.add("!", "Sealed", f"sessions in Redis need the key {names}, not given here: they cannot be opened.")
+        report.advise("bring the key file of the machine that sealed them, and name it in the settings file's seal.")
 
 
 def _report_capture(report: _Report, settings: Settings) -> None:

@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from agentic_flywheel.cli.trial import own_client, own_folder, own_settings
+from agentic_flywheel.coaia.envelope import Envelopes, key_of_note
+from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.writes import Write
-from agentic_flywheel.errors import JournalUnavailable
+from agentic_flywheel.errors import JournalUnavailable, StashUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.schema import FILE_NAME
 from agentic_flywheel.journal.threads import in_thread
@@ -20,6 +23,9 @@ from agentic_flywheel.sessions.results import CacheResult, StatusResult, StoredI
 from agentic_flywheel.sessions.status import persistence_status
 from agentic_flywheel.sessions.wiring import open_journal, open_store
 from agentic_flywheel.settings import Settings
+
+if TYPE_CHECKING:
+    from agentic_flywheel.coaia.supervisor import Supervisor
 
 START_SECONDS = 15.0
 """How long the child may take to start before it counts as broken."""
@@ -33,6 +39,9 @@ LIFE_SECONDS = 60
 NAMED_SECONDS = 5.0
 """How long the doctor waits until it is known why Redis did not take its save."""
 
+NEWEST = 50
+"""Sessions of Redis that the doctor looks at, whether the keys given here open them."""
+
 ASKED_AGAIN_SECONDS = 0.2
 """From one look at that to the next."""
 
@@ -44,6 +53,8 @@ class Tried:
     seconds: list[float]
     stored_in: str
     message: str
+    unopened: tuple[str, ...] = ()
+    """The keys, not given here, with which some of the newest sessions in Redis are sealed."""
 
 
 async def examine(settings: Settings) -> tuple[StatusResult, Tried]:
@@ -59,6 +70,7 @@ async def examine(settings: Settings) -> tuple[StatusResult, Tried]:
             async with sessions:
                 await sessions.repository.wait_for_child(START_SECONDS)
                 tried = await _try(executions, execution_id, "redis" if own.redis_enabled else "journal")
+                tried = replace(tried, unopened=await _unopened(client, settings))
                 status = await _status_with_cause(sessions.repository, own, tried)
         if settings.journal:
             status.journal = await _real_journal(settings, status.journal, why)
@@ -74,6 +86,19 @@ async def _try(executions: ExecutionStore, execution_id: str, wanted: StoredIn) 
         kept = await executions.cache_result({"from": "doctor"}, execution_id, ttl_seconds=LIFE_SECONDS)
         times.append(time.perf_counter() - began)
     return Tried(times, kept.stored_in, kept.message)
+
+
+async def _unopened(client: "Supervisor | None", settings: Settings) -> tuple[str, ...]:
+    """The keys that the newest real sessions need and these settings do not give."""
+    if client is None:
+        return ()
+    keys, envelopes = Keys(settings.key_prefix), Envelopes(settings.seal) if settings.seal else None
+    stash = Stash(client, keys, settings.timeout_seconds, lambda: datetime.now(UTC), envelopes)
+    try:
+        page = await stash.index.page(keys.index, None, NEWEST)
+    except StashUnavailable:  # said of the save
+        return ()
+    return tuple(dict.fromkeys(key for row in page.entries if (key := key_of_note(row.note))))
 
 
 async def _status_with_cause(repository: Repository, settings: Settings, tried: Tried) -> StatusResult:
