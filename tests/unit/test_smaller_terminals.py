@@ -140,6 +140,46 @@ def test_hidden_lines_and_nags_of_gptme_are_nobodys_words(tmp_path: Path):
     assert (talk.session_id, talk.tags, talk.context["model"]) == ("gptme-reeds", ("project:heron",), "m-0")
 
 
+def test_calls_of_any_tool_of_gptme_are_calls_but_where_they_are_shown_as_code(tmp_path: Path):
+    shown = 'Write it so:\n```\n@shell(c9): {"command": "rm"}\n```'
+    path = written(tmp_path, jsonl(
+        gptme("user", "What is here?"),
+        gptme("assistant", '@garden-server.list_beds(c1): {"bed": "a\nb"}'),
+        gptme("system", "reeds", call_id="c1"),
+        gptme("assistant", shown),
+    ), "conversation.jsonl")  # fmt: skip
+    [talk] = conversations(path)
+    assert said(talk)[1:] == [
+        ("assistant", [called("c1", "garden-server.list_beds", {"bed": "a\nb"})]),
+        ("tool", [result("c1", "reeds")]),
+        ("assistant", shown),
+    ]
+
+
+def test_what_gptme_copied_before_an_edit_or_in_short_is_no_talk(tmp_path: Path):
+    lines = jsonl(gptme("user", "What is here?"), gptme("assistant", "Reeds."))
+    copies = ("reeds/branches/main-edit-0.jsonl", "reeds/views/compacted-001.jsonl", "reeds/lossless.jsonl")
+    for name in ("reeds/conversation.jsonl", *copies, "kept/branches/alone.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(lines)
+    archive = tmp_path / "logs.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for each in sorted(tmp_path.rglob("*.jsonl")):
+            packed.write(each, str(each.relative_to(tmp_path)))
+            each.rename(each.with_suffix(".moved"))
+    with sources(archive) as found:
+        assert [talk.session_id for each in found.files for talk in conversations(each)] == [
+            "gptme-alone", "gptme-reeds",
+        ]  # fmt: skip
+    archive.unlink()
+    for each in tmp_path.rglob("*.moved"):
+        each.rename(each.with_suffix(".jsonl"))
+    with sources(tmp_path) as found:
+        assert [talk.session_id for each in found.files for talk in conversations(each)] == [
+            "gptme-alone", "gptme-reeds",
+        ]  # fmt: skip
+
+
 def test_a_plain_list_of_turns_is_still_one(tmp_path: Path):
     turns = [{"role": "user", "content": "Hello", "timestamp": "2026-03-01"}, {"role": "assistant", "content": "Yes"}]
     assert recognise(written(tmp_path, turns, "a.json")) == "turns"
@@ -213,6 +253,56 @@ def test_each_chat_of_an_aider_file_is_a_session(tmp_path: Path):
     assert said(conversations(written(tmp_path, stripped, "aider.chat.history.md"))[1]) == said(last)
     with sources(tmp_path / "heron") as found:
         assert found.files == [path]
+
+
+PRINTED = """
+# aider chat started at 2026-03-01 08:00:00
+
+#### What is here?  
+
+> Reeds, says the sign.  
+> And herons.  
+
+So it does.
+> Not the program, (Y)es/(N)o, whatever it says  
+
+> Tokens: 5 sent, 8 received.  
+> npm install  
+npm test     
+> Run shell commands? (Y)es/(N)o/(D)on't ask again [Yes]: n  
+
+#### Create new file? (Y)es/(N)o/(A)ll/(S)kip all [Yes]: a  
+> Create new file? (Y)es/(N)o/(A)ll/(S)kip all [Yes]: a  
+
+#### /git log  
+> commit 77aa
+Author: Ann
+
+    Plant reeds  
+
+#### And ducks?  
+
+None.
+
+> npm run count-the-ducks
+npm test  
+> Run shell commands? (Y)es/(N)o/(D)on't ask again [Yes]: n  
+"""  # noqa: W291
+
+
+def test_what_aider_prints_in_several_lines_or_asks_is_said_by_nobody(tmp_path: Path):
+    [talk] = conversations(written(tmp_path, PRINTED, ".aider.chat.history.md"))
+    assert said(talk) == [
+        ("user", "What is here?"),
+        (
+            "assistant",
+            "> Reeds, says the sign.  \n> And herons.  \n\nSo it does.\n"
+            "> Not the program, (Y)es/(N)o, whatever it says",
+        ),
+        ("system", "/git log"),
+        ("user", "And ducks?"),
+        ("assistant", "None."),
+    ]
 
 
 # --- llm

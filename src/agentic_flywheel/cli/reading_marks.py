@@ -19,7 +19,7 @@ from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.settings import Settings
 
-READERS = 4
+READERS = 5
 """Raised when a reader makes other turns of the same file: then all files are read anew, once."""
 
 DIGESTED = 1024

@@ -63,6 +63,14 @@ class Beside:
         except _UNREADABLE:
             return ""
 
+    def is_there(self, name: str) -> bool:
+        """Whether there is a file of that name in the same folder, or above it (`../name`)."""
+        if self.path:
+            return (self.path.parent / name).is_file()
+        up, name = name.startswith("../"), name.removeprefix("../")
+        folder = PurePosixPath(self.name).parent
+        return bool(self.archive) and str((folder.parent if up else folder) / name) in self.archive.namelist()
+
     @contextmanager
     def log(self) -> Generator[IO[bytes] | None]:
         """The write-ahead log beside a database in an archive; `None` if there is none."""

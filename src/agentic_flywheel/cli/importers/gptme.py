@@ -3,7 +3,8 @@
 A message is `{"role", "content", "timestamp"}` and no more that tells it: turns are told by their place, the talk by
 its folder's name. Lines that are hidden or pinned are the program's prompts, and what a user line says in `<system>` it
 says itself. Thoughts are in `<think>` and calls in `@tool(id): {…}` of the answer's text; a result is a system line
-with the `call_id`. Times without a zone are those of the machine. `events.jsonl` beside it says the same again.
+with the `call_id`. Times without a zone are those of the machine. `events.jsonl` beside it says the same again; what
+lies in `branches` and `views` are copies of it, as it was before an edit or in short.
 """
 
 import json
@@ -22,7 +23,10 @@ from agentic_flywheel.documents.turn_values import as_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
-_CALL = re.compile(r"^@(\w+)\(([^()\s]+)\):\s*(?=\{)", re.MULTILINE)
+_CALL = re.compile(r"^@([^\s()]+)\(([^()\s]+)\):\s*(?=\{)", re.MULTILINE)
+_FENCE = re.compile(r"^```", re.MULTILINE)
+_TALK = "conversation.jsonl"
+
 _MOST_CALLS = 1000
 """Of an answer; each may be one that has no end, which is looked for up to the end of the text."""
 
@@ -42,9 +46,18 @@ def is_message(value: JSONObject) -> bool:
 
 def session(entries: Iterable[JsonEntry | BadEntry], beside: Beside) -> Iterator[Imported | BadEntry]:
     """What cannot be read, line by line, then the talk; none if nothing was said in it."""
+    if _is_copy(beside):
+        return
     own = beside.folder if beside.stem == "conversation" and beside.folder else beside.stem
     talk = _Messages(own)
     yield from from_lines(entries, talk.add, lambda: talk.imported(own))
+
+
+def _is_copy(beside: Beside) -> bool:
+    """Whether what is current of the talk stands in another file."""
+    return (beside.folder in ("branches", "views") and beside.is_there(f"../{_TALK}")) or (
+        beside.stem == "lossless" and beside.is_there(_TALK)
+    )
 
 
 class _Messages(Messages):
@@ -90,11 +103,13 @@ def _blocks(said: str) -> list[JSONObject]:
     for tag in ("think", "thinking"):
         thoughts, said = apart(said, f"<{tag}>", f"</{tag}>")
         blocks += [block for each in thoughts for block in thought(each.strip())]
+    fences = [fence.start() for fence in _FENCE.finditer(said)]
+    shown = list(zip(fences[::2], fences[1::2], strict=False))
     for found in islice(_CALL.finditer(said), _MOST_CALLS):
-        if found.start() < at:  # within the arguments of the one before
-            continue
+        if found.start() < at or any(first < found.start() < last for first, last in shown):
+            continue  # it stands within the arguments of the one before, or is shown as code
         try:
-            given, end = json.JSONDecoder().raw_decode(said, found.end())
+            given, end = json.JSONDecoder(strict=False).raw_decode(said, found.end())
         except (ValueError, RecursionError):
             continue
         calls.append(call(found[2], found[1], given))
