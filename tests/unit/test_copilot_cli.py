@@ -75,6 +75,29 @@ def test_the_name_that_the_person_gave_is_the_title_and_the_programs_own_is_not(
     assert main.title == "Reeds"
 
 
+def test_of_what_has_a_source_only_what_the_person_typed_is_theirs(tmp_path: Path):
+    sources = ("user", "command-review", "system", "schedule-1", f"agent-{AGENT}", "skill-pdf")
+    asked = [event("user.message", n, messageId=f"u{n}", content=each, source=each) for n, each in enumerate(sources)]
+    goes_on = event("user.message", 20, messageId="u20", content="Continue.", isAutopilotContinuation=True)
+    [talk] = conversations(written(tmp_path, jsonl(LINES[0], *asked, goes_on), "events.jsonl"))
+    assert said(talk) == [("user", "user"), ("user", "command-review")]
+
+
+def test_an_answer_that_is_written_in_parts_is_one_turn(tmp_path: Path):
+    parts = [
+        event("assistant.message", 3, messageId="a1", content="I look.", apiCallId="m1", chunkIndex=0, chunkCount=2),
+        event("assistant.message", 4, messageId="a2", content="", reasoningText="Look.", apiCallId="m1", chunkIndex=1,
+              chunkCount=2, toolRequests=CALLS),
+        event("tool.execution_complete", 5, toolCallId="c2", success=True, result={"content": "two"}),
+        event("assistant.message", 6, messageId="a3", content="Two.", apiCallId="m2", chunkIndex=0, chunkCount=1),
+    ]  # fmt: skip
+    [talk] = conversations(written(tmp_path, jsonl(*LINES[:2], *parts), "events.jsonl"))
+    assert [(turn["id"], turn["role"]) for turn in talk.history[1:]] == [
+        ("a1", "assistant"), ("a1/c2", "tool"), ("a3", "assistant"),
+    ]  # fmt: skip
+    assert [block["type"] for block in talk.history[1]["content"]] == ["text", "thinking", "tool_use", "tool_use"]
+
+
 def test_an_answer_that_broke_off_while_the_model_thought_is_no_turn(tmp_path: Path):
     thinking = event("assistant.message", 3, messageId="a1", content="", reasoningText="Look.", toolRequests=[])
     [talk] = conversations(written(tmp_path, jsonl(*LINES[:2], thinking), "events.jsonl"))

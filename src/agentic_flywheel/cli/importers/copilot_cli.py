@@ -1,8 +1,10 @@
 """Reads the talks of GitHub Copilot CLI (1.0.102): `~/.copilot/session-state/<session>/events.jsonl`, a line an event.
 
 `user.message` has the person's words in `content` (`transformedContent` is what the model got), `assistant.message` an
-answer with its thoughts and calls, `tool.execution_complete` a result. Events of sub-agents stand among the others,
-with an `agentId`: they are talks of their own. `system.message` and the `model.*` events of a compaction are no part
+answer with its thoughts and calls, or a part of one (`chunkIndex` of `chunkCount`, by its schema), and
+`tool.execution_complete` a result. A user's message may have a `source`: `user` and `command-…` are the person,
+`system`, `schedule-…` and `agent-…` are not. Events of sub-agents stand among the others, with an `agentId`: they are
+talks of their own. `system.message` and the `model.*` events of a compaction are no part
 of the talk; its summary is in `session.compaction_complete`. `workspace.yaml` beside it has the name that the person
 gave.
 """
@@ -36,6 +38,8 @@ class _Events:
     def __init__(self) -> None:
         self._main = Messages("copilot-cli")
         self._agents: dict[str, Messages] = {}
+        self._chunks: dict[str, tuple[str, list[JSONObject]]] = {}
+        """The id and the blocks of an answer that came in parts, by its call of the model."""
         self._session = ""
 
     def add(self, entry: JsonEntry) -> None:
@@ -55,15 +59,14 @@ class _Events:
         if kind in ("session.start", "session.resume"):
             self._begin(data)
         elif kind == "user.message":
-            # One with a source is another's: a sub-agent's task is the only one that is part of its talk.
-            if agent or not text(data.get("source")):
+            if agent or _is_persons(data):  # a sub-agent's task is part of its talk, whoever gave it
                 files = [_file(each) for each in as_list(data.get("attachments")) if is_object(each)]
                 talk.say(entry.line, own, "user", spoken(data.get("content")) + files, time)
         elif kind == "assistant.message":
             blocks = thought(data.get("reasoningText")) + spoken(data.get("content"))
             asked = filter(is_object, as_list(data.get("toolRequests")))
             blocks += [call(each.get("toolCallId"), each.get("name"), each.get("arguments")) for each in asked]
-            talk.say(entry.line, own, "assistant", blocks, time)
+            talk.say(entry.line, *self._whole(data, own, blocks), time)
             talk.known |= {"model": data["model"]} if text(data.get("model")) else {}
         elif kind == "tool.execution_complete":
             talk.answer(entry.line, data.get("toolCallId"), _result(data), time)
@@ -73,6 +76,14 @@ class _Events:
             self._main.summary = summary(data.get("summaryContent")) or self._main.summary
         elif kind == "session.title_changed" and not agent:
             self._main.title = text(data.get("title"))
+
+    def _whole(self, data: JSONObject, own: str, blocks: list[JSONObject]) -> tuple[str, str, list[JSONObject]]:
+        """An answer: its id, its role, and all of its blocks so far."""
+        model_call = text(data.get("apiCallId"))
+        if model_call and data.get("chunkIndex") is not None:
+            first, before = self._chunks.get(model_call, (own, list[JSONObject]()))
+            own, blocks = self._chunks[model_call] = first, before + blocks
+        return own, "assistant", blocks
 
     def _begin(self, data: JSONObject) -> None:
         self._session = self._session or text(data.get("sessionId"))
@@ -97,6 +108,13 @@ class _Events:
         for agent, talk in self._agents.items():
             talk.known |= {name: each for name, each in self._main.known.items() if name != "model"}
             yield from talk.imported(agent, parent=own, relation=SUB_AGENT)
+
+
+def _is_persons(data: JSONObject) -> bool:
+    """Whether a user's message of the talk itself is the person's, and none of the program's."""
+    source = text(data.get("source"))
+    is_theirs = source in ("", "user") or source.startswith("command-")
+    return is_theirs and data.get("isAutopilotContinuation") is not True
 
 
 def _result(data: JSONObject) -> object:
