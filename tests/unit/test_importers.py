@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -633,3 +633,16 @@ def test_no_reason_quotes_the_conversation(tmp_path: Path):
     told = bad(written(tmp_path, f'{text[:-1]}, {{"uuid": {said}}}'))
     assert len(told) == 7
     assert not [each for each in told if said in each.reason]
+
+
+@given(st.lists(st.tuples(st.integers(0, 40_000), st.sampled_from(["whole", "parts", "elsewhere", ""])), max_size=6))
+def test_a_talk_was_said_when_the_last_of_its_turns_was_in_whichever_form_they_tell_it(told: list[tuple[int, str]]):
+    history, times = list[dict[str, Any]](), list[datetime]()
+    for seconds, form in told:
+        time = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(seconds=seconds, microseconds=seconds if form else 0)
+        time = time.replace(microsecond=0) if form == "whole" else time
+        shown = time.astimezone(timezone(timedelta(hours=-5))) if form == "elsewhere" else time
+        history.append({"role": "user", "content": "Hi", **({"created_at": shown.isoformat()} if form else {})})
+        times += [time] if form else []
+    talk = Imported(1, "a", "", "", (), None, None, history, {})
+    assert talk.said_at == max(times, default=None)

@@ -17,7 +17,7 @@ from agentic_flywheel.cli.growing import Growing, known
 from agentic_flywheel.cli.import_report import Report
 from agentic_flywheel.cli.importers.archives import MAX_UNPACKED_BYTES
 from agentic_flywheel.cli.importers.conversation import Imported
-from agentic_flywheel.cli.importers.files import is_stray, recognise
+from agentic_flywheel.cli.importers.files import is_stray
 from agentic_flywheel.cli.importers.flow_servers import PROGRAMS, FlowProgram, fetched
 from agentic_flywheel.cli.importers.found_files import Source, Sources, Stream, sources
 from agentic_flywheel.cli.importers.related import in_order
@@ -227,9 +227,6 @@ def _to_read(files: Sequence[Source], looks: dict[Source, Look], limit: int) -> 
     Of those that have to do with a new one each is read whole: what that begins with is only told by all turns.
     """
     same = {source: look.mark for source, look in looks.items() if look.mark and look.is_now != "other"}
-    for source in files:
-        if source not in same:
-            recognise(source, limit)
     ordered, related = in_order(files, limit, {source: mark.origin for source, mark in same.items()})
     if not related <= same.keys():
         looks |= {source: Look("other", looks[source].mark) for source in related if source in looks}

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 WORTH_FILES, WORTH_BYTES = 8, 4_000_000
 """Fewer files, or smaller ones, are read sooner than another process has begun."""
 
+HELD_BYTES = 2**20
+"""What the pipe from it holds where that can be set: a few talks, so that none waits for the other at each."""
+
 _FAILED = (OSError, EOFError, pickle.UnpicklingError, ValueError)
 
 
@@ -50,6 +53,11 @@ class ReadingProcess:
         command = [sys.executable, "-P", "-m", "agentic_flywheel.cli.reading_process"]
         files = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=files, stdout=files, stderr=subprocess.DEVNULL)
+        if sys.platform == "linux":
+            import fcntl
+
+            with contextlib.suppress(OSError):  # a system may allow less
+                fcntl.fcntl(cast("BinaryIO", self._process.stdout), fcntl.F_SETPIPE_SZ, HELD_BYTES)
 
     @property
     def pid(self) -> int:

@@ -1,5 +1,6 @@
 """Makes vendors' conversations into sessions and turns that the store can keep as they are."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,6 +25,9 @@ Relation = Literal["sub-agent", "background", "fork", "continuation"]
 
 MILLISECONDS_FROM = 1e11
 """As seconds that were the year 5138."""
+
+_IN_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?\+00:00").fullmatch
+"""Times as `datetime.isoformat` writes them in UTC: `+` stands before `.` also among characters."""
 
 FIRST_WORDS = 80
 """Characters of a title made of what the person said first: a line of a list."""
@@ -63,6 +67,9 @@ class Imported:
     @property
     def said_at(self) -> datetime | None:
         """When the last of it was said."""
+        texts = [time for turn in self.history if (time := turn.get("created_at"))]
+        if len(texts) == len(self.history) and all(isinstance(time, str) and _IN_UTC(time) for time in texts):
+            return instant(max(texts, default=None)) or self.updated_at  # as `turn` writes them, texts go by time
         return max(filter(None, map(time_of, self.history)), default=self.updated_at)
 
     @property

@@ -20,6 +20,9 @@ from agentic_flywheel.cli.importers.names import MANIFEST, is_conversations, may
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.plain_text import quoted
 
+BUFFERED_BYTES = 2**16
+"""Of a file: lines of transcripts are long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
@@ -203,7 +206,7 @@ def opened(source: Source) -> Generator[IO[bytes]]:
     elif isinstance(source, Path):
         if source.exists() and not source.is_file():  # opening a pipe waits for whoever writes into it
             raise OSError(errno.EINVAL, _NO_FILE)
-        with source.open("rb") as file:
+        with source.open("rb", BUFFERED_BYTES) as file:
             yield file
     elif isinstance(source, Absent):
         yield io.BytesIO()

@@ -249,7 +249,7 @@ def _too_long(limit: int) -> str:
 def _parsed(raw: bytes) -> tuple[Any, bool]:
     """Any JSON, and whether it is known to have no halves of characters."""
     try:
-        return pydantic_core.from_json(raw), True  # half the standard library's time; it takes no halves
+        return pydantic_core.from_json(raw, cache_strings="keys"), True  # the quickest; it takes no halves
     except ValueError:
         return json.loads(raw.decode(errors="surrogatepass")), False  # which reads more, and says what is wrong
 
