@@ -1,9 +1,11 @@
 """Talks of Gemini CLI: a log of patches becomes what the person saw, each turn once and at the time it had first."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
 from agentic_flywheel.cli.importers.files import recognise
+from agentic_flywheel.cli.importers.found_files import sources
 
 from .test_importers import bad, conversations, jsonl, said, written
 
@@ -129,6 +131,25 @@ def test_a_sub_agent_is_a_session_that_names_its_parent_and_the_call(tmp_path: P
     assert (talk.parent, talk.relation, talk.context["spawned_by"]) == (f"gemini-cli-{OWN}", "sub-agent", "t1")
     assert said(talk) == [("user", "Name one bird"), ("assistant", "A heron")]
     assert talk.tags == ("sub-agent", "project:heron")
+
+
+def test_the_folder_is_that_of_the_list_of_projects_where_the_talk_does_not_say_it(tmp_path: Path):
+    kept, lines = tmp_path / ".gemini" / "tmp" / "heron" / "chats", jsonl(header(), user("u1", "Reeds?"))
+    kept.mkdir(parents=True)
+    listed = {"/home/ann/bogs": "bogs", "/home/ann/heron-2": "heron"}
+    for given in ({"projects": listed}, listed):
+        written(tmp_path / ".gemini", given, "projects.json")
+        [talk] = conversations(written(kept, lines, "session-1.jsonl"))
+        assert talk.tags == ("project:heron-2",)
+    with zipfile.ZipFile(tmp_path / "home.zip", "w") as packed:
+        for each in ("projects.json", "tmp/heron/chats/session-1.jsonl"):
+            packed.write(tmp_path / ".gemini" / each, each)
+    with sources(tmp_path / "home.zip") as found:
+        [talk] = [talk for source in found.files for talk in conversations(source)]
+    assert talk.context["cwd"] == "/home/ann/heron-2"
+    (tmp_path / ".gemini" / "projects.json").unlink()
+    written(tmp_path / ".gemini" / "tmp", {"projects": {"/nowhere": "chats"}}, "projects.json")
+    assert conversations(kept / "session-1.jsonl")[0].tags == ()
 
 
 def test_an_old_file_that_is_one_object_is_read_too(tmp_path: Path):

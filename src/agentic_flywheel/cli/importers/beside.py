@@ -24,6 +24,9 @@ from agentic_flywheel.json_text import JSONObject
 LONGEST = 1_000_000
 """Bytes of a small file beside it that are read: they hold a title, a folder, a list of talks."""
 
+FOLDERS_ABOVE = 6
+"""In which a program's list of its projects is looked for."""
+
 _THREAD = re.compile(r"[0-9A-Za-z-]{1,64}")
 """What may stand in a file's name as the id of a thread."""
 
@@ -91,6 +94,17 @@ class Beside:
     def object_of(self, name: str) -> JSONObject:
         """The object that the file of that name in the same folder holds; else one of no fields."""
         return as_object(self.json_of(name))
+
+    def above(self, name: str) -> tuple[list[str], JSONObject]:
+        """What lies between the first folder above that has a file of that name and this file, and what that holds."""
+        own = PurePosixPath(self.path.absolute().as_posix() if self.path else self.name)
+        for folder in islice(own.parents, FOLDERS_ABOVE):
+            try:
+                with self._opened(Path(folder / name) if self.path else str(folder / name)) as file:
+                    return list(own.relative_to(folder).parts), as_object(json.loads(file.read(LONGEST)))
+            except _UNREADABLE:
+                continue
+        return [], {}
 
     def description(self) -> JSONObject:
         """What `<name>.meta.json` says of the sub-agent whose transcript `<name>.jsonl` is; empty if there is none."""

@@ -23,7 +23,7 @@ from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry, lin
 from agentic_flywheel.cli.importers.left_out import from_lines
 from agentic_flywheel.cli.importers.messages import Messages
 from agentic_flywheel.cli.importers.talk import SUB_AGENT
-from agentic_flywheel.documents.turn_values import as_list, is_object
+from agentic_flywheel.documents.turn_values import as_list, as_object, is_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
@@ -148,7 +148,7 @@ class _Log:
             return
         talk.title, talk.summary = summary(self._header.get("summary")), self._summary
         folders = as_list(self._header.get("directories"))
-        talk.known["cwd"] = self._folder or (folders[0] if folders else "")
+        talk.known["cwd"] = self._folder or (folders[0] if folders else _project(beside))
         is_agent = self._header.get("kind") == "subagent"
         parent = beside.folder if is_agent and beside.folder != "chats" else ""
         talk.known["spawned_by"] = _spawning_call(beside, parent, own) if parent else ""
@@ -191,6 +191,14 @@ class _Log:
         own = given.get("id")
         if isinstance(own, str) and not talk.answered(own):
             talk.answer(line, own, given.get("response"), time)
+
+
+def _project(beside: Beside) -> str:
+    """The folder that was worked in, as the program's list of projects has it: its files lie in `tmp/<name>`."""
+    between, listed = beside.above("projects.json")
+    named = between[1] if between[:1] == ["tmp"] and len(between) > 2 else ""
+    projects = as_object(listed.get("projects")) or listed
+    return next((folder for folder, name in projects.items() if named and name == named), "")
 
 
 def _spawning_call(beside: Beside, parent: str, own: str) -> str:
