@@ -83,6 +83,14 @@ def test_of_what_has_a_source_only_what_the_person_typed_is_theirs(tmp_path: Pat
     assert said(talk) == [("user", "user"), ("user", "command-review")]
 
 
+def test_a_command_of_the_person_stands_before_its_result(tmp_path: Path):
+    asked = event("tool.user_requested", 3, toolCallId="c9", toolName="local_shell", arguments={"command": "ls -1"})
+    done = event("tool.execution_complete", 4, toolCallId="c9", success=True, result={"content": "reeds.txt"})
+    [talk] = conversations(written(tmp_path, jsonl(*LINES[:2], asked, done), "events.jsonl"))
+    result = {"type": "tool_result", "tool_use_id": "c9", "content": "reeds.txt"}
+    assert said(talk)[1:] == [("system", "! ls -1"), ("tool", [result])]
+
+
 def test_an_answer_that_is_written_in_parts_is_one_turn(tmp_path: Path):
     parts = [
         event("assistant.message", 3, messageId="a1", content="I look.", apiCallId="m1", chunkIndex=0, chunkCount=2),

@@ -2,11 +2,11 @@
 
 `user.message` has the person's words in `content` (`transformedContent` is what the model got), `assistant.message` an
 answer with its thoughts and calls, or a part of one (`chunkIndex` of `chunkCount`, by its schema), and
-`tool.execution_complete` a result. A user's message may have a `source`: `user` and `command-…` are the person,
-`system`, `schedule-…` and `agent-…` are not. Events of sub-agents stand among the others, with an `agentId`: they are
-talks of their own. `system.message` and the `model.*` events of a compaction are no part
-of the talk; its summary is in `session.compaction_complete`. `workspace.yaml` beside it has the name that the person
-gave.
+`tool.execution_complete` a result; `tool.user_requested` is a command of the person (`!ls`). A user's message may have
+a `source`: `user` and `command-…` are the person, `system`, `schedule-…` and `agent-…` are not. Events of sub-agents
+stand among the others, with an `agentId`: they are talks of their own. `system.message` and the `model.*` events of a
+compaction are no part of the talk; its summary is in `session.compaction_complete`. `workspace.yaml` beside it has the
+name that the person gave.
 """
 
 import re
@@ -19,7 +19,7 @@ from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.left_out import from_lines
 from agentic_flywheel.cli.importers.messages import Messages
 from agentic_flywheel.cli.importers.talk import SUB_AGENT
-from agentic_flywheel.documents.turn_values import as_list, is_object
+from agentic_flywheel.documents.turn_values import as_list, as_object, is_object
 from agentic_flywheel.json_text import JSONObject
 
 _NAMED = re.compile(r"^user_named: true\s*$", re.MULTILINE)
@@ -56,9 +56,7 @@ class _Events:
         if agent := text(value.get("agentId")):
             talk = self._agents.setdefault(agent, Messages("copilot-cli"))
         time, own = value.get("timestamp"), text(data.get("messageId")) or text(value.get("id"))
-        if kind in ("session.start", "session.resume"):
-            self._begin(data)
-        elif kind == "user.message":
+        if kind == "user.message":
             if agent or _is_persons(data):  # a sub-agent's task is part of its talk, whoever gave it
                 files = [_file(each) for each in as_list(data.get("attachments")) if is_object(each)]
                 talk.say(entry.line, own, "user", spoken(data.get("content")) + files, time)
@@ -70,11 +68,21 @@ class _Events:
             talk.known |= {"model": data["model"]} if text(data.get("model")) else {}
         elif kind == "tool.execution_complete":
             talk.answer(entry.line, data.get("toolCallId"), _result(data), time)
+        elif kind == "tool.user_requested":  # the person's own command; its result follows as that of any tool
+            command = text(as_object(data.get("arguments")).get("command"))
+            talk.say(entry.line, own, "system", spoken(command and f"! {command}"), time)
         elif kind == "subagent.started":
             talk.known["spawned_by"] = data.get("toolCallId")
-        elif kind == "session.compaction_complete" and not agent:
+        elif not agent:
+            self._note(kind, data)
+
+    def _note(self, kind: str, data: JSONObject) -> None:
+        """Note what an event says of the talk itself."""
+        if kind in ("session.start", "session.resume"):
+            self._begin(data)
+        elif kind == "session.compaction_complete":
             self._main.summary = summary(data.get("summaryContent")) or self._main.summary
-        elif kind == "session.title_changed" and not agent:
+        elif kind == "session.title_changed":
             self._main.title = text(data.get("title"))
 
     def _whole(self, data: JSONObject, own: str, blocks: list[JSONObject]) -> tuple[str, str, list[JSONObject]]:
