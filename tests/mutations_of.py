@@ -3344,4 +3344,26 @@ MUTATIONS = [
         "return document",
         "tests/contract/test_reads.py::test_a_deletion_that_was_cut_off_is_finished_by_who_knows_the_document",
     ),
+    Mutation(
+        "a budget where there is no turn",
+        "sessions/budget.py",
+        "if left > 0 and sizes",
+        "if sizes",
+        "tests/unit/test_window.py::"
+        "test_a_state_that_is_larger_than_the_budget_is_left_out_whether_there_are_turns_or_not",
+    ),
+    Mutation(
+        "a pattern of megabytes",
+        "sessions/listing.py",
+        "        check_pattern(session_filter.pattern)\n",
+        "",
+        "tests/tutorial/test_arguments.py::test_a_wrong_value_is_refused_by_its_name",
+    ),
+    Mutation(
+        "an answer is answered",
+        "server/stdio.py",
+        " and not is_answer(line)",
+        "",
+        "tests/tutorial/test_fuzz_lines.py::test_blank_lines_notifications_and_answers_are_not_answered",
+    ),
 ]

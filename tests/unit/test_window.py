@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -100,6 +101,18 @@ def test_a_state_that_is_larger_than_half_the_budget_leaves_room_for_turns():
     assert part.session["title"] == "Harvest"
     assert part.session["history"] == talk[part.start :]
     assert len(talk) - part.start > 50
+
+
+@pytest.mark.parametrize("talk", [[], [{"role": "user", "content": "x"}]], ids=["no turn", "one turn"])
+@pytest.mark.parametrize("before_turn", [None, 5])
+def test_a_state_that_is_larger_than_the_budget_is_left_out_whether_there_are_turns_or_not(
+    talk: list[dict[str, Any]], before_turn: int | None
+):
+    whole = document(talk, context={f"key {number}": number for number in range(10_000)}, summary="why " * 9_000)
+    part = token_window(whole, 10**6, 2000, before_turn)
+    assert part.left_out == ["context", "summary"]
+    assert part.session["history"] == talk
+    assert len(dumps(part.session).encode()) <= 2000 * BYTES_PER_TOKEN
 
 
 def test_what_was_shown_can_be_changed_without_harm():

@@ -87,7 +87,8 @@ def token_window(
         return whole  # whatever it says: a line break, two bytes of JSON, is never more than three
     shown["history"] = []
     sizes = _Sizes(history[:end])
-    if sizes.fitting(allowed - len(dumps_checked(shown)) + 1) == end:  # the last one has no comma
+    left = allowed - len(dumps_checked(shown)) + 1  # the last turn has no comma
+    if left > 0 and sizes.fitting(left) == end:
         return whole
     left_out = _leave_out(shown, room // 2)
     room -= len(dumps_checked(shown))
