@@ -164,6 +164,9 @@ def test_a_line_that_asks_for_an_answer_gets_one_with_its_id(name: str, live: Li
         b'{"jsonrpc":"2.0","id":7,"result":{}}',
         b'{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":"of an answer to nothing"}}',
         b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"of an answer to nothing"}}',
+        b'{"jsonrpc":"2.0","id":7,"error":"an answer of another shape"}',
+        b'{"jsonrpc":"2.0","id":7,"result":"an answer of another shape"}',
+        b'{"id":7,"result":{}}',
     ],
     ids=repr,
 )

@@ -51,7 +51,6 @@ UNREADABLE = [
     pytest.param("this is no JSON", None, id="words"),
     pytest.param("{", None, id="an open brace"),
     pytest.param('{"jsonrpc":"2.0","method":"ping"', None, id="no id"),
-    pytest.param("[" + PING.replace("after", "in a batch") + "]", None, id="a batch"),
     pytest.param('{"jsonrpc":"2.0","id":70,"method":"ping"', 70, id="cut off"),
     pytest.param('{"jsonrpc":"2.0" , "id" : -71 , "method":"ping",}', -71, id="a comma too many"),
     pytest.param('{"jsonrpc":"2.0","id":"seven","method":"ping"', "seven", id="an id of text"),
@@ -66,6 +65,17 @@ UNREADABLE = [
     pytest.param(request("77", '{"a":"\x01"}'), 77, id="a raw control character"),
     pytest.param(request("78", '{"a":' + "9" * 10_000 + "}"), 78, id="a huge number"),
 ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [f"[{PING.replace('after', 'in a batch')}]", "[]", "7", '"ping"', "null", "true"],
+    ids=["a batch", "a batch of none", "a number", "text", "null", "true"],
+)
+def test_json_that_is_no_message_is_an_invalid_request_and_the_next_one_is_served(server: WireServer, line: str):
+    server.send_line(line)
+    assert reply(server, None)["error"]["code"] == INVALID_REQUEST
+    server.ping()
 
 
 @pytest.mark.parametrize(("line", "identity"), UNREADABLE)

@@ -47,7 +47,7 @@ def refusal(line: bytes) -> bytes:
         message_of(line)
     except ValueError:
         identity = _id_in(line[:SCANNED])
-        code, text = (types.INVALID_REQUEST, NO_REQUEST) if _is_object(line) else (types.PARSE_ERROR, UNREADABLE)
+        code, text = (types.INVALID_REQUEST, NO_REQUEST) if _is_json(line) else (types.PARSE_ERROR, UNREADABLE)
         if line.lstrip().startswith(b"["):
             text = "Batches are not taken: send each message by itself."
     else:
@@ -57,11 +57,21 @@ def refusal(line: bytes) -> bytes:
     return types.JSONRPCError(jsonrpc="2.0", id=identity, error=error).model_dump_json(by_alias=True).encode() + b"\n"
 
 
-def _is_object(line: bytes) -> bool:
+def is_answer(line: bytes) -> bool:
+    """Whether an unreadable line was meant for an answer: those are not answered, and their ids are ours."""
     try:
-        return isinstance(from_json(line), dict)
+        value = from_json(line)
     except ValueError:
         return False
+    return isinstance(value, dict) and "method" not in value and not {"result", "error"}.isdisjoint(value)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        from_json(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _id_in(line: bytes) -> types.RequestId | None:

@@ -22,7 +22,7 @@ from agentic_flywheel.json_text import narrow
 from agentic_flywheel.jsonrpc_lines import Incoming, Outgoing, line_of, writer_of
 from agentic_flywheel.pipes import LINE_LIMIT, Write, is_pipe, open_reader, settle_memory
 from agentic_flywheel.server.prepared_answers import ACKNOWLEDGED, LISTEN, SUBSCRIPTION
-from agentic_flywheel.server.refusal import refusal, request_of
+from agentic_flywheel.server.refusal import is_answer, refusal, request_of
 
 if TYPE_CHECKING:
     from agentic_flywheel.server.front import Front
@@ -115,7 +115,7 @@ class _Requests(Incoming):
             self._all_answered.set()
 
     async def _refuse(self, line: bytes) -> None:
-        if line.strip():
+        if line.strip() and not is_answer(line):
             await self._write(refusal(line))
 
     async def _last_answers(self) -> None:
