@@ -76,6 +76,8 @@ def test_a_misspelt_argument_is_recognised(quiet_server: WireServer):
         ("list_sessions", "limit", -1),
         ("list_sessions", "limit", 1001),
         ("list_sessions", "cursor", "no cursor of ours"),
+        ("list_sessions", "pattern", "*a" * 2049),
+        ("fork_session", "new_session_id", "x" * 513),
         ("list_sessions", "tags", 5),
         ("list_sessions", "status", "done"),
         ("cache_result", "result", [1]),

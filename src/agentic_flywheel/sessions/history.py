@@ -8,7 +8,7 @@ from agentic_flywheel.documents.revisions import RESTORED, listed, values_of, wh
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.errors import DocumentError, Reason, Unavailable
 from agentic_flywheel.json_text import JSONObject
-from agentic_flywheel.keys import refuse_hidden
+from agentic_flywheel.keys import check_id, refuse_hidden
 from agentic_flywheel.replication.answers import Found
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.results import ForkResult, RestoreResult, RevisionsResult, reason_of
@@ -77,7 +77,8 @@ class RevisionHistory:
 
         `parent`: the session that it belongs to instead, where it is a sub-agent's.
         """
-        refuse_hidden(new_session_id, "new_session_id")
+        if new_session_id:
+            refuse_hidden(check_id(new_session_id, "new_session_id"), "new_session_id")
         found = await self._revision(session_id, revision)
         if not isinstance(found, Document):
             reason, message = found

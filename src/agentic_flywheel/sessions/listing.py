@@ -15,7 +15,7 @@ from agentic_flywheel.sessions.cursors import UNFINISHED, read_cursor, write_cur
 from agentic_flywheel.sessions.folded import asked, is_folded, note_children, without_children
 from agentic_flywheel.sessions.results import ListResult
 from agentic_flywheel.sessions.search import search
-from agentic_flywheel.sessions.session_filter import Row, SessionFilter, check_limit, whose
+from agentic_flywheel.sessions.session_filter import Row, SessionFilter, check_limit, check_pattern, whose
 from agentic_flywheel.sessions.unexpired import unexpired_rows
 
 EXPIRED_AMONG = 5
@@ -47,6 +47,7 @@ class SessionList:
 
         """
         check_limit(limit)
+        check_pattern(session_filter.pattern)
         if session_filter.status:
             check_one_of(FlowStatus, session_filter.status, "status")
         session_filter = replace(session_filter, user_id=self._whose(session_filter.user_id))

@@ -15,7 +15,7 @@ from agentic_flywheel.documents.writes import ListRow
 from agentic_flywheel.errors import Damaged, JournalUnavailable, Unavailable
 from agentic_flywheel.journal.folding import stem, words
 from agentic_flywheel.journal.function_words import without_function_words
-from agentic_flywheel.journal.question import Question
+from agentic_flywheel.journal.question import MOST_TYPED, Question
 from agentic_flywheel.journal.records import Match, Matches
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject, load_object
@@ -154,7 +154,7 @@ async def _shown(repository: Repository, rows: Sequence[tuple[JSONObject, Match]
     excerpts: dict[int, str] = {}
     with contextlib.suppress(JournalUnavailable):
         best = [match.row for _, match in rows if match.row]
-        typed = without_function_words(words(query))
+        typed = without_function_words(words(query[:MOST_TYPED]))
         excerpts = await in_thread(repository.journal.excerpts, best, typed) if best else {}
     for row, match in rows:
         row.pop("excerpt", None)  # others who share the Redis may have written anything

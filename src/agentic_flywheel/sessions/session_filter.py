@@ -19,6 +19,9 @@ READ_AT_ONCE = 200
 MAX_PAGE = 1000
 """The most sessions that one list shows."""
 
+MAX_PATTERN = 4_096
+"""Characters of a pattern: an id has 512, and a class for one character some eight."""
+
 SOON = timedelta(days=1)
 """Sessions that expire within this are marked: resuming one renews it."""
 
@@ -96,6 +99,12 @@ def _row(entry: ListRow, shown: JSONObject, now: datetime) -> Row:
 
 EVERY_SESSION = SessionFilter(each=True)
 """For what goes through all that is kept: an export leaves nothing out."""
+
+
+def check_pattern(pattern: str) -> None:
+    """Raise `InvalidArgument` if a pattern is longer than any that an id needs: it would hold everybody up."""
+    if len(pattern) > MAX_PATTERN:
+        raise InvalidArgument(f"pattern must be at most {MAX_PATTERN:,} characters; it has {len(pattern):,}.")
 
 
 def check_limit(limit: int) -> None:
