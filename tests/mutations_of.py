@@ -1628,7 +1628,7 @@ MUTATIONS = [
     Mutation(
         "P8 sessions that were indexed before",
         "journal/index_rows.py",
-        "VERSION = 4",
+        "VERSION = 5",
         "VERSION = 2",
         "tests/unit/test_search_of_destinations.py::test_sessions_that_an_older_reader_indexed_are_read_anew",
     ),
@@ -3212,7 +3212,7 @@ MUTATIONS = [
     Mutation(
         "14 JSON that is no request",
         "server/refusal.py",
-        "if _is_object(line) else",
+        "if _is_json(line) else",
         "if not line else",
         "tests/unit/test_stdio.py::test_what_is_json_and_no_request_is_called_so_under_its_id",
     ),
@@ -3365,5 +3365,20 @@ MUTATIONS = [
         " and not is_answer(line)",
         "",
         "tests/tutorial/test_fuzz_lines.py::test_blank_lines_notifications_and_answers_are_not_answered",
+    ),
+    Mutation(
+        "a rare word of a question, anywhere",
+        "journal/ranking.py",
+        "COVERED = 0.5",
+        "COVERED = 0.3",
+        "tests/unit/test_ranking.py::"
+        "test_a_rare_word_of_the_question_says_more_than_a_frequent_one_among_function_words",
+    ),
+    Mutation(
+        "an adjective of a noun",
+        "journal/folding.py",
+        '    root = _ADJECTIVE.sub("", root)\n',
+        "",
+        "tests/unit/test_ranking.py::test_who_died_is_found_by_how_he_could_die_and_who_is_allergic_by_an_allergy",
     ),
 ]

@@ -27,6 +27,7 @@ _ASCII = re.compile("[a-z0-9]+")
 _VOWEL = re.compile("[aeiouy]")
 _PLURAL = re.compile(r"(?:(?<=[sxz])es|(?<=[cs]h)es|(?<![suia])s|(?<=[^aeiou]a)s|(?<=i)es)\Z")
 _ENDING = re.compile(r"(?:(?<=[^i])ly|ing|ed|er)\Z")
+_ADJECTIVE = re.compile(r"(?<=[a-z]{6})ic(?:al)?\Z")  # allergic as allergy; politics stay apart from what is polite
 _LAST = re.compile(r"(?:ie|e|y|i)\Z")
 
 _FORMS = (
@@ -41,7 +42,13 @@ _FORMS = (
     "become became, sleep slept, drink drank drunk, fight fought, freeze froze frozen, shoot shot, sit sat, "
     "tear tore torn, lend lent, mean meant, dream dreamt, learn learnt, burn burnt, child children, man men, "
     "woman women, foot feet, tooth teeth, mouse mice, wife wives, life lives, knife knives, leaf leaves, "
-    "person people, swear swore sworn, do did done"
+    "person people, swear swore sworn, do did done, die dies died dying, lie lies lied lying, tie ties tied tying, "
+    "try tries tried, cry cries cried, dry dries dried, fry fries fried, bite bitten, bleed bled, blow blew blown, "
+    "dig dug, feed fed, hang hung, lay laid, light lit, ring rang rung, seek sought, shake shook shaken, "
+    "shine shone, sink sank sunk, slide slid, spin spun, stick stuck, strike struck, sweep swept, swing swung, "
+    "bend bent, deal dealt, forgive forgave forgiven, overcome overcame, withdraw withdrew withdrawn, smell smelt, "
+    "spell spelt, spill spilt, spoil spoilt, half halves, shelf shelves, loaf loaves, thief thieves, wolf wolves, "
+    "scarf scarves, goose geese"
 )
 """English words, each with forms by which a question and its answer differ: when did she go, she went."""
 
@@ -85,6 +92,7 @@ def stem(word: str) -> str:
     single = _PLURAL.sub("", word)
     root = single if len(single) >= SHORTEST_STEM else word
     root = _without_ending(_IRREGULAR.get(root, root))
+    root = _ADJECTIVE.sub("", root)
     short = root if word[-1] == "i" else _LAST.sub("", root)  # wifi is no wife, and a taxi no tax
     if short.endswith("at") and len(short) >= 6 and short != word:  # educate as education
         short = short[:-2]

@@ -40,7 +40,7 @@ FUNCTION_WORD = 1.5
 NEXT_TURNS = (1.0, 0.1, 0.05)
 """What the best turns of a session count."""
 
-COVERED = 0.3
+COVERED = 0.5
 """What the words that a session has anywhere count beside those of its best turn."""
 
 FIRST_WORDS = "~"

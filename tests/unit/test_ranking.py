@@ -1,0 +1,51 @@
+"""Which of two talks comes first."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agentic_flywheel.backends.base import BackendType, UniversalSession
+from agentic_flywheel.documents.codec import encode
+from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.writes import ListRow, Write
+from agentic_flywheel.journal.journal import Journal
+from agentic_flywheel.journal.question import Question
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def write_of(name: str, said: str, saved_at: int) -> Write:
+    """A talk of a greeting and of what was said."""
+    history = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": said}]
+    session = UniversalSession(id=name, backend=BackendType.CUSTOM, history=history, created_at=NOW)
+    row = ListRow("p:index", name, saved_at, json.dumps({"id": name}))
+    return Write(f"p:session:{name}", encode(Document(session, 1, NOW, None)), None, None, list_row=row)
+
+
+def found(folder: Path, talks: dict[str, str], question: str) -> list[str]:
+    journal = Journal(folder, lambda: NOW)
+    journal.put_replica(*[write_of(name, said, at) for at, (name, said) in enumerate(talks.items(), 1)])
+    while journal.index_new(5.0):
+        pass
+    matches = journal.search("p:index", Question.of(question)).found
+    journal.close()
+    return [match.member for match in matches]
+
+
+def test_a_rare_word_of_the_question_says_more_than_a_frequent_one_among_function_words(tmp_path: Path):
+    talks = {
+        "meant": "Our churn model fell from 0.86 to 0.71 in the last month, so the",
+        "small talk": "Why do you get none done?",
+        **{f"errand {n}": f"I get milk and bread number {n} on Mondays, at the shop behind it." for n in range(12)},
+    }
+    assert found(tmp_path, talks, "why did the churn prediction get worse")[0] == "meant"
+
+
+def test_who_died_is_found_by_how_he_could_die_and_who_is_allergic_by_an_allergy(tmp_path: Path):
+    talks = {
+        "starter": "Gandalf died in the summer.",
+        "other": "Die Pumpe brummt.",
+        "nuts": "The allergy test is back.",
+    }
+    assert found(tmp_path, talks, "How did Gandalf die?")[0] == "starter"
+    assert found(tmp_path / "again", talks, "is he allergic?") == ["nuts"]
