@@ -3362,8 +3362,8 @@ MUTATIONS = [
     Mutation(
         "an answer is answered",
         "server/stdio.py",
-        " and not is_answer(line)",
-        "",
+        "if answer := answer_of(line):",
+        "if (answer := answer_of(line)) and not line:",
         "tests/tutorial/test_fuzz_lines.py::test_blank_lines_notifications_and_answers_are_not_answered",
     ),
     Mutation(
@@ -3380,5 +3380,19 @@ MUTATIONS = [
         '    root = _ADJECTIVE.sub("", root)\n',
         "",
         "tests/unit/test_ranking.py::test_who_died_is_found_by_how_he_could_die_and_who_is_allergic_by_an_allergy",
+    ),
+    Mutation(
+        "the end of a client that reads no more",
+        "jsonrpc_lines.py",
+        "await asyncio.shield(_closed(writer))",
+        "await _closed(writer)",
+        "tests/unit/test_stdio.py::test_a_client_that_reads_no_more_is_left_without_an_error",
+    ),
+    Mutation(
+        "a client of a version to come",
+        "server/prepared_answers.py",
+        "if place is None and method == DISCOVER and",
+        "if False and",
+        "tests/unit/test_front.py::test_after_discover_a_client_may_shake_hands",
     ),
 ]

@@ -121,6 +121,11 @@ class Outgoing(Stream):
             raise anyio.BrokenResourceError from exc
 
 
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
 @contextlib.asynccontextmanager
 async def writer_of(descriptor: int, last_seconds: float) -> AsyncGenerator[asyncio.StreamWriter]:
     """A writer to a pipe; its reader has `last_seconds` to take what is left at the end."""
@@ -130,7 +135,7 @@ async def writer_of(descriptor: int, last_seconds: float) -> AsyncGenerator[asyn
     finally:
         with anyio.CancelScope(shield=True), anyio.move_on_after(last_seconds) as late:
             writer.close()  # flushes what is buffered first
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
+            # Others wait for the same: a wait that is given up must not end theirs.
+            await asyncio.shield(_closed(writer))
         if late.cancelled_caught:
             writer.transport.abort()

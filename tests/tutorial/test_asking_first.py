@@ -10,7 +10,7 @@ from mcp_types import ElicitRequestFormParams, ElicitRequestParams, ElicitResult
 from ..support.client import open_server, text_of
 from ..support.conversations import TALK
 from ..support.waiting import wait_until
-from ..support.wire import WireServer
+from ..support.wire import WireServer, error_text
 
 Mode = Literal["auto", "legacy"]
 ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -144,4 +144,17 @@ def test_a_question_that_is_never_answered_holds_up_nobody_and_no_end(disabled_e
         server.close_stdin()
         assert server.wait(within=30) == 0
     with WireServer(disabled_env) as server:
+        assert server.call("resume_session", session_id="garden")["found"] is True
+
+
+@pytest.mark.parametrize("answer", ['"result":"yes"', '"error":"no"'])
+def test_an_answer_that_is_none_of_the_protocol_ends_the_wait_and_deletes_nothing(
+    disabled_env: dict[str, str], answer: str
+):
+    with WireServer(disabled_env, capabilities={"elicitation": {}}) as server:
+        server.call("save_session", session_id="garden", history=TALK)
+        asked = server.send_call("delete_session", {"session_id": "garden"})
+        (question,) = wait_until(lambda: server.heard("elicitation/create"), what="the question")
+        server.send_line(f'{{"jsonrpc":"2.0","id":{question["id"]},{answer}}}')
+        assert "nothing was done" in error_text(server.reply(asked))
         assert server.call("resume_session", session_id="garden")["found"] is True

@@ -81,6 +81,8 @@ OPENINGS = [
     *(request(method, meta(**{CAPABILITIES: capable})) for capable in CAPABLE for method in ("server/discover",)),
     *(request("tools/list", meta(**{CLIENT: client})) for client in CLIENTS),
     *(request("prompts/list", meta(progressToken=token)) for token in (1, "a", True, None, [], {})),
+    *(request("server/discover", meta(**{VERSION: version})) for version in ("2099-01-01", "2025-11-25", "", None, 1)),
+    request("server/discover", {"_meta": {VERSION: "2099-01-01"}}),
     *(request("tools/list", {"_meta": {VERSION: version, CAPABILITIES: {}}}) for version in ("1", 1, None)),
     *(request("tools/list", meta() | {"cursor": cursor}) for cursor in (None, "a", 1)),
     *(request(method, meta()) for method in ("ping", "initialize", "server/discover", "no/such", "")),
@@ -136,6 +138,9 @@ def test_a_question_before_the_handshake_or_behind_another_protocol_is_the_serve
 def test_after_discover_a_client_may_shake_hands():
     front = Answers()
     assert front.answer(request("server/discover", meta()))
+    newer = front.answer(request("server/discover", meta(**{VERSION: "2099-01-01"})))
+    assert newer
+    assert json.loads(newer)["error"]["data"]["supported"] == [MODERN]
     assert not front.opened
     assert front.answer(shake_hands())
 

@@ -12,6 +12,7 @@ import pytest
 from ..conftest import clean_env
 from ..support.conversations import turns
 from ..support.redis_server import NOBODY_LISTENS
+from ..support.waiting import wait_until
 from ..support.wire import WireServer
 
 PARSE_ERROR, INVALID_REQUEST = -32700, -32600
@@ -140,6 +141,15 @@ def test_what_was_asked_before_the_end_is_answered_though_redis_is_away(lonely_e
     with WireServer(lonely_env) as running:
         ask_much_and_end(running)
     assert running.junk == []
+
+
+def test_a_client_that_reads_no_more_is_left_without_an_error(ending: WireServer):
+    ending.call("save_session", session_id="s", history=turns("x" * 200_000))
+    for _ in range(20):
+        ending.send_call("resume_session", {"session_id": "s", "max_tokens": 100_000})
+    ending.close_stdin()
+    wait_until(lambda: ending.running.poll() is not None, what="the end", within=60)
+    assert (ending.running.returncode, ending.stderr) == (0, "")
 
 
 def test_an_unreadable_last_line_without_a_newline_is_answered(ending: WireServer):

@@ -66,6 +66,8 @@ class Answers:
         if method == RESOURCES:
             place = place if self._hears_of_list else None
             self.owes_list = self.owes_list or place is not None
+        if place is None and method == DISCOVER and (asked := self._other_version(params)):
+            return _line({"id": message["id"], "error": _unsupported(asked, self._modern)})
         if place is None:
             self._opened = self._opened or ("modern" if VERSION in _meta(params) else "unknown")
             return None
@@ -105,6 +107,21 @@ class Answers:
         if self._opened == "unknown" or not (CLIENT not in meta or _is_client(meta[CLIENT])):
             return None
         return self._modern if meta.get(VERSION) == self._modern and _are_capabilities(meta.get(CAPABILITIES)) else None
+
+    def _other_version(self, params: JSONObject) -> str | None:
+        """The version that a client asks with where we have another one: being told so chooses no protocol."""
+        meta = _meta(params)
+        asked = meta.get(VERSION)
+        if self.opened or params.keys() != {"_meta"} or not isinstance(asked, str) or asked == self._modern:
+            return None
+        is_plain = (CLIENT not in meta or _is_client(meta[CLIENT])) and _are_capabilities(meta.get(CAPABILITIES))
+        return asked if is_plain and _is_token(meta) else None
+
+
+def _unsupported(asked: str, modern: str) -> JSONObject:
+    """What the SDK's server says to another version."""
+    data = {"supported": [modern], "requested": asked}
+    return {"code": -32022, "message": "Unsupported protocol version", "data": data}
 
 
 def _line(message: JSONObject) -> bytes:

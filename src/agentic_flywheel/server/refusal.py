@@ -7,6 +7,7 @@ from typing import cast
 import mcp_types as types
 from pydantic_core import from_json
 
+from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.jsonrpc_lines import message_of
 from agentic_flywheel.server.halves import message_in
 
@@ -57,13 +58,22 @@ def refusal(line: bytes) -> bytes:
     return types.JSONRPCError(jsonrpc="2.0", id=identity, error=error).model_dump_json(by_alias=True).encode() + b"\n"
 
 
-def is_answer(line: bytes) -> bool:
-    """Whether an unreadable line was meant for an answer: those are not answered, and their ids are ours."""
+def answer_of(line: bytes) -> types.JSONRPCError | None:
+    """What stands for an answer to us of another shape, if a line was meant for one: who waits for it learns so.
+
+    Its id is ours, so nothing is answered to it.
+    """
     try:
         value = from_json(line)
     except ValueError:
-        return False
-    return isinstance(value, dict) and "method" not in value and not {"result", "error"}.isdisjoint(value)
+        return None
+    message = cast("JSONObject", value) if isinstance(value, dict) else {}
+    if "method" in message or {"result", "error"}.isdisjoint(message.keys()):
+        return None
+    identity: object = message.get("id")
+    told = types.ErrorData(code=types.INVALID_REQUEST, message="The client's answer is none of JSON-RPC.")
+    is_id = isinstance(identity, str | int) and not isinstance(identity, bool)
+    return types.JSONRPCError(jsonrpc="2.0", id=identity if is_id else None, error=told)
 
 
 def _is_json(line: bytes) -> bool:

@@ -22,7 +22,7 @@ from agentic_flywheel.json_text import narrow
 from agentic_flywheel.jsonrpc_lines import Incoming, Outgoing, line_of, writer_of
 from agentic_flywheel.pipes import LINE_LIMIT, Write, is_pipe, open_reader, settle_memory
 from agentic_flywheel.server.prepared_answers import ACKNOWLEDGED, LISTEN, SUBSCRIPTION
-from agentic_flywheel.server.refusal import is_answer, refusal, request_of
+from agentic_flywheel.server.refusal import answer_of, refusal, request_of
 
 if TYPE_CHECKING:
     from agentic_flywheel.server.front import Front
@@ -84,7 +84,7 @@ class _Requests(Incoming):
         hurry: Callable[[], Awaitable[None]],
         end_streams: Callable[[], None],
     ) -> None:
-        super().__init__(next_line, self._refuse, request_of)
+        super().__init__(next_line, self._refuse, _message_of)
         self._write = write
         self._hurry, self._end_streams = hurry, end_streams
         self._unanswered: set[types.RequestId] = set()
@@ -115,7 +115,7 @@ class _Requests(Incoming):
             self._all_answered.set()
 
     async def _refuse(self, line: bytes) -> None:
-        if line.strip() and not is_answer(line):
+        if line.strip():
             await self._write(refusal(line))
 
     async def _last_answers(self) -> None:
@@ -158,6 +158,15 @@ class _Answers(Outgoing):
             await self._write(_internal_error(message))
         if identity is not None:
             self._requests.answered(identity)
+
+
+def _message_of(line: bytes) -> types.JSONRPCMessage:
+    try:
+        return request_of(line)
+    except ValueError:
+        if answer := answer_of(line):
+            return answer
+        raise
 
 
 def _answer_of(message: types.JSONRPCMessage) -> bytes:
