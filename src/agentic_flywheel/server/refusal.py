@@ -70,7 +70,7 @@ def answer_of(line: bytes) -> types.JSONRPCError | None:
     message = cast("JSONObject", value) if isinstance(value, dict) else {}
     if "method" in message or {"result", "error"}.isdisjoint(message.keys()):
         return None
-    identity: object = message.get("id")
+    identity: types.RequestId | None = message.get("id")
     told = types.ErrorData(code=types.INVALID_REQUEST, message="The client's answer is none of JSON-RPC.")
     is_id = isinstance(identity, str | int) and not isinstance(identity, bool)
     return types.JSONRPCError(jsonrpc="2.0", id=identity if is_id else None, error=told)
