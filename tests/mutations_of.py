@@ -3395,4 +3395,12 @@ MUTATIONS = [
         "if False and",
         "tests/unit/test_front.py::test_after_discover_a_client_may_shake_hands",
     ),
+    Mutation(
+        "executions that a client has no room for",
+        "server/fitting.py",
+        "while len(newest) > 1 and not _is_shown(fitted):",
+        "while False:",
+        "tests/tutorial/test_answers_fit_the_client.py::"
+        "test_of_many_executions_the_newest_are_shown_that_the_client_has_room_for",
+    ),
 ]

@@ -143,6 +143,30 @@ async def test_executions_are_cut_only_where_the_client_would_throw_the_rest_awa
             assert max(len(compact(found)), len(compact(flow)), len(compact(read))) <= 3_600
 
 
+@ERAS
+async def test_of_many_executions_the_newest_are_shown_that_the_client_has_room_for(
+    mode: Mode, disabled_env: dict[str, str]
+):
+    named = Implementation(name="@cline/core", version="1")
+    async with open_server(disabled_env, mode=mode, client_info=named) as server:
+        for flow, answer, count in (("large", "word " * 800, 20), ("small", "yes", 9), ("many", "yes", 40)):
+            for number in range(count):
+                await server.call(
+                    "cache_result", result={"a": answer}, session_id="s", flow_id=flow, execution_id=f"{flow} {number}"
+                )
+        large = await server.call("get_flow_history", session_id="s", flow_id="large")
+        small = await server.call("get_flow_history", session_id="s", flow_id="small")
+        many = await server.call("get_flow_history", session_id="s", flow_id="many")
+    assert max(len(compact(large)), len(compact(many))) <= 3_600
+    assert many["executions"][-1]["id"] == "many 39"
+    shown = [each["id"] for each in large["executions"]]
+    assert shown == [f"large {number}" for number in range(20 - len(shown), 20)]
+    assert 4 < len(shown) < 20
+    assert f"no room for the {20 - len(shown)} before them: get_result has each" in large["message"]
+    assert [each["id"] for each in small["executions"]] == [f"small {number}" for number in range(9)]
+    assert "before them" not in small["message"]
+
+
 def _text(read: Any) -> str:
     return read.contents[0].text
 

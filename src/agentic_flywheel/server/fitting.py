@@ -13,6 +13,10 @@ DEFAULT_ROWS = 20
 """Rows of a page where nothing else was asked for."""
 
 
+LEAST_OF_ONE = 100
+"""Bytes that every execution has: its id and times."""
+
+
 def rows_that_fit(rows: list[JSONObject], limit: int) -> int:
     """How many rows of a page this client shows, one at least; of a page that was asked for, any other client all."""
     shown = shown_now()
@@ -35,10 +39,24 @@ def fit_execution(result: ExecutionResult) -> ExecutionResult:
 
 
 def fit_executions(result: FlowHistoryResult) -> FlowHistoryResult:
-    """The same, for the largest ones."""
-    result.executions, cut = _fitted(result.executions)
+    """The same, for the largest ones; the oldest are left out where there is not even room for some of each."""
+    shown, newest = shown_now(), result.executions
+    if shown and not shown.keeps_the_rest:
+        newest = newest[-(shown.size // LEAST_OF_ONE) :]
+    fitted, cut = _fitted(newest)
+    while len(newest) > 1 and not _is_shown(fitted):
+        newest = newest[1 + len(newest) // 8 :]
+        fitted, cut = _fitted(newest)
+    result.executions = fitted
     result.cut_executions = cut or None
     return result
+
+
+def _is_shown(executions: list[JSONObject]) -> bool:
+    shown = shown_now()
+    if shown is None or shown.keeps_the_rest:
+        return True
+    return sum(len(dumps_checked(each)) + 1 for each in executions) <= shown.size - ANSWER_OVERHEAD
 
 
 def _fitted(executions: list[JSONObject]) -> tuple[list[JSONObject], list[int]]:

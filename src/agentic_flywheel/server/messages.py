@@ -163,13 +163,15 @@ class Messages:
             return f"Not found: {_because(result.reason, result.message)}"
         return "Found; it is larger than your client shows, so long texts in it are cut." if result.cut else "Found."
 
-    def flow(self, result: FlowHistoryResult) -> str:
-        """After reading a flow's history."""
+    def flow(self, result: FlowHistoryResult, kept: int) -> str:
+        """After reading a flow's history of so many executions."""
         if not result.found:
             return f"No executions: {_because(result.reason, result.message)}"
         text = f"{len(result.executions)} execution{'' if len(result.executions) == 1 else 's'}, oldest first."
         if result.cut_executions:
             text += f" {len(result.cut_executions)} of them cut: get_result has more of each."
+        if left_out := kept - len(result.executions):
+            text += f" Your client has no room for the {left_out:,} before them: get_result has each."
         if result.dropped:
             left = "1 older one has" if result.dropped == 1 else f"{result.dropped:,} older ones have"
             text += f" {left} left the history for room."

@@ -282,7 +282,8 @@ class Tools:
     ) -> Annotated[CallToolResult, FlowHistoryResult]:
         """Get the kept executions of a flow in a session, oldest first."""
         history = await self._executions.get_flow_history(session_id, flow_id, limit)
-        return _answer(fit_executions(history), self._messages.flow)
+        kept = len(history.executions)
+        return _answer(fit_executions(history), lambda answer: self._messages.flow(answer, kept))
 
     async def persistence_status(self) -> Annotated[CallToolResult, StatusResult]:
         """Tell where sessions are kept right now, and why there: if an answer says journal."""
