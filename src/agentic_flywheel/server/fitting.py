@@ -40,11 +40,11 @@ def fit_execution(result: ExecutionResult) -> ExecutionResult:
 
 def fit_executions(result: FlowHistoryResult) -> FlowHistoryResult:
     """The same, for the largest ones; the oldest are left out where there is not even room for some of each."""
-    shown, newest = shown_now(), result.executions
-    if shown and not shown.keeps_the_rest:
-        newest = newest[-(shown.size // LEAST_OF_ONE) :]
+    newest = result.executions
+    if (room := _room()) is not None:
+        newest = newest[-max(1, room // LEAST_OF_ONE) :]
     fitted, cut = _fitted(newest)
-    while len(newest) > 1 and not _is_shown(fitted):
+    while room is not None and len(newest) > 1 and sum(len(dumps_checked(each)) + 1 for each in fitted) > room:
         newest = newest[1 + len(newest) // 8 :]
         fitted, cut = _fitted(newest)
     result.executions = fitted
@@ -52,15 +52,14 @@ def fit_executions(result: FlowHistoryResult) -> FlowHistoryResult:
     return result
 
 
-def _is_shown(executions: list[JSONObject]) -> bool:
+def _room() -> int | None:
+    """The bytes that the client shows of executions; none where it shows all, or keeps what it does not show."""
     shown = shown_now()
     if shown is None or shown.keeps_the_rest:
-        return True
-    return sum(len(dumps_checked(each)) + 1 for each in executions) <= shown.size - ANSWER_OVERHEAD
+        return None
+    return shown.size - ANSWER_OVERHEAD
 
 
 def _fitted(executions: list[JSONObject]) -> tuple[list[JSONObject], list[int]]:
-    shown = shown_now()
-    if shown is None or shown.keeps_the_rest:
-        return executions, []
-    return cut_to(executions, 0, shown.size - ANSWER_OVERHEAD)
+    room = _room()
+    return (executions, []) if room is None else cut_to(executions, 0, room)
