@@ -3398,9 +3398,17 @@ MUTATIONS = [
     Mutation(
         "executions that a client has no room for",
         "server/fitting.py",
-        "while len(newest) > 1 and not _is_shown(fitted):",
-        "while False:",
+        "while room is not None and len(newest) > 1 and",
+        "while not fitted and",
         "tests/tutorial/test_answers_fit_the_client.py::"
         "test_of_many_executions_the_newest_are_shown_that_the_client_has_room_for",
+    ),
+    Mutation(
+        "a change between the acknowledgement and the server",
+        "server/app.py",
+        "        server.notifier.listens_since = front.answers.listens_since\n",
+        "",
+        "tests/tutorial/test_first_answers.py::"
+        "test_a_client_that_was_told_that_it_listens_hears_of_what_changed_before_there_was_a_server",
     ),
 ]

@@ -118,6 +118,23 @@ def test_a_client_that_listens_is_told_at_once_and_of_the_list_when_there_is_one
         server.close()
 
 
+def test_a_client_that_was_told_that_it_listens_hears_of_what_changed_before_there_was_a_server(
+    stuck_env: dict[str, str],
+):
+    with WireServer(stuck_env) as saving:
+        go(stuck_env)
+        saving.call("save_session", session_id="a", history=[TURN])
+        server = WireServer(stuck_env).spawn()
+        try:
+            server.send("subscriptions/listen", ENVELOPE | {"notifications": {"resourcesListChanged": True}})
+            wait_until(lambda: server.heard("notifications/subscriptions/acknowledged"), what="that it listens")
+            saving.call("save_session", session_id="b", history=[TURN])
+            go(stuck_env)
+            wait_until(lambda: server.heard("notifications/resources/list_changed"), what="news of the list")
+        finally:
+            server.close()
+
+
 @pytest.mark.parametrize("late", [False, True], ids=["before the SDK is there", "afterwards"])
 def test_a_client_that_falls_back_from_discover_to_the_handshake_is_served(
     late: bool,  # noqa: FBT001

@@ -228,6 +228,7 @@ async def serve(server: FlywheelServer, sessions: SessionStore, front: Front | N
     stop, received = asyncio.Event(), 0
     if server.notifier and front:
         server.notifier.owes_list = front.answers.owes_list
+        server.notifier.listens_since = front.answers.listens_since
 
     def on_signal(number: int) -> None:
         nonlocal received

@@ -6,6 +6,7 @@ which then says that the list has changed: some clients show no tools before the
 """
 
 import json
+import time
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -47,6 +48,8 @@ class Answers:
         """The ids of what listens and was told so."""
         self.owes_list = False
         """Whether an empty list of resources was given, and the client must hear that it has changed."""
+        self.listens_since: float | None = None
+        """When a client was first told that it hears of changes of the list, in seconds since 1970."""
 
     @property
     def opened(self) -> bool:
@@ -85,7 +88,9 @@ class Answers:
         asked = {name: value for name, value in params.items() if name != "notifications"}
         if honored is None or self._version_of(LISTEN, asked) != self._modern:
             return None
-        self._hears_of_list = self._hears_of_list or "resourcesListChanged" in honored
+        if "resourcesListChanged" in honored:
+            self._hears_of_list = True
+            self.listens_since = self.listens_since or time.time()
         self.acknowledged.add(message["id"])
         said = {"_meta": {SUBSCRIPTION: message["id"]}, "notifications": honored}
         return _line({"method": ACKNOWLEDGED, "params": said})

@@ -57,6 +57,8 @@ class ChangeNotifier:
         self._since = ""
         self.owes_list = False
         """Whether the client was given an empty list before there was a server."""
+        self.listens_since: float | None = None
+        """When the client was told that it listens, before there was a server: it is to hear of what changed since."""
 
     def register(self, server: MCPServer[SessionStore]) -> None:
         """Serve the subscriptions of clients of both eras."""
@@ -105,7 +107,8 @@ class ChangeNotifier:
     def _begin(self) -> None:
         """Notify of what changes from now on: there is a first subscriber."""
         if not self._has_subscribers.is_set():
-            self._since, self._last = iso(datetime.now(UTC)) or "", {}
+            since = datetime.now(UTC) if self.listens_since is None else datetime.fromtimestamp(self.listens_since, UTC)
+            self._since, self._last, self.listens_since = iso(since) or "", {}, None
             self._has_subscribers.set()
 
     async def _poll(self) -> None:
