@@ -146,7 +146,7 @@ class ChildFolder:
                 self.path = BARE_FOLDER
                 return
             # At the latest when the interpreter ends, and without the warning of a TemporaryDirectory.
-            self._temporary = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            self._temporary = weakref.finalize(self, _remove_own, folder, os.getpid())
             self.path = self._make(Path(folder))
 
     @staticmethod
@@ -167,6 +167,12 @@ class ChildFolder:
         if self._held is not None:
             os.close(self._held)
             self._held = None
+
+
+def _remove_own(folder: str, owner: int) -> None:
+    """Remove a folder, unless this is a fork of the process that made it, and may be using it."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _hold(folder: str) -> int | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import AsyncGenerator
@@ -66,6 +67,8 @@ OPENS_STORES = (
 
 _shared = threading.Lock()
 """Held over each look at the stores of all event loops, and each change of them; nothing is waited for meanwhile."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_shared.acquire, after_in_parent=_shared.release, after_in_child=_shared.release)
 _clients: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, Supervisor]]" = WeakKeyDictionary()
 _opened: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, Stores]] = WeakKeyDictionary()
 
@@ -134,11 +137,14 @@ class LoopLocks:
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+        self._process = os.getpid()
 
     @contextlib.asynccontextmanager
     async def of(self, session_id: str) -> AsyncGenerator[None]:
         """Hold off the other event loops; what another process saves meanwhile is merged."""
         with _shared:
+            if self._process != os.getpid():  # a fork has no save of its parent's, which would never let go
+                self._locks, self._process = WeakValueDictionary(), os.getpid()
             lock = self._locks.setdefault(session_id, threading.Lock())
         steps = 0
         while not (acquired := lock.acquire(blocking=False)) and steps < STEPS:

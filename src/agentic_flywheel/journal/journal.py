@@ -8,7 +8,7 @@ them in worker threads.
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ from typing import TypeVar
 from agentic_flywheel.documents.writes import Append, Ends, Outcome, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.address import Address
+from agentic_flywheel.journal.forks import Lock, know
 from agentic_flywheel.journal.list_rows import ListRows
 from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.outbox_rows import OutboxRows
@@ -78,6 +79,17 @@ class Journal(ListRows, OutboxRows, Readings, Retention):
         unnamed: Sequence[str] = (),
     ) -> None:
         super().__init__(folder, clock, Address(tuple(addresses), shown, switched_off, tuple(unnamed)), cap)
+        know(self)
+
+    def locks(self) -> Iterator[Lock]:
+        """What is held while a process forks: by then nobody opens the file, writes or reads."""
+        yield self._lock
+        if self._open:
+            yield self._open.reading
+
+    def forget_connections(self) -> None:
+        """Close the connections of the process that was forked."""
+        self._close_connections()
 
     @retry_once_if_replaced
     def commit(

@@ -8,6 +8,7 @@ from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
 
 from agentic_flywheel.errors import JournalUnavailable
+from agentic_flywheel.journal.forks import check_whole
 from agentic_flywheel.journal.migrations import SCHEMA, create, migrate, prepare
 from agentic_flywheel.journal.sqlite import connect
 from agentic_flywheel.private_files import PRIVATE, NotPrivate, open_again
@@ -54,10 +55,11 @@ def open_file(path: Path, addresses: Sequence[str] = (), timeout: float = BUSY_S
     Waits for other processes for `timeout` seconds.
 
     Raises:
-        JournalUnavailable: it has a newer version, or is another program's.
+        JournalUnavailable: it has a newer version, is another program's, or was in use when this process was forked.
         sqlite3.Error, OSError: it cannot be opened.
 
     """
+    check_whole(path)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
         with exclusive(path):

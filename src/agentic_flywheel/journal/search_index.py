@@ -11,10 +11,11 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from pathlib import Path
 
 from agentic_flywheel.documents.writes import ListRow
+from agentic_flywheel.journal.forks import Lock, know
 from agentic_flywheel.journal.index_rows import (
     compared,
     drop,
@@ -76,8 +77,9 @@ class SearchIndex:
     """
 
     def __init__(self, folder: Path, *, in_memory: bool = False) -> None:
-        self._path = folder / FILE_NAME
+        self.path = folder / FILE_NAME
         self._lock = threading.Lock()
+        know(self)
         self._memory = _in_memory() if in_memory else None
         if self._memory:
             weakref.finalize(self, self._memory.close)
@@ -182,7 +184,7 @@ class SearchIndex:
 
         Sessions of which rows are missing are marked, so that they are made anew.
         """
-        if self._path.exists():
+        if self.path.exists():
             with self._open() as db:
                 compared(db, heads, {row[0] for row in db.execute("SELECT DISTINCT destination FROM heads")})
                 mark_incomplete(db)
@@ -193,12 +195,12 @@ class SearchIndex:
 
     def drop(self, destinations: Sequence[int], key: str) -> bool:
         """Remove one session, so that none of its words is left in the file; whether it is so."""
-        if not self._path.exists():
+        if not self.path.exists():
             return True
         with self._open() as db:
             db.execute("BEGIN IMMEDIATE")
             dropped = [drop(db, destination, key) for destination in destinations]
-            large = self._path.stat().st_size > MERGED_UP_TO
+            large = self.path.stat().st_size > MERGED_UP_TO
             if any(dropped) and not (_FORGETS or large):
                 forget_words(db)
             db.execute("COMMIT")
@@ -210,14 +212,21 @@ class SearchIndex:
 
     def delete(self) -> None:
         """Delete the file, unless it is another program's."""
-        if self._path.exists():
+        if self.path.exists():
             with contextlib.suppress(sqlite3.Error), self._open():
                 pass
         self._delete()
 
     def _delete(self) -> None:
         for ending in ("", "-journal", "-wal", "-shm"):
-            self._path.with_name(FILE_NAME + ending).unlink(missing_ok=True)
+            self.path.with_name(FILE_NAME + ending).unlink(missing_ok=True)
+
+    def locks(self) -> Iterator[Lock]:
+        """What is held while a process forks: between its verbs it has no connection to its file."""
+        yield self._lock
+
+    def forget_connections(self) -> None:
+        """Do nothing: it has none."""
 
     @contextlib.contextmanager
     def _unless_busy(self, db: sqlite3.Connection) -> Generator[None]:
@@ -239,11 +248,11 @@ class SearchIndex:
                 return
             try:
                 for ending in ("", "-wal", "-shm"):
-                    make_private(self._path.with_name(FILE_NAME + ending))
+                    make_private(self.path.with_name(FILE_NAME + ending))
                 with contextlib.suppress(FileExistsError):
-                    os.close(create(self._path))
-                with contextlib.closing(connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)) as db:
-                    refuse_foreign(db, self._path, _TABLES_OF_OURS)
+                    os.close(create(self.path))
+                with contextlib.closing(connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)) as db:
+                    refuse_foreign(db, self.path, _TABLES_OF_OURS)
                     if not _is_ours(db):
                         _make(db)
                     db.execute("PRAGMA synchronous = OFF")  # a cache: it is made anew if a loss of power damages it
