@@ -3411,4 +3411,25 @@ MUTATIONS = [
         "tests/tutorial/test_first_answers.py::"
         "test_a_client_that_was_told_that_it_listens_hears_of_what_changed_before_there_was_a_server",
     ),
+    Mutation(
+        "13-16 a fork: the connections of the process that was forked",
+        "journal/forks.py",
+        "        each.forget_connections()",
+        "        pass",
+        "tests/test_forks.py::test_what_a_forked_process_saves_after_its_parent_closed_is_there",
+    ),
+    Mutation(
+        "13-16 a fork: what is under way",
+        "journal/forks.py",
+        "os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)",
+        "pass",
+        "tests/test_forks.py::test_a_process_that_is_forked_amid_writing_may_write",
+    ),
+    Mutation(
+        "13-16 a start that is cancelled with everything",
+        "coaia/process.py",
+        "            while not starting.done():",
+        "            while False:",
+        "tests/test_redis_state_life.py::test_a_program_whose_first_save_is_refused_ends_at_once",
+    ),
 ]

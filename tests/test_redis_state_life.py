@@ -118,6 +118,24 @@ def test_a_program_that_leaves_without_closing_ends_clean(redis_is: str, env: di
         assert redis.get(redis.session_key("s")) is not None
 
 
+REFUSED_AT_ONCE = """
+import asyncio
+from agentic_flywheel.backends.base import BackendType, UniversalSession
+from agentic_flywheel.coaia import supervisor
+from agentic_flywheel.integrations import RedisSessionManager
+
+supervisor.START_SECONDS = 3600.0  # what ended a start that hung
+nothing = UniversalSession(id="s", backend=BackendType.CUSTOM, context={"number": float("nan")})
+asyncio.run(RedisSessionManager().save_session(nothing))
+"""
+
+
+def test_a_program_whose_first_save_is_refused_ends_at_once(env: dict[str, str]):
+    ended = run(REFUSED_AT_ONCE, env)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("agentic_flywheel.errors.InvalidArgument: context.number is nan")
+
+
 def test_a_killed_program_leaves_no_child(env: dict[str, str]):
     stay = SAVE_AND_LEAVE.replace("}))", "}), flush=True)\n    await asyncio.Event().wait()")
     process = subprocess.Popen([sys.executable, "-c", stay], env=env, cwd=ROOT, stdout=subprocess.PIPE, text=True)

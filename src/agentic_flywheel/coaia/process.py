@@ -26,6 +26,9 @@ END_OF_INPUT_SECONDS = 0.3
 REAP_SECONDS = 1.0
 """How long a killed process may take to vanish; only one stuck in the kernel does."""
 
+CANCELLED_SECONDS = 0.1
+"""How long a start that is cancelled has to end its child, which takes milliseconds, before it is cancelled again."""
+
 STDERR_LINES = 5
 """Last lines of stderr kept to say why a child did not start. Afterwards stderr is read and thrown away: the stock
 child writes whole conversations there."""
@@ -74,16 +77,7 @@ class ChildProcess:
             OSError: it cannot be started.
 
         """
-        self._process = process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=self._env,
-            cwd=self._folder,
-            limit=LINE_LIMIT,
-            start_new_session=True,  # a group of its own, so that a launcher (uvx) dies with what it launched
-        )
+        self._process = process = await self._start()
         if not (process.stdin and process.stdout and process.stderr):
             raise OSError("the child has no pipes")  # it has: all three were asked to be pipes
         self._drain = asyncio.create_task(self._drain_stderr(process.stderr))
@@ -104,6 +98,32 @@ class ChildProcess:
             await stdin.drain()
 
         return next_line, write
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=self._env,
+                cwd=self._folder,
+                limit=LINE_LIMIT,
+                start_new_session=True,  # a group of its own, so that a launcher (uvx) dies with what it launched
+            )
+        )
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # A program that ends cancels every task, asyncio's own that connects the pipes too: then the first cancel
+            # kills the child and waits for these pipes for ever, and only a second one ends that.
+            while not starting.done():
+                starting.cancel()
+                await asyncio.wait({starting}, timeout=CANCELLED_SECONDS)
+            if not starting.cancelled() and not starting.exception():
+                self._process = starting.result()
+                await self.aclose()
+            raise
 
     async def aclose(self) -> None:
         """End the child: its input ends, then, after a moment, it is killed with all it started."""
