@@ -1022,7 +1022,7 @@ MUTATIONS = [
     Mutation(
         "S5 another program's index",
         "journal/search_index.py",
-        "                    refuse_foreign(db, self._path, _TABLES_OF_OURS)\n",
+        "                    refuse_foreign(db, self.path, _TABLES_OF_OURS)\n",
         "",
         "tests/unit/test_private_files.py",
     ),
@@ -3428,8 +3428,8 @@ MUTATIONS = [
     Mutation(
         "13-16 a start that is cancelled with everything",
         "coaia/process.py",
-        "            while not starting.done():",
-        "            while False:",
+        "await asyncio.shield(starting)",
+        "await starting",
         "tests/test_redis_state_life.py::test_a_program_whose_first_save_is_refused_ends_at_once",
     ),
 ]
