@@ -3428,8 +3428,8 @@ MUTATIONS = [
     Mutation(
         "13-16 a start that is cancelled with everything",
         "coaia/process.py",
-        "await asyncio.shield(starting)",
-        "await starting",
+        "            while not starting.done():\n                starting.cancel()",
+        "            while not starting.done():\n                pass",
         "tests/test_redis_state_life.py::test_a_program_whose_first_save_is_refused_ends_at_once",
     ),
 ]
