@@ -3430,6 +3430,6 @@ MUTATIONS = [
         "coaia/process.py",
         "            while not starting.done():\n                starting.cancel()",
         "            while not starting.done():\n                pass",
-        "tests/test_redis_state_life.py::test_a_program_whose_first_save_is_refused_ends_at_once",
+        "tests/test_redis_state_life.py::test_a_program_that_ends_at_any_moment_of_the_start_of_a_child_ends_at_once",
     ),
 ]
