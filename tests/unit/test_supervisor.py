@@ -284,6 +284,17 @@ async def test_a_call_that_had_no_fair_time_does_not_cost_the_child_its_life(ope
         assert child.supervisor.state.generation == 1
 
 
+async def test_a_child_that_answers_others_meanwhile_is_busy_and_keeps_its_life(opened: OpenChild):
+    async with opened() as child:
+        pid = await child.ask("pid")
+        late = asyncio.create_task(child.refused("ignore", within=3 * FAIR))
+        while not late.done():
+            assert await child.ask("pid") == pid
+        assert "did not answer coaia_fetch in time" in await late
+        assert await child.ask("pid") == pid
+        assert child.supervisor.state.generation == 1
+
+
 async def test_a_late_failure_of_an_old_child_leaves_the_new_one_alone(opened: OpenChild):
     async with opened() as child:
         await child.ask("pid")

@@ -48,6 +48,8 @@ class JSONRPCClient:
         self._last_id = 0
         self._waiting: dict[str, asyncio.Future[JSONObject]] = {}
         self._closed = False
+        self.heard_at = 0.0
+        """When the server last wrote a message, in the event loop's time."""
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncGenerator[None]:
@@ -123,6 +125,7 @@ class JSONRPCClient:
                 except ValueError:
                     message = None
                 if isinstance(message, dict):
+                    self.heard_at = asyncio.get_running_loop().time()
                     await self._take(cast("JSONObject", message))
                 else:  # a stray print
                     logger.debug("The coaia child wrote a line that is no message (%d bytes).", len(line))

@@ -58,7 +58,7 @@ class ChildState:
 class Supervisor:
     """Keeps a child alive. `start` and `aclose` may be called from different tasks of one event loop.
 
-    A child that leaves a call unanswered is replaced, if the call waited for at least `fair_seconds`.
+    A child that leaves a call unanswered for at least `fair_seconds` is replaced, unless it answers others: it is busy.
     """
 
     def __init__(
@@ -180,7 +180,8 @@ class Supervisor:
                 answer = await client.request("tools/call", {"name": verb, "arguments": arguments})
         except TimeoutError:
             silence = f"The coaia child did not answer {verb} in time."
-            if remaining < self._fair_seconds or self._closing.is_set():
+            is_busy = asyncio.get_running_loop().time() - client.heard_at < self._fair_seconds
+            if remaining < self._fair_seconds or is_busy or self._closing.is_set():
                 raise StashUnavailable(silence) from None
             self.replace(generation, f"no answer to {verb} in time")
             raise StashSilent(silence) from None
