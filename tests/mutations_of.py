@@ -3432,4 +3432,26 @@ MUTATIONS = [
         "            while not starting.done():\n                pass",
         "tests/test_redis_state_life.py::test_a_program_that_ends_at_any_moment_of_the_start_of_a_child_ends_at_once",
     ),
+    Mutation(
+        "13-16 a line of few writers whose names are all taken",
+        "documents/lineage.py",
+        "return not all_others or min(",
+        "return len(known) < KEPT_OPERATIONS or min(",
+        "tests/unit/test_lineage.py::"
+        "test_two_writers_who_fill_all_the_names_are_told_from_each_other_when_the_store_goes_back",
+    ),
+    Mutation(
+        "13-16 a line of many writers",
+        "documents/lineage.py",
+        "min(each.revision for each in known) < max(absent)",
+        "False",
+        "tests/unit/test_lineage.py::test_what_was_lost_is_missed_also_among_more_writers_than_a_document_names",
+    ),
+    Mutation(
+        "13-16 a busy child",
+        "coaia/supervisor.py",
+        "or is_busy or",
+        "or",
+        "tests/unit/test_supervisor.py::test_a_child_that_answers_others_meanwhile_is_busy_and_keeps_its_life",
+    ),
 ]

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentic_flywheel.documents.codec import encode
@@ -68,6 +68,27 @@ def test_a_version_is_known_again_after_more_writers_than_a_document_names():
         later = saved(later, Writer(), str(number))
     assert covers(later, first)
     assert not covers(first, later)
+
+
+def test_two_writers_who_fill_all_the_names_are_told_from_each_other_when_the_store_goes_back():
+    mine, theirs = Writer(), Writer()
+    store = saved(None, mine, "a")
+    for number in range(KEPT_OPERATIONS):
+        store = saved(store, theirs if number % 2 else mine, str(number))
+    lost = saved(store, mine, "lost")
+    went_on = saved(saved(store, theirs, "x"), theirs, "y")
+    assert not covers(went_on, lost)
+    assert said(merged(lost, went_on, Writer()))[-3:] == ["x", "y", "lost"]
+
+
+def test_what_was_lost_is_missed_also_among_more_writers_than_a_document_names():
+    store = saved(None, Writer(), "a")
+    for number in range(KEPT_OPERATIONS + 5):
+        store = saved(store, Writer(), str(number))
+    lost = saved(store, Writer(), "lost")
+    went_on = saved(saved(store, Writer(), "x"), Writer(), "y")
+    assert not covers(went_on, lost)
+    assert said(merged(lost, went_on, Writer()))[-3:] == ["x", "y", "lost"]
 
 
 def test_a_writer_that_went_on_without_what_others_wrote_does_not_cover_it():
@@ -137,12 +158,23 @@ def test_a_tombstone_beats_what_it_names_and_nothing_that_was_begun_without_it()
     )
 
 
-@given(st.lists(st.tuples(st.sampled_from(["mine", "theirs", "back", "merge"]), st.integers(0, 5)), max_size=25))
+@given(
+    st.lists(st.tuples(st.sampled_from(["mine", "theirs", "back", "merge"]), st.integers(0, 5)), max_size=25),
+    st.integers(0, 40),
+)
+@example([("mine", 0)] * KEPT_OPERATIONS + [("mine", 0), ("back", 1), ("theirs", 1), ("theirs", 1)], 0)
 @settings(max_examples=300)
-def test_whatever_goes_back_and_is_saved_meanwhile_every_turn_is_there_once_in_the_end(acts: list[tuple[str, int]]):
-    """One machine keeps a copy of the newest version that it saw; the store goes back to any older state of its own."""
+def test_whatever_goes_back_and_is_saved_meanwhile_every_turn_is_there_once_in_the_end(
+    acts: list[tuple[str, int]], writers: int
+):
+    """One machine keeps a copy of the newest version that it saw; the store goes back to any older state of its own.
+
+    So many `writers` have saved in the session before.
+    """
     mine, theirs, healer = Writer(), Writer(), Writer()
     copy = store = saved(None, mine, "first")
+    for number in range(writers):
+        copy = store = saved(store, Writer(), f"before {number}")
     past = [store]
     by_us = ["first"]
     for number, (act, depth) in enumerate(acts):

@@ -20,7 +20,7 @@ from agentic_flywheel.documents.model import Document, Operation, Past, expired
 from agentic_flywheel.documents.parse import decode, kept_until_in, load, operations_in, tombstone_of
 from agentic_flywheel.documents.revisions import KEPT_ASIDE, newest
 from agentic_flywheel.documents.superseded import as_older
-from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, find, kept
+from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, find, kept, writer_of
 from agentic_flywheel.documents.writes import Write, ends_of, etag, revision_at_head
 from agentic_flywheel.errors import Damaged
 from agentic_flywheel.json_text import JSONObject, load_object
@@ -34,17 +34,29 @@ def covers(newer: str, older: str) -> bool:
     if etag(newer) == etag(older):
         return True
     later, earlier = operations_at_end(newer), operations_at_end(older)
-    if later and earlier and len(later) < KEPT_OPERATIONS:
-        return not lacks(newer, earlier)
-    if later and earlier and find(later, earlier[-1].id):
-        return True
+    if later and earlier:
+        if _lack(later, earlier):
+            return False
+        if find(later, earlier[-1].id):
+            return True
     return revision_at_head(newer) >= revision_at_head(older)  # its writer may be among those that are named no more
 
 
 def lacks(text: str, writes: Sequence[Operation]) -> bool:
     """Whether a text was certainly made without one of these writes."""
-    known = operations_at_end(text)
-    return 0 < len(known) < KEPT_OPERATIONS and not all(find(known, write.id) for write in writes)
+    return _lack(operations_at_end(text), writes)
+
+
+def _lack(known: Sequence[Operation], writes: Sequence[Operation]) -> bool:
+    """Whether these are certainly the names of a version without one of these writes.
+
+    The name of a writer goes only where those of as many others as are kept were written since.
+    """
+    absent = [write.revision for write in writes if not find(known, write.id)]
+    if not known or not absent:
+        return False
+    all_others = len({writer_of(each.id) for each in known}) >= KEPT_OPERATIONS
+    return not all_others or min(each.revision for each in known) < max(absent)
 
 
 def tombstone_beats(tombstone: str, document: str) -> bool:
@@ -118,6 +130,7 @@ class MergeForwardCommand(Command[bool]):
         top = max(mine.revision, there.revision)
         aside = Past(top + 1, mine.saved_at, len(mine.session.history), None, KEPT_ASIDE)
         done = Operation(self.operation, top + 2, len(history), len(history) - len(there.session.history))
+        writes = sorted((*mine.operations, *there.operations), key=lambda each: each.revision)  # the oldest may go
         document = replace(
             there,
             session=replace(there.session, history=history, context={**mine.session.context, **there.session.context}),
@@ -126,7 +139,7 @@ class MergeForwardCommand(Command[bool]):
             title=there.title or mine.title,
             summary=there.summary or mine.summary,
             tags=(*there.tags, *(tag for tag in mine.tags if tag not in there.tags)),
-            operations=kept((*mine.operations, *there.operations, done)),
+            operations=kept((*writes, done)),
             past=newest((*there.past, aside), there.note, _most(mine, there)),
         )
         late = as_older(self.revisions, replace(mine, revision=top + 1, past=())) if self.revisions else None

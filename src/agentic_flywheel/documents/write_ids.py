@@ -104,10 +104,15 @@ def kept(operations: Sequence[Operation]) -> tuple[Operation, ...]:
     """Those that a document keeps: an older one of the same writer goes before any writer's newest."""
     keep = list(operations)
     while len(keep) > KEPT_OPERATIONS:
-        writers = [_parts(operation.id)[0] for operation in keep]
+        writers = [writer_of(operation.id) for operation in keep]
         spare = next((i for i, writer in enumerate(writers) if writer in writers[i + 1 :]), 0)
         del keep[spare]
     return tuple(keep)
+
+
+def writer_of(identity: str) -> str:
+    """The writer of a write."""
+    return _parts(identity)[0]
 
 
 @functools.lru_cache(2000)  # each is looked at in every save that a document of it has
