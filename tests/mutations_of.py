@@ -3454,4 +3454,12 @@ MUTATIONS = [
         "or",
         "tests/unit/test_supervisor.py::test_a_child_that_answers_others_meanwhile_is_busy_and_keeps_its_life",
     ),
+    Mutation(
+        "13-16 a deletion after a save that was not kept, and arrived",
+        "documents/delete.py",
+        "(*self.saw_operations, self.operation)",
+        "self.saw_operations",
+        "tests/unit/test_lineage.py::"
+        "test_a_pending_deletion_takes_what_its_own_writer_wrote_before_it_though_nobody_knew_that_it_arrived",
+    ),
 ]

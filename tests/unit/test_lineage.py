@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, Writer
+from agentic_flywheel.errors import Conflict
 
 from ..support.conversations import turns, words
 
@@ -156,6 +158,18 @@ def test_a_tombstone_beats_what_it_names_and_nothing_that_was_begun_without_it()
     assert (
         MergeForwardCommand(key="k", operation="x", member="s", index="i", text=known).apply(grave, NOW).write is None
     )
+
+
+def test_a_pending_deletion_takes_what_its_own_writer_wrote_before_it_though_nobody_knew_that_it_arrived():
+    mine, theirs = Writer(), Writer()
+    known = saved(None, mine, "a")
+    unknown, others = saved(known, mine, "b"), saved(known, theirs, "b")
+    pending = DeleteCommand(key="k", member="s", operation=mine.next()).apply(known, NOW).queued
+    deleted = pending.apply(unknown, NOW).write
+    assert deleted
+    assert deleted.tombstone
+    with pytest.raises(Conflict):
+        pending.apply(others, NOW)
 
 
 @given(

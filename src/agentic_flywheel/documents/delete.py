@@ -100,7 +100,8 @@ class DeleteCommand(Command[Deleted]):
 
     def _saw_all(self, operations: tuple[Operation, ...]) -> bool:
         """Whether nobody has written since; revisions given here are none of the stash's, but writes have names."""
-        seen = [Operation(name, 0, 0, 0) for name in self.saw_operations]
+        # What its own writer wrote before it, too: a save that was not kept may have arrived all the same.
+        seen = [Operation(name, 0, 0, 0) for name in (*self.saw_operations, self.operation)]
         return bool(operations) and all(find(seen, operation.id, "") for operation in operations)
 
 
