@@ -77,10 +77,13 @@ def test_two_writers_who_fill_all_the_names_are_told_from_each_other_when_the_st
     store = saved(None, mine, "a")
     for number in range(KEPT_OPERATIONS):
         store = saved(store, theirs if number % 2 else mine, str(number))
-    lost = saved(store, mine, "lost")
-    went_on = saved(saved(store, theirs, "x"), theirs, "y")
-    assert not covers(went_on, lost)
-    assert said(merged(lost, went_on, Writer()))[-3:] == ["x", "y", "lost"]
+    lost = saved(store, Writer(), "lost")
+    assert covers(lost, store)
+    went_on = store
+    for number in range(2 * KEPT_OPERATIONS):  # every name is of a write after the one that was lost
+        went_on = saved(went_on, theirs if number % 2 else mine, f"more {number}")
+        assert not covers(went_on, lost)
+    assert said(merged(lost, went_on, Writer()))[-1] == "lost"
 
 
 def test_what_was_lost_is_missed_also_among_more_writers_than_a_document_names():
