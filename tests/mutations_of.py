@@ -3462,4 +3462,12 @@ MUTATIONS = [
         "tests/unit/test_lineage.py::"
         "test_a_pending_deletion_takes_what_its_own_writer_wrote_before_it_though_nobody_knew_that_it_arrived",
     ),
+    Mutation(
+        "13-16 a document beside a session at a revision that only Redis may have",
+        "replication/document_writer.py",
+        "isinstance(change, SaveCommand | ExecutionCommand) else None",
+        "isinstance(change, SaveCommand) else None",
+        "tests/contract/test_attached.py::"
+        "test_a_revision_that_only_redis_may_have_is_unknown_during_an_outage_and_no_conflict",
+    ),
 ]

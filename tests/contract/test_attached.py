@@ -359,6 +359,22 @@ async def test_what_was_written_elsewhere_meanwhile_is_not_overwritten_by_what_e
     assert (found.revision, dead_letters) in ((2, 2), (3, 1)), "what came too late is kept, for a person to decide"
 
 
+async def test_a_revision_that_only_redis_may_have_is_unknown_during_an_outage_and_no_conflict(
+    tmp_path: Path, own_redis: RedisServer
+):
+    settings = settings_of(tmp_path, own_redis.start().url, FLYWHEEL_TIMEOUT_SECONDS="1")
+    there = settings_of(tmp_path / "b", settings.redis_url, FLYWHEEL_KEY_PREFIX=settings.key_prefix)
+    async with opened(settings) as kept, opened(there) as elsewhere:
+        await elsewhere.attached.put("s", "state", "a", {"x": 1})
+        await elsewhere.attached.put("s", "state", "a", {"x": 2}, expected_revision=1)
+        own_redis.freeze()
+        with pytest.raises(Unavailable):
+            await kept.sessions.load("whatever")  # and now Redis is known not to answer
+        with pytest.raises(Unavailable, match="Revision 2 may well be there"):
+            await kept.attached.put("s", "state", "a", {"x": 3}, expected_revision=2)
+        own_redis.thaw()
+
+
 APPENDER = """
 import asyncio, json, sys
 from agentic_flywheel.sessions.wiring import attached_to, open_store

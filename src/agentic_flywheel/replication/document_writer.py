@@ -12,6 +12,7 @@ from agentic_flywheel.coaia.mirror import TooLargeForMirror
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.command import Command, Step
 from agentic_flywheel.documents.commands import AnyCommand
+from agentic_flywheel.documents.execution import ExecutionCommand
 from agentic_flywheel.documents.lineage import covers
 from agentic_flywheel.documents.renewal import RenewCommand
 from agentic_flywheel.documents.save import SaveCommand
@@ -221,8 +222,8 @@ class DocumentWriter:
 
 
 def _beyond(change: Command[Any], conflict: Conflict) -> int | None:
-    """The revision that a save expects, if it is above all that are here: only the stash knows whether there is one."""
-    expected = change.expected_revision if isinstance(change, SaveCommand) else None
+    """The revision that a change expects, if it is above all that are here: the stash alone may have it."""
+    expected = change.expected_revision if isinstance(change, SaveCommand | ExecutionCommand) else None
     known = isinstance(conflict, DeletedMeanwhile) or expected is None or expected <= conflict.revision
     return None if known else expected
 
