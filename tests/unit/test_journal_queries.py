@@ -19,6 +19,8 @@ INDEX = "p:index"
 NO_SQL = {
     "one_moment",
     "close",
+    "forget_connections",
+    "locks",
     "nowait",
     "off",
     "unwiped",
