@@ -2847,7 +2847,7 @@ MUTATIONS = [
     Mutation(
         "LF7 words of an exception where nothing is captured",
         "integrations/langfuse_tracer.py",
-        "captures_errors=capture_input and capture_output",
+        "captures_errors=captures_input and captures_output",
         "captures_errors=True",
         "tests/test_langfuse_tracer.py::test_where_capture_is_off_no_content_leaves_the_program",
     ),
