@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,6 +24,7 @@ from agentic_flywheel.sessions.store import SessionStore
 from agentic_flywheel.sessions.wiring import attached_to, open_store
 from agentic_flywheel.settings import Settings
 
+from ..support import preloaded
 from ..support.files import contents
 from ..support.redis_server import RedisServer
 from ..support.waiting import eventually
@@ -394,7 +394,7 @@ asyncio.run(main())
 
 
 def appender(env: dict[str, str], name: str, count: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", APPENDER, json.dumps(env), name, str(count)]
+    command = [*preloaded.program(APPENDER), json.dumps(env), name, str(count)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"HOME": env["HOME"]})
 
 

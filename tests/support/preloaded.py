@@ -8,6 +8,7 @@ are our programs inside of `cold()`, on a terminal, with variables that an inter
 where there is no Linux.
 """
 
+import atexit
 import ctypes
 import gc
 import importlib
@@ -28,12 +29,16 @@ from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple, NoReturn
 
 PACKAGE = "agentic_flywheel"
+SCRIPT = "agentic-flywheel-state"
 SET_CHILD_SUBREAPER = 36  # a number of prctl
 LOOKED_AT_ON_START = re.compile(r"PYTHON|LC_|LD_|(LANG|LANGUAGE|TZ)$")
 GIVEN_TO_OUR_CHILD = ("PYTHONUSERBASE", "PYTHONIOENCODING")  # it says nothing there that the stem does not know
+IMPORTED_WHEN_NEEDED = ("calls", "redis_client", "cluster", "sdk_server", "trace_tools",  # of our child
+                        "anyio._backends._asyncio", "encodings.idna", "rich.logging")  # fmt: skip
 SYSTEM = ("PATH", "HOME", "PYTHONPATH")  # what the stem itself is given
 MAX_REQUEST = 2**20
 
@@ -62,9 +67,11 @@ class Popen(subprocess.Popen):
 
     def _execute_child(self, args: Any, executable: Any, preexec_fn: Any, *others: Any) -> None:
         _close_fds, _pass_fds, cwd, env, _startupinfo, _flags, shell, *fds = others[:13]
-        order = Order([str(arg) for arg in args], dict(env or ()), str(cwd or "."), bool(others[-2]))
+        order = Order(
+            [str(arg) for arg in args], dict(os.environ if env is None else env), str(cwd or "."), bool(others[-2])
+        )
         ends = [end if end >= 0 else standard for standard, end in enumerate((fds[0], fds[3], fds[5]))]
-        if shell or executable or preexec_fn or env is None or not self.can_fork(order, ends):
+        if shell or executable or preexec_fn or not self.can_fork(order, ends):
             super()._execute_child(args, executable, preexec_fn, *others)  # type: ignore[misc]
             return
         self.pid = self.fork(order, ends)
@@ -122,10 +129,22 @@ def _can_fork(order: Order, ends: Sequence[int]) -> bool:
     )
 
 
+def program(code: str) -> list[str]:
+    """The command of a test's own program, to be forked: it looks at nothing of how an interpreter starts."""
+    _own.add(code)
+    return [sys.executable, "-c", code]
+
+
+_own: set[str] = set()
+"""The programs of tests."""
+
+
 def _program(args: Sequence[str]) -> str | None:
-    """Which of our programs a command line starts: "server", "child" or none."""
+    """Which of our programs a command line starts: "server", "child", a test's "own" or none."""
     if list(args[:3]) == [sys.executable, "-m", PACKAGE]:
         return "server"
+    if list(args[:2]) == [sys.executable, "-c"] and args[2] in _own:
+        return "own"
     return "child" if list(args) == [sys.executable, "-P", str(_child_folder())] else None
 
 
@@ -226,8 +245,31 @@ def _become(order: Order, ends: Sequence[int]) -> None:
     sys.argv = [sys.argv[0], *order.args[3:]]
     subprocess.Popen = PopenInside
     name = _program(order.args)
-    assert name
-    sys.exit(_programs()[name]())
+    try:
+        code = _programs()[name]() if name else _run(order.args[2])
+    except SystemExit as end:
+        code = end.code
+    _end(code)
+
+
+def _run(code: str) -> None:
+    """Run a test's own program."""
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    sys.argv[0] = "-c"
+    sys.path.insert(0, "")
+    exec(code, vars(main))  # noqa: S102
+
+
+def _end(code: str | int | None) -> NoReturn:
+    """End as an interpreter does, but for a thousand modules, whose end was most of a short command's time."""
+    if isinstance(code, str):
+        sys.exit(code)
+    threading._shutdown()  # type: ignore[attr-defined]  waits for those that are no daemons
+    atexit._run_exitfuncs()
+    gc.collect()  # what is told of when it goes, such as a coroutine that nobody awaited
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
 
 
 class PopenInside(Popen):
@@ -238,6 +280,7 @@ class PopenInside(Popen):
         """The pid of the child."""
         if pid := os.fork():
             return pid
+        order = order._replace(args=_by_module(order.args))
         try:
             Context().run(_become, order, ends)  # not in that of the server's event loop
         except SystemExit as end:
@@ -248,8 +291,16 @@ class PopenInside(Popen):
 
     @staticmethod
     def can_fork(order: Order, ends: Sequence[int]) -> bool:
-        """Whether it is our child; the server that `demo` starts is not forked from the demo."""
-        return _program(order.args) == "child" and _can_fork(order, ends)
+        """Whether it is one of our programs, by whatever name a command starts it."""
+        return _can_fork(order._replace(args=_by_module(order.args)), ends)
+
+
+def _by_module(args: Sequence[str]) -> list[str]:
+    """The same command where it is a command of ours that starts the program: in its own way, or by the script."""
+    for beginning in ([sys.executable, "-P", "-m", PACKAGE], [str(Path(sys.executable).with_name(SCRIPT))]):
+        if list(args[: len(beginning)]) == beginning:
+            return [sys.executable, "-m", PACKAGE, *args[len(beginning) :]]
+    return [*args]
 
 
 @cache
@@ -257,8 +308,10 @@ def _programs() -> dict[str, Callable[[], int | None]]:
     """What runs each of our programs, with all that they import imported."""
     package = importlib.import_module(PACKAGE)
     for module in pkgutil.walk_packages(package.__path__, f"{PACKAGE}."):
-        # Of the integrations no program imports any, and most import a framework; the cipher needs an extra.
-        if not re.search(r"\.coaia\.child|\.integrations\.|\.journal\.cipher$|__main__$", module.name):
+        # Of the integrations most import a framework; the cipher needs an extra.
+        if not re.search(
+            r"\.coaia\.child|\.integrations\.(?!flows|redis_state)|\.journal\.cipher$|__main__$", module.name
+        ):
             importlib.import_module(module.name)
     sys.path.insert(0, str(_child_folder()))
     spec = importlib.util.spec_from_file_location("coaia_child", _child_folder() / "__main__.py")
@@ -266,10 +319,10 @@ def _programs() -> dict[str, Callable[[], int | None]]:
     assert spec.loader
     child = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(child)
-    for one in ("calls", "redis_client", "cluster", "sdk_server", "trace_tools"):  # imported when they are needed
+    for one in IMPORTED_WHEN_NEEDED:
         importlib.import_module(one)
     del sys.path[0]
-    return {"server": importlib.import_module(f"{PACKAGE}.cli.main").main, "child": child.main}
+    return {"server": importlib.import_module(f"{PACKAGE}.__main__").main, "child": child.main}
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import os
 import sqlite3
 import stat
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import FILE_NAME, PURGE_AFTER, SCHEMA, Journal, NoJournal
 from agentic_flywheel.keys import Keys
 
+from ..support import preloaded
 from ..support.waiting import wait_until
 from .conftest import Clock
 
@@ -203,7 +203,7 @@ def start_writers(folder: Path, how_many: int, count: int, *more: str) -> list["
     """Writers that all begin at the same moment; `more` "open": having opened the journal before."""
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(folder), f"w{i}", str(count), *more],
+            [*preloaded.program(WRITER), str(folder), f"w{i}", str(count), *more],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -5,7 +5,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -16,6 +15,7 @@ from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import FILE_NAME, SCHEMA, Journal
 from agentic_flywheel.journal.records import SyncState
 
+from ..support import preloaded
 from ..support.waiting import wait_until
 from .conftest import Clock
 from .old_journals import DIGEST, INDEX, OTHER_DIGEST, TABLES, UNTIL, command, make_old, text
@@ -184,7 +184,7 @@ while True:
 
 def opening(folder: Path, *how: str) -> "subprocess.Popen[str]":
     pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, "-c", OPEN, str(folder), *how], stdin=pipe, stdout=pipe, text=True)
+    return subprocess.Popen([*preloaded.program(OPEN), str(folder), *how], stdin=pipe, stdout=pipe, text=True)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
