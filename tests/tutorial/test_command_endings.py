@@ -12,7 +12,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -29,8 +29,10 @@ pytestmark = pytest.mark.slow
 
 SIGNALS = [name for name, ending in ENDINGS.items() if not ending.silent]
 ALONE = ["SIGTERM alone (Gemini CLI)", "SIGINT alone", "SIGHUP"]
-COUNT = 800
-"""Sessions, of which an import takes a second or two: it is ended in their middle."""
+COUNT = {False: 800, True: 250}
+"""Sessions, of which an import without Redis, or with it, takes about a second: it is ended in their middle."""
+COLD = "SIGINT alone"
+"""What ends a command that has an interpreter of its own: that looks at this signal itself."""
 TRIES = 10
 """So often is a command begun that a busy machine may let us come to only when it is done."""
 
@@ -51,14 +53,24 @@ def env(server_env: dict[str, str], with_redis: bool) -> dict[str, str]:  # noqa
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An export that takes a while to take in."""
+def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """Exports that take a while to take in, without Redis and with it."""
+    folder = tmp_path_factory.mktemp("many")
+    return {with_redis: export_of(count, folder) for with_redis, count in COUNT.items()}
+
+
+@pytest.fixture
+def many(exported: dict[bool, Path], with_redis: bool) -> Path:  # noqa: FBT001
+    return exported[with_redis]
+
+
+def export_of(count: int, folder: Path) -> Path:
     same = {"schema_version": 1, "revision": 1, "saved_at": "2026-01-02T03:04:05.000006+00:00", "kept_until": None}
     lines = [
         json.dumps({"id": f"s{number:05}", "history": turns(f"turn {number}"), "ttl_seconds": 0} | same)
-        for number in range(COUNT)
+        for number in range(count)
     ]
-    path = tmp_path_factory.mktemp("many") / "many.jsonl"
+    path = folder / f"{count}.jsonl"
     path.write_text("\n".join(lines) + "\n", "utf-8")
     return path
 
@@ -95,10 +107,10 @@ class Command:
 
 
 @contextmanager
-def begun(env: dict[str, str], *arguments: str) -> Generator[Command]:
+def begun(env: dict[str, str], *arguments: str, cold: bool = False) -> Generator[Command]:
     said = Path(env["HOME"]) / "stderr-command"
     command = [sys.executable, "-m", "agentic_flywheel", *arguments]
-    with said.open("wb") as err, preloaded.cold():
+    with said.open("wb") as err, preloaded.cold() if cold else nullcontext():
         process = subprocess.Popen(
             command, env=env, cwd=env["HOME"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err
         )
@@ -144,7 +156,7 @@ def ended_in_mid_import(name: str, env: dict[str, str], redis: RedisServer, many
     """What an import said that was ended when some had come in; one that was done before we came to it is undone."""
     for _ in range(TRIES):
         arrived = arrivals(env, redis)
-        with begun(env, "import", str(many)) as command:
+        with begun(env, "import", str(many), cold=name == COLD) as command:
             wait_until(lambda: command.process.poll() is not None or arrived() > 5, what="some to come in")  # noqa: B023
             if command.end_unless_done(name):
                 return command.said
@@ -155,26 +167,33 @@ def ended_in_mid_import(name: str, env: dict[str, str], redis: RedisServer, many
 
 @each_signal
 @with_and_without
-def test_mid_import(name: str, env: dict[str, str], redis: RedisServer, many: Path, tmp_path: Path):
+def test_mid_import(
+    name: str,
+    env: dict[str, str],
+    redis: RedisServer,
+    many: Path,
+    with_redis: bool,  # noqa: FBT001
+    tmp_path: Path,
+):
     said = ended_in_mid_import(name, env, redis, many)
     assert name not in ALONE or SO_FAR.fullmatch(said)
     told = TOOK_IN.search(to_its_end(env, "import", str(many)))
     assert told
     new, old = (int(number.replace(",", "")) for number in told.groups())
     assert old > 5
-    assert new + old == COUNT
+    assert new + old == COUNT[with_redis]
     to_its_end(env, "export", str(tmp_path / "back.jsonl"))
     back = [json.loads(line) for line in (tmp_path / "back.jsonl").read_text("utf-8").splitlines()]
     assert {each["id"]: each["history"] for each in back} == {
-        f"s{number:05}": turns(f"turn {number}") for number in range(COUNT)
+        f"s{number:05}": turns(f"turn {number}") for number in range(COUNT[with_redis])
     }
-    assert len(back) == COUNT
+    assert len(back) == COUNT[with_redis]
 
 
 @each_signal
 @pytest.mark.parametrize("with_redis", [False], ids=["no Redis"])
 def test_an_import_that_waits_for_standard_input(name: str, env: dict[str, str], many: Path):
-    with begun(env, "import", "-") as command:
+    with begun(env, "import", "-", cold=name == COLD) as command:
         assert command.process.stdin
         command.process.stdin.write(many.read_bytes())  # more than a pipe holds: it has begun to read
         command.end(name)
@@ -184,23 +203,26 @@ def test_an_import_that_waits_for_standard_input(name: str, env: dict[str, str],
 
 @pytest.fixture(scope="module", params=[False, True], ids=["no Redis", "Redis"])
 def filled(
-    request: pytest.FixtureRequest, many: Path, worker_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, str]:
+    request: pytest.FixtureRequest,
+    exported: dict[bool, Path],
+    worker_redis: RedisServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[dict[str, str], int]:
     """A store of many sessions, which exports leave as it is."""
     env = clean_env(tmp_path_factory.mktemp("filled"), worker_redis.url, f"test-{uuid.uuid4().hex[:12]}")
     if not request.param:
         del env["REDIS_URL"]
     env = with_temporary(env)
-    to_its_end(env, "import", str(many))
-    return env
+    to_its_end(env, "import", str(exported[request.param]))
+    return env, COUNT[request.param]
 
 
 @each_signal
-def test_mid_export(name: str, filled: dict[str, str], tmp_path: Path):
-    env = filled
+def test_mid_export(name: str, filled: tuple[dict[str, str], int], tmp_path: Path):
+    env, count = filled
     target, part = tmp_path / "out.jsonl", tmp_path / "out.jsonl.part"
     for _ in range(TRIES):
-        with begun(env, "export", str(target)) as command:
+        with begun(env, "export", str(target), cold=name == COLD) as command:
             some = lambda: part.exists() and part.stat().st_size > 5000  # noqa: E731
             wait_until(lambda: command.process.poll() is not None or some(), what="some to be written")  # noqa: B023
             if command.end_unless_done(name) and not target.exists():
@@ -211,14 +233,14 @@ def test_mid_export(name: str, filled: dict[str, str], tmp_path: Path):
     if name in ALONE:
         assert command.said == f"What was written is in {part}: run the same again to go on.\nInterrupted.\n"
     to_its_end(env, "export", str(target))
-    assert len({json.loads(line)["id"] for line in target.read_text("utf-8").splitlines()}) == COUNT
+    assert len({json.loads(line)["id"] for line in target.read_text("utf-8").splitlines()}) == count
     assert {path.name for path in tmp_path.glob("out*")} == {"out.jsonl"}
 
 
 @each_signal_alone
 @with_and_without
 def test_mid_demo(name: str, env: dict[str, str], redis: RedisServer):
-    with begun(env, "demo") as command:
+    with begun(env, "demo", cold=name == COLD) as command:
         assert command.process.stdout
         assert command.process.stdout.readline().startswith(b"1 "), "its server runs"
         command.end(name)
@@ -241,7 +263,8 @@ def test_mid_demo_that_cannot_clean_up(env: dict[str, str], own_redis: RedisServ
 @pytest.mark.parametrize("with_redis", [True], ids=["Redis"])
 def test_a_command_that_waits_for_a_redis_that_does_not_answer(name: str, env: dict[str, str], own_redis: RedisServer):
     own_redis.start().freeze()
-    with begun(env | AS_USUAL | {"REDIS_URL": own_redis.url}, "sessions", "list") as command:
+    env = env | AS_USUAL | {"REDIS_URL": own_redis.url}
+    with begun(env, "sessions", "list", cold=name == COLD) as command:
         wait_until(lambda: children(command.process.pid), what="its child")
         command.end(name)
         assert command.said in ("", "Interrupted.\n")
@@ -290,7 +313,7 @@ IDLE = "await asyncio.Event().wait()"
 @pytest.mark.parametrize("wait", [IDLE, BUSY], ids=["between two awaits", "in mid-save"])
 @pytest.mark.parametrize("with_redis", [True], ids=["Redis"])
 def test_a_program_leaves_no_child(name: str, wait: str, journal: str, env: dict[str, str], redis: RedisServer):
-    command = [sys.executable, "-c", PROGRAM.replace("WAIT", wait)]
+    command = preloaded.program(PROGRAM.replace("WAIT", wait))
     env |= {"FLYWHEEL_JOURNAL": journal, "FLYWHEEL_TIMEOUT_SECONDS": "10"}
     with subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout
