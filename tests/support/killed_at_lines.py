@@ -1,12 +1,14 @@
-"""Kills `seal_journal` and `unseal_journal` at each line: `python -m tests.support.killed_at_lines VERB FOLDER`.
+"""Shows what `seal_journal` and `unseal_journal` leave when they are killed, at each of their lines.
 
-FOLDER/store is the folder to begin with. FOLDER/0, FOLDER/1 … are what was left of copies of it, the last of one that
-came to its end.
+    python -m tests.support.killed_at_lines VERB FOLDER
+
+FOLDER/store is the folder to begin with. FOLDER/0, FOLDER/1 … are what would be left of it by a kill at some line: a
+copy that another process makes while this one stands there. The last one is that of the end. One that would be like the
+one before is left out.
 """
 
 import os
 import shutil
-import signal
 import sys
 from pathlib import Path
 from types import FrameType
@@ -14,6 +16,7 @@ from typing import Any
 
 from agentic_flywheel.journal.conversion import seal_journal, unseal_journal
 
+from .files import contents
 from .sealed import ring
 
 FILES = ("conversion.py", "key_file.py")
@@ -22,37 +25,45 @@ FILES = ("conversion.py", "key_file.py")
 VERBS = {"seal": seal_journal, "unseal": unseal_journal}
 
 
-def killed_after(lines: int, verb: str, folder: Path) -> bool:
-    """Do it in a process of its own that is killed at that line; whether it was killed."""
+def copied(store: Path, folder: Path) -> None:
+    """Copy the folder in a process of its own: to close a file here would let go of the locks that we hold on it."""
     if (pid := os.fork()) == 0:
-        left = lines
+        try:
+            sys.settrace(None)
+            shutil.copytree(store, folder)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
 
-        def trace(frame: FrameType, event: str, _: Any) -> Any:
-            nonlocal left
-            if not frame.f_code.co_filename.endswith(FILES):
-                return None
-            if event == "line":
-                left -= 1
-                if left < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-            return trace
 
-        sys.settrace(trace)
-        VERBS[verb](folder, ring("a"))
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    assert status in (0, signal.SIGKILL), status
-    return status != 0
+def texts(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): text for path, text in contents(folder)}
 
 
 def main(verb: str, work: Path) -> None:
-    """Kill it at its first line, its second, until it comes to its end."""
-    for lines in range(10_000):
-        folder = work / str(lines)
-        shutil.copytree(work / "store", folder)
-        if not killed_after(lines, verb, folder):
-            return
-    raise AssertionError("it never came to its end")
+    """Copy what is there at its first line, its second, until it comes to its end."""
+    lines = 0
+
+    def copy() -> None:
+        nonlocal lines
+        copied(work / "store", work / str(lines))
+        if lines and texts(work / str(lines)) == texts(work / str(lines - 1)):
+            shutil.rmtree(work / str(lines))
+        else:
+            lines += 1
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        if not frame.f_code.co_filename.endswith(FILES):
+            return None
+        if event == "line":
+            copy()
+        return trace
+
+    sys.settrace(trace)
+    VERBS[verb](work / "store", ring("a"))
+    sys.settrace(None)
+    copy()
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def refused_or_whole(folder: Path, clock, keys: KeyRing | None) -> None:
 def test_killed_at_any_line_it_leaves_all_readable_and_is_done_once_more(tmp_path: Path, clock, verb: str):
     filled(tmp_path / "store", clock, ring("a") if verb == "unseal" else None)
     left = left_by_kills(verb, tmp_path)
-    assert len(left) > 50
+    assert len(left) > 12, "no two are alike"
     for folder in left:
         refused_or_whole(folder, clock, ring("a") if (folder / KEY_FILE).exists() else None)
         other = folder.with_name(f"{folder.name}-other")
