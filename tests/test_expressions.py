@@ -22,10 +22,10 @@ from .frameworks.lineup import LINEUP
 
 PACKAGE = Path(agentic_flywheel.__file__).parent
 
-SIZES = [1_562, 3_125, 6_250, 12_500, 25_000, 50_000, 100_000]
-"""Characters of a text."""
+SIZES = [1_562, 3_125, 6_250, 12_500, 25_000]
+"""Characters of a text. At the last one, steps that grow with the square take tenths of a second: far above `NOISE`."""
 
-LARGER = [*SIZES, 200_000, 400_000]
+LARGER = [*SIZES, 50_000, 100_000, 200_000, 400_000]
 """Those for readers, which take a text in pieces of their own."""
 
 GROWTH = 2.6

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from agentic_flywheel.integrations.flows import FlowRecorder, record
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
+from .support import preloaded
 from .support.conversations import words
 from .support.flow_programs import KEY, FlowProgramServer, flowise
 from .support.redis_server import NOBODY_LISTENS
@@ -223,7 +223,7 @@ from agentic_flywheel.integrations.flows import FlowRecorder
 
 async def main(who):
     async with FlowRecorder() as recorder:
-        for number in range(50):
+        for number in range(8):
             answer = {"chatId": "chat", "chatMessageId": f"{who}-{number}", "text": "Yes.", "question": "Moss?"}
             await recorder.record(answer, flow_id="flow")
             await recorder.record(answer, flow_id="flow")
@@ -235,7 +235,7 @@ asyncio.run(main(sys.argv[1]))
 @pytest.mark.slow
 def test_eight_processes_record_side_by_side_and_each_answer_is_there_once(server_env: dict[str, str]):
     writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(number)], env=server_env, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen([*preloaded.program(WRITER), str(number)], env=server_env, stderr=subprocess.PIPE, text=True)
         for number in range(8)
     ]
     for writer in writers:
@@ -244,12 +244,12 @@ def test_eight_processes_record_side_by_side_and_each_answer_is_there_once(serve
     with WireServer(server_env) as server:
         executions = server.call("get_flow_history", session_id="flowise-flow-chat", flow_id="flow", limit=1000)
         found = server.call("resume_session", session_id="flowise-flow-chat", max_tokens=200_000)
-        assert found["total_turns"] == 800
+        assert found["total_turns"] == 128
         ids = {turn["id"] for turn in found["session"]["history"] if turn["role"] == "assistant"}
-        assert len(ids) == 400
+        assert len(ids) == 64
         assert json.dumps(executions).count('"flowise-') >= 1
     with WireServer(server_env) as server:
-        assert server.call("list_sessions", query="Moss")["sessions"][0]["turns"] == 800
+        assert server.call("list_sessions", query="Moss")["sessions"][0]["turns"] == 128
 
 
 @pytest.mark.slow

@@ -241,7 +241,7 @@ def test_what_is_anothers_and_what_is_not_there_cannot_be_told_apart(world: Worl
     theirs, nobodys = "läbyrinth", "länderyen"  # neither is like anything of ann's
     took: dict[str, list[float]] = {theirs: [], nobodys: []}
     said: dict[str, set[str]] = {theirs: set(), nobodys: set()}
-    for number in range(200):
+    for number in range(100):
         for each in [*took][:: 1 if number % 2 else -1]:
             begun = time.perf_counter()
             answer = world.ask("ann", "tools/call", _call("resume_session", session_id=each))["result"][

@@ -182,7 +182,7 @@ async def test_nothing_acknowledged_is_lost_when_one_of_two_processes_is_killed_
 ):
     servers, token = two
     tokens = [token, token_of(server_env, "bob")]
-    result = await load(servers, tokens, clients=50, seconds=15, kills=servers[1])
+    result = await load(servers, tokens, clients=30, seconds=6, kills=servers[1])
     assert result.saves > 50
     assert result.broken <= {servers[1].port}, result.errors
 
