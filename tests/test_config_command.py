@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import stat
 import subprocess
 from pathlib import Path
@@ -180,7 +181,8 @@ def test_the_doctor_says_what_a_client_loses_and_what_it_says_to_do_cures_it(
     assert done.returncode == int(bool(lost)), done.stderr
     for line in lines:
         if line.startswith("  Try: "):
-            subprocess.run(["/bin/sh", "-c", line.removeprefix("  Try: ").partition(" (")[0]], env=settled, check=True)
+            program, *arguments = shlex.split(line.removeprefix("  Try: ").partition(" (")[0])
+            assert (program, run(settled, *arguments).returncode) == (SCRIPT.name, 0), line
     cured = run(settled, "doctor", "--as", client)
     assert (cured.returncode, cured.stdout.splitlines()[-1].startswith("All well")) == (0, True), cured.stdout
     wait_until(lambda: not started_with(tmp_path), what="the end of what it started")

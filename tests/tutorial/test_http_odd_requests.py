@@ -4,15 +4,18 @@ import asyncio
 import json
 import time
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 import pytest
 from mcp_types import ElicitRequestParams, ElicitResult
 
+from ..conftest import clean_env
 from ..support.http import (
     JSON,
     MODERN,
+    HTTPProcess,
     bearer,
     called,
     command,
@@ -23,6 +26,7 @@ from ..support.http import (
     token_of,
     tool,
 )
+from ..support.redis_server import NOBODY_LISTENS
 from ..support.waiting import eventually
 
 TURN = {"role": "user", "content": "when is the harvest?"}
@@ -38,6 +42,15 @@ LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "l
 def _save(words: str, identity: object) -> dict[str, Any]:
     arguments = {"session_id": "garden", "history": [{"role": "user", "content": words}]}
     return LIST | {"id": identity, "params": {"name": "save_session", "arguments": arguments}}
+
+
+@pytest.fixture(scope="module")
+def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HTTPProcess]:
+    """A server for the tests that leave nothing behind."""
+    env = clean_env(tmp_path_factory.mktemp("server"), NOBODY_LISTENS, "agentic_flywheel")
+    with http_server(env | {"REDIS_ENABLED": "false"}) as server:
+        yield server
+    assert "Traceback" not in server.stderr
 
 
 async def _begun(http: httpx2.AsyncClient, url: str, token: str = "") -> dict[str, str]:
@@ -113,14 +126,13 @@ async def test_a_server_that_ends_does_not_wait_for_a_person_who_is_asked(disabl
             assert (await called(client, "resume_session", session_id="garden"))["found"]
 
 
-async def test_a_client_that_asks_for_events_it_missed_gets_a_stream(disabled_env: dict[str, str]):
-    with http_server(disabled_env) as server:
-        async with httpx2.AsyncClient(timeout=30) as http:
-            headers = await _begun(http, server.url)
-            headers |= {"accept": "text/event-stream", "last-event-id": "5"}
-            async with http.stream("GET", server.url, headers=headers) as answer:
-                assert answer.status_code == 200
-                assert answer.headers["content-type"].startswith("text/event-stream")
+async def test_a_client_that_asks_for_events_it_missed_gets_a_stream(one_server: HTTPProcess):
+    async with httpx2.AsyncClient(timeout=30) as http:
+        headers = await _begun(http, one_server.url)
+        headers |= {"accept": "text/event-stream", "last-event-id": "5"}
+        async with http.stream("GET", one_server.url, headers=headers) as answer:
+            assert answer.status_code == 200
+            assert answer.headers["content-type"].startswith("text/event-stream")
 
 
 async def test_a_client_that_lost_its_stream_gets_another_while_the_lost_one_is_open(disabled_env: dict[str, str]):
@@ -190,21 +202,19 @@ async def test_a_client_whose_token_was_revoked_does_not_listen_on(disabled_env:
     ids=lambda value: json.dumps(value)[:40],
 )
 async def test_what_is_no_request_is_refused_in_words(
-    disabled_env: dict[str, str], body: Any, said: str, more: dict[str, str]
+    one_server: HTTPProcess, body: Any, said: str, more: dict[str, str]
 ):
-    with http_server(disabled_env) as server:
-        async with httpx2.AsyncClient(timeout=30) as http:
-            answer = await http.post(server.url, content=json.dumps(body), headers=JSON | more)
+    async with httpx2.AsyncClient(timeout=30) as http:
+        answer = await http.post(one_server.url, content=json.dumps(body), headers=JSON | more)
     assert answer.status_code == 400
     assert said in answer.json()["error"]["message"]
     assert "private" not in answer.text
 
 
-async def test_an_endpoint_says_which_methods_it_takes_and_a_media_type_has_no_case(disabled_env: dict[str, str]):
-    with http_server(disabled_env) as server:
-        async with httpx2.AsyncClient(timeout=30) as http:
-            for method in ("PUT", "PATCH", "HEAD", "OPTIONS"):
-                answer = await http.request(method, server.url, headers=JSON)
-                assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST, DELETE"), method
-            headers = JSON | {"content-type": "Application/JSON; Charset=UTF-8"}
-            assert (await http.post(server.url, json=LIST, headers=headers)).status_code == 200
+async def test_an_endpoint_says_which_methods_it_takes_and_a_media_type_has_no_case(one_server: HTTPProcess):
+    async with httpx2.AsyncClient(timeout=30) as http:
+        for method in ("PUT", "PATCH", "HEAD", "OPTIONS"):
+            answer = await http.request(method, one_server.url, headers=JSON)
+            assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST, DELETE"), method
+        headers = JSON | {"content-type": "Application/JSON; Charset=UTF-8"}
+        assert (await http.post(one_server.url, json=LIST, headers=headers)).status_code == 200

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,25 +44,23 @@ def as_passed_on(client: str, home: Path, **more: str) -> dict[str, str]:
     return passed_on(named([client])[0], environ)
 
 
-@pytest.mark.parametrize("first", CLIENTS)
-def test_with_a_settings_file_every_client_has_the_same_store(first: str, home: Path, sid: str):
-    with WireServer(as_passed_on(first, home)) as server:
-        saved = server.warm().call("save_session", session_id=sid, history=turns("one", "two", "three"))
-        here = server.call("persistence_status")
-    assert saved["stored_in"] == "redis"
-    assert here["settings"] == dict.fromkeys(
-        ("REDIS_URL", "FLYWHEEL_KEY_PREFIX", "FLYWHEEL_DATA_DIR"), f"file {home / PLACE}".replace(str(home), "~")
-    )
-    for other in CLIENTS:
-        with WireServer(as_passed_on(other, home)) as server:
-            assert server.warm().call("resume_session", session_id=sid)["session"]["history"] == turns(
-                "one", "two", "three"
-            )
-            there = server.call("persistence_status")
+def test_with_a_settings_file_every_client_has_the_same_store(home: Path, sid: str):
+    states: list[dict[str, Any]] = []
+    for number, client in enumerate(CLIENTS, 1):  # each goes on with what all before it said
+        with WireServer(as_passed_on(client, home)) as server:
+            saved = server.warm().call("save_session", session_id=sid, history=turns(client))
+            assert saved["stored_in"] == "redis"
+            said = server.call("resume_session", session_id=sid)["session"]["history"]
+            assert said == turns(*CLIENTS[:number])
+            states.append(server.call("persistence_status"))
+    for state in states:
+        assert state["settings"] == dict.fromkeys(
+            ("REDIS_URL", "FLYWHEEL_KEY_PREFIX", "FLYWHEEL_DATA_DIR"), f"file {home / PLACE}".replace(str(home), "~")
+        )
         for field in ("settings", "key_prefix", "user", "redaction"):
-            assert there[field] == here[field], other
-        assert there["redis"]["target"] == here["redis"]["target"]
-        assert there["journal"]["path"] == here["journal"]["path"]
+            assert state[field] == states[0][field]
+        assert state["redis"]["target"] == states[0]["redis"]["target"]
+        assert state["journal"]["path"] == states[0]["journal"]["path"]
 
 
 def test_the_status_says_that_the_environment_won(home: Path):
