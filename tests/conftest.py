@@ -1,5 +1,6 @@
 """Fixtures of the black-box tests: each test has its own HOME, data folder, key prefix and, if it asks, Redis."""
 
+import gc
 import os
 import uuid
 from collections.abc import Iterator
@@ -17,6 +18,16 @@ from .support.stock import StockEnvironment, build
 from .support.wire import WireServer
 
 preloaded.install()
+
+gc.disable()  # until all tests are there: next to nothing of what they are made of is garbage
+
+
+def pytest_collection_finish() -> None:
+    """Have no look for garbage go through the tests themselves, which stay to the end."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
 
 # No deadline, and inputs may be made slowly: two cores run all at once. No database: a run leaves nothing behind.
 # The same examples each time: what nobody has tried yet is for `FUZZ=2 pytest` to find, not for somebody's commit.
