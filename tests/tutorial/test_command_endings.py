@@ -283,7 +283,8 @@ def test_a_signal_during_the_imports(name: str, env: dict[str, str], tmp_path: P
         f"            sys.meta_path.remove(self); open({str(here)!r}, 'w').close(); signal.pause()\n"
         "sys.meta_path.insert(0, Late())\n"
     )
-    with begun(env | {"PYTHONPATH": str(late)}, "sessions", "list") as command:
+    path = os.pathsep.join([str(late), *filter(None, [env.get("PYTHONPATH")])])  # `tests.mutations` sets one
+    with begun(env | {"PYTHONPATH": path}, "sessions", "list") as command:
         wait_until(here.exists, what="the imports")
         command.end(name, left=False)
         assert command.said == ""

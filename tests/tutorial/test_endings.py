@@ -154,8 +154,9 @@ def stuck(env: dict[str, str], folder: Path, module: str) -> Iterator[tuple[Wire
         f"            sys.meta_path.remove(self); open({str(here)!r}, 'w').close(); open({str(go)!r}).close()\n"
         "sys.meta_path.insert(0, Late())\n"
     )
+    path = os.pathsep.join([str(late), *filter(None, [env.get("PYTHONPATH")])])  # `tests.mutations` sets one
     with preloaded.cold():
-        server = WireServer(env | {"PYTHONPATH": str(late)}).spawn()
+        server = WireServer(env | {"PYTHONPATH": path}).spawn()
     try:
         wait_until(here.exists, what="the server to come that far")
         yield server, lambda: os.close(os.open(go, os.O_WRONLY))
