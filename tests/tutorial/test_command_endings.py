@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 SIGNALS = [name for name, ending in ENDINGS.items() if not ending.silent]
 ALONE = ["SIGTERM alone (Gemini CLI)", "SIGINT alone", "SIGHUP"]
-COUNT = {False: 800, True: 250}
+COUNT = {False: 800, True: 400}
 """Sessions, of which an import without Redis, or with it, takes about a second: it is ended in their middle."""
 COLD = "SIGINT alone"
 """What ends a command that has an interpreter of its own: that looks at this signal itself."""

@@ -468,6 +468,20 @@ def test_the_name_of_a_file_is_not_obeyed_by_the_terminal(disabled_env: dict[str
     assert "\x1b" not in run(disabled_env, "import", str(file), code=1).stderr
 
 
+def test_a_session_without_a_time_is_read_once_for_the_search(disabled_env: dict[str, str], tmp_path: Path):
+    lines = tmp_path / "timeless.jsonl"
+    said = {"schema_version": 1, "revision": 1, "history": turns("ferns")}
+    lines.write_text("".join(json.dumps(said | {"id": name}) + "\n" for name in "ab"), "utf-8")
+    run(disabled_env, "import", str(lines))
+    with WireServer(disabled_env) as server:
+
+        def all_read() -> bool:
+            return "turns of the 2 sessions here" in server.call("list_sessions", query="a lighthouse")["searched"]
+
+        wait_until(all_read, what="both to be counted")
+        assert {row["id"] for row in server.call("list_sessions", query="ferns")["sessions"]} == {"a", "b"}
+
+
 def test_fields_that_this_version_does_not_know_move_too(disabled_env: dict[str, str], tmp_path: Path):
     unknown = {"mood": {"of": ["the", {"day": None}]}, "count": 2**70, "tags": ["ä", "b"], "began": 3, "revision": 7}
     given = many(1)[0] | unknown

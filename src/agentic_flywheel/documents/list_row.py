@@ -50,4 +50,5 @@ def list_row(index: str, document: Document) -> ListRow:
         "expires_at": iso(document.kept_until),
         **({"parent": parent} if isinstance(parent, str) else {}),
     })  # fmt: skip
-    return ListRow(index, session.id, micros(document.saved_at), note)
+    saved_at = max(1, micros(document.saved_at))  # a document may have no time; 0 and -1 mean something in an index
+    return ListRow(index, session.id, saved_at, note)
