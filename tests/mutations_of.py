@@ -1451,6 +1451,27 @@ MUTATIONS = [
         "tests/tutorial/test_command_endings.py::test_an_import_that_waits_for_standard_input",
     ),
     Mutation(
+        "K4 a signal just before the wait for a person",
+        "cli/interrupts.py",
+        "    with _ticking(), _handled(interrupt):\n",
+        "    with _handled(interrupt):\n",
+        "tests/unit/test_interrupts.py",
+    ),
+    Mutation(
+        "K4 a signal while a hidden value is typed",
+        "cli/config_command.py",
+        "    with interruptible():  # so that `getpass` sets the terminal back\n",
+        "    if True:\n",
+        "tests/test_command_line.py::test_ctrl_c_at_a_hidden_value_leaves_a_terminal_that_shows_what_is_typed",
+    ),
+    Mutation(
+        "a session without a time",
+        "documents/list_row.py",
+        "max(1, micros(document.saved_at))",
+        "micros(document.saved_at)",
+        "tests/tutorial/test_moving_house.py::test_a_session_without_a_time_is_read_once_for_the_search",
+    ),
+    Mutation(
         "K5 the folder of a process that was killed",
         "coaia/launch.py",
         "                _remove_orphans()\n",

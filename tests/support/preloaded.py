@@ -25,7 +25,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import Context, ContextVar
 from functools import cache
 from pathlib import Path
@@ -37,8 +37,8 @@ SCRIPT = "agentic-flywheel-state"
 SET_CHILD_SUBREAPER = 36  # a number of prctl
 LOOKED_AT_ON_START = re.compile(r"PYTHON|LC_|LD_|(LANG|LANGUAGE|TZ)$")
 GIVEN_TO_OUR_CHILD = ("PYTHONUSERBASE", "PYTHONIOENCODING")  # it says nothing there that the stem does not know
-IMPORTED_WHEN_NEEDED = ("calls", "redis_client", "cluster", "sdk_server", "trace_tools",  # of our child
-                        "anyio._backends._asyncio", "encodings.idna", "rich.logging")  # fmt: skip
+IMPORTED_WHEN_NEEDED = ("calls", "redis_client", "cluster", "sdk_server", "trace_tools")  # of our child
+OF_LIBRARIES = ("anyio._backends._asyncio", "encodings.idna", "rich.logging")  # beside a framework not all are there
 SYSTEM = ("PATH", "HOME", "PYTHONPATH")  # what the stem itself is given
 MAX_REQUEST = 2**20
 
@@ -321,6 +321,9 @@ def _programs() -> dict[str, Callable[[], int | None]]:
     spec.loader.exec_module(child)
     for one in IMPORTED_WHEN_NEEDED:
         importlib.import_module(one)
+    for one in OF_LIBRARIES:
+        with suppress(ModuleNotFoundError):
+            importlib.import_module(one)
     del sys.path[0]
     return {"server": importlib.import_module(f"{PACKAGE}.__main__").main, "child": child.main}
 
