@@ -87,7 +87,8 @@ def test_a_wrong_settings_file_stops_every_start_with_one_line(arguments: tuple[
 
 def test_commands_read_it_too(home: Path, sid: str):
     with WireServer(as_passed_on("claude", home)) as server:
-        server.warm().call("save_session", session_id=sid, history=turns("one"))
+        saved = server.warm().call("save_session", session_id=sid, history=turns("one"))
+    assert saved["stored_in"] == "redis", "without the file both would be in the journal of this home"
     assert sid in run(as_passed_on("codex", home), "sessions", "list").stdout
 
 
