@@ -1,5 +1,6 @@
 """Capture, through the real commands: what a hook is told of is kept, and nothing that is off the record."""
 
+import fcntl
 import json
 import signal
 import subprocess
@@ -54,8 +55,20 @@ def notes(env: dict[str, str]) -> list[str]:
 
 
 def drained(env: dict[str, str]) -> None:
+    """Wait until the drainer that a hook has begun took all in, and ended: it goes on a moment after its last note."""
     wait_until(lambda: not notes(env), what="the drainer")
-    run(env, "capture", "drain", "--into", str(data(env)))
+    wait_until(lambda: _is_free(data(env) / "capture" / "drainer.lock"), what="the end of the drainer")
+
+
+def _is_free(path: Path) -> bool:
+    if not path.exists():
+        return True
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def status(env: dict[str, str], code: int = 0) -> dict[str, Any]:
@@ -108,8 +121,6 @@ class _held:  # noqa: N801  reads as a sentence
         self._file = path.open("w")
 
     def __enter__(self) -> None:
-        import fcntl
-
         fcntl.flock(self._file, fcntl.LOCK_EX)
 
     def __exit__(self, *_: object) -> None:
