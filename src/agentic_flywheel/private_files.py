@@ -5,10 +5,12 @@ Only where accounts are those of POSIX; on Windows a person's own folders are cl
 
 import os
 import stat
-import time
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+
+from agentic_flywheel.file_lock import wait_for_lock
 
 PRIVATE = 0o600
 """What may be done with such a file: its owner reads and writes it."""
@@ -23,8 +25,6 @@ ROOT = 0
 
 CHANGE_SECONDS = 10.0
 """How long a change waits for the one before it; each takes milliseconds."""
-
-STEP_SECONDS = 0.005
 
 
 class NotPrivate(OSError):  # noqa: N818  it is named for what is the matter
@@ -122,25 +122,17 @@ def changing(folder: Path) -> Generator[None]:
 
     """
     folder.mkdir(0o700, parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:  # Windows, where a folder cannot be locked
+    if sys.platform == "win32":  # where a folder cannot be locked
         yield
         return
     file = os.open(folder, os.O_RDONLY)
     try:
-        end = time.monotonic() + CHANGE_SECONDS
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(STEP_SECONDS)
-            except OSError:  # a disk that has no such locks
-                break
-            else:
-                break
+        try:
+            wait_for_lock(file, CHANGE_SECONDS)
+        except BlockingIOError:
+            raise
+        except OSError:  # a disk that has no such locks
+            pass
         yield
     finally:
         os.close(file)

@@ -21,7 +21,7 @@ from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.server.app import FlywheelServer, build_server
 from agentic_flywheel.server.http_ended import EndedSessions
-from agentic_flywheel.server.http_questions import Answers
+from agentic_flywheel.server.http_questions import SharedAnswers
 from agentic_flywheel.server.http_sessions import HandshakeSessions
 from agentic_flywheel.server.sdk_internals import lowlevel_of
 from agentic_flywheel.server.tool_tracing import ToolTracing
@@ -124,7 +124,7 @@ class Namespace:
             async with self.manager.run():
                 shared = self.sessions.repository.stash, Keys(self._settings.key_prefix)
                 self.handshake_sessions = HandshakeSessions(
-                    lowlevel, self.sessions, self.server.notifier, key, EndedSessions(*shared), Answers(*shared)
+                    lowlevel, self.sessions, self.server.notifier, key, EndedSessions(*shared), SharedAnswers(*shared)
                 )
                 try:
                     opened.set_result(None)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
@@ -35,7 +35,7 @@ LARGEST = 65_536
 Item = SessionMessage | Exception
 
 
-class Answers:
+class SharedAnswers:
     """The answers of one namespace that came to a process which did not ask; none without Redis."""
 
     def __init__(self, stash: Stash | None, keys: Keys) -> None:
@@ -72,7 +72,7 @@ class Answers:
 class Questions:
     """The questions that one session asks in this process; `post` gives the session a message of ours."""
 
-    def __init__(self, session_id: str, answers: Answers, post: Callable[[bytes], Awaitable[None]]) -> None:
+    def __init__(self, session_id: str, answers: SharedAnswers, post: Callable[[bytes], Awaitable[None]]) -> None:
         self._session_id, self._answers, self._post = session_id, answers, post
         self._first = secrets.randbelow(2**30) * 2**20  # all of them stay whole numbers for JavaScript
         self._looking: dict[int, asyncio.Task[None]] = {}
@@ -127,21 +127,17 @@ class Questions:
                 return
 
 
-class Asking:
-    """The stream to the client, whose questions are numbered; all else is the stream's own."""
+class _Around:
+    """A stream of the SDK, of which all but its messages is left as it is."""
 
     def __init__(self, stream: Any, questions: Questions) -> None:  # noqa: ANN401  one of several kinds of the SDK
         self._stream, self._questions = stream, questions
-
-    async def send(self, item: SessionMessage, /) -> None:
-        """Send a message."""
-        await self._stream.send(self._questions.asking(item))
 
     async def aclose(self) -> None:
         """Close the stream."""
         await self._stream.aclose()
 
-    async def __aenter__(self) -> "Asking":
+    async def __aenter__(self) -> Self:
         await self._stream.__aenter__()
         return self
 
@@ -151,11 +147,16 @@ class Asking:
         return await self._stream.__aexit__(exc_type, exc_val, exc_tb)
 
 
-class Answering:
-    """The stream from the client, without what other processes asked for; all else is the stream's own."""
+class Asking(_Around):
+    """The stream to the client, whose questions are numbered."""
 
-    def __init__(self, stream: Any, questions: Questions) -> None:  # noqa: ANN401
-        self._stream, self._questions = stream, questions
+    async def send(self, item: SessionMessage, /) -> None:
+        """Send a message."""
+        await self._stream.send(self._questions.asking(item))
+
+
+class Answering(_Around):
+    """The stream from the client, without what other processes asked for."""
 
     @property
     def last_context(self) -> Any:  # noqa: ANN401
@@ -164,27 +165,15 @@ class Answering:
 
     async def receive(self) -> Item:
         """The next message."""
-        while True:
-            if (item := await self._questions.answered(await self._stream.receive())) is not None:
-                return item
+        return await self._next(self._stream.receive)
 
-    async def aclose(self) -> None:
-        """Close the stream."""
-        await self._stream.aclose()
-
-    def __aiter__(self) -> "Answering":
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Item:
+        return await self._next(self._stream.__anext__)
+
+    async def _next(self, read: Callable[[], Awaitable[Item]]) -> Item:
         while True:
-            if (item := await self._questions.answered(await self._stream.__anext__())) is not None:
+            if (item := await self._questions.answered(await read())) is not None:
                 return item
-
-    async def __aenter__(self) -> "Answering":
-        await self._stream.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
-    ) -> bool | None:
-        return await self._stream.__aexit__(exc_type, exc_val, exc_tb)

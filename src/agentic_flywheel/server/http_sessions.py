@@ -24,7 +24,7 @@ from agentic_flywheel.server.callers import Caller, RevisionsSeen, note_caller
 from agentic_flywheel.server.http_ended import AGAIN_SECONDS, EndedSessions
 from agentic_flywheel.server.http_in_flight import InFlight, InUse
 from agentic_flywheel.server.http_listening import Listening
-from agentic_flywheel.server.http_questions import Answering, Answers, Asking, Questions
+from agentic_flywheel.server.http_questions import Answering, Asking, Questions, SharedAnswers
 from agentic_flywheel.server.http_session_ids import Handshake, SessionIds, initialize_in
 from agentic_flywheel.server.sdk_internals import options_of
 from agentic_flywheel.server.subscriptions import ChangeNotifier
@@ -87,7 +87,7 @@ class HandshakeSessions:
         notifier: ChangeNotifier | None,
         key: bytes,
         ended: EndedSessions,
-        answers: Answers,
+        answers: SharedAnswers,
     ) -> None:
         self._server = server
         self._store = sessions

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 from agentic_flywheel.documents.append_log import AppendLogCommand, LogFull, is_full
@@ -26,7 +27,7 @@ SEGMENT_BYTES = 2**20
 """Bytes from which on a log goes on in another segment: each append of a journal alone rewrites the one it adds to."""
 
 READ_AT_ONCE = 256 * 1024
-"""Bytes of a segment that are read on the event loop: that takes less time than a thread, or a millisecond more."""
+"""Characters of a segment that are read on the event loop: a thread takes as long, or a millisecond less."""
 
 REMEMBERED = 256
 """Logs of several segments whose ends and ids are remembered."""
@@ -175,11 +176,8 @@ class AttachedLogs:
         if there is None:
             raise Damaged("What is stored as the log is none.")
         is_alive = self._repository.expires(found)
-        if size <= READ_AT_ONCE:
-            history = flow_history(found.text, self._clock(), alive_remotely=is_alive, limit=newest)
-        else:
-            history = await in_thread(flow_history, found.text, self._clock(), alive_remotely=is_alive, limit=newest)
-        return _Segment(there, history.executions, size) if history.executions else None
+        records = await records_in(found.text, self._clock(), alive_remotely=is_alive, limit=newest)
+        return _Segment(there, records, size) if records else None
 
     def _has_ended(self, there: Outline) -> bool:
         """Whether the log, whose last segment this is, has expired: full ones live longer than the log."""
@@ -221,6 +219,12 @@ class AttachedLogs:
 def flow_of(log: str, number: int) -> str:
     """The name under which a segment is kept among the flow histories of its session."""
     return f"attached:{log}:{number}"
+
+
+async def records_in(text: str, now: datetime, *, alive_remotely: bool, limit: int | None = None) -> list[JSONObject]:
+    """The records of a segment's text, or the newest of them; a large one is read in a thread."""
+    read = partial(flow_history, text, now, alive_remotely=alive_remotely, limit=limit)
+    return (read() if len(text) <= READ_AT_ONCE else await in_thread(read)).executions
 
 
 def _wrapped(record: JSONObject) -> JSONObject:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 from agentic_flywheel.coaia.envelope import key_of_note
-from agentic_flywheel.documents.model import expired, instant_of, iso
+from agentic_flywheel.documents.model import expired, instant, instant_of, iso
 from agentic_flywheel.documents.writes import Filter, ListRow
 from agentic_flywheel.errors import Damaged, InvalidArgument
 from agentic_flywheel.json_text import JSONObject, load_object
@@ -83,8 +83,8 @@ class Row:
 
 def _sealed(entry: ListRow, key: str) -> JSONObject:
     """What is shown of a session whose key is not here: left out, it would look as if there were none."""
-    saved_at = iso(datetime.fromtimestamp(0, UTC) + timedelta(microseconds=entry.saved_at))
-    return {"id": entry.member, "title": f"sealed: the key {key!r} is not given here", "updated_at": saved_at}
+    title = f"sealed: the key {key!r} is not given here"
+    return {"id": entry.member, "title": title, "updated_at": iso(instant(entry.saved_at))}
 
 
 def _row(entry: ListRow, shown: JSONObject, now: datetime) -> Row:

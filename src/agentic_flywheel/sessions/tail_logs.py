@@ -17,15 +17,14 @@ from uuid import uuid4
 from agentic_flywheel.documents.append_log import AppendLogCommand, LogFull, is_full
 from agentic_flywheel.documents.delete import DeleteCommand
 from agentic_flywheel.documents.drop_records import DropRecordsCommand
-from agentic_flywheel.documents.flow_document import flow_history, outline
+from agentic_flywheel.documents.flow_document import outline
 from agentic_flywheel.documents.parse import tombstone_of
 from agentic_flywheel.documents.writes import ends_of
 from agentic_flywheel.errors import Conflict, Damaged, Unavailable
-from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.json_text import JSONObject, dumps_checked, size_of
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.repository import Repository
-from agentic_flywheel.sessions.attached_logs import READ_AT_ONCE, flow_of
+from agentic_flywheel.sessions.attached_logs import flow_of, records_in
 
 SEGMENT_BYTES = 32 * 1024
 """Bytes from which on a log goes on in another segment: a journal alone writes a whole one at each append."""
@@ -181,11 +180,8 @@ class TailLogs:
         now, is_alive = self._clock(), self._repository.expires(found)
         if there.kept_until and there.kept_until <= now and not is_alive:
             return None
-        if size <= READ_AT_ONCE:
-            history = flow_history(found.text, now, alive_remotely=is_alive)
-        else:
-            history = await in_thread(flow_history, found.text, now, alive_remotely=is_alive)
-        records = [record for record in history.executions if not str(record.get("id")).startswith(MARK)]
+        found_here = await records_in(found.text, now, alive_remotely=is_alive)
+        records = [record for record in found_here if not str(record.get("id")).startswith(MARK)]
         ends_at = there.saved_at + timedelta(seconds=(there.ttl_seconds or 0) / 2) if there.saved_at else None
         return Segment(
             number, records, is_full(there, size), ends_at if there.kept_until else None, there.kept_until, found.stale

@@ -7,13 +7,13 @@ said meanwhile is left out for ever, by whatever door it comes. Times are second
 has no diary: since when is told by its times, until when by those of its folder, which are later if anything.
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Callable
 from typing import Any, cast
 
 from agentic_flywheel.cli.capture import small_files
+from agentic_flywheel.file_lock import wait_for_lock
 
 SWITCH = ".flywheel-off"
 """The file that keeps a folder, and all below it, off the record."""
@@ -156,7 +156,7 @@ def _change(place: str, change: Callable[[list[Span]], list[Span]]) -> list[Span
     os.makedirs(place, 0o700, exist_ok=True)
     file = os.open(os.path.join(place, LOCK), os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
-        _wait_for(file)
+        wait_for_lock(file, LOCK_SECONDS)
         before = spans(place)
         after = change(before)
         if after != before:
@@ -164,16 +164,3 @@ def _change(place: str, change: Callable[[list[Span]], list[Span]]) -> list[Span
         return after
     finally:
         os.close(file)
-
-
-def _wait_for(file: int) -> None:
-    end = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.005)
-        else:
-            return

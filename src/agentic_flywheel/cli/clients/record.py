@@ -113,7 +113,6 @@ def _changing(home: Path) -> Generator[None]:
 def _write(home: Path, known: small_files.Values) -> None:
     file = _file(home)
     if known:
-        file.parent.mkdir(0o700, parents=True, exist_ok=True)
         small_files.write(str(file), known)
         return
     small_files.remove(str(file))
