@@ -36,16 +36,15 @@ class _Job(NamedTuple):
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[Any]
 
-    def run(self) -> None:
-        """Run it, unless nobody waits any more; hand over what it gave or raised."""
+    def run(self) -> Callable[[], None]:
+        """Run it, unless nobody waits any more; what is returned hands over what it gave or raised."""
         if self.done.cancelled():
-            return
+            return _nothing
         try:
             given = self.verb()
         except BaseException as exc:  # noqa: BLE001  whoever waits gets it
-            self._hand_over(self._raise, exc)
-        else:
-            self._hand_over(self._give, given)
+            return functools.partial(self._hand_over, self._raise, exc)
+        return functools.partial(self._hand_over, self._give, given)
 
     def _hand_over(self, way: Callable[[Any], None], what: object) -> None:
         with contextlib.suppress(RuntimeError):  # the event loop was closed meanwhile
@@ -60,38 +59,56 @@ class _Job(NamedTuple):
             self.done.set_exception(error)
 
 
+def _nothing() -> None:
+    """Hand over nothing."""
+
+
 class _Threads:
     """The worker threads of this process, begun as they are needed. What they were given is done before it ends."""
 
     def __init__(self) -> None:
         self.running: set[_Job] = set()
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._idle: deque[None] = deque()
-        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._idle: list[SimpleQueue[_Job | None]] = []
+        self._waiting: deque[_Job] = deque()
+        self._threads: dict[threading.Thread, SimpleQueue[_Job | None]] = {}
 
     def run(self, job: _Job) -> None:
-        """Run a job in the next thread that is free."""
-        try:
-            self._idle.pop()
-        except IndexError:
-            if len(self._threads) < MOST_THREADS:
-                thread = threading.Thread(target=self._work, name="journal", daemon=True)
-                self._threads.append(thread)
-                thread.start()
-        self._jobs.put(job)
+        """Run a job in the thread that had one last: what it has read is still in the processor's caches."""
+        with self._lock:
+            if self._idle:
+                self._idle.pop().put(job)
+            elif len(self._threads) < MOST_THREADS:
+                self._begin(job)
+            else:
+                self._waiting.append(job)
 
-    def _work(self) -> None:
-        while job := self._jobs.get():
+    def _begin(self, job: _Job) -> None:
+        given: SimpleQueue[_Job | None] = SimpleQueue()
+        given.put(job)
+        thread = threading.Thread(target=self._work, args=(given,), name="journal", daemon=True)
+        thread.start()
+        self._threads[thread] = given
+
+    def _work(self, given: "SimpleQueue[_Job | None]") -> None:
+        while job := given.get():
             self.running.add(job)
-            job.run()
+            hand_over = job.run()
             self.running.discard(job)
-            del job  # it holds what it gave
-            self._idle.append(None)
+            with self._lock:
+                if self._waiting:
+                    given.put(self._waiting.popleft())
+                else:
+                    self._idle.append(given)
+            hand_over()  # behind that: the next job, which may come at once, is for this thread
+            del job, hand_over  # they hold what it gave
 
     def end(self) -> None:
         """Finish what is to be done, and end the threads."""
-        for _ in self._threads:
-            self._jobs.put(None)
+        while self._waiting:
+            time.sleep(LOOK_SECONDS)
+        for given in self._threads.values():
+            given.put(None)
         for thread in self._threads:
             thread.join()
 
