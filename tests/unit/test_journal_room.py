@@ -72,6 +72,18 @@ def test_the_write_ahead_log_stays_short_whatever_is_saved(journal: Journal, siz
         assert journal.path.with_name(journal.path.name + "-wal").stat().st_size <= LOG_BYTES
 
 
+def test_the_log_is_longer_while_much_is_synced_together_and_empty_behind_that(journal: Journal):
+    journal.copy("open it")
+    log = journal.path.with_name(journal.path.name + "-wal")
+    with journal.synced_at_end():
+        for number in range(12):
+            journal.keep(write(f"s{number}", MEGABYTE // 4))
+        assert log.stat().st_size > 2 * LOG_BYTES
+    assert not log.stat().st_size
+    journal.keep(write("s", 500))
+    assert log.stat().st_size <= LOG_BYTES
+
+
 def changes(journal: Journal, key: str = "p:session:s") -> list[str]:
     return [item.change for item in journal.pending(key)]
 

@@ -11,13 +11,15 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from agentic_flywheel.cli.importers.noted import Origin, Place
 from agentic_flywheel.errors import JournalUnavailable
-from agentic_flywheel.journal import Journal
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.settings import Settings
+
+if TYPE_CHECKING:  # a process that only reads files needs neither
+    from agentic_flywheel.journal import Journal
+    from agentic_flywheel.settings import Settings
 
 READERS = 5
 """Raised when a reader makes other turns of the same file: then all files are read anew, once."""
@@ -81,7 +83,7 @@ class Look:
 class Marks:
     """The marks in a journal. Where turns are to be kept by other settings than they were, a file is read anew."""
 
-    def __init__(self, journal: Journal, settings: Settings) -> None:
+    def __init__(self, journal: "Journal", settings: "Settings") -> None:
         self._journal = journal
         self._keys = Keys(settings.key_prefix)
         self._rules = f"{READERS} {settings.secrets} {settings.max_session_bytes}"
@@ -121,10 +123,11 @@ class Marks:
         with contextlib.suppress(JournalUnavailable, OSError):
             mark.digests, mark.rules = digests(path, mark.stat.size), self._rules
             state = json.dumps(asdict(mark)) if len(mark.sessions) <= SESSIONS_AT_MOST else ""
-            await in_thread(self._journal.note_reading, self._name(path), state)
-            if mark.origin and mark.sessions and not await in_thread(self._journal.reading, self._root(mark.origin)):
-                first = {"session": next(iter(mark.sessions)), "own": mark.origin.own, "size": mark.stat.size}
-                await in_thread(self._journal.note_reading, self._root(mark.origin), json.dumps(first))
+            first: dict[str, str] = {}
+            if mark.origin and mark.sessions:
+                begun = {"session": next(iter(mark.sessions)), "own": mark.origin.own, "size": mark.stat.size}
+                first[self._root(mark.origin)] = json.dumps(begun)
+            await in_thread(self._journal.note_reading, self._name(path), state, first)
 
     async def begun_by(self, origin: Origin) -> str:
         """The session that was read first of those that begin with the same line; empty if it is this one's own."""

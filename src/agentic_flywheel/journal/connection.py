@@ -23,7 +23,6 @@ from agentic_flywheel.journal.retry import Replaced
 from agentic_flywheel.journal.schema import (
     BUSY_SECONDS,
     FILE_NAME,
-    LOG_BYTES,
     NO_ROOM,
     delete_log,
     exclusive,
@@ -64,6 +63,7 @@ class JournalFile:
         self._open: OpenFile | None = None
         self._write_failed: tuple[float, str] | None = None
         self._was_held = False  # whether that was because another program held it
+        self._has_long_log = False
         self._recovered: list[str] = []
         self._made_private: list[str] = []
 
@@ -205,7 +205,7 @@ class JournalFile:
                     yield db
                 if self._was_held:  # by another program, which has let go of it
                     self._was_held, self._write_failed = False, None
-                if size_of_log(self.path) > LOG_BYTES:
+                if size_of_log(self.path) > opened.log_bytes:
                     shorten_log(opened.writer)
             except (sqlite3.Error, OSError) as exc:
                 if isinstance(exc, sqlite3.Error):
@@ -216,7 +216,7 @@ class JournalFile:
     @contextlib.contextmanager
     def _write_transaction(self, opened: OpenFile, timeout: float, *, durable: bool) -> Generator[sqlite3.Connection]:
         db = opened.writer
-        opened.set_up(durable=durable, timeout=timeout)
+        opened.set_up(durable=durable, timeout=timeout, has_long_log=self._has_long_log)
         db.execute("BEGIN IMMEDIATE")
         try:
             if not self._is_current(opened):  # another process moved it aside meanwhile

@@ -39,7 +39,7 @@ from agentic_flywheel.journal.rows import (
     next_pending,
     queue,
 )
-from agentic_flywheel.journal.schema import BUSY_SECONDS, FILE_NAME
+from agentic_flywheel.journal.schema import BUSY_SECONDS, FILE_NAME, shorten_log
 
 _R = TypeVar("_R")
 
@@ -121,14 +121,19 @@ class Journal(ListRows, OutboxRows, Readings, Retention):
 
     @contextlib.contextmanager
     def synced_at_end(self) -> Generator[None]:
-        """Sync what is committed meanwhile once, at the end: nobody is told before that it survives power loss."""
-        self._synced_later = True
+        """Sync what is committed meanwhile once, at the end: nobody is told before that it survives power loss.
+
+        Until then its pages go into the file from a longer log: a page that many of them change goes there once.
+        """
+        self._synced_later = self._has_long_log = True
         try:
             yield
         finally:
-            self._synced_later = False
+            self._synced_later = self._has_long_log = False
             if self.path.with_name(FILE_NAME + "-wal").exists():
                 self._sync_log()
+                with self._held_open(BUSY_SECONDS) as db:
+                    shorten_log(db)
 
     @retry_once_if_replaced
     def has_destination(self) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.recovery import damaged_files
-from agentic_flywheel.journal.schema import FILE_NAME
+from agentic_flywheel.journal.schema import FILE_NAME, LOG_BYTES, LOG_PAGES, LONG_LOG, PAGE
 from agentic_flywheel.journal.search_index import FILE_NAME as INDEX_NAME
 from agentic_flywheel.private_files import check_folder, make_private
 from agentic_flywheel.sealing import KEY_FILE, MARKER
@@ -38,11 +38,19 @@ class OpenFile:
     log: tuple[int, int]
     reading: threading.Lock = field(default_factory=threading.Lock)
     closed: bool = False
+    log_bytes: int = LOG_BYTES
+    """From which on the log is emptied."""
     _durable: bool | None = None
     _waits: dict[sqlite3.Connection, int] = field(default_factory=dict[sqlite3.Connection, int])
 
-    def set_up(self, *, durable: bool, timeout: float) -> None:
-        """Set up the writer for a transaction that begins within `timeout` seconds; `durable` survives power loss."""
+    def set_up(self, *, durable: bool, timeout: float, has_long_log: bool = False) -> None:
+        """Set up the writer for a transaction that begins within `timeout` seconds; `durable` survives power loss.
+
+        `has_long_log`: its log is checkpointed late.
+        """
+        if has_long_log is not (self.log_bytes == LONG_LOG):
+            self.writer.execute(f"PRAGMA wal_autocheckpoint = {LONG_LOG // PAGE if has_long_log else LOG_PAGES}")
+            self.log_bytes = LONG_LOG if has_long_log else LOG_BYTES
         if durable is not self._durable:
             # In WAL mode NORMAL survives the death of any process, FULL (an fsync a commit) the loss of power too.
             self.writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")

@@ -7,7 +7,8 @@ sessions; it has no words of a talk.
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from agentic_flywheel.journal.connection import JournalFile
 from agentic_flywheel.journal.retry import retry_once_if_replaced
@@ -17,6 +18,8 @@ _TABLE = (
     "CREATE TABLE IF NOT EXISTS readings"
     " (destination INTEGER, name TEXT, state TEXT NOT NULL, PRIMARY KEY (destination, name)) WITHOUT ROWID"
 )
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Readings(JournalFile):
@@ -42,10 +45,17 @@ class Readings(JournalFile):
             return row[0] if row else None
 
     @retry_once_if_replaced
-    def note_reading(self, name: str, state: str, *, timeout: float = BUSY_SECONDS) -> None:
-        """Note a state; an empty one forgets the name. It may be lost to a power cut, which costs a reading."""
+    def note_reading(
+        self, name: str, state: str, first: Mapping[str, str] = NOTHING, *, timeout: float = BUSY_SECONDS
+    ) -> None:
+        """Note a state; an empty one forgets the name. It may be lost to a power cut, which costs a reading.
+
+        `first`: states that are noted of other names, of which none was noted before.
+        """
         with self._transaction(timeout=timeout) as db:
             db.execute(_TABLE)
+            rows = [(self._destination, other, its_state) for other, its_state in first.items()]
+            db.executemany("INSERT OR IGNORE INTO readings VALUES (?, ?, ?)", rows)
             if state:
                 db.execute("INSERT OR REPLACE INTO readings VALUES (?, ?, ?)", (self._destination, name, state))
             else:

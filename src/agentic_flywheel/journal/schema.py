@@ -30,6 +30,9 @@ LOG_PAGES = 150
 LOG_BYTES = 700_000
 """Bytes from which on the log, which a large save makes that long, is emptied at once."""
 
+LONG_LOG = 16_000_000
+"""The same while much is written of which nobody is told yet: what is written again and again is moved once."""
+
 WIPE_SECONDS = 0.25
 """How long a deletion waits for others who are reading in the log: they do so for milliseconds."""
 
