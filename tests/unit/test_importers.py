@@ -15,7 +15,8 @@ from agentic_flywheel.cli.importers.files import read
 from agentic_flywheel.cli.importers.found_files import Source
 from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.documents.appended import appended
-from agentic_flywheel.documents.save_request import MAX_TEXT, Save
+from agentic_flywheel.documents.model import MAX_TEXT
+from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.documents.tool_calls import ToolCalls, tool_calls
 from agentic_flywheel.keys import MAX_ID_LENGTH
 

@@ -161,8 +161,9 @@ async def _import(
     credentials = Credentials(settings.secrets)
     report = Report(credentials, await _count(growing, files))
     along = Along(executions, credentials, settings.session_ttl_seconds)
+    read = set(files)
     for source in there:
-        if source not in files:
+        if source not in read:
             for each, added in known(looks[source]):
                 report.note(source, each, added)
     async with sessions:

@@ -11,6 +11,9 @@ from agentic_flywheel.json_text import JSONObject
 SCHEMA_VERSION = 1
 """The newest document schema this version reads and writes."""
 
+MAX_TEXT = 100_000
+"""Characters of a title, a summary or another text of a session; lists show the beginning."""
+
 Origin = Literal["deleted", "expired"]
 
 

@@ -227,14 +227,15 @@ class SaveCommand(Save, Command[Saved]):
 
         """
         alive = stored.alive
-        if self._replaces_all:
+        grows = self.mode == "append" and stored.text and alive
+        more = append_text(stored.text, alive, document, added) if grows and stored.text and alive else None
+        if more:
+            text, splice = more
+        else:
+            turns = turns if self._replaces_all else turns_of(document)
             (text, place), splice = encode_around(document, turns), None
             head = replace(document, session=replace(document.session, history=[]))
             DOCUMENT_CACHE.keep(text, head, place, is_whole=False)
-        else:
-            grows = self.mode == "append"
-            more = append_text(stored.text, alive, document, added) if grows and stored.text and alive else None
-            text, splice = more or (encode(document), None)
         if is_larger(text, self.max_bytes):
             raise too_large(text, self.max_bytes, alive)
         return self._write(document, text, stored.text, splice)

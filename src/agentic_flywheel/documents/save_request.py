@@ -7,14 +7,12 @@ from typing import Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SkipValidation
 
 from agentic_flywheel.backends.base import BackendType, FlowStatus
+from agentic_flywheel.documents.model import MAX_TEXT
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject, canonical, check_json
 from agentic_flywheel.keys import MAX_ID_LENGTH
 from agentic_flywheel.plain_text import brief
 from agentic_flywheel.settings import MAX_TTL_SECONDS
-
-MAX_TEXT = 100_000
-"""Characters of a title, a summary or another text of a session; lists show the beginning."""
 
 MAX_TAGS = 100
 

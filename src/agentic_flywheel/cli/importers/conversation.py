@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
-from agentic_flywheel.documents.save_request import MAX_TEXT
+from agentic_flywheel.documents.model import MAX_TEXT
 from agentic_flywheel.documents.turn_text import asked_in
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import MAX_DEPTH, JSONObject, check_json, each_text
