@@ -16,6 +16,9 @@ from agentic_flywheel.journal.threads import without_threads
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
+SYNCED_AT_ONCE = 25
+"""Transcripts that are on the disk together, before it is noted of each that it is kept."""
+
 
 def backfill(settings: Settings, clients: list[str]) -> int:
     """Take in what there is; 0 if all is in, 1 if something was refused."""
@@ -35,13 +38,17 @@ async def _backfill(settings: Settings, programs: list[Program]) -> int:
         taker = Taker(sessions, growing, place)
         unread = [path for program, path in wanted if not _of(place, program, path)]
         with without_threads(), ReadAhead(unread, growing.limit) as growing.ahead:
-            for number, (program, path) in enumerate(wanted):
-                outcome = await taker.take(program.name, str(path))
-                outcomes.note(place, outcome)
-                notes.done(str(place), notes.digest(program.name, str(path)))
-                counts[outcome.outcome] = counts.get(outcome.outcome, 0) + 1
-                _tell(outcome)
-                progress(number + 1, len(wanted))
+            for begin in range(0, len(wanted), SYNCED_AT_ONCE):
+                taken: list[Outcome] = []
+                with sessions.repository.journal.synced_at_end():
+                    for program, path in wanted[begin : begin + SYNCED_AT_ONCE]:
+                        taken.append(await taker.take(program.name, str(path)))
+                        progress(begin + len(taken), len(wanted))
+                for outcome in taken:
+                    outcomes.note(place, outcome, is_synced=False)  # where it is lost, the file is read again
+                    notes.done(str(place), notes.digest(outcome.program, outcome.path))
+                    counts[outcome.outcome] = counts.get(outcome.outcome, 0) + 1
+                    _tell(outcome)
     outcomes.sum_up(place)
     small_files.remove(str(place / FAILURE))
     small_files.remove(str(place / "hook-failure.json"))

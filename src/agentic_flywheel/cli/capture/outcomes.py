@@ -63,8 +63,8 @@ class Outcome:
         return words.get(self.outcome) or f"{self.outcome}: {self.cause}".rstrip(": ")
 
 
-def note(place: Path, outcome: Outcome) -> None:
-    """Note what became of a transcript.
+def note(place: Path, outcome: Outcome, *, is_synced: bool = True) -> None:
+    """Note what became of a transcript; `is_synced`: on the disk before this returns.
 
     Raises:
         OSError: it cannot be noted.
@@ -72,7 +72,7 @@ def note(place: Path, outcome: Outcome) -> None:
     """
     (place / "outcomes").mkdir(0o700, parents=True, exist_ok=True)
     value = asdict(outcome) | {"at": time.time()}
-    small_files.write(_path(place, outcome.program, outcome.path), value)
+    small_files.write(_path(place, outcome.program, outcome.path), value, is_synced=is_synced)
 
 
 def of(place: Path, program: str, path: str) -> Outcome | None:

@@ -17,18 +17,18 @@ def read(path: str) -> Values:
     return cast("Values", value) if isinstance(value, dict) else {}
 
 
-def write(path: str, value: Values) -> None:
-    """Put an object in the place of a file, on the disk before this returns.
+def write(path: str, value: Values, *, is_synced: bool = True) -> None:
+    """Put an object in the place of a file, if `is_synced` on the disk before this returns.
 
     Raises:
         OSError: it cannot be written; what was there is still there.
 
     """
-    replace(path, json.dumps(value).encode(), 0o600)
+    replace(path, json.dumps(value).encode(), 0o600, is_synced=is_synced)
 
 
-def replace(path: str, content: bytes, mode: int) -> None:
-    """Put bytes in the place of a file, on the disk before this returns.
+def replace(path: str, content: bytes, mode: int, *, is_synced: bool = True) -> None:
+    """Put bytes in the place of a file, if `is_synced` on the disk before this returns.
 
     Raises:
         OSError: they cannot be written; what was there is still there.
@@ -42,7 +42,8 @@ def replace(path: str, content: bytes, mode: int) -> None:
             left = memoryview(content)
             while left:
                 left = left[os.write(file, left) :]
-            os.fsync(file)
+            if is_synced:
+                os.fsync(file)
         finally:
             os.close(file)
         os.replace(ours, path)
@@ -50,7 +51,8 @@ def replace(path: str, content: bytes, mode: int) -> None:
         remove(ours)
         exc.filename = path  # the one that a person knows
         raise
-    sync_folder(os.path.dirname(path))
+    if is_synced:
+        sync_folder(os.path.dirname(path))
 
 
 def remove(path: str) -> None:

@@ -34,6 +34,8 @@ class Seen:
     left_out: int = 0
     not_understood: list[str] = field(default_factory=list[str])
     version: str = ""
+    begun: tuple[int, int] | None = None
+    """Turns and revision of the first session, where nothing of it was there before."""
 
     def note(self, each: Entry | Known, added: Added) -> None:
         """Note what became of an entry."""
@@ -47,8 +49,12 @@ class Seen:
             self.paused += added.outcome == "paused"
             self.deleted += added.outcome == "deleted"
         elif isinstance(each, Imported | Known):
+            session_id = each.session_id if isinstance(each, Imported) else each.talk
+            if session_id in self.sessions[:1] or not self.sessions:
+                is_whole = not self.sessions and added.outcome == "new"
+                self.begun = (added.turns, added.revision) if is_whole else None
             self.new |= added.outcome in ("new", "more")
-            self.sessions.append(each.session_id if isinstance(each, Imported) else each.talk)
+            self.sessions.append(session_id)
 
     @property
     def outcome(self) -> What:
@@ -99,7 +105,7 @@ class Taker:
             return replace(about, outcome="refused", cause=plainly(exc), again=passes, sessions=seen.sessions)
         if seen.outcome == "paused":
             return replace(about, outcome="paused")
-        turns, revision = await self._now(seen)
+        turns, revision = seen.begun or await self._now(seen)
         return replace(
             about,
             outcome=seen.outcome,
