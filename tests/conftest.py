@@ -17,14 +17,11 @@ from .support.redis_server import NOBODY_LISTENS, RedisServer
 from .support.stock import StockEnvironment, build
 from .support.wire import WireServer
 
-preloaded.install()
-
 gc.disable()  # until all tests are there: next to nothing of what they are made of is garbage
 
 
 def pytest_collection_finish() -> None:
     """Have no look for garbage go through the tests themselves, which stay to the end."""
-    gc.collect()
     gc.freeze()
     gc.enable()
 
@@ -71,7 +68,8 @@ def cluster_env(folder: Path, cluster: RedisCluster) -> dict[str, str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def stem() -> Iterator[None]:
-    """The process that our programs are forked from ends with the tests."""
+    """The process that our programs are forked from lives as long as tests run: who only hands them out has none."""
+    preloaded.install()
     yield
     preloaded.end_stem()
 
@@ -86,8 +84,9 @@ def cold() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def worker_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One real Redis for all tests of this worker."""
-    server = RedisServer(tmp_path_factory.mktemp("redis")).start()
-    yield server
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.arguments = ["--hz", "1"]  # it has nothing to look after while nobody asks, and there are four
+    yield server.start()
     server.kill()
 
 
