@@ -13,7 +13,7 @@ from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.found_files import Absent, Member, Source, name_of, opened
 from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, BadEntry, Given, JsonEntry, lines
 from agentic_flywheel.cli.importers.kinds import LOOKED_AT, Kind, kind_of
-from agentic_flywheel.cli.importers.readers import read_as
+from agentic_flywheel.cli.importers.readers import lines_or_whole, read_as
 from agentic_flywheel.errors import InvalidArgument
 
 
@@ -100,7 +100,7 @@ def read(
 
 
 def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry | BadEntry]:
-    """The lines of an export of this program, as they are, and those that cannot be read, in the order of the file.
+    """The lines of an export of this program, or a session alone, and those that cannot be read, in the file's order.
 
     Raises:
         OSError: the file cannot be read.
@@ -109,7 +109,7 @@ def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry
     line = 1
     try:
         with opened(source) as file:
-            for each in lines(file, limit):
+            for each in lines_or_whole(file, limit):
                 line = each.line
                 yield each
     except UNREADABLE:

@@ -77,6 +77,8 @@ def _first(entries: Iterable[JsonEntry | BadEntry]) -> Iterator[JsonEntry]:
 
 def _of_object(value: JSONObject) -> Kind | None:
     """The kind of a file that is one object."""
+    if _is_ours(value):
+        return "flywheel"
     if langflow.is_run(value) or flowise.is_prediction(value):
         return "run"
     if flowise.is_workspace(value):
@@ -98,6 +100,14 @@ def _of_object(value: JSONObject) -> Kind | None:
     return "turns" if is_talk(value) else None
 
 
+def _is_ours(value: JSONObject) -> bool:
+    """Whether it is a session of this program: as it is stored, as it is shown to programs, or as it once was."""
+    version = value.get("schema_version")
+    if isinstance(version, int) and not isinstance(version, bool):
+        return True
+    return {"id", "history"} <= value.keys() and not {"_schema_version", "backend_session_id"}.isdisjoint(value)
+
+
 def _of_conversation(value: JSONObject) -> Kind | None:
     if "chat_messages" in value:
         return "claude"
@@ -113,8 +123,7 @@ def _of_conversation(value: JSONObject) -> Kind | None:
 
 
 def _of_line(value: JSONObject) -> Kind | None:
-    version = value.get("schema_version")
-    if isinstance(version, int) and not isinstance(version, bool):
+    if _is_ours(value):
         return "flywheel"
     message, kind = value.get("message"), value.get("type")
     if (kind == "session_meta" and "payload" in value) or codex_older.is_head(value):
@@ -131,5 +140,6 @@ def _of_line(value: JSONObject) -> Kind | None:
         return "gptme"
     if "chat_messages" in value or "mapping" in value:  # a conversation alone, or a line each
         return _of_conversation(value)
-    is_event = isinstance(kind, str) and not {"sessionId", "leafUuid", "messageId"}.isdisjoint(value)
-    return "claude-code" if is_event else None
+    if isinstance(kind, str) and not {"sessionId", "leafUuid", "messageId"}.isdisjoint(value):
+        return "claude-code"
+    return "turns" if is_turn(value) else None

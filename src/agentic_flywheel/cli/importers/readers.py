@@ -30,7 +30,7 @@ from agentic_flywheel.cli.importers import (
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.enclosed_array import enclosed
-from agentic_flywheel.cli.importers.json_entries import BOM, BadEntry, JsonEntry, lines, whole
+from agentic_flywheel.cli.importers.json_entries import BLANK, BOM, BadEntry, JsonEntry, lines, whole
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
@@ -74,7 +74,7 @@ _OF_DATABASES = {"opencode": opencode.database, "llm": llm.database, "langflow":
 def read_as(file: IO[bytes], kind: str | None, beside: Beside, limit: int) -> Iterator[Imported | BadEntry]:
     """The talks of a file of that kind and all that cannot be read of it, in the order of the file."""
     if kind in _BY_LINES:
-        entries = _lines_or_whole(file, limit) if kind == "gemini-cli" else lines(file, limit)
+        entries = lines_or_whole(file, limit) if kind == "gemini-cli" else lines(file, limit)
         yield from _BY_LINES[kind](entries, beside)
     elif databases.begins(file):
         if beside.path:
@@ -95,11 +95,16 @@ def read_as(file: IO[bytes], kind: str | None, beside: Beside, limit: int) -> It
     elif kind in _OF_ROWS:
         yield from _OF_ROWS[kind](enclosed(file, limit, ""), beside.stem)
     else:
-        yield _NO_TALKS.get(kind or "") or _not_understood(file, limit)
+        found = _NO_TALKS.get(kind or "") or _not_understood(file, limit)
+        yield from [found] if found else ()
 
 
-def _not_understood(file: IO[bytes], limit: int) -> BadEntry:
-    if file.read(len(_PACKED)) == _PACKED:
+def _not_understood(file: IO[bytes], limit: int) -> BadEntry | None:
+    """What is said of a file of no known kind; nothing of a list without talks, as parts of an export may be."""
+    head = file.read(_EMPTY_AT_MOST)
+    if head.removeprefix(BOM).translate(None, BLANK) in (b"[]", b'{"conversations":[]}'):
+        return None
+    if head.startswith(_PACKED):
         return BadEntry(
             1, "is packed by Codex, as old transcripts are. Unpack it (zstd -d), and import what comes of it"
         )
@@ -109,6 +114,9 @@ def _not_understood(file: IO[bytes], limit: int) -> BadEntry:
     instead = manifests.is_list_of_files(whole(file, min(limit, manifests.MAX_BYTES)))
     return BadEntry(1, instead or "is the beginning of no export that can be read", is_foreign=not instead)
 
+
+_EMPTY_AT_MOST = 64
+"""Bytes of a file with an empty list."""
 
 _PACKED = b"\x28\xb5\x2f\xfd"
 """How a file begins that is packed (Zstandard, RFC 8878), as Codex packs transcripts that have long been closed."""
@@ -125,7 +133,7 @@ _NO_TALKS = {
 }
 
 
-def _lines_or_whole(file: IO[bytes], limit: int) -> Iterator[JsonEntry | BadEntry]:
+def lines_or_whole(file: IO[bytes], limit: int) -> Iterator[JsonEntry | BadEntry]:
     """The entries of a file; of one whose first line is none, the object that it is, if it is one."""
     if file.readline(len(BOM) + 3).removeprefix(BOM).strip() == b"{":
         file.seek(0)
