@@ -150,6 +150,7 @@ class Growing:
         """The time in a database from which on it is read; 0: all of it."""
         self.ahead: ReadAhead | None = None
         """What reads the files before they are asked for."""
+        self._settings = settings
         self._envelopes = Envelopes(settings.seal) if settings.seal else None
         self._capture = settings.data_dir / "capture"
 
@@ -218,9 +219,13 @@ class Growing:
             yield from opencode.database(source, self.limit, self.since)
         elif kind == "flywheel":
             for entry in exported(source, self.limit):
-                yield ours(entry, self._envelopes) if isinstance(entry, JsonEntry) else entry
+                yield self._ours(entry) if isinstance(entry, JsonEntry) else entry
         else:
             yield from (ahead and ahead.entries) or read(source, kind or "", self.limit)
+
+    def _ours(self, entry: JsonEntry) -> Ours | BadEntry:
+        settings = self._settings
+        return ours(entry, self._envelopes, settings.user, user_only=settings.user_only)
 
     async def _tail(self, source: Path, mark: Mark) -> list[Result] | None:
         """What is new of a file that only grew; `None` where it must be read whole."""

@@ -161,7 +161,8 @@ class Importer:
         stored, _ = await self._sessions.load(session_id)
         if stored != clean:
             raise InvalidArgument(f"session {session_id!r} reads otherwise than it was written")
-        return Added("new", self._credentials.report(findings)[1], ours.halves)
+        told = ". ".join(filter(None, (self._credentials.report(findings)[1], ours.told)))
+        return Added("new", told, ours.halves)
 
     async def _bring_back(self, document: Document, halves: int) -> Added:
         """Begin a session anew that was deleted here, with all but the earlier revisions."""

@@ -1,6 +1,6 @@
-"""Reads the lines of an export of this program: each is a session as it was."""
+"""Reads the lines of an export of this program, each a session as it was, and says whose it is here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentic_flywheel.cli.importers.conversation import mended, named, named_entry
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
@@ -19,6 +19,8 @@ class Ours:
     line: int
     document: Document
     halves: int = 0
+    told: str = ""
+    """What there is to tell of it if it comes in."""
 
     @property
     def talk(self) -> str:
@@ -26,8 +28,11 @@ class Ours:
         return named(self.document.title or first_words(self.document.session.history), self.document.session.id)
 
 
-def ours(entry: JsonEntry, envelopes: Envelopes | None = None) -> Ours | BadEntry:
-    """A line of our own export as its session; a sealed one is opened."""
+def ours(entry: JsonEntry, envelopes: Envelopes | None, user: str, *, user_only: bool) -> Ours | BadEntry:
+    """A line of our own export as its session; a sealed one is opened.
+
+    One that is nobody's is the `user`'s, as those are that are saved; `user_only`: one that is another's is refused.
+    """
     try:
         opened = envelopes.open_line(entry.value) if envelopes else entry.value
     except FlywheelError as exc:
@@ -40,6 +45,13 @@ def ours(entry: JsonEntry, envelopes: Envelopes | None = None) -> Ours | BadEntr
         document = decode(dumps(value), str(value.get("id") or ""))
     except FlywheelError as exc:
         return BadEntry(entry.line, f"is no session: {exc}", talk)
-    if isinstance(document, Document):
-        return Ours(entry.line, document, halves)
-    return BadEntry(entry.line, "is a deleted one", talk)
+    if not isinstance(document, Document):
+        return BadEntry(entry.line, "is a deleted one", talk)
+    session, told = document.session, ""
+    if user and not session.user_id:
+        document = replace(document, session=replace(session, user_id=user))
+    elif user and session.user_id != user:
+        if user_only:
+            return BadEntry(entry.line, f"is of another user than {user!r} (FLYWHEEL_USER_ONLY)", talk)
+        told = f"is of the user {session.user_id!r}, and not in the lists of {user!r} (FLYWHEEL_USER)"
+    return Ours(entry.line, document, halves, told)
