@@ -144,3 +144,18 @@ def test_what_a_file_kept_off_the_record_is_not_said_to_be_when_it_has_gone(tmp_
     assert off_record.is_off(str(place), str(folder), ())
     (folder / off_record.SWITCH).unlink()
     assert off_record.open_now(str(place)) == []
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_folder_that_is_paused_stays_so_when_its_file_is_taken_away(tmp_path: Path, *, is_there: bool):
+    place, garden = str(tmp_path / "place"), tmp_path / "garden"
+    garden.mkdir()
+    (garden / off_record.SWITCH).touch()
+    assert off_record.is_off(place, str(garden), ())
+    if not is_there:
+        (garden / off_record.SWITCH).unlink()
+    assert off_record.begin(place, {"folder": str(garden)}), "what the file says ends with it"
+    (garden / off_record.SWITCH).unlink(missing_ok=True)
+    assert off_record.is_off(place, str(garden), ())
+    assert off_record.end(place, {"folder": str(garden)}) == 1
+    assert not off_record.is_off(place, str(garden), ())

@@ -95,15 +95,18 @@ def switch_above(cwd: str) -> str:
 
 
 def begin(place: str, about: Span) -> bool:
-    """Open a span; whether it was not open before.
+    """Open a span; whether it was not open before. One of a file is none: it ends when the file is taken away.
 
     Raises:
         OSError: it cannot be noted.
 
     """
     new = about | {"since": time.time()}
-    known = _change(place, lambda now: now if any(_is_open(span, about) for span in now) else [*now, new])
-    return new in known
+
+    def begun(known: list[Span]) -> list[Span]:
+        return known if any("file" not in span and _is_open(span, about) for span in known) else [*known, new]
+
+    return new in _change(place, begun)
 
 
 def end(place: str, about: Span) -> int:
