@@ -368,7 +368,7 @@ def test_an_answer_that_goes_on_is_replaced_in_its_place_also_where_somebody_els
 # --- Exports, which are written whole each time
 
 
-def exported(*said: tuple[str, str, str], title: str = "Ferns") -> Callable[[Path], None]:
+def exported(*said: tuple[str, str, str], title: str | None = "Ferns") -> Callable[[Path], None]:
     """An export of ChatGPT with one talk: id, parent and words of each message, the last one current."""
     began = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC).timestamp()
     mapping = {
@@ -521,6 +521,20 @@ def test_an_answer_that_was_asked_for_again_makes_another_branch_and_an_older_ex
 def test_a_title_that_a_later_export_has_arrives(tmp_path: Path):
     stored = session_of(tmp_path, exported(ASKED, WHOLE, title="New chat"), exported(ASKED, WHOLE, title="Shade"))
     assert stored.title == "Shade"
+
+
+def test_an_older_copy_of_a_talk_does_not_bring_its_title_back(tmp_path: Path):
+    """As in a folder that two machines share, where one of them is behind."""
+    older, newer = exported(ASKED, title="Shade?"), exported(ASKED, WHOLE, title="Ferns for shade")
+    stored = session_of(tmp_path, older, newer, older)
+    assert (stored.title, words(stored.session.history)) == ("Ferns for shade", [ASKED[2], WHOLE[2]])
+
+
+@pytest.mark.parametrize("titles", [("Ferns for shade", None), (None, "Ferns for shade")])
+def test_a_copy_without_a_title_leaves_the_one_that_the_talk_has(tmp_path: Path, titles: tuple[str | None, ...]):
+    """As the file in which an older version of a program kept the same talk."""
+    copies = (exported(ASKED, WHOLE, title=title) for title in titles)
+    assert session_of(tmp_path, *copies).title == "Ferns for shade"
 
 
 def test_what_was_taken_back_within_what_was_appended_does_not_come_in(tmp_path: Path):

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import cast
 
-from agentic_flywheel.cli.importers.conversation import Imported, time_of
+from agentic_flywheel.cli.importers.conversation import Imported, time_of, title
 from agentic_flywheel.cli.under_other_ids import has_recorded
 from agentic_flywheel.documents.model import Document, iso
 from agentic_flywheel.documents.revisions import IMPORTED
@@ -42,7 +42,7 @@ def change(stored: Document, talk: Imported, unchanged: Collection[str] = ()) ->
         merged = [grown.get(identity(turn), turn) for turn in history]
         return _replace(stored, talk, [*merged, *missing(history, own)], fields, note="")
     if _is_older(history, own):
-        return _append(stored, talk, [], fields)
+        return _append(stored, talk, [], _fields(stored, talk, ()))
     return _replace(stored, talk, own, {"summary": talk.summary} | fields, note=IMPORTED)  # it may be taken back, too
 
 
@@ -145,13 +145,20 @@ def digest(text: str) -> str:
 
 
 def _fields(stored: Document, talk: Imported, unchanged: Collection[str]) -> JSONObject:
-    """What else of the talk is other than stored, and may be set."""
+    """What else of the talk is other than stored, and may be set; a title of first words stands for none."""
     context = {name: value for name, value in talk.context.items() if stored.session.context.get(name) != value}
     found: JSONObject = {"context": context} if context else {}
     for name, value, before in (("title", talk.title, stored.title), ("summary", talk.summary, stored.summary)):
         if value and value != before and (name in unchanged or not before):
             found[name] = value
+    if stored.title and _is_made(talk.title, talk.history) and not _is_made(stored.title, stored.session.history):
+        found.pop("title", None)
     return found
+
+
+def _is_made(named: str, history: list[JSONObject]) -> bool:
+    """Whether a title is the first words of the talk, as it has them that its program gave none."""
+    return named == title("", history)
 
 
 def _grown(stored: list[JSONObject], history: list[JSONObject]) -> dict[str, JSONObject]:
