@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ from typing import Any
 import pytest
 
 from agentic_flywheel.cli.capture.outcomes import Outcome
+from agentic_flywheel.cli.capture.programs import ALL, named
 from agentic_flywheel.cli.capture.shelf import change_of, is_kept
 from agentic_flywheel.cli.capture.taking import Taker
 from agentic_flywheel.cli.growing import Growing
+from agentic_flywheel.cli.import_command import import_from
 from agentic_flywheel.cli.importers import opencode
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.files import read, recognise
+from agentic_flywheel.cli.importers.found_files import sources
 from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.cli.importers.opencode import newest
 from agentic_flywheel.sessions.wiring import open_store
@@ -280,3 +284,73 @@ def test_capture_takes_in_what_is_new_of_the_database_and_all_of_it_where_it_is_
     assert (then.outcome, then.sessions, then.turns) == ("kept", ["opencode-ses_2"], 2)
     settings = Settings.from_env({"FLYWHEEL_DATA_DIR": str(tmp_path / "other"), "HOME": str(tmp_path)})
     assert len(asyncio.run(take()).sessions) == 2, "another journal knows nothing of it"
+
+
+def kept_as_files(folder: Path, **more: Any) -> Path:
+    """A talk with a sub-agent's as versions before the database kept them; the file of the asking session."""
+    storage = folder / "opencode" / "storage"
+    talks: dict[str, list[Message]] = {
+        "ses_a": [user("msg_1", 1, text("Which ferns?")), model("msg_2", 2, tool("call", "Lady", sessionId="ses_b"))],
+        "ses_b": [user("msg_3", 3, text("Look.")), model("msg_4", 4, text("Lady fern."))],
+    }
+    for session, messages in talks.items():
+        (storage / "message" / session).mkdir(parents=True)
+        for own, at, role, info, parts in messages:
+            told = {"id": own, "role": role, "time": {"created": BEGAN + at}} | info
+            written(storage / "message" / session, told, f"{own}.json")
+            (storage / "part" / own).mkdir(parents=True)
+            for number, part in enumerate(parts):
+                written(storage / "part" / own, part, f"prt_{number}.json")
+    (storage / "session" / "global").mkdir(parents=True)
+    info = {"version": "1.1.65", "projectID": "global", "directory": "/srv/garden", "time": {"created": BEGAN}}
+    child = info | {"id": "ses_b", "title": "Look around", "parentID": "ses_a"}
+    written(storage / "session" / "global", child, "ses_b.json")
+    return written(storage / "session" / "global", info | {"id": "ses_a", "title": "Ferns"} | more, "ses_a.json")
+
+
+def packed(path: Path) -> Path:
+    with zipfile.ZipFile(path.parents[4] / "opencode.zip", "w") as archive:
+        for each in sorted(path.parents[2].rglob("*.json")):
+            archive.write(each, each.relative_to(path.parents[4]))
+    return path.parents[4] / "opencode.zip"
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_talks_of_versions_before_the_database_are_found_and_read(tmp_path: Path, *, is_packed: bool):
+    path = kept_as_files(tmp_path)
+    with sources(packed(path) if is_packed else tmp_path) as found:
+        asking, helper = (each for source in found.files for each in conversations(source))
+    assert (asking.session_id, asking.title, asking.tags) == ("opencode-ses_a", "Ferns", ("project:garden",))
+    assert [role for role, _ in said(asking)] == ["user", "assistant", "tool"]
+    assert said(helper) == [("user", "Look."), ("assistant", "Lady fern.")]
+    assert (helper.parent, helper.relation, helper.context["spawned_by"]) == ("opencode-ses_a", "sub-agent", "call")
+
+
+def test_what_was_taken_back_before_the_database_is_left_out(tmp_path: Path):
+    [talk] = conversations(kept_as_files(tmp_path, revert={"messageID": "msg_2"}))
+    assert said(talk) == [("user", "Which ferns?")]
+
+
+def test_what_was_added_to_files_of_a_talk_comes_in_though_its_own_file_is_as_it_was(tmp_path: Path):
+    path, settings = kept_as_files(tmp_path), Settings.from_env({"FLYWHEEL_DATA_DIR": str(tmp_path / "data")})
+    assert import_from(settings, str(path)) == 0
+    storage = path.parents[2]
+    written(
+        storage / "message" / "ses_a", {"id": "msg_5", "role": "user", "time": {"created": BEGAN + 9}}, "msg_5.json"
+    )
+    (storage / "part" / "msg_5").mkdir()
+    written(storage / "part" / "msg_5", text("And moss?"), "prt_0.json")
+    assert import_from(settings, str(path)) == 0
+
+    async def stored() -> Any:
+        sessions, _ = open_store(settings)
+        async with sessions:
+            return (await sessions.load("opencode-ses_a"))[0]
+
+    assert asyncio.run(stored()).session.history[-1]["content"] == "And moss?"
+
+
+def test_backfill_finds_the_talks_of_every_version(tmp_path: Path):
+    path = kept_as_files(tmp_path / ".local" / "share")
+    [program] = named(["opencode"], ALL)
+    assert path in program.found({}, tmp_path)

@@ -38,6 +38,10 @@ TAIL_AT_MOST = 16 * 2**20
 """Bytes that are held in memory to see whether they go on; after more than this the file is read whole."""
 
 
+_OF_MORE_FILES = ("flywheel", "opencode-session")
+"""Kinds of files that are read whole each time: each entry is compared, or the talk is in other files around it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """A session of a file that has nothing new of it."""
@@ -182,7 +186,7 @@ class Growing:
         ahead = self.ahead.take(source) if self.ahead and isinstance(source, Path) else None
         stat = ahead.stat if ahead else Stat.of(source) if isinstance(source, Path) else None
         kind = ahead.kind if ahead else recognise(source, self.limit)
-        is_noted = stat and kind != "flywheel" and isinstance(source, Path) and not is_database(source)
+        is_noted = stat and kind not in _OF_MORE_FILES and isinstance(source, Path) and not is_database(source)
         made = Mark(stat, kind, origin=origin_of(source)) if is_noted and stat and kind else None
         if made and made.origin and not made.origin.parent and (first := await self.marks.begun_by(made.origin)):
             await self._importer.may_begin_with(first)

@@ -10,14 +10,14 @@ import re
 import zipfile
 import zlib
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from agentic_flywheel.cli.importers.json_entries import JsonEntry, lines
+from agentic_flywheel.cli.importers.json_entries import MAX_ENTRY_BYTES, JsonEntry, lines
 from agentic_flywheel.documents.turn_values import as_object
 from agentic_flywheel.json_text import JSONObject
 
@@ -73,6 +73,23 @@ class Beside:
         up, name = name.startswith("../"), name.removeprefix("../")
         folder = PurePosixPath(self.name).parent
         return bool(self.archive) and str((folder.parent if up else folder) / name) in self.archive.namelist()
+
+    def objects_in(self, up: int, folder: str) -> list[JSONObject]:
+        """The objects in the JSON files of a folder, by name; its path begins so many folders above the file's own."""
+        own = self.path.absolute() if self.path else PurePosixPath(self.name or "none")
+        if ".." in PurePosixPath(folder).parts or len(own.parents) <= up:
+            return []
+        below = own.parents[up] / folder
+        found: list[JSONObject] = []
+        for each in sorted(below.glob("*.json")) if isinstance(below, Path) else self._members_of(str(below)):
+            with suppress(*_UNREADABLE), self._opened(each) as file:
+                found.append(as_object(json.loads(file.read(MAX_ENTRY_BYTES))))
+        return found
+
+    def _members_of(self, folder: str) -> list[str]:
+        """The names of the JSON files of a folder in the archive."""
+        names = self.archive.namelist() if self.archive else []
+        return sorted(each for each in names if each.endswith(".json") and str(PurePosixPath(each).parent) == folder)
 
     @contextmanager
     def log(self) -> Generator[IO[bytes] | None]:

@@ -1,6 +1,6 @@
 """Tells which kind of export a file is, by its first entries and never by its name."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import IO, Literal
 
@@ -17,6 +17,7 @@ from agentic_flywheel.cli.importers import (
     gptme,
     langflow,
     opencode,
+    opencode_storage,
 )
 from agentic_flywheel.cli.importers.enclosed_array import array_at, enclosed
 from agentic_flywheel.cli.importers.json_entries import (
@@ -35,11 +36,12 @@ from agentic_flywheel.json_text import JSONObject
 Kind = Literal[
     "claude", "chatgpt", "claude-code", "codex", "qwen-code", "flywheel", "turns", "langflow", "flowise", "run",
     "gemini-cli", "copilot-cli", "opencode", "cline", "continue", "gptme", "aider", "llm",
-    "codex-object", "gemini-checkpoint", "cline-task",
+    "codex-object", "gemini-checkpoint", "cline-task", "opencode-session",
 ]  # fmt: skip
 """Claude's and ChatGPT's data export, a Claude Code transcript, this program's own export, a list of turns, what the
 other programs write that a reader here is named after, and the answer of one run of a flow, which is no talk. The last
-are what Codex wrote before June 2025, what a person saved in Gemini CLI, and a task of Cline in an editor."""
+are what Codex wrote before June 2025, what a person saved in Gemini CLI, a task of Cline in an editor, and what
+opencode wrote before it had a database."""
 
 LOOKED_AT = 1_000
 """Entries that are looked at: the first ones may be damaged, or say nothing, as what a program logs of its requests."""
@@ -77,27 +79,10 @@ def _first(entries: Iterable[JsonEntry | BadEntry]) -> Iterator[JsonEntry]:
 
 def _of_object(value: JSONObject) -> Kind | None:
     """The kind of a file that is one object."""
-    if _is_ours(value):
-        return "flywheel"
-    if langflow.is_run(value) or flowise.is_prediction(value):
-        return "run"
-    if flowise.is_workspace(value):
-        return "flowise"
-    if opencode.is_export(value):
-        return "opencode"
-    if codex_older.is_one_object(value):
-        return "codex-object"
-    if cline.is_talk(value):
-        return "cline"
-    if continue_cli.is_talk(value):
-        return "continue"
-    if gemini_cli.is_header(value):  # before it was a log
-        return "gemini-cli"
-    if gemini_checkpoint.is_checkpoint(value):
-        return "gemini-checkpoint"
-    if kind := _of_conversation(value):
-        return kind
-    return "turns" if is_talk(value) else None
+    for is_one, kind in _OBJECTS:
+        if is_one(value):
+            return kind
+    return _of_conversation(value) or ("turns" if is_talk(value) else None)
 
 
 def _is_ours(value: JSONObject) -> bool:
@@ -106,6 +91,22 @@ def _is_ours(value: JSONObject) -> bool:
     if isinstance(version, int) and not isinstance(version, bool):
         return True
     return {"id", "history"} <= value.keys() and not {"_schema_version", "backend_session_id"}.isdisjoint(value)
+
+
+_OBJECTS: tuple[tuple[Callable[[JSONObject], bool], Kind], ...] = (
+    (_is_ours, "flywheel"),
+    (langflow.is_run, "run"),
+    (flowise.is_prediction, "run"),
+    (flowise.is_workspace, "flowise"),
+    (opencode.is_export, "opencode"),
+    (opencode_storage.is_session, "opencode-session"),
+    (codex_older.is_one_object, "codex-object"),
+    (cline.is_talk, "cline"),
+    (continue_cli.is_talk, "continue"),
+    (gemini_cli.is_header, "gemini-cli"),  # before it was a log
+    (gemini_checkpoint.is_checkpoint, "gemini-checkpoint"),
+)
+"""What tells the kinds of files that are one object, in the order in which they are asked."""
 
 
 def _of_conversation(value: JSONObject) -> Kind | None:

@@ -45,8 +45,12 @@ def is_export(value: JSONObject) -> bool:
 
 def conversation(value: JSONObject, _: Beside) -> Iterator[Imported | BadEntry]:
     """The talk of an export, and before it what of it cannot be read."""
-    info = as_object(value.get("info"))
-    yield from _conversation(info, _not_taken_back(info, as_list(value.get("messages"))), "", None)
+    yield from talk(as_object(value.get("info")), as_list(value.get("messages")))
+
+
+def talk(info: JSONObject, messages: list[object], spawned_by: str = "") -> Iterator[Imported | BadEntry]:
+    """The talk of these messages, each `{"info", "parts"}`, and before it what of it cannot be read."""
+    yield from _conversation(info, _not_taken_back(info, messages), spawned_by, None)
 
 
 _CHANGED = """SELECT id FROM session WHERE time_updated >= :since UNION SELECT session_id FROM message

@@ -24,6 +24,7 @@ from agentic_flywheel.cli.importers import (
     llm,
     manifests,
     opencode,
+    opencode_storage,
     plain_turns,
     qwen_code,
 )
@@ -47,6 +48,7 @@ _BY_LINES: dict[str, Callable[[Iterable[JsonEntry | BadEntry], Beside], Iterator
 _OF_OBJECTS: dict[str, Callable[[JSONObject, Beside], Iterator[Imported | BadEntry]]] = {
     "codex-object": codex.conversation,
     "opencode": opencode.conversation,
+    "opencode-session": opencode_storage.conversation,
     "cline": cline.conversation,
     "continue": continue_cli.conversation,
 }
