@@ -218,6 +218,22 @@ def test_what_is_off_the_record_and_what_is_not_yet_kept_is_said(env: dict[str, 
     assert "capture backfill" not in run(env, "capture", "status").stdout
 
 
+def test_a_backfill_of_a_machine_without_any_talks_says_so_and_is_no_failure(env: dict[str, str]):
+    assert "Looked at 0 transcripts" in run(env, "capture", "backfill").stdout
+
+
+@pytest.mark.usefixtures("talk")
+def test_talks_in_files_of_earlier_versions_are_counted_and_kept(env: dict[str, str]):
+    chats = Path(env["HOME"], ".gemini", "tmp", "9dad", "chats")
+    chats.mkdir(parents=True)
+    said = {"id": "1", "timestamp": "2026-11-30T18:11:45Z", "type": "user", "content": "Which ferns?"}
+    older = {"sessionId": "9c69", "projectHash": "9dad", "startTime": said["timestamp"], "messages": [said]}
+    (chats / "session-2026-11-30T18-11-9c69.json").write_text(json.dumps(older, indent=2))
+    run(env, "capture", "backfill")
+    gemini = next(each for each in status(env)["programs"] if each["program"] == "gemini-cli")
+    assert (gemini["kept"], gemini["not_yet"]) == (1, [])
+
+
 @pytest.mark.parametrize("mode", [0, 0o400, 0o600])
 def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_looked_at(
     env: dict[str, str], talk: Transcript, mode: int

@@ -97,6 +97,7 @@ def sum_up(place: Path) -> None:
     lost = [each for each in found if each.is_lost]
     newest = max(lost, key=lambda each: each.at, default=None)
     cause = newest.cause if newest else ""
+    place.mkdir(0o700, parents=True, exist_ok=True)
     small_files.write(str(place / SUMMARY), {"seen": len(found), "lost": len(lost), "cause": cause})
 
 

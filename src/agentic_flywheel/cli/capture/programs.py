@@ -81,14 +81,15 @@ HOOKED = (
     Program("codex", "Codex", ".codex", ("sessions/*/*/*/rollout-*.jsonl", "archived_sessions/rollout-*.jsonl"),
             "CODEX_HOME", "", "hooks.json", ("SessionStart", "Stop", "SubagentStop", "PreCompact"), 10,
             read_from="0.171"),
-    Program("gemini-cli", "Gemini CLI", ".gemini", ("tmp/*/chats/*.jsonl",), "GEMINI_CLI_HOME", ".gemini",
-            "settings.json", ("SessionStart", "AfterAgent", "PreCompress", "SessionEnd"), 10_000,
-            ("hooksConfig", "enabled"), 30, "0.61"),
+    Program("gemini-cli", "Gemini CLI", ".gemini", ("tmp/*/chats/session-*.json", "tmp/*/chats/*.jsonl"),
+            "GEMINI_CLI_HOME", ".gemini", "settings.json",
+            ("SessionStart", "AfterAgent", "PreCompress", "SessionEnd"), 10_000, ("hooksConfig", "enabled"), 30,
+            "0.61"),
     Program("qwen-code", "Qwen Code", ".qwen", ("projects/*/chats/*.jsonl",), "QWEN_HOME", "", "settings.json",
             ("SessionStart", "Stop", "StopFailure", "SubagentStop", "PreCompact", "SessionEnd"), 10_000,
             ("disableAllHooks",), read_from="0.24"),
-    Program("opencode", "opencode", ".local/share/opencode", ("opencode.db",), "XDG_DATA_HOME", "opencode",
-            read_from="1.18"),
+    Program("opencode", "opencode", ".local/share/opencode", ("storage/session/*/ses_*.json", "opencode.db"),
+            "XDG_DATA_HOME", "opencode", read_from="1.18"),
 )  # fmt: skip
 """Those whose hooks we know."""
 
