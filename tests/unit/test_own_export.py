@@ -58,6 +58,13 @@ def test_a_session_of_nobody_becomes_that_of_the_user_who_takes_it_in(tmp_path: 
     assert [each["user_id"] for each in stored(settings, tmp_path)] == ["bob"]
 
 
+def test_a_session_of_nobody_that_is_here_is_the_same_for_a_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = written(tmp_path, jsonl(SHOWN), "ferns.jsonl")
+    assert import_from(settings_in(tmp_path), str(path)) == 0
+    assert import_from(settings_in(tmp_path, FLYWHEEL_USER="bob"), str(path)) == 0
+    assert "1 were there already" in capsys.readouterr().err
+
+
 def test_of_a_session_of_another_user_it_is_said_that_it_is_not_in_the_lists(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -23,7 +23,7 @@ from agentic_flywheel.cli.comparison import (
 )
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.json_entries import BadEntry
-from agentic_flywheel.cli.own_export import Ours
+from agentic_flywheel.cli.own_export import Ours, own_by
 from agentic_flywheel.cli.shortening import shortened
 from agentic_flywheel.cli.under_other_ids import as_stored
 from agentic_flywheel.documents.incremental import DOCUMENT_CACHE
@@ -152,8 +152,8 @@ class Importer:
         if outcome == "deleted":
             return await self._bring_back(clean, ours.halves) if self._brings_back else Added("deleted", _DELETED)
         there, _ = await self._sessions.load(session_id) if outcome == "another" else (None, None)
-        # It may be there with its credentials, as it was exported, or have been brought back.
-        equal = isinstance(there, Document) and save_fields(there) in (save_fields(ours.document), save_fields(clean))
+        # It may be there with its credentials, as it was exported, have been brought back, or still be nobody's.
+        equal = isinstance(there, Document) and own_by(there, ours) in (save_fields(ours.document), save_fields(clean))
         if outcome == "same" or equal:
             return Added("same")
         if outcome != "put":
@@ -161,8 +161,7 @@ class Importer:
         stored, _ = await self._sessions.load(session_id)
         if stored != clean:
             raise InvalidArgument(f"session {session_id!r} reads otherwise than it was written")
-        told = ". ".join(filter(None, (self._credentials.report(findings)[1], ours.told)))
-        return Added("new", told, ours.halves)
+        return Added("new", ". ".join(filter(None, (self._credentials.report(findings)[1], ours.told))), ours.halves)
 
     async def _bring_back(self, document: Document, halves: int) -> Added:
         """Begin a session anew that was deleted here, with all but the earlier revisions."""

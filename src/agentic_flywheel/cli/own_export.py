@@ -9,7 +9,8 @@ from agentic_flywheel.documents.list_row import first_words
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.parse import decode
 from agentic_flywheel.errors import FlywheelError
-from agentic_flywheel.json_text import check_json, dumps
+from agentic_flywheel.json_text import JSONObject, check_json, dumps
+from agentic_flywheel.sessions.history import save_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,12 @@ class Ours:
     def talk(self) -> str:
         """What a report calls it."""
         return named(self.document.title or first_words(self.document.session.history), self.document.session.id)
+
+
+def own_by(stored: Document, ours: Ours) -> JSONObject:
+    """The fields of a session that is here, as those of the user whose the exported one is if it is nobody's."""
+    owner = stored.session.user_id or ours.document.session.user_id
+    return save_fields(replace(stored, session=replace(stored.session, user_id=owner)))
 
 
 def ours(entry: JsonEntry, envelopes: Envelopes | None, user: str, *, user_only: bool) -> Ours | BadEntry:
