@@ -236,3 +236,23 @@ def test_no_damage_to_an_archive_is_more_than_a_sentence(
     path = written(tmp_path_factory.mktemp("zip"), data, "x.zip")
     with contextlib.suppress(InvalidArgument):
         found(path)
+
+
+@pytest.mark.parametrize("head", ["<html>\n<head>", "\ufeff<!DOCTYPE html>\n<html><head>"])
+def test_the_page_that_shows_an_export_has_its_talks(tmp_path: Path, head: str):
+    talks = [chatgpt("Ferns?", "</script> is a word", conversation_id="a"), chatgpt("Moss?", conversation_id="b")]
+    data = json.dumps(talks).replace("</", "<\\/")
+    page = f"{head}<style>#root {{}}</style><script>\nvar jsonData = {data};\nvar assetsJson = {{}};</script></html>"
+    path = written(tmp_path, page, "chat.html")
+    assert [each.session_id for each in conversations(path)] == ["chatgpt-a", "chatgpt-b"]
+    assert conversations(path)[0].history[1]["content"] == "</script> is a word"
+    assert bad(path) == []
+
+
+@pytest.mark.parametrize(
+    "page", ["<html></html>", "<html><script>var jsonData = {}</script>", "<html>" + "<script " * 9999]
+)
+def test_another_page_is_no_export(tmp_path: Path, page: str):
+    path = written(tmp_path, page, "chat.html")
+    assert recognise(path) is None
+    assert [each.is_foreign for each in bad(path)] == [True]

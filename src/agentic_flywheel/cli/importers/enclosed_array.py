@@ -1,6 +1,10 @@
-"""Reads talks one at a time however they are wrapped: in an array, alone, a line each, or in a field of one object."""
+"""Reads talks one at a time however they are wrapped: in an array, alone, a line each, or in a field of one object.
+
+ChatGPT's export shows them in a page too (`chat.html`), in which a script begins with the array.
+"""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -27,6 +31,8 @@ def enclosed(
     head = file.read(CHUNK_BYTES)
     blank = len(head) - len(head.removeprefix(BOM).lstrip(BLANK))
     at = blank if head[blank : blank + 1] == b"[" else array_at(head, field)
+    if at is None and is_page(head) and (script := _SCRIPT.search(head)):
+        at = script.end()
     if at is not None:
         file.seek(at)
         yield from array(file, limit, line=1 + head.count(b"\n", 0, at), alone=at == blank)
@@ -37,6 +43,14 @@ def enclosed(
         return
     file.seek(0)
     yield from lines(file, limit)
+
+
+_SCRIPT = re.compile(rb"<script[^<>]{0,200}>\s{0,200}(?:var|let|const)\s{1,9}jsonData\s{0,9}=\s{0,9}(?=\[)")
+
+
+def is_page(head: bytes) -> bool:
+    """Whether a file that begins so is a page of HTML."""
+    return head.removeprefix(BOM).lstrip(BLANK)[:15].lower().startswith((b"<html", b"<!doctype html"))
 
 
 def array_at(head: bytes, field: str) -> int | None:

@@ -19,7 +19,7 @@ from agentic_flywheel.cli.importers import (
     opencode,
     opencode_storage,
 )
-from agentic_flywheel.cli.importers.enclosed_array import array_at, enclosed
+from agentic_flywheel.cli.importers.enclosed_array import array_at, enclosed, is_page
 from agentic_flywheel.cli.importers.json_entries import (
     BLANK,
     BOM,
@@ -58,7 +58,7 @@ def kind_of(file: IO[bytes], limit: int = MAX_ENTRY_BYTES) -> Kind | None:
     if head.startswith(aider.BEGINS):
         return "aider"
     is_array = head.startswith(b"[")
-    if not is_array and array_at(head, "conversations"):
+    if is_page(head) or (not is_array and array_at(head, "conversations")):
         return next(filter(None, (_of_conversation(each.value) for each in _first(enclosed(file, limit)))), None)
     for entry in islice(array(file, limit) if is_array else lines(file, limit), LOOKED_AT):
         if isinstance(entry, BadEntry):
