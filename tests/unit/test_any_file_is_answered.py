@@ -44,6 +44,7 @@ WHOLE: dict[str, Any] = OBJECTS | {
     "chatgpt": {"conversations": [chatgpt("a", "b", "c")]},
     "langflow": [said_there(1, "User", "Hello"), said_there(2, "Machine", "Hi", content_blocks=[{"type": "text"}])],
     "flowise": [row(1, "userMessage", "Hello"), row(2, "apiMessage", "Hi", usedTools='[{"tool": "x"}]')],
+    "opencode-session": {"id": "ses_a", "projectID": "global", "time": {"created": 1}, "revert": {"messageID": "m"}},
     "codex-object": {"session": HEAD, "items": ITEMS},
     "gemini-checkpoint": SAVED,
     "cline-task": TASK,

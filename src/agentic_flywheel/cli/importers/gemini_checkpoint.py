@@ -35,10 +35,8 @@ _NAME = re.compile(r"checkpoint-(.+)")
 
 
 def is_content(value: JSONObject) -> bool:
-    """Whether it is an entry of such a file; the parts of other programs' messages say of which type they are."""
-    if value.get("role") not in ("user", "model") or not isinstance(value.get("parts"), list):
-        return False
-    return not any(isinstance(as_object(part).get("type"), str) for part in as_list(value["parts"]))
+    """Whether it is an entry of such a file."""
+    return value.get("role") in ("user", "model") and isinstance(value.get("parts"), list)
 
 
 def is_checkpoint(value: JSONObject) -> bool:
