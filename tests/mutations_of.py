@@ -3337,6 +3337,20 @@ MUTATIONS = [
         "tests/tutorial/test_http_processes.py::test_a_session_that_its_client_ended_is_not_found_at_any_process",
     ),
     Mutation(
+        "19 subscribed elsewhere",
+        "server/http_following.py",
+        "if await self._records.has_news():",
+        "if False:",
+        "tests/tutorial/test_http_subscriptions.py::test_who_subscribes_at_one_process_and_listens_at_another_is_told",
+    ),
+    Mutation(
+        "19 subscribed before",
+        "server/http_following.py",
+        "            if not await self._records.change(self._session_id, add={uri}):",
+        "            if False:",
+        "tests/tutorial/test_http_subscriptions.py::test_who_subscribed_is_told_after_the_server_was_started_again",
+    ),
+    Mutation(
         "19 a stream that was lost",
         "server/http_listening.py",
         "while before := self._now:",

@@ -149,6 +149,11 @@ class Keys:
         """Where it is written that a client ended this session of the protocol."""
         return f"{self.prefix}:ended:{hashlib.blake2b(protocol_session.encode(), digest_size=16).hexdigest()}"
 
+    def subscribed(self, protocol_session: str = "") -> str:
+        """Where it is written what a session of the protocol subscribed to; without one, that one of them changed."""
+        digest = hashlib.blake2b(protocol_session.encode(), digest_size=16).hexdigest()
+        return f"{self.prefix}:subscribed:{digest}" if protocol_session else f"{self.prefix}:subscribed"
+
     def answer(self, protocol_session: str, number: int) -> str:
         """Where the answer to a question of this session of the protocol waits for the process that asks."""
         named = f"{protocol_session} {number}".encode()

@@ -1,8 +1,21 @@
 """Knows which caller a request is of, where one server has several: a client over HTTP, or none that is remembered."""
 
 from contextvars import ContextVar
+from typing import Protocol
 
 from agentic_flywheel.sessions.caller_view import CallerView, CallerViews
+
+
+class Subscriptions(Protocol):
+    """Where it is noted what a client subscribed to, for other processes and later ones."""
+
+    async def add(self, uri: str, /) -> None:
+        """Note that it did."""
+        ...
+
+    async def remove(self, uri: str, /) -> None:
+        """Note that it does no more."""
+        ...
 
 
 class Caller:
@@ -10,6 +23,7 @@ class Caller:
 
     def __init__(self, views: CallerViews | None = None) -> None:
         self.views = views if views is not None else CallerViews()
+        self.subscriptions: Subscriptions | None = None
 
 
 class RevisionsSeen(CallerViews):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from mcp.server.session import ServerSession
@@ -15,6 +15,9 @@ from pydantic import ValidationError
 from agentic_flywheel.server.callers import Caller, caller_now
 from agentic_flywheel.server.prepared_answers import LISTEN
 from agentic_flywheel.server.sdk_internals import CallNext, HandlerResult, ServerRequestContext
+
+LIST = ""
+"""Stands for the list of resources among the URIs that a client hears of."""
 
 
 class HandshakeClients:
@@ -29,6 +32,7 @@ class HandshakeClients:
         """Middleware: notes that a client asked for the list, and which URIs a newer client listens for."""
         if ctx.method == "resources/list" and ctx.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS:
             self._of_caller().listen_for_list(ctx.session)
+            await _note(LIST)
         if ctx.method != LISTEN:
             return await call_next(ctx)
         try:
@@ -44,12 +48,20 @@ class HandshakeClients:
     async def subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
         """Notify of this resource."""
         self._of_caller().subscribe(ctx.session, str(params.uri))
+        await _note(str(params.uri))
         return EmptyResult()
 
     async def unsubscribe(self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams) -> EmptyResult:  # noqa: ARG002
         """Stop notifying of this resource."""
         self._of_caller().unsubscribe(str(params.uri))
+        if (caller := caller_now()) and caller.subscriptions:
+            await caller.subscriptions.remove(str(params.uri))
         return EmptyResult()
+
+    def owe(self, caller: Caller, uris: Collection[str]) -> None:
+        """Notify a client of those of these that it hears of, whether they changed or not."""
+        if client := self._clients.get(caller):
+            client.owe(uris)
 
     def forget(self, caller: Caller) -> None:
         """Forget a client that has gone, or that nobody can tell of anything."""
@@ -59,6 +71,11 @@ class HandshakeClients:
     def _of_caller(self) -> "_Client":
         caller = caller_now()
         return self._clients.setdefault(caller, _Client(self._bus, self._subscribed))
+
+
+async def _note(uri: str) -> None:
+    if (caller := caller_now()) and caller.subscriptions:
+        await caller.subscriptions.add(uri)
 
 
 class _Client:
@@ -111,11 +128,21 @@ class _Client:
             self._end = self._bus.subscribe(self._on_event)
         self._client = client
 
+    def owe(self, uris: Collection[str]) -> None:
+        """Notify of those of these that it hears of."""
+        for uri in uris:
+            if uri in self._uris or (uri == LIST and self._has_list):
+                self._due[uri or None] = None
+        self._begin_sending()
+
     def _on_event(self, event: ServerEvent) -> None:
         if isinstance(event, ResourceUpdated) and event.uri in self._uris:
             self._due[event.uri] = None
         elif isinstance(event, ResourcesListChanged) and self._has_list:
             self._due[None] = None
+        self._begin_sending()
+
+    def _begin_sending(self) -> None:
         if self._due and (
             self._sending is None or self._sending.done()
         ):  # a client that reads nothing is notified once

@@ -23,6 +23,7 @@ from agentic_flywheel.server.app import FlywheelServer, build_server
 from agentic_flywheel.server.http_ended import EndedSessions
 from agentic_flywheel.server.http_questions import SharedAnswers
 from agentic_flywheel.server.http_sessions import HandshakeSessions
+from agentic_flywheel.server.http_subscribed import SubscriptionRecords
 from agentic_flywheel.server.sdk_internals import lowlevel_of
 from agentic_flywheel.server.tool_tracing import ToolTracing
 from agentic_flywheel.sessions.wiring import check_keys, open_store
@@ -102,6 +103,11 @@ class Namespace:
         """What all processes that serve this namespace have in common."""
         return self._settings.redis_url if self._settings.redis_enabled else str(self._settings.data_dir)
 
+    @property
+    def _folder(self) -> Path | None:
+        """Where files of it may be; `None` where nothing is kept on this machine."""
+        return self._settings.data_dir if self._settings.journal else None
+
     async def _run(self, opened: "asyncio.Future[None]") -> None:
         try:
             self.sessions, executions = open_store(self._settings, client=self._client)
@@ -124,7 +130,13 @@ class Namespace:
             async with self.manager.run():
                 shared = self.sessions.repository.stash, Keys(self._settings.key_prefix)
                 self.handshake_sessions = HandshakeSessions(
-                    lowlevel, self.sessions, self.server.notifier, key, EndedSessions(*shared), SharedAnswers(*shared)
+                    lowlevel,
+                    self.sessions,
+                    self.server.notifier,
+                    key,
+                    EndedSessions(*shared),
+                    SharedAnswers(*shared),
+                    SubscriptionRecords(*shared, self._folder),
                 )
                 try:
                     opened.set_result(None)

@@ -22,10 +22,12 @@ from starlette.types import Receive, Scope, Send
 
 from agentic_flywheel.server.callers import Caller, RevisionsSeen, note_caller
 from agentic_flywheel.server.http_ended import AGAIN_SECONDS, EndedSessions
+from agentic_flywheel.server.http_following import Follower, Following
 from agentic_flywheel.server.http_in_flight import InFlight, InUse
 from agentic_flywheel.server.http_listening import Listening
 from agentic_flywheel.server.http_questions import Answering, Asking, Questions, SharedAnswers
 from agentic_flywheel.server.http_session_ids import Handshake, SessionIds, initialize_in
+from agentic_flywheel.server.http_subscribed import SubscriptionRecords
 from agentic_flywheel.server.sdk_internals import options_of
 from agentic_flywheel.server.subscriptions import ChangeNotifier
 from agentic_flywheel.sessions.store import SessionStore
@@ -47,10 +49,12 @@ SESSION_HEADER = MCP_SESSION_ID_HEADER.lower().encode()
 class _Session:
     """One session, served by a task of its own."""
 
-    def __init__(self, session_id: str | None, handshake: Handshake) -> None:
+    def __init__(self, session_id: str | None, handshake: Handshake, records: SubscriptionRecords) -> None:
         self.id = session_id
         self.handshake = handshake
         self.caller = Caller(RevisionsSeen())
+        self.follower = Follower(session_id or "", self.caller, records, partial(_post, self))
+        self.caller.subscriptions = self.follower if session_id else None
         self.users = 0
         self.looked = asyncio.get_running_loop().time()
         """When it was last known that its client had not ended it."""
@@ -88,6 +92,7 @@ class HandshakeSessions:
         key: bytes,
         ended: EndedSessions,
         answers: SharedAnswers,
+        records: SubscriptionRecords,
     ) -> None:
         self._server = server
         self._store = sessions
@@ -96,6 +101,8 @@ class HandshakeSessions:
         self._open: OrderedDict[str, _Session] = OrderedDict()
         self._ended = ended
         self._answers = answers
+        self._records = records
+        self._following = Following(records, notifier.handshake_clients) if notifier else None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
@@ -110,11 +117,16 @@ class HandshakeSessions:
             return
         if scope["method"] == "DELETE":
             send = self._noting_end(session.id or "", send)
+        if scope["method"] == "GET" and self._following:
+            send = self._following.begun_by(session.follower, send)
         try:
             async with session.turn(scope, body):
                 await self._served(session, scope, receive, send)
         except InUse:
             await Response(IN_USE, 409, media_type="application/json")(scope, receive, send)
+        finally:
+            if scope["method"] == "GET" and self._following:
+                self._following.ended(session.follower)
         if scope["method"] == "DELETE" and session.transport.is_terminated:
             self._forget(session)
 
@@ -125,6 +137,8 @@ class HandshakeSessions:
 
     async def aclose(self) -> None:
         """End all sessions."""
+        if self._following:
+            await self._following.aclose()
         for session in [*self._open.values()]:
             await session.transport.terminate()
         for task in self._tasks:
@@ -137,13 +151,13 @@ class HandshakeSessions:
             await Response(NO_SESSION, 400, media_type="application/json")(scope, receive, send)
             return
         if (handshake := initialize_in(body)) is None:
-            session = await self._started(_Session(None, Handshake()), known=True)
+            session = await self._started(_Session(None, Handshake(), self._records), known=True)
             try:
                 await self._served(session, scope, receive, send)
             finally:
                 await session.transport.terminate()
             return
-        session = _Session(self._ids.new(handshake), handshake)
+        session = _Session(self._ids.new(handshake), handshake, self._records)
         await self._admit(session, known=False)
         status = 0
 
@@ -170,7 +184,7 @@ class HandshakeSessions:
             return None
         if session_id in self._open:  # by another request meanwhile
             return await self._known(session_id)
-        return await self._admit(_Session(session_id, handshake), known=True)
+        return await self._admit(_Session(session_id, handshake, self._records), known=True)
 
     async def _was_ended(self, session: _Session) -> bool:
         """Whether a session that is open here was ended at another process; then it ends here, too."""
@@ -190,6 +204,7 @@ class HandshakeSessions:
         async def noting(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start" and message["status"] < 300:
                 await self._ended.note(session_id)
+                await self._records.forget(session_id)
             await send(message)
 
         return noting
