@@ -3351,6 +3351,13 @@ MUTATIONS = [
         "tests/tutorial/test_http_subscriptions.py::test_who_subscribed_is_told_after_the_server_was_started_again",
     ),
     Mutation(
+        "19 an absent Accept means any",
+        "server/http_app.py",
+        "            scope[\"headers\"] = with_accept(scope[\"headers\"])",
+        "            pass",
+        "tests/tutorial/test_http_odd_requests.py::test_who_says_nothing_of_what_is_accepted_accepts_anything",
+    ),
+    Mutation(
         "19 a stream that was lost",
         "server/http_listening.py",
         "while before := self._now:",

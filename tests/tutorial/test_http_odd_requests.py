@@ -211,6 +211,58 @@ async def test_what_is_no_request_is_refused_in_words(
     assert "private" not in answer.text
 
 
+@pytest.mark.parametrize("more", [{}, MODERN | {"mcp-method": "tools/call"}], ids=["2025", "2026"])
+async def test_who_says_nothing_of_what_is_accepted_accepts_anything(one_server: HTTPProcess, more: dict[str, str]):
+    body = request("tools/call", LIST["params"]) if more else LIST
+    named = {"mcp-name": "list_sessions"} if more else {}
+    async with httpx2.AsyncClient(timeout=30) as http:
+        sent = http.build_request("POST", one_server.url, json=body, headers=more | named)
+        del sent.headers["accept"]
+        answer = await http.send(sent)
+    assert answer.status_code == 200
+    assert "scope" in answer.json()["result"]["structuredContent"]
+
+
+@pytest.mark.parametrize("more", [{}, MODERN | {"mcp-method": "tools/call"}], ids=["2025", "2026"])
+@pytest.mark.parametrize(
+    ("headers", "status", "said"),
+    [
+        ({"accept": "text/html"}, 406, "application/json and text/event-stream"),
+        ({"accept": "text/event-stream"}, 406, "application/json and text/event-stream"),
+        ({"content-type": "text/plain"}, 415, "Content-Type: application/json"),
+        ({"content-type": "application/jsonp"}, 415, "Content-Type: application/json"),
+        ({"content-encoding": "gzip"}, 415, "without Content-Encoding"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+async def test_media_types_and_codings_that_are_not_taken_are_said_in_words(
+    one_server: HTTPProcess, headers: dict[str, str], status: int, said: str, more: dict[str, str]
+):
+    async with httpx2.AsyncClient(timeout=30) as http:
+        answer = await http.post(one_server.url, content=json.dumps(LIST), headers=JSON | more | headers)
+    assert answer.status_code == status
+    assert said in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("more", [{}, MODERN | {"mcp-method": "tools/call"}], ids=["2025", "2026"])
+async def test_a_byte_order_mark_before_a_body_is_passed_over(one_server: HTTPProcess, more: dict[str, str]):
+    body = request("tools/call", LIST["params"]) if more else LIST
+    named = {"mcp-name": "list_sessions"} if more else {}
+    async with httpx2.AsyncClient(timeout=30) as http:
+        content = b"\xef\xbb\xbf" + json.dumps(body).encode()
+        answer = await http.post(one_server.url, content=content, headers=JSON | more | named)
+    assert answer.status_code == 200
+
+
+async def test_who_listens_and_takes_no_stream_is_told_so(one_server: HTTPProcess):
+    body = request("subscriptions/listen", {"notifications": {"resourcesListChanged": True}})
+    headers = headers_of("subscriptions/listen") | {"accept": "application/json"}
+    async with httpx2.AsyncClient(timeout=30) as http:
+        answer = await http.post(one_server.url, json=body, headers=headers)
+    assert answer.status_code == 406
+    assert "text/event-stream" in answer.json()["error"]["message"]
+
+
 async def test_an_endpoint_says_which_methods_it_takes_and_a_media_type_has_no_case(one_server: HTTPProcess):
     async with httpx2.AsyncClient(timeout=30) as http:
         for method in ("PUT", "PATCH", "HEAD", "OPTIONS"):

@@ -15,6 +15,7 @@ from agentic_flywheel.server.http_access import Access, Gate
 from agentic_flywheel.server.http_health import Health
 from agentic_flywheel.server.http_hosts import HostCheck
 from agentic_flywheel.server.http_limits import AtOnce, Bodies, Gone, RateLimit, TooLarge, TooMuch, TooSlow
+from agentic_flywheel.server.http_media import BYTE_ORDER_MARK, media_problem, with_accept
 from agentic_flywheel.server.http_metadata import WELL_KNOWN, ResourceMetadata
 from agentic_flywheel.server.http_namespaces import Busy, Namespaces
 from agentic_flywheel.server.http_options import PATH
@@ -126,13 +127,19 @@ class HTTPApp:
         if scope["method"] not in METHODS:
             await refuse(send, 405, "The endpoint takes POST.", {"allow": ", ".join(METHODS)})
             return
+        if scope["method"] == "POST":
+            if problem := media_problem(scope["headers"]):
+                await refuse(send, *problem)
+                await self._bodies.discard(receive)
+                return
+            scope["headers"] = with_accept(scope["headers"])
         body = await self._body(scope, receive, send)
         if body is None:
             return
         held = len(body)  # mended it may be shorter
         try:
             async with self._namespaces.using(access.namespace) as namespace:
-                body = halves.mended_body(body)
+                body = halves.mended_body(body.removeprefix(BYTE_ORDER_MARK))
                 replayed = self._replayed(body, receive, access, scope)
                 scope["headers"] = [_plain(*each) for each in scope["headers"]]
                 if scope["method"] == "POST":
