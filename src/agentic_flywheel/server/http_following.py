@@ -8,7 +8,7 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 from starlette.types import Send
@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 """From one look for what was subscribed to elsewhere to the next."""
+
+ANSWER_SECONDS = 0.5
+"""How long an answer to a client waits for what it subscribed to to be kept."""
 
 
 class Follower:
@@ -35,21 +38,33 @@ class Follower:
         """Those that could not be kept."""
         self._asking: set[str] = set()
         """What is asked here in the client's name, and kept already."""
+        self._noting: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()
 
     async def add(self, uri: str) -> None:
         """Note that the client subscribed to it."""
-        if uri in self._asking or (uri == LIST and uri in self._uris):
-            return
+        if uri not in self._asking and not (uri == LIST and uri in self._uris):
+            await self._in_time(self._add(uri))
+
+    async def remove(self, uri: str) -> None:
+        """Note that the client wants to hear of it no more."""
+        if uri not in self._asking:
+            await self._in_time(self._remove(uri))
+
+    async def _in_time(self, noting: Coroutine[Any, Any, None]) -> None:
+        """Note it, before the client is answered unless Redis takes long."""
+        task = asyncio.create_task(noting, name="subscription")
+        self._noting.add(task)
+        task.add_done_callback(self._noting.discard)
+        await asyncio.wait({task}, timeout=ANSWER_SECONDS)
+
+    async def _add(self, uri: str) -> None:
         async with self._changing:
             self._uris |= {uri}
             if not await self._records.change(self._session_id, add={uri}):
                 self._here_alone |= {uri}
 
-    async def remove(self, uri: str) -> None:
-        """Note that the client wants to hear of it no more."""
-        if uri in self._asking:
-            return
+    async def _remove(self, uri: str) -> None:
         async with self._changing:
             self._uris, self._here_alone = self._uris - {uri}, self._here_alone - {uri}
             await self._records.change(self._session_id, remove={uri})
