@@ -263,6 +263,19 @@ async def test_who_listens_and_takes_no_stream_is_told_so(one_server: HTTPProces
     assert "text/event-stream" in answer.json()["error"]["message"]
 
 
+async def test_who_subscribes_to_too_much_is_refused_in_words(one_server: HTTPProcess):
+    async with httpx2.AsyncClient(timeout=30) as http:
+        headers = await _begun(http, one_server.url)
+        for uri in ("session://" + "x" * 8192, ""):
+            asked = LIST | {"method": "resources/subscribe", "params": {"uri": uri}}
+            answer = await http.post(one_server.url, json=asked, headers=headers)
+            assert "1 to 8,192 characters" in answer.json()["error"]["message"]
+        for uris in ([f"session://{number}" for number in range(1001)], ["session://" + "x" * 8192]):
+            body = request("subscriptions/listen", {"notifications": {"resourceSubscriptions": uris}})
+            answer = await http.post(one_server.url, json=body, headers=headers_of("subscriptions/listen"))
+            assert answer.json()["error"]["code"] == -32602
+
+
 async def test_an_endpoint_says_which_methods_it_takes_and_a_media_type_has_no_case(one_server: HTTPProcess):
     async with httpx2.AsyncClient(timeout=30) as http:
         for method in ("PUT", "PATCH", "HEAD", "OPTIONS"):

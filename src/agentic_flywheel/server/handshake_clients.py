@@ -5,10 +5,17 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any
 
+from mcp import MCPError
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus
 from mcp.shared.subscriptions import ResourcesListChanged, ResourceUpdated, ServerEvent
-from mcp_types import EmptyResult, SubscribeRequestParams, SubscriptionsListenRequestParams, UnsubscribeRequestParams
+from mcp_types import (
+    INVALID_PARAMS,
+    EmptyResult,
+    SubscribeRequestParams,
+    SubscriptionsListenRequestParams,
+    UnsubscribeRequestParams,
+)
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
@@ -18,6 +25,12 @@ from agentic_flywheel.server.sdk_internals import CallNext, HandlerResult, Serve
 
 LIST = ""
 """Stands for the list of resources among the URIs that a client hears of."""
+
+MOST_URIS = 1_000
+"""Resources that one client, or one stream, hears of: each poll asks for all of them."""
+
+LONGEST_URI = 8_192
+"""Characters: an id of 512 of them, each of four bytes and percent-encoded, has room."""
 
 
 class HandshakeClients:
@@ -39,16 +52,24 @@ class HandshakeClients:
             uris = SubscriptionsListenRequestParams.model_validate(ctx.params).notifications.resource_subscriptions
         except ValidationError:  # said by the SDK
             uris = None
+        _check(uris or ())
         self._subscribed.update(uris or ())
         try:
             return await call_next(ctx)  # until the stream ends
         finally:
-            self._subscribed.subtract(uris or ())
+            _subtract(self._subscribed, uris or ())
 
     async def subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
-        """Notify of this resource."""
-        self._of_caller().subscribe(ctx.session, str(params.uri))
-        await _note(str(params.uri))
+        """Notify of this resource.
+
+        Raises:
+            MCPError: its URI is no length for one, or the client has as many as it may.
+
+        """
+        uri, client = str(params.uri), self._of_caller()
+        _check({*client.uris, uri})
+        client.subscribe(ctx.session, uri)
+        await _note(uri)
         return EmptyResult()
 
     async def unsubscribe(self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams) -> EmptyResult:  # noqa: ARG002
@@ -73,6 +94,22 @@ class HandshakeClients:
         return self._clients.setdefault(caller, _Client(self._bus, self._subscribed))
 
 
+def _check(uris: Collection[str]) -> None:
+    """Refuse what would fill the memory."""
+    if any(not 0 < len(uri) <= LONGEST_URI for uri in uris):
+        raise MCPError(INVALID_PARAMS, f"The URI of a resource has 1 to {LONGEST_URI:,} characters.")
+    if len(uris) > MOST_URIS:
+        text = f"At most {MOST_URIS:,} resources can be subscribed to at once. Unsubscribe from some first."
+        raise MCPError(INVALID_PARAMS, text)
+
+
+def _subtract(counted: Counter[str], uris: Collection[str]) -> None:
+    counted.subtract(uris)
+    for uri in uris:
+        if counted[uri] <= 0:  # a counter keeps what it has counted down to nothing
+            del counted[uri]
+
+
 async def _note(uri: str) -> None:
     if (caller := caller_now()) and caller.subscriptions:
         await caller.subscriptions.add(uri)
@@ -91,6 +128,11 @@ class _Client:
         self._due: dict[str | None, None] = {}
         self._sending: asyncio.Task[None] | None = None
 
+    @property
+    def uris(self) -> Collection[str]:
+        """What it subscribed to."""
+        return self._uris
+
     def listen_for_list(self, client: ServerSession) -> None:
         """Notify of changes of the list from now on."""
         self._listen(client)
@@ -107,7 +149,7 @@ class _Client:
         """Stop notifying of this resource."""
         if uri in self._uris:
             self._uris.remove(uri)
-            self._subscribed[uri] -= 1
+            _subtract(self._subscribed, (uri,))
         if self._end and not self._uris and not self._has_list:
             self._end()
             self._end = self._client = None
