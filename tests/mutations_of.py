@@ -3353,7 +3353,7 @@ MUTATIONS = [
     Mutation(
         "19 an absent Accept means any",
         "server/http_app.py",
-        "            scope[\"headers\"] = with_accept(scope[\"headers\"])",
+        '            scope["headers"] = with_accept(scope["headers"])',
         "            pass",
         "tests/tutorial/test_http_odd_requests.py::test_who_says_nothing_of_what_is_accepted_accepts_anything",
     ),
