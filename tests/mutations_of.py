@@ -60,7 +60,7 @@ MUTATIONS = [
     Mutation(
         "G2 F2 pending",
         "replication/outbox.py",
-        "        return lacks(remote, before)",
+        "        return lacks(remote, [*before, *(Operation(name, 0, 0, 0) for name in follows)])",
         "        return False",
         "tests/unit/test_rollback.py::test_what_is_pending_does_not_leave_a_hole_in_an_older_state",
     ),
@@ -387,7 +387,7 @@ MUTATIONS = [
     Mutation(
         "G14 the ends are enough",
         "documents/flow_history.py",
-        "        return (append, Added(append.kept_until)) if append else None",
+        "        return self._append(ends, now, alive_remotely=False, text=None)",
         "        return None",
         "tests/unit/test_flow_history.py::test_an_append_needs_only_the_ends_of_a_history_whose_ids_this_process_knows",
     ),
@@ -601,8 +601,8 @@ MUTATIONS = [
     Mutation(
         "F10 what left is told",
         "documents/flow_history.py",
-        "return Step(write, Added(after.kept_until, dropped), self)",
-        "return Step(write, Added(after.kept_until), self)",
+        "return Step(write, Added(after.kept_until, dropped, after.newest), self)",
+        "return Step(write, Added(after.kept_until, 0, after.newest), self)",
         "tests/unit/test_flow_history.py::test_a_history_past_its_limit_loses_its_oldest_first_and_says_how_many",
     ),
     Mutation(
@@ -3567,5 +3567,37 @@ MUTATIONS = [
         "isinstance(change, SaveCommand) else None",
         "tests/contract/test_attached.py::"
         "test_a_revision_that_only_redis_may_have_is_unknown_during_an_outage_and_no_conflict",
+    ),
+    Mutation(
+        "13-16 an execution on top of a history that lost the one before",
+        "documents/flow_history.py",
+        "name_on(there.writes, self.operation, self.follows)",
+        "self.operation",
+        "tests/unit/test_flow_history_set_back.py::"
+        "test_an_execution_does_not_stand_for_the_one_before_where_that_is_gone",
+    ),
+    Mutation(
+        "13-16 many pending changes of one process, behind one that Redis lost",
+        "replication/outbox.py",
+        '- {"", *names}',
+        '& {""}',
+        "tests/unit/test_flow_history_set_back.py::"
+        "test_what_waits_behind_many_others_brings_back_what_redis_lost_before_them",
+    ),
+    Mutation(
+        "13-16 a Redis that goes back again while something is put back",
+        "replication/remote_writer.py",
+        "if text is None or self.merge_of(copy).apply(text, self._clock()).write:",
+        "if text is None:",
+        "tests/unit/test_flow_history_set_back.py::"
+        "test_what_is_lost_again_while_it_is_put_back_is_not_taken_for_put_back",
+    ),
+    Mutation(
+        "13-16 a copy of what Redis took and lost before it was put",
+        "replication/document_writer.py",
+        "elif left_out.apart and self._outbox:",
+        "elif not left_out and self._outbox:",
+        "tests/unit/test_flow_history_set_back.py::"
+        "test_what_redis_took_and_lost_before_it_was_copied_is_kept_beside_what_came_instead",
     ),
 ]

@@ -221,7 +221,7 @@ def test_an_append_needs_only_the_ends_of_a_history_whose_ids_this_process_knows
         grown = flow(name).onto(ends_of(text), clock())
         assert grown
         append, answer = grown
-        assert answer == Added(append.kept_until)
+        assert (answer.kept_until, answer.dropped) == (append.kept_until, 0)
         text = append.applied_to(text)
         assert append.size == len(text.encode())
     assert flow("e2").onto(ends_of(text), clock()) is None

@@ -49,7 +49,7 @@ def uncopied(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> Generator[Non
     """No copy is put until this ends, however long that takes; copies that wait for a lock give up after a while."""
     put, goes_on = journal.put_replica, threading.Event()
 
-    def put_later(*writes: Any, **options: Any) -> set[str]:
+    def put_later(*writes: Any, **options: Any) -> Any:
         goes_on.wait(60)
         return put(*writes, **options)
 

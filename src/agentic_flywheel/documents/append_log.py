@@ -13,8 +13,8 @@ from agentic_flywheel.documents.codec import listed
 from agentic_flywheel.documents.command import Step
 from agentic_flywheel.documents.flow_document import Outline, Stored, outline
 from agentic_flywheel.documents.flow_history import MAX_EXECUTIONS, Added, FlowHistoryCommand
-from agentic_flywheel.documents.model import Operation, Tombstone
-from agentic_flywheel.documents.write_ids import find, kept
+from agentic_flywheel.documents.model import Tombstone
+from agentic_flywheel.documents.write_ids import arrived
 from agentic_flywheel.documents.writes import Append, Ends, Splice
 from agentic_flywheel.errors import Conflict, TooLarge
 from agentic_flywheel.json_text import JSONObject, size_of
@@ -58,21 +58,26 @@ class AppendLogCommand(FlowHistoryCommand):
         """It is: no tool writes a log."""
         return True
 
-    def _append(self, ends: Ends, now: datetime, *, alive_remotely: bool, text: str | None) -> Append | None:
+    def _append(
+        self, ends: Ends, now: datetime, *, alive_remotely: bool, text: str | None
+    ) -> tuple[Append, Added] | None:
         there = outline(ends)
-        if self.renews and there and not find(there.writes, self.operation):
+        if self.renews and there and not arrived(there.writes, self.operation):
             return self._renewed(ends, there, now)
         if there and self._is_refused(there, ends.size):
             return None
         return super()._append(ends, now, alive_remotely=alive_remotely, text=text)
 
-    def _renewed(self, ends: Ends, there: Outline, now: datetime) -> Append:
+    def _renewed(self, ends: Ends, there: Outline, now: datetime) -> tuple[Append, Added]:
         """The same log, which lives its time from now on; when it was last written stays."""
         until = now + timedelta(seconds=self.ttl_seconds) if self.ttl_seconds else None
-        writes = listed(kept((*there.writes, Operation(self.operation, 0, 0, 0))))
-        after = there.model_copy(update={"revision": there.revision + 1, "kept_until": until, "operations": writes})
+        writes = self._writes_after(there)
+        after = there.model_copy(
+            update={"revision": there.revision + 1, "kept_until": until, "operations": listed(writes)}
+        )
         (old_head, old_tail), (head, tail) = there.around(), after.around()
-        return Append(self.key, ends, Splice(head, size_of(old_head), size_of(old_tail), tail), until)
+        append = Append(self.key, ends, Splice(head, size_of(old_head), size_of(old_tail), tail), until)
+        return append, Added(until, operations=writes[-1:])
 
     def _rewritten(self, stored: Stored, base: str | None, now: datetime) -> Step[Added]:
         if self.replaces:

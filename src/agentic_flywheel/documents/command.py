@@ -70,7 +70,7 @@ class Command(BaseModel, Generic[Answer_co]):
         return False
 
     def with_write_id(self, operation: str, follows: str = "") -> Self:  # noqa: ARG002
-        """The command as the write of that id; only a save looks at the one that it `follows`."""
+        """The command as the write of that id; see `FollowingCommand` for the one that it `follows`."""
         return self.model_copy(update={"operation": operation})
 
     def with_base_revision(self, copy: Write | None, now: datetime) -> Self:  # noqa: ARG002
@@ -91,3 +91,14 @@ class Command(BaseModel, Generic[Answer_co]):
             DocumentError: it cannot be applied to that, now or ever.
 
         """
+
+
+class FollowingCommand(Command[Answer_co]):
+    """A command that adds to what its writer wrote before: where that is not there any more, it stands for itself."""
+
+    follows: str = ""
+    """A write of this machine that the document holds, if the store was not set back since."""
+
+    def with_write_id(self, operation: str, follows: str = "") -> Self:
+        """The command as the write of that id; its document must hold the write that it `follows`."""
+        return self.model_copy(update={"operation": operation, "follows": follows})

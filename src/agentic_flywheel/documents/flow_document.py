@@ -60,6 +60,11 @@ class Outline(BaseModel):
         """The writes that the document names."""
         return operations_in({"operations": self.operations})
 
+    @property
+    def newest(self) -> tuple[Operation, ...]:
+        """The last of them."""
+        return operations_in({"operations": self.operations[-1:]})
+
     def around(self) -> tuple[str, str]:
         """The text of the document up to its first execution, and from the end of its last one on."""
         counted: JSONObject = {"count": self.count, "dropped": self.dropped, "next_expiry": iso(self.next_expiry)}

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, cast
 from pydantic import Field
 
 from agentic_flywheel.documents.codec import listed
-from agentic_flywheel.documents.command import Command, Step
+from agentic_flywheel.documents.command import FollowingCommand, Step
 from agentic_flywheel.documents.flow_document import (
     Outline,
     Placed,
@@ -27,7 +27,7 @@ from agentic_flywheel.documents.flow_document import (
 from agentic_flywheel.documents.known_ids import KnownIds
 from agentic_flywheel.documents.model import Operation, Tombstone, expired, instant_of
 from agentic_flywheel.documents.parse import kept_until_in, tombstone_of
-from agentic_flywheel.documents.write_ids import find, kept
+from agentic_flywheel.documents.write_ids import arrived, kept, name_on
 from agentic_flywheel.documents.writes import Append, Ends, Splice, Write, ends_of, etag
 from agentic_flywheel.errors import TooLarge
 from agentic_flywheel.json_text import JSONObject, dumps, dumps_checked, size_of
@@ -44,13 +44,17 @@ CLEARED_AFTER = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """An append's answer: until when the history lives, and how many living executions had to leave for room."""
+    """An append's answer: until when the history lives, and how many living executions had to leave for room.
+
+    `operations`: by which write it is there.
+    """
 
     kept_until: datetime | None
     dropped: int = 0
+    operations: tuple[Operation, ...] = ()
 
 
-class FlowHistoryCommand(Command[Added]):
+class FlowHistoryCommand(FollowingCommand[Added]):
     """Put executions at the end of their flow's history, or in its place; one whose id is there is replaced."""
 
     appends: ClassVar[bool] = True
@@ -71,12 +75,14 @@ class FlowHistoryCommand(Command[Added]):
         tombstone = tombstone_of(base) if base is not None else None
         if tombstone and self._was_deleted(tombstone):
             return Step(None, Added(tombstone.kept_until), self)
-        if base is not None and (append := self._append(ends_of(base), now, alive_remotely=alive_remotely, text=base)):
+        if base is not None and (grown := self._append(ends_of(base), now, alive_remotely=alive_remotely, text=base)):
+            append, added = grown
             write = Write(self.key, append.applied_to(base), base, append.kept_until, splice=append.splice)
-            return Step(write, Added(append.kept_until), self)
+            return Step(write, added, self)
         stored = self._stored(base, tombstone, now, alive_remotely=alive_remotely)
-        if find(stored.outline.writes, self.operation) or (self.records and not self._living(now)):
-            return Step(None, Added(stored.outline.kept_until), self)
+        done = arrived(stored.outline.writes, self.operation)
+        if done or (self.records and not self._living(now)):
+            return Step(None, Added(stored.outline.kept_until, operations=(done,) if done else ()), self)
         return self._rewritten(stored, base, now)
 
     def onto(self, ends: Ends, now: datetime) -> tuple[Append, Added] | None:
@@ -84,15 +90,16 @@ class FlowHistoryCommand(Command[Added]):
 
         `None` where more of it must be known: an execution may be there already, or some have to leave.
         """
-        append = self._append(ends, now, alive_remotely=False, text=None)
-        return (append, Added(append.kept_until)) if append else None
+        return self._append(ends, now, alive_remotely=False, text=None)
 
-    def _append(self, ends: Ends, now: datetime, *, alive_remotely: bool, text: str | None) -> Append | None:
+    def _append(
+        self, ends: Ends, now: datetime, *, alive_remotely: bool, text: str | None
+    ) -> tuple[Append, Added] | None:
         """The same; `text` is all of the history, where that is at hand."""
         there, records = outline(ends), self._living(now)
         if not there or there.count is None or self.replaces or not records:
             return None
-        if find(there.writes, self.operation) or (expired(there.kept_until, now) and not alive_remotely):
+        if arrived(there.writes, self.operation) or (expired(there.kept_until, now) and not alive_remotely):
             return None
         if _has_to_clear(there, now) or there.count + len(records) > MAX_EXECUTIONS:
             return None
@@ -102,7 +109,8 @@ class FlowHistoryCommand(Command[Added]):
         tail = ("," if there.count else "") + ",".join(map(_text_of, records)) + tail
         splice = Splice(head, size_of(old_head), size_of(old_tail), tail)
         append = Append(self.key, ends, splice, after.kept_until)
-        return append if append.size <= self.max_bytes and self._are_new(append, text) else None
+        fits = append.size <= self.max_bytes and self._are_new(append, text)
+        return (append, Added(append.kept_until, operations=after.newest)) if fits else None
 
     def _are_new(self, append: Append, text: str | None) -> bool:
         """Whether none of the executions is there; where that cannot be told without reading those, no."""
@@ -143,7 +151,7 @@ class FlowHistoryCommand(Command[Added]):
         ids = {_cut(record.get("id")) for record in (*(execution for execution, _, _ in stay), *records)}
         _IDS.keep(self.key, {name for name in ids if name is not None}, etag(text))
         write = Write(self.key, text, base, after.kept_until, splice=splice if stored.text is base else None)
-        return Step(write, Added(after.kept_until, dropped), self)
+        return Step(write, Added(after.kept_until, dropped, after.newest), self)
 
     def _for_room(self, sizes: list[int], sent: list[str], around: int) -> int:
         """How many of the oldest executions, which have these sizes, must leave."""
@@ -174,10 +182,15 @@ class FlowHistoryCommand(Command[Added]):
                 "ttl_seconds": self.ttl_seconds,
                 "count": count + len(records),
                 "next_expiry": earliest(expiries),
-                "operations": listed(kept((*there.writes, Operation(self.operation, 0, 0, 0)))),
+                "operations": listed(self._writes_after(there)),
                 **({} if count else self._said_at_the_beginning()),
             }
         )
+
+    def _writes_after(self, there: Outline) -> tuple[Operation, ...]:
+        """The writes that the history names with this one; one that replaces it stands for all of its writer."""
+        name = self.operation if self.replaces else name_on(there.writes, self.operation, self.follows)
+        return kept((*there.writes, Operation(name, there.revision + 1, 0, 0)))
 
     def _said_at_the_beginning(self) -> JSONObject:
         """Fields of the outline that the first execution brings along."""
@@ -215,15 +228,16 @@ def merged(mine: str, there: str, operation: str, now: datetime) -> tuple[str, d
     if not lost:
         return None
     before, back = _outline_of(theirs.outline, theirs.executions), _outline_of(ours.outline, lost)
-    operations = kept((*ours.outline.writes, *theirs.outline.writes, Operation(operation, 0, 0, 0)))
+    revision = max(before.revision, back.revision) + 1
+    writes = sorted((*ours.outline.writes, *theirs.outline.writes), key=lambda each: each.revision)  # the oldest may go
     after = before.model_copy(
         update={
-            "revision": max(before.revision, back.revision) + 1,
+            "revision": revision,
             "kept_until": latest([before.kept_until, back.kept_until] if known else [back.kept_until]),
             "count": len(known) + len(lost),
             "dropped": max(before.dropped, back.dropped),
             "next_expiry": earliest([before.next_expiry, back.next_expiry]),
-            "operations": listed(operations),
+            "operations": listed(kept((*writes, Operation(operation, revision, 0, 0)))),
         }
     )
     head, tail = after.around()

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Self
 from agentic_flywheel.documents.append import Fingerprint, Fingerprints, fingerprint
 from agentic_flywheel.documents.appended import Appended, appended, compared_then
 from agentic_flywheel.documents.codec import encode, encode_around, turns_of
-from agentic_flywheel.documents.command import Command, Step
+from agentic_flywheel.documents.command import FollowingCommand, Step
 from agentic_flywheel.documents.incremental import DOCUMENT_CACHE, StoredSession, append_text, is_same, read_stored
 from agentic_flywheel.documents.list_row import list_row
 from agentic_flywheel.documents.merge import merged
@@ -25,12 +25,12 @@ from agentic_flywheel.documents.revisions import kept_whole, next_note
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.documents.saved import Saved, saved_as
 from agentic_flywheel.documents.superseded import above_a_late_write, as_older, forgotten, superseded, taken
-from agentic_flywheel.documents.write_ids import LOST, apart, arrived, find, holds, kept, of_an_earlier_life
+from agentic_flywheel.documents.write_ids import LOST, arrived, find, holds, kept, name_on, of_an_earlier_life
 from agentic_flywheel.documents.writes import Splice, Write, revision_at_head
 from agentic_flywheel.json_text import JSONObject, is_larger
 
 
-class SaveCommand(Save, Command[Saved]):
+class SaveCommand(Save, FollowingCommand[Saved]):
     """A save, with the keys that it writes and what its writer had seen."""
 
     goes_on: ClassVar[bool] = True
@@ -66,8 +66,6 @@ class SaveCommand(Save, Command[Saved]):
     """Whether its writer has seen nothing but what was on this machine: then those views tell nothing of elsewhere."""
     told: tuple[str, ...] = ()
     """Writes that the document holds, if the store was not set back since its writer took those views."""
-    follows: str = ""
-    """A write of this machine that it holds then, too."""
 
     def remembered(self) -> Write | None:
         """The session as it was last read or written under this id."""
@@ -83,10 +81,6 @@ class SaveCommand(Save, Command[Saved]):
     def is_synced_later(self) -> bool:
         """As its caller says."""
         return self.synced_later
-
-    def with_write_id(self, operation: str, follows: str = "") -> Self:
-        """The save as the write of that id; its document must hold the write that it `follows`."""
-        return self.model_copy(update={"operation": operation, "follows": follows})
 
     def with_base_revision(self, copy: Write | None, now: datetime) -> Self:
         """The save, based on what this machine has seen of the session as well."""
@@ -283,9 +277,8 @@ class SaveCommand(Save, Command[Saved]):
         }
 
     def _name(self, current: Document | Tombstone | None) -> str:
-        """The name of this write there: one apart, where what it follows is not there any more."""
-        operations = current.operations if current else ()
-        return self.operation if not self.follows or find(operations, self.follows) else apart(self.operation)
+        """The name of this write there."""
+        return name_on(current.operations if current else (), self.operation, self.follows)
 
     @property
     def _replaces_all(self) -> bool:

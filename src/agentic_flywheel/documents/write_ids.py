@@ -64,6 +64,11 @@ def apart(identity: str) -> str:
     return f"{hashlib.blake2b(identity.partition('~')[0].encode(), digest_size=8).hexdigest()}.1"
 
 
+def name_on(operations: Sequence[Operation], identity: str, follows: str) -> str:
+    """The name of a write in a document with these operations: one apart, where what it `follows` is not there."""
+    return identity if not follows or find(operations, follows) else apart(identity)
+
+
 def arrived(operations: Sequence[Operation], identity: str) -> Operation | None:
     """The operation that shows that the write `identity` was accepted, by whichever of its names."""
     return find(operations, identity) or find(operations, apart(identity))

@@ -173,3 +173,14 @@ class Matches:
     searched: int = 0
     listed: int = 0
     unread: int = 0
+
+
+@dataclass(slots=True)
+class LeftOut:
+    """Keys whose copies were not put: a change is `pending`, or what is here and what came are `apart`.
+
+    Neither of two versions that are apart goes on from the other: the destination went back in between.
+    """
+
+    pending: set[str] = field(default_factory=set[str])
+    apart: set[str] = field(default_factory=set[str])

@@ -9,7 +9,7 @@ from pathlib import Path
 from agentic_flywheel.documents.writes import Append, Write
 from agentic_flywheel.journal.address import Address
 from agentic_flywheel.journal.kin import Kin, note_kin
-from agentic_flywheel.journal.records import ReplicaRow, SyncState
+from agentic_flywheel.journal.records import LeftOut, ReplicaRow, SyncState
 from agentic_flywheel.journal.retry import retry_once_if_replaced
 from agentic_flywheel.journal.room import ReplicaRoom
 from agentic_flywheel.journal.rows import MISSING, append, copy_of, holds, is_pending, put
@@ -33,20 +33,21 @@ class ReplicaRows(Kin, SearchRows):
         """How often this process has marked all copies as unverified."""
 
     @retry_once_if_replaced
-    def put_replica(self, *writes: Write | Append, since: int | None = None, timeout: float = PUT_SECONDS) -> set[str]:
-        """Put copies of what the destination holds; the keys that are left as they are, since a change is pending.
+    def put_replica(self, *writes: Write | Append, since: int | None = None, timeout: float = PUT_SECONDS) -> LeftOut:
+        """Put copies of what the destination holds; the keys that are left as they are.
 
         `since`: the `marks` when it took them. Where all was marked since, it may have lost these as well.
         """
         with self._transaction(timeout=timeout) as db:
-            pending = {write.key for write in writes if is_pending(db, self._destination, write.key)}
+            left = LeftOut({write.key for write in writes if is_pending(db, self._destination, write.key)})
             for write in writes:
-                if write.key not in pending:
-                    self._put_copy(db, write)
+                if write.key not in left.pending:
+                    if not self._put_copy(db, write):
+                        left.apart.add(write.key)
                     if since is not None and since != self.marks:
                         self._mark_unverified(db, write.key)
         self._unindex(*(write.key for write in writes if isinstance(write, Write) and write.tombstone))
-        return pending
+        return left
 
     @retry_once_if_replaced
     def overwrite_replica(self, write: Write, *, timeout: float = PUT_SECONDS) -> None:
@@ -165,16 +166,24 @@ class ReplicaRows(Kin, SearchRows):
         else:
             db.execute(f"{query} AND key = ?", (self._destination, key))
 
-    def _put_copy(self, db: sqlite3.Connection, write: Write | Append) -> None:
-        """Put what the destination held, unless what is here is newer, or was lost there and is to be put back."""
-        if isinstance(write, Append):
-            if holds(db, self._destination, write.key, write.seen):  # else another writer put something newer
-                self._put(db, write, replica=True)
-        elif self._takes(db, write):
-            self._put(db, write, replica=True)
+    def _put_copy(self, db: sqlite3.Connection, write: Write | Append) -> bool:
+        """Put what the destination held, unless what is here is newer, or was lost there and is to be put back.
 
-    def _takes(self, db: sqlite3.Connection, write: Write) -> bool:
-        """Whether a copy may take the place of what is here; where neither goes on from the other, that is verified."""
+        Whether what is here then goes on from that, as far as it is known.
+        """
+        if isinstance(write, Append):
+            takes = holds(db, self._destination, write.key, write.seen)  # else another writer put something else
+        else:
+            takes = self._takes(db, write)
+        if takes:
+            self._put(db, write, replica=True)
+        return takes is not None and (takes or isinstance(write, Write))
+
+    def _takes(self, db: sqlite3.Connection, write: Write) -> bool | None:
+        """Whether a copy may take the place of what is here; `None` where neither goes on from the other.
+
+        That is verified then.
+        """
         from agentic_flywheel.documents.lineage import covers, tombstone_beats
 
         query = "SELECT replica FROM documents WHERE destination = ? AND key = ?"
@@ -186,9 +195,10 @@ class ReplicaRows(Kin, SearchRows):
             return stored is None or not tombstone_beats(stored.text, write.text)
         if covers(write.text, stored.text):
             return True
-        if not covers(stored.text, write.text):
-            self._mark_unverified(db, write.key)
-        return False
+        if covers(stored.text, write.text):
+            return False
+        self._mark_unverified(db, write.key)
+        return None
 
     def _put(self, db: sqlite3.Connection, write: Write | Append, *, replica: bool) -> None:
         now = self._now()

@@ -13,6 +13,7 @@ from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.command import Command, Step
 from agentic_flywheel.documents.commands import AnyCommand
 from agentic_flywheel.documents.execution import ExecutionCommand
+from agentic_flywheel.documents.flow_history import Added
 from agentic_flywheel.documents.lineage import covers
 from agentic_flywheel.documents.renewal import RenewCommand
 from agentic_flywheel.documents.save import SaveCommand
@@ -34,10 +35,11 @@ from agentic_flywheel.journal.records import Pending
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.replication.answers import Placed, StoredIn
 from agentic_flywheel.replication.deleted_elsewhere import keep_save
+from agentic_flywheel.replication.kept_apart import keep_both
 from agentic_flywheel.replication.key_locks import AFTER_WAITING_SECONDS, Held
 from agentic_flywheel.replication.local_writer import LocalWriter
 from agentic_flywheel.replication.outbox import Outbox
-from agentic_flywheel.replication.remote_writer import RemoteWriter
+from agentic_flywheel.replication.remote_writer import Overtaken, RemoteWriter
 from agentic_flywheel.replication.replica import Replica, copy_under
 
 logger = logging.getLogger(__name__)
@@ -175,14 +177,20 @@ class DocumentWriter:
         outcome = await remote.stash.append(append, deadline)
         if outcome.accepted:
             attempt.held.follow_up, attempt.held.wrote = self._copy(change, self._replica.marks, append), append
-            return Placed("redis", answer)
-        if outcome.current is None or not covers(outcome.current, append.seen.head + append.seen.tail):
+            return self._placed("redis", change, answer)
+        current = outcome.current
+        while current is not None and covers(current, append.seen.head + append.seen.tail):
+            # Others added to it meanwhile. What the stash loses now would not be missed: no copy is at hand.
+            try:
+                step = await remote.commit_with_retry(change, None, deadline, start=current, once=True)
+                break
+            except Overtaken:
+                current = await remote.stash.read(change.key, deadline)
+        else:
             return None
-        # Others added to it meanwhile.
-        step = await remote.commit_with_retry(change, None, deadline, start=outcome.current)
         if step.write:
             attempt.held.follow_up, attempt.held.wrote = self._copy(change, self._replica.marks, step.write), step.write
-        return Placed("redis", step.answer)
+        return self._placed("redis", change, step.answer)
 
     async def _commit(
         self, remote: RemoteWriter, change: Command[Answer], copy: Write | None, deadline: float, held: Held
@@ -202,10 +210,14 @@ class DocumentWriter:
         return step.answer
 
     async def _copy(self, change: Command[Answer], since: int, *writes: Write | Append) -> None:
-        if not await self._replica.put(*writes, since=since):
-            # Another process of this machine has a change pending: the document here is to hold both.
-            with contextlib.suppress(JournalUnavailable, DocumentError):
+        left_out = await self._replica.put(*writes, since=since)
+        with contextlib.suppress(JournalUnavailable, DocumentError):
+            if left_out.pending:
+                # Another process of this machine has a change pending: the document here is to hold both.
                 await in_thread(self._local.write, change, pending=False)
+            elif left_out.apart and self._outbox:
+                apart = [write for write in writes if write.key in left_out.apart]
+                await in_thread(keep_both, self._journal, self._outbox.remote.merge_of, change, apart, self._clock())
 
     async def _moving(self, stash: Stash, key: str, deadline: float) -> Write | None:
         """The document of this machine that moves with its next change; `None` where the stash has one of its own."""
@@ -216,7 +228,7 @@ class DocumentWriter:
         return change.with_write_id(self._write_ids.next(), self._write_ids.newest(change.key))
 
     def _placed(self, stored_in: StoredIn, change: Command[Answer], answer: Answer) -> Placed[Answer]:
-        if isinstance(change, SaveCommand) and isinstance(answer, Saved) and answer.operations:
+        if isinstance(answer, Saved | Added) and answer.operations:
             self._write_ids.wrote(change.key, change.operation, answer.operations)
         return Placed(stored_in, answer)
 

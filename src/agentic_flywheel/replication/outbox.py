@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import cast
 
 from agentic_flywheel.coaia.mirror import TooLargeForMirror
-from agentic_flywheel.documents.command import Command, Step
+from agentic_flywheel.documents.command import Command, FollowingCommand, Step
 from agentic_flywheel.documents.commands import load_command
 from agentic_flywheel.documents.delete import DeleteCommand
 from agentic_flywheel.documents.lineage import lacks, operations_at_end
-from agentic_flywheel.documents.model import expired
+from agentic_flywheel.documents.model import Operation, expired
 from agentic_flywheel.documents.parse import tombstone_of
 from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.writes import Write
@@ -124,7 +124,7 @@ class Outbox:
             await self._delete_parts(document, deadline)
         elif await in_thread(self._went_back_below, document, remote):
             await self.remote.merge_forward(document, deadline)
-            await in_thread(self._journal.ack, positions, None)
+            await in_thread(self._journal.ack, positions, document)
             await self.remote.refresh_copy(document, deadline)
             return True
         else:
@@ -156,7 +156,9 @@ class Outbox:
             before = [write for write in operations if write.id.partition("~")[0] not in names]
         else:
             before = [write for write in operations if write.revision <= base]
-        return lacks(remote, before)
+        # Of many writes of one process the document may name the pending ones alone: each names the one before it.
+        follows = {change.follows for change in pending if isinstance(change, FollowingCommand)} - {"", *names}
+        return lacks(remote, [*before, *(Operation(name, 0, 0, 0) for name in follows)])
 
     async def _sent(self, item: Pending, document: Write | None, remote: str | None, deadline: float) -> Write | None:
         """Send one change; the document that the stash holds then."""

@@ -157,8 +157,8 @@ class PutBack:
         async with limiter, self._locks.of(copy.key):
             write = await in_thread(self._journal.copy, copy.key)
             try:
-                if write:
-                    await remote.restore(write, remote.stash.deadline(copy.bytes))
+                if write and not await remote.restore(write, remote.stash.deadline(copy.bytes)):
+                    return
             except StashUnavailable as exc:
                 await self._note_failure(remote, copy, exc, alone=True)
                 return

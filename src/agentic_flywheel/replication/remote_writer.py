@@ -180,7 +180,7 @@ class RemoteWriter:
             StashUnavailable: whether it was brought back is unknown.
 
         """
-        step = await self.commit_with_retry(self._merge_of(copy), None, deadline)
+        step = await self.commit_with_retry(self.merge_of(copy), None, deadline)
         if step.answer and step.write and step.write.text != copy.text:
             logger.warning("Redis had gone back to an older state of a session; what it lacked was merged in.")
 
@@ -189,12 +189,13 @@ class RemoteWriter:
         if copy.tombstone:
             return copy.text
         try:
-            step = self._merge_of(copy).apply(remote, self._clock())
+            step = self.merge_of(copy).apply(remote, self._clock())
         except DocumentError:
             return copy.text
         return step.write.text if step.write else remote
 
-    def _merge_of(self, copy: Write) -> MergeForwardCommand:
+    def merge_of(self, copy: Write) -> MergeForwardCommand:
+        """The command that brings back what a copy has."""
         member = copy.key.removeprefix(self._keys.sessions) if copy.key.startswith(self._keys.sessions) else ""
         return MergeForwardCommand(
             key=copy.key,
@@ -205,8 +206,10 @@ class RemoteWriter:
             text=copy.text,
         )
 
-    async def restore(self, copy: Write, deadline: float) -> None:
+    async def restore(self, copy: Write, deadline: float) -> bool:
         """Put back what the stash has lost, never over what is newer, never against a tombstone that beats it.
+
+        Whether it is there now: the stash may have gone back once more meanwhile.
 
         Raises:
             DocumentError: what is stored cannot be read.
@@ -220,13 +223,17 @@ class RemoteWriter:
                 key=copy.key, member=member, index=self._keys.index if member else "", text=copy.text
             )
             await self.commit_with_retry(burial, None, deadline)
-            return
+            return True
         await self.merge_forward(copy, deadline)
-        await self.refresh_copy(copy, deadline)
+        return await self.refresh_copy(copy, deadline)
 
-    async def refresh_copy(self, copy: Write, deadline: float) -> None:
-        """Replace the copy by what the stash holds now."""
-        if text := await self.stash.read(copy.key, deadline):
-            entry = copy.list_row
-            member, index = (entry.member, entry.index) if entry else ("", "")
-            await in_thread(self._journal.overwrite_replica, as_copy(copy.key, text, member, index))
+    async def refresh_copy(self, copy: Write, deadline: float) -> bool:
+        """Replace the copy by what the stash holds now; not if that lacks what the copy has, and so went back again."""
+        text = await self.stash.read(copy.key, deadline)
+        if text is None or self.merge_of(copy).apply(text, self._clock()).write:
+            await in_thread(self._journal.mark_unverified, copy.key)
+            return False
+        entry = copy.list_row
+        member, index = (entry.member, entry.index) if entry else ("", "")
+        await in_thread(self._journal.overwrite_replica, as_copy(copy.key, text, member, index))
+        return True

@@ -15,7 +15,7 @@ from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.writes import Append, Write, revision_at_head
 from agentic_flywheel.errors import DocumentError, JournalUnavailable
 from agentic_flywheel.journal import Journal
-from agentic_flywheel.journal.records import Pending
+from agentic_flywheel.journal.records import LeftOut, Pending
 from agentic_flywheel.journal.threads import at_once, in_thread
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class Replica:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._waiting: list[tuple[tuple[Write | Append, ...], int, asyncio.Future[bool]]] = []
+        self._waiting: list[tuple[tuple[Write | Append, ...], int, asyncio.Future[LeftOut]]] = []
         self._writing: asyncio.Task[None] | None = None
 
     @property
@@ -55,13 +55,13 @@ class Replica:
         with contextlib.suppress(DocumentError):
             await self.put(as_copy(key, text, member, index), since=since)
 
-    async def put(self, *writes: Write | Append, since: int) -> bool:
-        """Put copies, except where a change of their key is pending; whether none was left out for that.
+    async def put(self, *writes: Write | Append, since: int) -> LeftOut:
+        """Put copies, except where a change of their key is pending, or what is here does not go on to them.
 
         The copies of many calls are put in one transaction: a thread that writes while others compute waits for the
         interpreter at every statement, so one for all waits once.
         """
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[LeftOut] = asyncio.get_running_loop().create_future()
         self._waiting.append((writes, since, done))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write(), name="replica")
@@ -71,7 +71,7 @@ class Replica:
         try:
             while batch := self._waiting:
                 self._waiting = []
-                left_out = set[str]()
+                left_out = LeftOut()
                 try:
                     copies, since = [each for writes, _, _ in batch for each in writes], min(each[1] for each in batch)
                     left_out = await in_thread(self._journal.put_replica, *copies, since=since)
@@ -80,7 +80,8 @@ class Replica:
                 finally:  # also if the event loop ends: no caller waits for ever
                     for writes, _, done in batch:
                         if not done.done():
-                            done.set_result(not any(write.key in left_out for write in writes))
+                            keys = {write.key for write in writes}
+                            done.set_result(LeftOut(left_out.pending & keys, left_out.apart & keys))
         finally:
             self._writing = None
 
