@@ -3600,4 +3600,12 @@ MUTATIONS = [
         "tests/unit/test_flow_history_set_back.py::"
         "test_what_redis_took_and_lost_before_it_was_copied_is_kept_beside_what_came_instead",
     ),
+    Mutation(
+        "13-16 a save that arrived before as many others as a document names",
+        "documents/long_ago.py",
+        "return len(newer) >= KEPT_OPERATIONS",
+        "return False",
+        "tests/unit/test_put_back_from_a_backup.py::"
+        "test_what_was_sent_since_the_backup_is_not_doubled_however_many_wrote_since",
+    ),
 ]

@@ -11,6 +11,7 @@ from agentic_flywheel.documents.codec import encode, encode_around, turns_of
 from agentic_flywheel.documents.command import FollowingCommand, Step
 from agentic_flywheel.documents.incremental import DOCUMENT_CACHE, StoredSession, append_text, is_same, read_stored
 from agentic_flywheel.documents.list_row import list_row
+from agentic_flywheel.documents.long_ago import arrived_long_ago
 from agentic_flywheel.documents.merge import merged
 from agentic_flywheel.documents.model import Document, Operation, Tombstone, expired
 from agentic_flywheel.documents.refusals import (
@@ -47,6 +48,8 @@ class SaveCommand(Save, FollowingCommand[Saved]):
     """Queued writes in whose place it stands. One may be stored nevertheless, if the answer to it was lost."""
     base: int | None = None
     """The revision on which the first of the queued commands was made (0: there was none); `None`: not known."""
+    behind: int | None = None
+    """How many turns there were when it was queued; `None`: not known, or it was not compared with them."""
     retry: str = ""
     """What the same save has in common each time a client sends it; empty where sending it again adds again."""
     based_on: int = 0
@@ -121,6 +124,9 @@ class SaveCommand(Save, FollowingCommand[Saved]):
                 late = self._as_older(self._merged(alive, self.history or [], now), done.revision - 1)
             saved = Saved(done.revision, done.turns, done.added, alive.kept_until, history, alive.operations)
             return Step(None, saved, self, superseded_write=late)
+        queued = not self.direct and self.mode == "append"
+        if queued and arrived_long_ago(alive, self.history or [], self.base, self.behind):
+            return Step(None, saved_as(alive, 0), self)
         if done := find(alive.operations, self.operation, self.retry):  # sent again: nothing is added, the life renewed
             renewal = RenewCommand(key=self.key, session_id=self.session_id, index=self.index, revisions=self.revisions)
             step = renewal.apply(stored.text, now, alive_remotely=alive_remotely)
@@ -269,6 +275,7 @@ class SaveCommand(Save, FollowingCommand[Saved]):
         history = alive.session.history if alive and self.expected_revision is None else []
         return {
             "history": added,
+            "behind": len(alive.session.history) if alive else 0,
             "compared": (len(history), fingerprint(history[-1])) if history and not self.as_sent else None,
             "exact": alive is not None or self.exact,
             # Of who has seen what is elsewhere, only what names itself can be there: people repeat themselves.
