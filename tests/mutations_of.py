@@ -60,7 +60,7 @@ MUTATIONS = [
     Mutation(
         "G2 F2 pending",
         "replication/outbox.py",
-        "        return lacks(remote, [*before, *(Operation(name, 0, 0, 0) for name in follows)])",
+        "        return lacks(remote, writes)",
         "        return False",
         "tests/unit/test_rollback.py::test_what_is_pending_does_not_leave_a_hole_in_an_older_state",
     ),
@@ -3607,5 +3607,21 @@ MUTATIONS = [
         "return False",
         "tests/unit/test_put_back_from_a_backup.py::"
         "test_what_was_sent_since_the_backup_is_not_doubled_however_many_wrote_since",
+    ),
+    Mutation(
+        "13-16 executions of a life before, in a history that was begun anew",
+        "documents/lineage.py",
+        "return began_with(text) > max(1, revision_at_head(than))",
+        "return False",
+        "tests/unit/test_flow_history_begun_anew.py::"
+        "test_a_machine_that_has_not_heard_of_the_deletion_brings_nothing_back",
+    ),
+    Mutation(
+        "13-16 pending executions of a life before",
+        "documents/flow_history.py",
+        "if there and there.begun_after and self._was_deleted(there.begun_after):",
+        "if False and there:",
+        "tests/unit/test_flow_history_begun_anew.py::"
+        "test_a_machine_that_has_not_heard_of_the_deletion_brings_nothing_back",
     ),
 ]

@@ -13,7 +13,6 @@ from agentic_flywheel.documents.codec import listed
 from agentic_flywheel.documents.command import Step
 from agentic_flywheel.documents.flow_document import Outline, Stored, outline
 from agentic_flywheel.documents.flow_history import MAX_EXECUTIONS, Added, FlowHistoryCommand
-from agentic_flywheel.documents.model import Tombstone
 from agentic_flywheel.documents.write_ids import arrived
 from agentic_flywheel.documents.writes import Append, Ends, Splice
 from agentic_flywheel.errors import Conflict, TooLarge
@@ -112,6 +111,6 @@ class AppendLogCommand(FlowHistoryCommand):
     def _is_refused(self, there: Outline, size: int) -> bool:
         return self.direct and is_full(there, size)
 
-    def _was_deleted(self, tombstone: Tombstone) -> bool:
+    def _was_deleted(self, deleted_at: datetime) -> bool:
         """Whether the records were kept before the log was deleted, as those of a pending change may be."""
-        return not self.direct and tombstone.because == "deleted" and self.written_at <= tombstone.deleted_at
+        return not self.direct and self.written_at <= deleted_at

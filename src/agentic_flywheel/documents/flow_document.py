@@ -53,6 +53,10 @@ class Outline(BaseModel):
     count: NonNegativeInt | None = None
     dropped: NonNegativeInt = 0
     next_expiry: AwareDatetime | None = None
+    began: NonNegativeInt = 1
+    """The revision with which this life of it began: above 1 once it was deleted and begun anew."""
+    begun_after: AwareDatetime | None = None
+    """When it was deleted, then."""
     operations: list[list[object]] = []
 
     @property
@@ -80,6 +84,7 @@ class Outline(BaseModel):
             "ttl_seconds": self.ttl_seconds,
             **({} if self.count is None else counted),
             **{name: value for name, value in (self.model_extra or {}).items() if name not in _NEVER_EXTRA},
+            **({"began": self.began, "begun_after": iso(self.begun_after)} if self.began > 1 else {}),
             "operations": self.operations,
         }
         return dumps(before)[:-1] + _BEFORE, "]," + dumps(behind)[1:]

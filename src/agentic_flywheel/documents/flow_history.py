@@ -73,8 +73,11 @@ class FlowHistoryCommand(FollowingCommand[Added]):
     def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[Added]:
         """Add to what is stored; when the history passes a limit, its oldest executions go first."""
         tombstone = tombstone_of(base) if base is not None else None
-        if tombstone and self._was_deleted(tombstone):
+        there = outline(ends_of(base)) if base is not None and not tombstone else None
+        if tombstone and tombstone.because == "deleted" and self._was_deleted(tombstone.deleted_at):
             return Step(None, Added(tombstone.kept_until), self)
+        if there and there.begun_after and self._was_deleted(there.begun_after):
+            return Step(None, Added(there.kept_until), self)
         if base is not None and (grown := self._append(ends_of(base), now, alive_remotely=alive_remotely, text=base)):
             append, added = grown
             write = Write(self.key, append.applied_to(base), base, append.kept_until, splice=append.splice)
@@ -126,7 +129,10 @@ class FlowHistoryCommand(FollowingCommand[Added]):
             return Stored(new)
         if tombstone:
             writes = listed(tombstone.operations)
-            return Stored(new.model_copy(update={"revision": tombstone.revision, "operations": writes}))
+            update: dict[str, object] = {"revision": tombstone.revision, "operations": writes}
+            if tombstone.because == "deleted":
+                update |= {"began": tombstone.revision + 1, "begun_after": tombstone.deleted_at}
+            return Stored(new.model_copy(update=update))
         stored = whole(base, new)
         if self.replaces or (expired(stored.outline.kept_until, now) and not alive_remotely):
             return Stored(stored.outline.model_copy(update={"dropped": 0}))
@@ -200,12 +206,12 @@ class FlowHistoryCommand(FollowingCommand[Added]):
         """The executions that have not expired on their way."""
         return [record for record in self.records if self.replaces or not expired(kept_until_in(record), now)]
 
-    def _was_deleted(self, tombstone: Tombstone) -> bool:
+    def _was_deleted(self, deleted_at: datetime) -> bool:
         """Whether all these executions were kept before their history was deleted."""
-        if tombstone.because != "deleted" or self.replaces:
+        if self.replaces:
             return False
         times = [time for record in self.records if (time := instant_of(record.get("cached_at")))]
-        return len(times) == len(self.records) and all(time <= tombstone.deleted_at for time in times)
+        return len(times) == len(self.records) and all(time <= deleted_at for time in times)
 
 
 def merged(mine: str, there: str, operation: str, now: datetime) -> tuple[str, datetime | None] | None:

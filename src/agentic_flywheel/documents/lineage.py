@@ -59,6 +59,20 @@ def _lack(known: Sequence[Operation], writes: Sequence[Operation]) -> bool:
     return not all_others or min(each.revision for each in known) < max(absent)
 
 
+def began_with(text: str) -> int:
+    """The revision with which the life of a document began: above 1 once it was deleted and begun anew."""
+    try:
+        began = load_object(text, "the document").get("began")
+    except Damaged:
+        return 1
+    return began if isinstance(began, int) else 1
+
+
+def is_of_a_later_life(text: str, than: str) -> bool:
+    """Whether a document was begun anew after the other one was deleted."""
+    return began_with(text) > max(1, revision_at_head(than))
+
+
 def tombstone_beats(tombstone: str, document: str) -> bool:
     """Whether a tombstone beats a document: it names its newest write, and a revision that is not lower.
 
@@ -155,7 +169,13 @@ class MergeForwardCommand(Command[bool]):
         until = history.kept_until if history else kept_until_in(data)
         if expired(until, now):
             return self._nothing()
-        if base is None or (covers(self.text, base) and revision_at_head(self.text) > revision_at_head(base)):
+        if base is not None and is_of_a_later_life(base, self.text):
+            return self._nothing()
+        if (
+            base is None
+            or is_of_a_later_life(self.text, base)
+            or (covers(self.text, base) and revision_at_head(self.text) > revision_at_head(base))
+        ):
             part_of = execution_set(self.key, data.get("session_id"))
             return Step(Write(self.key, self.text, base, until, part_of=part_of), answer=True, command=self)
         if not history or tombstone_of(base):

@@ -184,7 +184,7 @@ class ReplicaRows(Kin, SearchRows):
 
         That is verified then.
         """
-        from agentic_flywheel.documents.lineage import covers, tombstone_beats
+        from agentic_flywheel.documents.lineage import covers, is_of_a_later_life, tombstone_beats
 
         query = "SELECT replica FROM documents WHERE destination = ? AND key = ?"
         row = db.execute(query, (self._destination, write.key)).fetchone()
@@ -195,8 +195,10 @@ class ReplicaRows(Kin, SearchRows):
             return stored is None or not tombstone_beats(stored.text, write.text)
         if covers(write.text, stored.text):
             return True
-        if covers(stored.text, write.text):
+        if covers(stored.text, write.text) or is_of_a_later_life(stored.text, write.text):
             return False
+        if is_of_a_later_life(write.text, stored.text):
+            return True
         self._mark_unverified(db, write.key)
         return None
 

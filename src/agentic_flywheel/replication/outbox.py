@@ -11,7 +11,7 @@ from agentic_flywheel.coaia.mirror import TooLargeForMirror
 from agentic_flywheel.documents.command import Command, FollowingCommand, Step
 from agentic_flywheel.documents.commands import load_command
 from agentic_flywheel.documents.delete import DeleteCommand
-from agentic_flywheel.documents.lineage import lacks, operations_at_end
+from agentic_flywheel.documents.lineage import began_with, lacks, operations_at_end
 from agentic_flywheel.documents.model import Operation, expired
 from agentic_flywheel.documents.parse import tombstone_of
 from agentic_flywheel.documents.save import SaveCommand
@@ -158,7 +158,10 @@ class Outbox:
             before = [write for write in operations if write.revision <= base]
         # Of many writes of one process the document may name the pending ones alone: each names the one before it.
         follows = {change.follows for change in pending if isinstance(change, FollowingCommand)} - {"", *names}
-        return lacks(remote, [*before, *(Operation(name, 0, 0, 0) for name in follows)])
+        writes = [*before, *(Operation(name, 0, 0, 0) for name in follows)]
+        if lacks(remote, writes) and (began := began_with(remote)) > 1:  # what was deleted there is not lost
+            writes = [write for write in writes if write.revision >= began]
+        return lacks(remote, writes)
 
     async def _sent(self, item: Pending, document: Write | None, remote: str | None, deadline: float) -> Write | None:
         """Send one change; the document that the stash holds then."""
