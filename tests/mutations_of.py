@@ -3624,4 +3624,18 @@ MUTATIONS = [
         "tests/unit/test_flow_history_begun_anew.py::"
         "test_a_machine_that_has_not_heard_of_the_deletion_brings_nothing_back",
     ),
+    Mutation(
+        "13-16 a pending deletion behind which the session was begun anew",
+        "replication/outbox.py",
+        "if any(isinstance(change, DeleteCommand) for change in pending):",
+        "if any(isinstance(change, DeleteCommand) for change in ()):",
+        "tests/unit/test_deleted_while_pending.py::test_what_went_with_the_life_before_goes_though_it_was_begun_anew",
+    ),
+    Mutation(
+        "13-16 the same, and Redis lost the session",
+        "replication/outbox.py",
+        "for item in await in_thread(self._journal.pending, document.key):",
+        "for item in await in_thread(self._journal.pending, document.key) if document.tombstone else ():",
+        "tests/unit/test_deleted_while_pending.py::test_what_went_with_the_life_before_goes_though_it_was_begun_anew",
+    ),
 ]

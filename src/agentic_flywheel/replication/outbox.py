@@ -133,11 +133,10 @@ class Outbox:
         return True
 
     async def _delete_parts(self, document: Write, deadline: float) -> None:
-        """Delete what goes with a session whose pending changes end with its deletion."""
-        if document.tombstone:
-            for item in await in_thread(self._journal.pending, document.key):
-                if isinstance(change := load_command(item.change), DeleteCommand):
-                    await self.remote.delete_parts(change, deadline, was_pending=True)
+        """Delete what goes with a session that was deleted here, whether or not it was begun anew since."""
+        for item in await in_thread(self._journal.pending, document.key):
+            if isinstance(change := load_command(item.change), DeleteCommand):
+                await self.remote.delete_parts(change, deadline, was_pending=True)
 
     def _went_back_below(self, document: Write, remote: str) -> bool:
         """Whether the stash lacks writes that were in it when the pending changes of this document were made.
@@ -149,6 +148,8 @@ class Outbox:
         if document.tombstone or tombstone_of(remote):
             return False
         pending = [load_command(item.change) for item in self._journal.pending(document.key)]
+        if any(isinstance(change, DeleteCommand) for change in pending):  # what was there before goes
+            return False
         names = {change.operation.partition("~")[0] for change in pending}
         operations = operations_at_end(document.text)
         base = pending[0].base if pending and isinstance(pending[0], SaveCommand) else None
