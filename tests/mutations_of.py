@@ -3638,4 +3638,12 @@ MUTATIONS = [
         "for item in await in_thread(self._journal.pending, document.key) if document.tombstone else ():",
         "tests/unit/test_deleted_while_pending.py::test_what_went_with_the_life_before_goes_though_it_was_begun_anew",
     ),
+    Mutation(
+        "13-16 what Redis took while another process of the machine had something pending",
+        "replication/document_writer.py",
+        "pending=isinstance(change, FollowingCommand))",
+        "pending=False)",
+        "tests/unit/test_flow_history_set_back.py::"
+        "test_what_redis_took_and_lost_while_another_process_had_something_pending_is_kept_beside_that",
+    ),
 ]

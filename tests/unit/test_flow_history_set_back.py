@@ -11,8 +11,10 @@ from agentic_flywheel.documents.lineage import covers
 from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, Writer
 from agentic_flywheel.errors import StashUnavailable
 from agentic_flywheel.journal import Journal
+from agentic_flywheel.replication.local_writer import LocalWriter
 from agentic_flywheel.replication.repository import Repository
 
+from ..support.conversations import words
 from ..support.redis_server import RedisServer
 from ..support.waiting import eventually
 from .conftest import Clock
@@ -129,3 +131,23 @@ async def test_what_redis_took_and_lost_before_it_was_copied_is_kept_beside_what
         await here._locks.idle()
         await put_back(here)
         assert there(machine) == {"mine", "theirs"}
+
+
+async def test_what_redis_took_and_lost_while_another_process_had_something_pending_is_kept_beside_that(
+    machine: Machine, elsewhere: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with (
+        machine.repository(tmp_path / "child", worker=False) as here,
+        elsewhere.repository(tmp_path / "there", worker=False) as other,
+    ):
+        with uncopied(machine.journal, monkeypatch):
+            await here.write(machine.save("s", "mine"))
+            beside = LocalWriter(machine.journal, machine.clock, offline=False)  # another process of this machine
+            beside.write(machine.save("s", "pending"), pending=True)
+        await here._locks.idle()
+        machine.redis.flush()
+        await other.write(elsewhere.save("s", "theirs"))
+        await put_back(here)
+        stored = machine.stored("s")
+        assert stored
+        assert sorted(words(stored["history"])) == ["mine", "pending", "theirs"]

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from agentic_flywheel.coaia.mirror import TooLargeForMirror
 from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.documents.command import Command, Step
+from agentic_flywheel.documents.command import Command, FollowingCommand, Step
 from agentic_flywheel.documents.commands import AnyCommand
 from agentic_flywheel.documents.execution import ExecutionCommand
 from agentic_flywheel.documents.flow_history import Added
@@ -213,8 +213,9 @@ class DocumentWriter:
         left_out = await self._replica.put(*writes, since=since)
         with contextlib.suppress(JournalUnavailable, DocumentError):
             if left_out.pending:
-                # Another process of this machine has a change pending: the document here is to hold both.
-                await in_thread(self._local.write, change, pending=False)
+                # Another process of this machine has a change pending: the document here is to hold both. Behind that
+                # one this is sent too, or it would not be missed if Redis lost it by then.
+                await in_thread(self._local.write, change, pending=isinstance(change, FollowingCommand))
             elif left_out.apart and self._outbox:
                 apart = [write for write in writes if write.key in left_out.apart]
                 await in_thread(keep_both, self._journal, self._outbox.remote.merge_of, change, apart, self._clock())
