@@ -103,3 +103,16 @@ def test_a_fork_has_a_loop_of_its_own(loop: BackgroundLoop):
             os._exit(2)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_where_no_thread_begins_any_more_the_call_is_refused(loop: BackgroundLoop, monkeypatch: pytest.MonkeyPatch):
+    """As from Python 3.12 on, once the main thread has ended."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(Unavailable, match="has ended"):
+            loop.run(where())
+    assert loop.run(where()) == NAME

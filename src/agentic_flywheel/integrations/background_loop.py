@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError
@@ -14,6 +15,8 @@ CALL_SECONDS = 120.0
 
 STOP_SECONDS = 10.0
 """The longest that the thread is waited for when it is to end: closing a child takes three seconds at most."""
+
+ENDED = "The program has ended: nothing can be kept any more."
 
 _Answer = TypeVar("_Answer")
 
@@ -30,10 +33,15 @@ class BackgroundLoop:
         """What the work answers. It is cancelled where the caller is interrupted.
 
         Raises:
-            Unavailable: it took more than `CALL_SECONDS`, or the loop was closed meanwhile.
+            Unavailable: it took more than `CALL_SECONDS`, the loop was closed meanwhile, or the program has ended and
+                no thread runs or begins any more.
 
         """
-        future = asyncio.run_coroutine_threadsafe(work, self._loop())
+        try:
+            future = asyncio.run_coroutine_threadsafe(work, self._loop())
+        except BaseException:
+            work.close()
+            raise
         try:
             return future.result(CALL_SECONDS)
         except (TimeoutError, CancelledError) as exc:
@@ -56,11 +64,17 @@ class BackgroundLoop:
             thread.join(STOP_SECONDS)
 
     def _loop(self) -> asyncio.AbstractEventLoop:
+        if sys.is_finalizing():
+            raise Unavailable(ENDED)
         with self._lock:
             if self._running is None or self._running[0] != os.getpid():  # a fork has no thread of its parent's
                 loop = asyncio.new_event_loop()
                 thread = threading.Thread(target=_run, args=(loop,), name=self._name, daemon=True)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError as exc:
+                    loop.close()
+                    raise Unavailable(ENDED) from exc
                 self._running = os.getpid(), loop, thread
             return self._running[1]
 

@@ -11,6 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Self
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from agentic_flywheel.errors import Unavailable
+from agentic_flywheel.integrations.background_loop import ENDED
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.settings import Settings
 
@@ -81,13 +83,18 @@ class SharedStores:
         self._mine: WeakKeyDictionary[asyncio.AbstractEventLoop, Stores] = WeakKeyDictionary()
 
     async def open(self) -> Stores:
-        """The stores of the running event loop, opened by the object that needs them first."""
+        """The stores of the running event loop, opened by the object that needs them first.
+
+        Raises:
+            Unavailable: the interpreter takes its modules apart, and nothing can be kept any more.
+
+        """
         loop = asyncio.get_running_loop()
+        if sys.is_finalizing():
+            raise Unavailable(ENDED)
         if stores := self._mine.get(loop):
             return stores
-        for module in OPENS_STORES:
-            if module not in sys.modules:  # a quarter of a second, for which the program's loop goes on
-                await asyncio.to_thread(import_module, module)
+        await _imports()
         from agentic_flywheel.sessions.wiring import attached_to, open_client, open_store
 
         with _shared:
@@ -130,6 +137,27 @@ class SharedStores:
                 return
             _clients[loop].pop(replace(self._settings, key_prefix=""), None)
         await stores.client.aclose()
+
+
+async def _imports() -> None:
+    """Import what opens stores in a thread, since it takes a quarter of a second; here where none can begin any more.
+
+    The thread is not the event loop's: that one's cannot be had once the program's main thread has ended.
+    """
+    missing = [module for module in OPENS_STORES if module not in sys.modules]
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def work() -> None:
+        with contextlib.suppress(Exception):  # whatever it is, the import that follows raises it again
+            for module in missing:
+                import_module(module)
+        with contextlib.suppress(RuntimeError):  # the event loop was closed meanwhile
+            loop.call_soon_threadsafe(done.set)
+
+    if missing:
+        with contextlib.suppress(RuntimeError):  # from Python 3.12 on: the program is ending
+            threading.Thread(target=work, name="imports").start()
+            await done.wait()
 
 
 class LoopLocks:

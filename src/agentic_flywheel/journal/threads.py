@@ -64,31 +64,50 @@ def _nothing() -> None:
 
 
 class _Threads:
-    """The worker threads of this process, begun as they are needed. What they were given is done before it ends."""
+    """The worker threads of this process, begun as they are needed. What they were given is done before it ends.
+
+    What is asked for later, by a program's own function for its end, is run where it is asked for.
+    """
 
     def __init__(self) -> None:
         self.running: set[_Job] = set()
+        self._ended = False
         self._lock = threading.Lock()
         self._idle: list[SimpleQueue[_Job | None]] = []
         self._waiting: deque[_Job] = deque()
         self._threads: dict[threading.Thread, SimpleQueue[_Job | None]] = {}
 
     def run(self, job: _Job) -> None:
-        """Run a job in the thread that had one last: what it has read is still in the processor's caches."""
-        with self._lock:
-            if self._idle:
-                self._idle.pop().put(job)
-            elif len(self._threads) < MOST_THREADS:
-                self._begin(job)
-            else:
-                self._waiting.append(job)
+        """Run a job in the thread that had one last: what it has read is still in the processor's caches.
 
-    def _begin(self, job: _Job) -> None:
+        Here and now where the program ends and there is none.
+        """
+        with self._lock:
+            given = not self._ended and self._given(job)
+        if not given:
+            job.run()()
+
+    def _given(self, job: _Job) -> bool:
+        """Whether a thread does the job: one that is idle, another one, or the next that will be idle."""
+        if self._idle:
+            self._idle.pop().put(job)
+        elif len(self._threads) >= MOST_THREADS or not self._begin(job):
+            if not self._threads:
+                return False
+            self._waiting.append(job)
+        return True
+
+    def _begin(self, job: _Job) -> bool:
+        """Begin a thread with a job; whether one could: from Python 3.12 on none can once the main thread has ended."""
         given: SimpleQueue[_Job | None] = SimpleQueue()
         given.put(job)
         thread = threading.Thread(target=self._work, args=(given,), name="journal", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            return False
         self._threads[thread] = given
+        return True
 
     def _work(self, given: "SimpleQueue[_Job | None]") -> None:
         while job := given.get():
@@ -105,6 +124,8 @@ class _Threads:
 
     def end(self) -> None:
         """Finish what is to be done, and end the threads."""
+        with self._lock:
+            self._ended = True
         while self._waiting:
             time.sleep(LOOK_SECONDS)
         for given in self._threads.values():
