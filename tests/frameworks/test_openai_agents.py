@@ -288,6 +288,28 @@ def test_a_killed_process_loses_nothing_that_it_was_told_is_kept(env: dict[str, 
 
 
 @pytest.mark.usefixtures("env")
+async def test_a_session_that_begins_anew_has_its_title_and_tags_again():
+    async with FlywheelSession("s", title="Trip", tags=["2026"], user_id="ann", ttl_seconds=2) as session:
+        await session.add_items([said("before")])
+
+        async def absent() -> bool:
+            return await session.get_items() == []
+
+        await support.it_expires(absent)
+        await session.add_items([said("after")])
+        document = await session.read_session("s")
+        assert document
+        assert (document.title, document.tags, document.session.user_id) == ("Trip", ("2026",), "ann")
+        await session.describe(title="The trip", tags=[])
+        await session.clear_session()
+        await session.add_items([said("later")])
+        document = await session.read_session("s")
+        assert document
+        assert (document.title, document.tags) == ("The trip", ()), "what it was given since stays"
+        assert document.session.history == [said("later")]
+
+
+@pytest.mark.usefixtures("env")
 async def test_a_session_expires():
     async with FlywheelSession("s", ttl_seconds=1) as session, FlywheelSession("t", ttl_seconds=0) as other:
         await session.add_items([said("gone soon")])

@@ -39,7 +39,8 @@ class FlywheelSession(AdapterBase, SessionABC):
     Args:
         session_id: the session's id, the same by every other door.
         session_settings: how many items a read gives where its caller does not say.
-        title, tags, user_id: those of the session, sent with the first items that this object adds.
+        title, tags, user_id: those of the session, sent with the first items that this object adds, and where the
+            session begins anew (it had expired or was deleted).
         settings: what the environment and the settings file would say.
         key_prefix: keeps deployments in one Redis apart.
         redis_url: `redis://…`, `rediss://…` or `unix://…` instead of the environment's.
@@ -71,10 +72,10 @@ class FlywheelSession(AdapterBase, SessionABC):
         )
         self.session_id = session_id
         self.session_settings = _settings_of(session_settings)
-        self._fields: JSONObject = {"title": title} if title else {}
-        self._fields |= {"tags": list(tags)} if tags else {}
-        self._fields |= {"values": {"user_id": user_id}} if user_id else {}
-        self._fields |= {} if ttl_seconds is None else {"ttl_seconds": ttl_seconds}
+        self._named: JSONObject = {"title": title} if title else {}
+        self._named |= {"tags": list(tags)} if tags else {}
+        self._named |= {"values": {"user_id": user_id}} if user_id else {}
+        self._fields = self._named if ttl_seconds is None else self._named | {"ttl_seconds": ttl_seconds}
 
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
         """The newest `limit` items, oldest first; without a limit that of `session_settings`, else all.
@@ -186,10 +187,14 @@ class FlywheelSession(AdapterBase, SessionABC):
     async def _add(self, turns: list[JSONObject]) -> None:
         fields, self._fields = self._fields, {}
         try:
-            await append_turns(self, self.session_id, turns, **fields)
+            result = await append_turns(self, self.session_id, turns, **fields)
         except FlywheelError:
             self._fields = fields
             raise
+        if self._named and not fields and result.turns == len(turns):
+            document = await self.read_session(self.session_id)
+            if document and not (document.title or document.tags or document.session.user_id):
+                await append_turns(self, self.session_id, [], **self._named)  # it began anew
 
     async def _edit(self, edit: Edit, note: str, *, begins: bool = False) -> bool:
         return await edit_turns(self, self.session_id, edit, note, begins=begins)

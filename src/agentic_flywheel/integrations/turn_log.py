@@ -17,6 +17,7 @@ from agentic_flywheel.json_text import JSONObject, check_json, mended
 
 if TYPE_CHECKING:  # imported when a store is opened
     from agentic_flywheel.documents.save_request import Save
+    from agentic_flywheel.sessions.results import SaveResult
 
 EDIT_SECONDS = 20.0
 """How long an edit is tried again while others save in between; each try takes milliseconds."""
@@ -27,7 +28,9 @@ Edit = Callable[[list[JSONObject]], list[JSONObject] | None]
 """What becomes of a history; `None`: it stays as it is."""
 
 
-async def append_turns(adapter: AdapterBase, session_id: str, turns: Sequence[JSONObject], **fields: Any) -> None:
+async def append_turns(
+    adapter: AdapterBase, session_id: str, turns: Sequence[JSONObject], **fields: Any
+) -> "SaveResult":
     """Add turns as they are, all or none; `fields` are others of the save.
 
     What is added to a session that was deleted meanwhile begins it anew.
@@ -42,9 +45,9 @@ async def append_turns(adapter: AdapterBase, session_id: str, turns: Sequence[JS
     save = Save(session_id=session_id, history=[*turns] or None, as_sent=True, **fields)
     async with (await adapter.stores()).turns.of(session_id):
         try:
-            await adapter.save_session(save)
+            return await adapter.save_session(save)
         except DeletedMeanwhile:
-            await adapter.save_session(save)
+            return await adapter.save_session(save)
 
 
 async def edit_turns(
