@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.save_request import Save
+from agentic_flywheel.integrations.adapter import Adapter
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
@@ -195,3 +197,44 @@ def it_is_an_ordinary_session(env: Mapping[str, str], session_id: str, word: str
         again = mcp.call("resume_session", session_id=session_id, max_tokens=1_000_000)
         assert again["session"]["history"] == resumed["session"]["history"]
     return resumed["session"]
+
+
+SAID_ELSEWHERE: list[dict[str, Any]] = [
+    {"role": "user", "content": "Does it rain in Porto?", "created_at": "2026-11-30T18:00:00+00:00", "id": "m1"},
+    {"role": "assistant", "content": [
+        {"type": "text", "text": "I look."},
+        {"type": "tool_use", "id": "t1", "name": "weather", "input": {"city": "Porto"}}]},
+    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "It rains."}]},
+    {"role": "assistant", "content": None, "tool_calls": [
+        {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Faro"}'}}]},
+    {"role": "tool", "tool_call_id": "c1", "content": "Sun."},
+    {"kind": "response", "parts": [{"part_kind": "text", "content": "Take a coat."}]},
+    {"type": "human", "data": {"type": "human", "content": "And then?"}},
+    {"type": "message", "role": "assistant", "contents": [{"type": "text", "text": "Go to Faro."}]},
+    {"author": "guide", "invocation_id": "i", "actions": {},
+     "content": {"role": "model", "parts": [{"text": "Good."}]}},
+    {"role": "user", "content": [{"text": "Thanks."}], "session_message": {"agent_id": "a", "message_id": 0}},
+]  # fmt: skip
+"""Turns as other programs write them."""
+
+SAID_PLAINLY = [
+    ("user", "Does it rain in Porto?"),
+    ("assistant", 'I look.\n(calls weather {"city":"Porto"})'),
+    ("assistant", "(result) It rains."),
+    ("assistant", '(calls weather {"city":"Faro"})'),
+    ("assistant", "(result) Sun."),
+    ("assistant", "Take a coat."),
+    ("user", "And then?"),
+    ("assistant", "Go to Faro."),
+    ("assistant", "Good."),
+    ("user", "Thanks."),
+]
+"""Who says what in them, as a model that knows nothing of those programs is given it."""
+
+
+async def said_elsewhere(session_id: str, *turns: int) -> list[dict[str, Any]]:
+    """Begin a session as other programs do, with these turns or all; the turns."""
+    chosen = [SAID_ELSEWHERE[at] for at in turns or range(len(SAID_ELSEWHERE))]
+    async with Adapter() as other:
+        await other.save(Save(session_id=session_id, history=chosen, as_sent=True))
+    return chosen

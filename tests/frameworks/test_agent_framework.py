@@ -267,3 +267,11 @@ def test_its_sessions_are_ordinary_sessions(env: dict[str, str]):
 
     asyncio.run(talk())
     support.it_is_an_ordinary_session(env, "talk", "zeppelin", 1)
+
+
+@pytest.mark.usefixtures("env")
+async def test_what_other_programs_said_is_given_as_messages_that_the_model_takes():
+    await support.said_elsewhere("s", *range(7), 8, 9)  # the eighth is of this framework
+    async with FlywheelHistoryProvider() as history:
+        given = [(str(message.role), message.text) for message in await history.get_messages("s")]
+    assert given == support.SAID_PLAINLY[:7] + support.SAID_PLAINLY[8:]

@@ -442,3 +442,18 @@ def test_a_talk_with_tools_goes_on_in_another_process(env: dict[str, str]):
     document = support.stored(env, SESSION)
     assert document
     assert [turn["author"] for turn in document.session.history] == ["user", "gardener", "gardener", "gardener"] * 2
+
+
+@pytest.mark.usefixtures("env")
+async def test_what_other_programs_said_are_events_with_their_words():
+    whose = {"app_name": "garden", "user_id": "ann", "session_id": "s"}
+    async with FlywheelSessionService() as service:
+        await service.create_session(**whose)
+        await support.said_elsewhere("adk:garden:ann:s")
+        session = await service.get_session(**whose)
+    assert session
+    roles = {"user": "user", "model": "assistant"}
+    contents = [event.content for event in session.events if event.content and event.content.parts]
+    said = [(roles[content.role or ""], content.parts[0].text) for content in contents if content.parts]
+    assert said == support.SAID_PLAINLY
+    assert [event.author for event in session.events if event.author == "user"] == ["user"] * 3

@@ -120,3 +120,12 @@ def test_it_is_an_ordinary_session(env: dict[str, str]):
 
     asyncio.run(talk())
     support.it_is_an_ordinary_session(env, "talk", "peony", earlier=1)
+
+
+@pytest.mark.usefixtures("env")
+async def test_what_other_programs_said_is_given_as_messages_that_the_model_takes():
+    await support.said_elsewhere("s")
+    async with FlywheelChatMessageHistory("s") as history:
+        given = await history.aget_messages()
+    kinds = {"human": "user", "ai": "assistant"}
+    assert [(kinds[message.type], message.content) for message in given] == support.SAID_PLAINLY

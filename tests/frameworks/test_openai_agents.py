@@ -352,3 +352,19 @@ async def test_several_event_loops_share_an_object():
 
     async with session:
         await eventually(all_there)
+
+
+@pytest.mark.usefixtures("env")
+async def test_what_other_programs_said_is_given_as_messages_that_the_model_takes():
+    stored = await support.said_elsewhere("s")
+    plain = [{"role": role, "content": text} for role, text in support.SAID_PLAINLY]
+    async with FlywheelSession("s") as session:
+        assert await session.get_items() == plain
+        await session.add_items(CALLS)
+        assert await session.get_items() == plain + CALLS
+        document = await session.read_session("s")
+        assert document
+        assert document.session.history == stored + CALLS, "what is stored stays as it was"
+        for item in reversed(CALLS):
+            assert await session.pop_item() == item
+        assert await session.pop_item() == plain[-1]

@@ -19,6 +19,7 @@ from pydantic_ai.conversation_store import (
     InMemoryConversationStore,
 )
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 
 from agentic_flywheel.integrations.pydantic_ai import FlywheelConversationStore
@@ -375,3 +376,38 @@ def test_redis_is_away_in_the_middle(failing_env: dict[str, str], own_redis: Red
 
 def test_one_is_killed(env: dict[str, str]):
     support.one_is_killed(OPENED, env, "s")
+
+
+@pytest.mark.usefixtures("env")
+async def test_a_session_that_other_programs_began_goes_on_as_a_conversation():
+    stored = await support.said_elsewhere("s", *range(5), *range(6, 10))  # the sixth is of this framework
+    plain = support.SAID_PLAINLY[:5] + support.SAID_PLAINLY[6:]
+    heard: list[tuple[str, str]] = []
+
+    def answer(messages: list[ModelMessage], _: AgentInfo) -> ModelResponse:
+        parts = [(message, part) for message in messages for part in message.parts]
+        roles = {"request": "user", "response": "assistant"}
+        heard[:] = [(roles[message.kind], str(getattr(part, "content", ""))) for message, part in parts]
+        return ModelResponse(parts=[TextPart(f"You said {len(parts)} things.")])
+
+    agent = Agent(FunctionModel(answer))
+    async with FlywheelConversationStore() as store:
+        for asked in ("And now?", "And then?"):
+            conversation = await store.load("s")
+            assert conversation
+            await store.save(await agent.run(asked, conversation=conversation))
+        assert heard == [
+            *plain, ("user", "And now?"), ("assistant", "You said 10 things."), ("user", "And then?")
+        ]  # fmt: skip
+        document = await store.read_session("s")
+        assert document
+        assert document.session.history[: len(stored)] == stored, "what is stored stays as it was"
+        assert len(document.session.history) == len(stored) + 4
+        entries = await store.load_entries("s")
+        assert entries
+        await store.fork("s", from_entry=entries[8].id, new_conversation_id="elsewhere")
+        forked = await store.load("elsewhere")
+        assert forked
+        assert len(forked.messages) == 9
+        await store.delete("s")
+        assert await store.load("elsewhere")

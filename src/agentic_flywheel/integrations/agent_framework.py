@@ -17,9 +17,9 @@ from typing import Any, ClassVar, cast
 
 from agent_framework import AgentSession, HistoryProvider, Message, SessionStore
 
-from agentic_flywheel.documents.turn_text import read, said_in
 from agentic_flywheel.errors import Conflict
 from agentic_flywheel.integrations.adapter import AdapterBase
+from agentic_flywheel.integrations.spoken import spoken
 from agentic_flywheel.integrations.turn_log import EDIT_SECONDS, append_turns, edit_turns, finished, plain_turns
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.settings import Settings
@@ -242,4 +242,5 @@ def _message(turn: JSONObject) -> Message:
     """The message that a turn is, or that says what it says."""
     if _is_message(turn):
         return Message.from_dict(turn)
-    return Message(read(turn).role or "user", [said_in(turn)[1]])
+    role, text = spoken(turn)
+    return Message(role, [text])

@@ -11,8 +11,9 @@ from google.genai.types import Content, Part
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
-from agentic_flywheel.documents.turn_text import USER, read, said_in
+from agentic_flywheel.documents.turn_text import USER, read
 from agentic_flywheel.errors import InvalidArgument
+from agentic_flywheel.integrations.spoken import spoken
 from agentic_flywheel.json_text import JSONObject, check_json, mended
 
 _EVENT_FIELDS = frozenset(("actions", "invocation_id", "invocationId"))
@@ -80,10 +81,11 @@ def event_of(turn: JSONObject, position: int, said_at: float = 0.0) -> Event:
             return Event.model_validate(turn)
         except ValidationError:  # written by a program that has other events: its words are read
             pass
-    reading, (_, said) = read(turn), said_in(turn)
-    role = USER if reading.role == USER else "model"
+    (speaker, said), who = spoken(turn), read(turn).who
+    role = USER if speaker == USER else "model"
+    author = role if role == USER or who == USER else who or role
     content = Content(role=role, parts=[Part(text=said)])
-    return Event(id=f"turn-{position}", author=reading.who or role, content=content, timestamp=said_at)
+    return Event(id=f"turn-{position}", author=author, content=content, timestamp=said_at)
 
 
 def time_of(history: Sequence[JSONObject], before: float = 0.0) -> float:

@@ -21,6 +21,7 @@ from agents.memory import SessionABC, SessionSettings
 from agentic_flywheel.errors import FlywheelError
 from agentic_flywheel.integrations.adapter import AdapterBase
 from agentic_flywheel.integrations.checks import check_keys, check_text
+from agentic_flywheel.integrations.spoken import spoken
 from agentic_flywheel.integrations.turn_log import Edit, append_turns, edit_turns, finished, plain_turns
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.settings import Settings
@@ -209,5 +210,24 @@ def _settings_of(given: SessionSettings | dict[str, Any] | None) -> SessionSetti
     return given or SessionSettings()
 
 
+_OTHERS_FIELDS = frozenset(
+    ("author", "contents", "created_at", "data", "parts", "session_message", "timestamp", "tool_call_id", "tool_calls")
+)
+"""Fields of other programs' turns that no item of the SDK has."""
+
+
 def _items(turns: list[JSONObject]) -> list[TResponseInputItem]:
-    return cast("list[TResponseInputItem]", turns)
+    """The items that turns are; one of another program as a message with what it says, which the model takes."""
+    said = (turn if _is_item(turn) else dict(zip(("role", "content"), spoken(turn), strict=True)) for turn in turns)
+    return cast("list[TResponseInputItem]", list(said))
+
+
+def _is_item(turn: JSONObject) -> bool:
+    """Whether a turn may be an item of the SDK: none is that has the fields, or the blocks, of other programs."""
+    content = turn.get("content")
+    if turn.get("role") == "tool" or not _OTHERS_FIELDS.isdisjoint(turn):
+        return False
+    if "role" not in turn or not isinstance(content, list):
+        return True
+    kinds = (part.get("type") if isinstance(part, dict) else None for part in cast("list[JSONObject]", content))
+    return all(isinstance(kind, str) and kind.startswith(("input_", "output_", "refusal")) for kind in kinds)

@@ -5,10 +5,20 @@ from typing import cast
 
 from pydantic import TypeAdapter
 from pydantic_ai.conversation_store import ConversationEntry, ConversationRecord
-from pydantic_ai.messages import ModelMessagesTypeAdapter
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ModelResponse,
+    SystemPromptPart,
+    TextPart,
+    UserPromptPart,
+)
+from pydantic_ai.usage import RunUsage
 
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import Damaged
+from agentic_flywheel.integrations.spoken import spoken
 from agentic_flywheel.json_text import JSONObject, dumps
 
 FIELD = "pydantic_ai"
@@ -29,23 +39,34 @@ class Kept:
     tags: tuple[str, ...]
 
 
-def kept_in(document: Document) -> Kept | None:
-    """The conversation that a session is; `None` if it is none.
+def kept_in(document: Document) -> Kept:
+    """The conversation that a session is. What other programs said in it before Pydantic AI did is its beginning.
 
     Raises:
         Damaged: it is one that cannot be read.
 
     """
+    history = document.session.history
+    own = [turn for turn in history if _is_message(turn)]
+    before = next((place for place, turn in enumerate(history) if _is_message(turn)), len(history))
+    turns = [_said(document, place) for place in range(before)] + own
     record: object = document.extra.get(FIELD)
     if record is None:
-        return None
+        begun = ConversationRecord(
+            conversation_id=document.session.id,
+            head_id=turns[-1]["id"] if turns else None,
+            usage=RunUsage(),
+            scope=document.session.user_id or None,
+            revision=f"{document.session.id}#{document.revision}",
+            updated_at=document.session.updated_at,
+        )
+        return Kept(begun, document.revision, turns, document.session.context, document.tags)
     try:
         read = _RECORD.validate_json(dumps(record))
     except ValueError:
         raise Damaged(
             "The record of the conversation cannot be read: a newer Pydantic AI may have written it."
         ) from None
-    turns = [turn for turn in document.session.history if _is_message(turn)]
     return Kept(read, document.revision, turns, document.session.context, document.tags)
 
 
@@ -78,6 +99,17 @@ def entry_of(turn: JSONObject, parent_id: str | None) -> ConversationEntry:
 def left_record(turn: JSONObject, parent_id: str | None) -> JSONObject:
     """A turn that is on no current branch, as the log beside its session keeps it."""
     return {"id": turn["id"], "parent": parent_id, "turn": turn}
+
+
+def _said(document: Document, place: int) -> JSONObject:
+    """What another program said, as a message of Pydantic AI's; the same one at each reading."""
+    (role, text), at = spoken(document.session.history[place]), document.session.created_at
+    if role == "assistant":
+        message: ModelMessage = ModelResponse(parts=[TextPart(text)], timestamp=at)
+    else:
+        prompt = UserPromptPart if role == "user" else SystemPromptPart
+        message = ModelRequest(parts=[prompt(text, timestamp=at)], timestamp=at)
+    return turn_of(ConversationEntry(id=f"{document.session.id}#{place}", parent_id=None, message=message))
 
 
 def _is_message(turn: JSONObject) -> bool:

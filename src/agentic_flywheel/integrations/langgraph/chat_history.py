@@ -14,16 +14,15 @@ from langchain_core.messages import (
     BaseMessage,
     HumanMessage,
     SystemMessage,
-    convert_to_messages,
     messages_from_dict,
 )
 
 from agentic_flywheel.documents.save_request import Save
-from agentic_flywheel.documents.turn_text import read, said_in
 from agentic_flywheel.errors import Conflict
 from agentic_flywheel.integrations.adapter import Adapter
 from agentic_flywheel.integrations.background_loop import BackgroundLoop
 from agentic_flywheel.integrations.langgraph.messages import turn_of
+from agentic_flywheel.integrations.spoken import spoken
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.sessions.history import save_fields
 from agentic_flywheel.settings import Settings
@@ -117,13 +116,13 @@ class FlywheelChatMessageHistory(BaseChatMessageHistory):
         self._background.run(self.aclear())
 
 
+_KINDS = {"user": HumanMessage, "assistant": AIMessage, "system": SystemMessage}
+
+
 def _message_of(turn: JSONObject) -> BaseMessage:
     """A turn as a message: LangChain's own as it was, one of another program as what is said in it, and by whom."""
     if isinstance(turn.get("data"), dict) and isinstance(turn.get("type"), str):
         with suppress(AttributeError, KeyError, TypeError, ValueError):  # it looks like LangChain's, and is not
             return messages_from_dict([turn])[0]
-    with suppress(AttributeError, KeyError, TypeError, ValueError):
-        return convert_to_messages([turn])[0]
-    role = read(turn).role
-    kind = AIMessage if role == "assistant" else SystemMessage if role == "system" else HumanMessage
-    return kind(said_in(turn)[1])
+    role, text = spoken(turn)
+    return _KINDS[role](text)
