@@ -419,3 +419,17 @@ def test_who_does_not_trace_imports_nothing_for_it():
     assert set(langfuse_tracer.__all__) < set(integrations.__all__)
     with pytest.raises(AttributeError, match="nothing_like_it"):
         _ = integrations.nothing_like_it
+
+
+@pytest.mark.usefixtures("noting")
+@pytest.mark.parametrize("state", ["on", "off"])
+async def test_a_plain_function_is_awaited_once_it_is_decorated(state: str, monkeypatch: pytest.MonkeyPatch):
+    if state == "off":
+        monkeypatch.delenv(VARIABLES[1])
+
+    @trace_mcp_tool("add")
+    def add(a: int, b: int) -> int:
+        assert (get_current_trace_id() is not None) == (state == "on")
+        return a + b
+
+    assert await add(2, 3) == 5  # type: ignore[misc]

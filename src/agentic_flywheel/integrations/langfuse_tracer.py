@@ -65,7 +65,8 @@ def trace_mcp_tool(
 
     Where either is not captured, of an exception its type alone is sent, since its words may be content. A traced
     function that calls another has that one's span in its trace, which names the other's trace. Of an async generator
-    a call lasts until it ends or is closed, and what it returns is a list of what it gave.
+    a call lasts until it ends or is closed, and what it returns is a list of what it gave. A plain function is awaited
+    from then on, too.
 
     """
 
@@ -76,9 +77,9 @@ def trace_mcp_tool(
         async def traced(*args: Any, **kwargs: Any) -> object:
             tracer = _tracer_of_environment()
             if tracer is None:
-                return await function(*args, **kwargs)
+                return await _answer(function(*args, **kwargs))
             with begun(tracer, args, kwargs) as call:
-                answer: object = await function(*args, **kwargs)
+                answer = await _answer(function(*args, **kwargs))
                 call.returned(answer)
             return answer
 
@@ -90,6 +91,11 @@ def trace_mcp_tool(
         return cast("_Function", traced_steps if inspect.isasyncgenfunction(function) else traced)
 
     return decorate
+
+
+async def _answer(given: object) -> object:
+    """What a function answers, awaited where that is to be."""
+    return await given if inspect.isawaitable(given) else given
 
 
 def _begins(
