@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from agentic_flywheel.coaia import launch
 from agentic_flywheel.coaia.launch import ChildFolder, child_command, child_environment
+from agentic_flywheel.coaia.process import ChildProcess
 from agentic_flywheel.coaia.supervisor import Supervisor
 from agentic_flywheel.errors import InvalidArgument, StashRefused, StashUnavailable
 
@@ -530,6 +532,21 @@ def test_a_child_without_a_folder_of_ours_gets_a_temporary_one_that_goes_with_it
         assert (folder.path / "env").exists()
         folder.close()
         assert not folder.path.exists()
+
+
+@pytest.mark.parametrize("kind", ["frozen", "archive"])
+async def test_a_program_that_has_no_python_beside_it_does_not_start_itself(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    if kind == "frozen":
+        monkeypatch.setattr(sys, "frozen", True, raising=False)
+        assert child_command([], "/usr/bin/python3")[0] == "/usr/bin/python3"
+    else:
+        monkeypatch.setattr(launch, "CHILD_FOLDER", tmp_path / "program.pyz" / "child")
+    assert child_command(["/opt/child"], "") == ["/opt/child"]
+    child = ChildProcess(child_command([], ""), {}, tmp_path)
+    with pytest.raises(OSError, match="FLYWHEEL_COAIA_PYTHON"):
+        await child.open()
 
 
 def test_the_command_is_the_users_own_or_our_program_without_the_current_folder():

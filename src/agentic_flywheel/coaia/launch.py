@@ -59,11 +59,18 @@ INDEXES = ("UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX"
 
 
 def child_command(coaia_command: Sequence[str], coaia_python: str) -> list[str]:
-    """The command line of the child: the user's own, or our program under `coaia_python` or this interpreter."""
+    """The command line of the child: the user's own, or our program under `coaia_python` or this interpreter.
+
+    Empty where there is none: in an archive our program is no folder, and what is called the interpreter of a frozen
+    program (PyInstaller, cx_Freeze, Nuitka) is that program, which would start itself again and again.
+    """
     if coaia_command:
         folders = [folder for folder in os.get_exec_path() if Path(folder).is_absolute()]  # never the current one
         found = shutil.which(coaia_command[0], path=os.pathsep.join(folders))
         return [found or coaia_command[0], *coaia_command[1:]]
+    frozen = getattr(sys, "frozen", False) or "__compiled__" in globals()
+    if not CHILD_FOLDER.is_dir() or (frozen and not coaia_python):
+        return []
     # -P: never import a module from the current folder. The program's own folder is then the first of the path.
     return [coaia_python or sys.executable, "-P", str(CHILD_FOLDER)]
 
