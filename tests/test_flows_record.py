@@ -122,6 +122,16 @@ async def test_the_same_answer_again_adds_nothing(recorder: FlowRecorder, settin
     assert len(await flow_history(settings, first.session_id, "flow")) == 1
 
 
+async def test_an_answer_that_names_no_talk_is_a_talk_of_its_own(recorder: FlowRecorder):
+    of_two_people = [{"text": "Lady fern."}, {"text": "Oak fern."}, {"text": "Lady fern."}]
+    kept = [await recorder.record(each, backend="flowise", flow_id=FLOW) for each in of_two_people]
+    assert kept[0].session_id != kept[1].session_id
+    assert (kept[2].session_id, kept[2].is_new) == (kept[0].session_id, False)
+    without = run_of("Lady fern.")
+    del without["session_id"]
+    assert (await recorder.record(without)).session_id == f"langflow-{FLOW}-ferns", "its message names the talk"
+
+
 async def test_the_same_words_said_again_are_another_answer(recorder: FlowRecorder, settings: Settings):
     for own in ("row-2", "row-4"):
         kept = await recorder.record(FERNS | {"chatMessageId": own}, flow_id="flow")

@@ -101,10 +101,7 @@ class ChildProcess:
 
     async def _start(self) -> asyncio.subprocess.Process:
         if not self._command:
-            raise OSError(
-                "no Python is known that could run it, in a frozen program or archive: name one in"
-                " FLYWHEEL_COAIA_PYTHON, or a child in FLYWHEEL_COAIA_COMMAND"
-            )
+            raise OSError("a frozen program has no Python for it: set FLYWHEEL_COAIA_PYTHON or FLYWHEEL_COAIA_COMMAND")
         starting = asyncio.ensure_future(
             asyncio.create_subprocess_exec(
                 *self._command,

@@ -33,8 +33,9 @@ class FlowAnswer:
 
     @property
     def session_id(self) -> str:
-        """The id under which an import keeps the same talk."""
-        return id_of(self.backend, "-".join(filter(None, (self.flow_id, self.backend_session_id))))
+        """The id under which an import keeps the same talk; an answer that names none is a talk of its own."""
+        talk = self.backend_session_id or str(self.answers[0]["id"])
+        return id_of(self.backend, "-".join(filter(None, (self.flow_id, talk))))
 
     @property
     def execution_id(self) -> str:
@@ -105,11 +106,11 @@ def _of_langflow(value: JSONObject, question: str, flow_id: str) -> FlowAnswer:
         _turn(first_text(each, ("id",)) or f"{_digest(value)}-{place}", first_text(each, ("text",)), each)
         for place, each in enumerate(messages)
     ]
-    named = next(filter(None, (first_text(each, ("flow_id",)) for each in messages)), "")
+    named, talk = (_first(messages, name) for name in ("flow_id", "session_id"))
     return FlowAnswer(
         "langflow",
         flow_id or named,
-        first_text(value, ("session_id",)),
+        first_text(value, ("session_id",)) or talk,
         question or next(filter(None, asked), ""),
         answers or [_turn(_digest(value), json.dumps(value.get("outputs"), ensure_ascii=False), None)],
         value,
@@ -127,6 +128,11 @@ def _messages(value: JSONObject) -> Iterator[JSONObject]:
                 if first_text(message, ("text",)) and not (own and own in ids):
                     ids.add(own)
                     yield message
+
+
+def _first(messages: list[JSONObject], name: str) -> str:
+    """What the first message that has such a field says in it; empty if none has."""
+    return next(filter(None, (first_text(each, (name,)) for each in messages)), "")
 
 
 def _objects(value: JSONObject, name: str) -> list[JSONObject]:
