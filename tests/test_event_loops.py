@@ -255,3 +255,11 @@ loop.call_soon_threadsafe(loop.stop)
     env = lonely_env | {"FLYWHEEL_COAIA_COMMAND": "/nowhere/coaia", "FLYWHEEL_TIMEOUT_SECONDS": "0.2"}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=30)
     assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
+
+
+def test_without_an_event_loop_of_asyncio_the_error_says_what_to_do():
+    """As under trio, which runs coroutines too."""
+    saving = RedisSessionManager(enabled=True).save_session(session("a"))
+    with pytest.raises(RuntimeError, match=r"trio\.to_thread"):
+        saving.send(None)
+    saving.close()

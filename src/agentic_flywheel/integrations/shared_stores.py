@@ -86,10 +86,11 @@ class SharedStores:
         """The stores of the running event loop, opened by the object that needs them first.
 
         Raises:
+            RuntimeError: no event loop of asyncio is running; trio has another.
             Unavailable: the interpreter takes its modules apart, and nothing can be kept any more.
 
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if sys.is_finalizing():
             raise Unavailable(ENDED)
         if stores := self._mine.get(loop):
@@ -122,7 +123,7 @@ class SharedStores:
 
     async def aclose(self) -> None:
         """Let go of the stores; the last object of an event loop to do so ends the child."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         with _shared:
             stores = self._mine.pop(loop, None)
             if stores is None:
@@ -137,6 +138,17 @@ class SharedStores:
                 return
             _clients[loop].pop(replace(self._settings, key_prefix=""), None)
         await stores.client.aclose()
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The running event loop; where there is none, a `RuntimeError` that says what to do."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "This needs an event loop of asyncio (or uvloop). Under trio call it in a thread:"
+            " await trio.to_thread.run_sync(asyncio.run, call())"
+        ) from None
 
 
 async def _imports() -> None:
