@@ -25,7 +25,7 @@ from langgraph.types import Command, interrupt
 
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.save_request import Save
-from agentic_flywheel.errors import InvalidArgument
+from agentic_flywheel.errors import InvalidArgument, Unavailable
 from agentic_flywheel.integrations.langgraph import FlywheelSaver
 from agentic_flywheel.json_text import canonical
 from agentic_flywheel.sessions.caller_view import CallerViews
@@ -137,7 +137,7 @@ async def session(thread_id: str) -> Document:
     return document
 
 
-def graph_of(saver: FlywheelSaver, state: Any = MessagesState, **nodes: Any) -> Any:
+def graph_of(saver: FlywheelSaver | None, state: Any = MessagesState, **nodes: Any) -> Any:
     """A graph of these nodes, one after another."""
     builder = StateGraph(state)
     for name, node in nodes.items():
@@ -391,6 +391,61 @@ def test_an_outage_of_redis_in_the_middle_loses_and_doubles_nothing(
             return [message.content for message in found.checkpoint["channel_values"]["messages"]]
 
     assert asyncio.run(words()) == [f"one-{at}" for at in range(60)]
+
+
+def garden_with_a_bed(saver: FlywheelSaver, looks: list[str]) -> Any:
+    """A graph that asks before its subgraph, which looks and asks again."""
+
+    def ask(_: Any) -> Any:
+        return {"messages": [AIMessage(str(interrupt("Shall I look?")))]}
+
+    def look(_: Any) -> Any:
+        looks.append("looked")
+        return {"messages": [AIMessage("moss")]}
+
+    bed = graph_of(None, look=look, ask=ask)  # its parent's checkpointer
+    return graph_of(saver, ask=ask, bed=bed)
+
+
+async def test_a_subgraph_begins_and_the_history_is_shown_while_redis_is_away(
+    failing_env: dict[str, str], own_redis: RedisServer
+):
+    looks: list[str] = []
+    async with FlywheelSaver() as saver:
+        await garden_with_a_bed(saver, looks).ainvoke({"messages": [HumanMessage("Look.")]}, AT)
+        assert await saver.aget_tuple(AT)
+    own_redis.freeze()
+    async with FlywheelSaver() as saver:
+        graph = garden_with_a_bed(saver, looks)
+        assert (await graph.ainvoke(Command(resume="yes"), AT))["__interrupt__"][0].value == "Shall I look?"
+        history = [state.metadata["step"] async for state in graph.aget_state_history(AT)]
+        assert history == sorted(history, reverse=True)
+        assert len(history) == 3
+    own_redis.thaw()
+    async with FlywheelSaver() as saver:
+        ended = await garden_with_a_bed(saver, looks).ainvoke(Command(resume="thanks"), AT)
+    assert [message.content for message in ended["messages"]] == ["Look.", "yes", "moss", "thanks"]
+    assert looks == ["looked"]
+
+
+async def test_a_subgraph_that_was_interrupted_on_another_machine_does_not_begin_again_while_redis_is_away(
+    failing_env: dict[str, str], own_redis: RedisServer
+):
+    looks: list[str] = []
+    async with FlywheelSaver() as saver:
+        graph = garden_with_a_bed(saver, looks)
+        await graph.ainvoke({"messages": [HumanMessage("Look.")]}, AT)
+        await graph.ainvoke(Command(resume="yes"), AT)
+    assert looks == ["looked"]
+    elsewhere = Settings.from_env(support.another_machine(failing_env))
+    async with FlywheelSaver(settings=elsewhere) as saver:
+        assert (await garden_with_a_bed(saver, looks).aget_state(AT)).next == ("bed",)
+    own_redis.freeze()
+    async with FlywheelSaver(settings=elsewhere) as saver:
+        with pytest.raises(Unavailable):
+            await garden_with_a_bed(saver, looks).ainvoke(Command(resume="thanks"), AT)
+    own_redis.thaw()
+    assert looks == ["looked"]
 
 
 @pytest.mark.slow

@@ -104,7 +104,7 @@ class FlywheelSaver(ThreadKeeper):
     ) -> AsyncIterator[CheckpointTuple]:
         for at in range(0, len(records), READ_SIDE_BY_SIDE):
             some = records[at : at + READ_SIDE_BY_SIDE]
-            written = await logs.writes_at(thread_id, namespace, [record["checkpoint_id"] for record in some])
+            written = await logs.writes_shown(thread_id, namespace, [record["checkpoint_id"] for record in some])
             for record, writes in zip(some, written, strict=True):
                 yield tuple_of(self.serde, Place(thread_id, namespace, record["checkpoint_id"]), record, writes)
 

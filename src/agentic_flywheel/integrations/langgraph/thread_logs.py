@@ -90,15 +90,29 @@ class ThreadLogs:
                 raise
             return []
 
-    async def writes_at(self, thread_id: str, namespace: str, checkpoint_ids: Sequence[str]) -> list[list[JSONObject]]:
-        """What tasks wrote at each of these checkpoints."""
+    async def writes_at(
+        self, thread_id: str, namespace: str, checkpoint_ids: Sequence[str], *, stale: bool = False
+    ) -> list[list[JSONObject]]:
+        """What tasks wrote at each of these checkpoints; `stale`: as far as this machine knows."""
         limiter = asyncio.Semaphore(SIDE_BY_SIDE)
 
         async def read(checkpoint_id: str) -> list[JSONObject]:
             async with limiter:
-                return await self.writes(Place(thread_id, namespace, checkpoint_id))
+                return await self.writes(Place(thread_id, namespace, checkpoint_id), stale=stale)
 
         return await asyncio.gather(*map(read, checkpoint_ids))
+
+    async def writes_shown(
+        self, thread_id: str, namespace: str, checkpoint_ids: Sequence[str]
+    ) -> list[list[JSONObject]]:
+        """The same to look at; while Redis is away as far as this machine knows, as its checkpoints are."""
+        try:
+            return await self.writes_at(thread_id, namespace, checkpoint_ids)
+        except Unavailable:
+            newest = await self._newest(thread_id, namespace)
+            if newest is None or not newest.stale:
+                raise
+            return await self.writes_at(thread_id, namespace, checkpoint_ids, stale=True)
 
     async def find_with_writes(self, place: Place) -> tuple[Found | None, list[JSONObject]]:
         """The same, and what tasks wrote at it, which is read meanwhile where it is the one that is expected."""
@@ -133,12 +147,36 @@ class ThreadLogs:
     async def find(self, place: Place) -> Found | None:
         """A checkpoint, or the newest one; `None` if there is none."""
         if not place.checkpoint_id:
-            return await self._newest(place.thread_id, place.namespace)
+            try:
+                return await self._newest(place.thread_id, place.namespace)
+            except Unavailable:
+                if await self._begins(place):
+                    return None
+                raise
         async for segment in self._tails.backwards(place.thread_id, _log(place.namespace)):
             for record in reversed(segment.records):
                 if record["checkpoint_id"] == place.checkpoint_id:
                     return Found(record, segment.stale)
         return None
+
+    async def _begins(self, place: Place) -> bool:
+        """Whether a subgraph begins, while Redis is away, in a thread that goes on from what this machine knows.
+
+        Its namespace is named after a task of the graph above, which has written nothing yet, as far as is known here:
+        one that was interrupted in the subgraph has.
+        """
+        names = place.namespace.split("|")
+        if names[-1].isdecimal():  # of several subgraphs in one task
+            names.pop()
+        task_id = names.pop().partition(":")[2] if names else ""
+        try:
+            above = await self._newest(place.thread_id, "|".join(names)) if task_id else None
+        except Unavailable:
+            return False
+        if above is None or not above.stale:
+            return False
+        written = await self.writes(Place(place.thread_id, "|".join(names), above.checkpoint_id), stale=True)
+        return all(each["task_id"] != task_id for each in written)
 
     async def _newest(self, thread_id: str, namespace: str) -> Found | None:
         """The checkpoint with the highest id: it is in the last segment, or was a little faster than others there."""
