@@ -3646,4 +3646,25 @@ MUTATIONS = [
         "tests/unit/test_flow_history_set_back.py::"
         "test_what_redis_took_and_lost_while_another_process_had_something_pending_is_kept_beside_that",
     ),
+    Mutation(
+        "a save at a program's end",
+        "journal/threads.py",
+        "given = not self._ended and self._given(job)",
+        "given = self._given(job)",
+        "tests/test_saving_at_the_end.py::test_what_a_program_saves_after_its_main_thread_has_ended_is_kept",
+    ),
+    Mutation(
+        "a frozen program that starts itself",
+        "coaia/launch.py",
+        "(frozen and not coaia_python)",
+        "(frozen and coaia_python)",
+        "tests/unit/test_supervisor.py::test_a_program_that_has_no_python_beside_it_does_not_start_itself",
+    ),
+    Mutation(
+        "answers that name no talk",
+        "integrations/flow_answers.py",
+        'self.backend_session_id or str(self.answers[0]["id"])',
+        "self.backend_session_id",
+        "tests/test_flows_record.py::test_an_answer_that_names_no_talk_is_a_talk_of_its_own",
+    ),
 ]
