@@ -1,5 +1,6 @@
 """The commands a person types: demo, doctor, --help, --version, and a start that a wrong setting stops."""
 
+import base64
 import json
 import os
 import re
@@ -113,6 +114,14 @@ def test_the_demo_ends_with_a_configuration_without_a_password(disabled_env: dic
     env = configuration["mcpServers"]["flywheel-state"]["env"]
     assert env["FLYWHEEL_DATA_DIR"] == disabled_env["FLYWHEEL_DATA_DIR"]
     assert PASSWORD not in done.stdout + done.stderr
+
+
+def test_the_demo_shows_no_key_that_seals(disabled_env: dict[str, str]):
+    key = base64.b64encode(bytes(range(32))).decode()
+    for name in ("FLYWHEEL_KEY", "FLYWHEEL_SEAL"):
+        done = run(disabled_env | {name: f"mine:{key}"}, "demo")
+        assert (done.returncode, key in done.stdout + done.stderr) == (0, False), done.stdout
+        assert f'"{name}": "***"' in done.stdout
 
 
 def test_a_credential_in_the_demos_transcript_is_replaced_and_that_is_no_difference(

@@ -35,6 +35,9 @@ WHICH_REDIS = (
 WHICH_KEY = ("FLYWHEEL_KEY", "FLYWHEEL_KEY_FILE")
 """What gives the keys, as one likewise."""
 
+SECRETS = ("REDIS_PASSWORD", "FLYWHEEL_KEY", "FLYWHEEL_SEAL", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
+"""Of whose values nothing is shown; of a `REDIS_URL` all but its password."""
+
 NAMES = (
     "REDIS_ENABLED",
     *WHICH_REDIS,

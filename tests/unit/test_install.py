@@ -1,5 +1,6 @@
 """`install` and `uninstall`, for every client and every state that its file may be in."""
 
+import base64
 import io
 import json
 import os
@@ -475,6 +476,24 @@ def test_the_change_that_is_shown_has_no_password(client: str, home: Path, run: 
     assert "redis://u:***@h:6379/0" in out
     for secret in ("p1w", "p2w", token, *(["t0k"] if text else [])):
         assert secret not in out + err
+
+
+KEY = base64.b64encode(bytes(range(32))).decode()
+
+
+@pytest.mark.parametrize("client", ["cursor", "codex", "continue"])
+@pytest.mark.parametrize("name", ["FLYWHEEL_KEY", "FLYWHEEL_SEAL"])
+def test_the_change_that_is_shown_has_no_key(client: str, name: str, run: Run):
+    _, out, err = run("install", client, "--dry-run", "--env", f"{name}=mine:{KEY}")
+    assert name in out
+    assert KEY not in out + err
+
+
+@pytest.mark.parametrize(("client", "holds"), [("cursor", True), ("vscode", True), ("goose", False)])
+@pytest.mark.parametrize("name", ["FLYWHEEL_KEY", "FLYWHEEL_SEAL", "REDIS_PASSWORD"])
+def test_a_link_that_holds_a_secret_says_so(client: str, holds: bool, name: str, run: Run):
+    assert ("give it to nobody" in run("install", "--link", client, "--env", f"{name}=mine:{KEY}")[2]) is holds
+    assert run("install", "--link", client, "--env", "FLYWHEEL_USER=ann")[2] == ""
 
 
 @pytest.mark.parametrize(

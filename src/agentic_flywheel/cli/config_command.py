@@ -22,6 +22,7 @@ from agentic_flywheel.settings_file import (
     IN_FILE,
     NAMES,
     PASSABLE,
+    SECRETS,
     WHICH_REDIS,
     default_path,
     gather,
@@ -43,9 +44,6 @@ FIELDS = {
     "FLYWHEEL_KEY": "seal",
 }
 """What each setting is called in `Settings`, where that is not the end of its name."""
-
-SECRETS = ("REDIS_PASSWORD", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
-"""Of which nothing is shown."""
 
 
 def config(options: argparse.Namespace) -> int:

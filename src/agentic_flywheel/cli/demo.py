@@ -27,6 +27,7 @@ from agentic_flywheel.keys import Keys
 from agentic_flywheel.redis_url import without_password
 from agentic_flywheel.sessions.redaction.policy import Credentials
 from agentic_flywheel.settings import Settings
+from agentic_flywheel.settings_file import SECRETS
 
 KEEP_SECONDS = 3600
 """How long the demo's session is kept where the demo is killed, or cannot delete it."""
@@ -100,7 +101,7 @@ async def _demo_and_clean_up(settings: Settings, turns: list[JSONObject]) -> Non
 
 
 def _say_what_to_paste() -> None:
-    """Print what a client needs to start the server as it was started here, but for passwords."""
+    """Print what a client needs to start the server as it was started here, but for passwords and keys."""
     program = Path(sys.argv[0]).absolute()
     command, arguments = str(program), list[str]()
     if program.name not in (PROGRAM, SHORT):
@@ -110,13 +111,11 @@ def _say_what_to_paste() -> None:
     _step(" ", "To use it, paste this into the configuration of your client:")
     say_text(json.dumps({"mcpServers": {"flywheel-state": server}}, indent=2))
     if any(HIDDEN in value for value in variables.values()):
-        _step(" ", f"Put the password in the place of {HIDDEN}.")
+        _step(" ", f"Put what is secret in the place of {HIDDEN}.")
 
 
 def _shown(name: str, value: str) -> str:
-    if name.endswith("PASSWORD"):
-        return HIDDEN
-    return without_password(value) if name == "REDIS_URL" else value
+    return HIDDEN if name in SECRETS else without_password(value) if name == "REDIS_URL" else value
 
 
 def _why(cause: BaseException) -> str:

@@ -23,7 +23,7 @@ from agentic_flywheel.cli.terminal import say, tell
 from agentic_flywheel.errors import InvalidArgument, SettingError
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.settings import Settings
-from agentic_flywheel.settings_file import NAMES, PASSABLE, WHICH_KEY, WHICH_REDIS, default_path, gather
+from agentic_flywheel.settings_file import NAMES, PASSABLE, SECRETS, WHICH_KEY, WHICH_REDIS, default_path, gather
 
 CODEX_PASSES = frozenset(
     ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "SSL_CERT_FILE", "TERM", "TMPDIR", "TZ", "USER")
@@ -59,9 +59,7 @@ CHOOSE_A_STORE = (
 """What the server's own status is asked for."""
 
 
-HIDDEN = (
-    "REDIS_URL", "REDIS_PASSWORD", "FLYWHEEL_KEY", "FLYWHEEL_SEAL", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY",
-)  # fmt: skip
+HIDDEN = ("REDIS_URL", *SECRETS)
 """Variables whose value is no word of a report."""
 
 

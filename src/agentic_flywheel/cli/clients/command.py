@@ -18,6 +18,7 @@ from agentic_flywheel.cli.terminal import ask, complain, finish, say, tell
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.private_files import OF_OTHERS
 from agentic_flywheel.settings import Settings
+from agentic_flywheel.settings_file import SECRETS
 
 _SERVER_NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
 
@@ -38,8 +39,9 @@ def _install(settings: Settings, options: Namespace) -> int:
     server, taken = wanted(settings, options)
     if options.link:
         say(link(options.link, options.name, server))
-        if any(value for name, value in server.env.items() if "PASSWORD" in name or "@" in value):
-            tell("The link holds a password: give it to nobody.")
+        holds = any(value for name, value in server.env.items() if name in SECRETS or "@" in value)
+        if holds and options.link != "goose":  # whose link has names alone
+            tell("The link holds a password or a key: give it to nobody.")
         return 0
     code = _each(options, partial(_install_one, options, server, taken), only_present=True)
     if in_a_cache(server):

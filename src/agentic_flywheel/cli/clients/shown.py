@@ -13,7 +13,7 @@ CONTEXT = 3
 LONGEST = 2000
 """Characters of a line that are shown."""
 
-_NAMED = re.compile(r'((?:PASSWORD|SECRET|TOKEN|KEY)"?\s*[:=]\s*)"(?:\\.|[^"\\])*"', re.IGNORECASE)
+_NAMED = re.compile(r'((?:PASSWORD|SECRET|TOKEN|KEY|SEAL)"?\s*[:=]\s*)"(?:\\.|[^"\\])*"', re.IGNORECASE)
 _URL = re.compile(r"rediss?://[^\s\"'<>]+")
 
 
