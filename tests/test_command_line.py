@@ -245,7 +245,7 @@ WRONG: list[tuple[tuple[str, ...], str, int, str]] = [
     (("import",), "", 2, "required: source"),
     (("import", "/no/such/file"), "", 2, "there is no such file or folder: /no/such/file"),
     (("export", "/"), "", 2, "is a folder"),
-    (("demo", "--transcript", "/no/such/file"), "", 1, "there is no such file or folder: /no/such/file"),
+    (("demo", "--transcript", "/no/such/file"), "", 2, "there is no such file or folder: /no/such/file"),
     (("doctor", "--verbos"), "", 2, "did you mean --verbose?"),
     (("dead-letters", "drop", HUGE), "", 2, "no whole number"),
     (("dead-letters", "drop", "x"), "", 2, "no whole number"),
@@ -254,6 +254,10 @@ WRONG: list[tuple[tuple[str, ...], str, int, str]] = [
     (("forget-copies", "--expird"), "", 2, "did you mean --expired?"),
     (("completion", "powershell"), "", 2, "powershell"),
     (("serve", "--port", "8080"), "", 2, "--port needs --http"),
+    (("serve", "--port", "8765"), "", 2, "--port needs --http"),
+    (("serve", "--host", "127.0.0.1"), "", 2, "--host needs --http"),
+    (("tokens", "add", "a b"), "", 2, "'a b' is not allowed as a name"),
+    (("tokens", "add", "a", "--namespace", "-"), "", 2, "'-' is not allowed as a namespace"),
     (("serve", "--tls-cert", "x"), "", 2, "--tls-cert needs --http"),
 ]
 

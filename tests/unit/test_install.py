@@ -489,10 +489,11 @@ def test_the_change_that_is_shown_has_no_key(client: str, name: str, run: Run):
     assert KEY not in out + err
 
 
-@pytest.mark.parametrize(("client", "holds"), [("cursor", True), ("vscode", True), ("goose", False)])
+@pytest.mark.parametrize(("client", "warnings"), [("cursor", 1), ("vscode", 1), ("goose", 0)])
 @pytest.mark.parametrize("name", ["FLYWHEEL_KEY", "FLYWHEEL_SEAL", "REDIS_PASSWORD"])
-def test_a_link_that_holds_a_secret_says_so(client: str, holds: bool, name: str, run: Run):
-    assert ("give it to nobody" in run("install", "--link", client, "--env", f"{name}=mine:{KEY}")[2]) is holds
+def test_a_link_that_holds_a_secret_says_so(client: str, warnings: int, name: str, run: Run):
+    told = run("install", "--link", client, "--env", f"{name}=mine:{KEY}")[2]
+    assert told.count("give it to nobody") == warnings
     assert run("install", "--link", client, "--env", "FLYWHEEL_USER=ann")[2] == ""
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.server.token_file import TokenFile, TokenFileError
 
 
@@ -48,9 +49,9 @@ def test_a_change_by_another_process_counts_at_once(file: TokenFile):
 
 @pytest.mark.parametrize("name", ["", "../x", "a b", "a:b", "a.b", "-a", "é", "x" * 49])
 def test_a_name_that_could_reach_beside_its_folder_or_keys_is_refused(file: TokenFile, name: str):
-    with pytest.raises(TokenFileError, match="not allowed"):
+    with pytest.raises(InvalidArgument, match="not allowed"):
         file.add("ann", name)
-    with pytest.raises(TokenFileError, match="not allowed"):
+    with pytest.raises(InvalidArgument, match="not allowed"):
         file.add(name, "team")
 
 

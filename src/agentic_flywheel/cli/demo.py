@@ -19,7 +19,7 @@ from mcp.client.client import Client
 
 from agentic_flywheel.cli.interrupts import Interrupted, run_until_signal
 from agentic_flywheel.cli.parser import PROGRAM, SHORT
-from agentic_flywheel.cli.terminal import plainly, say, say_text, tell
+from agentic_flywheel.cli.terminal import complain, plainly, say, say_text, tell
 from agentic_flywheel.cli.trial import own_client, own_folder, own_settings
 from agentic_flywheel.coaia.sdk_transport import ChildTransport
 from agentic_flywheel.json_text import JSONObject
@@ -66,10 +66,14 @@ class Difference(Exception):  # noqa: N818  it is not a fault of the program but
 
 
 def demo(settings: Settings, transcript: str | None) -> int:
-    """Run the demo; 0 if what came back equals what was saved, else 1."""
-    code = 1
+    """Run the demo; 0 if what came back equals what was saved, else 1; 2 if the transcript cannot be read."""
     try:
         turns = _read(transcript) if transcript else TRANSCRIPT
+    except (OSError, ValueError) as exc:
+        complain(plainly(exc))
+        return 2
+    code = 1
+    try:
         run_until_signal(_demo_and_clean_up(settings, turns))
     except* Difference as group:
         _step("✗", str(_first(group)), colour=31)
@@ -168,9 +172,9 @@ def _read(path: str) -> list[JSONObject]:
     try:
         data: Any = json.loads(sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8"))
     except ValueError as exc:
-        raise ValueError(f"{path} is not JSON text in UTF-8 ({exc})") from None
+        raise ValueError(f"{path} is not JSON text in UTF-8 ({exc}).") from None
     if not isinstance(data, list) or not data or not all(isinstance(turn, dict) for turn in cast("list[Any]", data)):
-        raise ValueError(f'{path} must be a JSON list of one or more {{"role", "content"}} objects')
+        raise ValueError(f'{path} must be a JSON list of one or more {{"role", "content"}} objects.')
     return cast("list[JSONObject]", data)
 
 

@@ -24,8 +24,8 @@ def add_http(top: Parser) -> None:
         "0 ended by itself, 128 and its number by a signal",
     )
     serve.add_argument("--http", action="store_true", help="over Streamable HTTP, at /mcp")
-    serve.add_argument("--host", default="127.0.0.1", metavar="HOST", help="where to listen (default: 127.0.0.1)")
-    serve.add_argument("--port", type=number(0, 65_535), default=8765, metavar="N", help="default: 8765; 0: a free one")
+    serve.add_argument("--host", metavar="HOST", help="where to listen (default: 127.0.0.1)")
+    serve.add_argument("--port", type=number(0, 65_535), metavar="N", help="default: 8765; 0: a free one")
     serve.add_argument(
         "--allowed-host", action="append", default=[], metavar="NAME", help="a name under which clients reach it"
     )
@@ -37,14 +37,10 @@ def add_http(top: Parser) -> None:
     _add_file(serve)
     serve.add_argument("--issuer", default="", metavar="URL", help="accept JWTs of this issuer, too")
     serve.add_argument("--audience", default="", metavar="NAME", help="for whom its JWTs must be")
-    serve.add_argument(
-        "--namespace-claim", default="sub", metavar="CLAIM", help="what of a JWT names the namespace (default: sub)"
-    )
+    serve.add_argument("--namespace-claim", metavar="CLAIM", help="what of a JWT names the namespace (default: sub)")
     serve.add_argument("--jwks-url", default="", metavar="URL", help="its keys (default: as its metadata says)")
     limit = number(0, MAX_RATE)
-    serve.add_argument(
-        "--rate", type=limit, default=1000, metavar="N", help="requests a second of one token (default: 1000; 0: any)"
-    )
+    serve.add_argument("--rate", type=limit, metavar="N", help="requests a second of one token (default: 1000; 0: any)")
     _add_tokens(top.command("tokens", "who may use the server over HTTP, and which namespace is whose"))
 
 

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 from agentic_flywheel.server.http_options import HTTPOptions, default_tokens
 from agentic_flywheel.settings import Settings
@@ -11,9 +12,9 @@ def serve_http(settings: Settings, options: Namespace) -> int:
     """Serve over HTTP until a signal comes; the exit code."""
     from agentic_flywheel.server.http_serve import serve
 
+    plain = {"host": options.host, "port": options.port, "claim": options.namespace_claim, "rate": options.rate}
+    given: dict[str, Any] = {name: value for name, value in plain.items() if value is not None}
     http = HTTPOptions(
-        host=options.host,
-        port=options.port,
         allowed_hosts=tuple(options.allowed_host),
         allowed_origins=tuple(options.allowed_origin),
         tls_cert=_path(options.tls_cert),
@@ -21,9 +22,8 @@ def serve_http(settings: Settings, options: Namespace) -> int:
         tokens=_path(options.tokens_file) or default_tokens(),
         issuer=options.issuer,
         audience=options.audience,
-        claim=options.namespace_claim,
         jwks_url=options.jwks_url,
-        rate=options.rate,
+        **given,
     )
     return serve(settings, http)
 

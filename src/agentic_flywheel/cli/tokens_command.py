@@ -4,28 +4,32 @@ from argparse import Namespace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agentic_flywheel.cli.terminal import say, say_json, say_table, tell
+from agentic_flywheel.cli.terminal import complain, finish, say, say_json, say_table, tell
+from agentic_flywheel.errors import SettingError
 from agentic_flywheel.server.http_options import default_tokens
-from agentic_flywheel.server.token_file import Token, TokenFile, TokenFileError
+from agentic_flywheel.server.token_file import NameTaken, Token, TokenFile
 
 
 def tokens(options: Namespace) -> int:
     """Run one of the commands; the exit code."""
+    verbs = {"add": _add, "list": _list, "revoke": _revoke}
+    return finish(lambda: verbs[options.verb or "list"](_file(options), options))
+
+
+def _file(options: Namespace) -> TokenFile:
     given = getattr(options, "tokens_file", None)
     path = Path(given).expanduser() if given else default_tokens()
     if path is None:
-        tell("agentic-flywheel-state: HOME is not set; name the file with --tokens-file.")
-        return 2
-    verbs = {"add": _add, "list": _list, "revoke": _revoke}
-    try:
-        return verbs[options.verb or "list"](TokenFile(path), options)
-    except TokenFileError as exc:
-        tell(f"agentic-flywheel-state: {exc}")
-        return 1
+        raise SettingError("HOME is not set; name the file with --tokens-file.")
+    return TokenFile(path)
 
 
 def _add(file: TokenFile, options: Namespace) -> int:
-    token = file.add(options.name, options.namespace or options.name, options.days)
+    try:
+        token = file.add(options.name, options.namespace or options.name, options.days)
+    except NameTaken as exc:
+        complain(str(exc))
+        return 1
     tell("This is the only time it is shown. A client sends it as header: Authorization: Bearer TOKEN")
     say(token)
     return 0
@@ -48,7 +52,7 @@ def _revoke(file: TokenFile, options: Namespace) -> int:
     if file.revoke(options.name):
         say(f"The token {options.name} is revoked; servers refuse it from now on. What it saved is kept.")
         return 0
-    tell(f"agentic-flywheel-state: there is no token {options.name!r}.")
+    complain(f"there is no token {options.name!r}.")
     return 1
 
 

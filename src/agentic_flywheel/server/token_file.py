@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from agentic_flywheel.errors import FlywheelError
+from agentic_flywheel.errors import FlywheelError, InvalidArgument
 from agentic_flywheel.private_files import NotPrivate, changing, put, read_secret
 
 FILE_NAME = "tokens.json"
@@ -39,6 +39,10 @@ BEGIN = "afs_"
 
 class TokenFileError(FlywheelError):
     """The file cannot be used; the message is a whole sentence that names it."""
+
+
+class NameTaken(TokenFileError):  # noqa: N818  it is named for what is the matter
+    """There is a token of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +115,19 @@ class TokenFile:
         """Add a token and write the file; the token, which is not kept anywhere.
 
         Raises:
-            TokenFileError: there is one of that name, a name is not allowed, or the file cannot be used.
+            InvalidArgument: a name is not allowed.
+            TokenFileError: there is one of that name (`NameTaken`), or the file cannot be used.
 
         """
         for what, text in (("name", name), ("namespace", namespace)):
             if not NAME.fullmatch(text):
-                raise TokenFileError(f"{text[:60]!r} is not allowed as a {what}; allowed: {RULE}.")
+                raise InvalidArgument(f"{text[:60]!r} is not allowed as a {what}; allowed: {RULE}.")
         token, salt, now = BEGIN + secrets.token_urlsafe(32), secrets.token_hex(8), int(time.time())
         expires = now + days * 86_400 if days else None
         with self._changing():
             tokens = self.tokens()
             if any(each.name == name for each in tokens):
-                raise TokenFileError(f"There is a token {name!r} already; revoke it first, or choose another name.")
+                raise NameTaken(f"there is a token {name!r} already; revoke it first, or choose another name.")
             self._write([*tokens, Token(name, namespace, salt, _hash(token.encode(), salt), now, expires)])
         return token
 
