@@ -242,6 +242,8 @@ def test_a_first_key_is_made_and_used_by_the_settings_file(disabled_env: dict[st
     assert [line.partition(":")[0] for line in path.read_text().split()] == ["summer", "spring"]
     code, _, err = command(disabled_env, "keys", "new", "spring")
     assert (code, "there is a key 'spring' already" in err) == (2, True)
+    code, _, err = command(disabled_env, "keys", "new", "a b")
+    assert (code, "'a b' is not allowed as a key's name; allowed: 1 to 64 of" in err) == (2, True)
 
 
 def test_folders_of_namespaces_are_sealed_with_the_rest(tmp_path: Path, disabled_env: dict[str, str]):

@@ -38,7 +38,8 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 """What AES-GCM takes (NIST SP 800-38D); random ones never meet twice under a data key that seals few texts."""
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+"""A key's name, which stands in clear in all that it seals."""
 
 
 class WrongKey(ValueError):  # noqa: N818  it is named for what is the matter
@@ -100,7 +101,7 @@ class KeyRing:
                 key = base64.b64decode(written + "=" * (-len(written) % 4), altchars=b"-_", validate=True)
             except (binascii.Error, ValueError):
                 key = b""
-            if not _NAME.fullmatch(name) or len(key) != KEY_BYTES or name in keys:
+            if not NAME.fullmatch(name) or len(key) != KEY_BYTES or name in keys:
                 raise SettingError(
                     f"{label} is not allowed; allowed: NAME:KEY, the newest first, with commas between several, each "
                     f"KEY {KEY_BYTES} bytes in base64 (`agentic-flywheel-state keys new` makes one)."

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import pytest
 
-from agentic_flywheel.documents.model import iso
+from agentic_flywheel.documents.model import Document, iso
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.keys import Keys
@@ -156,6 +156,27 @@ async def test_a_session_stays_whole_where_what_goes_with_it_cannot_be_erased(cl
     assert (await store.resume(CallerViews(), "s")).reason == "deleted"
     assert shelf.keys(keys.histories("s")) == []
     assert (await store.delete("s", CallerViews())).reason == "deleted"
+
+
+async def test_a_restore_leaves_the_title_that_was_given_since_however_often_it_is_done(opened: OpenStore):
+    memory = CallerViews()
+    async with opened() as store:
+        undo = RevisionHistory(store)
+        await store.save(Save(session_id="s", history=turns("a"), title="Plan"), memory)
+        await store.save(Save(session_id="s", title="The plan", history=turns("b")), memory)
+        restored = [await undo.restore(memory, "s", 1) for _ in range(2)]
+        assert [each.revision for each in restored] == [3, 3], "done twice it is the same revision"
+        await store.save(Save(session_id="s", title="Our plan"), memory)
+        for revision in (1, 2, 3):
+            await undo.restore(memory, "s", revision)
+            document, _ = await store.load("s")
+            assert isinstance(document, Document)
+            assert document.title == "Our plan"
+        await store.save(Save(session_id="s", mode="replace", history=turns("b")), memory)
+        await undo.restore(memory, "s", 1)
+        document, _ = await store.load("s")
+        assert isinstance(document, Document)
+        assert document.title == "Plan", "a replace took the title away, so all is as it was"
 
 
 async def test_a_branch_and_a_restored_session_are_what_they_were(opened: OpenStore, clock: Clock):

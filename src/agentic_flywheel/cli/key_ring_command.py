@@ -10,7 +10,7 @@ from uuid import uuid4
 from agentic_flywheel.cli.terminal import complain, say
 from agentic_flywheel.errors import SettingError
 from agentic_flywheel.private_files import changing, check_folder, create
-from agentic_flywheel.sealing import ENTRY, SERVICE, KeyRing, new_key
+from agentic_flywheel.sealing import ENTRY, NAME, SERVICE, KeyRing, new_key
 from agentic_flywheel.settings import Settings
 from agentic_flywheel.settings_file import default_path, tilde
 
@@ -74,6 +74,8 @@ def _default() -> Path:
 
 def _name(wanted: str, known: KeyRing | None) -> str:
     """A name that no other key has: its day, where none is wanted."""
+    if wanted and not NAME.fullmatch(wanted):
+        raise SettingError(f"{wanted[:60]!r} is not allowed as a key's name; allowed: 1 to 64 of A-Z a-z 0-9 _ . -")
     taken = {name for name, _ in known.entries} if known else set[str]()
     day = datetime.now(UTC).strftime("%Y-%m-%d")
     names = [wanted] if wanted else [day, *(f"{day}.{number}" for number in range(2, 1000))]
@@ -84,9 +86,7 @@ def _name(wanted: str, known: KeyRing | None) -> str:
 
 
 def _line(name: str) -> str:
-    line = f"{name}:{base64.b64encode(new_key()).decode()}"
-    KeyRing.parse(line, "The name")
-    return line
+    return f"{name}:{base64.b64encode(new_key()).decode()}"
 
 
 def _put(path: Path, content: str) -> None:

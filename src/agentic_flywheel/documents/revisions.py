@@ -82,6 +82,18 @@ def whole_for(document: Document, revision: int) -> int | None:
     return next((past.revision for past in whole if past.revision == revision or past.note not in ASIDE), None)
 
 
+def was_replaced_since(document: Document, revision: int) -> bool:
+    """Whether a save took something of this revision or a later one away; a restore does not count."""
+    notes = [*(after.note for after in document.past[1:]), document.note]
+    return any(
+        past.fields is None
+        and past.revision >= revision
+        and (past.revision == revision or past.note not in ASIDE)
+        and not note.startswith(RESTORED)
+        for past, note in zip(document.past, notes, strict=True)
+    )
+
+
 def earlier(document: Document, revision: int) -> Document | None:
     """An earlier revision that is the beginning of this one; `None` if it is not named, or kept elsewhere."""
     if document.revision == revision:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from agentic_flywheel.documents.model import Document, Tombstone
 from agentic_flywheel.documents.renewal import ttl_of
-from agentic_flywheel.documents.revisions import RESTORED, listed, values_of, whole_for
+from agentic_flywheel.documents.revisions import RESTORED, listed, values_of, was_replaced_since
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.errors import DocumentError, Reason, Unavailable
 from agentic_flywheel.json_text import JSONObject
@@ -62,7 +62,9 @@ class RevisionHistory:
             current, _ = await self._sessions.load(session_id)
         except (DocumentError, Unavailable):
             return ""
-        return current.title if isinstance(current, Document) and whole_for(current, revision) is None else ""
+        if not isinstance(current, Document) or was_replaced_since(current, revision):
+            return ""
+        return current.title
 
     async def fork(
         self,
