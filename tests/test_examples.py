@@ -29,6 +29,7 @@ def test_the_unit_starts_what_the_command_line_knows():
     assert all("=" in line or line.startswith(("#", "[")) or not line for line in lines)
     start = next(line.partition("=")[2].split() for line in lines if line.startswith("ExecStart="))
     assert parser().parse_args(start[1:]).http
+    assert "SuccessExitStatus=143" in lines, "a server that SIGTERM ends, ends with that, which is no failure"
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not here")
