@@ -4,9 +4,10 @@ import base64
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -199,8 +200,19 @@ def test_the_doctor_names_the_url_of_a_persons_own_coaia_json(disabled_env: dict
 
 def test_the_doctor_finds_a_child_that_does_not_start(server_env: dict[str, str]):
     done = run(server_env | {"FLYWHEEL_COAIA_COMMAND": "no-such-program-anywhere"}, "doctor")
-    assert "no-such-program-anywhere" in done.stdout
-    assert "FLYWHEEL_COAIA_COMMAND" in done.stdout
+    assert "no-such-program-anywhere: No such file or directory" in done.stdout
+    assert "check FLYWHEEL_COAIA_PYTHON and FLYWHEEL_COAIA_COMMAND" in done.stdout
+    assert "Errno" not in done.stdout + done.stderr
+
+
+def test_the_doctor_does_not_blame_the_folder_for_what_lies_in_it(disabled_env: dict[str, str]):
+    folder = Path(disabled_env["FLYWHEEL_DATA_DIR"])
+    folder.mkdir(mode=0o700, parents=True)
+    with closing(sqlite3.connect(folder / "journal.sqlite3")) as theirs:
+        theirs.execute("CREATE TABLE notes (text)")
+    done = run(disabled_env, "doctor")
+    assert (done.returncode, "another program's. Set FLYWHEEL_DATA_DIR" in done.stdout) == (1, True), done.stdout
+    assert "make the folder writable" not in done.stdout
 
 
 def test_the_doctor_finds_a_data_folder_it_cannot_use(disabled_env: dict[str, str]):

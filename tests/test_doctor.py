@@ -117,6 +117,11 @@ def a_disk_that_cannot_be_written(ward: Ward) -> None:
         wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", what="a snapshot to fail")
 
 
+def no_tls(ward: Ward) -> None:
+    ward.redis.start()
+    ward.env["REDIS_URL"] = ward.redis.url.replace("redis:", "rediss:", 1)
+
+
 def loading(ward: Ward) -> None:
     ward.redis.start()
     ward.redis.start_loading()
@@ -147,6 +152,7 @@ def a_sentinel(ward: Ward) -> None:
         (a_full_memory, "OOM", r"raise maxmemory"),
         (a_disk_that_cannot_be_written, "MISCONF", r"cannot write its snapshots"),
         (loading, "LOADING|loading", r"wait until it has"),
+        (no_tls, "in time", r"is redis:// meant\?"),
         (a_sentinel, "unknown command", r"may be a Sentinel.*the primary"),
     ],
 )

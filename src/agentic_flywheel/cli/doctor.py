@@ -142,9 +142,7 @@ def _report_redis(report: _Report, settings: Settings, status: StatusResult) -> 
             report.add("·", "coaiapy-mcp", "is not installed, and not needed: the child's own tools do the same.")
     else:
         report.add("✗", "Child", f"{child['state']}. {child['last_error'] or ''}")
-        report.advise(
-            "check FLYWHEEL_COAIA_PYTHON and FLYWHEEL_COAIA_COMMAND, or install agentic-flywheel-state again."
-        )
+        report.advise(hint(child["last_error"] or "coaia child", settings))
     role = ", a replica" if redis.get("role") == REPLICA else f", {redis['role']}" if redis.get("role") else ""
     server = f"{redis['server']}{role}: " if redis.get("server") else ""
     error = redis.get("last_error")
@@ -171,7 +169,8 @@ def _report_journal(report: _Report, settings: Settings, status: StatusResult) -
         report.add("!", "Journal", f"is switched off (FLYWHEEL_JOURNAL=false): {lost}.")
     elif journal["error"]:
         report.add("✗", "Journal", journal["error"])
-        report.advise("make the folder writable, or set FLYWHEEL_DATA_DIR to another one.")
+        if "cannot be written" in journal["error"]:  # the others say themselves what to do
+            report.advise("make the folder writable, or set FLYWHEEL_DATA_DIR to another one.")
     else:
         size = (
             f"{journal['bytes']:,} bytes, {journal['pending']} pending"
@@ -179,6 +178,10 @@ def _report_journal(report: _Report, settings: Settings, status: StatusResult) -
             else "made by the first save"
         )
         report.add("✓", "Journal", f"{journal['path']} ({size})")
+    _report_what_waits(report, journal)
+
+
+def _report_what_waits(report: _Report, journal: JSONObject) -> None:
     if journal["pending_cause"]:
         report.add("!", "Pending", f"changes in the journal wait: {journal['pending_cause']}")
     if journal["made_private"]:

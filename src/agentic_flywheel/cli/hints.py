@@ -26,6 +26,19 @@ def _rights(settings: Settings) -> str:
     return f"give the user of REDIS_URL the rights that it needs. All of them, in one line: {line}"
 
 
+def _unreachable(settings: Settings) -> str:
+    return (
+        f"start the Redis at {settings.redis_target}, or set REDIS_URL to another. Without a Redis set "
+        "REDIS_ENABLED=false or name none, and this machine's journal serves."
+    )
+
+
+def _silent(settings: Settings) -> str:
+    if settings.redis_url.startswith("rediss:"):  # what has no TLS waits for the rest of a command
+        return f"is redis:// meant? A Redis without TLS does not answer rediss:// either. Else {_unreachable(settings)}"
+    return _unreachable(settings)
+
+
 _HINTS = (
     _Hint("CROSSSLOT|MOVED", _always("this Redis is a cluster: set REDIS_CLUSTER=true.")),
     _Hint(
@@ -82,13 +95,12 @@ _HINTS = (
         "Protocol error|bulk length",
         _always("what was sent is larger than this Redis takes at once: raise its proto-max-bulk-len."),
     ),
+    _Hint("not answer in time|no answer to coaia_|broke off at", _silent),
     _Hint(
-        "",
-        lambda settings: (
-            f"start the Redis at {settings.redis_target}, or set REDIS_URL to another. Without a Redis set "
-            "REDIS_ENABLED=false or name none, and this machine's journal serves."
-        ),
+        "coaia child",
+        _always("check FLYWHEEL_COAIA_PYTHON and FLYWHEEL_COAIA_COMMAND, or install agentic-flywheel-state again."),
     ),
+    _Hint("", _unreachable),
 )
 """The first one whose pattern is found counts; the last one is found in everything."""
 

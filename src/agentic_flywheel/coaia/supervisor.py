@@ -284,7 +284,8 @@ def _why(group: BaseExceptionGroup[Exception], transport: ChildProcess) -> str:
         first = first.exceptions[0]
     if isinstance(first, TimeoutError):
         return f"The coaia child did not answer within {START_SECONDS:g} s of its start."
-    words = transport.last_words or str(first) or type(first).__name__
+    said = f"{first.filename}: {first.strerror}" if isinstance(first, OSError) and first.strerror else str(first)
+    words = transport.last_words or said or type(first).__name__
     return f"The coaia child could not be started: {cause(words)}"
 
 

@@ -130,7 +130,7 @@ class RevisionHistory:
             return reason_of(exc), str(exc)
         if older:
             return older
-        return "not_found", f"Revision {revision} of session {session_id!r} is not kept; see list_revisions."
+        return "not_found", f"revision {revision} is not kept; see list_revisions."
 
 
 def save_fields(document: Document, **more: JSONObject) -> JSONObject:
