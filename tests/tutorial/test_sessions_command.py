@@ -112,6 +112,13 @@ def test_at_a_terminal_deleting_does_as_it_is_answered(filled: dict[str, str], a
     run(filled, "sessions", "show", "harvest", code=1 - code)
 
 
+def test_an_empty_list_of_a_redis_that_is_away_is_not_said_to_be_all(disabled_env: dict[str, str]):
+    away = {name: value for name, value in disabled_env.items() if name != "REDIS_ENABLED"}
+    done = run(away | {"REDIS_URL": "redis://127.0.0.1:1/0"}, "sessions")
+    assert done.stdout == "No session is on this machine.\n"
+    assert "Redis cannot be reached" in done.stderr
+
+
 def test_a_mistake_is_taken_back(filled: dict[str, str]):
     assert "it is revision 3 now" in run(filled, "sessions", "restore", "winter", "1").stdout
     assert "one" in run(filled, "sessions", "show", "winter").stdout

@@ -23,12 +23,12 @@ _AGES = ((60, "second"), (60, "minute"), (24, "hour"), (30, "day"), (12, "month"
 def show_listed(
     sessions: Sequence[JSONObject], *, more: bool, filtered: bool, options: Namespace, missed: str = ""
 ) -> bool:
-    """Show the rows of a list; whether there are any. `missed` says what was searched where there are none."""
+    """Show the rows of a list; whether there are any. `missed` says what was looked through where there are none."""
     if options.json:
         say_json(sessions)
     elif sessions:
         _table(sessions)
-    elif filtered:
+    elif filtered or missed:
         say(missed or "No session matches.")
     else:
         say(NOTHING_KEPT)

@@ -44,13 +44,11 @@ async def _listed(store: SessionStore, session_filter: SessionFilter, options: N
     page = await store.list_sessions(session_filter, options.limit)
     if page.message and not page.sessions and not page.searched and store.repository.stash is None:
         raise Unavailable(page.message)
-    return show_listed(
-        page.sessions,
-        more=bool(page.next_cursor),
-        filtered=session_filter != SessionFilter(),
-        missed=page.message if page.searched else "",
-        options=options,
-    )
+    filtered = session_filter != SessionFilter()
+    missed = page.message if page.searched else ""
+    if not filtered and store.repository.stash and page.scope != "shared":  # there may well be some in Redis
+        missed = "No session is on this machine."
+    return show_listed(page.sessions, more=bool(page.next_cursor), filtered=filtered, missed=missed, options=options)
 
 
 async def show(store: SessionStore, options: Namespace) -> int:
