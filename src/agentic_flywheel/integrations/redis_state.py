@@ -83,14 +83,14 @@ class RedisSessionManager(FailSafe):
         enabled: `False` keeps nothing at all.
         ttl_seconds: life of a new session after its last save; 0 means for ever. A stored session keeps its own.
         key_prefix: keeps deployments in one Redis apart.
-        redis_url: `redis://…`, `rediss://…` or `unix://…`; by default the environment's `REDIS_URL`.
+        redis_url: `redis://…`, `rediss://…` or `unix://…`; by default as the environment and the settings file say.
         host, port: instead of a URL.
         strict: raise `Unavailable` and `DocumentError` instead of answering `False`, `None` or `[]`.
         redact: replace what looks like a credential by `[redacted: <kind>]` before it is kept, as the MCP server does,
             with a log line that names the places; refuse new ids that look like one. The objects of the program stay
             as they are. By default everything is kept as given, whatever `FLYWHEEL_SECRETS` says.
 
-    Everything else (data folder, time-outs, the child's command) comes from the environment, as for the server.
+    Everything else (data folder, time-outs, the child's command) comes from there too, as for the server.
 
     """
 
