@@ -21,10 +21,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from agentic_flywheel.cli.growing import take_in
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
+from ..support.taken_in import take_in
 from .corpus import SENTENCES
 from .journal_and_redis.builds import BASE, Build, alone, builds
 

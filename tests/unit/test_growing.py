@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentic_flywheel.cli import growing
-from agentic_flywheel.cli.growing import Outcome, take_in
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.sessions.caller_view import CallerViews
@@ -23,6 +22,7 @@ from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
 from ..support.conversations import words
+from ..support.taken_in import Outcome, take_in
 from ..support.transcripts import Transcript
 from .test_importers import jsonl
 from .test_importers_claude_code import line

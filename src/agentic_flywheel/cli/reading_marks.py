@@ -65,7 +65,6 @@ class Mark:
     place: Place = field(default_factory=Place)
     sessions: dict[str, tuple[int, str, str]] = field(default_factory=dict[str, tuple[int, str, str]])
     version: str = ""
-    outcome: str = ""
     is_clean: bool = True
     origin: Origin | None = None
     digests: tuple[str, str] = ("", "")
