@@ -342,7 +342,7 @@ MUTATIONS = [
     ),
     Mutation(
         "G11 no beginning",
-        "coaia/stash.py",
+        "coaia/remote_parts.py",
         "        check_beginning(prefix, self._keys.prefix)\n",
         "",
         "tests/unit/test_repository.py::test_no_keys_are_listed_without_a_beginning",
@@ -715,7 +715,7 @@ MUTATIONS = [
     ),
     Mutation(
         "(c) told",
-        "coaia/stash.py",
+        "coaia/remote_parts.py",
         '        if not reply.get("complete"):',
         "        if False:",
         "tests/contract/test_healing.py::TestHealing::test_keys_that_are_not_all_found_are_said_to_be_so",

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from agentic_flywheel.coaia import stash as stash_of_keys
+from agentic_flywheel.coaia import remote_parts
 from agentic_flywheel.coaia.child.document_tools import SCANNED_AT_ONCE, Documents
 from agentic_flywheel.coaia.child.index_repair import NAMED_AT_ONCE, IndexRepair
 from agentic_flywheel.coaia.child.index_tools import Index
@@ -74,14 +74,14 @@ class TestHealing:
     async def test_keys_that_are_all_found_are_all_there_are(self, place: Place):
         keys = [place.keys.history("s", f"k{number}") for number in range(20)]
         await accepted(place, *(Write(key, document("k", 1), None, None) for key in keys))
-        assert await place.kv.keys(place.keys.histories("s"), place.kv.deadline(at_least=20)) == sorted(keys)
+        assert await place.kv.parts.beginning(place.keys.histories("s"), place.kv.deadline(at_least=20)) == sorted(keys)
 
     async def test_keys_that_are_not_all_found_are_said_to_be_so(self, place: Place, monkeypatch: pytest.MonkeyPatch):
         keys = {place.keys.history("s", f"k{number}") for number in range(20)}
         await accepted(place, *(Write(key, document("k", 1), None, None) for key in keys))
-        monkeypatch.setattr(stash_of_keys, "KEYS_LISTED", 5)
+        monkeypatch.setattr(remote_parts, "KEYS_LISTED", 5)
         with pytest.raises(Unfinished) as stopped:
-            await place.kv.keys(place.keys.histories("s"), place.kv.deadline(at_least=20))
+            await place.kv.parts.beginning(place.keys.histories("s"), place.kv.deadline(at_least=20))
         assert len(stopped.value.found) == 5
         assert {*stopped.value.found} < keys
 

@@ -137,7 +137,7 @@ async def deleted(place: Place) -> None:
         client.select(DATABASE)
         assert not client.hexists(f"{KEYS.index}:notes", "d"), "nor is its title left anywhere"
     with suppress(StashRefused):
-        await stash.keys(KEYS.histories("d"))
+        await stash.parts.beginning(KEYS.histories("d"), stash.deadline())
     older = Write(f"{KEYS.revisions('d')}1", "older", None, soon(60))
     await stash.keep(older, stash.deadline())
     await stash.drop(older.key, stash.deadline())

@@ -116,7 +116,7 @@ async def test_no_keys_are_listed_without_a_beginning(machine: Machine, tmp_path
     async with machine.repository(tmp_path / "child") as repository:
         assert repository.stash
         with pytest.raises(ValueError, match="keys of one session"):
-            await repository.stash.keys("")
+            await repository.stash.parts.beginning("", repository.stash.deadline())
 
 
 async def test_what_expired_before_it_arrived_does_not_come_back(machine: Machine, tmp_path: Path):

@@ -1,11 +1,12 @@
-"""Erases in the stash what goes with a deleted session: its flow histories, executions and older revisions."""
+"""Finds and erases in the stash what goes with a session: its flow histories, executions and older revisions."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+from agentic_flywheel.coaia.child_calls import ChildCalls
+from agentic_flywheel.coaia.replies import StoredVersion
 from agentic_flywheel.documents.codec import encode_tombstone
 from agentic_flywheel.documents.delete import MAX_TOMBSTONE, MIN_TOMBSTONE
 from agentic_flywheel.documents.model import Tombstone, micros
@@ -14,23 +15,27 @@ from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys, glob_escape
 from agentic_flywheel.session_keys import SessionKeys, check_beginning
 
-if TYPE_CHECKING:
-    from agentic_flywheel.coaia.stash import Stash
-
 logger = logging.getLogger(__name__)
+
+KEYS_LISTED = 1_000_000
+"""Keys asked for at the most: those of one session, or all of a prefix when Redis was started again."""
 
 LEAST_SCAN_SECONDS = 0.05
 """What a scan is given at least: some 50,000 keys."""
+
+Versions = Callable[[Sequence[str], float], Awaitable[dict[str, StoredVersion | None]]]
+"""What tells which versions of documents are stored."""
 
 LARGEST_REVISION = 10**9
 """What the tombstone of something unreadable says; what follows it still counts on from there."""
 
 
 class RemoteParts:
-    """The parts of sessions in a `stash`; a mirror, which cannot list, knows of none."""
+    """The parts of sessions behind a child's `calls`; a mirror, which cannot list, knows of none."""
 
-    def __init__(self, stash: "Stash", keys: Keys, clock: Callable[[], datetime]) -> None:
-        self._stash = stash
+    def __init__(self, calls: ChildCalls, versions: Versions, keys: Keys, clock: Callable[[], datetime]) -> None:
+        self._calls = calls
+        self._versions = versions
         self._keys = keys
         self._clock = clock
 
@@ -41,17 +46,17 @@ class RemoteParts:
             StashUnavailable: it is not known which there are.
 
         """
-        await self._stash.ready(deadline)
+        await self._calls.ready(deadline)
         beginnings = [check_beginning(text, self._keys.prefix) for text in (keys.histories, keys.revisions)]
-        if not self._stash.has("coaia_parts"):
+        if not self._calls.has("coaia_parts"):
             histories, revisions = [await self._found(text, deadline) for text in beginnings]
             return {*histories}, revisions
         arguments: JSONObject = {
             "members_of": keys.executions,
             "patterns": [glob_escape(text) + "*" for text in beginnings],
-            "seconds": max(LEAST_SCAN_SECONDS, (deadline - asyncio.get_running_loop().time()) / 2),
+            "seconds": _half_of(deadline),
         }
-        reply = await self._stash.call("coaia_parts", arguments, deadline)
+        reply = await self._calls.call("coaia_parts", arguments, deadline)
         if not reply.get("complete"):
             logger.warning("Redis did not let us look through all keys: something of a deleted session may be left.")
         histories, revisions = [[str(key) for key in found] for found in reply["found"]]
@@ -59,10 +64,34 @@ class RemoteParts:
 
     async def _found(self, beginning: str, deadline: float) -> list[str]:
         try:
-            return await self._stash.keys(beginning, deadline)
+            return await self.beginning(beginning, deadline)
         except Unfinished as exc:
             logger.warning("Something of a deleted session may be left: %s", exc)
             return exc.found
+
+    async def beginning(self, prefix: str, deadline: float) -> list[str]:
+        """The keys that begin with `prefix`; none on a mirror, which cannot list.
+
+        A Redis of millions of keys, other programs' among them, is looked through as far as half of the time allows.
+
+        Raises:
+            ValueError: the prefix names more than the keys of one session, such as every key of every program.
+            Unfinished: there may be more than those that it carries.
+            StashUnavailable: it is not known which there are.
+
+        """
+        check_beginning(prefix, self._keys.prefix)
+        await self._calls.ready(deadline)
+        if not self._calls.atomic:
+            return []
+        arguments: JSONObject = {
+            "pattern": glob_escape(prefix) + "*", "limit": KEYS_LISTED, "seconds": _half_of(deadline),
+        }  # fmt: skip
+        reply = await self._calls.call("coaia_list", arguments, deadline)
+        keys = [str(key) for key in reply.get("keys", [])]
+        if not reply.get("complete"):
+            raise Unfinished("Redis holds too many keys to look through all of them in time.", keys)
+        return keys
 
     async def erase(
         self, parts: Sequence[str], others: Sequence[str], made_at: datetime | None, deadline: float
@@ -75,16 +104,21 @@ class RemoteParts:
             StashUnavailable: whether they are gone is unknown.
 
         """
-        await self._stash.ready(deadline)
+        await self._calls.ready(deadline)
         now, life = self._clock(), round(MIN_TOMBSTONE.total_seconds() * 1000)
         items: list[list[object]] = [[key, "", "", 0] for key in others]
-        for key, version in (await self._stash.versions(parts, deadline)).items():
+        for key, version in (await self._versions(parts, deadline)).items():
             revision = max((version and version.revision) or 0, (version and version.tombstone) or 0)
             tombstone = Tombstone("", min(revision, LARGEST_REVISION), made_at or now, now + MIN_TOMBSTONE)
             items.append([key, self._keys.tombstone(key), encode_tombstone(tombstone), life])
         if items:
-            await self._stash.call("coaia_erase", {"items": items}, deadline)
+            await self._calls.call("coaia_erase", {"items": items}, deadline)
 
     def oldest_announced(self) -> int:
         """Milliseconds since 1970: what was announced before then has no tombstone any more."""
         return micros(self._clock() - MAX_TOMBSTONE) // 1000
+
+
+def _half_of(deadline: float) -> float:
+    """The seconds that a scan is given: half of those that are left."""
+    return max(LEAST_SCAN_SECONDS, (deadline - asyncio.get_running_loop().time()) / 2)

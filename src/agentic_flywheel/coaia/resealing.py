@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from agentic_flywheel.coaia.envelope import Envelopes, key_of, key_of_note
+from agentic_flywheel.coaia.remote_parts import KEYS_LISTED
 from agentic_flywheel.coaia.replies import index_page
-from agentic_flywheel.coaia.stash import KEYS_LISTED, Stash
+from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.parse import tombstone_of
 from agentic_flywheel.errors import DocumentError, StashUnavailable
 from agentic_flywheel.keys import Keys, glob_escape

@@ -2,11 +2,8 @@
 
 A child that has our verbs is atomic (`coaia_commit` compares and sets inside Redis). One with only `coaia_tash` and
 `coaia_fetch` is a mirror: it is read, compared and written in turn.
-
-Long: every verb that a place for documents has, most of them a call of the child.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -30,10 +27,9 @@ from agentic_flywheel.coaia.replies import (
 from agentic_flywheel.coaia.supervisor import Supervisor
 from agentic_flywheel.documents.parse import tombstone_of
 from agentic_flywheel.documents.writes import Append, ListRow, Outcome, Splice, Write, etag
-from agentic_flywheel.errors import StashRefused, Unfinished
+from agentic_flywheel.errors import StashRefused
 from agentic_flywheel.json_text import JSONObject
-from agentic_flywheel.keys import Keys, glob_escape
-from agentic_flywheel.session_keys import check_beginning
+from agentic_flywheel.keys import Keys
 
 SPLICED_FROM = 4096
 """Characters of a document from which on only what changed is sent."""
@@ -43,12 +39,6 @@ VERSIONS_AT_ONCE = 500
 
 LARGE = 256 * 1024
 """Characters from which on a document is asked about before it is read, where a read cannot be told what is known."""
-
-KEYS_LISTED = 1_000_000
-"""Keys asked for at the most: those of one session, or all of a prefix when Redis was started again."""
-
-LEAST_SCAN_SECONDS = 0.05
-"""What a scan is given at least: some 50,000 keys."""
 
 
 class Stash(ChildCalls):
@@ -68,7 +58,7 @@ class Stash(ChildCalls):
         super().__init__(supervisor, seconds, clock)
         self.envelopes = envelopes
         self.index = RemoteIndex(self, keys.sessions, envelopes)
-        self.parts = RemoteParts(self, keys, clock)
+        self.parts = RemoteParts(self, self.versions, keys, clock)
         self._mirror_store = MirrorStore(self, envelopes)
         self._reads = DocumentReads(self, keys, envelopes)
         self._keys = keys
@@ -281,30 +271,6 @@ class Stash(ChildCalls):
     async def recent(self, index: str, before: tuple[int, str] | None, limit: int) -> list[ListRow]:
         """A page of the list, newest first; empty on a mirror, which cannot list."""
         return (await self.index.page(index, before, limit)).entries
-
-    async def keys(self, prefix: str, deadline: float | None = None) -> list[str]:
-        """The keys that begin with `prefix`; none on a mirror, which cannot list.
-
-        A Redis of millions of keys, other programs' among them, is looked through as far as half of the time allows.
-
-        Raises:
-            ValueError: the prefix names more than the keys of one session, such as every key of every program.
-            Unfinished: there may be more than those that it carries.
-            StashUnavailable: it is not known which there are.
-
-        """
-        check_beginning(prefix, self._keys.prefix)
-        deadline = deadline or self.deadline()
-        await self.ready(deadline)
-        if not self.atomic:
-            return []
-        seconds = max(LEAST_SCAN_SECONDS, (deadline - asyncio.get_running_loop().time()) / 2)
-        arguments: JSONObject = {"pattern": glob_escape(prefix) + "*", "limit": KEYS_LISTED, "seconds": seconds}
-        reply = await self.call("coaia_list", arguments, deadline)
-        keys = [str(key) for key in reply.get("keys", [])]
-        if not reply.get("complete"):
-            raise Unfinished("Redis holds too many keys to look through all of them in time.", keys)
-        return keys
 
     def session_key(self, session_id: str) -> str:
         """The key of a session."""

@@ -285,8 +285,7 @@ def _why(group: BaseExceptionGroup[Exception], transport: ChildProcess) -> str:
     if isinstance(first, TimeoutError):
         return f"The coaia child did not answer within {START_SECONDS:g} s of its start."
     said = f"{first.filename}: {first.strerror}" if isinstance(first, OSError) and first.strerror else str(first)
-    words = transport.last_words or said or type(first).__name__
-    return f"The coaia child could not be started: {cause(words)}"
+    return f"The coaia child could not be started: {cause(transport.last_words or said or type(first).__name__)}"
 
 
 def _content(answer: JSONObject) -> JSONObject | str:
