@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from agentic_flywheel.json_text import JSONObject
-from agentic_flywheel.sessions.tracing import sender
+from agentic_flywheel.sessions import tracing
 from agentic_flywheel.sessions.tracing.calls import WholeCall
 from agentic_flywheel.sessions.tracing.tracer import now
 from agentic_flywheel.sessions.wiring import open_tracer
@@ -19,7 +19,7 @@ async def tracing_examined(settings: Settings) -> tuple[str, str]:
     tracer = open_tracer(settings)
     if tracer is None:
         return "!", f"nothing is traced: {settings.langfuse}."
-    logging.getLogger(sender.__name__).setLevel(logging.ERROR)  # the report says it
+    logging.getLogger(tracing.__name__).setLevel(logging.ERROR)  # the report says it
     try:
         WholeCall().trace(tracer, "agentic-flywheel-state doctor", now())
         await asyncio.to_thread(tracer.sender.settle, TRIED_SECONDS)

@@ -116,9 +116,13 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
 
         refuse_without_http(options)
     _greet()
-    from agentic_flywheel.server.front import serve
+    gc.disable()  # nothing that imports make is garbage, and looking for it takes a sixth of the start
+    from agentic_flywheel.server.front import Front
 
-    return serve(settings)
+    front = None if sys.platform == "win32" else Front(settings.tools).begin()  # there `select` knows no pipes
+    from agentic_flywheel.server.begin import serve
+
+    return serve(settings, front)
 
 
 def _for_clients(settings: Settings, options: argparse.Namespace) -> int:

@@ -9,7 +9,6 @@ whose answers it gives once more and which are left out, and every line that was
 changes nothing is not repeated.
 """
 
-import gc
 import json
 import os
 import select
@@ -20,7 +19,6 @@ from collections.abc import Callable
 from typing import NoReturn, Self
 
 from agentic_flywheel.server.prepared_answers import CHUNK, Answers, is_notification
-from agentic_flywheel.settings import Settings
 
 PAUSE_SECONDS = 0.01
 """How long the next question of a client that was answered may take before the import begins, which slows answers."""
@@ -36,15 +34,6 @@ SWITCH_SECONDS = 0.0005
 
 ENDING = () if sys.platform == "win32" else (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """The signals that ask this process to end."""
-
-
-def serve(settings: Settings) -> int:
-    """Serve over standard input and output until input ends or a signal comes; the process's exit code."""
-    gc.disable()  # nothing that imports make is garbage, and looking for it takes a sixth of the start
-    front = None if sys.platform == "win32" else Front(settings.tools).begin()  # there `select` knows no pipes
-    from agentic_flywheel.server import begin
-
-    return begin.serve(settings, front)
 
 
 def end_at_signals(end: Callable[[int], NoReturn] = os._exit) -> None:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from agentic_flywheel.errors import TraceRefused, TraceUnreached
 from agentic_flywheel.json_text import JSONObject
-from agentic_flywheel.sessions.tracing.outbox import Event
+from agentic_flywheel.sessions.tracing.arrival import Arrival
+from agentic_flywheel.sessions.tracing.outbox import Event, TraceOutbox
 
-if TYPE_CHECKING:  # it makes the lanes
+if TYPE_CHECKING:
     from agentic_flywheel.coaia.langfuse_calls import LangfuseCalls
-    from agentic_flywheel.sessions.tracing.sender import TraceSender
 
 Redact = Callable[[JSONObject], JSONObject]
 """What takes credentials out of content."""
@@ -35,14 +35,16 @@ class Lane:
 
     def __init__(
         self,
-        sender: "TraceSender",
+        outbox: TraceOutbox,
+        arrival: Arrival,
         calls: "LangfuseCalls",
         redact: Redact,
         waiting: deque[Event],
         wake: asyncio.Event,
         end: asyncio.Event,
     ) -> None:
-        self._sender = sender
+        self._outbox = outbox
+        self._arrival = arrival
         self._calls = calls
         self._redact = redact
         self._waiting = waiting
@@ -51,11 +53,11 @@ class Lane:
 
     async def send_all(self) -> None:
         """Send until all is to end, or nothing ever can be sent."""
-        while not self._sender.useless:
+        while not self._arrival.useless:
             self._wake.clear()
-            while self._waiting and not self._sender.useless and not self._is_over:
+            while self._waiting and not self._arrival.useless and not self._is_over:
                 event = self._waiting.popleft()
-                self._sender.done(event, await self._outcome(event))
+                self._outbox.done(event, error=await self._outcome(event))
             if self._end.is_set():
                 return
             await self._wake.wait()
@@ -63,7 +65,7 @@ class Lane:
     @property
     def _is_over(self) -> bool:
         """Whether all is to end, and an attempt has failed."""
-        return self._end.is_set() and self._sender.failing
+        return self._end.is_set() and self._arrival.failing
 
     async def _outcome(self, event: Event) -> str | None:
         """Send an event, again if need be; why that failed for good, if it did."""
@@ -78,14 +80,14 @@ class Lane:
             try:
                 await self._send(event, arguments)
             except TraceRefused as exc:
-                self._sender.failed(str(exc), all_alike=exc.all_alike)
+                self._arrival.failed(str(exc), all_alike=exc.all_alike)
                 return str(exc)
             except TraceUnreached as exc:
-                self._sender.failed(str(exc), all_alike=True)
+                self._arrival.failed(str(exc), all_alike=True)
                 if self._end.is_set() or time.monotonic() - event.made > PATIENCE_SECONDS:
                     return str(exc)
             else:
-                self._sender.took(confirmed=self._calls.confirms)
+                self._arrival.took(confirmed=self._calls.confirms)
                 return None
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
@@ -95,6 +97,6 @@ class Lane:
     async def _send(self, event: Event, arguments: JSONObject) -> None:
         await self._calls.ready()
         if not self._calls.installed:
-            self._sender.give_up(NOT_INSTALLED)
+            self._arrival.give_up(NOT_INSTALLED)
             raise TraceRefused(NOT_INSTALLED, all_alike=True)
         await self._calls.send(event.verb, arguments, event.seconds)

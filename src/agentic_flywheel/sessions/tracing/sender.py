@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from agentic_flywheel.errors import FlywheelError
 from agentic_flywheel.json_text import JSONObject
+from agentic_flywheel.sessions.tracing.arrival import Arrival
 from agentic_flywheel.sessions.tracing.lane import Lane, Redact
 from agentic_flywheel.sessions.tracing.outbox import Event, TraceOutbox
 
@@ -23,9 +24,6 @@ logger = logging.getLogger(__name__)
 
 Connect = Callable[[], "tuple[LangfuseCalls, Redact]"]
 """What makes the calls of a child, which is not started yet."""
-
-SAID_AT_ONCE, QUIET_SECONDS = 2, 60.0
-"""Lines of the log that are written as it happens; after those there is one a minute."""
 
 EXIT_SECONDS = 10.0
 """How long a program that ends waits for what it has not sent: the child alone may take some seconds to start. Nothing
@@ -51,6 +49,7 @@ class TraceSender:
 
     def _begin_anew(self) -> None:
         self._outbox = TraceOutbox()
+        self._arrival = Arrival(self._outbox, self._wake_all)  # each lane ends then
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -58,14 +57,10 @@ class TraceSender:
         self._end: asyncio.Event | None = None
         self._woken = False
         self._until: float | None = None  # once it is to end
-        self._useless: str | None = None
-        self._confirmed: bool | None = None
-        self._said = 0
-        self._quiet_until = 0.0
 
     def put(self, event: Event) -> bool:
         """Take an event, whatever state all else is in; `False` if it is dropped."""
-        if self._useless or self._until is not None:
+        if self._arrival.useless or self._until is not None:
             self._outbox.counts.dropped += 1
             return False
         taken = self._outbox.put(event)
@@ -76,31 +71,13 @@ class TraceSender:
 
     def status(self) -> JSONObject:
         """Whether traces arrive, what became of all so far, and the last error; no content and no key."""
-        counts = self._outbox.counts
-        return {
-            "state": self._state(),
-            "sent": counts.sent,
-            "pending": self._outbox.pending,
-            "dropped": counts.dropped,
-            "failed": counts.failed,
-            "last_error": self._useless or counts.last_error,
-        }
-
-    def _state(self) -> str:
-        counts = self._outbox.counts
-        if self._useless:
-            return "not installed"
-        if counts.failing:
-            return "not arriving"
-        if counts.sent:
-            return "arriving" if self._confirmed else "sent, unconfirmed"
-        return "starting" if self._outbox.pending else "nothing sent yet"
+        return self._arrival.status()
 
     def settle(self, seconds: float) -> None:
         """Wait, blocking, until all is sent, or the first attempt has failed, `seconds` at most."""
         deadline = time.monotonic() + seconds
-        counts = self._outbox.counts
-        while self._outbox.pending and not (self._useless or counts.failing) and time.monotonic() < deadline:
+        here = self._arrival
+        while self._outbox.pending and not (here.useless or here.failing) and time.monotonic() < deadline:
             time.sleep(SETTLED_STEP)
 
     def close(self, seconds: float = EXIT_SECONDS) -> None:
@@ -111,7 +88,7 @@ class TraceSender:
         with self._lock:
             thread, loop = self._thread, self._loop
             if self._until is None:
-                self._until = time.monotonic() + (0.0 if self._outbox.counts.failing else seconds)
+                self._until = time.monotonic() + (0.0 if self._arrival.failing else seconds)
         if thread is None or thread is threading.current_thread():
             return
         with suppress(RuntimeError):  # its loop has just ended
@@ -148,10 +125,11 @@ class TraceSender:
         try:
             asyncio.run(self._serve())
         except Exception as exc:  # noqa: BLE001  whatever it is, the program goes on without traces
-            self._useless = str(exc) if isinstance(exc, FlywheelError) else f"tracing failed ({type(exc).__name__})"
-            logger.warning("Nothing is traced any more: %s.", self._useless.rstrip("."))
+            why = str(exc) if isinstance(exc, FlywheelError) else f"tracing failed ({type(exc).__name__})"
+            self._arrival.useless = why
+            logger.warning("Nothing is traced any more: %s.", why.rstrip("."))
         if self._until is None:
-            self._outbox.empty(self._useless or "tracing has ended")
+            self._outbox.empty(self._arrival.useless or "tracing has ended")
         atexit.unregister(self.close)
 
     async def _serve(self) -> None:
@@ -163,7 +141,7 @@ class TraceSender:
                 self._loop = asyncio.get_running_loop()
             self._wake_all()  # it may be that all is to end already
             lanes = [
-                asyncio.create_task(Lane(self, calls, redact, waiting, wake, end).send_all())
+                asyncio.create_task(Lane(self._outbox, self._arrival, calls, redact, waiting, wake, end).send_all())
                 for waiting, wake in zip(self._outbox.lanes, self._wakes, strict=True)
             ]
             over = asyncio.create_task(self._over(end))
@@ -182,50 +160,6 @@ class TraceSender:
         """Wait until all is to end, and the time for that has passed."""
         await end.wait()
         await asyncio.sleep(max(0.0, (self._until or 0.0) - time.monotonic()))
-
-    @property
-    def useless(self) -> str | None:
-        """Why nothing can ever be sent, if nothing can."""
-        return self._useless
-
-    @property
-    def failing(self) -> bool:
-        """Whether the last attempt failed."""
-        return self._outbox.counts.failing
-
-    def give_up(self, why: str) -> None:
-        """Take nothing any more."""
-        if not self._useless:
-            self._useless = why
-            logger.warning("Nothing is traced: %s.", why)
-            self._wake_all()  # each lane ends
-
-    def failed(self, why: str, *, all_alike: bool) -> None:
-        """Note that an attempt failed; `all_alike`: as every other would."""
-        counts = self._outbox.counts
-        counts.last_error = why
-        if all_alike or not counts.sent:
-            if not counts.failing:
-                self._say(f"Traces do not arrive: {why}")
-            counts.failing = True
-
-    def took(self, *, confirmed: bool) -> None:
-        """Note that an attempt went well."""
-        counts = self._outbox.counts
-        if counts.failing:
-            self._say("Traces arrive again.")
-        counts.failing, self._confirmed = False, confirmed
-
-    def _say(self, what: str) -> None:
-        """Log it, unless as much was said lately: a Langfuse that comes and goes fills no log."""
-        if not self._useless and time.monotonic() > self._quiet_until:
-            self._said += 1
-            self._quiet_until = time.monotonic() + (QUIET_SECONDS if self._said >= SAID_AT_ONCE else 0.0)
-            logger.warning("%s", what)
-
-    def done(self, event: Event, error: str | None) -> None:
-        """Note what became of an event."""
-        self._outbox.done(event, error=error)
 
 
 _senders: "weakref.WeakSet[TraceSender]" = weakref.WeakSet()
