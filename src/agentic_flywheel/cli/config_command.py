@@ -12,7 +12,7 @@ from getpass import getpass
 from pathlib import Path
 
 from agentic_flywheel.cli.interrupts import interruptible
-from agentic_flywheel.cli.terminal import finish, say, say_json, say_table, tell
+from agentic_flywheel.cli.terminal import complain, finish, say, say_json, say_table, tell
 from agentic_flywheel.errors import SettingError
 from agentic_flywheel.private_files import OF_OTHERS, NotPrivate, changing, put
 from agentic_flywheel.redis_url import without_password
@@ -67,9 +67,9 @@ def _run(options: argparse.Namespace) -> int:
             case _:
                 return _show(path, as_json=getattr(options, "json", False))
     except (SettingError, NotPrivate) as exc:
-        tell(f"agentic-flywheel-state: {exc}")
+        complain(str(exc))
     except OSError as exc:
-        tell(f"agentic-flywheel-state: {path} cannot be written: {exc.strerror}.")
+        complain(f"{path} cannot be written: {exc.strerror}.")
     else:
         return 0
     return 2

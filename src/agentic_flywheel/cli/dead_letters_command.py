@@ -5,7 +5,7 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
-from agentic_flywheel.cli.terminal import ask, say, say_json, say_table, tell
+from agentic_flywheel.cli.terminal import ask, complain, say, say_json, say_table, tell
 from agentic_flywheel.documents.model import iso
 from agentic_flywheel.errors import Damaged
 from agentic_flywheel.journal import Journal
@@ -23,7 +23,7 @@ CAUSE_WIDTH = 80
 def dead_letters(settings: Settings, options: Namespace) -> int:
     """Run one of the commands; the exit code."""
     if not settings.journal:
-        tell("agentic-flywheel-state: the journal is switched off (FLYWHEEL_JOURNAL=false): there are no dead letters.")
+        complain("the journal is switched off (FLYWHEEL_JOURNAL=false): there are no dead letters.")
         return 1
     if not is_there(settings):
         return _nothing(options)
@@ -92,7 +92,7 @@ def _export(journal: Journal, options: Namespace) -> int:
             json.dump(content, file, indent=2)
             file.write("\n")
     except FileExistsError:
-        tell(f"agentic-flywheel-state: {path} is there already; name a file that is not.")
+        complain(f"{path} is there already; name a file that is not.")
         return 1
     say(f"Wrote dead letter {options.number} to {path}. It stays until it is dropped.")
     return 0
@@ -113,7 +113,7 @@ def _drop(journal: Journal, options: Namespace) -> int:
 def _missing(numbers: list[int], letters: dict[int, DeadLetter]) -> int:
     """The exit code: 2 where none is named, 1 where one of these is none of the dead letters, and that is said."""
     if not numbers:
-        tell("agentic-flywheel-state: name the number of a dead letter, or --all.")
+        complain("name the number of a dead letter, or --all.")
         return 2
     wrong = ", ".join(str(number) for number in numbers if number not in letters)
     if not wrong:

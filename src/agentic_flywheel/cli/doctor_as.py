@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from agentic_flywheel.cli.clients.changes import servers_of
 from agentic_flywheel.cli.clients.table import DEFAULT_NAME, Client, Machine, named
-from agentic_flywheel.cli.terminal import say, tell
+from agentic_flywheel.cli.terminal import complain, say
 from agentic_flywheel.errors import InvalidArgument, SettingError
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.settings import Settings
@@ -98,7 +98,7 @@ def doctor_as(settings: Settings, client: str) -> int:
         start = _start(known)
         status = _status(start)
     except (SettingError, InvalidArgument) as exc:
-        tell(f"agentic-flywheel-state: as {name} starts it, the server does not answer: {exc}")
+        complain(f"as {name} starts it, the server does not answer: {exc}")
         return 2
     if start.place:
         say(f"{name} starts {shlex.join(start.command)}, as {start.place} says; it answers.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from agentic_flywheel.cli.sub_agents import sub_agents_of
-from agentic_flywheel.cli.terminal import counted, progress, reach, run, tell
+from agentic_flywheel.cli.terminal import complain, counted, progress, reach, run, tell
 from agentic_flywheel.cli.which_session import which
 from agentic_flywheel.coaia.envelope import Envelopes
 from agentic_flywheel.documents.codec import encode
@@ -37,13 +37,13 @@ def export(
     """
     path = None if target == "-" else Path(target)
     if path and path.is_dir():
-        tell(f"agentic-flywheel-state: {path} is a folder; name a file in it.")
+        complain(f"{path} is a folder; name a file in it.")
         return 2
     if path and not _may_replace(path):
-        tell(f"agentic-flywheel-state: {path} is there, and is no export of this program. Name another file.")
+        complain(f"{path} is there, and is no export of this program. Name another file.")
         return 2
     if with_sub_agents and not session:
-        tell("agentic-flywheel-state: --with-sub-agents goes with --session; without it every session is exported.")
+        complain("--with-sub-agents goes with --session; without it every session is exported.")
         return 2
     envelopes = Envelopes(settings.seal) if settings.seal and not clear else None
     return run(_export(settings, path, session, envelopes, with_sub_agents=with_sub_agents))
@@ -71,7 +71,7 @@ async def _export(
     partial = sessions.repository.stash is not None and not export.shared and not sessions.repository.stash.mirror
     why = "Redis cannot be reached" if partial else "" if export.written else "there is no session to export"
     if target and not _put_in_place(target, why):
-        tell(f"agentic-flywheel-state: {target} stays as it was: {why}.")
+        complain(f"{target} stays as it was: {why}.")
         return 1
     whose = f" of {settings.user} (FLYWHEEL_USER)" if settings.user else ""
     where = f" to {target}" if target else ""

@@ -2,7 +2,7 @@
 
 import time
 
-from agentic_flywheel.cli.terminal import say, tell
+from agentic_flywheel.cli.terminal import complain, say, tell
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import PAUSE_SECONDS, Journal
 from agentic_flywheel.sessions.wiring import is_there, open_journal
@@ -20,7 +20,7 @@ def purge(settings: Settings, *, expired_only: bool = False) -> int:
         wiped = journal.wipe()
         state = journal.state()
     except JournalUnavailable as exc:
-        tell(f"agentic-flywheel-state: {exc}")
+        complain(str(exc))
         return 1
     finally:
         journal.close()

@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from agentic_flywheel.cli.terminal import START_SECONDS, counted, progress, run, say, tell
+from agentic_flywheel.cli.terminal import START_SECONDS, complain, counted, progress, run, say, tell
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import DocumentError, StashRefused, Unavailable
 from agentic_flywheel.plain_text import quoted
@@ -14,13 +14,13 @@ from agentic_flywheel.settings import Settings
 def send(settings: Settings, options: Namespace) -> int:
     """Send sessions, and say what became of them: 0 if all are in Redis, 1 if not, 2 if none was named."""
     if bool(options.ids) == options.all:
-        tell("agentic-flywheel-state: name sessions of this machine, or --all. `sessions list` shows which they are.")
+        complain("name sessions of this machine, or --all. `sessions list` shows which they are.")
         return 2
     if not settings.redis_named:
-        tell("agentic-flywheel-state: no Redis is named. Set REDIS_URL to the one that these sessions go to.")
+        complain("no Redis is named. Set REDIS_URL to the one that these sessions go to.")
         return 1
     if not settings.redis_enabled:
-        tell("agentic-flywheel-state: Redis is switched off. Unset REDIS_ENABLED=false to send sessions.")
+        complain("Redis is switched off. Unset REDIS_ENABLED=false to send sessions.")
         return 1
     return run(_send(settings, options))
 
@@ -31,7 +31,7 @@ async def _send(settings: Settings, options: Namespace) -> int:
     async with store:
         await store.repository.wait_for_child(START_SECONDS)
         if why := await _silent(store):
-            tell(f"agentic-flywheel-state: {target} does not answer ({why.rstrip('.')}). All stays on this machine.")
+            complain(f"{target} does not answer ({why.rstrip('.')}). All stays on this machine.")
             return 1
         ids = [*dict.fromkeys(options.ids)] or await store.ids_of_this_machine()
         sent, left = 0, 0
@@ -43,7 +43,7 @@ async def _send(settings: Settings, options: Namespace) -> int:
                 tell(f"{quoted(session_id)} was not sent: {exc}")
             except Unavailable as exc:
                 rest = counted(len(ids) - number)
-                tell(f"agentic-flywheel-state: interrupted: {exc} Sent {counted(sent)}; {rest} stay here.")
+                complain(f"interrupted: {exc} Sent {counted(sent)}; {rest} stay here.")
                 tell("Run the same again to go on.")
                 return 1
             progress(number + 1, len(ids))

@@ -3,7 +3,8 @@
 from argparse import Namespace
 from typing import Any
 
-from agentic_flywheel.cli.sessions_shown import NOTHING_KEPT, list_them, none, revisions, search, show, words
+from agentic_flywheel.cli.session_table import NOTHING_KEPT
+from agentic_flywheel.cli.sessions_shown import list_them, none, revisions, search, show, words
 from agentic_flywheel.cli.sub_agents import every_row, sub_agents_of
 from agentic_flywheel.cli.terminal import ask, complain, counted, progress, reach, run, say, say_json, tell
 from agentic_flywheel.cli.turns_given import turns_of

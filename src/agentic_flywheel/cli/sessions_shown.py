@@ -4,7 +4,6 @@ import sys
 from argparse import Namespace
 from datetime import UTC, datetime
 
-from agentic_flywheel.cli.session_table import NOTHING_KEPT as NOTHING_KEPT
 from agentic_flywheel.cli.session_table import show_listed, since
 from agentic_flywheel.cli.shown_as import lines
 from agentic_flywheel.cli.terminal import complain, say_json, say_table, say_text

@@ -113,7 +113,7 @@ def _write(text: str) -> None:
 def ask(question: str, doing: str) -> int:
     """Ask the person at the terminal; 0 for yes, 1 for no, 2 where nobody can be asked what is about to be done."""
     if not sys.stdin or not sys.stdin.isatty():
-        tell(f"agentic-flywheel-state: {doing} needs --yes where nobody can be asked.")
+        complain(f"{doing} needs --yes where nobody can be asked.")
         return 2
     with interruptible():
         sys.stderr.write(f"{one_line(question)} [y/N] ")
