@@ -81,10 +81,15 @@ def fitting(text: str, width: int) -> str:
     return text[:end] + "…"
 
 
+def ellipsis(text: str, limit: int) -> str:
+    """The text, or its beginning with an ellipsis, in at most `limit` characters."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 def cause(text: str) -> str:
     """What Redis or the child said, as a short quotation."""
     words = one_line(" ".join(text.split())).replace('"', "'").rstrip(".")
-    return f'"{words if len(words) <= MAX_CAUSE - 2 else words[: MAX_CAUSE - 3] + "…"}"'
+    return f'"{ellipsis(words, MAX_CAUSE - 2)}"'
 
 
 def brief(wrong: object) -> str:

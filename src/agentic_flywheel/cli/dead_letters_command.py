@@ -11,8 +11,8 @@ from agentic_flywheel.errors import Damaged
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import DeadLetter
 from agentic_flywheel.json_text import JSONObject, load_object
+from agentic_flywheel.plain_text import ellipsis
 from agentic_flywheel.private_files import create
-from agentic_flywheel.sessions.budget import ellipsis
 from agentic_flywheel.sessions.wiring import is_there, open_journal
 from agentic_flywheel.settings import Settings
 

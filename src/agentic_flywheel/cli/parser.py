@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from agentic_flywheel.plain_text import one_line, quoted
+from agentic_flywheel.plain_text import ellipsis, one_line, quoted
 
 PROGRAM, SHORT = "agentic-flywheel-state", "flywheel"
 
@@ -81,4 +81,4 @@ def _nearest(word: str, known: Sequence[str]) -> str:
 
 
 def _short(text: str) -> str:
-    return quoted(text if len(text) <= SHOWN else text[: SHOWN - 1] + "…")
+    return quoted(ellipsis(text, SHOWN))

@@ -12,9 +12,8 @@ from agentic_flywheel.documents.codec import public
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import DocumentError, Unavailable
 from agentic_flywheel.journal import folding
-from agentic_flywheel.plain_text import quoted
+from agentic_flywheel.plain_text import ellipsis, quoted
 from agentic_flywheel.server.transcript import markdown
-from agentic_flywheel.sessions.budget import ellipsis
 from agentic_flywheel.sessions.history import RevisionHistory
 from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore

@@ -8,8 +8,7 @@ from agentic_flywheel.documents.model import Document
 from agentic_flywheel.errors import DocumentError, InvalidArgument, StashUnavailable, Unavailable
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import check_id, glob_escape
-from agentic_flywheel.plain_text import quoted
-from agentic_flywheel.sessions.budget import ellipsis
+from agentic_flywheel.plain_text import ellipsis, quoted
 from agentic_flywheel.sessions.session_filter import EVERY_SESSION, MAX_PAGE, SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
 

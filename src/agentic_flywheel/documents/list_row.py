@@ -6,6 +6,7 @@ from agentic_flywheel.documents.model import Document, iso, micros
 from agentic_flywheel.documents.turn_text import asked_in
 from agentic_flywheel.documents.writes import ListRow
 from agentic_flywheel.json_text import JSONObject, dumps
+from agentic_flywheel.plain_text import ellipsis
 
 TITLE_SHOWN, SUMMARY_SHOWN = 200, 1000
 """Characters of them that lists show: a page of a thousand rows must stay readable."""
@@ -15,11 +16,6 @@ FIRST_WORDS = 60
 
 TURNS_LOOKED_AT = 20
 """Turns among which the user's first is looked for: a talk may begin with instructions and tools."""
-
-
-def shorten(text: str, limit: int) -> str:
-    """The text, or its beginning with an ellipsis."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def first_words(history: Sequence[JSONObject]) -> str:
@@ -38,8 +34,8 @@ def list_row(index: str, document: Document) -> ListRow:
     parent = session.context.get("parent_session") if session.context.get("relation") == "sub-agent" else None
     note = dumps({
         "id": session.id,
-        "title": shorten(document.title, TITLE_SHOWN) or first_words(session.history),
-        "summary": shorten(document.summary, SUMMARY_SHOWN),
+        "title": ellipsis(document.title, TITLE_SHOWN) or first_words(session.history),
+        "summary": ellipsis(document.summary, SUMMARY_SHOWN),
         "tags": list(document.tags),
         "status": session.status.value,
         "user_id": session.user_id,

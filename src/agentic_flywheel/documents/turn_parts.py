@@ -21,6 +21,7 @@ from agentic_flywheel.documents.turn_values import (
     is_object,
 )
 from agentic_flywheel.json_text import JSONObject
+from agentic_flywheel.plain_text import ellipsis
 
 TEXT, SYSTEM, THINKING, CALL, RESULT, FILE, REFUSAL, OTHER = (
     "text", "system", "thinking", "calls", "result", "attachment", "refusal", "",
@@ -190,8 +191,7 @@ def call(block: JSONObject, name: str = "") -> Part:
     """A call of a tool: its name, the beginning of its arguments."""
     held = as_object(block.get("function")) or block
     name, arguments = first_text(held, _NAME) or name, first_of(held, _ARGUMENTS)
-    given = as_text(arguments)
-    given = given if len(given) <= LONGEST_CALL else given[: LONGEST_CALL - 1] + "…"
+    given = ellipsis(as_text(arguments), LONGEST_CALL)
     return Part(
         CALL, f"({CALL} {name} {given})" if given else f"({CALL} {name})", f"{name} {as_words(arguments)}".strip()
     )

@@ -223,11 +223,6 @@ def _texts(value: object) -> "Iterator[tuple[Any, Any]]":
             yield from _texts(inner)
 
 
-def ellipsis(text: str, limit: int) -> str:
-    """The text, or its beginning with an ellipsis, in at most `limit` characters."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
 def shortened(text: str, limit: int, length: int = 0) -> str:
     """The beginning of a text, and how much of it is missing, in about `limit` bytes.
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 from agentic_flywheel.cli.capture import off_record
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.plain_text import one_line
+from agentic_flywheel.plain_text import ellipsis, one_line
 from agentic_flywheel.sessions.journal_list import newest
 from agentic_flywheel.sessions.session_filter import SessionFilter, whose
 from agentic_flywheel.sessions.wiring import has_store, open_journal
@@ -51,8 +51,7 @@ def earlier_talks(cwd: str) -> str:
 def _fenced(rows: list[JSONObject]) -> str:
     lines, left = list[str](), MAX_BYTES - len((BEGIN + END).encode())
     for row in rows:
-        title = one_line(str(row.get("title") or "")).replace("<", "(").replace(">", ")")
-        title = title if len(title) <= TITLE_SHOWN else title[: TITLE_SHOWN - 1] + "…"
+        title = ellipsis(one_line(str(row.get("title") or "")).replace("<", "(").replace(">", ")"), TITLE_SHOWN)
         line = f"- {row['id']} | {str(row.get('updated_at'))[:10]} | {title}\n"
         if (left := left - len(line.encode())) < 0:
             break

@@ -12,7 +12,7 @@ from agentic_flywheel.documents.turn_text import asked_in
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import MAX_DEPTH, JSONObject, check_json, each_text
 from agentic_flywheel.keys import MAX_ID_LENGTH
-from agentic_flywheel.plain_text import quoted
+from agentic_flywheel.plain_text import ellipsis, quoted
 
 TITLE_SHOWN = 60
 """Characters of a title in a report."""
@@ -80,8 +80,7 @@ class Imported:
 
 def named(title: str, own: str) -> str:
     """A talk as reports name it: its title and its id, as far as it has them."""
-    title = " ".join(title.split())
-    title = title if len(title) <= TITLE_SHOWN else title[: TITLE_SHOWN - 1] + "…"
+    title = ellipsis(" ".join(title.split()), TITLE_SHOWN)
     return f"{quoted(title)} ({own})" if title and own else own or (title and quoted(title))
 
 
