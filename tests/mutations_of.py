@@ -716,8 +716,8 @@ MUTATIONS = [
     Mutation(
         "(c) told",
         "coaia/remote_parts.py",
-        '        if not reply.get("complete"):',
-        "        if False:",
+        '        if not reply.get("complete"):\n            raise',
+        "        if False:\n            raise",
         "tests/contract/test_healing.py::TestHealing::test_keys_that_are_not_all_found_are_said_to_be_so",
     ),
     Mutation(
