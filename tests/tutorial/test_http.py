@@ -445,7 +445,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
 def test_tokens_are_shown_once_and_listed_without_themselves(alone: dict[str, str]):
     token = token_of(alone, "ann", "--namespace", "team", "--days", "3")
     assert command(alone, "tokens", "add", "ann").returncode == 1
-    assert command(alone, "tokens", "add", "../ann").returncode == 1
+    assert command(alone, "tokens", "add", "../ann").returncode == 2
     listed = command(alone, "tokens", "list", "--json").stdout
     assert [(each["name"], each["namespace"]) for each in json.loads(listed)] == [("ann", "team")]
     assert token not in listed + command(alone, "tokens").stdout

@@ -90,7 +90,7 @@ def was_replaced_since(document: Document, revision: int) -> bool:
         and past.revision >= revision
         and (past.revision == revision or past.note not in ASIDE)
         and not note.startswith(RESTORED)
-        for past, note in zip(document.past, notes, strict=True)
+        for past, note in zip(document.past, notes, strict=False)  # of the only revision there is the note alone
     )
 
 
