@@ -446,11 +446,10 @@ def test_a_talk_with_tools_goes_on_in_another_process(env: dict[str, str]):
 
 @pytest.mark.usefixtures("env")
 async def test_what_other_programs_said_are_events_with_their_words():
-    whose = {"app_name": "garden", "user_id": "ann", "session_id": "s"}
     async with FlywheelSessionService() as service:
-        await service.create_session(**whose)
+        await service.create_session(app_name="garden", user_id="ann", session_id="s")
         await support.said_elsewhere("adk:garden:ann:s")
-        session = await service.get_session(**whose)
+        session = await service.get_session(app_name="garden", user_id="ann", session_id="s")
     assert session
     roles = {"user": "user", "model": "assistant"}
     contents = [event.content for event in session.events if event.content and event.content.parts]

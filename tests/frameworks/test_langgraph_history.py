@@ -63,7 +63,7 @@ async def test_clearing_is_a_revision_and_what_others_said_is_read():
             turns = [
                 {"role": "user", "content": "hello"},
                 {"role": "assistant", "content": "hi"},
-                {"role": "tool", "content": "4 mm"},  # LangChain's has the id of its call
+                {"role": "tool", "content": "4 mm"},  # LangChain's has the id of its call: else a model takes none
                 {"role": "model", "parts": [{"text": "rain"}]},
                 {"role": "gardener", "content": "soon"},
                 {"type": "ai", "data": {"content": 5}},
@@ -75,7 +75,7 @@ async def test_clearing_is_a_revision_and_what_others_said_is_read():
     assert [(each.type, each.content) for each in found[:5]] == [
         ("human", "hello"),
         ("ai", "hi"),
-        ("human", "4 mm"),
+        ("ai", "(result) 4 mm"),
         ("ai", "rain"),
         ("human", "soon"),
     ]

@@ -19,6 +19,7 @@ from langchain_core.messages import (
     messages_from_dict,
     messages_to_dict,
 )
+from langchain_core.runnables import RunnableConfig
 from langgraph.channels.delta import DeltaChannel
 from langgraph.graph import MessagesState, StateGraph
 from langgraph.types import Command, interrupt
@@ -151,7 +152,7 @@ def graph_of(saver: FlywheelSaver | None, state: Any = MessagesState, **nodes: A
 
 MARKER = "a-planted-marker-of-some-length"
 
-AT = {"configurable": {"thread_id": "garden"}}
+AT: RunnableConfig = {"configurable": {"thread_id": "garden"}}
 
 
 def answers(state: Any) -> Any:

@@ -18,6 +18,7 @@ from typing import Any, cast
 from agents.items import TResponseInputItem
 from agents.memory import SessionABC, SessionSettings
 
+from agentic_flywheel.documents.turn_values import as_object
 from agentic_flywheel.errors import FlywheelError
 from agentic_flywheel.integrations.adapter import AdapterBase
 from agentic_flywheel.integrations.checks import check_keys, check_text
@@ -229,5 +230,5 @@ def _is_item(turn: JSONObject) -> bool:
         return False
     if "role" not in turn or not isinstance(content, list):
         return True
-    kinds = (part.get("type") if isinstance(part, dict) else None for part in cast("list[JSONObject]", content))
+    kinds = (as_object(part).get("type") for part in cast("list[object]", content))
     return all(isinstance(kind, str) and kind.startswith(("input_", "output_", "refusal")) for kind in kinds)
