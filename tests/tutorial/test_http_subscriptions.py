@@ -120,3 +120,16 @@ async def test_who_subscribes_at_one_process_and_listens_at_another_is_told(serv
                 await _saves(http, one, "bed-0")
                 await stream.hears(uris[0])
         assert "Traceback" not in one.stderr + other.stderr
+
+
+async def test_a_request_for_a_stream_that_is_refused_ends_no_other_one(server_env: dict[str, str], tmp_path: Path):
+    other_env = server_env | {"FLYWHEEL_DATA_DIR": str(tmp_path / "other")}
+    with http_server(server_env) as one, http_server(other_env) as other:
+        async with httpx2.AsyncClient(timeout=30) as http:
+            client = Subscriber(http)
+            await client.begin(one)
+            async with client.listening(one) as stream:
+                refused = await http.get(one.url, headers=client.headers | {"accept": "text/html"})
+                assert refused.status_code == 406
+                await client.ask(other, "resources/subscribe", uri=URI)
+                await stream.hears(URI)

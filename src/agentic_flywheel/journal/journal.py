@@ -132,7 +132,8 @@ class Journal(ListRows, OutboxRows, Readings, Retention):
             self._synced_later = self._has_long_log = False
             if self.path.with_name(FILE_NAME + "-wal").exists():
                 self._sync_log()
-                with self._held_open(BUSY_SECONDS) as db:
+                # Where others hold it, the next write does it.
+                with contextlib.suppress(JournalUnavailable), self._held_open(BUSY_SECONDS) as db:
                     shorten_log(db)
 
     @retry_once_if_replaced

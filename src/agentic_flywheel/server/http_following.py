@@ -8,7 +8,9 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
 from starlette.types import Send
@@ -100,27 +102,29 @@ class Following:
 
     def __init__(self, records: SubscriptionRecords, clients: HandshakeClients) -> None:
         self._records, self._clients = records, clients
-        self._streams: dict[Follower, int] = {}
+        self._streams = Counter[Follower]()
         self._tasks: set[asyncio.Task[None]] = set()
         self._looking: asyncio.Task[None] | None = None
 
-    def begun_by(self, follower: Follower, send: Send) -> Send:
-        """A `send` for a stream, with which the session is followed from when the stream has begun."""
+    @contextmanager
+    def stream_of(self, follower: Follower, send: Send) -> Generator[Send]:
+        """A `send` for a stream of a session, which is followed from when that has begun until it has ended."""
+        begun = False
 
         async def following(message: MutableMapping[str, Any]) -> None:
+            nonlocal begun
             await send(message)
             if message["type"] == "http.response.start" and message["status"] < 300:
-                self._streams[follower] = self._streams.get(follower, 0) + 1
+                begun = True
+                self._streams[follower] += 1
                 self._begin(self._follow(follower))
                 if self._looking is None or self._looking.done():
                     self._looking = self._begin(self._look())
 
-        return following
-
-    def ended(self, follower: Follower) -> None:
-        """A stream of it has ended, if one had begun."""
-        if left := self._streams.pop(follower, 0) - 1 > 0:
-            self._streams[follower] = left
+        try:
+            yield following
+        finally:
+            self._streams -= Counter({follower: int(begun)})  # a request that was refused began none
 
     async def aclose(self) -> None:
         """Follow nothing any more."""

@@ -117,16 +117,14 @@ class HandshakeSessions:
             return
         if scope["method"] == "DELETE":
             send = self._noting_end(session.id or "", send)
-        if scope["method"] == "GET" and self._following:
-            send = self._following.begun_by(session.follower, send)
-        try:
-            async with session.turn(scope, body):
-                await self._served(session, scope, receive, send)
-        except InUse:
-            await Response(IN_USE, 409, media_type="application/json")(scope, receive, send)
-        finally:
+        with contextlib.ExitStack() as stream:
             if scope["method"] == "GET" and self._following:
-                self._following.ended(session.follower)
+                send = stream.enter_context(self._following.stream_of(session.follower, send))
+            try:
+                async with session.turn(scope, body):
+                    await self._served(session, scope, receive, send)
+            except InUse:
+                await Response(IN_USE, 409, media_type="application/json")(scope, receive, send)
         if scope["method"] == "DELETE" and session.transport.is_terminated:
             self._forget(session)
 
