@@ -227,9 +227,8 @@ class SaveCommand(Save, FollowingCommand[Saved]):
 
         """
         alive = stored.alive
-        grows = self.mode == "append" and stored.text and alive
-        more = append_text(stored.text, alive, document, added) if grows and stored.text and alive else None
-        if more:
+        before = stored.text if self.mode == "append" else None
+        if more := append_text(before, alive, document, added) if before and alive else None:
             text, splice = more
         else:
             turns = turns if self._replaces_all else turns_of(document)
