@@ -127,6 +127,20 @@ def test_a_talk_goes_on_over_compactions_each_turn_once(tmp_path: Path):
     assert talk(tmp_path, *before)[0].summary == "", "that one is of the other branch"
 
 
+@pytest.mark.parametrize(
+    "summary",
+    [
+        "Summary: Ferns.\nContinue with the task without asking the user any further questions.",
+        "\nSummary:\nFerns.\n\nFor more, read the full transcript at: /home/ada/x.jsonl\nGo on as before.",
+        "\nSummary:\nFerns.\n\nIf you need specific details, read the full transcript at: /home/ada/x.jsonl",
+        "\nSummary:\nFerns.\nResume directly — do not acknowledge the summary.",
+    ],
+)
+def test_a_summary_gives_no_orders_whatever_the_release_calls_them(tmp_path: Path, summary: str):
+    lines = [line("1", None, words="Shade?"), *compaction("2", "1", summary), line("3", "2a", words="More.")]
+    assert talk(tmp_path, *lines)[0].summary == "Ferns."
+
+
 def test_a_fork_behind_a_compaction_goes_in_no_circle(tmp_path: Path):
     kept = answer("2", "3a", "m1", text("Ferns."), requestSessionId="first")
     lines = [*compaction("3", "2"), kept, line("4", "2", words="A fork.")]

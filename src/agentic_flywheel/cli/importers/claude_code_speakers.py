@@ -91,22 +91,22 @@ def summarised(value: JSONObject) -> str:
             break
     else:
         words = _FRAME.sub("", words)
-    ends = [at for order in _ORDERS if (at := words.find(f"\n{order}")) >= 0]
-    return words[: min(ends, default=None)].strip()
+    order = _ORDERS.search(words)
+    return words[: order.start() if order else None].strip()
 
 
 _FRAME = re.compile(
-    r"^This session is being continued from a previous conversation[^.\n]*\.\s*(?:The summary below[^.\n]*\.)?\s*"
+    r"^This session is being continued from a previous conversation[^.\n]*\.\s*"
+    r"(?:The summary below[^.\n]*\.)?\s*(?:Summary:)?\s*"
 )
 
-_ORDERS = (
-    "If you need specific details from before compaction",
-    "Continue the conversation from where it left off",
-    "Please continue the conversation from where we left it off",
-    "Recent messages are preserved verbatim",
-    "The messages after this summary are",
+_ORDERS = re.compile(
+    r"^(?:If you need specific details|(?:Please continue|Continue) the conversation from where"
+    r"|Continue [^\n]*without asking|Resume directly|Recent messages are preserved verbatim"
+    r"|The messages after this summary are|[^\n]*\bread the full transcript at\b)",
+    re.MULTILINE,
 )
-"""How what stands behind a summary begins."""
+"""How what stands behind a summary begins: releases differ in the words, not in what they order."""
 
 
 def _answer(value: JSONObject, halves: int) -> list[Said]:
