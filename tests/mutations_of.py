@@ -2006,8 +2006,8 @@ MUTATIONS = [
     Mutation(
         "T10 a summary that gives orders",
         "cli/importers/claude_code_speakers.py",
-        "words[: min(ends, default=None)]",
-        "words",
+        "order.start() if order else None",
+        "None",
         "tests/unit/test_importers_claude_code.py::test_a_summary_gives_no_orders",
     ),
     Mutation(
@@ -2100,6 +2100,20 @@ MUTATIONS = [
         'any("file" not in span and _is_open(span, about) for span in known)',
         "any(_is_open(span, about) for span in known)",
         "tests/unit/test_capture_off_record.py::test_a_folder_that_is_paused_stays_so_when_its_file_is_taken_away",
+    ),
+    Mutation(
+        "a talk that was off the record has a second name here",
+        "cli/capture/hook.py",
+        "holds=not off_record.was_off(place, cwd, ids, path)",
+        "holds=True",
+        "tests/unit/test_capture_hook.py::test_a_talk_that_was_off_the_record_gets_no_second_name",
+    ),
+    Mutation(
+        "the orders behind a summary are known in one release's words alone",
+        "cli/importers/claude_code_speakers.py",
+        r"|[^\n]*\bread the full transcript at\b",
+        "",
+        "tests/unit/test_importers_claude_code.py::test_a_summary_gives_no_orders_whatever_the_release_calls_them",
     ),
     Mutation(
         "an older copy brings its title back",

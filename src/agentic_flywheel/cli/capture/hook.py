@@ -48,7 +48,8 @@ def _run(arguments: list[str]) -> None:
     cwd = _text(said, "cwd")
     session = _text(said, "session_id") or _text(said, "thread-id")
     paths = [path for path in (_transcript(client, said, session), _text(said, "agent_transcript_path")) if path]
-    if off_record.is_off(place, cwd, (f"{client}-{session}", session)):
+    ids = (f"{client}-{session}", session)
+    if off_record.is_off(place, cwd, ids):
         for path in paths:
             notes.let_go(place, client, path)
         return
@@ -56,7 +57,7 @@ def _run(arguments: list[str]) -> None:
     for path in paths:
         if os.path.isabs(path) and os.path.isfile(path):
             note = {"program": client, "path": path, "session": session, "cwd": cwd, "event": event, "at": time.time()}
-            notes.leave(place, note)
+            notes.leave(place, note, holds=not off_record.was_off(place, cwd, ids, path))
     if paths:
         start(place)
     if event in STARTS:

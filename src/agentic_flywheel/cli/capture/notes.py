@@ -2,7 +2,8 @@
 
 A note says which file has grown. The second name (a hard link) costs no byte and no time, and keeps what the file holds
 if its program deletes it before it was read, as Gemini CLI does with talks that were resumed; it goes when the drainer
-has read the file. Where a link cannot be made (another disk), the note alone is kept.
+has read the file. Where a link cannot be made (another disk), or the file may hold what was said off the record, the
+note alone is kept.
 
     capture/notes/<digest>.json     the newest note of a transcript
     capture/notes/<digest>.taking   the one that the drainer works on; a killed drainer leaves it, the next goes on

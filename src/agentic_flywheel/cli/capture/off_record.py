@@ -8,6 +8,7 @@ has no diary: since when is told by its times, until when by those of its folder
 """
 
 import os
+import re
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -19,6 +20,12 @@ SWITCH = ".flywheel-off"
 """The file that keeps a folder, and all below it, off the record."""
 
 ALL = "all"
+
+_BEGAN = re.compile(rb'"(?:timestamp|startTime)"\s*:\s*"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)[^"]*(?:Z|\+00:00)"')
+"""The first time that a transcript names."""
+
+HEAD_BYTES = 65_536
+"""Of a transcript, in which that is looked for."""
 
 LOCK, LOCK_SECONDS = "off.lock", 2.0
 """What is held while the diary is changed, and for how long others wait for it: each change takes milliseconds."""
@@ -62,6 +69,19 @@ def gaps(place: str, cwd: str, sessions: tuple[str, ...]) -> list[tuple[float, f
         for span in spans(place)
         if "until" in span and concerns(span, cwd, sessions)
     ]
+
+
+def was_off(place: str, cwd: str, sessions: tuple[str, ...], path: str) -> bool:
+    """Whether a transcript may hold what was said off the record: a talk that began before such a time was over."""
+    over = max((until for _, until in gaps(place, cwd, sessions)), default=0.0)
+    if not over:
+        return False
+    try:
+        with open(path, "rb") as file:
+            began = _BEGAN.search(file.read(HEAD_BYTES))
+    except OSError:
+        return True
+    return began is None or began[1].decode() <= time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(over))
 
 
 def concerns(span: Span, cwd: str, sessions: tuple[str, ...]) -> bool:
