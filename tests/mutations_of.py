@@ -2515,6 +2515,13 @@ MUTATIONS = [
         "tests/unit/test_tool_calls.py::test_a_result_that_is_too_large_is_cut_in_its_own_shape_beside_its_whole_call",
     ),
     Mutation(
+        "R18 a small budget parts a call and its result",
+        "sessions/budget.py",
+        "min(_size(turn), MIN_IN_UNIT) + NUMBERED for turn",
+        "200 + NUMBERED for turn",
+        "tests/unit/test_tool_calls.py::test_a_call_and_its_result_stay_together_beside_a_title_tags_and_a_summary",
+    ),
+    Mutation(
         "answers: order",
         "sessions/budget.py",
         '    return {name: known[name] for name in FIRST} | rest | {"history": known["history"]}',

@@ -1,5 +1,6 @@
 """What a turn calls and answers, in the shapes in which programs keep it; and where a window may begin."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from agentic_flywheel.documents.tool_calls import LOOKED_BACK, last_unit, next_start, tool_calls
 from agentic_flywheel.json_text import dumps
-from agentic_flywheel.sessions.budget import ANSWER_OVERHEAD, BYTES_PER_TOKEN, MIN_TEXT, cut_turn, token_window
+from agentic_flywheel.sessions.budget import ANSWER_OVERHEAD, BYTES_PER_TOKEN, MIN_IN_UNIT, cut_turn, token_window
 
 from .test_window import document
 
@@ -215,7 +216,7 @@ def test_no_window_begins_between_a_call_and_its_result_and_pages_are_the_whole(
     while before:
         window = token_window(whole, None, tokens, before)
         in_the_unit = before - last_unit(talk, before)
-        assert not splits(talk[:before], window.start) or in_the_unit * MIN_TEXT > tokens * BYTES_PER_TOKEN - 1500
+        assert not splits(talk[:before], window.start) or in_the_unit * MIN_IN_UNIT > tokens * BYTES_PER_TOKEN - 1500
         assert window.end == before
         size = len(dumps(window.session).encode())
         assert size <= tokens * BYTES_PER_TOKEN - (ANSWER_OVERHEAD if window.cut or window.start else 0)
@@ -240,6 +241,18 @@ def test_a_result_that_is_too_large_is_cut_in_its_own_shape_beside_its_whole_cal
     assert part["content"].startswith("page page")
     assert part["content"].endswith("… [200,000 characters, the rest left out]")
     assert len(dumps(window.session).encode()) > 30_000
+
+
+@pytest.mark.parametrize("program", PAIRS)
+def test_a_call_and_its_result_stay_together_beside_a_title_tags_and_a_summary(program: str):
+    call, result = PAIRS[program]
+    large = {"role": "assistant", "content": "fern " * 400}
+    talk = document([large, call, result, large])
+    state = replace(talk, title="A bed in deep shade " * 4, tags=("garden", "shade"), summary="Hostas, slugs. " * 200)
+    for tokens in range(500, 900, 20):
+        window = token_window(state, None, tokens, 3)
+        assert (window.start, window.end) == (1, 3), tokens
+        assert len(dumps(window.session).encode()) <= tokens * BYTES_PER_TOKEN - ANSWER_OVERHEAD
 
 
 @pytest.mark.parametrize("turn", [{"role": "user", "parts": [{"text": "é\n" * 5000}] * 40}, {"x": [*range(50_000)]}])

@@ -27,6 +27,9 @@ ANSWER_OVERHEAD = 800
 MIN_TEXT = 200
 """Bytes of a text that is cut, at least: less says nothing."""
 
+MIN_IN_UNIT = 120
+"""The same beside a call or its results, of which even less is better than one without the other."""
+
 NAMED = 50
 """Bytes of an id or a role that stands beside a text that is cut: a longer one would leave little of the text."""
 
@@ -98,7 +101,7 @@ def token_window(
     if start == end and end:
         start = _unit(history, end, room, fitting)
         room -= NUMBERED * (end - start - 1)  # the numbers of those that are cut
-        turns, cut = cut_to(history[start:end], start, room)
+        turns, cut = cut_to(history[start:end], start, room, MIN_IN_UNIT)
     shown["history"] = turns
     return TokenWindow(shown, start, end, cut, left_out)
 
@@ -157,38 +160,39 @@ def _unit(history: Sequence[JSONObject], end: int, room: int, fitting: int) -> i
     There is none for hundreds of results of one call: then with the newest of them.
     """
     start = last_unit(history, end)
-    return start if (end - start) * (MIN_TEXT + NUMBERED) <= room else end - max(1, fitting)
+    least = sum(min(_size(turn), MIN_IN_UNIT) + NUMBERED for turn in history[start:end])
+    return start if least <= room else end - max(1, fitting)
 
 
-def cut_to(turns: list[JSONObject], start: int, room: int) -> tuple[list[JSONObject], list[int]]:
+def cut_to(turns: list[JSONObject], start: int, room: int, least: int = MIN_TEXT) -> tuple[list[JSONObject], list[int]]:
     """The turns in so much room, and the positions of those that are cut, from `start` on: the largest ones."""
     made, cut = list(turns), list[int]()
     by_size = sorted(range(len(turns)), key=lambda number: _size(turns[number]))
     for done, number in enumerate(by_size):
         share = room // (len(turns) - done)
-        if _size(turns[number]) > max(share, MIN_TEXT):
-            made[number] = cut_turn(turns[number], share)
+        if _size(turns[number]) > max(share, least):
+            made[number] = cut_turn(turns[number], share, least)
             cut.append(start + number)
         room -= _size(made[number])
     return made, sorted(cut)
 
 
-def cut_turn(turn: JSONObject, room: int) -> JSONObject:
+def cut_turn(turn: JSONObject, room: int, least: int = MIN_TEXT) -> JSONObject:
     """The turn in so much room, in its own shape: its longest texts are shortened; else the beginning of its JSON."""
     made = cast("JSONObject", json.loads(dumps(turn)))
-    texts = [(holder, name) for holder, name in _texts(made) if _text_size(holder[name]) > MIN_TEXT]
+    texts = [(holder, name) for holder, name in _texts(made) if _text_size(holder[name]) > least]
     texts = sorted(texts, key=lambda text: -_text_size(text[0][text[1]]))[:SHORTENED]
     left = room - (_size(made) - sum(_text_size(holder[name]) for holder, name in texts))
-    if texts and left >= MIN_TEXT * len(texts):
+    if texts and left >= least * len(texts):
         for done, (holder, name) in enumerate(reversed(texts)):
-            holder[name] = _fitted(holder[name], left // (len(texts) - done))
+            holder[name] = _fitted(holder[name], left // (len(texts) - done), least)
             left -= _text_size(holder[name])
         if _size(made) <= room:
             return made
     made = {name: turn[name] for name in ("id", "role") if name in turn and len(dumps_checked(turn[name])) <= NAMED}
     content, frame = turn.get("content"), _size(made | {"content": ""}) - 2
     text = content if isinstance(content, str) else dumps(turn)
-    return made | {"content": _fitted(text, room - frame, MIN_TEXT - frame)}
+    return made | {"content": _fitted(text, room - frame, least - frame)}
 
 
 def _fitted(text: str, room: int, least: int = MIN_TEXT) -> str:
