@@ -2102,6 +2102,20 @@ MUTATIONS = [
         "tests/unit/test_capture_off_record.py::test_a_folder_that_is_paused_stays_so_when_its_file_is_taken_away",
     ),
     Mutation(
+        "a model saves what is off the record",
+        "server/tools.py",
+        "if paused := self._off_record(session_id):\n            return _answer(unsaved(",
+        "if paused := never(session_id):\n            return _answer(unsaved(",
+        "tests/test_capture.py::test_nothing_of_what_is_paused_is_saved_by_a_model_or_by_hand",
+    ),
+    Mutation(
+        "a person saves by hand what is off the record",
+        "cli/sessions_command.py",
+        'if paused := paused_here(settings)(options.id or ""):',
+        "if paused := False:",
+        "tests/test_capture.py::test_nothing_of_what_is_paused_is_saved_by_a_model_or_by_hand",
+    ),
+    Mutation(
         "a talk that was off the record has a second name here",
         "cli/capture/hook.py",
         "holds=not off_record.was_off(place, cwd, ids, path)",

@@ -120,9 +120,10 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
     from agentic_flywheel.server.front import Front
 
     front = None if sys.platform == "win32" else Front(settings.tools).begin()  # there `select` knows no pipes
+    from agentic_flywheel.cli.capture.pausing import paused_here
     from agentic_flywheel.server.begin import serve
 
-    return serve(settings, front)
+    return serve(settings, front, paused_here(settings))
 
 
 def _for_clients(settings: Settings, options: argparse.Namespace) -> int:

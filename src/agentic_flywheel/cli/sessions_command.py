@@ -3,6 +3,7 @@
 from argparse import Namespace
 from typing import Any
 
+from agentic_flywheel.cli.capture.pausing import paused_here
 from agentic_flywheel.cli.session_table import NOTHING_KEPT
 from agentic_flywheel.cli.sessions_shown import list_them, none, revisions, search, show, words
 from agentic_flywheel.cli.sub_agents import every_row, sub_agents_of
@@ -89,6 +90,9 @@ async def _save(settings: Settings, options: Namespace) -> int:
     Save(session_id=options.id, **sent).check()
     if options.id:
         check_new_id(options.id, "--id")
+    if paused := paused_here(settings)(options.id or ""):
+        complain(f"not saved: you have put {paused} off the record; `agentic-flywheel-state capture resume` ends that.")
+        return 1
     credentials = Credentials(settings.secrets)
     store, _ = open_store(settings)
     async with store:

@@ -34,6 +34,7 @@ from agentic_flywheel.server.clients import note_client
 from agentic_flywheel.server.elicitation import NEVER_ASK
 from agentic_flywheel.server.front import ENDING, Front, end_at_signals
 from agentic_flywheel.server.passthrough import attach_content, detach_content
+from agentic_flywheel.server.paused import OffRecord, never
 from agentic_flywheel.server.prompts import Prompts
 from agentic_flywheel.server.published import published
 from agentic_flywheel.server.request_params import take_params
@@ -171,12 +172,14 @@ def build_server(
     executions: ExecutionStore,
     tracing: ToolTracing | None = None,
     state_key: bytes | None = None,
+    off_record: OffRecord = never,
 ) -> FlywheelServer:
     """The server for these settings and stores, which its lifespan opens and closes; the tracing is the caller's.
 
-    `state_key` seals what a client carries from a question to its answer, where another process may be answered.
+    `state_key` seals what a client carries from a question to its answer, where another process may be answered;
+    `off_record` says what the person of this machine wants nothing kept of.
     """
-    tools = Tools(sessions, executions, settings, tracing)
+    tools = Tools(sessions, executions, settings, tracing, off_record)
     notifier = ChangeNotifier(sessions)
     server = FlywheelServer(
         name="agentic-flywheel-state",

@@ -21,6 +21,7 @@ from agentic_flywheel.server.clients import budget_of
 from agentic_flywheel.server.elicitation import Consent, consent_to_delete
 from agentic_flywheel.server.fitting import DEFAULT_ROWS, fit_execution, fit_executions, rows_that_fit
 from agentic_flywheel.server.messages import Messages
+from agentic_flywheel.server.paused import OffRecord, never, uncached, unsaved
 from agentic_flywheel.server.tool_tracing import ToolTracing, tracing_told
 from agentic_flywheel.server.transcript import text_bytes, transcript
 from agentic_flywheel.sessions.budget import DEFAULT_TOKENS
@@ -87,12 +88,14 @@ class Tools:
         executions: ExecutionStore,
         settings: Settings,
         tracing: ToolTracing | None = None,
+        off_record: OffRecord = never,
     ) -> None:
         self._sessions = sessions
         self._revisions = RevisionHistory(sessions)
         self._executions = executions
         self._settings = settings
         self._tracing = tracing
+        self._off_record = off_record
         self._views = CallerViews()
         self._messages = Messages(sessions.repository, settings)
         self._credentials = Credentials(settings.secrets)
@@ -139,6 +142,8 @@ class Tools:
         """Save a conversation or add to it: after each exchange worth keeping, and before the talk ends. Send the
         session_id it answers each time. Absent arguments leave what is stored unchanged.
         """  # noqa: D205  the model reads it as one text
+        if paused := self._off_record(session_id):
+            return _answer(unsaved(session_id, paused), self._messages.saved)
         values = {
             "status": status,
             "backend": backend,
@@ -259,6 +264,8 @@ class Tools:
         ttl_seconds: TTL = None,
     ) -> Annotated[CallToolResult, CacheResult]:
         """Keep the result of one flow execution, for when it is needed again."""
+        if paused := self._off_record(session_id):
+            return _answer(uncached(execution_id, paused), self._messages.cached)
         sent = {"result": result, "input": input, "parameters": parameters, "metrics": metrics}
         ids = {"execution_id": execution_id, "flow_id": flow_id}
         in_ids = await check_ids(self._credentials, self._sessions, session_id, **ids)

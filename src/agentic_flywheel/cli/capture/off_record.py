@@ -11,6 +11,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from agentic_flywheel.cli.capture import small_files
@@ -60,6 +61,16 @@ def open_now(place: str, about: Span | None = None) -> list[str]:
             own, named = span.get("folder"), span.get("session")
             told.append(f"talks in {own}" if own else f"session {named}" if named else "all talks")
     return told
+
+
+def paused_by(place: str, cwd: str, session: str) -> str:
+    """What a talk in this folder, of this id, is off the record by now, in words; empty if it is not."""
+    with suppress(OSError):  # where nothing can be noted, the file itself still tells
+        is_off(place, cwd, (session,))
+    told = open_now(place, {"folder": cwd, "session": session})
+    if not told and (switch := switch_above(cwd)):
+        told = [f"talks in {switch}"]
+    return ", ".join(told)
 
 
 def gaps(place: str, cwd: str, sessions: tuple[str, ...]) -> list[tuple[float, float]]:

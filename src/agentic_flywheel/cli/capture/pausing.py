@@ -1,11 +1,24 @@
-"""`capture pause` and `capture resume`: from when on, and until when, nothing is kept."""
+"""`capture pause` and `capture resume`: from when on, and until when, nothing is kept; and what is paused here."""
 
+import os
 from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
 
 from agentic_flywheel.cli.capture import off_record
 from agentic_flywheel.cli.terminal import say
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.settings import Settings
+
+
+def paused_here(settings: Settings) -> Callable[[str], str]:
+    """What tells of a session's id whether a talk in the working folder is off the record, and by what."""
+    place = str(settings.data_dir / "capture")
+    try:
+        folder = str(Path.cwd())
+    except OSError:  # it was deleted
+        folder = os.sep
+    return lambda session_id: off_record.paused_by(place, folder, session_id)
 
 
 def pause(settings: Settings, options: Namespace) -> int:
