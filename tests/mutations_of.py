@@ -2102,6 +2102,13 @@ MUTATIONS = [
         "tests/unit/test_capture_off_record.py::test_a_folder_that_is_paused_stays_so_when_its_file_is_taken_away",
     ),
     Mutation(
+        "keys status is content without the key of the store",
+        "cli/keys_command.py",
+        "if name and name not in keys",
+        "if False",
+        "tests/test_keys_command.py::test_the_status_says_that_the_key_of_the_store_is_not_here",
+    ),
+    Mutation(
         "a model saves what is off the record",
         "server/tools.py",
         "if paused := self._off_record(session_id):\n            return _answer(unsaved(",

@@ -324,3 +324,13 @@ def test_no_report_shows_a_key(disabled_env: dict[str, str]):
 def test_without_a_key_nothing_is_done(disabled_env: dict[str, str], verb: str):
     code, _, err = command(disabled_env, "keys", verb)
     assert (code, "no key is given" in err) == (2, True)
+
+
+def test_the_status_says_that_the_key_of_the_store_is_not_here(disabled_env: dict[str, str]):
+    with WireServer(disabled_env | {"FLYWHEEL_KEY": key_line("spring")}) as server:
+        assert server.call("save_session", session_id="s", title=WORDS)["saved"]
+    for here in ("", key_line("summer")):
+        code, out, err = command(disabled_env | {"FLYWHEEL_KEY": here}, "keys", "status")
+        assert (code, "the key 'spring' is not among them" in err) == (1, True), (out, err)
+        assert "kept in clear" not in out
+        assert "sealed with spring" in out

@@ -16,6 +16,7 @@ from agentic_flywheel.journal.key_file import check, has_key, read_key, sealed_w
 from agentic_flywheel.journal.schema import FILE_NAME, exclusive
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.keys import Keys
+from agentic_flywheel.plain_text import quoted
 from agentic_flywheel.sealing import KeyRing, check_installed
 from agentic_flywheel.sessions.wiring import open_client
 from agentic_flywheel.settings import Settings
@@ -68,7 +69,8 @@ def _ring_of_all(settings: Settings) -> KeyRing:
 
 def _status(settings: Settings, *, as_json: bool) -> int:
     told = _told(settings)
-    code, tally, why = 0, Tally(), ""
+    lacking = _lacking(settings, told["keys"])
+    code, tally, why = int(bool(lacking)), Tally(), ""
     if settings.redis_enabled:
         try:
             tally = _through_redis(settings, None)
@@ -78,14 +80,23 @@ def _status(settings: Settings, *, as_json: bool) -> int:
         redis = {"documents": dict(tally.texts), "list_rows": dict(tally.rows), "error": why or None}
         say_json(told | ({"redis": redis} if settings.redis_enabled else {}))
         return code
-    say(f"Keys given: {', '.join(told['keys']) or 'none: what is saved is kept in clear'}.")
+    none = "none" if lacking else "none: what is saved is kept in clear"
+    say(f"Keys given: {', '.join(told['keys']) or none}.")
     if told["journal"] is not None:
         say(f"Journal: {told['journal']} ({settings.data_dir}).")
+    if lacking:
+        complain(f"the key {quoted(lacking)} is not among them: without it the store is neither read nor added to.")
     if why:
         complain(f"Redis: {why}")
     elif settings.redis_enabled:
         say(f"Redis: {_counted(tally)}.")
     return code
+
+
+def _lacking(settings: Settings, keys: list[str]) -> str:
+    """The name of a key with which a journal is sealed, and which is not here; empty if there is none."""
+    sealed = (sealed_with(folder) for folder in (_folders(settings) if settings.journal else ()))
+    return next((name for name in sealed if name and name not in keys), "")
 
 
 def _told(settings: Settings) -> JSONObject:
