@@ -2109,6 +2109,13 @@ MUTATIONS = [
         "tests/test_keys_command.py::test_the_status_says_that_the_key_of_the_store_is_not_here",
     ),
     Mutation(
+        "the answers of a talk that was handed over are the program's",
+        "cli/importers/claude_code_speakers.py",
+        ' and message.get("stop_reason") != "end_turn"',
+        "",
+        "tests/unit/test_importers_claude_code.py::test_a_talk_that_was_handed_over_comes_in_as_it_was_said",
+    ),
+    Mutation(
         "a model saves what is off the record",
         "server/tools.py",
         "if paused := self._off_record(session_id):\n            return _answer(unsaved(",

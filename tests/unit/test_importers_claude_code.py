@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.files import read, recognise
 from agentic_flywheel.cli.importers.json_entries import BadEntry
+from agentic_flywheel.cli.shown_as import lines as handed_over
 from agentic_flywheel.documents.turn_text import said_in
 
 from .test_importers import JSON, bad, conversations, held, jsonl, places, written
@@ -220,6 +221,15 @@ def test_an_error_is_the_programs_and_what_was_cut_off_is_nothing(tmp_path: Path
     nothing["message"]["model"] = "<synthetic>"
     lines = [line("1", None, words="Shade?"), cut, line("3", "2", words="Go on.", isMeta=True), error, nothing]
     assert shown(tmp_path, *lines) == [("user", "Shade?"), ("system", "API Error: Connection lost.")]
+
+
+def test_a_talk_that_was_handed_over_comes_in_as_it_was_said(tmp_path: Path):
+    said = [("user", "Shade?"), ("assistant", "Ferns."), ("user", "Sun?"), ("assistant", "Thyme.")]
+    session: Line = {"id": "garden", "context": {}, "saved_at": "2026-11-28T10:00:00+00:00", "title": "Beds"}
+    session["history"] = [{"role": role, "content": words} for role, words in said]
+    for program in ("claude-code", "codex"):
+        [found] = conversations(written(tmp_path, handed_over(session, program).encode(), f"rollout-{program}.jsonl"))
+        assert [(turn["role"], turn["content"]) for turn in found.history] == said
 
 
 def test_a_session_of_only_a_command_is_none(tmp_path: Path):

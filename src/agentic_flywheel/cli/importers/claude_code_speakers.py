@@ -112,7 +112,7 @@ _ORDERS = re.compile(
 def _answer(value: JSONObject, halves: int) -> list[Said]:
     message = must_be_object(value.get("message"), "its message")
     words = content(message.get("content"))
-    if value.get("isApiErrorMessage") or message.get("model") == SYNTHETIC:
+    if value.get("isApiErrorMessage") or _is_the_programs(message):
         made = turn(value.get("uuid"), "system", "" if words in _NOTHING else words, value.get("timestamp"))
         return [Said(made, halves)] if made else []
     blocks = [part for block in as_blocks(words) for part in _part(block)]
@@ -126,6 +126,11 @@ def _answer(value: JSONObject, halves: int) -> list[Said]:
     if not key:
         made["content"] = content(blocks)
     return [Said(made, halves, key, own if isinstance(own, str) else "", is_sure=bool(request))]
+
+
+def _is_the_programs(message: JSONObject) -> bool:
+    """Whether no model spoke; an answer that `sessions show --as` handed over ends as one does, and names no model."""
+    return message.get("model") == SYNTHETIC and message.get("stop_reason") != "end_turn"
 
 
 def _part(block: JSONObject) -> list[JSONObject]:
