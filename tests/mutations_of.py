@@ -2116,6 +2116,13 @@ MUTATIONS = [
         "tests/unit/test_importers_claude_code.py::test_a_talk_that_was_handed_over_comes_in_as_it_was_said",
     ),
     Mutation(
+        "a client is known by one spelling of its name",
+        "server/clients.py",
+        '.replace(" ", "-").replace("_", "-")',
+        "",
+        "tests/tutorial/test_answers_fit_the_client.py::test_a_client_is_known_however_it_spells_its_name",
+    ),
+    Mutation(
         "a model saves what is off the record",
         "server/tools.py",
         "if paused := self._off_record(session_id):\n            return _answer(unsaved(",

@@ -93,6 +93,11 @@ async def test_a_client_is_given_what_it_asks_for(mode: Mode, disabled_env: dict
         assert 30 <= len(asked["session"]["history"]) <= 40
 
 
+@pytest.mark.parametrize("name", ["Claude Code", "gemini_cli", "Qwen Code", "qwen-code", "Cline", "Codex", "OpenCode"])
+def test_a_client_is_known_however_it_spells_its_name(name: str):
+    assert shown_by(name)
+
+
 @ERAS
 @pytest.mark.parametrize("client", ["@cline/core", "qwen-cli-mcp-client-x", "somebody"])
 async def test_a_page_of_a_list_ends_where_the_client_would_cut_it(

@@ -33,7 +33,7 @@ CLIENTS: tuple[tuple[str, str, Shown], ...] = (
     ("claude-code", "", Shown(MOST_SHOWN - 20_000, keeps_the_rest=True)),  # 2.1.332; other tools: 50,000 characters
     ("gemini-cli", "", Shown(39_500, keeps_the_rest=True)),  # 0.61.0: 40,000 characters of the text
     ("opencode", "", Shown(50_000, keeps_the_rest=True)),  # 1.18.33: 50 KB of the text
-    ("qwen-cli", "", Shown(13_500, keeps_the_rest=True)),  # 0.24.4: 28,000 characters of both forms together
+    ("qwen-c", "", Shown(13_500, keeps_the_rest=True)),  # 0.24.4: 28,000 characters of both forms together
     ("cline", "", Shown(3_600)),  # CLI 3.0.65: 8,000 characters of the whole result as JSON, both forms in it
     ("codex", "gpt-5", Shown(47_000)),  # 0.171.0: 48,000 bytes of the structured content
     ("codex", "gpt-6", Shown(18_000)),  # 40,000 characters of both forms, which a program of the model's writes out
@@ -58,7 +58,8 @@ def budget_of(max_tokens: int) -> tuple[int, bool]:
 
 def shown_by(client: str, model: str = "") -> Shown | None:
     """What a client of that name shows."""
-    matching = (shown for name, begin, shown in CLIENTS if name in client.lower() and model.lower().startswith(begin))
+    client = client.lower().replace(" ", "-").replace("_", "-")
+    matching = (shown for name, begin, shown in CLIENTS if name in client and model.lower().startswith(begin))
     return next(matching, None)
 
 
