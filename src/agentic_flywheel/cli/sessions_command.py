@@ -91,7 +91,7 @@ async def _save(settings: Settings, options: Namespace) -> int:
     if options.id:
         check_new_id(options.id, "--id")
     if paused := paused_here(settings)(options.id or ""):
-        complain(f"not saved: you have put {paused} off the record; `agentic-flywheel-state capture resume` ends that.")
+        complain(f"not saved: you have put {paused}.")
         return 1
     credentials = Credentials(settings.secrets)
     store, _ = open_store(settings)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from agentic_flywheel.sessions.results import CacheResult, SaveResult
 
 OffRecord = Callable[[str], str]
-"""What a session of this id is off the record by, in words ("all talks"); empty if it is not."""
+"""That a session of this id is off the record, and what ends it ("all talks off the record; …"); empty if it is not."""
 
 
 def never(_session_id: str) -> str:
@@ -30,5 +30,5 @@ def uncached(execution_id: str, paused: str) -> CacheResult:
 
 
 def _why(paused: str) -> str:
-    """A sentence without its end: what is off the record, and what the person does to go on."""
-    return f"the person has put {paused} off the record; `agentic-flywheel-state capture resume` ends that"
+    """A sentence without its end."""
+    return f"the person has put {paused}"

@@ -64,13 +64,18 @@ def open_now(place: str, about: Span | None = None) -> list[str]:
 
 
 def paused_by(place: str, cwd: str, session: str) -> str:
-    """What a talk in this folder, of this id, is off the record by now, in words; empty if it is not."""
+    """What a talk in this folder, of this id, is off the record by now, and what ends that; empty if it is not."""
     with suppress(OSError):  # where nothing can be noted, the file itself still tells
         is_off(place, cwd, (session,))
-    told = open_now(place, {"folder": cwd, "session": session})
-    if not told and (switch := switch_above(cwd)):
-        told = [f"talks in {switch}"]
-    return ", ".join(told)
+    opened = [span for span in _noted(spans(place), "") if "until" not in span and concerns(span, cwd, (session,))]
+    if switch_above(cwd):
+        return f"talks in this folder off the record by a file {SWITCH}; that ends when it is taken away"
+    if any(ALL in span for span in opened):
+        return "all talks off the record; `agentic-flywheel-state capture resume` ends that"
+    if any("folder" in span for span in opened):
+        return "talks in this folder off the record; `agentic-flywheel-state capture resume --folder` ends that"
+    how = "`agentic-flywheel-state capture resume --session` ends that"
+    return f"this session off the record; {how}" if opened else ""
 
 
 def gaps(place: str, cwd: str, sessions: tuple[str, ...]) -> list[tuple[float, float]]:
