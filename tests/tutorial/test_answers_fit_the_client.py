@@ -42,6 +42,8 @@ SEEN_WHOLE: dict[tuple[str, str], Show] = {  # as measured with each program; se
     ("opencode", ""): lambda text, _: len(text.encode()) <= 50 * 1024,
     ("qwen-cli-mcp-client-flywheel-state", ""): lambda text, json_: len(compact(json_)) + len(text) <= 28_000 - 10,
     ("@cline/core", ""): lambda text, json_: len(whole(text, json_)) <= 8_000,
+    ("pi", ""): lambda text, json_: len(text.encode()) <= 20 * 1024 and len(text) + len(compact(json_)) <= 40_000,
+    ("fast-agent-mcp", ""): lambda _, json_: len(compact(json_).encode()) <= 16_000,
     ("somebody", ""): lambda text, json_: max(len(text.encode()), len(compact(json_).encode())) <= DEFAULT_BYTES,
 }
 
@@ -71,6 +73,11 @@ async def test_every_turn_that_is_sent_is_seen_by_the_client(
                 if room < DEFAULT_BYTES:
                     assert max(len(text.encode()), len(compact(structured).encode())) <= room
                 assert len(history) == count or len(compact(history).encode()) > 0.75 * room - 1500
+
+
+def test_a_client_with_a_short_name_is_none_whose_name_only_has_it():
+    assert shown_by("Pi")
+    assert [shown_by(name) for name in ("pipeline", "happi", "")] == [None] * 3
 
 
 @ERAS

@@ -29,7 +29,7 @@ class Shown:
 
 
 CLIENTS: tuple[tuple[str, str, Shown], ...] = (
-    # a part of the client's name, the beginning of the model's
+    # a part of the client's name (all of it between `=`), the beginning of the model's
     ("claude-code", "", Shown(MOST_SHOWN - 20_000, keeps_the_rest=True)),  # 2.1.332; other tools: 50,000 characters
     ("gemini-cli", "", Shown(39_500, keeps_the_rest=True)),  # 0.61.0: 40,000 characters of the text
     ("opencode", "", Shown(50_000, keeps_the_rest=True)),  # 1.18.33: 50 KB of the text
@@ -38,6 +38,8 @@ CLIENTS: tuple[tuple[str, str, Shown], ...] = (
     ("codex", "gpt-5", Shown(47_000)),  # 0.171.0: 48,000 bytes of the structured content
     ("codex", "gpt-6", Shown(18_000)),  # 40,000 characters of both forms, which a program of the model's writes out
     ("codex", "", Shown(11_000)),  # a model that Codex does not know: 12,000 bytes
+    ("=pi=", "", Shown(19_000, keeps_the_rest=True)),  # 1.6.0: 20 KiB of the text; a script's output, 40,000 characters
+    ("fast-agent", "", Shown(15_500)),  # 0.10.48: 16,000 bytes of the structured content
 )
 
 _shown: ContextVar[Shown | None] = ContextVar("shown", default=None)
@@ -58,8 +60,8 @@ def budget_of(max_tokens: int) -> tuple[int, bool]:
 
 def shown_by(client: str, model: str = "") -> Shown | None:
     """What a client of that name shows."""
-    client = client.lower().replace(" ", "-").replace("_", "-")
-    matching = (shown for name, begin, shown in CLIENTS if name in client and model.lower().startswith(begin))
+    client, model = "=" + client.lower().replace(" ", "-").replace("_", "-") + "=", model.lower()
+    matching = (shown for name, begin, shown in CLIENTS if name in client and model.startswith(begin))
     return next(matching, None)
 
 
