@@ -1847,7 +1847,7 @@ MUTATIONS = [
         "cli/growing.py",
         " and not is_database(source)",
         "",
-        "tests/tutorial/test_terminals.py::test_every_talk_of_eight_programs_comes_in_once_and_what_is_new_when_it_grew",
+        "tests/tutorial/test_terminals.py::test_every_talk_of_nine_programs_comes_in_once_and_what_is_new_when_it_grew",
     ),
     Mutation(
         "T6 until when it is kept",

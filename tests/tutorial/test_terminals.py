@@ -16,6 +16,10 @@ from ..unit.test_gemini_cli import answer, context, header, user
 from ..unit.test_opencode import TALK, add, database
 from ..unit.test_opencode import text as part
 from ..unit.test_opencode import user as asked
+from ..unit.test_pi import FORK as PI_FORK
+from ..unit.test_pi import HEAD as PI_HEAD
+from ..unit.test_pi import OWN as PI_OWN
+from ..unit.test_pi import message as of_pi
 from ..unit.test_smaller_terminals import AIDER, CONTINUE, NEW, cline, gptme
 from .test_imports import every_turn, history, link, rows, told
 
@@ -29,7 +33,7 @@ def write(path: Path, *values: Any) -> Path:
 
 
 def a_home(folder: Path) -> Path:
-    """What eight programs leave, beside files of theirs that hold no talk."""
+    """What nine programs leave, beside files of theirs that hold no talk."""
     write(folder / ".gemini/tmp/heron/chats/session-2026-03-01T08-00-0badcafe.jsonl",
           header(), {"$set": {"messages": [context()]}}, user("u1", "Reeds?"), answer("a1", "Yes."))  # fmt: skip
     write(folder / ".gemini/tmp/heron/chats/session-2026-03-01T08-01-0badcafe.jsonl", header())
@@ -46,6 +50,10 @@ def a_home(folder: Path) -> Path:
         folder / ".local/share/gptme/logs/moss/conversation.jsonl", gptme("user", "Moss?"), gptme("assistant", "Yes.")
     )
     write(folder / ".local/share/gptme/logs/moss/events.jsonl", {"seq": 1, "type": "message_append", "payload": {}})
+    pi, otters = folder / ".pi/agent/sessions/--heron--", of_pi("01", None, "user", "Otters?")
+    write(pi / f"1_{PI_OWN}.jsonl", PI_HEAD, otters, of_pi("02", "01", "assistant", [{"type": "text", "text": "No."}]))
+    forked = PI_HEAD | {"id": PI_FORK, "parentSession": f"/s/1_{PI_OWN}.jsonl"}
+    write(pi / f"2_{PI_FORK}.jsonl", forked, otters, of_pi("03", "01", "user", "Voles?"))
     (folder / "heron").mkdir()
     (folder / "heron" / ".aider.chat.history.md").write_text(AIDER, "utf-8")
     with closing(sqlite3.connect(folder / "logs.db")) as made, made:
@@ -57,7 +65,7 @@ def a_home(folder: Path) -> Path:
     return folder
 
 
-def test_every_talk_of_eight_programs_comes_in_once_and_what_is_new_when_it_grew(
+def test_every_talk_of_nine_programs_comes_in_once_and_what_is_new_when_it_grew(
     disabled_env: dict[str, str], tmp_path: Path
 ):
     home = a_home(tmp_path / "home")
@@ -67,14 +75,16 @@ def test_every_talk_of_eight_programs_comes_in_once_and_what_is_new_when_it_grew
     add(opencode, "ses_2", 4, [asked("n1", 4, part("Name one bird"))], parent="ses_1")
     add(opencode, "ses_3", 5, [*copied, asked("f9", 9, part("Another way?"))])
     with WireServer(disabled_env) as server:
-        assert "Took in 12 sessions; 0 were there already, 0 could not" in told(disabled_env, home)
+        assert "Took in 14 sessions; 0 were there already, 0 could not" in told(disabled_env, home)
         turns = every_turn(server)
-        assert "Took in 0 sessions; 12 were there already, 0 could not" in told(disabled_env, home)
+        assert "Took in 0 sessions; 14 were there already, 0 could not" in told(disabled_env, home)
         assert every_turn(server) == turns
         assert turns["continue-" + CONTINUE] == ["Ducks?", "Two."]
         assert turns["gptme-moss"] == ["Moss?", "Yes."]
         assert (turns["llm-t1"], turns["cline-17_ab"]) == (["Ferns?"], ["Herons?"])
         assert turns["opencode-ses_3"] == ["Another way?"]
+        assert turns[f"pi-{PI_FORK}"] == ["Voles?"]
+        assert link(server, f"pi-{PI_FORK}") == (f"pi-{PI_OWN}", "fork")
         assert link(server, "opencode-ses_3") == ("opencode-ses_1", "fork")
         assert link(server, "opencode-ses_2") == ("opencode-ses_1", "sub-agent")
         heron = {own for own, row in rows(server).items() if "project:heron" in row["tags"]}
@@ -90,7 +100,10 @@ def test_every_talk_of_eight_programs_comes_in_once_and_what_is_new_when_it_grew
             "INSERT INTO part SELECT 'p4', 'm4', session_id, 9e12, 9e12, data FROM part WHERE id = 'prt-m1-0'"
         )
         opencode.commit()
-        assert "Took in 0 sessions, added to 2 sessions; 10 were there" in told(disabled_env, home)
+        with (home / f".pi/agent/sessions/--heron--/1_{PI_OWN}.jsonl").open("a") as file:
+            file.write(json.dumps(of_pi("04", None, "user", "Beavers?")) + "\n")
+        assert "Took in 0 sessions, added to 3 sessions; 11 were there" in told(disabled_env, home)
+        assert history(server, f"pi-{PI_OWN}") == ["Beavers?"]
         assert history(server, f"gemini-cli-{GEMINI_OWN}") == ["Reeds?", "Yes.", "Herons?", "Two."]
         assert history(server, "opencode-ses_1")[-1] == "What is here?"
     opencode.close()

@@ -2,7 +2,7 @@
 
 Read from what was run and from the programs' own sources: Claude Code 2.1.332, Codex 0.171.0, Gemini CLI 0.61.0, Qwen
 Code 0.24.4, opencode 1.18.33. Those without hooks are watched or backfilled: Copilot CLI 1.0.102, Cline 3.0.65,
-Continue 1.5.47, gptme 0.35.1, llm 0.36.
+Continue 1.5.47, gptme 0.35.1, llm 0.36, pi 1.6.0, and Kilo 7.7.9, which keeps its talks as opencode does.
 """
 
 import json
@@ -101,6 +101,8 @@ WATCHED = (
     Program("gptme", "gptme", ".local/share/gptme", ("logs/*/conversation.jsonl",), "XDG_DATA_HOME", "gptme",
             read_from="0.35"),
     Program("llm", "llm", ".config/io.datasette.llm", ("logs.db",), "LLM_USER_PATH", read_from="0.36"),
+    Program("pi", "pi", ".pi/agent", ("sessions/*/*.jsonl",), "PI_CODING_AGENT_DIR", read_from="1.6"),
+    Program("kilo", "Kilo", ".local/share/kilo", ("kilo.db",), "XDG_DATA_HOME", "kilo", read_from="7.7"),
 )  # fmt: skip
 """Those without hooks."""
 

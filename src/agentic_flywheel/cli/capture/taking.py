@@ -176,5 +176,5 @@ def _as_it_is(outcome: Outcome, path: Path | None) -> Outcome:
     if path is None or not path.exists():
         return outcome
     size, changed = change_of(path)
-    newest = opencode.newest(path) if outcome.program == "opencode" else 0
+    newest = opencode.newest(path) if outcome.program in ("opencode", "kilo") else 0
     return replace(outcome, size=size, mtime_ns=changed, newest=newest)

@@ -18,6 +18,7 @@ from agentic_flywheel.cli.importers import (
     langflow,
     opencode,
     opencode_storage,
+    pi,
 )
 from agentic_flywheel.cli.importers.enclosed_array import array_at, enclosed, is_page
 from agentic_flywheel.cli.importers.json_entries import (
@@ -35,7 +36,7 @@ from agentic_flywheel.json_text import JSONObject
 
 Kind = Literal[
     "claude", "chatgpt", "claude-code", "codex", "qwen-code", "flywheel", "turns", "langflow", "flowise", "run",
-    "gemini-cli", "copilot-cli", "opencode", "cline", "continue", "gptme", "aider", "llm",
+    "gemini-cli", "copilot-cli", "opencode", "cline", "continue", "gptme", "aider", "llm", "pi",
     "codex-object", "gemini-checkpoint", "cline-task", "opencode-session",
 ]  # fmt: skip
 """Claude's and ChatGPT's data export, a Claude Code transcript, this program's own export, a list of turns, what the
@@ -135,6 +136,8 @@ def _of_line(value: JSONObject) -> Kind | None:
         return "qwen-code"
     if gemini_cli.is_header(value):
         return "gemini-cli"
+    if pi.is_header(value):
+        return "pi"
     if kind == "session.start" and "data" in value:
         return "copilot-cli"
     if gptme.is_message(value):

@@ -3,7 +3,7 @@
 import re
 
 _CONVERSATIONS = re.compile(
-    r"conversations(?:[-_]?\d+)?\.json|[^.].*\.jsonl(?:\.zst)?|opencode\.db|langflow\.db|\.?aider\.chat\.history\.md"
+    r"conversations(?:[-_]?\d+)?\.json|[^.].*\.jsonl(?:\.zst)?|opencode\.db|kilo\.db|langflow\.db|\.?aider\.chat\.history\.md"
     r"|ExportData\.json|.+-Message(?: ?\(\d+\))?\.json"
 )
 """Names of files with conversations. ChatGPT's larger exports have `conversations-000.json` and so on; the last two are

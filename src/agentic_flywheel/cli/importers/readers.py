@@ -25,6 +25,7 @@ from agentic_flywheel.cli.importers import (
     manifests,
     opencode,
     opencode_storage,
+    pi,
     plain_turns,
     qwen_code,
 )
@@ -42,6 +43,7 @@ _BY_LINES: dict[str, Callable[[Iterable[JsonEntry | BadEntry], Beside], Iterator
     "gemini-cli": gemini_cli.session,
     "copilot-cli": copilot_cli.session,
     "gptme": gptme.session,
+    "pi": pi.session,
 }
 """Readers of files that have an entry on each line."""
 
