@@ -509,6 +509,7 @@ def test_a_link_that_holds_a_secret_says_so(client: str, warnings: int, name: st
         ("darwin", "zed", "/h/.config/zed/settings.json"),
         ("win32", "zed", "/h/AppData/Roaming/Zed/settings.json"),
         ("darwin", "opencode", "/h/.config/opencode/opencode.json"),
+        ("darwin", "kilo", "/h/.config/kilo/kilo.json"),
         ("win32", "lm-studio", "/h/.lmstudio/mcp.json"),
     ],
 )
@@ -525,6 +526,8 @@ def test_a_folder_that_a_variable_names_is_the_clients(tmp_path: Path):
         "qwen-code": "settings.json",
         "continue": f"mcpServers/{NAME}.yaml",
         "copilot-cli": "mcp-config.json",
+        "pi": "mcp.json",
+        "kimi-code": "mcp.json",
     }.items():
         (client,) = named([name])
         machine = Machine(Path("/h"), {client.variable: str(tmp_path)}, "linux")

@@ -1,7 +1,8 @@
 """Where each client keeps its servers, in which format and shape, and what a person does next.
 
 Read from what was run (Claude Code 2.1.332, Codex 0.171.0, Gemini CLI 0.61.0, Qwen Code 0.24.4, opencode 1.18.33, Cline
-3.0.65) and from the documents of the others. `rispecs/install.md` is this table for people.
+3.0.65, pi 1.6.0, Kilo 7.7.9, Kimi Code 2.1.0) and from the documents of the others. `rispecs/install.md` is this table
+for people.
 """
 
 import shutil
@@ -127,6 +128,12 @@ CLIENTS = (
            "LM Studio reads it at once: turn the server on beside the chat", programs=("lms",), on_desktop=True),
     Client("copilot-cli", "Copilot CLI", ("{home}/.copilot/mcp-config.json",), f"start copilot; {NEXT_SESSION}",
            shape="copilot", variable="COPILOT_HOME", programs=("copilot",)),
+    Client("pi", "pi", ("{home}/.pi/agent/mcp.json",), f"start pi; {NEXT_SESSION} (/mcp shows it)",
+           variable="PI_CODING_AGENT_DIR", programs=("pi",)),
+    Client("kilo", "Kilo", ("{config}/kilo/kilo.json", "{config}/kilo/kilo.jsonc"), f"start kilo; {NEXT_SESSION}",
+           "mcp", "opencode", one_of=True, programs=("kilo",)),
+    Client("kimi-code", "Kimi Code", ("{home}/.kimi-code/mcp.json",), f"start kimi; {NEXT_SESSION} (/mcp shows it)",
+           variable="KIMI_CODE_HOME", programs=("kimi",)),
 )  # fmt: skip
 
 ALIASES = {
@@ -138,6 +145,7 @@ ALIASES = {
     "code": "vscode",
     "vs-code": "vscode",
     "lmstudio": "lm-studio",
+    "kimi": "kimi-code",
 }
 """What people call them besides."""
 
