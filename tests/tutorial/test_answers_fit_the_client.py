@@ -43,6 +43,7 @@ SEEN_WHOLE: dict[tuple[str, str], Show] = {  # as measured with each program; se
     ("qwen-cli-mcp-client-flywheel-state", ""): lambda text, json_: len(compact(json_)) + len(text) <= 28_000 - 10,
     ("@cline/core", ""): lambda text, json_: len(whole(text, json_)) <= 8_000,
     ("pi", ""): lambda text, json_: len(text.encode()) <= 20 * 1024 and len(text) + len(compact(json_)) <= 40_000,
+    ("nanocoder-mcp-client", ""): lambda text, _: len(text) <= 20_000,
     ("fast-agent-mcp", ""): lambda _, json_: len(compact(json_).encode()) <= 16_000,
     ("somebody", ""): lambda text, json_: max(len(text.encode()), len(compact(json_).encode())) <= DEFAULT_BYTES,
 }
