@@ -33,6 +33,10 @@ def whole(text: str, structured: dict[str, Any]) -> str:
     return compact({"content": [{"type": "text", "text": text}], "structuredContent": structured})
 
 
+def in_lines(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
 SEEN_WHOLE: dict[tuple[str, str], Show] = {  # as measured with each program; see `server/clients.py`
     ("claude-code", ""): lambda _, json_: len(compact(json_)) <= 50_000,
     ("codex-mcp-client", "gpt-5.5"): lambda _, json_: len(compact(json_).encode()) <= 48_000 - 100,
@@ -43,6 +47,7 @@ SEEN_WHOLE: dict[tuple[str, str], Show] = {  # as measured with each program; se
     ("qwen-cli-mcp-client-flywheel-state", ""): lambda text, json_: len(compact(json_)) + len(text) <= 28_000 - 10,
     ("@cline/core", ""): lambda text, json_: len(whole(text, json_)) <= 8_000,
     ("pi", ""): lambda text, json_: len(text.encode()) <= 20 * 1024 and len(text) + len(compact(json_)) <= 40_000,
+    ("openclaw-bundle-mcp", ""): lambda _, json_: len(json.dumps(in_lines(json_), ensure_ascii=False)) <= 19_500,
     ("nanocoder-mcp-client", ""): lambda text, _: len(text) <= 20_000,
     ("fast-agent-mcp", ""): lambda _, json_: len(compact(json_).encode()) <= 16_000,
     ("somebody", ""): lambda text, json_: max(len(text.encode()), len(compact(json_).encode())) <= DEFAULT_BYTES,

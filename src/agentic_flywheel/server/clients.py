@@ -39,6 +39,11 @@ CLIENTS: tuple[tuple[str, str, Shown], ...] = (
     ("codex", "gpt-6", Shown(18_000)),  # 40,000 characters of both forms, which a program of the model's writes out
     ("codex", "", Shown(11_000)),  # a model that Codex does not know: 12,000 bytes
     ("=pi=", "", Shown(19_000, keeps_the_rest=True)),  # 1.6.0: 20 KiB of the text; a script's output, 40,000 characters
+    (
+        "openclaw",
+        "",
+        Shown(9_000),
+    ),  # 2026.9.6: 20,000 characters from the beginning, of the JSON in lines, as a JSON text
     ("nanocoder", "", Shown(19_500)),  # 1.30.0: 20,000 characters of the text
     ("fast-agent", "", Shown(15_500)),  # 0.10.48: 16,000 bytes of the structured content
 )
