@@ -13,6 +13,9 @@ from .support.hooked_talks import Transcript
 from .support.waiting import wait_until
 from .test_capture import data, turns
 from .tutorial.test_moving_house import run
+from .unit.test_gemini_cli import OWN as OF_GEMINI
+from .unit.test_gemini_cli import header, user
+from .unit.test_importers import jsonl
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +34,16 @@ def test_what_is_written_while_it_watches_is_kept(disabled_env: dict[str, str]):
         watch.send_signal(signal.SIGTERM)
         assert watch.wait(60) == 0
         log.close()
+
+
+def test_a_sub_agent_of_gemini_cli_is_kept_with_the_talk_that_asked_for_it(disabled_env: dict[str, str]):
+    chats, helper = Path(disabled_env["HOME"]) / ".gemini/tmp/garden/chats", "feedf00d-0000-4000-8000-000000000002"
+    (chats / OF_GEMINI).mkdir(parents=True)
+    (chats / f"session-2026-03-01T08-00-{OF_GEMINI[:8]}.jsonl").write_text(jsonl(header(), user("u1", "Ferns?")))
+    lines = jsonl(header(helper, "subagent"), user("s1", "Name one fern"))
+    (chats / OF_GEMINI / f"{helper}.jsonl").write_text(lines)
+    assert run(disabled_env, "capture", "backfill", "gemini-cli").returncode == 0
+    assert turns(disabled_env, f"gemini-cli-{helper}") == ["Name one fern"]
 
 
 def test_unit_files_are_printed_and_nothing_is_written(disabled_env: dict[str, str]):

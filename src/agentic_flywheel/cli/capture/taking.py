@@ -1,5 +1,6 @@
 """Takes one transcript into the store, with those of its sub-agents, and says what became of it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -151,15 +152,21 @@ class Taker:
 
 
 def sub_agents(transcript: Path) -> Iterator[Path]:
-    """The transcripts of its sub-agents: Claude Code's, Gemini CLI's and Qwen Code's lie in folders of its name."""
+    """The transcripts of its sub-agents.
+
+    Claude Code's and Qwen Code's lie in folders of its name, Gemini CLI's in one that is called after the session, of
+    which the name of the transcript has the first eight characters: `session-2026-11-30T21-31-d5d2b663.jsonl`.
+    """
     if transcript.suffix != ".jsonl":
         return
-    for folder in (
-        transcript.with_suffix("") / "subagents",
-        transcript.with_suffix(""),
-        transcript.parent.parent / "subagents" / transcript.stem,
-    ):
+    folders = [transcript.with_suffix("") / "subagents", transcript.parent.parent / "subagents" / transcript.stem]
+    if _OF_GEMINI(transcript.stem):
+        folders += sorted(transcript.parent.glob(f"{transcript.stem[-8:]}-*"))
+    for folder in folders:
         yield from sorted(each for each in folder.glob("*.jsonl") if each.is_file() and not each.is_symlink())
+
+
+_OF_GEMINI = re.compile(r"session-.*-[0-9a-f]{8}").fullmatch
 
 
 def _source(path: Path, second: str) -> Path | None:
