@@ -23,6 +23,7 @@ from agentic_flywheel.documents.save_request import Save
 from .test_copilot_cli import LINES as COPILOT
 from .test_gemini_cli import answer, context, header, tool, user
 from .test_importers import JSON
+from .test_kimi_code import LINES as KIMI
 from .test_opencode import TALK, add, database
 from .test_pi import LINES as PI
 from .test_smaller_terminals import AIDER, CONTINUE, NEW, OLD, cline, gptme
@@ -42,7 +43,7 @@ GPTME = [
     gptme("assistant", '<think>Look.</think>I look.\n@shell(c1): {"command": "ls"}', metadata={"model": "m"}),
     gptme("system", "reeds.txt", call_id="c1"),
 ]
-LINES = {"gemini-cli": GEMINI, "copilot-cli": COPILOT, "gptme": GPTME, "pi": PI}
+LINES = {"gemini-cli": GEMINI, "copilot-cli": COPILOT, "gptme": GPTME, "pi": PI, "kimi-code": KIMI}
 OBJECTS: dict[str, Any] = {
     "cline": cline(
         {"id": "u1", "role": "user", "content": [{"type": "text", "text": "<user_input>Hi</user_input>"}], "ts": 1},

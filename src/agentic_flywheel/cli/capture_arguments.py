@@ -27,7 +27,9 @@ def add_capture(parser: Parser) -> None:
     backfill = parser.command(
         "backfill", "take in what programs have on this machine by now", "codex", "0 all is in, 1 not all"
     )
-    _add_clients(backfill, f"which: {CLIENTS}, copilot-cli, cline, continue, gptme, llm, pi, kilo (default: all)")
+    _add_clients(
+        backfill, f"which: {CLIENTS}, copilot-cli, cline, continue, gptme, llm, pi, kimi-code, kilo (default: all)"
+    )
     watch = parser.command(
         "watch", "take in what programs write, as they write it", "cline", "0 ended, 1 watchfiles is not installed"
     )

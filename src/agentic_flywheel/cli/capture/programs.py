@@ -2,7 +2,8 @@
 
 Read from what was run and from the programs' own sources: Claude Code 2.1.332, Codex 0.171.0, Gemini CLI 0.61.0, Qwen
 Code 0.24.4, opencode 1.18.33. Those without hooks are watched or backfilled: Copilot CLI 1.0.102, Cline 3.0.65,
-Continue 1.5.47, gptme 0.35.1, llm 0.36, pi 1.6.0, and Kilo 7.7.9, which keeps its talks as opencode does.
+Continue 1.5.47, gptme 0.35.1, llm 0.36, pi 1.6.0, Kimi Code 2.1.0, and Kilo 7.7.9, which keeps its talks as
+opencode does.
 """
 
 import json
@@ -102,13 +103,21 @@ WATCHED = (
             read_from="0.35"),
     Program("llm", "llm", ".config/io.datasette.llm", ("logs.db",), "LLM_USER_PATH", read_from="0.36"),
     Program("pi", "pi", ".pi/agent", ("sessions/*/*.jsonl",), "PI_CODING_AGENT_DIR", read_from="1.6"),
+    Program("kimi-code", "Kimi Code", ".kimi-code", ("sessions/*/*/agents/*/wire.jsonl",), "KIMI_CODE_HOME",
+            read_from="2.1"),
     Program("kilo", "Kilo", ".local/share/kilo", ("kilo.db",), "XDG_DATA_HOME", "kilo", read_from="7.7"),
 )  # fmt: skip
 """Those without hooks."""
 
 ALL = (*HOOKED, *WATCHED)
 
-ALIASES = {"claude": "claude-code", "gemini": "gemini-cli", "qwen": "qwen-code", "copilot": "copilot-cli"}
+ALIASES = {
+    "claude": "claude-code",
+    "gemini": "gemini-cli",
+    "qwen": "qwen-code",
+    "copilot": "copilot-cli",
+    "kimi": "kimi-code",
+}
 """What people call them besides."""
 
 

@@ -15,6 +15,7 @@ from agentic_flywheel.cli.importers import (
     gemini_checkpoint,
     gemini_cli,
     gptme,
+    kimi_code,
     langflow,
     opencode,
     opencode_storage,
@@ -37,7 +38,7 @@ from agentic_flywheel.json_text import JSONObject
 Kind = Literal[
     "claude", "chatgpt", "claude-code", "codex", "qwen-code", "flywheel", "turns", "langflow", "flowise", "run",
     "gemini-cli", "copilot-cli", "opencode", "cline", "continue", "gptme", "aider", "llm", "pi",
-    "codex-object", "gemini-checkpoint", "cline-task", "opencode-session",
+    "kimi-code", "codex-object", "gemini-checkpoint", "cline-task", "opencode-session",
 ]  # fmt: skip
 """Claude's and ChatGPT's data export, a Claude Code transcript, this program's own export, a list of turns, what the
 other programs write that a reader here is named after, and the answer of one run of a flow, which is no talk. The last
@@ -109,6 +110,14 @@ _OBJECTS: tuple[tuple[Callable[[JSONObject], bool], Kind], ...] = (
 )
 """What tells the kinds of files that are one object, in the order in which they are asked."""
 
+_LINES: tuple[tuple[Callable[[JSONObject], bool], Kind], ...] = (
+    (gemini_cli.is_header, "gemini-cli"),
+    (pi.is_header, "pi"),
+    (kimi_code.is_head, "kimi-code"),
+    (gptme.is_message, "gptme"),
+)
+"""What tells the kinds of files with a line an entry, by a line."""
+
 
 def _of_conversation(value: JSONObject) -> Kind | None:
     if "chat_messages" in value:
@@ -134,14 +143,11 @@ def _of_line(value: JSONObject) -> Kind | None:
         return "codex-object"
     if "systemPayload" in value or (isinstance(message, dict) and "parts" in message):  # in Claude Code's envelope
         return "qwen-code"
-    if gemini_cli.is_header(value):
-        return "gemini-cli"
-    if pi.is_header(value):
-        return "pi"
+    for is_one, found in _LINES:
+        if is_one(value):
+            return found
     if kind == "session.start" and "data" in value:
         return "copilot-cli"
-    if gptme.is_message(value):
-        return "gptme"
     if "chat_messages" in value or "mapping" in value:  # a conversation alone, or a line each
         return _of_conversation(value)
     if isinstance(kind, str) and not {"sessionId", "leafUuid", "messageId"}.isdisjoint(value):

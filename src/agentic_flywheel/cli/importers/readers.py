@@ -20,6 +20,7 @@ from agentic_flywheel.cli.importers import (
     gemini_checkpoint,
     gemini_cli,
     gptme,
+    kimi_code,
     langflow,
     llm,
     manifests,
@@ -44,6 +45,7 @@ _BY_LINES: dict[str, Callable[[Iterable[JsonEntry | BadEntry], Beside], Iterator
     "copilot-cli": copilot_cli.session,
     "gptme": gptme.session,
     "pi": pi.session,
+    "kimi-code": kimi_code.session,
 }
 """Readers of files that have an entry on each line."""
 
