@@ -47,6 +47,7 @@ SEEN_WHOLE: dict[tuple[str, str], Show] = {  # as measured with each program; se
     ("qwen-cli-mcp-client-flywheel-state", ""): lambda text, json_: len(compact(json_)) + len(text) <= 28_000 - 10,
     ("@cline/core", ""): lambda text, json_: len(whole(text, json_)) <= 8_000,
     ("pi", ""): lambda text, json_: len(text.encode()) <= 20 * 1024 and len(text) + len(compact(json_)) <= 40_000,
+    ("kimi-code", ""): lambda text, _: len(text) <= 50_000 and all(len(line) <= 1_999 for line in text.split("\n")),
     ("openclaw-bundle-mcp", ""): lambda _, json_: len(json.dumps(in_lines(json_), ensure_ascii=False)) <= 19_500,
     ("nanocoder-mcp-client", ""): lambda text, _: len(text) <= 20_000,
     ("fast-agent-mcp", ""): lambda _, json_: len(compact(json_).encode()) <= 16_000,
@@ -132,6 +133,21 @@ async def test_a_page_of_a_list_ends_where_the_client_would_cut_it(
         assert pages > 4
         asked = await server.call("list_sessions", limit=40)
         assert len(asked["sessions"]) == 40 or client != "somebody"
+
+
+@ERAS
+async def test_no_line_is_longer_than_a_client_shows_and_no_word_is_missing(mode: Mode, disabled_env: dict[str, str]):
+    named = Implementation(name="kimi-code", version="1")
+    words = [f"word{number}" for number in range(2_000)] + ["🌱" * 3_000]
+    async with open_server(disabled_env, mode=mode, client_info=named) as server:
+        await server.call("save_session", session_id="s", summary="moss " * 300, history=[
+            {"role": "user", "content": " ".join(words)}, {"role": "assistant", "content": "one\ntwo"},
+        ])  # fmt: skip
+        text = text_of((await server.client.call_tool("resume_session", {"session_id": "s"})).content[0])
+        said = text.partition("[0] user: ")[2].partition("\n\n")[0]
+        assert said.replace("\n  ", "") == " ".join(words)
+        assert "\n\n[1] assistant: one\n  two\n\n" in text
+        assert all(len(line.encode("utf-16-le")) // 2 <= 1_999 for line in text.split("\n"))
 
 
 @ERAS

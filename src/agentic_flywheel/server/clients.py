@@ -1,7 +1,9 @@
 """Knows how much of an answer each client shows its model, by the name that the client gives itself.
 
 Measured with the programs, in the releases named: a long answer was given, and what stood in the request to the model
-was looked at. Continue, the AI SDK, Mastra and LangChain show everything; what is not named here is not known.
+was looked at. Continue, the AI SDK, Mastra, LangChain, Agno, DSPy, BeeAI, OpenHands and Hermes show everything, as Kilo
+does of what we send; what is not named here is not known. Mistral Vibe 3.0.3 shows 16,000 characters, but names itself
+`mcp`, as every program of that library does that says nothing else.
 """
 
 from collections.abc import Mapping
@@ -26,6 +28,8 @@ class Shown:
 
     size: int
     keeps_the_rest: bool = False
+    line: int = 0
+    """Characters of a line, where it cuts each that is longer; with room for those that it counts as two."""
 
 
 CLIENTS: tuple[tuple[str, str, Shown], ...] = (
@@ -39,11 +43,8 @@ CLIENTS: tuple[tuple[str, str, Shown], ...] = (
     ("codex", "gpt-6", Shown(18_000)),  # 40,000 characters of both forms, which a program of the model's writes out
     ("codex", "", Shown(11_000)),  # a model that Codex does not know: 12,000 bytes
     ("=pi=", "", Shown(19_000, keeps_the_rest=True)),  # 1.6.0: 20 KiB of the text; a script's output, 40,000 characters
-    (
-        "openclaw",
-        "",
-        Shown(9_000),
-    ),  # 2026.9.6: 20,000 characters from the beginning, of the JSON in lines, as a JSON text
+    ("openclaw", "", Shown(9_000)),  # 2026.9.6: the first 20,000 characters of the JSON in lines, as a JSON text
+    ("kimi-code", "", Shown(45_000, keeps_the_rest=True, line=950)),  # 2.1.0: of over 50,000, 2,000 of each line
     ("nanocoder", "", Shown(19_500)),  # 1.30.0: 20,000 characters of the text
     ("fast-agent", "", Shown(15_500)),  # 0.10.48: 16,000 bytes of the structured content
 )

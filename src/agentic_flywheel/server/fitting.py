@@ -1,8 +1,10 @@
 """Makes the answers without a budget of their own fit what the client is known to show.
 
 A page of a list ends sooner, and its cursor goes on there. Executions are cut only where a client would throw the rest
-away: others keep it in a file, whole, for the model to read.
+away: others keep it in a file, whole, for the model to read. Where a client cuts long lines, a text has none.
 """
+
+from collections.abc import Iterator
 
 from agentic_flywheel.json_text import JSONObject, dumps_checked
 from agentic_flywheel.server.clients import shown_now
@@ -50,6 +52,22 @@ def fit_executions(result: FlowHistoryResult) -> FlowHistoryResult:
     result.executions = fitted
     result.cut_executions = cut or None
     return result
+
+
+def in_lines(text: str) -> str:
+    """The text, what is too long of its lines for this client in further ones, indented as those of a turn are."""
+    shown = shown_now()
+    if shown is None or not shown.line:
+        return text
+    return "\n".join("\n  ".join(_pieces(line, shown.line)) for line in text.split("\n"))
+
+
+def _pieces(line: str, width: int) -> Iterator[str]:
+    while len(line) > width:
+        end = line.rfind(" ", width // 2, width) + 1 or width
+        yield line[:end]
+        line = line[end:]
+    yield line
 
 
 def _room() -> int | None:

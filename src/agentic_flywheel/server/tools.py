@@ -15,7 +15,7 @@ from pydantic import Field
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.json_text import JSONObject, dumps
 from agentic_flywheel.plain_text import escaped, one_line
-from agentic_flywheel.server import halves
+from agentic_flywheel.server import fitting, halves
 from agentic_flywheel.server.callers import caller_now
 from agentic_flywheel.server.clients import budget_of
 from agentic_flywheel.server.elicitation import Consent, consent_to_delete
@@ -317,5 +317,5 @@ def _answer(
     }
     for name in LARGE & content.keys():  # last: what a client cuts off is at the end
         content[name] = content.pop(name)
-    shown = text(result) if text else escaped(dumps(content))
+    shown = fitting.in_lines(text(result)) if text else escaped(dumps(content))
     return CallToolResult(content=[TextContent(type="text", text=shown)], structured_content=content)
