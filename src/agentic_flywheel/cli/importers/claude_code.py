@@ -12,7 +12,7 @@ Lines of sub-agents (`isSidechain`) are talks of their own: in a file of their o
 that asked in `sessionId`, and among the others before. What other talk a file begins with is told in `origins.py`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -26,6 +26,7 @@ from agentic_flywheel.cli.importers.left_out import from_lines
 from agentic_flywheel.cli.importers.origins import named_parent
 from agentic_flywheel.cli.importers.talk import SUB_AGENT, Said, Talk
 from agentic_flywheel.documents.turn_text import said_in
+from agentic_flywheel.documents.turn_values import as_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
@@ -51,12 +52,17 @@ class _Line:
 
     number: int
     uuid: str
-    said: list[Said]
-    summary: str
-    answer: str
+    said: Sequence[Said] = ()
+    summary: str = ""
+    answer: str = ""
     """The `message.id` of the answer that it is a part of."""
-    value: JSONObject
-    """What is known by it beside: the session, its folder, the model, the version."""
+    beside: tuple[object, ...] = (None,) * 4
+    """The session, its folder, the branch, the version: mostly those of the line before."""
+    model: object = None
+    calls: Sequence[str] = ()
+    """The ids of the calls that it makes."""
+    results: Sequence[str] = ()
+    """The ids of the calls that it answers."""
 
 
 @dataclass(slots=True)
@@ -85,14 +91,11 @@ class _Thread:
             latest = max(latest, numbers.get(uuid, 0))  # a child stands behind its parent, whatever was written first
             places[uuid] = latest, place
         answers = {line.answer for line in self.lines if line.uuid in places} - {""}
-        made = {each for line in self.lines if line.answer in answers for each in _ids(line, "tool_use", "id")}
+        made = {each for line in self.lines if line.answer in answers for each in line.calls}
         found = [
             line
             for line in self.lines
-            if not line.uuid
-            or line.uuid in places
-            or line.answer in answers
-            or not made.isdisjoint(_ids(line, "tool_result", "tool_use_id"))
+            if not line.uuid or line.uuid in places or line.answer in answers or not made.isdisjoint(line.results)
         ]
         return sorted(found, key=lambda line: places.get(line.uuid, (line.number, -1)))
 
@@ -105,10 +108,6 @@ def _parent(value: JSONObject, *, is_spoken: bool, is_first: bool) -> str | None
     if isinstance(parent, str):
         return parent
     return None if is_spoken or is_first else UNKNOWN
-
-
-def _ids(line: _Line, kind: str, name: str) -> list[str]:
-    return [str(block.get(name)) for block in _blocks(line) if block.get("type") == kind]
 
 
 def _blocks(line: _Line) -> list[JSONObject]:
@@ -162,10 +161,10 @@ class _Transcript:
 
     def _add(self, entry: JsonEntry, kind: str) -> None:
         value = entry.value
-        thread = self._thread(value)
+        thread = self._thread(value) if value.get("isSidechain") else self._main
         self._parent = self._parent or named_parent(value)
         self._is_background = self._is_background or value.get("sessionKind") == "bg"
-        line = _Line(entry.line, text(value.get("uuid")), [], "", "", {})
+        line = _Line(entry.line, text(value.get("uuid")))
         try:
             if kind in ("user", "assistant", "attachment", "system"):
                 self._read(line, entry, kind)
@@ -183,8 +182,8 @@ class _Transcript:
         message = value.get("message")
         beside = cast("JSONObject", message) if isinstance(message, dict) else {}
         line.answer = text(beside.get("id")) if kind == "assistant" else ""
-        line.value = {name: value.get(name) for name in ("sessionId", "cwd", "gitBranch", "version")}
-        line.value["model"] = beside.get("model")
+        line.beside = value.get("sessionId"), value.get("cwd"), value.get("gitBranch"), value.get("version")
+        line.model = beside.get("model")
         self._note_calls(line, value)
         for each in line.said if kind in ("user", "attachment") else ():
             if each.turn["role"] == "user":
@@ -195,25 +194,24 @@ class _Transcript:
         for number, value in self._queue.lost_before(sent):
             own = f"{text(value.get('sessionId'))}:{text(value.get('timestamp'))}"
             if made := turn(own, "user", mended(value["content"])[0], value.get("timestamp")):
-                self._main.lines.append(_Line(number, "", [Said(made)], "", "", line.value))
+                self._main.lines.append(_Line(number, "", [Said(made)], beside=line.beside, model=line.model))
 
     def _note_calls(self, line: _Line, value: JSONObject) -> None:
         """Note which call began a sub-agent: its result names the agent; before, the same words stand in both."""
-        outcome = value.get("toolUseResult")
-        if isinstance(outcome, dict) and (agent := text(cast("JSONObject", outcome).get("agentId"))):
-            for call in _ids(line, "tool_result", "tool_use_id"):
-                self._callers.setdefault(agent, call)
         for block in _blocks(line):
-            given = block.get("input")
-            if block.get("type") == "tool_use" and isinstance(given, dict):
-                asked = cast("JSONObject", given).get("prompt")
+            kind = block.get("type")
+            if kind == "tool_result":
+                line.results = [*line.results, str(block.get("tool_use_id"))]
+            elif kind == "tool_use":
+                line.calls = [*line.calls, str(block.get("id"))]
+                asked = as_object(block.get("input")).get("prompt")
                 if isinstance(asked, str):
-                    self._callers.setdefault(asked, str(block.get("id")))
+                    self._callers.setdefault(asked, line.calls[-1])
+        if line.results and (agent := text(as_object(value.get("toolUseResult")).get("agentId"))):
+            self._callers.setdefault(agent, line.results[0])
 
     def _thread(self, value: JSONObject) -> _Thread:
-        """That of the sub-agent whose line it is, or of the session."""
-        if not value.get("isSidechain"):
-            return self._main
+        """That of the sub-agent whose line it is."""
         agent, uuid, parent = (value.get(name) for name in ("agentId", "uuid", "parentUuid"))
         if not isinstance(agent, str) or not agent:
             agent = self._agent_of.get(parent, "") if isinstance(parent, str) else ""
@@ -264,6 +262,7 @@ class _Transcript:
 def _talk(thread: _Thread, *, is_tail: bool) -> tuple[Talk, list[str], str]:
     """What was said on the current branch, the sessions that its lines name, and the last summary on it."""
     talk, sessions, summary = Talk(goes_on=is_tail), list[str](), ""
+    beside, model = tuple[object, ...](), cast("object", None)
     for line in thread.current():
         if line.summary:
             summary = line.summary
@@ -271,10 +270,12 @@ def _talk(thread: _Thread, *, is_tail: bool) -> tuple[Talk, list[str], str]:
             continue
         for each in line.said:
             talk.say(each, line.number)
-        value = line.value
-        if isinstance(own := value["sessionId"], str) and own:
-            sessions.append(own)
-        talk.known.setdefault("cwd", value["cwd"])
-        newly = {"git_branch": value["gitBranch"], "model": value["model"], "program_version": value["version"]}
-        talk.known |= {key: each for key, each in newly.items() if each and each != SYNTHETIC}
+        if line.beside != beside or (line.model and line.model != model):
+            beside, model = line.beside, line.model or model
+            own, cwd, git_branch, version = beside
+            if isinstance(own, str) and own:
+                sessions.append(own)
+            talk.known.setdefault("cwd", cwd)
+            newly = {"git_branch": git_branch, "model": line.model, "program_version": version}
+            talk.known |= {key: each for key, each in newly.items() if each and each != SYNTHETIC}
     return talk, sessions, summary

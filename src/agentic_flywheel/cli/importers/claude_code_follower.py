@@ -8,6 +8,7 @@ was taken back, another session's line and another title do, too.
 
 import hashlib
 from collections import deque
+from collections.abc import Sequence, Set
 from typing import cast
 
 from agentic_flywheel.cli.importers.claude_code_queue import is_prompt as is_queued
@@ -20,6 +21,8 @@ REMEMBERED = 20
 
 _TITLES = {"custom-title": "customTitle", "ai-title": "aiTitle", "summary": "summary"}
 """Lines that give a title, and its field."""
+
+_NONE = frozenset[str]()
 
 _REWRITES = frozenset({"content-replacement", "derived-from", "line-withheld", "relocated"})
 """Lines that say something about others."""
@@ -54,7 +57,8 @@ class ClaudeCodeFollower:
             return self._goes_on_beside(kind, value)
         message = _message(value)
         blocks = _blocks(message)
-        results = {str(block.get("tool_use_id")) for block in blocks if block.get("type") == "tool_result"}
+        kinds = [block.get("type") for block in blocks]
+        results = _ids(blocks, "tool_result", "tool_use_id") if "tool_result" in kinds else _NONE
         answer = message.get("id") if kind == "assistant" else None
         is_part = bool(results) or (answer is not None and answer == self._answer)
         is_beside = is_part and parent not in self._ends and parent in self._recent
@@ -69,11 +73,13 @@ class ClaudeCodeFollower:
         self._whose = self._whose or whose
         self._recent.append(uuid)
         self._ends = [*self._ends, uuid][-REMEMBERED:] if is_beside and results else [uuid]
-        self._note(answer, message, blocks, results, is_prompt=kind == "user" and not value.get("isMeta"))
+        self._note(answer, message, kinds, results, is_prompt=kind == "user" and not value.get("isMeta"))
+        if "tool_use" in kinds:
+            self._open |= _ids(blocks, "tool_use", "id")
         return is_simple
 
     def _note(
-        self, answer: object, message: JSONObject, blocks: list[JSONObject], results: set[str], *, is_prompt: bool
+        self, answer: object, message: JSONObject, kinds: Sequence[object], results: Set[str], *, is_prompt: bool
     ) -> None:
         if answer != self._answer and not results:
             if self._answer:
@@ -83,10 +89,9 @@ class ClaudeCodeFollower:
             self._waits = False
             self._open = set()  # what has not answered by now was interrupted
         self._open -= results
-        self._open |= {str(block.get("id")) for block in blocks if block.get("type") == "tool_use"}
         # An answer ends with its text, or with the tool that it asks for: thoughts come before.
         last = "tool_use" if message.get("stop_reason") == "tool_use" else "text"
-        self._is_cut = answer is not None and not any(block.get("type") == last for block in blocks)
+        self._is_cut = answer is not None and last not in kinds
 
     def _goes_on_beside(self, kind: object, value: JSONObject) -> bool:
         """Whether a line that is none of the talk leaves it as it is."""
@@ -102,6 +107,10 @@ class ClaudeCodeFollower:
         is_known = self._titles.get(kind) == said
         self._titles = self._titles | {kind: said}
         return is_known
+
+
+def _ids(blocks: list[JSONObject], kind: str, name: str) -> set[str]:
+    return {str(block.get(name)) for block in blocks if block.get("type") == kind}
 
 
 def _message(value: JSONObject) -> JSONObject:

@@ -5,7 +5,6 @@ Claude Code, Codex and Qwen Code write the parts of an answer one by one.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import PureWindowsPath
 from typing import cast
 
@@ -56,7 +55,8 @@ class Talk:
     goes_on: bool = False
     known: dict[str, object] = field(default_factory=dict[str, object])
     _history: list[JSONObject] = field(default_factory=list[JSONObject])
-    _times: list[datetime] = field(default_factory=list[datetime])
+    _times: list[str] = field(default_factory=list[str])
+    """When each was said, as `turn` writes it: by the text is by the time."""
     _answers: dict[str, JSONObject] = field(default_factory=dict[str, JSONObject])
     """Those that may go on, by their keys."""
     _answered: set[str] = field(default_factory=set[str])
@@ -70,7 +70,7 @@ class Talk:
         self.line = self.line or line
         self.halves += said.halves
         turn = said.turn
-        if time := instant(turn.get("created_at")):
+        if time := turn.get("created_at"):
             self._times.append(time)
         if said.answer:
             self._answer(said)
@@ -145,8 +145,8 @@ class Talk:
             title=title(named, history) or _command(history),
             summary=text(summary),
             tags=tags + project,
-            created_at=min(self._times, default=None),
-            updated_at=max(self._times, default=None),
+            created_at=instant(min(self._times, default=None)),
+            updated_at=instant(max(self._times, default=None)),
             history=history,
             context=context(program, **self.known),
             halves=self.halves,
