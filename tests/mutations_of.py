@@ -1934,6 +1934,13 @@ MUTATIONS = [
         "tests/unit/test_importers_flows.py",
     ),
     Mutation(
+        "a time of JavaScript in other words than Python's",
+        "cli/importers/conversation.py",
+        "else given[2] + '000'",
+        "else given[2]",
+        "tests/unit/test_importers.py::test_a_turn_has_its_time_in_utc_however_it_is_written",
+    ),
+    Mutation(
         "T19 backend, flow and session",
         "cli/importer.py",
         '"values": self._values(talk)}',

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agentic_flywheel.cli.importers.conversation import Imported, title
+from agentic_flywheel.cli.importers.conversation import Imported, title, turn
 from agentic_flywheel.cli.importers.files import read
 from agentic_flywheel.cli.importers.found_files import Source
 from agentic_flywheel.cli.importers.json_entries import BadEntry
@@ -525,6 +525,21 @@ def test_a_talk_was_said_when_its_last_turn_was(tmp_path: Path):
         assert plain.said_at == talk.said_at
     [plain] = conversations(written(tmp_path, [turn], "talk.json"))
     assert plain.said_at is None
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2026-10-01T09:05:07.000Z", "2026-10-01T23:59:59.120Z", "2026-10-01T09:05:07.123456Z", "2026-10-01T09:05:07Z",
+        "2026-10-01T09:05:07.123+02:00", "2026-10-01 09:05:07.123", "2026-W40-4T09:05:07.123Z", "20261001T090507.123Z",
+    ],
+)  # fmt: skip
+def test_a_turn_has_its_time_in_utc_however_it_is_written(time: str):
+    said = datetime.fromisoformat(time)
+    said = said.astimezone(UTC) if said.tzinfo else said.replace(tzinfo=UTC)
+    made = turn("a", "user", "Hi", time)
+    assert made
+    assert made["created_at"] == said.isoformat()
 
 
 def test_times_that_no_calendar_has_are_no_times(tmp_path: Path):

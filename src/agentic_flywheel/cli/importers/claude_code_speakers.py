@@ -57,7 +57,7 @@ def said(value: JSONObject, kind: str, *, is_whole: bool = False) -> list[Said]:
         whole, halves = mended({name: value[name] for name in _READ if name in value})
         value = value | whole
     if kind == "assistant":
-        return _answer(value, halves)
+        return _answer(value, halves, is_whole=is_whole)
     if kind == "system":
         parts = [_command(value.get("content"))]
     elif kind == "attachment":
@@ -66,7 +66,8 @@ def said(value: JSONObject, kind: str, *, is_whole: bool = False) -> list[Said]:
         parts = _speaks(value)
     own, time = value.get("uuid"), value.get("timestamp")
     ids = [own, f"{own}:typed" if isinstance(own, str) else None]
-    made = [turn(each, role, words, time) for each, (role, words) in zip(ids, parts, strict=False) if role]
+    found = zip(ids, parts, strict=False)
+    made = [turn(each, role, words, time, is_whole=is_whole) for each, (role, words) in found if role]
     return [Said(each, 0 if place else halves) for place, each in enumerate(filter(None, made))]
 
 
@@ -74,7 +75,9 @@ def is_summary(value: JSONObject) -> bool:
     """Whether it is the line with which a compaction goes on."""
     if value.get("isCompactSummary"):
         return True
-    words = as_object(value.get("message")).get("content") if value.get("type") == "user" else None
+    if value.get("type") != "user":
+        return False
+    words = as_object(value.get("message")).get("content")
     return (
         isinstance(words, str) and words.startswith(_CONTINUED) and not _origin(value) and "promptSource" not in value
     )
@@ -109,7 +112,7 @@ _ORDERS = re.compile(
 """How what stands behind a summary begins: releases differ in the words, not in what they order."""
 
 
-def _answer(value: JSONObject, halves: int) -> list[Said]:
+def _answer(value: JSONObject, halves: int, *, is_whole: bool) -> list[Said]:
     message = must_be_object(value.get("message"), "its message")
     words = content(message.get("content"))
     if value.get("isApiErrorMessage") or _is_the_programs(message):
@@ -118,7 +121,7 @@ def _answer(value: JSONObject, halves: int) -> list[Said]:
     blocks = [part for block in as_blocks(words) for part in _part(block)]
     own, given = value.get("uuid"), message.get("id")
     answer = given if isinstance(given, str) and given else own
-    made = turn(answer, "assistant", blocks, value.get("timestamp"))
+    made = turn(answer, "assistant", blocks, value.get("timestamp"), is_whole=is_whole)
     if made is None:
         return []
     request = value.get("requestId") or value.get("requestRef")

@@ -29,6 +29,9 @@ MILLISECONDS_FROM = 1e11
 _IN_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?\+00:00").fullmatch
 """Times as `datetime.isoformat` writes them in UTC: `+` stands before `.` also among characters."""
 
+_MILLISECONDS = re.compile(r"(\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d)(\.\d{3})Z", re.ASCII)
+"""Times as JavaScript writes them, which are nearly what `datetime.isoformat` writes of them in UTC."""
+
 FIRST_WORDS = 80
 """Characters of a title made of what the person said first: a line of a list."""
 
@@ -187,9 +190,10 @@ def content(value: object) -> str | list[JSONObject]:
     if not isinstance(value, list):
         raise InvalidArgument("its content is neither text nor a list")
     blocks = [must_be_object(block, "a block of its content") for block in cast("list[object]", value)]
-    if all(_is_text(block) for block in blocks):
-        return "\n\n".join(block["text"] for block in blocks)
-    return blocks
+    for block in blocks:
+        if not _is_text(block):
+            return blocks
+    return "\n\n".join([block["text"] for block in blocks])
 
 
 def _is_text(block: JSONObject) -> bool:
@@ -197,27 +201,34 @@ def _is_text(block: JSONObject) -> bool:
 
 
 def turn(
-    message_id: object, role: str, said: str | list[JSONObject], created_at: object, **more: object
+    message_id: object,
+    role: str,
+    said: str | list[JSONObject],
+    created_at: object,
+    *,
+    is_whole: bool = False,
+    **more: object,
 ) -> JSONObject | None:
     """A message as a turn; `None` if there is nothing in it. Of `more`, what is not empty is kept with it.
 
-    A text of `more` (who spoke, to whom) says nothing by itself; a list (files) does.
+    A text of `more` (who spoke, to whom) says nothing by itself; a list (files) does. `is_whole`: it is known to have
+    no halves of characters.
 
     Raises:
         InvalidArgument: the message holds what JSON cannot carry.
 
     """
-    kept = {name: value for name, value in more.items() if value}
+    kept = {name: value for name, value in more.items() if value} if more else more
     is_empty = not (said.strip() if isinstance(said, str) else said)
     if is_empty and all(isinstance(value, str) for value in kept.values()):
         return None
     made: JSONObject = {"id": message_id} if isinstance(message_id, str) and message_id else {}
     made |= {"role": role, "content": said}
-    if time := instant(created_at):
-        made["created_at"] = time.isoformat()
+    if time := _written(created_at):
+        made["created_at"] = time
     made |= kept
     try:
-        check_json(made, "", depth=1)
+        check_json(made, "", depth=1, is_whole=is_whole)
     except InvalidArgument:
         # Not its own words: the path in them is made of the conversation's keys.
         raise InvalidArgument(
@@ -226,6 +237,15 @@ def turn(
     if isinstance(said, list):
         made["content"] = [_without_data(block) for block in said]
     return made
+
+
+def _written(time: object) -> str:
+    """The time as `datetime.isoformat` writes it in UTC; empty if it is none."""
+    if not (known := instant(time)):
+        return ""
+    if isinstance(time, str) and (given := _MILLISECONDS.fullmatch(time)):  # in a third of the time
+        return f"{given[1]}{'' if given[2] == '.000' else given[2] + '000'}+00:00"
+    return known.isoformat()
 
 
 def _without_data(block: JSONObject) -> JSONObject:
