@@ -81,6 +81,17 @@ def test_a_wrong_call_is_traced_as_an_error(env: dict[str, str], langfuse: Recor
     assert [s["value"] for s in langfuse.of("score") if s["name"] == "success"] == [0.0]
 
 
+def test_nothing_of_what_is_off_the_record_is_sent(env: dict[str, str], langfuse: RecordingLangfuse):
+    langfuse.start()
+    assert run(env, "capture", "pause").returncode == 0
+    with WireServer(env) as server:
+        assert server.call("save_session", **SAVE)["reason"] == "disabled"
+        langfuse.wait_for(4)
+        assert arriving(server)["content"]
+    assert "save_session" in langfuse.traces()
+    assert "Ferns" not in langfuse.text
+
+
 def test_without_content_only_names_ids_times_and_scores_are_sent(env: dict[str, str], langfuse: RecordingLangfuse):
     langfuse.start()
     with WireServer(env | {"FLYWHEEL_TRACE_CONTENT": "false"}) as server:

@@ -82,7 +82,7 @@ class ToolTracing:
         session = answer.get("session")
         ids = (sent.get("session_id"), answer.get("session_id"), _fields(session).get("id"))
         call = WholeCall(session_id=_first_text(*ids), user_id=_first_text(sent.get("user_id"), self._user))
-        if self._content:
+        if self._content and answer.get("reason") != "disabled":  # what is off the record is told nobody
             call.input_data, call.output_data = sent, answer or None
         if exc is not None:
             call.error = error_of(exc, with_words=self._content)
