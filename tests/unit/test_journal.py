@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from agentic_flywheel.backoff import LONGEST_DELAY
 from agentic_flywheel.documents.model import micros
 from agentic_flywheel.documents.writes import ListRow, Outcome, Write
 from agentic_flywheel.errors import JournalUnavailable
@@ -352,10 +353,20 @@ def test_a_key_that_failed_waits_for_its_time_and_goes_behind_the_others(journal
     assert due(journal) == ["good", "bad", "worse"]
     (item,) = journal.pending("worse")
     assert (item.attempts, item.cause) == (2, "refused again")
-    journal.postpone("good", "away", micros(clock() + timedelta(days=1)))
+    journal.postpone("good", "away", micros(clock() + timedelta(seconds=LONGEST_DELAY)))
     assert due(journal) == ["bad", "worse"]
     journal.try_all_now()
     assert due(journal) == ["bad", "good", "worse"]
+
+
+def test_a_wait_that_a_clock_set_which_was_a_year_ahead_ends_when_the_clock_is_right(journal: Journal, clock: Clock):
+    clock.move(days=365)
+    journal.commit(write("k"), pending="k")
+    journal.postpone("k", "full", micros(clock() + timedelta(seconds=LONGEST_DELAY)))
+    assert due(journal) == []
+    clock.move(days=-365)
+    assert due(journal) == ["k"]
+    assert journal.state().pending_seconds == 0.0
 
 
 def test_what_is_pending_names_the_cause_of_the_oldest_that_failed_and_its_age(journal: Journal, clock: Clock):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Sequence
 
+from agentic_flywheel.backoff import LONGEST_DELAY
 from agentic_flywheel.documents.model import instant
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.journal.connection import JournalFile
@@ -15,6 +16,9 @@ from agentic_flywheel.journal.texts import read_command
 KEYS_AT_ONCE = 100
 """Keys read from the outbox at once."""
 
+LONGEST_WAIT = int(LONGEST_DELAY * 1_000_000)
+"""Microseconds. A next attempt that is farther off was set by a clock that has been put back since, and is due."""
+
 
 class OutboxRows(JournalFile):
     """The verbs of the outbox, each about the destination in use."""
@@ -23,19 +27,20 @@ class OutboxRows(JournalFile):
     def due_keys(self, beginnings: Sequence[str], but: Collection[str] = ()) -> list[Due]:
         """Up to `KEYS_AT_ONCE` keys with one of these `beginnings` that may be sent now, `but` not these.
 
-        The oldest come first, those that failed last.
+        The oldest come first, those that failed last. No wait is longer than `LONGEST_WAIT`, whatever clock set it.
         """
         mine = " OR ".join("substr(key, 1, length(?)) = ?" for _ in beginnings) or "TRUE"
         with self._snapshot() as db:
             rows = db.execute(
                 "SELECT o.key, o.attempts FROM outbox o JOIN (SELECT min(position) AS first FROM outbox"  # noqa: S608
                 f" WHERE destination = ? AND NOT dead AND ({mine}) GROUP BY key) ON o.position = first"
-                " WHERE o.next_attempt <= ? AND key NOT IN (SELECT value FROM json_each(?))"
+                " WHERE (o.next_attempt <= ? OR o.next_attempt > ?) AND key NOT IN (SELECT value FROM json_each(?))"
                 " ORDER BY o.attempts, first LIMIT ?",
                 (
                     self._destination,
                     *(text for beginning in beginnings for text in (beginning, beginning)),
-                    self._now(),
+                    now := self._now(),
+                    now + LONGEST_WAIT,
                     json.dumps([*but]),
                     KEYS_AT_ONCE,
                 ),
@@ -158,7 +163,7 @@ class OutboxRows(JournalFile):
                 " ORDER BY position LIMIT 1",
                 (self._destination,),
             ).fetchone()
-        seconds = (self._now() - queued[0]) / 1_000_000 if queued and queued[0] else 0.0
+        seconds = max(0.0, (self._now() - queued[0]) / 1_000_000) if queued and queued[0] else 0.0
         return count, seconds, cause[0] if cause else None
 
     @retry_once_if_replaced
