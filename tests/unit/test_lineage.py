@@ -14,6 +14,7 @@ from agentic_flywheel.documents.delete import DeleteCommand
 from agentic_flywheel.documents.lineage import MergeForwardCommand, covers, missing, tombstone_beats
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.parse import decode
+from agentic_flywheel.documents.revisions import earlier
 from agentic_flywheel.documents.save import SaveCommand
 from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, Writer
 from agentic_flywheel.errors import Conflict
@@ -143,6 +144,44 @@ def test_what_was_merged_is_kept_aside_as_it_was():
     assert aside.revision in [past.revision for past in document.past]
     assert covers(step.write.text, mine)
     assert covers(step.write.text, there)
+
+
+def fields(text: str) -> tuple[Any, ...]:
+    document = decode(text, "s")
+    assert isinstance(document, Document)
+    return document.title, document.summary, document.tags, document.session.context, document.session.status.value
+
+
+def test_a_field_that_one_side_changed_and_the_other_left_alone_is_as_it_was_changed():
+    old = {"title": "Old", "summary": "Short", "tags": ["kept", "dropped"], "context": {"a": 1, "b": 2}}
+    first = saved(None, Writer(), "a", **old)
+    mine = saved(first, Writer(), "m", title="New", tags=["kept", "mine"], context={"a": 9, "c": 3})
+    there = saved(first, Writer(), "t", now=NOW + timedelta(seconds=1), summary="Long", values={"status": "completed"})
+    text = merged(mine, there, Writer(), NOW + timedelta(seconds=2))
+    assert fields(text) == ("New", "Long", ("kept", "mine"), {"a": 9, "b": 2, "c": 3}, "completed")
+    assert said(text) == ["a", "t", "m"]
+    document = decode(text, "s")
+    assert isinstance(document, Document)
+    theirs = earlier(document, 2)
+    assert theirs
+    assert (theirs.title, theirs.tags, words(theirs.session.history)) == ("Old", ("kept", "dropped"), ["a", "t"])
+
+
+def test_a_field_that_both_sides_changed_is_as_it_is_there():
+    first = saved(None, Writer(), "a", title="Old", context={"a": 1, "b": 2})
+    mine = saved(first, Writer(), "m", title="Mine", context={"a": 2}, remove_context=["b"])
+    there = saved(first, Writer(), "t", now=NOW + timedelta(seconds=1), title="Theirs", context={"a": 3})
+    assert fields(merged(mine, there, Writer()))[0::3] == ("Theirs", {"a": 3})
+
+
+def test_a_session_that_was_renewed_lives_as_long_when_it_is_merged_forward():
+    first = saved(None, Writer(), "a", ttl_seconds=600)
+    mine = saved(first, Writer(), "m", now=NOW + timedelta(seconds=500))
+    there = saved(first, Writer(), "t", now=NOW + timedelta(seconds=100))
+    merging = MergeForwardCommand(key="k", operation="x", member="s", index="i", revisions="r:", text=mine)
+    step = merging.apply(there, NOW + timedelta(seconds=550))
+    assert step.write
+    assert step.write.kept_until == NOW + timedelta(seconds=1100)
 
 
 def test_what_expired_is_not_brought_back():

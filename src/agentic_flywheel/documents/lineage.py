@@ -19,7 +19,8 @@ from agentic_flywheel.documents.list_row import list_row
 from agentic_flywheel.documents.model import Document, Operation, Past, expired
 from agentic_flywheel.documents.parse import decode, kept_until_in, load, operations_in, tombstone_of
 from agentic_flywheel.documents.revisions import KEPT_ASIDE, newest
-from agentic_flywheel.documents.superseded import as_older
+from agentic_flywheel.documents.superseded import as_older, superseded
+from agentic_flywheel.documents.three_way import with_changes
 from agentic_flywheel.documents.write_ids import KEPT_OPERATIONS, find, kept, writer_of
 from agentic_flywheel.documents.writes import Write, ends_of, etag, revision_at_head
 from agentic_flywheel.errors import Damaged
@@ -145,16 +146,16 @@ class MergeForwardCommand(Command[bool]):
         aside = Past(top + 1, mine.saved_at, len(mine.session.history), None, KEPT_ASIDE)
         done = Operation(self.operation, top + 2, len(history), len(history) - len(there.session.history))
         writes = sorted((*mine.operations, *there.operations), key=lambda each: each.revision)  # the oldest may go
+        both, named = with_changes(mine, there), max(len(mine.past), len(there.past))
+        before, whole = superseded(there, both, there.note, whole=False, limit=named)
         document = replace(
-            there,
-            session=replace(there.session, history=history, context={**mine.session.context, **there.session.context}),
+            both,
+            session=replace(both.session, history=history),
             revision=top + 2,
             saved_at=now,
-            title=there.title or mine.title,
-            summary=there.summary or mine.summary,
-            tags=(*there.tags, *(tag for tag in mine.tags if tag not in there.tags)),
+            kept_until=_end(mine, there, both),
             operations=kept((*writes, done)),
-            past=newest((*there.past, aside), there.note, _most(mine, there)),
+            past=newest((*(there.past if whole else before), aside), there.note, named + 1),
         )
         late = as_older(self.revisions, replace(mine, revision=top + 1, past=())) if self.revisions else None
         return Step(self._write(document, encode(document), base), answer=True, command=self, superseded_write=late)
@@ -202,9 +203,9 @@ def missing(mine: list[JSONObject], there: list[JSONObject]) -> list[JSONObject]
     return lacking
 
 
-def _most(mine: Document, there: Document) -> int:
-    """How many older revisions are named: as many as before, the one that is kept aside among them."""
-    return max(len(mine.past), len(there.past), 1)
+def _end(mine: Document, there: Document, both: Document) -> datetime | None:
+    """The end of the merged life: the later one, unless it was given another length there."""
+    return later(mine.kept_until, there.kept_until) if both.ttl_seconds == mine.ttl_seconds else there.kept_until
 
 
 def later(one: datetime | None, other: datetime | None) -> datetime | None:
