@@ -1,11 +1,12 @@
-"""Makes the row by which lists show a session."""
+"""Makes the row by which lists show a session, and reads its revision."""
 
 from collections.abc import Sequence
 
 from agentic_flywheel.documents.model import Document, iso, micros
 from agentic_flywheel.documents.turn_text import asked_in
 from agentic_flywheel.documents.writes import ListRow
-from agentic_flywheel.json_text import JSONObject, dumps
+from agentic_flywheel.errors import Damaged
+from agentic_flywheel.json_text import JSONObject, dumps, load_object
 from agentic_flywheel.plain_text import ellipsis
 
 TITLE_SHOWN, SUMMARY_SHOWN = 200, 1000
@@ -48,3 +49,12 @@ def list_row(index: str, document: Document) -> ListRow:
     })  # fmt: skip
     saved_at = max(1, micros(document.saved_at))  # a document may have no time; 0 and -1 mean something in an index
     return ListRow(index, session.id, saved_at, note)
+
+
+def revision_in(note: str) -> int:
+    """The revision that a row of a list shows; 0 where it shows none."""
+    try:
+        revision = load_object(note, "a row of the list").get("revision")
+    except Damaged:
+        return 0
+    return revision if isinstance(revision, int) else 0

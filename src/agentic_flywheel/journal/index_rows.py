@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from typing import cast
 
-from agentic_flywheel.documents.list_row import list_row
+from agentic_flywheel.documents.list_row import list_row, revision_in
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.turn_text import names_in, words_in
 from agentic_flywheel.documents.writes import ListRow
@@ -91,7 +91,8 @@ def put(db: sqlite3.Connection, head: Head, text: str | None) -> None:
     drop(db, head.destination, head.key)
     document = _document(text, head.member)
     own = list_row(head.index, document).note if document else "{}"
-    saved_at, note = shown if shown and shown[0] > head.saved_at else (head.saved_at, own)
+    is_newer = shown and shown[0] > head.saved_at and revision_in(shown[1]) > revision_in(own)
+    saved_at, note = shown if is_newer else (head.saved_at, own)
     pieces = [*_pieces(document)] if document else []
     shown_terms = _shown_terms(note, head.member, [raw for _, raw in pieces[:BEGINNING]])
     said = [shown_terms, *(" ".join(terms(text)) for text, _ in pieces)]
@@ -102,15 +103,15 @@ def put(db: sqlite3.Connection, head: Head, text: str | None) -> None:
 def put_row(db: sqlite3.Connection, destination: int, key: str, row: ListRow) -> bool:
     """Index what a list shows of a session, unless that is known; whether it was not."""
     known = db.execute(
-        "SELECT number, saved_at FROM heads WHERE destination = ? AND key = ?", (destination, key)
+        "SELECT number, saved_at, note FROM heads WHERE destination = ? AND key = ?", (destination, key)
     ).fetchone()
     if known is None:
         shown = _shown_terms(row.note, row.member, [])
         values = (destination, row.index, key, row.member, row.saved_at, 0, VERSION, 1, row.note)
         _insert(db, values, [shown], [""])
         return True
-    number, saved_at = known
-    if saved_at >= row.saved_at:
+    number, saved_at, note = known
+    if saved_at >= row.saved_at and revision_in(note) >= revision_in(row.note):  # a clock may have been ahead
         return False
     db.execute("UPDATE heads SET saved_at = ?, note = ? WHERE number = ?", (row.saved_at, row.note, number))
     query = "SELECT raw FROM turns WHERE rowid > ? AND rowid <= ?"

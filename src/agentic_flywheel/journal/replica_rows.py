@@ -12,7 +12,7 @@ from agentic_flywheel.journal.kin import Kin, note_kin
 from agentic_flywheel.journal.records import LeftOut, ReplicaRow, SyncState
 from agentic_flywheel.journal.retry import retry_once_if_replaced
 from agentic_flywheel.journal.room import ReplicaRoom
-from agentic_flywheel.journal.rows import MISSING, append, copy_of, holds, is_pending, put
+from agentic_flywheel.journal.rows import MISSING, append, copy_of, holds, is_pending, place_no_later, put
 from agentic_flywheel.journal.schema import BUSY_SECONDS
 from agentic_flywheel.journal.search_rows import SearchRows
 
@@ -207,6 +207,8 @@ class ReplicaRows(Kin, SearchRows):
         if isinstance(write, Append):
             size = append(db, self._destination, write, now, replica=replica)
         else:
+            if write.list_row:
+                place_no_later(db, self._destination, write.list_row.index, now)
             size = put(db, self._destination, write, now, replica=replica)
             if write.list_row and note_kin(db, self._destination, write.key, write.list_row):
                 self._none_until = 0.0

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.commands import as_copy
+from agentic_flywheel.documents.list_row import revision_in
 from agentic_flywheel.documents.writes import EVERY_ROW, Filter, ListRow
-from agentic_flywheel.errors import Damaged, DocumentError, JournalUnavailable, StashUnavailable
+from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.threads import at_once, in_thread
-from agentic_flywheel.json_text import load_object
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +169,7 @@ class SessionList:
             deleted = await at_once(self._journal, self._journal.tombstone_revisions, [*rows])
         except JournalUnavailable:
             return set()
-        return {key for key, revision in deleted.items() if revision_in_note(rows[key]) <= revision}
+        return {key for key, revision in deleted.items() if revision_in(rows[key].note) <= revision}
 
 
 async def reconcile_index(stash: Stash, index: str, position: str, deadline: float) -> str:
@@ -203,15 +203,6 @@ async def index_sessions(stash: Stash, index: str, members: Sequence[str], deadl
             return listed, first
         listed += sum(await asyncio.gather(*(put(member) for member in members[first : first + SIDE_BY_SIDE])))
     return listed, len(members)
-
-
-def revision_in_note(entry: ListRow) -> int:
-    """The revision that a row of the list shows; 0 where it shows none."""
-    try:
-        revision = load_object(entry.note, "a row of the list").get("revision")
-    except Damaged:
-        return 0
-    return revision if isinstance(revision, int) else 0
 
 
 def position_of(entry: ListRow) -> tuple[int, str]:
