@@ -1,10 +1,18 @@
 """Clocks apart: a list is in the order of what was saved, though the clock of a machine was ahead, or is behind."""
 
+import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
+from agentic_flywheel.coaia.child.commit_arguments import Commit, is_fresh
+from agentic_flywheel.coaia.child.document_tools import Documents
+from agentic_flywheel.coaia.child.index_repair import IndexRepair
+from agentic_flywheel.coaia.child.index_tools import Index
+from agentic_flywheel.coaia.child.script_runner import Scripts
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.session_filter import SessionFilter
@@ -13,7 +21,10 @@ from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
 from ..support.conversations import turns
+from ..support.redis_server import RedisServer
 from .conftest import Clock
+
+HOUR = 3_600_000_000
 
 
 @pytest_asyncio.fixture
@@ -63,3 +74,65 @@ async def test_a_search_has_the_title_of_now_though_an_earlier_one_came_from_a_c
     await save(store, "s", "two", "Wombats")
     assert await listed(store, "wombats") == ["s"]
     assert await listed(store, "quokkas") == []
+
+
+def scripts_on(redis: RedisServer) -> tuple[Documents, Index, str]:
+    """The child's verbs on a Redis, and the key of a list."""
+    client = redis.client()
+    scripts = Scripts(client, by_name=True)
+    index = Index(client, scripts, IndexRepair(client))
+    return Documents(None, client, scripts, index), index, f"{redis.prefix}:index"
+
+
+def now_of(redis: RedisServer) -> int:
+    with redis.client() as client:
+        seconds, micros = client.time()
+    return seconds * 1_000_000 + micros
+
+
+def score(redis: RedisServer, key: str, member: str) -> float:
+    with redis.client() as client:
+        return client.zscore(key, member)
+
+
+@pytest.mark.parametrize("by_script", [True, False], ids=["in one script", "key by key"])
+def test_what_a_machine_saves_just_now_whose_clock_is_behind_is_listed_as_of_now(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch, *, by_script: bool
+):
+    documents, index, key = scripts_on(redis)
+    now, behind = now_of(redis), time.time() - 3600
+    monkeypatch.setattr(time, "time", lambda: behind)
+
+    def put(member: str, at: float) -> float:
+        commit = Commit(f"{key}:{member}", "{}", "", f"{key}:none", entry=[key, member, round(at * 1e6), "{}"])
+        if by_script:
+            call = documents._commit_by_script(commit)
+            assert call.script(call.keys, call.args) == 1
+        else:
+            assert commit.entry
+            index.put(*commit.entry, life=0, fresh=commit.fresh)
+        return score(redis, key, member)
+
+    assert put("just now", behind - 1) >= now
+    assert put("yesterday", behind - 86_400) < now - HOUR, "it is imported, or only renewed"
+
+
+def test_what_was_saved_longer_ago_than_a_save_takes_is_not_saved_just_now():
+    now = time.time() * 1e6
+    assert is_fresh(round(now - 2e6)) == "1"
+    assert is_fresh(round(now - 60e6)) == ""
+    assert is_fresh(round(now + 60e6)) == "", "by a clock that was put back since"
+
+
+def test_a_machine_whose_clock_is_two_years_ahead_leaves_the_deletions_that_others_are_still_to_hear_of(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+):
+    documents, _, key = scripts_on(redis)
+    ahead = time.time() + timedelta(days=730).total_seconds()
+    monkeypatch.setattr(time, "time", lambda: ahead)
+    for member in ("a", "b"):
+        commit = {"key": f"{key}:{member}", "value": "{}", "expected": "", "tombstone_key": f"{key}:none"}
+        oldest = round((ahead - timedelta(days=365).total_seconds()) * 1000)
+        documents.coaia_commit(**commit, delete=True, deletions=f"{key}:deleted", forget_before=oldest)
+    with redis.client() as client:
+        assert [fields["key"] for _, fields in client.xrange(f"{key}:deleted")] == [f"{key}:a", f"{key}:b"]

@@ -137,7 +137,7 @@ class Bulk:
                 self._documents.take_back(items[place])
                 answers[place] = 0
         rows = [items[place] for place in written if answers[place] == 1 and items[place][4]]
-        placed = [([row[7]], [row[5], row[4], row[3]]) for row in rows]
+        placed = [([row[7]], [row[5], row[4], row[3], ""]) for row in rows]
         self._run(self._index.place, placed)
         self._run(self._index.note, [([f"{row[7]}:notes"], [row[4], row[6], row[3]]) for row in rows if row[6]])
         return answers

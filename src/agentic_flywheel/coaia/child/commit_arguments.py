@@ -1,6 +1,10 @@
 """Holds the arguments of `coaia_commit`, and turns them into those of its script."""
 
+import time
 from typing import Any, NamedTuple
+
+JUST_NOW = 10_000_000
+"""Microseconds within which a save gets here, and what was saved so long ago counts as saved now."""
 
 
 class Commit(NamedTuple):
@@ -27,6 +31,11 @@ class Commit(NamedTuple):
         """Milliseconds to live; 0 for ever."""
         return milliseconds(self.ttl_seconds)
 
+    @property
+    def fresh(self) -> str:
+        """Whether it was saved just now, by the clock of this machine, which made its score too: "1" or ""."""
+        return is_fresh(self.entry[2]) if self.entry else ""
+
     def script_args(self) -> list[Any]:
         """The arguments of the script `COMMIT`."""
         if not self.splice:
@@ -38,3 +47,8 @@ class Commit(NamedTuple):
 def milliseconds(seconds: float) -> int:
     """Seconds as Redis takes them: at least one, but 0 for ever."""
     return max(1, round(seconds * 1000)) if seconds else 0
+
+
+def is_fresh(score: int) -> str:
+    """Whether this is a time just before now, as scripts are told it: "1" or ""."""
+    return "1" if 0 <= time.time() * 1e6 - score <= JUST_NOW else ""

@@ -127,7 +127,7 @@ class Documents:
         index, member, score, note = commit.entry or (commit.key, "", "", "")
         extended, deleted = commit.extend_keys or [], commit.delete_keys or []
         keys = [commit.key, commit.older or commit.key, commit.tombstone_key, index, f"{index}:notes"]
-        args = [*commit.script_args(), commit.seen_tombstone, score, member, note, len(deleted)]
+        args = [*commit.script_args(), commit.seen_tombstone, score, member, note, len(deleted), commit.fresh]
 
         def then(done: int) -> Reply | Callable[[], Reply]:
             if not done:
@@ -149,7 +149,7 @@ class Documents:
         self._extend_and_delete(commit)
         try:
             if commit.entry:
-                self._index.put(*commit.entry, life=commit.life)
+                self._index.put(*commit.entry, life=commit.life, fresh=commit.fresh)
         except redis.RedisError:
             return WRITTEN_UNLISTED
         return WRITTEN
@@ -189,7 +189,10 @@ class Documents:
         """Forget the deletions that nobody can need any more, and all of them if no other one follows for as long."""
         if commit.forget_before:
             with suppress(redis.ResponseError):  # before Redis 6.2
-                self._redis.xtrim(commit.deletions, minid=commit.forget_before, approximate=False)
+                seconds, rest = self._redis.time()  # the stream counts in Redis' time, the oldest in this machine's
+                ahead = time.time() - seconds - rest / 1e6
+                oldest = round(commit.forget_before - ahead * 1000)
+                self._redis.xtrim(commit.deletions, minid=oldest, approximate=False)
                 self._redis.pexpire(commit.deletions, 1000 * ANNOUNCED_SECONDS)
 
     def _replace_by_tombstone(self, commit: Commit) -> bool:
@@ -237,7 +240,7 @@ class Documents:
         index = listed[0] if listed else index
         keys = [key, key, tombstone_key, index, f"{index}:notes"]
         row = [score, member, note] if member else ["", "", ""]
-        return keys, ["", "", text, life, "", "", "", "", seen_tombstone, *row, 0]
+        return keys, ["", "", text, life, "", "", "", "", seen_tombstone, *row, 0, ""]
 
     def put(self, item: list[Any]) -> tuple[list[str], list[Any]]:
         """Keys and arguments with which `commit` puts it on a cluster's node, which knows the document alone."""

@@ -56,9 +56,12 @@ class Index:
             self._redis.hdel(f"{index}:notes", member)
         return {"success": True}
 
-    def put(self, index: str, member: str, score: int, note: str, life: int) -> None:
-        """Put a member into a listing, which lives for so many milliseconds at least; a set has no notes."""
-        self.place([index], [score, member, life])
+    def put(self, index: str, member: str, score: int, note: str, life: int, fresh: str = "") -> None:
+        """Put a member into a listing, which lives for so many milliseconds at least; a set has no notes.
+
+        `fresh`: "1" if it was saved just now.
+        """
+        self.place([index], [score, member, life, fresh])
         if note:
             self.note([f"{index}:notes"], [member, note, life])
 

@@ -11,16 +11,19 @@ has and up to a megabyte, and need not take it through Lua to make all of it ane
 NOT_LISTED = 2
 """What `COMMIT_AND_LIST` answers if the document is written and the listing is not."""
 
-NOT_AFTER_NOW = """
+AS_OF_NOW = """
 if redis.replicate_commands then redis.replicate_commands() end
-local function not_after_now(score)
+local function as_of_now(score, fresh)
   local time = redis.pcall('TIME')
   if time.err then return score end
-  local now = time[1] * 1000000 + time[2]
-  return tonumber(score) > now and string.format('%.0f', now) or score
+  local now, given = time[1] * 1000000 + time[2], tonumber(score)
+  if given > now or (fresh == '1' and given < now - 60000000) then return string.format('%.0f', now) end
+  return score
 end
 """
 """A function that caps a score at Redis' own time, or sessions of a machine whose clock is ahead would stay the latest.
+What was saved just now (`fresh`, by the clock of its machine) is not listed more than a minute before that either, or
+sessions of a machine whose clock is behind would never be the latest.
 A script calls it before it writes. (Before Redis 5 a script that asks for the time must be replicated by its effects.)
 """
 
@@ -106,9 +109,10 @@ return rows
 """1 stands for a document that is as it is known, 0 for one that is to be read alone."""
 
 # KEYS also: where the text that was there is kept (the document's own key: nowhere), the tombstone, the index, its
-# notes, the keys that live as long, and the keys that are deleted (the last of ARGV is their number).
-# ARGV also: the tombstone that was seen; score, member and note, or "".
-COMMIT_AND_LIST = f"""{NOT_AFTER_NOW}{OUTLAST}
+# notes, the keys that live as long, and the keys that are deleted.
+# ARGV also: the tombstone that was seen; score, member and note, or ""; the number of keys that are deleted; "1" if it
+# was saved just now.
+COMMIT_AND_LIST = f"""{AS_OF_NOW}{OUTLAST}
 {_COMPARE}
 local function keep()
   -- Inside of Redis, without a way through Lua; before 6.2 it cannot.
@@ -120,7 +124,7 @@ local function keep()
   end
 end
 if ARGV[1] == '' and (redis.call('GET', KEYS[3]) or '') ~= ARGV[9] then return 0 end
-local score = ARGV[11] ~= '' and not_after_now(ARGV[10])
+local score = ARGV[11] ~= '' and as_of_now(ARGV[10], ARGV[14])
 if KEYS[2] ~= KEYS[1] then keep() end
 {_WRITE}
 for i = 6, #KEYS - ARGV[13] do live(KEYS[i]) end
@@ -259,9 +263,9 @@ until ended or #rows == enough or micros() - began > budget
 return {ended and 1 or 0, last, last and redis.call('ZSCORE', KEYS[1], last), rows}
 """
 
-# KEYS: the listing. ARGV: score, member, milliseconds to live.
-PLACE = f"""{NOT_AFTER_NOW}{OUTLAST}
-local score = not_after_now(ARGV[1])
+# KEYS: the listing. ARGV: score, member, milliseconds to live, "1" if it was saved just now.
+PLACE = f"""{AS_OF_NOW}{OUTLAST}
+local score = as_of_now(ARGV[1], ARGV[4])
 local was_there = redis.pcall('EXISTS', KEYS[1])
 local placed = redis.call('ZADD', KEYS[1], score, ARGV[2])
 outlast(KEYS[1], was_there, ARGV[3])
