@@ -1,12 +1,15 @@
 """The doctor beside a Redis that is not well: it ends 1, names the cause, and says what to do; and leaves nothing."""
 
 import re
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis as redis_py
 
 from .conftest import clean_env
 from .support.conversations import turns
@@ -139,6 +142,34 @@ def a_sentinel(ward: Ward) -> None:
     wait_until(ward.redis._answers, what=f"the Sentinel to answer: {log.read_text()}")
 
 
+def a_renamed_command(ward: Ward) -> None:
+    ward.redis.arguments = ["--rename-command", "SET", "PUT"]
+    ward.redis.start()
+
+
+def a_script_without_end(ward: Ward) -> None:
+    ward.redis.start()
+    with ward.redis.client() as client:
+        client.config_set("lua-time-limit", "1")
+    with socket.create_connection(("127.0.0.1", ward.redis.port)) as asking:
+        asking.sendall(b"EVAL 'while true do end' 0\r\n")
+        with ward.redis.client() as client:
+            wait_until(lambda: is_busy(client), what="the script to hold up the others")
+
+
+def is_busy(client: Any) -> bool:
+    try:
+        return not client.ping()
+    except redis_py.ResponseError as exc:
+        return "BUSY" in str(exc)
+
+
+def all_paused(ward: Ward) -> None:
+    ward.redis.start()
+    with ward.redis.client() as client:
+        client.execute_command("CLIENT", "PAUSE", "60000", "ALL")
+
+
 @pytest.mark.parametrize(
     ("make", "cause", "advice"),
     [
@@ -154,6 +185,9 @@ def a_sentinel(ward: Ward) -> None:
         (loading, "LOADING|loading", r"wait until it has"),
         (no_tls, "in time", r"is redis:// meant\?"),
         (a_sentinel, "unknown command", r"may be a Sentinel.*the primary"),
+        (a_renamed_command, "nknown .*command", r"took that command away"),
+        (a_script_without_end, "BUSY", r"SCRIPT KILL"),
+        (all_paused, "in time|broke off|no answer", r"CLIENT UNPAUSE"),
     ],
 )
 def test_a_redis_that_takes_no_save_ends_it_with_1_and_what_to_do(
@@ -166,6 +200,15 @@ def test_a_redis_that_takes_no_save_ends_it_with_1_and_what_to_do(
     assert re.search(f"[✗!] Redis .*({cause})", done.stdout), done.stdout
     assert re.search(advice, done.stdout), done.stdout
     assert PASSWORD not in done.stdout + done.stderr
+
+
+def test_a_user_who_may_list_nothing_is_warned_that_lists_are_not_shared(ward: Ward):
+    ward.redis.start()
+    ward.as_user("~*", "+@all", "-zadd")
+    done = ward.doctor()
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"! The list +is this machine's alone.*zadd.*\n.*Try: .*ACL SETUSER", done.stdout), done.stdout
+    assert {key.split(":")[-1] for key in ward.redis.all_keys()} <= {"epoch"}, "nothing of the trial is left"
 
 
 def test_a_redis_that_is_not_there_ends_it_with_1(ward: Ward):

@@ -51,6 +51,8 @@ def url_problem(url: str) -> str | None:
         port = parts.port
     except ValueError:
         return shape
+    if "sentinel" in parts.scheme:
+        return f"a Sentinel is not asked: name the primary, which SENTINEL GET-MASTER-ADDR-BY-NAME tells; {shape}"
     if parts.scheme not in ("redis", "rediss", "unix") or parts.fragment or re.search(r"\s", url):
         return shape
     if parts.scheme == "unix":

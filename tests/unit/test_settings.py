@@ -337,6 +337,11 @@ REFUSED = [
 ]
 
 
+def test_a_sentinel_is_refused_with_who_tells_the_primary():
+    text = refusal(REDIS_URL="redis+sentinel://h:26379/mymaster/0")
+    assert "name the primary, which SENTINEL GET-MASTER-ADDR-BY-NAME tells" in text
+
+
 @pytest.mark.parametrize(("name", "value"), REFUSED, ids=lambda text: text[:40])
 def test_another_value_is_refused_with_one_line_that_names_it_and_what_is_allowed(name: str, value: str):
     text = refusal(**{name: value})

@@ -211,6 +211,9 @@ def _report_saves(report: _Report, settings: Settings, status: StatusResult, tri
         where = f"in {tried.stored_in}" if settings.redis_named else "on this machine"
         text = f"takes {_milliseconds(tried)} (median of {count}) and is kept {where}."
         report.add("✓", "A save", text)
+    if tried.unlisted:
+        report.add("!", "The list", f"is this machine's alone: Redis takes no row of it: {tried.unlisted}")
+        report.advise(hint(tried.unlisted, settings))
     if tried.unopened:
         names = ", ".join(map(repr, tried.unopened))
         report.add("!", "Sealed", f"sessions in Redis need the key {names}, not given here: they cannot be opened.")

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from agentic_flywheel.cli.trial import own_client, own_folder, own_settings
 from agentic_flywheel.coaia.envelope import Envelopes, key_of_note
 from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.documents.writes import Write
+from agentic_flywheel.documents.model import micros
+from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.errors import JournalUnavailable, StashUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.schema import FILE_NAME
@@ -55,6 +56,8 @@ class Tried:
     message: str
     unopened: tuple[str, ...] = ()
     """The keys, not given here, with which some of the newest sessions in Redis are sealed."""
+    unlisted: str = ""
+    """Why Redis, which takes saves, takes no row of its list; empty where it does."""
 
 
 async def examine(settings: Settings) -> tuple[StatusResult, Tried]:
@@ -70,7 +73,8 @@ async def examine(settings: Settings) -> tuple[StatusResult, Tried]:
             async with sessions:
                 await sessions.repository.wait_for_child(START_SECONDS)
                 tried = await _try(executions, execution_id, "redis" if own.redis_enabled else "journal")
-                tried = replace(tried, unopened=await _unopened(client, settings))
+                listed = await _unlisted(client, own) if tried.stored_in == "redis" else ""
+                tried = replace(tried, unopened=await _unopened(client, settings), unlisted=listed)
                 status = await _status_with_cause(sessions.repository, own, tried)
         if settings.journal:
             status.journal = await _real_journal(settings, status.journal, why)
@@ -86,6 +90,22 @@ async def _try(executions: ExecutionStore, execution_id: str, wanted: StoredIn) 
         kept = await executions.cache_result({"from": "doctor"}, execution_id, ttl_seconds=LIFE_SECONDS)
         times.append(time.perf_counter() - began)
     return Tried(times, kept.stored_in, kept.message)
+
+
+async def _unlisted(client: "Supervisor | None", own: Settings) -> str:
+    """Why a session cannot be listed for other machines; empty where it can."""
+    if client is None:
+        return ""
+    now, keys = datetime.now(UTC), Keys(own.key_prefix)
+    stash = Stash(client, keys, own.timeout_seconds, lambda: now)
+    row = ListRow(keys.index, "doctor", micros(now), "{}")
+    try:
+        await stash.ready(stash.deadline())
+        if stash.atomic:
+            await stash.index.index_session(row, now + timedelta(seconds=LIFE_SECONDS), stash.deadline())
+    except StashUnavailable as exc:
+        return str(exc)
+    return ""
 
 
 async def _unopened(client: "Supervisor | None", settings: Settings) -> tuple[str, ...]:

@@ -34,9 +34,13 @@ def _unreachable(settings: Settings) -> str:
 
 
 def _silent(settings: Settings) -> str:
+    text = (
+        f"see whether the Redis at {settings.redis_target} runs and can be reached, is frozen or overloaded, or paused "
+        "(CLIENT UNPAUSE ends that). FLYWHEEL_TIMEOUT_SECONDS is how long an answer may take."
+    )
     if settings.redis_url.startswith("rediss:"):  # what has no TLS waits for the rest of a command
-        return f"is redis:// meant? A Redis without TLS does not answer rediss:// either. Else {_unreachable(settings)}"
-    return _unreachable(settings)
+        return f"is redis:// meant? A Redis without TLS does not answer rediss:// either. Else {text}"
+    return text
 
 
 _HINTS = (
@@ -81,14 +85,21 @@ _HINTS = (
         _always("rediss:// is for a Redis that speaks TLS, redis:// for one that does not: try the other."),
     ),
     _Hint(
-        "unknown command",
+        "unknown (redis )?command",
         _always(
             "this may be a Sentinel, or a proxy: REDIS_URL must name the address of the primary itself. A Sentinel "
-            "tells it: SENTINEL GET-MASTER-ADDR-BY-NAME."
+            "tells it: SENTINEL GET-MASTER-ADDR-BY-NAME. Or its configuration took that command away "
+            "(rename-command): give it back, or use a Redis that has it."
         ),
     ),
     _Hint("MISCONF", _always("Redis cannot write its snapshots: see its log, and whether its disk is full.")),
     _Hint("OOM|maxmemory", _always("its memory is full: raise maxmemory, or make room; what is pending is sent then.")),
+    _Hint(
+        r"\bBUSY\b",
+        _always(
+            "somebody's script holds Redis up: SCRIPT KILL ends one that wrote nothing; what is pending is sent then."
+        ),
+    ),
     _Hint("LOADING", _always("Redis is reading its data from disk: wait until it has.")),
     _Hint("max number of clients", _always("Redis has too many clients: raise maxclients, or end some of them.")),
     _Hint(
