@@ -211,6 +211,18 @@ def test_a_user_who_may_list_nothing_is_warned_that_lists_are_not_shared(ward: W
     assert {key.split(":")[-1] for key in ward.redis.all_keys()} <= {"epoch"}, "nothing of the trial is left"
 
 
+def test_a_foreign_value_under_the_key_of_the_list_is_warned_of(ward: Ward):
+    ward.redis.start()
+    with ward.redis.client() as client:
+        client.set("agentic_flywheel:index:notes", "foreign")
+        client.set("agentic_flywheel:session:s", "{}")
+        client.zadd("agentic_flywheel:index", {"s": 1})
+    done = ward.doctor()
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"! The list .*agentic_flywheel:index:notes.*\n.*Try: delete that key", done.stdout), done.stdout
+    assert ward.redis.get("agentic_flywheel:index:notes") == "foreign"
+
+
 def test_a_redis_that_is_not_there_ends_it_with_1(ward: Ward):
     done = ward.doctor()
     assert done.returncode == 1, done.stdout

@@ -212,7 +212,7 @@ def _report_saves(report: _Report, settings: Settings, status: StatusResult, tri
         text = f"takes {_milliseconds(tried)} (median of {count}) and is kept {where}."
         report.add("✓", "A save", text)
     if tried.unlisted:
-        report.add("!", "The list", f"is this machine's alone: Redis takes no row of it: {tried.unlisted}")
+        report.add("!", "The list", f"is this machine's alone: {tried.unlisted}")
         report.advise(hint(tried.unlisted, settings))
     if tried.unopened:
         names = ", ".join(map(repr, tried.unopened))

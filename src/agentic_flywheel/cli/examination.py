@@ -57,7 +57,7 @@ class Tried:
     unopened: tuple[str, ...] = ()
     """The keys, not given here, with which some of the newest sessions in Redis are sealed."""
     unlisted: str = ""
-    """Why Redis, which takes saves, takes no row of its list; empty where it does."""
+    """Why the list in Redis, which takes saves, cannot be used; empty where it can."""
 
 
 async def examine(settings: Settings) -> tuple[StatusResult, Tried]:
@@ -74,7 +74,7 @@ async def examine(settings: Settings) -> tuple[StatusResult, Tried]:
                 await sessions.repository.wait_for_child(START_SECONDS)
                 tried = await _try(executions, execution_id, "redis" if own.redis_enabled else "journal")
                 listed = await _unlisted(client, own) if tried.stored_in == "redis" else ""
-                tried = replace(tried, unopened=await _unopened(client, settings), unlisted=listed)
+                tried = await _look_at_list(client, settings, replace(tried, unlisted=listed))
                 status = await _status_with_cause(sessions.repository, own, tried)
         if settings.journal:
             status.journal = await _real_journal(settings, status.journal, why)
@@ -108,17 +108,18 @@ async def _unlisted(client: "Supervisor | None", own: Settings) -> str:
     return ""
 
 
-async def _unopened(client: "Supervisor | None", settings: Settings) -> tuple[str, ...]:
-    """The keys that the newest real sessions need and these settings do not give."""
+async def _look_at_list(client: "Supervisor | None", settings: Settings, tried: Tried) -> Tried:
+    """The same, with the keys that the newest real sessions need and these settings do not give."""
     if client is None:
-        return ()
+        return tried
     keys, envelopes = Keys(settings.key_prefix), Envelopes(settings.seal) if settings.seal else None
     stash = Stash(client, keys, settings.timeout_seconds, lambda: datetime.now(UTC), envelopes)
     try:
         page = await stash.index.page(keys.index, None, NEWEST)
-    except StashUnavailable:  # said of the save
-        return ()
-    return tuple(dict.fromkeys(key for row in page.entries if (key := key_of_note(row.note))))
+    except StashUnavailable as exc:
+        return tried if tried.stored_in != "redis" else replace(tried, unlisted=tried.unlisted or str(exc))
+    unopened = tuple(dict.fromkeys(key for row in page.entries if (key := key_of_note(row.note))))
+    return replace(tried, unopened=unopened)
 
 
 async def _status_with_cause(repository: Repository, settings: Settings, tried: Tried) -> StatusResult:

@@ -92,6 +92,7 @@ _HINTS = (
             "(rename-command): give it back, or use a Redis that has it."
         ),
     ),
+    _Hint("no list of ours", _always("delete that key, once you know whose it is: the list is made anew by itself.")),
     _Hint("MISCONF", _always("Redis cannot write its snapshots: see its log, and whether its disk is full.")),
     _Hint("OOM|maxmemory", _always("its memory is full: raise maxmemory, or make room; what is pending is sent then.")),
     _Hint(

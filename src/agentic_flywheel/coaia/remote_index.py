@@ -50,7 +50,7 @@ class RemoteIndex:
         try:
             page = index_page(index, await self._calls.call("coaia_recent", arguments, deadline))
         except Damaged as exc:
-            why = f"The list that Redis holds under {index} is not ours. Delete it there, and it is made anew."
+            why = f"What Redis holds under {index}, or under {index}:notes, is no list of ours: delete it there."
             raise StashUnavailable(why) from exc
         return replace(page, entries=self._opened(page.entries))
 

@@ -3,6 +3,7 @@
 # pyright: basic
 # redis-py 4 has no types; in strict mode every line that touches it would be an error.
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,6 +22,9 @@ RECONCILED_AT_ONCE = 2_000
 RECONCILED_EVERY_MS = 1_000
 """From one step to the next, for all machines together: a thousandth of what a Redis can do."""
 
+WELL_SECONDS = 10.0
+"""How long nothing is looked for where the numbers are as when all was well: one key may have gone as another came."""
+
 Reply = dict[str, Any]
 
 
@@ -30,7 +34,7 @@ class IndexRepair:
     def __init__(self, client: Any) -> None:  # noqa: ANN401  it is untyped
         self._redis = client
         self._scans_by_type = True
-        self._reconciled: dict[str, tuple[int, int]] = {}  # keys and members when all was well
+        self._reconciled: dict[str, tuple[int, int, float]] = {}  # keys and members when all was well, and till when
 
     def coaia_heal(self, index: str, documents: str, place: str = "") -> Reply:
         """Reconcile some documents, and members, beyond `place` (the answer of the step before).
@@ -57,7 +61,8 @@ class IndexRepair:
     def reconcile(self, index: str, documents: str) -> list[str]:
         """Take out members whose document is gone; some documents that the listing does not know."""
         size, listed = self._redis.dbsize(), self._redis.zcard(index)
-        if size > RECONCILE_UP_TO or (size, listed) == self._reconciled.get(index):
+        *known, until = self._reconciled.get(index, (0, 0, 0.0))
+        if size > RECONCILE_UP_TO or ([size, listed] == known and time.monotonic() < until):
             return []
         stored = self._stored(documents)
         members = set(self._redis.zrange(index, 0, -1))
@@ -65,7 +70,7 @@ class IndexRepair:
         self._take_out(index, (each for each in members - stored if not self._redis.exists(documents + each)))
         unlisted = sorted(stored - members)[:NAMED_AT_ONCE]
         if not unlisted and members <= stored:
-            self._reconciled[index] = size, listed
+            self._reconciled[index] = size, listed, time.monotonic() + WELL_SECONDS
         return unlisted
 
     def _stored(self, documents: str) -> set[str]:
