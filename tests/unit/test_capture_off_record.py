@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -111,6 +112,22 @@ def test_an_answer_that_was_under_way_when_a_gap_began_is_not_kept(tmp_path: Pat
     assert left
     assert [turn.get("role") for turn in left.history] == ["user", "system", "user"]
     assert "word 1" not in json.dumps(left.history)
+
+
+def test_what_was_said_in_a_gap_is_in_it_though_the_clock_was_put_back_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    place, real, ahead = str(tmp_path), time.time, 3600.0
+    monkeypatch.setattr(time, "time", lambda: real() + ahead)
+    off_record.begin(place, {off_record.ALL: True})
+    said = [time.time()]
+    ahead = 0.0
+    said.append(time.time())
+    assert off_record.end(place, {off_record.ALL: True}) == 1
+    found = off_record.gaps(place, "", ())
+    assert all(any(begin <= moment <= end for begin, end in found) for moment in said), (said, found)
+    others = (said[1] - 60, said[1] + 60, said[0] - 60, said[0] + 60)
+    assert not any(begin <= moment <= end for begin, end in found for moment in others), (others, found)
 
 
 def test_of_many_that_pause_at_once_none_is_lost(tmp_path: Path):

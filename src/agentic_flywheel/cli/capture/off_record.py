@@ -1,10 +1,11 @@
 """Knows what is off the record: a folder, a session, all, or whatever lies below a file `.flywheel-off`.
 
-    capture/off.json   {"spans": [{"folder" | "session" | "all", "since", "until"?, "file"?}]}
+    capture/off.json   {"spans": [{"folder" | "session" | "all", "since", "up"?, "until"?, "lasted"?, "file"?}]}
 
 A span without `until` is open: nothing of what it is about is read. Its times stay when it is closed, so that what was
 said meanwhile is left out for ever, by whatever door it comes. Times are seconds since 1970. A file `.flywheel-off`
 has no diary: since when is told by its times, until when by those of its folder, which are later if anything.
+A clock that is put back meanwhile ends a span before it began: so the time that passed is noted, too (`lasted`).
 """
 
 import os
@@ -80,11 +81,22 @@ def paused_by(place: str, cwd: str, session: str) -> str:
 
 def gaps(place: str, cwd: str, sessions: tuple[str, ...]) -> list[tuple[float, float]]:
     """When a talk in this folder, with one of these ids, was off the record; from, to."""
-    return [
-        (float(span["since"]), float(span["until"]))
-        for span in spans(place)
-        if "until" in span and concerns(span, cwd, sessions)
-    ]
+    closed = [span for span in spans(place) if "until" in span and concerns(span, cwd, sessions)]
+    return [gap for span in closed for gap in _gaps_of(span)]
+
+
+def _gaps_of(span: Span) -> list[tuple[float, float]]:
+    """When a closed span was: by the clock as it was, and as it is, where that was put back meanwhile."""
+    since, until = float(span["since"]), float(span["until"])
+    if since <= until:
+        return [(since, until)]
+    lasted = float(span.get("lasted", since - until))
+    return [(since, since + lasted), (until - lasted, until)]
+
+
+def _up() -> float:
+    """The seconds since this machine was started, which nobody sets; as far as can be told, asleep or not."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def was_off(place: str, cwd: str, sessions: tuple[str, ...], path: str) -> bool:
@@ -137,7 +149,7 @@ def begin(place: str, about: Span) -> bool:
         OSError: it cannot be noted.
 
     """
-    new = about | {"since": time.time()}
+    new = about | {"since": time.time(), "up": _up()}
 
     def begun(known: list[Span]) -> list[Span]:
         return known if any("file" not in span and _is_open(span, about) for span in known) else [*known, new]
@@ -152,10 +164,14 @@ def end(place: str, about: Span) -> int:
         OSError: it cannot be noted.
 
     """
-    until = time.time()
+    until, up = time.time(), _up()
+
+    def closed(span: Span) -> Span:
+        lasted = up - float(span.get("up", up + 1))  # below nought: started again, or noted by an older version
+        return span | {"until": until} | ({"lasted": lasted} if lasted >= 0 else {})
 
     def ended(known: list[Span]) -> list[Span]:
-        return [span | {"until": until} if "file" not in span and _is_open(span, about) else span for span in known]
+        return [closed(span) if "file" not in span and _is_open(span, about) else span for span in known]
 
     return sum(span.get("until") == until for span in _change(place, ended))
 
