@@ -14,6 +14,7 @@ from agentic_flywheel.coaia.child.index_repair import IndexRepair
 from agentic_flywheel.coaia.child.index_tools import Index
 from agentic_flywheel.coaia.child.script_runner import Scripts
 from agentic_flywheel.documents.save_request import Save
+from agentic_flywheel.journal import Journal
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.store import SessionStore
@@ -22,7 +23,9 @@ from agentic_flywheel.settings import Settings
 
 from ..support.conversations import turns
 from ..support.redis_server import RedisServer
+from ..support.waiting import eventually
 from .conftest import Clock
+from .destinations import Machine
 
 HOUR = 3_600_000_000
 
@@ -74,6 +77,35 @@ async def test_a_search_has_the_title_of_now_though_an_earlier_one_came_from_a_c
     await save(store, "s", "two", "Wombats")
     assert await listed(store, "wombats") == ["s"]
     assert await listed(store, "quokkas") == []
+
+
+@pytest.fixture
+def machine(journal: Journal, redis: RedisServer, clock: Clock) -> Machine:
+    return Machine(journal, redis, clock)
+
+
+async def test_a_session_of_a_machine_that_is_an_hour_ahead_is_put_back_while_it_lives_and_not_for_an_hour_more(
+    machine: Machine, clock: Clock, redis: RedisServer, tmp_path: Path
+):
+    ahead = Clock(clock() + timedelta(hours=1))
+    other = Machine(Journal(tmp_path / "elsewhere", ahead, addresses=("redis",)), redis, ahead)
+    async with other.repository(tmp_path / "child elsewhere", worker=False) as theirs:
+        assert (await theirs.write(other.save("s", "one", ttl_seconds=60))).stored_in == "redis"
+    async with machine.repository(tmp_path / "child", worker=False) as ours:
+
+        async def read() -> bool:
+            return (await ours.read(machine.keys.session("s"), "s", machine.keys.index)).text is not None
+
+        assert await read()
+        await eventually(lambda: machine.journal.copy(machine.keys.session("s")), what="the copy")
+        redis.forget()
+        clock.move(seconds=59)
+        assert await read()
+        assert 0 <= redis.ttl(machine.keys.session("s")) <= 1, "it was lost, and is put back for what it had left"
+        redis.forget()
+        clock.move(seconds=61)
+        assert not await read()
+        assert machine.stored("s") is None, "it had expired"
 
 
 def scripts_on(redis: RedisServer) -> tuple[Documents, Index, str]:

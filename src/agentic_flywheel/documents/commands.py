@@ -67,7 +67,8 @@ def as_copy(key: str, text: str, member: str = "", index: str = "") -> Write:
     if member:
         document = decode(text, member)
         listed = list_row(index, document) if isinstance(document, Document) else None
-        return Write(key, text, None, document.kept_until, tombstone=listed is None, list_row=listed)
+        life = document.ttl_seconds if isinstance(document, Document) else None
+        return Write(key, text, None, document.kept_until, tombstone=listed is None, list_row=listed, life=life)
     if history := outline(ends_of(text)):
         return Write(key, text, None, history.kept_until)
     data = load(text, "the document")

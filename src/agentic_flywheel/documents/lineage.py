@@ -10,6 +10,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
+from pydantic import AwareDatetime
+
 from agentic_flywheel.documents.append import fingerprint
 from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.command import Command, Step
@@ -110,6 +112,8 @@ class MergeForwardCommand(Command[bool]):
     revisions: str = ""
     """What the keys of older revisions begin with."""
     text: str
+    ends: AwareDatetime | None = None
+    """When the copy ends by the clock of this machine, which may be before the end that another wrote into it."""
 
     def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[bool]:
         """Whether there was anything to bring back."""
@@ -131,7 +135,10 @@ class MergeForwardCommand(Command[bool]):
         if not isinstance(there, Document) or (expired(there.kept_until, now) and not alive_remotely):
             if expired(mine.kept_until, now):
                 return self._nothing()
-            return Step(self._write(mine, self.text, base), answer=True, command=self)
+            lost = self._write(mine, self.text, base)
+            if self.ends and lost.kept_until:
+                lost = replace(lost, kept_until=min(self.ends, lost.kept_until))
+            return Step(lost, answer=True, command=self)
         if there.began > mine.revision:  # it was deleted, and begun anew
             return self._nothing()
         if covers(self.text, base or "") and mine.revision > there.revision:

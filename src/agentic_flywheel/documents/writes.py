@@ -58,6 +58,8 @@ class Write:
     """Keys of older revisions that nobody will ask for any more."""
     part_of: str = ""
     """The set in which the key is found when the session is deleted that this execution belongs to."""
+    life: int | None = None
+    """Seconds that each write gives it: a copy made now lives no longer, whatever clock said when it ends."""
 
 
 @dataclass(frozen=True, slots=True)

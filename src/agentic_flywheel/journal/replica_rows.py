@@ -3,9 +3,11 @@
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from agentic_flywheel.documents.model import instant
 from agentic_flywheel.documents.writes import Append, Write
 from agentic_flywheel.journal.address import Address
 from agentic_flywheel.journal.kin import Kin, note_kin
@@ -207,6 +209,8 @@ class ReplicaRows(Kin, SearchRows):
         if isinstance(write, Append):
             size = append(db, self._destination, write, now, replica=replica)
         else:
+            if replica:
+                write = _no_longer(write, now)
             if write.list_row:
                 place_no_later(db, self._destination, write.list_row.index, now)
             size = put(db, self._destination, write, now, replica=replica)
@@ -222,3 +226,9 @@ class ReplicaRows(Kin, SearchRows):
             return db.execute(
                 "SELECT count(*), ifnull(sum(bytes), 0) FROM documents INDEXED BY replica WHERE replica"
             ).fetchone()
+
+
+def _no_longer(write: Write, now: int) -> Write:
+    """The copy with an end by this machine's clock: by one that is behind, what expired would pass for lost."""
+    until = instant(now + write.life * 1_000_000) if write.life else None
+    return replace(write, kept_until=until) if until and write.kept_until and until < write.kept_until else write

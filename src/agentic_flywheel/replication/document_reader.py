@@ -10,6 +10,7 @@ from agentic_flywheel.coaia.child_calls import BYTES_A_SECOND
 from agentic_flywheel.coaia.replies import revision_of
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.documents.model import expired
+from agentic_flywheel.documents.parse import kept_until_in, load
 from agentic_flywheel.documents.writes import Append, Write
 from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashRefused, StashUnavailable
 from agentic_flywheel.journal import Journal
@@ -119,11 +120,18 @@ class DocumentReader:
     async def _newest(self, stash: Stash, key: str, found: Found, copy: Write | None) -> Found:
         """What was found in the stash, or the document here if the stash has none, or a mirror an older one."""
         text = found.text
+        if copy and text is None and self._ended_by_our_clock(copy):
+            return found
         if copy and (text is None or (stash.mirror and revision_of(copy.text) >= revision_of(text))):
             return Found(copy.text, "journal", stale=False)
         if text is None and (kept := await self._replica.of_this_machine(key)):
             return Found(kept.text, "journal", stale=False)
         return found
+
+    def _ended_by_our_clock(self, copy: Write) -> bool:
+        """Whether a copy has lived its life here, though another machine's clock wrote a later end into it."""
+        now = self._clock()
+        return expired(copy.kept_until, now) and not expired(kept_until_in(load(copy.text, "the copy")), now)
 
 
 def start_timeout(stash: Stash) -> float:

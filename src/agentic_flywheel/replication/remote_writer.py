@@ -204,6 +204,7 @@ class RemoteWriter:
             index=self._keys.index if member else "",
             revisions=self._keys.revisions(member) if member else "",
             text=copy.text,
+            ends=None if expired(copy.kept_until, self._clock()) else copy.kept_until,
         )
 
     async def restore(self, copy: Write, deadline: float) -> bool:
