@@ -644,10 +644,40 @@ MUTATIONS = [
     Mutation(
         "F14 the latest",
         "coaia/child/script_texts.py",
-        "  return tonumber(score) > now and string.format('%.0f', now) or score\n",
-        "  return score\n",
+        "  if given > now or (fresh == '1' and",
+        "  if (fresh == '1' and",
         "tests/contract/test_lists.py::TestListsOfMany::"
         "test_a_session_saved_by_a_clock_that_is_ahead_is_not_the_latest_for_longer",
+    ),
+    Mutation(
+        "F14 the latest, by a clock that was ahead",
+        "journal/replica_rows.py",
+        "                place_no_later(db, self._destination, write.list_row.index, now)\n",
+        "                pass\n",
+        "tests/unit/test_clocks_apart.py::"
+        "test_what_a_clock_saved_that_was_a_year_ahead_is_listed_before_nothing_that_is_saved_since",
+    ),
+    Mutation(
+        "F14 an end by another clock",
+        "journal/replica_rows.py",
+        "                write = _no_longer(write, now)\n",
+        "                pass\n",
+        "tests/unit/test_clocks_apart.py::"
+        "test_a_session_of_a_machine_that_is_an_hour_ahead_is_put_back_while_it_lives_and_not_for_an_hour_more",
+    ),
+    Mutation(
+        "F14 a wait by a clock that was ahead",
+        "journal/outbox_rows.py",
+        "(o.next_attempt <= ? OR o.next_attempt > ?)",
+        "(o.next_attempt <= ? AND ? > 0)",
+        "tests/unit/test_journal.py::test_a_wait_that_a_clock_set_which_was_a_year_ahead_ends_when_the_clock_is_right",
+    ),
+    Mutation(
+        "F14 a rename that a dump undid",
+        "documents/three_way.py",
+        "if theirs.get(name) == was.get(name) != ours.get(name)",
+        "if False",
+        "tests/unit/test_lineage.py::test_a_field_that_one_side_changed_and_the_other_left_alone_is_as_it_was_changed",
     ),
     Mutation(
         "F15 globs",
