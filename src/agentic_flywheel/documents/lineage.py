@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from agentic_flywheel.documents.append import fingerprint
 from agentic_flywheel.documents.codec import encode
@@ -112,7 +112,7 @@ class MergeForwardCommand(Command[bool]):
     revisions: str = ""
     """What the keys of older revisions begin with."""
     text: str
-    ends: AwareDatetime | None = None
+    ends: AwareDatetime | None = Field(default=None, exclude=True)
     """When the copy ends by the clock of this machine, which may be before the end that another wrote into it."""
 
     def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[bool]:
