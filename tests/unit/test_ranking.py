@@ -4,6 +4,8 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from agentic_flywheel.backends.base import BackendType, UniversalSession
 from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.model import Document
@@ -49,3 +51,18 @@ def test_who_died_is_found_by_how_he_could_die_and_who_is_allergic_by_an_allergy
     }
     assert found(tmp_path, talks, "How did Gandalf die?")[0] == "starter"
     assert found(tmp_path / "again", talks, "is he allergic?") == ["nuts"]
+
+
+def test_a_name_is_no_form_of_another_word(tmp_path: Path):
+    talks = {"meant": "Tim got a movie ticket.", **{f"other {n}": "Time to move, at the same time." for n in range(9)}}
+    assert found(tmp_path, talks, "Which movie did Tim see?")[0] == "meant"
+
+
+def test_how_many_asks_for_no_man(tmp_path: Path):
+    talks = {"meant": "I bought seven lamps.", "other": "A man walked by, and he was the man of the hour."}
+    assert found(tmp_path, talks, "How many lamps were there, and how much light?") == ["meant"]
+
+
+@pytest.mark.parametrize(("said", "asked"), [("ein ganzer Tag", "Tage"), ("jeden kwiat", "kwiaty"), ("Hunde", "Hund")])
+def test_a_short_plural_of_another_language_finds_its_singular(tmp_path: Path, said: str, asked: str):
+    assert found(tmp_path, {"meant": said, "other": "etwas anderes"}, asked) == ["meant"]

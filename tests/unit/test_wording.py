@@ -16,16 +16,16 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("making makes made make", "mak mak mak mak"),
+        ("making makes made make", "make make make make"),
         ("went going goes", "go go go"),
-        ("studies studied studying", "stud stud stud"),
+        ("studies studied studying", "studi studi studi"),
         ("die dies died dying", "die die die die"),
-        ("shake shaken, shelf shelves", "shak shak shelf shelf"),
-        ("allergic allergies historical history", "allerg allerg histor histor"),
+        ("shake shaken, shelf shelves", "shake shake shelf shelf"),
+        ("allergic allergies historical history", "allergi allergi histori histori"),
         ("polite politics music basic", "polit politic music basic"),
         ("harvesting harvests harvester", "harvest harvest harvest"),
-        ("red uses bus class", "red uses bus class"),
-        ("Fußgänger Łódź ø ﬁne", "fussgang lodz o fin"),
+        ("red uses bus class", "red use bus class"),
+        ("Fußgänger Łódź ø ﬁne", "fussgang lodz o fine"),
         ("λόγος ΛΟΓΟΣ", "λογοσ λογοσ"),
         ("東京の天気", "東京 京の の天 天気 気"),
         ("한국어", "한국 국어 어"),
@@ -74,6 +74,11 @@ def test_an_excerpt_is_around_the_word_and_ends_at_spaces():
     assert excerpt("a split fit", ["it"]) == "", "only where a word begins"
     assert excerpt("明日の天気は晴れ", ["天気"]) == "明日の天気は晴れ"
     assert excerpt("nothing", ["else"]) == ""
+
+
+def test_an_excerpt_shows_a_form_of_the_word_where_most_of_the_words_stand():
+    text = "her career began; a car, a party. " + "padding " * 50 + "We went by car to the party. " + "padding " * 50
+    assert "We went by car to the party" in excerpt(text, ["go", "cars", "parties"])
 
 
 def test_an_excerpt_of_a_word_that_is_everywhere_is_found_at_once():

@@ -26,17 +26,19 @@ _TERM = re.compile(f"(?P<line>[{_UNSPACED}]+)|(?:(?![{_UNSPACED}])(?:[^\\W_]|[\u
 _ASCII = re.compile("[a-z0-9]+")
 _VOWEL = re.compile("[aeiouy]")
 _PLURAL = re.compile(r"(?:(?<=[sxz])es|(?<=[cs]h)es|(?<![suia])s|(?<=[^aeiou]a)s|(?<=i)es)\Z")
-_ENDING = re.compile(r"(?:(?<=[^i])ly|ing|ed|er)\Z")
+_ENDING = re.compile(r"(?:(?<=[^i])ly|ing|ed|(?<!e)er)\Z")
 _ADJECTIVE = re.compile(r"(?<=[a-z]{6})ic(?:al)?\Z")  # allergic as allergy; politics stay apart from what is polite
-_LAST = re.compile(r"(?:ie|e|y|i)\Z")
+_Y = re.compile(r"(?:ie|(?<=[^aeiou])y)\Z")  # a movie is no move, a story no store, an apple does not apply
+_SHORT = re.compile(r"[^aeiouy]*(?<!q)[aeiouy][^aeiouwxy]")
+"""What is another word with an e behind it: plan and plane, car and care, Tim and time."""
 
 _FORMS = (
     "go went gone goes going, buy bought, make made, take took taken, get got gotten, give gave given, say said, "
     "see saw seen, meet met, run ran, eat ate eaten, feel felt, leave left, begin began begun, come came, "
-    "find found, keep kept, know knew known, lose lost, pay paid, sell sold, send sent, speak spoke spoken, "
+    "find found, keep kept, know knew known, pay paid, sell sold, send sent, speak spoke spoken, "
     "spend spent, teach taught, think thought, win won, write wrote written, build built, bring brought, "
-    "catch caught, choose chose chosen, draw drew drawn, drive drove driven, fall fell fallen, fly flew flown, "
-    "forget forgot forgotten, grow grew grown, hold held, hear heard, hide hid hidden, lead led, "
+    "catch caught, draw drew drawn, drive drove driven, fall fell fallen, "
+    "forget forgot forgotten, hold held, hear heard, hide hid hidden, lead led, "
     "ride rode ridden, rise rose risen, sing sang sung, swim swam swum, stand stood, steal stole stolen, "
     "throw threw thrown, understand understood, wake woke woken, wear wore worn, break broke broken, "
     "become became, sleep slept, drink drank drunk, fight fought, freeze froze frozen, shoot shot, sit sat, "
@@ -48,11 +50,35 @@ _FORMS = (
     "shine shone, sink sank sunk, slide slid, spin spun, stick stuck, strike struck, sweep swept, swing swung, "
     "bend bent, deal dealt, forgive forgave forgiven, overcome overcame, withdraw withdrew withdrawn, smell smelt, "
     "spell spelt, spill spilt, spoil spoilt, half halves, shelf shelves, loaf loaves, thief thieves, wolf wolves, "
-    "scarf scarves, goose geese"
+    "scarf scarves, goose geese, use used using uses, age aged aging, agree agreed agreeing, "
+    "prefer preferred preferring, bus buses, "
+    "big bigger biggest, see saw seen sees seeing, luck lucky, health healthy, taste tasty, rain rainy, "
+    "scare scary scared, mess messy, dirt dirty, salt salty, cloud cloudy, sun sunny, noise noisy, "
+    "photograph photographer photographers photography, art artist artists artistic, music musical musician musicians, "
+    "science scientist scientists, therapy therapist therapists, piano pianist, guitar guitarist, violin violinist, "
+    "decide decision decisions, choose chose chosen choice choices, injure injury injuries, lose lost loss losses, "
+    "succeed success successful successfully, compete competition competitions competitive competitor competitors, "
+    "advise advice, believe belief beliefs, grow grew grown growth, fly flew flown flight flights, "
+    "act actor actors actress, strong strength, proud pride, angry anger, safe safety, explain explanation, "
+    "favorite favourite favourites, color colour coloured, neighbor neighbour neighbours, humor humour, honor honour, "
+    "flavor flavour flavours, behavior behaviour, center centre centres, theater theatre, gray grey, mom mum mums, "
+    "practice practise practised practising, license licence, enroll enrol, jewelry jewellery, cozy cosy, "
+    "travel travelled travelling traveller traveler, cancel cancelled cancelling, organize organise organised, "
+    "perform performance performances, excite excitement, improve improvement improvements, achieve achievement "
+    "achievements, create creative creativity, happy happiness, accept acceptance, aware awareness, "
+    "comfort comfortable, "
+    "beauty beautiful, kind kindness, ill illness, sick sickness, appear appearance, inspire inspiration, "
+    "realize realise realised, recognize recognise recognised"
 )
 """English words, each with forms by which a question and its answer differ: when did she go, she went."""
 
 _IRREGULAR = {form: line.split()[0] for line in _FORMS.split(", ") for form in line.split()[1:]}
+
+_NO_FORMS = frozenset((
+    "center", "corner", "counter", "evening", "flower", "former", "master", "matter", "mother", "news", "number",
+    "shower",
+))  # fmt: skip
+"""English words that end as forms of others do, of which they are none: a shower is no show."""
 
 SHORTEST_STEM = 3
 """Letters that a word must keep to lose its ending."""
@@ -90,10 +116,14 @@ def stem(word: str) -> str:
         return word
     word = _IRREGULAR.get(word, word)
     single = _PLURAL.sub("", word)
-    root = single if len(single) >= SHORTEST_STEM else word
-    root = _without_ending(_IRREGULAR.get(root, root))
-    root = _ADJECTIVE.sub("", root)
-    short = root if word[-1] == "i" else _LAST.sub("", root)  # wifi is no wife, and a taxi no tax
+    if single[-1:] in ("s", "z") and single != word and _SHORT.fullmatch(single):
+        single += "e"  # cases, prizes
+    root = word if len(single) < SHORTEST_STEM or word in _NO_FORMS else single
+    root = _IRREGULAR.get(root, root)
+    if root not in _NO_FORMS:
+        root = _without_ending(root)
+    short = _Y.sub("i", _ADJECTIVE.sub("i", root))
+    short = short[:-1] if short[-1] == "e" and not _SHORT.fullmatch(short[:-1]) else short
     if short.endswith("at") and len(short) >= 6 and short != word:  # educate as education
         short = short[:-2]
     return short if len(short) >= SHORTEST_STEM else root
@@ -108,7 +138,9 @@ def _without_ending(word: str) -> str:
         return word
     if not word.endswith("er") and len(root) > SHORTEST_STEM and root[-1] == root[-2] and root[-1] not in "lsz":
         return root[:-1]
-    return root
+    if root.endswith("er") and len(root) > SHORTEST_STEM + 2:  # remembered as remember
+        return _ENDING.sub("", root)
+    return f"{root}e" if not word.endswith("ly") and _SHORT.fullmatch(root) else root
 
 
 def terms(text: str) -> list[str]:

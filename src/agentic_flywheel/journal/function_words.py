@@ -14,7 +14,7 @@ _LISTS = (  # a line a language; among equals the first is taken
     " their who whom whose which what when where why how is are was were be been being am do does did doing done have"
     " has had having will would can could should shall may might must not no any some there here just also very too"
     " s t d m ll re ve don didn doesn isn aren wasn weren won wouldn couldn shouldn hasn haven hadn cant dont didnt"
-    " please tell",
+    " many much please tell",
     # German
     "der die das den dem des ein eine einen einem einer eines und oder aber wenn als dann so an am auf aus bei bis durch"
     " für gegen in im ins mit nach ohne über um unter von vom vor zu zum zur ich mich mir mein meine du dich dir dein"

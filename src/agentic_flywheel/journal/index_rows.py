@@ -14,7 +14,7 @@ from agentic_flywheel.journal.ranking import FIRST_WORDS, TURNS
 from agentic_flywheel.journal.records import LOW, Head, Lists, Saves
 from agentic_flywheel.json_text import JSONObject, load_object
 
-VERSION = 5
+VERSION = 6
 """The version of the terms, noted with each session: those of another one answer until they are made anew."""
 
 PIECE = 2_000
