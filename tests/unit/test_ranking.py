@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,11 @@ from agentic_flywheel.journal.question import Question
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def write_of(name: str, said: str, saved_at: int) -> Write:
-    """A talk of a greeting and of what was said."""
-    history = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": said}]
+def write_of(name: str, said: str | list[tuple[str, str]], saved_at: int) -> Write:
+    """A talk of a greeting and of what was said, or of what each of two said."""
+    history: list[dict[str, Any]] = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": said}]
+    if not isinstance(said, str):
+        history = [{"role": "user", "name": who, "content": text} for who, text in said]
     session = UniversalSession(id=name, backend=BackendType.CUSTOM, history=history, created_at=NOW)
     row = ListRow("p:index", name, saved_at, json.dumps({"id": name}))
     return Write(f"p:session:{name}", encode(Document(session, 1, NOW, None)), None, None, list_row=row)
@@ -56,6 +59,23 @@ def test_who_died_is_found_by_how_he_could_die_and_who_is_allergic_by_an_allergy
 def test_a_name_is_no_form_of_another_word(tmp_path: Path):
     talks = {"meant": "Tim got a movie ticket.", **{f"other {n}": "Time to move, at the same time." for n in range(9)}}
     assert found(tmp_path, talks, "Which movie did Tim see?")[0] == "meant"
+
+
+def test_a_talk_of_the_person_who_is_asked_about_comes_before_one_of_others_whoever_says_it(tmp_path: Path):
+    folder = tmp_path / "talks"
+    journal = Journal(folder, lambda: NOW)
+    pairs = {"meant": ("Ana", "Ben"), "other": ("Cid", "Dora"), **{f"more {n}": ("Eve", "Finn") for n in range(6)}}
+    writes = [
+        write_of(name, [(one, "hello, how are you"), (two, said), (one, "fine"), (two, "good")], at)
+        for at, (name, (one, two)) in enumerate(pairs.items(), 1)
+        for said in ["The lamps are new and bright" + " and small" * (50 if name == "meant" else 0)]
+    ]
+    journal.put_replica(*writes)
+    while journal.index_new(5.0):
+        pass
+    matches = journal.search("p:index", Question.of("Which new and bright lamps are of Ana?")).found
+    journal.close()
+    assert matches[0].member == "meant"
 
 
 def test_how_many_asks_for_no_man(tmp_path: Path):

@@ -1,6 +1,6 @@
 """Reads a question as it was typed: the words that must be found, and those that only help."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agentic_flywheel.journal.compounds import divided_in, joined_in
@@ -26,6 +26,8 @@ class Question:
     """What capitals inside of a word divide, as one term, with the terms of its parts."""
     written: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
     """The words of `content` with their endings."""
+    names: Collection[str] = frozenset()
+    """Those of `content` that were typed with a capital letter, but for the first."""
     wanted: Callable[[str, str], bool] | None = field(default=None, compare=False)
 
     @classmethod
@@ -41,7 +43,10 @@ class Question:
         joined = dict(found for part in parts if (found := joined_in(part)) and content.keys() & found[1])
         divided = {one: each for part in parts for one, each in divided_in(part) if one in content}
         written = {stem(word): word for word in telling}
-        return cls([*content], others[:MOST_WORDS], joined, divided, written, wanted)
+        names = (
+            frozenset(stem(word) for part in parts[1:] if part[:1].isupper() for word in words(part)) & content.keys()
+        )
+        return cls([*content], others[:MOST_WORDS], joined, divided, written, names, wanted)
 
 
 def _without_last_sign(found: list[str]) -> list[str]:

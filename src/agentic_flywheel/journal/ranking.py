@@ -43,6 +43,10 @@ NEXT_TURNS = (1.0, 0.1, 0.05)
 COVERED = 0.5
 """What the words that a session has anywhere count beside those of its best turn."""
 
+SPOKEN_OF = 150
+"""A name that more than one of so many turns has is one of a person who speaks: all of a talk is theirs, and so it
+counts once more wherever the talk has it. Either of two who talk may be asked about."""
+
 FIRST_WORDS = "~"
 """Behind the terms of what lists show, no term itself: the title is how the talk begins, and so counts as a turn."""
 
@@ -64,8 +68,9 @@ def ranked(db: sqlite3.Connection, index: str, destinations: Sequence[int], ques
         has[number] = everything
         scores.setdefault(number, 0.0)
     heads = _heads(db, [*scores])
+    anywhere = {n: COVERED * search.worth(found) + search.worth(found & search.persons) for n, found in has.items()}
     matches = [
-        Match(key, member, scores[n] + COVERED * search.worth(has[n]), best.get(n, 0), has[n] >= everything, saved_at)
+        Match(key, member, scores[n] + anywhere[n], best.get(n, 0), has[n] >= everything, saved_at)
         for n, (_, key, member, saved_at) in heads.items()
     ]
     few = len(question.content) <= FEW_WORDS
@@ -110,6 +115,7 @@ class _Search:
         self._joined = {one: parts for one, parts in question.joined.items() if self._frequency(one)}
         self._often = {word: sum(map(self._frequency, with_joined(word, self._joined))) for word in question.content}
         self._cut = {word for word in question.content if not self._often[word]}  # or it is part of a word
+        self.persons = frozenset(name for name in question.names if self._often[name] * SPOKEN_OF > self._rows)
         self.rarity = dict[str, float]()
         for word, often in self._often.items():
             if often:
