@@ -7,6 +7,7 @@ FTS5 nothing is searched here.
 
 import contextlib
 import os
+import secrets
 import sqlite3
 import threading
 import time
@@ -81,6 +82,8 @@ class SearchIndex:
         self._lock = threading.Lock()
         know(self)
         self._memory = _in_memory() if in_memory else None
+        self.made = 0
+        """Which file the last verb saw: another number for each that is made anew, here or by another process."""
         if self._memory:
             weakref.finalize(self, self._memory.close)
 
@@ -255,6 +258,7 @@ class SearchIndex:
                     refuse_foreign(db, self.path, _TABLES_OF_OURS)
                     if not _is_ours(db):
                         _make(db)
+                    (self.made,) = db.execute("PRAGMA application_id").fetchone()
                     db.execute("PRAGMA synchronous = OFF")  # a cache: it is made anew if a loss of power damages it
                     db.execute("PRAGMA secure_delete = ON")
                     yield db
@@ -280,6 +284,6 @@ def _make(db: sqlite3.Connection) -> None:
     if not _is_ours(db):  # or another process was quicker
         for table in ("words", "turns", "talks", "heads", "passes"):
             db.execute(f"DROP TABLE IF EXISTS {table}")
-        for statement in _TABLES:
+        for statement in (*_TABLES, f"PRAGMA application_id = {secrets.randbits(31)}"):
             db.execute(statement)
     db.execute("COMMIT")

@@ -34,6 +34,7 @@ class SearchRows(JournalFile):
         super().__init__(folder, clock, address)
         self._search_index = SearchIndex(folder)
         self._indexed: tuple[object, int] | None = None
+        self._indexed_in = 0
 
     def search(self, index: str, question: Question) -> Matches:
         """The sessions known here that answer the question, the best first."""
@@ -45,7 +46,12 @@ class SearchRows(JournalFile):
     def _search(self, index: str, question: Question) -> Matches:
         unread = self.index_new(SEARCH_SECONDS)
         with self._searching():
-            return replace(self._search_index.find(index, self._places(), question), unread=unread)
+            matches = self._search_index.find(index, self._places(), question)
+            if self._search_index.made != self._indexed_in:  # the file was made anew since it was filled
+                self._indexed = None
+                unread = self.index_new(SEARCH_SECONDS)
+                matches = self._search_index.find(index, self._places(), question)
+            return replace(matches, unread=unread)
 
     def index_new(self, seconds: float) -> int:
         """Index for so long what was saved since the last time; how many sessions are still to be read."""
@@ -55,6 +61,7 @@ class SearchRows(JournalFile):
                 return 0
             unread = self._index_new(time.monotonic() + seconds)
             self._indexed = None if unread else state
+            self._indexed_in = self._search_index.made
             return unread
 
     def _index_new(self, until: float) -> int:
