@@ -88,7 +88,7 @@ def fold(text: str) -> str:
     """The text in lower case, without marks, in letters of most keyboards."""
     if text.isascii():
         return text.lower()
-    letters = unicodedata.normalize("NFKD", text.translate(_LETTERS))
+    letters = unicodedata.normalize("NFKD", text)
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return unicodedata.normalize("NFC", plain.casefold().translate(_LETTERS))
 
