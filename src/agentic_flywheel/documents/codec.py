@@ -45,6 +45,7 @@ def is_large(text: str) -> bool:
 def around_history(document: Document, *, narrowed: bool = False) -> tuple[str, str]:
     """The text of a session document up to its first turn, and from the end of its last turn on."""
     began = {"began": document.began} if document.began > 1 else {}
+    began |= {"begun_after": iso(document.begun_after)} if document.begun_after else {}
     # Last, because the end of a document names the write that made it.
     operations = {"operations": listed(document.operations)}
     note = {"note": document.note} if document.note else {}

@@ -64,7 +64,7 @@ class DeleteCommand(Command[Deleted]):
     def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[Deleted]:
         """Replace what is stored by a tombstone; a damaged or newer document too, since its owner asked for it."""
         if base is None and self.saw == 0:
-            tombstone = Tombstone(self.member, 0, now, now + MIN_TOMBSTONE, "deleted")
+            tombstone = Tombstone(self.member, 0, self.made_at or now, now + MIN_TOMBSTONE, "deleted")
             queued = self.model_copy(update={"made_at": self.made_at or now})
             return Step(_tombstone_write(self.key, tombstone, None, self.index, now), Deleted(deleted=True), queued)
         if base is None:
@@ -84,7 +84,7 @@ class DeleteCommand(Command[Deleted]):
             return Step(None, Deleted(deleted=False), self)
         because = "expired" if is_expired else self.because
         until = now + _tombstone_ttl(kept_until, now)
-        tombstone = Tombstone(self.member, revision, now, until, because, operations)
+        tombstone = Tombstone(self.member, revision, self.made_at or now, until, because, operations)
         write = _tombstone_write(self.key, tombstone, base, self.index, now)
         saw: dict[str, object] = {
             "saw": revision,

@@ -56,7 +56,7 @@ class Outline(BaseModel):
     began: NonNegativeInt = 1
     """The revision with which this life of it began: above 1 once it was deleted and begun anew."""
     begun_after: AwareDatetime | None = None
-    """When it was deleted, then."""
+    """When it was deleted, then; or when its session was, where what is of that life was taken out of it."""
     operations: list[list[object]] = []
 
     @property
@@ -84,7 +84,11 @@ class Outline(BaseModel):
             "ttl_seconds": self.ttl_seconds,
             **({} if self.count is None else counted),
             **{name: value for name, value in (self.model_extra or {}).items() if name not in _NEVER_EXTRA},
-            **({"began": self.began, "begun_after": iso(self.begun_after)} if self.began > 1 else {}),
+            **(
+                {"began": self.began, "begun_after": iso(self.begun_after)}
+                if self.began > 1 or self.begun_after
+                else {}
+            ),
             "operations": self.operations,
         }
         return dumps(before)[:-1] + _BEFORE, "]," + dumps(behind)[1:]
@@ -255,6 +259,17 @@ def put_together(stored: Stored, stay: Sequence[Placed], head: str, tail: str) -
     start, end = stay[0][1], stay[-1][2]
     splice = Splice(head, size_of(stored.text[:start]), size_of(stored.text[end:]), tail)
     return head + stored.text[start:end] + tail, splice
+
+
+def outline_of(there: Outline, executions: Sequence[Placed], dropped: int = 0) -> Outline:
+    """The outline of the executions that stay when so many had to leave for room."""
+    return there.model_copy(
+        update={
+            "kept_until": latest(end_of(execution, there.kept_until) for execution, _, _ in executions),
+            "next_expiry": earliest(kept_until_in(execution) for execution, _, _ in executions),
+            "dropped": there.dropped + dropped,
+        }
+    )
 
 
 def end_of(execution: JSONObject, default: datetime | None) -> datetime | None:

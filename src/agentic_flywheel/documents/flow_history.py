@@ -3,7 +3,6 @@
 What has expired leaves, and room is made, in a rewrite of its own, in which the executions that stay keep their text.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, cast
@@ -14,12 +13,12 @@ from agentic_flywheel.documents.codec import listed
 from agentic_flywheel.documents.command import FollowingCommand, Step
 from agentic_flywheel.documents.flow_document import (
     Outline,
-    Placed,
     Stored,
     earliest,
     end_of,
     latest,
     outline,
+    outline_of,
     put_together,
     remembered,
     whole,
@@ -144,12 +143,12 @@ class FlowHistoryCommand(FollowingCommand[Added]):
         sent = [record["id"] for record in records if record.get("id")]
         stay = [each for each in stored.executions if _stays(each[0], sent, now)]
         texts = [*map(_text_of, records)]
-        after = self._after(_outline_of(stored.outline, stay), records, len(stay), now)
+        after = self._after(outline_of(stored.outline, stay), records, len(stay), now)
         head, tail = after.around()
         sizes = [size_of(stored.text[a:b]) + 1 for _, a, b in stay]
         if dropped := self._for_room(sizes, texts, size_of(head) + size_of(tail)):
             stay = stay[dropped:]
-            after = self._after(_outline_of(stored.outline, stay, dropped), records, len(stay), now)
+            after = self._after(outline_of(stored.outline, stay, dropped), records, len(stay), now)
             head, tail = after.around()
         remembered(after, (head, tail))
         tail = ("," if stay and texts else "") + ",".join(texts) + tail
@@ -225,41 +224,40 @@ def merged(mine: str, there: str, operation: str, now: datetime) -> tuple[str, d
     """
     ours, theirs = whole(mine), whole(there)
     known = [execution for execution, _, _ in theirs.executions]
-    ids = {dumps(execution["id"]) for execution in known if execution.get("id")}
+    ids = {dumps(execution["id"]): instant_of(execution.get("cached_at")) for execution in known if execution.get("id")}
 
     def lacking(execution: JSONObject) -> bool:
-        return dumps(execution["id"]) not in ids if execution.get("id") else execution not in known
+        if not execution.get("id"):
+            return execution not in known
+        name, kept_at = dumps(execution["id"]), instant_of(execution.get("cached_at"))
+        return name not in ids or bool(kept_at and (other := ids[name]) and kept_at > other)
 
-    lost = [(e, a, b) for e, a, b in ours.executions if not expired(kept_until_in(e), now) and lacking(e)]
+    def gone(execution: JSONObject) -> bool:
+        kept_at, after = instant_of(execution.get("cached_at")), theirs.outline.begun_after
+        return expired(kept_until_in(execution), now) or bool(kept_at and after and kept_at <= after)
+
+    lost = [(e, a, b) for e, a, b in ours.executions if not gone(e) and lacking(e)]
     if not lost:
         return None
-    before, back = _outline_of(theirs.outline, theirs.executions), _outline_of(ours.outline, lost)
+    again = {dumps(execution["id"]) for execution, _, _ in lost if execution.get("id")}
+    stay = [each for each in theirs.executions if dumps(each[0].get("id")) not in again]
+    before, back = outline_of(theirs.outline, stay), outline_of(ours.outline, lost)
     revision = max(before.revision, back.revision) + 1
     writes = sorted((*ours.outline.writes, *theirs.outline.writes), key=lambda each: each.revision)  # the oldest may go
     after = before.model_copy(
         update={
             "revision": revision,
-            "kept_until": latest([before.kept_until, back.kept_until] if known else [back.kept_until]),
-            "count": len(known) + len(lost),
+            "saved_at": max((at for at in (before.saved_at, back.saved_at) if at), default=None),
+            "kept_until": latest([before.kept_until, back.kept_until] if stay else [back.kept_until]),
+            "count": len(stay) + len(lost),
             "dropped": max(before.dropped, back.dropped),
             "next_expiry": earliest([before.next_expiry, back.next_expiry]),
             "operations": listed(kept((*writes, Operation(operation, revision, 0, 0)))),
         }
     )
     head, tail = after.around()
-    tail = ("," if known else "") + ",".join(ours.text[start:end] for _, start, end in lost) + tail
-    return put_together(theirs, theirs.executions, head, tail)[0], after.kept_until
-
-
-def _outline_of(there: Outline, executions: Sequence[Placed], dropped: int = 0) -> Outline:
-    """The outline of the executions that stay when so many had to leave for room."""
-    return there.model_copy(
-        update={
-            "kept_until": latest(end_of(execution, there.kept_until) for execution, _, _ in executions),
-            "next_expiry": earliest(kept_until_in(execution) for execution, _, _ in executions),
-            "dropped": there.dropped + dropped,
-        }
-    )
+    tail = ("," if stay else "") + ",".join(ours.text[start:end] for _, start, end in lost) + tail
+    return put_together(theirs, stay, head, tail)[0], after.kept_until
 
 
 def _has_to_clear(there: Outline, now: datetime) -> bool:

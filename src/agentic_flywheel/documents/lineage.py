@@ -15,10 +15,11 @@ from pydantic import AwareDatetime, Field
 from agentic_flywheel.documents.append import fingerprint
 from agentic_flywheel.documents.codec import encode
 from agentic_flywheel.documents.command import Command, Step
+from agentic_flywheel.documents.earlier_life import kept_since, raised_to
 from agentic_flywheel.documents.flow_document import outline
 from agentic_flywheel.documents.flow_history import merged
 from agentic_flywheel.documents.list_row import list_row
-from agentic_flywheel.documents.model import Document, Operation, Past, expired
+from agentic_flywheel.documents.model import Document, Operation, Past, Tombstone, expired, instant_of
 from agentic_flywheel.documents.parse import decode, kept_until_in, load, operations_in, tombstone_of
 from agentic_flywheel.documents.revisions import KEPT_ASIDE, newest
 from agentic_flywheel.documents.superseded import as_older, superseded
@@ -118,11 +119,22 @@ class MergeForwardCommand(Command[bool]):
     def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[bool]:
         """Whether there was anything to bring back."""
         tombstone = tombstone_of(base) if base is not None else None
-        if tombstone and (tombstone.because == "deleted" or tombstone.revision >= revision_at_head(self.text)):
+        if tombstone and not self._outlives(tombstone, base or ""):
             return self._nothing()
         if base is not None and not tombstone and covers(base, self.text):
             return self._nothing()
         return self._session(base, now, alive_remotely=alive_remotely) if self.member else self._other(base, now)
+
+    def _outlives(self, tombstone: Tombstone, text: str) -> bool:
+        """Whether this is newer than what has expired, or was kept after what was deleted."""
+        if tombstone.because == "expired":
+            return revision_at_head(self.text) > tombstone.revision
+        if self.member:
+            return began_with(self.text) > tombstone.revision
+        return not tombstone_beats(text, self.text) and self._since(tombstone.deleted_at) is not None
+
+    def _since(self, ended_at: datetime) -> str | None:
+        return kept_since(self.text, ended_at, self.operation)
 
     def _nothing(self) -> Step[bool]:
         return Step(None, answer=False, command=self)
@@ -170,8 +182,23 @@ class MergeForwardCommand(Command[bool]):
     def _write(self, document: Document, text: str, base: str | None) -> Write:
         return Write(self.key, text, base, document.kept_until, list_row=list_row(self.index, document))
 
+    def _over(self, tombstone: Tombstone, base: str | None, now: datetime) -> Step[bool]:
+        """What was kept after a deletion that did not know of it, over its tombstone."""
+        text = self._since(tombstone.deleted_at)
+        if text is None:
+            return self._nothing()
+        if revision_at_head(text) <= tombstone.revision:
+            text = raised_to(text, tombstone.revision + 1)
+        history = outline(ends_of(text))
+        data = JSONObject() if history else load(text, "the document")
+        until = history.kept_until if history else kept_until_in(data)
+        return self._nothing() if expired(until, now) else self._put(text, base, until, data)
+
     def _other(self, base: str | None, now: datetime) -> Step[bool]:
         """An execution, a flow history or an older revision."""
+        tombstone = tombstone_of(base) if base is not None else None
+        if tombstone and tombstone.because == "deleted":
+            return self._over(tombstone, base, now)
         history = outline(ends_of(self.text))
         data = JSONObject() if history else load(self.text, "the document")
         until = history.kept_until if history else kept_until_in(data)
@@ -183,13 +210,23 @@ class MergeForwardCommand(Command[bool]):
             base is None
             or is_of_a_later_life(self.text, base)
             or (covers(self.text, base) and revision_at_head(self.text) > revision_at_head(base))
+            or ("result" in data and _was_written_later(data, base))
         ):
-            part_of = execution_set(self.key, data.get("session_id"))
-            return Step(Write(self.key, self.text, base, until, part_of=part_of), answer=True, command=self)
-        if not history or tombstone_of(base):
+            return self._put(self.text, base, until, data)
+        if not history or tombstone:
             return self._nothing()
         more = merged(self.text, base, self.operation, now)
         return Step(Write(self.key, more[0], base, more[1]), answer=True, command=self) if more else self._nothing()
+
+    def _put(self, text: str, base: str | None, until: datetime | None, data: JSONObject) -> Step[bool]:
+        part_of = execution_set(self.key, data.get("session_id"))
+        return Step(Write(self.key, text, base, until, part_of=part_of), answer=True, command=self)
+
+
+def _was_written_later(data: JSONObject, base: str) -> bool:
+    """Whether this execution was written after the other one of its id, neither of which goes on from the other."""
+    times = [instant_of(each.get("saved_at")) for each in (data, load(base, "the document"))]
+    return times[0] is not None and times[1] is not None and times[0] > times[1]
 
 
 def missing(mine: list[JSONObject], there: list[JSONObject]) -> list[JSONObject]:

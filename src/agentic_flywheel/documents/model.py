@@ -56,6 +56,8 @@ class Document:
     operations: tuple[Operation, ...] = ()
     began: int = 1
     """The revision with which this life of the session began: above 1 once it was deleted and begun anew."""
+    begun_after: datetime | None = None
+    """When it was deleted, then."""
     extra: JSONObject = field(default_factory=JSONObject)
     note: str = ""
     """How this revision came about, where that is more than turns added or replaced."""

@@ -49,7 +49,10 @@ class MoveCommand(MergeForwardCommand):
         if tombstone_beats(base, self.text):
             return self._nothing()
         revision = max(mine.revision, there.revision + 1)
-        begun = replace(mine, revision=revision, began=revision if there.because == "deleted" else 1)
+        anew = there.because == "deleted"
+        begun = replace(
+            mine, revision=revision, began=revision if anew else 1, begun_after=there.deleted_at if anew else None
+        )
         return Step(self._write(begun, encode(begun), base), answer=True, command=self)
 
 

@@ -163,6 +163,7 @@ def _document(stored: "_StoredSession", data: JSONObject, session_id: str) -> Do
         tags=tuple(stored.tags),
         operations=_operations(stored.operations),
         began=min(stored.began, revision_in(data)),
+        begun_after=_aware(stored.begun_after),
         extra={name: value for name, value in data.items() if name not in _KNOWN},
         note=stored.note,
         past=tuple(
@@ -205,6 +206,7 @@ class _StoredSession(BaseModel):
     tags: list[str] = []
     operations: list[tuple[int, int, int, str]] = []
     began: int = 1
+    begun_after: datetime | None = None
     note: str = ""
     revisions: list[tuple[int, datetime, int, JSONObject | None, str]] = []
     metadata: _OlderTimes = _OlderTimes()

@@ -121,7 +121,7 @@ def _with_fields(document: Document, fields: JSONObject) -> Document:
     shown = public(replace(document, session=replace(document.session, history=[]))) | fields
     data = {name: value for name, value in shown.items() if value is not None}
     made = document_in(data, document.session.id, "an earlier revision")
-    return replace(made, operations=document.operations, began=document.began)
+    return replace(made, operations=document.operations, began=document.began, begun_after=document.begun_after)
 
 
 def listed(document: Document) -> list[JSONObject]:

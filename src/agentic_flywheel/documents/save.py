@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from agentic_flywheel.documents.append import Fingerprint, Fingerprints, fingerprint
 from agentic_flywheel.documents.appended import Appended, appended, compared_then
@@ -196,7 +196,7 @@ class SaveCommand(Save, FollowingCommand[Saved]):
             revision=revision,
             note=note,
             past=past,
-            began=_began(current, revision),
+            **_began(current, revision),
             operations=kept((*operations, done)),
         )
         return document, whole
@@ -292,8 +292,10 @@ class SaveCommand(Save, FollowingCommand[Saved]):
         return self.mode == "replace" and not self.session_only and self.replaces is None
 
 
-def _began(current: Document | Tombstone | None, revision: int) -> int:
-    """With which revision the life began that this save goes on with, or begins."""
+def _began(current: Document | Tombstone | None, revision: int) -> dict[str, Any]:
+    """With which revision, and after which deletion, the life began that this save goes on with, or begins."""
     if isinstance(current, Document):
-        return current.began
-    return revision if current and current.because == "deleted" else 1
+        return {"began": current.began, "begun_after": current.begun_after}
+    if current and current.because == "deleted":
+        return {"began": revision, "begun_after": current.deleted_at}
+    return {"began": 1, "begun_after": None}

@@ -56,6 +56,8 @@ class Write:
     """Keys of older revisions, which live as long as this from now on."""
     delete_keys: tuple[str, ...] = ()
     """Keys of older revisions that nobody will ask for any more."""
+    announced: bool = True
+    """Whether other machines are told of a tombstone; they are not where they hear of what it goes with."""
     part_of: str = ""
     """The set in which the key is found when the session is deleted that this execution belongs to."""
     life: int | None = None

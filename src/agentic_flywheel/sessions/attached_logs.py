@@ -14,7 +14,7 @@ from typing import NamedTuple
 from agentic_flywheel.documents.append_log import AppendLogCommand, LogFull, is_full
 from agentic_flywheel.documents.flow_document import Outline, earliest, flow_history, outline
 from agentic_flywheel.documents.flow_history import MAX_EXECUTIONS
-from agentic_flywheel.documents.model import EPOCH
+from agentic_flywheel.documents.model import EPOCH, iso
 from agentic_flywheel.documents.parse import tombstone_of
 from agentic_flywheel.documents.writes import ends_of
 from agentic_flywheel.errors import Conflict, Damaged
@@ -68,7 +68,7 @@ class AttachedLogs:
 
     async def append(self, session_id: str, log: str, records: Sequence[JSONObject], ttl_seconds: int) -> None:
         """Add the records whose ids are not there yet."""
-        for batch in _batches([_wrapped(record) for record in records], self._full_bytes):
+        for batch in _batches(self._wrapped(records), self._full_bytes):
             await self._append(session_id, log, batch, ttl_seconds)
 
     async def _append(self, session_id: str, log: str, records: list[JSONObject], ttl_seconds: int) -> None:
@@ -89,6 +89,11 @@ class AttachedLogs:
                 await self._renew_older(session_id, log, end, ttl_seconds)
                 return
         raise Conflict("Others clear the log again and again: try again.")
+
+    def _wrapped(self, records: Sequence[JSONObject]) -> list[JSONObject]:
+        """Records as they are stored: whatever fields they have, none is taken for one of an execution."""
+        now = iso(self._clock())
+        return [{"id": record["id"], "cached_at": now, "value": record} for record in records]
 
     def _known_end(self, session_id: str, log: str) -> _End:
         """Where the log ends as far as this process knows: in its first segment, unless it was told otherwise."""
@@ -141,7 +146,7 @@ class AttachedLogs:
 
     async def rewrite(self, session_id: str, log: str, records: Sequence[JSONObject], ttl_seconds: int) -> None:
         """Make these the records; what is left of a longer log goes."""
-        wrapped = [_wrapped(record) for record in records]
+        wrapped = self._wrapped(records)
         if not wrapped:
             await self.clear(session_id, log)
             return
@@ -225,11 +230,6 @@ async def records_in(text: str, now: datetime, *, alive_remotely: bool, limit: i
     """The records of a segment's text, or the newest of them; a large one is read in a thread."""
     read = partial(flow_history, text, now, alive_remotely=alive_remotely, limit=limit)
     return (read() if len(text) <= READ_AT_ONCE else await in_thread(read)).executions
-
-
-def _wrapped(record: JSONObject) -> JSONObject:
-    """A record as it is stored: whatever fields it has, none is taken for one of an execution."""
-    return {"id": record["id"], "value": record}
 
 
 def _batches(records: Sequence[JSONObject], full_bytes: int) -> Iterator[list[JSONObject]]:
