@@ -61,6 +61,7 @@ def verbs(journal: Journal) -> dict[str, Callable[[], object]]:
         "keep": lambda: journal.keep(write("p:revision:a:2")),
         "put_replica": lambda: journal.put_replica(write("p:session:c", 3), write("p:session:c", 4), grave),
         "overwrite_replica": lambda: journal.overwrite_replica(write("p:session:d", extend_keys=("p:revision:a:2",))),
+        "parts_ended_by": lambda: journal.parts_ended_by(grave),
         "apply_tombstones": lambda: journal.apply_tombstones([grave]),
         "erase": lambda: journal.erase(SessionKeys("p:session:e")),
         "delete": lambda: [
@@ -201,6 +202,7 @@ TELL = {
     "lookup_nowait",
     "unsent_document",
     "copy_of_this_machine",
+    "parts_ended_by",
     "pending",
     "next_pending",
     "command_of",

@@ -39,8 +39,12 @@ class RemoteParts:
         self._keys = keys
         self._clock = clock
 
-    async def find(self, keys: SessionKeys, deadline: float) -> tuple[set[str], list[str]]:
+    async def find(
+        self, keys: SessionKeys, deadline: float, *, members_only: bool = False
+    ) -> tuple[set[str], list[str]]:
         """The keys of the flow histories and executions of a session, and of its older revisions.
+
+        `members_only`: only the executions, which need not be looked for.
 
         Raises:
             StashUnavailable: it is not known which there are.
@@ -48,7 +52,11 @@ class RemoteParts:
         """
         await self._calls.ready(deadline)
         beginnings = [check_beginning(text, self._keys.prefix) for text in (keys.histories, keys.revisions)]
+        if members_only:
+            beginnings = []
         if not self._calls.has("coaia_parts"):
+            if members_only:
+                return set(), []
             histories, revisions = [await self._found(text, deadline) for text in beginnings]
             return {*histories}, revisions
         arguments: JSONObject = {
@@ -59,7 +67,7 @@ class RemoteParts:
         reply = await self._calls.call("coaia_parts", arguments, deadline)
         if not reply.get("complete"):
             logger.warning("Redis did not let us look through all keys: something of a deleted session may be left.")
-        histories, revisions = [[str(key) for key in found] for found in reply["found"]]
+        histories, revisions = [[str(key) for key in found] for found in reply["found"]] or ([], [])
         return {*histories, *(str(key) for key in reply["members"])}, revisions
 
     async def _found(self, beginning: str, deadline: float) -> list[str]:

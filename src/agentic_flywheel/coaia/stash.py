@@ -215,7 +215,7 @@ class Stash(ChildCalls):
             "delete": write.tombstone,
             "entry": self._entry(write),
         }
-        announced = write.tombstone and self.has("coaia_watch")
+        announced = write.tombstone and write.announced and self.has("coaia_watch")
         optional: JSONObject = {
             "extend_keys": [*write.extend_keys],
             "delete_keys": [*write.delete_keys],

@@ -2,11 +2,12 @@
 
 import os
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
+from agentic_flywheel.documents.model import Tombstone
 from agentic_flywheel.documents.writes import Write
-from agentic_flywheel.errors import JournalUnavailable
+from agentic_flywheel.errors import DocumentError, JournalUnavailable
 from agentic_flywheel.journal.kin import forget_kin_of
 from agentic_flywheel.journal.migrations import THIS_MACHINE
 from agentic_flywheel.journal.readings import forget_readings_of
@@ -103,25 +104,71 @@ class Erasure(ReplicaRows):
             return [*(row[0] for row in rows), *_part_keys(db, THIS_MACHINE, keys)]
 
     @retry_once_if_replaced
-    def apply_tombstones(self, tombstones: Sequence[Write]) -> None:
+    def apply_tombstones(self, tombstones: Sequence[Write], gone: Collection[str] = ()) -> None:
         """Apply deletions made elsewhere; each beats a document of the same line, up to its own revision.
 
-        What goes with a session goes with it here too, but for what is still to be sent.
+        What goes with a session goes with it here too, but for what is still to be sent: what is `gone` there, and of
+        all else what was kept before the session was deleted.
         """
         from agentic_flywheel.documents.lineage import tombstone_beats
 
         with self._transaction() as db:
             for write in tombstones:
+                if ended := self._ended_by(db, write):
+                    self._end_parts(db, *ended, gone)
                 stored = copy_of(db, self._destination, write.key)
                 if (stored and not tombstone_beats(write.text, stored.text)) or is_pending(
                     db, self._destination, write.key
                 ):
                     continue
-                if (keys := SessionKeys.of(write.key)) and not (stored and stored.tombstone):
-                    _erase(db, self._destination, keys, but_pending=True)
                 self._put(db, write, replica=True)
         self._unindex(*(write.key for write in tombstones))
         self.unwiped = self._has_slack = True
+
+    @retry_once_if_replaced
+    def parts_ended_by(self, tombstone: Write) -> list[Write]:
+        """The flow histories and executions here of a session that was deleted elsewhere, but what is to be sent."""
+        with self._snapshot() as db:
+            ended = self._ended_by(db, tombstone)
+            if ended is None:
+                return []
+            found = [copy_of(db, self._destination, key) for key in self._unsent_parts(db, ended[0])]
+        return [copy for copy in found if copy]
+
+    def _ended_by(self, db: sqlite3.Connection, write: Write) -> tuple[SessionKeys, Tombstone] | None:
+        """The session whose earlier life a tombstone ends; also where the session itself was seen to be deleted."""
+        from agentic_flywheel.documents.lineage import began_with, tombstone_beats
+        from agentic_flywheel.documents.parse import tombstone_of
+
+        keys, tombstone = SessionKeys.of(write.key), tombstone_of(write.text)
+        stored = copy_of(db, self._destination, write.key)
+        if keys is None or tombstone is None or tombstone.because != "deleted":
+            return None
+        if stored and not stored.tombstone and not tombstone_beats(write.text, stored.text):
+            return (keys, tombstone) if began_with(stored.text) > tombstone.revision else None
+        return keys, tombstone
+
+    def _unsent_parts(self, db: sqlite3.Connection, keys: SessionKeys) -> list[str]:
+        parts = _part_keys(db, self._destination, keys)
+        return [key for key in parts if not is_pending(db, self._destination, key)]
+
+    def _end_parts(
+        self, db: sqlite3.Connection, keys: SessionKeys, tombstone: Tombstone, gone: Collection[str]
+    ) -> None:
+        """Take away what was kept with a session before it was deleted elsewhere, and its older revisions."""
+        for key in self._unsent_parts(db, keys):
+            copy = copy_of(db, self._destination, key)
+            left = _left_of(copy, tombstone) if copy and key not in gone else None
+            if copy is None or left is None:
+                drop(db, self._destination, [key])
+            elif left != copy.text:  # the destination has it shorter too, or is to get it
+                self._put(db, replace(copy, text=left), replica=True)
+                self._mark_unverified(db, key)
+        query = "SELECT key FROM documents WHERE destination = ? AND key >= ? AND key < ?"
+        older = db.execute(query, (self._destination, keys.revisions, keys.revisions + LAST_CHARACTER)).fetchall()
+        numbers = {key: key.removeprefix(keys.revisions) for (key,) in older}
+        before = [key for key, n in numbers.items() if not n.isdigit() or int(n) <= tombstone.revision]
+        drop(db, self._destination, before)
 
     @retry_once_if_replaced
     def forget(self, keys: Sequence[str]) -> None:
@@ -164,14 +211,11 @@ class Erasure(ReplicaRows):
             return False
 
 
-def _erase(db: sqlite3.Connection, destination: int, keys: SessionKeys, *, but_pending: bool = False) -> int:
+def _erase(db: sqlite3.Connection, destination: int, keys: SessionKeys) -> int:
     """Erase the parts of a session and its older revisions; how many parts there were."""
     parts = _part_keys(db, destination, keys)
-    if but_pending:
-        parts = [key for key in parts if not is_pending(db, destination, key)]
-    else:
-        _erase_changes(db, destination, keys, parts)
-    for beginning in (keys.revisions, *(() if but_pending else (keys.histories,))):
+    _erase_changes(db, destination, keys, parts)
+    for beginning in (keys.revisions, keys.histories):
         db.execute(
             "DELETE FROM documents WHERE destination = ? AND key >= ? AND key < ?",
             (destination, beginning, beginning + LAST_CHARACTER),
@@ -216,6 +260,16 @@ def _part_keys(db: sqlite3.Connection, destination: int, keys: SessionKeys) -> l
         (destination, keys.execution_keys, keys.execution_keys + LAST_CHARACTER, _names(keys).encode()),
     )
     return [key for rows in (histories, executions, earlier) for (key,) in rows.fetchall()]
+
+
+def _left_of(copy: Write, tombstone: Tombstone) -> str | None:
+    """What of a part was kept after its session was deleted; what cannot be read goes with it."""
+    from agentic_flywheel.documents.earlier_life import kept_since
+
+    try:
+        return kept_since(copy.text, tombstone.deleted_at, "")
+    except DocumentError:
+        return None
 
 
 def _names(keys: SessionKeys) -> str:

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from agentic_flywheel.backoff import REFUSALS, delay
 from agentic_flywheel.coaia.replies import StoredVersion
+from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError, StashRefused, StashUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import ReplicaRow
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.remote_writer import RemoteWriter
+from agentic_flywheel.session_keys import SessionKeys
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ class PutBack:
         except StashRefused as exc:
             await self._verify_apart(remote, copies, exc)
             return
-        held = {copy.key for copy in copies if is_held(copy, marks.get(copy.key))}
+        held = {copy.key for copy in copies if is_held(copy, mark := marks.get(copy.key)) and not is_buried(copy, mark)}
         unverified = [copy.key for copy in copies if copy.unverified or copy.key in self._refused]
         await self._mark_verified(key for key in unverified if key in held)
         lost = [copy for copy in copies if copy.key not in held]
@@ -113,8 +115,9 @@ class PutBack:
         """The same of one batch; by halves, to find the one that costs the connection, where one does."""
         by_key = {copy.key: copy for copy in batch}
         found = [write for copy in batch if (write := await in_thread(self._journal.copy, copy.key))]
-        writes = [write for write in found if not write.tombstone]
-        other = [by_key[write.key] for write in found if write.tombstone]  # deleted since they were listed
+        writes = [write for write in found if not write.tombstone and not is_of_another_life(write)]
+        alone = {write.key for write in found} - {write.key for write in writes}  # some were deleted since
+        other = [by_key[key] for key in alone]
         try:
             answers = await remote.stash.restore(writes, remote.stash.deadline())
         except StashUnavailable as exc:
@@ -221,6 +224,17 @@ def _batches(copies: Sequence[ReplicaRow]) -> Iterator[list[ReplicaRow]]:
         size += copy.bytes
     if batch:
         yield batch
+
+
+def is_buried(copy: ReplicaRow, mark: StoredVersion | None) -> bool:
+    """Whether a tombstone is all that the stash holds of a part of a session: it tells if that was kept before."""
+    alone = mark is not None and mark.revision is None and mark.tombstone is not None
+    return alone and not copy.tombstone and SessionKeys.of(copy.key) is None
+
+
+def is_of_another_life(write: Write) -> bool:
+    """Whether this is a session that was begun anew: what went with its earlier life is to be taken away with that."""
+    return SessionKeys.of(write.key) is not None and '"begun_after":' in write.text
 
 
 def is_held(copy: ReplicaRow, mark: StoredVersion | None) -> bool:

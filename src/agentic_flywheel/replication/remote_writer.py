@@ -8,12 +8,15 @@ from datetime import datetime
 from typing import TypeVar
 
 from agentic_flywheel.coaia.stash import Stash
+from agentic_flywheel.documents.codec import encode_tombstone
 from agentic_flywheel.documents.command import Command, Step
 from agentic_flywheel.documents.commands import as_copy
 from agentic_flywheel.documents.delete import DeleteCommand, Deleted, TombstoneCommand
-from agentic_flywheel.documents.lineage import MergeForwardCommand
-from agentic_flywheel.documents.model import expired
-from agentic_flywheel.documents.parse import tombstone_of
+from agentic_flywheel.documents.earlier_life import life_before
+from agentic_flywheel.documents.end_life import EndLifeCommand
+from agentic_flywheel.documents.lineage import MergeForwardCommand, began_with
+from agentic_flywheel.documents.model import Document, Tombstone, expired
+from agentic_flywheel.documents.parse import decode, tombstone_of
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Outcome, Write
 from agentic_flywheel.errors import DocumentError, JournalUnavailable
@@ -218,15 +221,58 @@ class RemoteWriter:
 
         """
         if copy.tombstone:
-            tombstone = tombstone_of(copy.text)
-            member = tombstone.id if tombstone else ""
-            burial = TombstoneCommand(
-                key=copy.key, member=member, index=self._keys.index if member else "", text=copy.text
-            )
-            await self.commit_with_retry(burial, None, deadline)
+            await self._bury(copy.key, copy.text, deadline)
             return True
+        if (keys := SessionKeys.of(copy.key)) and began_with(copy.text) > 1:
+            session = decode(copy.text, keys.session_id)
+            before = life_before(session, self._clock()) if isinstance(session, Document) else None
+            if before:  # whoever has copies of that life, and did not hear of its end, hears of it now
+                await self._bury(copy.key, encode_tombstone(before), deadline)
         await self.merge_forward(copy, deadline)
         return await self.refresh_copy(copy, deadline)
+
+    async def _bury(self, key: str, text: str, deadline: float) -> None:
+        """Put a tombstone back, and take away what others have put back of what it stands for."""
+        tombstone, keys = tombstone_of(text), SessionKeys.of(key)
+        member = tombstone.id if tombstone else ""
+        burial = TombstoneCommand(key=key, member=member, index=self._keys.index if member else "", text=text)
+        there = await self.stash.read(key, deadline)
+        if burial.apply(there, self._clock()).write is None:
+            return
+        if keys and tombstone and tombstone.because == "deleted":  # first: with the tombstone there nobody looks again
+            await self._end_parts(keys, tombstone, deadline, thoroughly=there is not None)
+        await self.commit_with_retry(burial, None, deadline)
+
+    async def _end_parts(self, keys: SessionKeys, tombstone: Tombstone, deadline: float, *, thoroughly: bool) -> None:
+        """End in the stash what was kept with a session before it was deleted.
+
+        To look through all keys for flow histories and older revisions takes long: it is done `thoroughly` only where
+        the session was put back, so those may be there too. Who puts them back later does it by itself.
+        """
+        parts, older = await self.stash.parts.find(keys, deadline, members_only=not thoroughly)
+        for key in sorted(parts):
+            await self.end_life(key, tombstone.deleted_at, None, deadline)
+        numbers = {key: key.removeprefix(keys.revisions) for key in older}
+        gone = [key for key, number in numbers.items() if number.isdigit() and int(number) <= tombstone.revision]
+        if gone and self.stash.has("coaia_erase"):
+            await self.stash.parts.erase([], gone, None, deadline)
+
+    async def end_life(self, key: str, ended_at: datetime, copy: Write | None, deadline: float) -> str | None:
+        """End in the stash what an execution or a flow history has of a life that was ended then.
+
+        The text that is left, where only some of it went. `copy` stands in for it where the stash has lost it.
+
+        Raises:
+            StashUnavailable: whether it went is unknown.
+
+        """
+        change = EndLifeCommand(key=key, operation=self._write_ids.next(), ended_at=ended_at)
+        try:
+            step = await self.commit_with_retry(change, copy, deadline)
+        except DocumentError as exc:  # not ours: it is left as it is
+            logger.info("Not deleted with its session: %s", exc)
+            return None
+        return step.write.text if step.write and not step.write.tombstone else None
 
     async def refresh_copy(self, copy: Write, deadline: float) -> bool:
         """Replace the copy by what the stash holds now; not if that lacks what the copy has, and so went back again."""

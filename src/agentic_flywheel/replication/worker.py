@@ -26,6 +26,7 @@ from agentic_flywheel.journal.records import SyncState
 from agentic_flywheel.journal.threads import close_last, in_thread
 from agentic_flywheel.keys import Keys
 from agentic_flywheel.replication.drain import Drain
+from agentic_flywheel.replication.ended_elsewhere import end_parts
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.outbox import Outbox
 from agentic_flywheel.replication.put_back import PutBack
@@ -164,7 +165,9 @@ class ReplicationWorker:
             before = await in_thread(self._journal.sync_state)
         tombstones = [tombstone for key, text in seen.deleted if (tombstone := self._announced(key, text))]
         if tombstones:
-            await in_thread(self._journal.apply_tombstones, tombstones)
+            for tombstone in tombstones:
+                gone = await end_parts(self._journal, outbox.remote, self._locks, tombstone)
+                await in_thread(self._journal.apply_tombstones, [tombstone], gone)
             self.wipe_soon()
         lost = self._has_lost(before, seen) or evicted or outbox.remote.went_back
         outbox.remote.went_back = False
