@@ -3855,8 +3855,8 @@ MUTATIONS = [
     Mutation(
         "parts that are put back before a tombstone",
         "replication/remote_writer.py",
-        "            await self._end_parts(keys, tombstone, deadline, thoroughly=there is not None)\n",
-        "            pass\n",
+        "await self._end_parts(keys, tombstone, deadline, thoroughly=bool(there",
+        "bool((there",
         "tests/unit/test_parts_after_deletion.py::test_what_went_with_a_session_stays_deleted_and_what_was_kept_since_stays",
     ),
     Mutation(
@@ -3883,8 +3883,8 @@ MUTATIONS = [
     Mutation(
         "a session that was begun anew tells of the life before",
         "replication/put_back.py",
-        "'\"begun_after\":' in write.text",
-        "False",
+        "and BEGUN_AFTER in write.text",
+        "and False",
         "tests/unit/test_parts_after_deletion.py::test_what_went_with_a_session_stays_deleted_and_what_was_kept_since_stays",
     ),
     Mutation(

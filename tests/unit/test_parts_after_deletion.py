@@ -232,3 +232,26 @@ async def test_a_log_keeps_what_its_program_added_since(several: Several, order:
         several.repositories["C"], several.any().keys, ttl_seconds=9, max_bytes=9, clock=several.clock
     )
     assert [each["id"] for each in await store.read("s", "events")] == ["d"]
+
+
+@pytest.mark.parametrize("order", ["AB", "BA"])
+async def test_a_session_begun_anew_in_an_empty_redis_tells_of_the_life_before(several: Several, order: str):
+    await begin(several)
+    await several.delete("A")
+    several.redis.flush()
+    await several.save("A", "anew")
+    await settle(several, order)
+    assert (several.executions(), several.in_history(), said(several)) == (set(), set(), ["anew"])
+
+
+async def test_the_later_of_two_deletions_counts(several: Several):
+    await begin(several)
+    await several.delete("A")
+    several.redis.flush()
+    await several.save("B", "still there")
+    await several.keep("C", "of C")
+    await several.repositories["C"]._locks.idle()
+    await several.delete("B")
+    several.redis.flush()
+    await settle(several, "ACB")
+    assert several.executions() == several.in_history() == several.copies("C") == set()

@@ -122,6 +122,18 @@ class RemoteParts:
         if items:
             await self._calls.call("coaia_erase", {"items": items}, deadline)
 
+    async def announce(self, key: str, tombstone: str, deadline: float) -> None:
+        """Tell other machines once more that a session was deleted, though it has been begun anew since.
+
+        Raises:
+            StashUnavailable: whether they will hear is unknown.
+
+        """
+        await self._calls.ready(deadline)
+        if self._calls.has("coaia_erase"):
+            arguments: JSONObject = {"items": [], "deletions": self._keys.deletions, "announced": [[key, tombstone]]}
+            await self._calls.call("coaia_erase", arguments, deadline)
+
     def oldest_announced(self) -> int:
         """Milliseconds since 1970: what was announced before then has no tombstone any more."""
         return micros(self._clock() - MAX_TOMBSTONE) // 1000

@@ -19,7 +19,7 @@ from agentic_flywheel.documents.parse import (
     tombstone_of,
 )
 from agentic_flywheel.documents.revisions import kept_whole
-from agentic_flywheel.documents.write_ids import find
+from agentic_flywheel.documents.write_ids import find, kept
 from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.errors import Conflict, Damaged, DocumentError
 from agentic_flywheel.json_text import JSONObject, load_object
@@ -127,13 +127,25 @@ class TombstoneCommand(Command[None]):
     text: str
 
     def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[None]:  # noqa: ARG002
-        """Replace what is not newer; a tombstone that is there already stays."""
+        """Replace what is not newer; with a tombstone that is there already it becomes one, unless that is of later."""
         tombstone = decode(self.text, self.member)
         if not isinstance(tombstone, Tombstone) or expired(tombstone.kept_until, now):
             return Step(None, None, self)
-        if base is not None and (tombstone_of(base) or not tombstone_beats(self.text, base)):
+        if base is not None and (there := tombstone_of(base)):
+            if not self.member or there.because != "deleted" or tombstone.deleted_at <= there.deleted_at:
+                return Step(None, None, self)
+            tombstone = _of_both(there, tombstone)
+        elif base is not None and not tombstone_beats(self.text, base):
             return Step(None, None, self)
         return Step(_tombstone_write(self.key, tombstone, base, self.index, now), None, self)
+
+
+def _of_both(earlier: Tombstone, later: Tombstone) -> Tombstone:
+    """The tombstone of two deletions of a session, neither of which knew of the other."""
+    writes = (*(write for write in earlier.operations if not find(later.operations, write.id)), *later.operations)
+    ends = [later.kept_until, earlier.kept_until]
+    until = None if None in ends else max(end for end in ends if end)
+    return replace(later, revision=max(earlier.revision, later.revision), kept_until=until, operations=kept(writes))
 
 
 def _tombstone_write(key: str, tombstone: Tombstone, base: str | None, index: str, now: datetime) -> Write:

@@ -13,6 +13,9 @@ from agentic_flywheel.documents.write_ids import kept
 from agentic_flywheel.documents.writes import ends_of
 from agentic_flywheel.json_text import JSONObject, dumps
 
+BEGUN_AFTER = '"begun_after":'
+"""What the text of a session has that was begun anew: no turn can have it, where quotes are escaped."""
+
 TOLD_FOR = timedelta(days=60)
 """How long it is told when a session was begun anew that the life before it was ended."""
 
@@ -60,8 +63,8 @@ def was_kept_before(execution: JSONObject, ended_at: datetime | None) -> bool:
 def life_before(document: Document, now: datetime) -> Tombstone | None:
     """The tombstone of the life before this one, where a session was deleted and begun anew, and says when."""
     writes = tuple(write for write in document.operations if 0 < write.revision < document.began)
-    if document.began <= 1 or document.begun_after is None or not writes:
-        return None
+    if document.begun_after is None or (document.began > 1 and not writes):
+        return None  # without its writes it would stand for what others began, who knew nothing of the deletion
     return Tombstone(document.session.id, document.began - 1, document.begun_after, now + TOLD_FOR, "deleted", writes)
 
 

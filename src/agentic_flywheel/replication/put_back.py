@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from agentic_flywheel.backoff import REFUSALS, delay
 from agentic_flywheel.coaia.replies import StoredVersion
+from agentic_flywheel.documents.earlier_life import BEGUN_AFTER
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import DocumentError, StashRefused, StashUnavailable
 from agentic_flywheel.journal import Journal
@@ -67,7 +68,7 @@ class PutBack:
         except StashRefused as exc:
             await self._verify_apart(remote, copies, exc)
             return
-        held = {copy.key for copy in copies if is_held(copy, mark := marks.get(copy.key)) and not is_buried(copy, mark)}
+        held = {copy.key for copy in copies if is_held(copy, mark := marks.get(copy.key)) and not is_open(copy, mark)}
         unverified = [copy.key for copy in copies if copy.unverified or copy.key in self._refused]
         await self._mark_verified(key for key in unverified if key in held)
         lost = [copy for copy in copies if copy.key not in held]
@@ -226,15 +227,16 @@ def _batches(copies: Sequence[ReplicaRow]) -> Iterator[list[ReplicaRow]]:
         yield batch
 
 
-def is_buried(copy: ReplicaRow, mark: StoredVersion | None) -> bool:
-    """Whether a tombstone is all that the stash holds of a part of a session: it tells if that was kept before."""
-    alone = mark is not None and mark.revision is None and mark.tombstone is not None
-    return alone and not copy.tombstone and SessionKeys.of(copy.key) is None
+def is_open(copy: ReplicaRow, mark: StoredVersion | None) -> bool:
+    """Whether the stash has to be read: for when another deletion was, or a part that is deleted there was kept."""
+    if SessionKeys.of(copy.key):
+        return bool(copy.tombstone and copy.unverified)
+    return not copy.tombstone and mark is not None and mark.revision is None and mark.tombstone is not None
 
 
 def is_of_another_life(write: Write) -> bool:
     """Whether this is a session that was begun anew: what went with its earlier life is to be taken away with that."""
-    return SessionKeys.of(write.key) is not None and '"begun_after":' in write.text
+    return SessionKeys.of(write.key) is not None and BEGUN_AFTER in write.text
 
 
 def is_held(copy: ReplicaRow, mark: StoredVersion | None) -> bool:

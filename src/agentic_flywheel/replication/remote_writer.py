@@ -12,14 +12,14 @@ from agentic_flywheel.documents.codec import encode_tombstone
 from agentic_flywheel.documents.command import Command, Step
 from agentic_flywheel.documents.commands import as_copy
 from agentic_flywheel.documents.delete import DeleteCommand, Deleted, TombstoneCommand
-from agentic_flywheel.documents.earlier_life import life_before
+from agentic_flywheel.documents.earlier_life import BEGUN_AFTER, life_before
 from agentic_flywheel.documents.end_life import EndLifeCommand
-from agentic_flywheel.documents.lineage import MergeForwardCommand, began_with
+from agentic_flywheel.documents.lineage import MergeForwardCommand
 from agentic_flywheel.documents.model import Document, Tombstone, expired
 from agentic_flywheel.documents.parse import decode, tombstone_of
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Outcome, Write
-from agentic_flywheel.errors import DocumentError, JournalUnavailable
+from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys
@@ -90,6 +90,8 @@ class RemoteWriter:
         while True:
             step, outcome = await self._try(change, attempt, deadline)
             if step and outcome.accepted:
+                if step.write and attempt and attempt.base and attempt.seen is None and BEGUN_AFTER in step.write.text:
+                    await self._tell_of_life_before(step.write, deadline)
                 return await self._with_others(step, deadline, was_pending=once)
             seen = outcome.current
             if once and (step or seen != start):
@@ -223,13 +225,23 @@ class RemoteWriter:
         if copy.tombstone:
             await self._bury(copy.key, copy.text, deadline)
             return True
-        if (keys := SessionKeys.of(copy.key)) and began_with(copy.text) > 1:
+        if (keys := SessionKeys.of(copy.key)) and BEGUN_AFTER in copy.text:
             session = decode(copy.text, keys.session_id)
             before = life_before(session, self._clock()) if isinstance(session, Document) else None
             if before:  # whoever has copies of that life, and did not hear of its end, hears of it now
                 await self._bury(copy.key, encode_tombstone(before), deadline)
         await self.merge_forward(copy, deadline)
         return await self.refresh_copy(copy, deadline)
+
+    async def _tell_of_life_before(self, write: Write, deadline: float) -> None:
+        """End the life before that of a session that was begun anew, where the stash has lost the tombstone of it."""
+        keys = SessionKeys.of(write.key)
+        session = decode(write.text, keys.session_id) if keys and not write.tombstone else None
+        before = life_before(session, self._clock()) if isinstance(session, Document) else None
+        if keys and before:
+            with contextlib.suppress(StashUnavailable):  # the write was taken, and is not to be told otherwise
+                await self._end_parts(keys, before, deadline, thoroughly=False)
+                await self.stash.parts.announce(write.key, encode_tombstone(before), deadline)
 
     async def _bury(self, key: str, text: str, deadline: float) -> None:
         """Put a tombstone back, and take away what others have put back of what it stands for."""
@@ -240,7 +252,7 @@ class RemoteWriter:
         if burial.apply(there, self._clock()).write is None:
             return
         if keys and tombstone and tombstone.because == "deleted":  # first: with the tombstone there nobody looks again
-            await self._end_parts(keys, tombstone, deadline, thoroughly=there is not None)
+            await self._end_parts(keys, tombstone, deadline, thoroughly=bool(there and not tombstone_of(there)))
         await self.commit_with_retry(burial, None, deadline)
 
     async def _end_parts(self, keys: SessionKeys, tombstone: Tombstone, deadline: float, *, thoroughly: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from document_tools import Documents, beats
+from document_tools import ANNOUNCED_DELETIONS, Documents, beats
 from index_tools import Index
 from redis_errors import words_of
 from script_runner import Script, Scripts
@@ -88,12 +88,18 @@ class Bulk:
         members = self._redis.zrevrange(members_of, 0, -1)
         return {"success": True, "members": members, "found": found, "complete": complete}
 
-    def coaia_erase(self, items: list[list[Any]]) -> Reply:
+    def coaia_erase(
+        self, items: list[list[Any]], deletions: str = "", announced: list[list[str]] | None = None
+    ) -> Reply:
         """Delete keys, whatever they hold, each after its tombstone is put.
 
         items: [key, tombstone's key or "", tombstone, milliseconds that it lives]
+        announced: [key, tombstone] of earlier deletions that are told once more in the stream `deletions`
         """
-        commands: list[Sequence[Any]] = []
+        commands: list[Sequence[Any]] = [
+            ("XADD", deletions, "MAXLEN", "~", ANNOUNCED_DELETIONS, "*", "key", key, "text", text)
+            for key, text in announced or ()
+        ]
         for key, tombstone_key, tombstone, life in items:
             if tombstone_key:
                 commands.append(("SET", tombstone_key, tombstone, "PX", life))

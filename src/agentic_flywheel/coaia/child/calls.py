@@ -72,7 +72,8 @@ _SCHEMAS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"epoch": _TEXT, "offer": _TEXT, "deletions": _TEXT, "after": _TEXT, "index": _TEXT},
         ("epoch", "offer", "deletions", "after", "index"),
     ),
-    "coaia_status": ({}, ()), "coaia_erase": ({"items": _LIST}, ("items",)),
+    "coaia_status": ({}, ()),
+    "coaia_erase": ({"items": _LIST, "deletions": _TEXT, "announced": _LIST}, ("items",)),
 }  # fmt: skip
 
 
