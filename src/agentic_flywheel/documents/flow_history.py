@@ -13,6 +13,7 @@ from agentic_flywheel.documents.codec import listed
 from agentic_flywheel.documents.command import FollowingCommand, Step
 from agentic_flywheel.documents.flow_document import (
     Outline,
+    Placed,
     Stored,
     earliest,
     end_of,
@@ -223,20 +224,7 @@ def merged(mine: str, there: str, operation: str, now: datetime) -> tuple[str, d
 
     """
     ours, theirs = whole(mine), whole(there)
-    known = [execution for execution, _, _ in theirs.executions]
-    ids = {dumps(execution["id"]): instant_of(execution.get("cached_at")) for execution in known if execution.get("id")}
-
-    def lacking(execution: JSONObject) -> bool:
-        if not execution.get("id"):
-            return execution not in known
-        name, kept_at = dumps(execution["id"]), instant_of(execution.get("cached_at"))
-        return name not in ids or bool(kept_at and (other := ids[name]) and kept_at > other)
-
-    def gone(execution: JSONObject) -> bool:
-        kept_at, after = instant_of(execution.get("cached_at")), theirs.outline.begun_after
-        return expired(kept_until_in(execution), now) or bool(kept_at and after and kept_at <= after)
-
-    lost = [(e, a, b) for e, a, b in ours.executions if not gone(e) and lacking(e)]
+    lost = _lost(ours, theirs, now)
     if not lost:
         return None
     again = {dumps(execution["id"]) for execution, _, _ in lost if execution.get("id")}
@@ -258,6 +246,24 @@ def merged(mine: str, there: str, operation: str, now: datetime) -> tuple[str, d
     head, tail = after.around()
     tail = ("," if stay else "") + ",".join(ours.text[start:end] for _, start, end in lost) + tail
     return put_together(theirs, stay, head, tail)[0], after.kept_until
+
+
+def _lost(ours: Stored, theirs: Stored, now: datetime) -> list[Placed]:
+    """The living executions of ours that theirs lacks, or has as they were before; none of a life that was ended."""
+    known = [execution for execution, _, _ in theirs.executions]
+    ids = {dumps(execution["id"]): instant_of(execution.get("cached_at")) for execution in known if execution.get("id")}
+
+    def lacking(execution: JSONObject) -> bool:
+        if not execution.get("id"):
+            return execution not in known
+        name, kept_at = dumps(execution["id"]), instant_of(execution.get("cached_at"))
+        return name not in ids or bool(kept_at and (other := ids[name]) and kept_at > other)
+
+    def gone(execution: JSONObject) -> bool:
+        kept_at, after = instant_of(execution.get("cached_at")), theirs.outline.begun_after
+        return expired(kept_until_in(execution), now) or bool(kept_at and after and kept_at <= after)
+
+    return [each for each in ours.executions if not gone(each[0]) and lacking(each[0])]
 
 
 def _has_to_clear(there: Outline, now: datetime) -> bool:

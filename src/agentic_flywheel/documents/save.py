@@ -296,6 +296,5 @@ def _began(current: Document | Tombstone | None, revision: int) -> dict[str, Any
     """With which revision, and after which deletion, the life began that this save goes on with, or begins."""
     if isinstance(current, Document):
         return {"began": current.began, "begun_after": current.begun_after}
-    if current and current.because == "deleted":
-        return {"began": revision, "begun_after": current.deleted_at}
-    return {"began": 1, "begun_after": None}
+    anew = current if current and current.because == "deleted" else None
+    return {"began": revision, "begun_after": anew.deleted_at} if anew else {"began": 1, "begun_after": None}
