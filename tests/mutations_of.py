@@ -3857,7 +3857,7 @@ MUTATIONS = [
         "replication/remote_writer.py",
         "await self._end_parts(keys, tombstone, deadline, thoroughly=bool(there",
         "bool((there",
-        "tests/unit/test_parts_after_deletion.py::test_what_went_with_a_session_stays_deleted_and_what_was_kept_since_stays",
+        "tests/unit/test_parts_after_deletion.py::test_what_was_put_back_before_the_tombstone_goes_though_its_machine_is_off_since",
     ),
     Mutation(
         "parts that are put back after a tombstone",

@@ -174,6 +174,16 @@ async def test_an_execution_that_was_kept_again_under_its_id_is_the_later_one(se
     assert json.loads(found)["saved_at"] == json.loads(kept)["saved_at"]
 
 
+async def test_what_was_put_back_before_the_tombstone_goes_though_its_machine_is_off_since(several: Several):
+    await begin(several)
+    await several.delete("A")
+    several.redis.flush()
+    await several.round("B")
+    assert several.executions() == {"one", "two", "attached"}
+    await several.round("A")
+    assert several.executions() == several.in_history() == set()
+
+
 async def test_what_is_put_back_after_the_tombstone_goes_when_its_machine_hears_of_it(several: Several):
     await begin(several)
     await several.delete("A")
