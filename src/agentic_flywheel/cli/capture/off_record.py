@@ -37,7 +37,7 @@ Span = dict[str, Any]
 
 def spans(place: str) -> list[Span]:
     """All that is known, closed spans too. Where the file cannot be read, all is off the record: nothing slips out."""
-    path = os.path.join(place, "off.json")
+    path = diary(place)
     value = small_files.read(path).get("spans")
     if isinstance(value, list):
         return [span for span in cast("list[Any]", value) if isinstance(span, dict)]
@@ -133,13 +133,22 @@ def real(folder: str) -> str:
 
 def switch_above(cwd: str) -> str:
     """The folder, this one or one above it, in which the file is; empty if none is."""
-    folder = real(cwd) if cwd else ""
-    while folder:
-        if os.path.lexists(os.path.join(folder, SWITCH)):
-            return folder
-        above = os.path.dirname(folder)
-        folder = above if above != folder else ""
-    return ""
+    found = (path for path in switches_of(real(cwd)) if os.path.lexists(path)) if cwd else ()
+    return next(map(os.path.dirname, found), "")
+
+
+def switches_of(folder: str) -> list[str]:
+    """Where the file may be, this folder first, which is given as `real` gives it."""
+    found = [os.path.join(folder, SWITCH)]
+    while (above := os.path.dirname(folder)) != folder:
+        folder = above
+        found.append(os.path.join(folder, SWITCH))
+    return found
+
+
+def diary(place: str) -> str:
+    """The file in which it is kept what is, and was, off the record."""
+    return os.path.join(place, "off.json")
 
 
 def begin(place: str, about: Span) -> bool:
@@ -215,7 +224,7 @@ def _change(place: str, change: Callable[[list[Span]], list[Span]]) -> list[Span
         before = spans(place)
         after = change(before)
         if after != before:
-            small_files.write(os.path.join(place, "off.json"), {"spans": after})
+            small_files.write(diary(place), {"spans": after})
         return after
     finally:
         os.close(file)

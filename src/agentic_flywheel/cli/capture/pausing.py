@@ -15,10 +15,16 @@ def paused_here(settings: Settings) -> Callable[[str], str]:
     """What tells of a session's id whether a talk in the working folder is off the record, and by what."""
     place = str(settings.data_dir / "capture")
     try:
-        folder = str(Path.cwd())
+        folder = off_record.real(str(Path.cwd()))
     except OSError:  # it was deleted
         folder = os.sep
-    return lambda session_id: off_record.paused_by(place, folder, session_id)
+    files = [off_record.diary(place), *off_record.switches_of(folder)]
+
+    def paused(session_id: str) -> str:
+        # Every save asks, and mostly there is none of these files.
+        return off_record.paused_by(place, folder, session_id) if any(map(os.path.lexists, files)) else ""
+
+    return paused
 
 
 def pause(settings: Settings, options: Namespace) -> int:
