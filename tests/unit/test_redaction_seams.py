@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agentic_flywheel.sessions.redaction.seams import has_seam, open_end_of
 from agentic_flywheel.sessions.redaction.values import redacted
 
 from ..support.neighbours import talk
@@ -149,3 +150,16 @@ def _cpu_seconds(turns: list[dict[str, Any]]) -> float:
     began = time.thread_time()
     redacted(turns, "history")
     return time.thread_time() - began
+
+
+ENDS = PIECES | st.sampled_from([WORD, KEY[:20], " is", ":", "="])
+
+
+@given(st.lists(ENDS, min_size=1).map("".join), st.text())
+@example("my password is", WORD)
+@example("the password (", WORD)
+@example(f"it is {KEY[:40]}", KEY[40:])
+def test_an_end_that_is_not_remembered_has_no_seam_with_what_follows(before: str, after: str):
+    for following in (after, WORD, TOKEN, KEY[20:]):
+        if following and not open_end_of(history("Hello", before)):
+            assert not has_seam([before, following])

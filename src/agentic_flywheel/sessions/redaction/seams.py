@@ -80,10 +80,12 @@ def spoken(value: object) -> Iterator[tuple[Trail, str]]:
             yield trail, node
 
 
-def end_of(turns: list[JSONObject]) -> str:
-    """The end of what was said last, as long as the next text may have to do with it; empty if nothing was said."""
-    last = [text for _, text in spoken(turns[-1:])][-1:]
-    return last[0][-_LONGEST:] if last else ""
+def open_end_of(turns: list[JSONObject]) -> str:
+    """The end of what was said last, as much as the next text may have to do with; empty where it has nothing to."""
+    said = turns[-1].get("content")
+    text = said if isinstance(said, str) else next((text for _, text in reversed([*spoken(turns[-1:])])), "")
+    end = text[-_NAMED_WITHIN:].encode("latin-1", "replace").lower()
+    return text[-_LONGEST:] if text[-1:] in _JOINS or any(anchor in end for anchor in ANCHORS) else ""
 
 
 def has_seam(texts: Sequence[str]) -> bool:

@@ -14,7 +14,10 @@ REMEMBERED_TALKS = 256
 
 
 class TalkEnds:
-    """The last text that one caller sent of each of its talks. Nothing of it is kept anywhere but in memory."""
+    """The end of what one caller sent last of each of its talks, where the next text may go on from it.
+
+    Nothing of it is kept anywhere but in memory.
+    """
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
@@ -36,9 +39,10 @@ class TalkEnds:
         """Remember the end of what was sent, as it was sent."""
         if not turns or not self._credentials.looks:
             return
-        from agentic_flywheel.sessions.redaction.seams import end_of
+        from agentic_flywheel.sessions.redaction.seams import open_end_of
 
-        self._ends[session_id] = end_of(turns)
-        self._ends.move_to_end(session_id)
-        if len(self._ends) > REMEMBERED_TALKS:
-            self._ends.popitem(last=False)
+        self._ends.pop(session_id, None)
+        if end := open_end_of(turns):
+            self._ends[session_id] = end
+            if len(self._ends) > REMEMBERED_TALKS:
+                self._ends.popitem(last=False)
