@@ -9,6 +9,7 @@ does of what we send; what is not named here is not known. Mistral Vibe 3.0.3 sh
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 from agentic_flywheel.server.sdk_internals import CallNext, HandlerResult, ServerRequestContext
@@ -17,6 +18,9 @@ from agentic_flywheel.sessions.budget import BYTES_PER_TOKEN, DEFAULT_TOKENS
 CLIENT_INFO = "io.modelcontextprotocol/clientInfo"
 CODEX_TURN = "x-codex-turn-metadata"
 """What Codex says of each call, the model's name among it."""
+
+LONGEST_NAME = 200
+"""Characters of the name of a client or a model that are looked at."""
 
 MOST_SHOWN = 500_000
 """Characters of an answer that Claude Code shows of a tool which asks for it, as all of ours with long answers do."""
@@ -65,6 +69,7 @@ def budget_of(max_tokens: int) -> tuple[int, bool]:
     return shown.size // BYTES_PER_TOKEN, True
 
 
+@lru_cache(64)  # each request asks
 def shown_by(client: str, model: str = "") -> Shown | None:
     """What a client of that name shows."""
     client, model = "=" + client.lower().replace(" ", "-").replace("_", "-") + "=", model.lower()
@@ -77,7 +82,8 @@ async def note_client(ctx: ServerRequestContext[Any, Any], call_next: CallNext) 
     meta = _object((ctx.params or {}).get("_meta"))
     handshake = ctx.session.client_params
     name = handshake.client_info.name if handshake else _object(meta.get(CLIENT_INFO)).get("name")
-    token = _shown.set(shown_by(str(name or ""), str(_object(meta.get(CODEX_TURN)).get("model") or "")))
+    model = _object(meta.get(CODEX_TURN)).get("model")
+    token = _shown.set(shown_by(str(name or "")[:LONGEST_NAME], str(model or "")[:LONGEST_NAME]))
     try:
         return await call_next(ctx)
     finally:
