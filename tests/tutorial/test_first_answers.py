@@ -53,7 +53,8 @@ def stuck(tmp_path: Path) -> dict[str, str]:
         f"            sys.meta_path.remove(self); open({str(go)!r}).close()\n"
         "sys.meta_path.insert(0, Late())\n"
     )
-    return {"PYTHONPATH": str(late), "GO": str(go)}
+    path = os.pathsep.join([str(late), *filter(None, [os.environ.get("PYTHONPATH")])])  # `tests.mutations` sets it
+    return {"PYTHONPATH": path, "GO": str(go)}
 
 
 def go(env: dict[str, str]) -> None:
