@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import cast
 
-from agentic_flywheel.cli.importers.conversation import text
-from agentic_flywheel.documents.turn_values import as_object, is_object
+from agentic_flywheel.cli.importers.conversation import text, uncut
+from agentic_flywheel.documents.turn_values import as_list, as_object, is_object
 from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.json_text import JSONObject
 
@@ -20,6 +20,11 @@ _SUMMARY = re.compile(r"\s*<summary>(.*)</summary>\s*", re.DOTALL)
 def spoken(value: object) -> list[JSONObject]:
     """A text as the blocks of a turn: none if it is blank."""
     return [{"type": "text", "text": value}] if isinstance(value, str) and value.strip() else []
+
+
+def words_of(content: object) -> str:
+    """A text, or those of a list of parts, without pictures and the like."""
+    return uncut(content) or "\n".join(filter(None, (uncut(as_object(part).get("text")) for part in as_list(content))))
 
 
 def as_blocks(said: str | list[JSONObject]) -> list[JSONObject]:

@@ -119,8 +119,8 @@ def exported(source: Source, limit: int = MAX_ENTRY_BYTES) -> Iterator[JsonEntry
 UNDERSTOOD = (
     "What can be read: exports of this program; the data export of Claude or of ChatGPT, as it was downloaded or its"
     " conversations.json; transcripts of Claude Code, Codex, Qwen Code, pi and Kimi Code (.jsonl), Gemini CLI,"
-    " opencode (opencode.db), Copilot CLI, Cline, Continue, gptme, aider and llm (logs.db); messages of Langflow and"
-    ' Flowise; and lists of turns, [{"role", "content"}] or {"messages": […]}.'
+    " opencode and Kilo (their .db), Copilot CLI, Cline, Continue, gptme, aider and llm (logs.db); messages of"
+    ' Langflow and Flowise; and lists of turns, [{"role", "content"}] or {"messages": […]}.'
 )
 """What a person is told who names another file."""
 

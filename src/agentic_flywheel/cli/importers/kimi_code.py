@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agentic_flywheel.cli.importers.beside import Beside
-from agentic_flywheel.cli.importers.blocks import between, call, spoken, summary, thought
-from agentic_flywheel.cli.importers.conversation import Imported, text, uncut
+from agentic_flywheel.cli.importers.blocks import between, call, spoken, summary, thought, words_of
+from agentic_flywheel.cli.importers.conversation import Imported, text
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.left_out import from_lines
 from agentic_flywheel.cli.importers.messages import Messages
@@ -70,7 +70,7 @@ class _Records:
             self._undo(value.get("count"))
         elif kind == "context.apply_compaction":
             said = value.get("summary") or value.get("contextSummary")
-            self._summary = summary(said if isinstance(said, str) else _texts(as_object(said).get("content")))
+            self._summary = summary(said if isinstance(said, str) else words_of(as_object(said).get("content")))
             self._floor = len(self._parts)
         elif kind == "context.clear":
             self._floor = len(self._parts)
@@ -98,7 +98,7 @@ class _Records:
             self._parts.append(_Part(entry.line, step, "assistant", blocks, time))
         elif kind == "tool.result":
             output = as_object(event.get("result")).get("output")
-            self._parts.append(_Part(entry.line, "", "tool", spoken(_texts(output)), time, called))
+            self._parts.append(_Part(entry.line, "", "tool", spoken(words_of(output)), time, called))
 
     def _undo(self, count: object) -> None:
         left = count if isinstance(count, int) else 0
@@ -130,7 +130,7 @@ class _Records:
         talk, blocks = Messages("kimi-code"), dict[str, list[JSONObject]]()
         for part in self._parts:
             if part.role == "tool":
-                talk.answer(part.line, part.answers, _texts(part.blocks), part.time)
+                talk.answer(part.line, part.answers, words_of(part.blocks), part.time)
                 continue
             said = blocks.setdefault(part.own, [])
             said += part.blocks
@@ -148,7 +148,7 @@ def _said(origin: JSONObject, content: object) -> tuple[str, list[JSONObject]]:
     if kind == "plugin_command" and is_called:
         return "user", spoken(f"/{text(origin.get('commandName'))} {text(origin.get('commandArgs'))}".strip())
     if kind == "shell_command":
-        words = _texts(content)
+        words = words_of(content)
         if origin.get("phase") == "input":
             return "system", spoken(f"! {html.unescape(between(words, 'bash-input') or words)}")
         shown = [between(words, "bash-stdout"), between(words, "bash-stderr")]
@@ -163,7 +163,3 @@ def _blocks(content: object) -> list[JSONObject]:
         kind = text(part.get("type"))
         blocks += spoken(part.get("text")) if kind == "text" else [{"type": "image"}] if "image" in kind else []
     return blocks
-
-
-def _texts(content: object) -> str:
-    return uncut(content) or "\n".join(filter(None, (uncut(as_object(part).get("text")) for part in as_list(content))))

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import PureWindowsPath
 
 from agentic_flywheel.cli.importers.beside import Beside
-from agentic_flywheel.cli.importers.blocks import call, spoken, summary, thought
+from agentic_flywheel.cli.importers.blocks import call, spoken, summary, thought, words_of
 from agentic_flywheel.cli.importers.branches import branch
-from agentic_flywheel.cli.importers.conversation import Imported, text, uncut
+from agentic_flywheel.cli.importers.conversation import Imported, text
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.left_out import from_lines
 from agentic_flywheel.cli.importers.messages import Messages
@@ -111,7 +111,7 @@ def _take_message(talk: Messages, own: str, entry: JsonEntry, message: JSONObjec
         talk.say(entry.line, own, "assistant", _parts(message.get("content")), time)
         talk.known |= {"model": model} if (model := text(message.get("model"))) else {}
     elif role == "toolResult":
-        talk.answer(entry.line, message.get("toolCallId"), _texts(message.get("content")), time)
+        talk.answer(entry.line, message.get("toolCallId"), words_of(message.get("content")), time)
     elif role == "bashExecution":
         command = text(message.get("command"))
         talk.say(entry.line, own, "system", spoken(command and f"! {command}"), time)
@@ -139,11 +139,6 @@ def _parts(said: object, *, is_typed: bool = False) -> list[JSONObject]:
 
 def _as_typed(words: str) -> str:
     return _FILE.sub(r"@\1\n", _SKILL.sub(r"/skill:\1 ", words)).strip()
-
-
-def _texts(content: object) -> str:
-    """What a tool answered, without pictures."""
-    return uncut(content) or "\n".join(filter(None, (uncut(as_object(part).get("text")) for part in as_list(content))))
 
 
 def _session_of(file: str) -> str:
