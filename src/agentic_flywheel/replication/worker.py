@@ -165,9 +165,12 @@ class ReplicationWorker:
             before = await in_thread(self._journal.sync_state)
         tombstones = [tombstone for key, text in seen.deleted if (tombstone := self._announced(key, text))]
         if tombstones:
-            for tombstone in tombstones:
-                gone = await end_parts(self._journal, outbox.remote, self._locks, tombstone)
-                await in_thread(self._journal.apply_tombstones, [tombstone], gone)
+            gone = {
+                key
+                for tombstone in tombstones
+                for key in await end_parts(self._journal, outbox.remote, self._locks, tombstone)
+            }
+            await in_thread(self._journal.apply_tombstones, tombstones, gone)
             self.wipe_soon()
         lost = self._has_lost(before, seen) or evicted or outbox.remote.went_back
         outbox.remote.went_back = False
