@@ -163,3 +163,7 @@ def test_an_end_that_is_not_remembered_has_no_seam_with_what_follows(before: str
     for following in (after, WORD, TOKEN, KEY[20:]):
         if following and not open_end_of(history("Hello", before)):
             assert not has_seam([before, following])
+
+
+def test_an_empty_content_leaves_the_end_to_what_else_was_said():
+    assert open_end_of([{"role": "user", "parts": [{"text": "my password is"}], "content": ""}]) == "my password is"

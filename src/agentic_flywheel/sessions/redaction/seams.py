@@ -83,7 +83,7 @@ def spoken(value: object) -> Iterator[tuple[Trail, str]]:
 def open_end_of(turns: list[JSONObject]) -> str:
     """The end of what was said last, as much as the next text may have to do with; empty where it has nothing to."""
     said = turns[-1].get("content")
-    text = said if isinstance(said, str) else next((text for _, text in reversed([*spoken(turns[-1:])])), "")
+    text = said if isinstance(said, str) and said else next((text for _, text in reversed([*spoken(turns[-1:])])), "")
     end = text[-_NAMED_WITHIN:].encode("latin-1", "replace").lower()
     return text[-_LONGEST:] if text[-1:] in _JOINS or any(anchor in end for anchor in ANCHORS) else ""
 
