@@ -13,7 +13,7 @@ import pytest
 
 from agentic_flywheel.documents.writes import ListRow, Write
 from agentic_flywheel.journal import PURGE_AFTER, Journal, retention
-from agentic_flywheel.journal.schema import LOG_BYTES
+from agentic_flywheel.journal.schema import LOG_BYTES, PAGE
 
 from .conftest import Clock
 
@@ -33,6 +33,21 @@ def write(member: str, size: int = 1000, revision: int = 1) -> Write:
 
 def room(journal: Journal) -> int:
     return sum(file.stat().st_size for file in journal.path.parent.iterdir())
+
+
+def test_a_save_that_adds_to_a_small_session_writes_only_the_pages_that_it_changes(journal: Journal):
+    seen, log = None, journal.path.with_name(f"{journal.path.name}-wal")
+    pages: list[int] = []
+    for revision in range(1, 12):
+        before = log.stat().st_size if seen else 0
+        now = replace(write("s", 10_000 + 200 * revision, revision), seen=seen)
+        assert journal.commit(now).accepted
+        pages.append((log.stat().st_size - before) // (PAGE + 24))
+        seen = now.text
+    assert sorted(pages[1:])[len(pages) // 2] <= 4  # of six that it takes
+    copy = journal.copy("p:session:s")
+    assert copy
+    assert copy.text == seen
 
 
 def save_growing(journal: Journal, how_many: int, size: int) -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import FILE_NAME, SCHEMA, Journal
 from agentic_flywheel.journal.records import SyncState
+from agentic_flywheel.journal.texts import PIECE
 
 from ..support import preloaded
 from ..support.waiting import wait_until
@@ -236,6 +238,46 @@ def test_a_journal_that_another_process_brings_up_to_date_is_waited_for_no_longe
         process.kill()
         process.communicate(timeout=60)
     wait_until(lambda: len(journal.keys("p:session:many-")) == 500, what="the journal")
+
+
+def make_version_4(folder: Path, clock: Clock) -> tuple[Path, list[str]]:
+    """A file as version 4 made it, which had no room behind a text, and the texts in it."""
+    texts = [text("s", 1, "x" * size) for size in (100, 10_000, PIECE, 3 * PIECE)]
+    with closing(Journal(folder, clock, (), cap=10**9)) as journal:
+        for number, each in enumerate(texts):
+            journal.commit(Write(f"p:session:{number}", each, None, None), f"command {number}")
+    with closing(sqlite3.connect(folder / FILE_NAME)) as db:
+        db.execute("ALTER TABLE texts DROP COLUMN room")
+        db.execute("PRAGMA user_version = 4")
+    return folder / FILE_NAME, texts
+
+
+def test_a_journal_without_room_behind_its_texts_is_brought_up_to_date(opened: ExitStack, tmp_path: Path, clock: Clock):
+    _, texts = make_version_4(tmp_path, clock)
+    journal = journal_of(opened, tmp_path, clock)
+    for number, before in enumerate(texts):
+        key, after = f"p:session:{number}", text("s", 2, before)
+        assert journal.commit(Write(key, after, before, None)).accepted
+        copy = journal.copy(key)
+        assert copy
+        assert copy.text == after
+        assert changes(journal, str(number)) == [f"command {number}"]
+    assert version_of(tmp_path) == SCHEMA
+
+
+@pytest.mark.parametrize("how", ["its header", "its first page"])
+def test_a_damaged_journal_without_room_behind_its_texts_is_recovered(
+    opened: ExitStack, tmp_path: Path, clock: Clock, how: str
+):
+    path, texts = make_version_4(tmp_path, clock)
+    path.write_bytes(damaged(path.read_bytes(), how))
+    journal = journal_of(opened, tmp_path, clock)
+    wait_until(lambda: journal.state().error is None, what="the journal")
+    for number, each in enumerate(texts):
+        copy = journal.copy(f"p:session:{number}")
+        assert copy
+        assert copy.text == each
+    assert len(journal.state().damaged) == 1
 
 
 @pytest.mark.parametrize("version", [SCHEMA + 1, 2**20 - 1, -1])

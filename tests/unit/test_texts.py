@@ -15,6 +15,7 @@ from agentic_flywheel.journal.texts import (
     PIECES,
     difference,
     drop_text,
+    put_over_piece,
     put_text,
     read_text,
     replace_text,
@@ -67,7 +68,8 @@ def spliced(text: str, splice: Splice) -> str:
 
 @given(splices())
 def test_a_text_that_is_spliced_is_what_a_plain_string_would_be(case: tuple[str, list[Splice]]):
-    text, changes = case
+    first, changes = case
+    text = first
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         create(db)
         put_text(db, 6, "the one before")
@@ -78,6 +80,9 @@ def test_a_text_that_is_spliced_is_what_a_plain_string_would_be(case: tuple[str,
             splice_text(db, 7, splice)
             text = spliced(text, splice)
             assert read_text(db, 7) == text
+        if size_of(text) <= PIECE:
+            put_over_piece(db, 7, text + first)
+            assert read_text(db, 7) == text + first
         assert (read_text(db, 6), read_text(db, 8)) == ("the one before", "the one behind")
 
 
@@ -146,3 +151,12 @@ def test_a_text_that_has_grown_is_not_written_anew_although_nobody_says_how(db: 
     assert read_text(db, 1) == grown
     assert len(after) > 10
     assert [number for number in after if before.get(number) != after[number]] == [min(after), max(after)]
+
+
+@pytest.mark.parametrize("splice", [Splice("", 20, 0, ""), Splice("", PIECE + 5, 0, ""), Splice("b", 4, 20, "c")])
+def test_a_text_that_a_splice_makes_one_piece_can_be_put_over_as_one(db: sqlite3.Connection, splice: Splice):
+    put_text(db, 7, text := "a" * (PIECE + 10))
+    splice_text(db, 7, splice)
+    assert read_text(db, 7) == spliced(text, splice)
+    put_over_piece(db, 7, "another")
+    assert read_text(db, 7) == "another"

@@ -9,7 +9,7 @@ from agentic_flywheel.journal.old_schemas import OLD_COLUMNS
 from agentic_flywheel.journal.texts import put_text
 from agentic_flywheel.json_text import size_of
 
-SCHEMA = 4
+SCHEMA = 5
 """The journal file's own version, kept in SQLite's `user_version`; a newer one is refused untouched."""
 
 THIS_MACHINE = 0
@@ -41,7 +41,7 @@ CREATE INDEX expiry ON documents (kept_until, expired_seen_at) WHERE kept_until 
 CREATE INDEX unverified ON documents (destination, tombstone DESC) WHERE unverified;
 CREATE INDEX missing ON documents (destination, list, saved_at DESC, member DESC) WHERE unverified = 2;
 CREATE INDEX replica ON documents (touched, bytes, tombstone, unverified, destination, key, replica) WHERE replica;
-CREATE TABLE texts (id INTEGER PRIMARY KEY, piece BLOB NOT NULL);
+CREATE TABLE texts (id INTEGER PRIMARY KEY, piece BLOB NOT NULL, room BLOB);
 CREATE TRIGGER texts_go AFTER DELETE ON documents BEGIN
     DELETE FROM texts WHERE id >= OLD.id * 1048576 AND id < (OLD.id + 1) * 1048576
 ; END;
@@ -85,11 +85,12 @@ def prepare(db: sqlite3.Connection) -> None:
 def migrate(db: sqlite3.Connection, version: int, addresses: Sequence[str]) -> None:
     """Migrate the tables of an older version to this one; `addresses` are those of the Redis in use, if one is.
 
-    A step for each version that changed the tables. A step creates them as they were in its own version: when a later
-    one changes `TABLES`, those of 4 go to `old_schemas` and this step uses them.
+    A step for each version that changed the tables. That of 4 makes them as they are now: 5 brought but a column.
     """
     if version < 4:
         _to_4(db, version, addresses)
+    elif version < 5:
+        db.execute("ALTER TABLE texts ADD COLUMN room BLOB")
 
 
 def _to_4(db: sqlite3.Connection, version: int, addresses: Sequence[str]) -> None:

@@ -2,6 +2,9 @@
 
 The pieces of the text `n` have the ids from `n * PIECES` on; together they are its UTF-8 bytes. `n` is the row id of a
 document, or, below zero, the number that the outbox gives to a command.
+
+A last piece has `room` behind it, which shrinks as the piece grows: SQLite writes a row of the same size into the pages
+that it has, and of these only the ones that changed.
 """
 
 import sqlite3
@@ -13,6 +16,9 @@ PIECE = 16 * 1024
 
 PIECES = 2**20
 """Ids that each text has for its pieces."""
+
+ROOM = 2048
+"""What the size of a last piece and its room is a multiple of, in bytes: some appends, and half a page for a text."""
 
 LOOKED_FOR = 64
 """Bytes from the middle of a text that are searched in the one that replaces it."""
@@ -64,7 +70,7 @@ def put_text(db: sqlite3.Connection, number: int, text: str) -> None:
 def put_over_piece(db: sqlite3.Connection, number: int, text: str) -> None:
     """The same for a stored text that is one piece."""
     first, content = number * PIECES, text.encode()
-    db.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (first, content[:PIECE]))
+    _overwrite(db, first, content[:PIECE])
     if len(content) > PIECE:
         _put(db, first + 1, content[PIECE:])
 
@@ -119,6 +125,11 @@ def _shared(one: bytes, other: bytes) -> int:
 def _splice(db: sqlite3.Connection, number: int, head: bytes, start: int, rest: int, tail: bytes) -> None:
     pieces = db.execute("SELECT id, length(piece) FROM texts WHERE id >= ? AND id < ? ORDER BY id", _ids(number))
     sizes: list[tuple[int, int]] = pieces.fetchall()
+    if len(head) + sum(size for _, size in sizes) - start - rest + len(tail) <= PIECE:  # one piece lies at its place
+        old = _read(db, number)
+        drop_text(db, number)
+        _put(db, number * PIECES, head + old[start : len(old) - rest] + tail)
+        return
     _cut_beginning(db, sizes, head, start)
     _cut_end(db, sizes, tail, rest)
 
@@ -141,13 +152,24 @@ def _cut_end(db: sqlite3.Connection, sizes: list[tuple[int, int]], tail: bytes, 
         db.execute("DELETE FROM texts WHERE id = ?", (sizes.pop()[0],))
     last, size = sizes[-1]
     piece = _piece(db, last)[: size - rest] + tail
-    db.execute("DELETE FROM texts WHERE id = ?", (last,))
-    _put(db, last, piece)
+    _overwrite(db, last, piece[:PIECE])
+    if len(piece) > PIECE:
+        _put(db, last + 1, piece[PIECE:])
 
 
 def _put(db: sqlite3.Connection, first: int, content: bytes) -> None:
     pieces = (content[at : at + PIECE] for at in range(0, max(len(content), 1), PIECE))
-    db.executemany("INSERT INTO texts VALUES (?, ?)", enumerate(pieces, start=first))
+    rows = ((number, piece, _room(piece)) for number, piece in enumerate(pieces, start=first))
+    db.executemany("INSERT INTO texts VALUES (?, ?, zeroblob(?))", rows)
+
+
+def _overwrite(db: sqlite3.Connection, number: int, piece: bytes) -> None:
+    """Put a last piece, or one that is full, in the place of the stored one. `REPLACE` would give it other pages."""
+    db.execute("UPDATE texts SET piece = ?, room = zeroblob(?) WHERE id = ?", (piece, _room(piece), number))
+
+
+def _room(piece: bytes) -> int:
+    return -len(piece) % ROOM if len(piece) < PIECE else 0
 
 
 def _read(db: sqlite3.Connection, number: int) -> bytes:
