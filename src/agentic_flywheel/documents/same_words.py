@@ -65,16 +65,18 @@ def _folded(value: object) -> object:
 
 
 def _head_of(turn: JSONObject) -> Key:
-    """The beginning of its key, in a fifth of the time."""
+    """The beginning of its key, in a tenth of the time."""
     text = text_in(turn)
-    head = folded(text[: 8 * HEAD])
+    head = "".join(begin.split()) if (begin := text[: 2 * HEAD]).isascii() else ""
+    if len(head) <= HEAD:  # what follows may change the last one
+        head = folded(text[: 8 * HEAD])
     if len(head) <= HEAD < len(text):  # blanks, mostly
         head = folded(text)
     return (_role(turn), head[:HEAD]) if head else ("", "")
 
 
 def _first_of(turn: JSONObject) -> str:
-    """The first characters of its words, in a tenth of the time, where they are plain; else nothing."""
+    """The first characters of its words, in half of that time, where they are plain; else nothing."""
     content = turn.get("content")
     first = content[: PLAIN + 1] if isinstance(content, str) else ""  # one more: it may change the one before it
     plain = first[:PLAIN]
