@@ -33,11 +33,13 @@ from agentic_flywheel.journal.rows import (
     drop,
     ends_of,
     glance,
+    has_text,
     holds,
     is_pending,
     is_there,
     next_pending,
     queue,
+    row_of,
 )
 from agentic_flywheel.journal.schema import BUSY_SECONDS, FILE_NAME, shorten_log
 
@@ -107,10 +109,11 @@ class Journal(ListRows, OutboxRows, Readings, Retention):
         `supersedes`: the pending change makes the earlier ones of its key needless.
         """
         with self._transaction(durable=durable and not self._synced_later, timeout=timeout) as db:
-            if not holds(db, self._destination, write.key, write.seen):
+            row = row_of(db, self._destination, write.key)
+            if not has_text(db, row, write.seen):
                 stored = copy_of(db, self._destination, write.key)
                 return Outcome(accepted=False, current=stored.text if stored else None)
-            self._put(db, write, replica=False)
+            self._put(db, write, replica=False, stored=row)
             if older:
                 self._put(db, older, replica=False)
             if pending is not None:

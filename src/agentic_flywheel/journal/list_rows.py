@@ -148,3 +148,14 @@ class ListRows(JournalFile):
                 (THIS_MACHINE, self._destination, self._now()),
             ).fetchone()
         return count
+
+
+def place_no_later(db: sqlite3.Connection, destination: int, index: str, now: int) -> None:
+    """List what stands later than now, by a clock that was put back since, just before now, in the same order."""
+    rows = db.execute(
+        "SELECT id FROM documents WHERE destination = ? AND list = ? AND saved_at > ?"
+        " ORDER BY saved_at DESC, member DESC",
+        (destination, index, now),
+    ).fetchall()
+    places = ((now - place, number) for place, (number,) in enumerate(rows, 1))
+    db.executemany("UPDATE documents SET saved_at = ? WHERE id = ?", places)

@@ -11,10 +11,11 @@ from agentic_flywheel.documents.model import instant
 from agentic_flywheel.documents.writes import Append, Write
 from agentic_flywheel.journal.address import Address
 from agentic_flywheel.journal.kin import Kin, note_kin
+from agentic_flywheel.journal.list_rows import place_no_later
 from agentic_flywheel.journal.records import LeftOut, ReplicaRow, SyncState
 from agentic_flywheel.journal.retry import retry_once_if_replaced
 from agentic_flywheel.journal.room import ReplicaRoom
-from agentic_flywheel.journal.rows import MISSING, append, copy_of, holds, is_pending, place_no_later, put
+from agentic_flywheel.journal.rows import MISSING, Row, append, copy_of, holds, is_pending, put
 from agentic_flywheel.journal.schema import BUSY_SECONDS
 from agentic_flywheel.journal.search_rows import SearchRows
 
@@ -204,7 +205,7 @@ class ReplicaRows(Kin, SearchRows):
         self._mark_unverified(db, write.key)
         return None
 
-    def _put(self, db: sqlite3.Connection, write: Write | Append, *, replica: bool) -> None:
+    def _put(self, db: sqlite3.Connection, write: Write | Append, *, replica: bool, stored: Row | None = None) -> None:
         now = self._now()
         if isinstance(write, Append):
             size = append(db, self._destination, write, now, replica=replica)
@@ -213,7 +214,7 @@ class ReplicaRows(Kin, SearchRows):
                 write = _no_longer(write, now)
             if write.list_row:
                 place_no_later(db, self._destination, write.list_row.index, now)
-            size = put(db, self._destination, write, now, replica=replica)
+            size = put(db, self._destination, write, now, replica=replica, stored=stored)
             if write.list_row and note_kin(db, self._destination, write.key, write.list_row):
                 self._none_until = 0.0
         if replica:

@@ -52,6 +52,17 @@ class Glance(NamedTuple):
     copy: Write | None
 
 
+class Row(NamedTuple):
+    """What the row of a document says of its place and of its text."""
+
+    id: int
+    in_list: str | None
+    member: str | None
+    revision: int
+    ending: str
+    size: int
+
+
 def copy_of(db: sqlite3.Connection, destination: int, key: str) -> Write | None:
     """The document under `key`, expired or not, as a write where there is nothing."""
     row = db.execute(
@@ -99,8 +110,7 @@ def listed_in(index: str | None, member: str, saved_at: int | None, note: str) -
 
 def is_there(db: sqlite3.Connection, destination: int, key: str) -> bool:
     """Whether there is a document under `key`."""
-    query = "SELECT 1 FROM documents WHERE destination = ? AND key = ?"
-    return db.execute(query, (destination, key)).fetchone() is not None
+    return row_of(db, destination, key) is not None
 
 
 def ends_of(db: sqlite3.Connection, destination: int, key: str, larger_than: int) -> Ends | None:
@@ -114,22 +124,33 @@ def ends_of(db: sqlite3.Connection, destination: int, key: str, larger_than: int
 
 def holds(db: sqlite3.Connection, destination: int, key: str, seen: str | Ends | None) -> bool:
     """Whether the text under `key` is the one that a writer saw (`None`: there is none)."""
-    row = db.execute(
-        "SELECT id, revision, ending, bytes FROM documents WHERE destination = ? AND key = ?", (destination, key)
-    ).fetchone()
+    return has_text(db, row_of(db, destination, key), seen)
+
+
+def row_of(db: sqlite3.Connection, destination: int, key: str) -> Row | None:
+    """The row of a document, which is asked for once where it is compared and then changed."""
+    query = "SELECT id, list, member, revision, ending, bytes FROM documents WHERE destination = ? AND key = ?"
+    row = db.execute(query, (destination, key)).fetchone()
+    return Row(*row) if row else None
+
+
+def has_text(db: sqlite3.Connection, row: Row | None, seen: str | Ends | None) -> bool:
+    """Whether the text of a row is the one that a writer saw (`None`: there is none)."""
     if row is None or seen is None:
         return row is None and seen is None
     # By its size as well: a tombstone has the revision and the ending of what was deleted.
     if isinstance(seen, Ends):
-        return row[1:] == (revision_at_head(seen.head), etag(seen.head + seen.tail)[1], seen.size)
+        return row[3:] == (revision_at_head(seen.head), etag(seen.head + seen.tail)[1], seen.size)
     ending = etag(seen)[1]
     if ending:
-        return row[1:] == (revision_at_head(seen), ending, size_of(seen))
-    return read_text(db, row[0]) == seen  # not written as we write: it has no etag
+        return row[3:] == (revision_at_head(seen), ending, size_of(seen))
+    return read_text(db, row.id) == seen  # not written as we write: it has no etag
 
 
-def put(db: sqlite3.Connection, destination: int, write: Write, now: int, *, replica: bool) -> int:
-    """Put a document; its size in bytes. `replica`: the destination holds the same."""
+def put(
+    db: sqlite3.Connection, destination: int, write: Write, now: int, *, replica: bool, stored: Row | None = None
+) -> int:
+    """Put a document; its size in bytes. `replica`: the destination holds the same. `stored`: its row, if known."""
     entry = None if write.tombstone else write.list_row
     size = size_of(write.text)
     until = micros(write.kept_until) if write.kept_until else None
@@ -147,7 +168,8 @@ def put(db: sqlite3.Connection, destination: int, write: Write, now: int, *, rep
         "note": entry.note if entry else None,
     }
     part = (write.part_of, write.key) if write.part_of and not write.tombstone else (None, None)
-    _put_row(db, destination, write, row, (entry.index, entry.member) if entry else part)
+    listed = (entry.index, entry.member) if entry else part
+    _put_row(db, destination, write, row, listed, stored or row_of(db, destination, write.key))
     if write.extend_keys:
         live = "UPDATE documents SET kept_until = ?, expired_seen_at = NULL WHERE destination = ? AND key = ?"
         db.executemany(live, ((until, destination, key) for key in write.extend_keys))
@@ -156,36 +178,23 @@ def put(db: sqlite3.Connection, destination: int, write: Write, now: int, *, rep
     return size
 
 
-def place_no_later(db: sqlite3.Connection, destination: int, index: str, now: int) -> None:
-    """List what stands later than now, by a clock that was put back since, just before now, in the same order."""
-    rows = db.execute(
-        "SELECT id FROM documents WHERE destination = ? AND list = ? AND saved_at > ?"
-        " ORDER BY saved_at DESC, member DESC",
-        (destination, index, now),
-    ).fetchall()
-    places = ((now - place, number) for place, (number,) in enumerate(rows, 1))
-    db.executemany("UPDATE documents SET saved_at = ? WHERE id = ?", places)
-
-
 def _put_row(
     db: sqlite3.Connection,
     destination: int,
     write: Write,
     row: dict[str, object],
     listed: tuple[str, str] | tuple[None, None],
+    stored: Row | None,
 ) -> None:
-    """Insert or update the row of a document, and put its text; `listed` are its list and its member."""
-    stored = db.execute(
-        "SELECT id, bytes, list, member FROM documents WHERE destination = ? AND key = ?", (destination, write.key)
-    ).fetchone()
-    if stored is None or stored[2:] != listed:  # setting them rewrites their index
+    """Insert or update the `stored` row of a document, and put its text; `listed` are its list and its member."""
+    if stored is None or stored[1:3] != listed:  # setting them rewrites their index
         row |= {"list": listed[0], "member": listed[1]}
     if stored is None:
         put_text(db, _insert(db, row | {"destination": destination, "key": write.key}), write.text)
     else:
-        _put_over(db, destination, write, stored[0], stored[1])
+        _put_over(db, write, stored)
         changes = ", ".join(f"{column} = ?" for column in row)
-        db.execute(f"UPDATE documents SET {changes} WHERE id = ?", (*row.values(), stored[0]))  # noqa: S608
+        db.execute(f"UPDATE documents SET {changes} WHERE id = ?", (*row.values(), stored.id))  # noqa: S608
 
 
 def _insert(db: sqlite3.Connection, row: dict[str, object]) -> int:
@@ -272,12 +281,11 @@ def is_pending(db: sqlite3.Connection, destination: int, key: str) -> bool:
     return db.execute(query, (destination, key)).fetchone() is not None
 
 
-def _put_over(db: sqlite3.Connection, destination: int, write: Write, number: int, before: int) -> None:
+def _put_over(db: sqlite3.Connection, write: Write, stored: Row) -> None:
     """Splice the stored text where the write says how; else replace it, as is quicker where it is one piece."""
-    splice, seen = write.splice, write.seen
-    if before <= PIECE:
-        put_over_piece(db, number, write.text)
-    elif splice and seen and before == size_of(seen) and holds(db, destination, write.key, seen):
-        splice_text(db, number, splice)
+    if stored.size <= PIECE:
+        put_over_piece(db, stored.id, write.text)
+    elif write.splice and write.seen and has_text(db, stored, write.seen):
+        splice_text(db, stored.id, write.splice)
     else:
-        replace_text(db, number, write.text)
+        replace_text(db, stored.id, write.text)
