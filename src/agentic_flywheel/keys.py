@@ -53,7 +53,7 @@ def check_id(value: str, name: str) -> str:
         raise InvalidArgument(f"{rule}; it is empty.")
     if len(value) > MAX_ID_LENGTH:
         raise InvalidArgument(f"{rule}; it has {len(value)}.")
-    for position, character in enumerate(value):
+    for position, character in enumerate("" if value.isascii() and value.isprintable() else value):
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
             raise InvalidArgument(f"{rule}; it has U+{ord(character):04X} at position {position}.")
     return value

@@ -109,6 +109,8 @@ def escaped(json_text: str) -> str:
 
 def first_hidden(text: str) -> int | None:
     """The position of the first character that `shown` hides, or of a line break or tab; `None` if there is none."""
+    if text.isascii() and text.isprintable():
+        return None
     hidden = (match.start() for match in _HIDDEN.finditer(text) if not _is_visible(match))
     breaks = (place for sign in "\n\t" if (place := text.find(sign)) >= 0)
     return min((*hidden, *breaks), default=None)

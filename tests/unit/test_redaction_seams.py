@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agentic_flywheel.sessions.redaction.seams import has_seam, open_end_of
+from agentic_flywheel.sessions.redaction.seams import has_seam, may_go_on, open_end_of
 from agentic_flywheel.sessions.redaction.values import redacted
 
 from ..support.neighbours import talk
@@ -162,6 +162,8 @@ ENDS = PIECES | st.sampled_from([WORD, KEY[:20], " is", ":", "="])
 def test_an_end_that_is_not_remembered_has_no_seam_with_what_follows(before: str, after: str):
     for following in (after, WORD, TOKEN, KEY[20:]):
         if following and not open_end_of(history("Hello", before)):
+            assert not has_seam([before, following])
+        if following and before and not may_go_on(before, following):
             assert not has_seam([before, following])
 
 

@@ -69,10 +69,11 @@ class Save(BaseModel):
         """Raise `InvalidArgument` for what cannot be kept as it is, naming what and where."""
         parts = {"history": self.history, "context": self.context, "tags": self.tags}
         for name, value in (parts | {"remove_context": self.remove_context}).items():
-            if value is not None:
+            if value:
                 check_json(value, name)
         for name, value in {"title": self.title, "summary": self.summary, **self.values}.items():
-            check_json(value, name)
+            if value:
+                check_json(value, name)
             if isinstance(value, str) and len(value) > MAX_TEXT:
                 raise InvalidArgument(f"{name} must be at most {MAX_TEXT:,} characters; it has {len(value):,}.")
         for name, kind in (("backend", BackendType), ("status", FlowStatus)):

@@ -35,6 +35,7 @@ _NAMED_WITHIN = 28
 _LONG = 20
 """Characters of the shortest key that is known by its shape."""
 
+_ANCHOR = re.compile("|".join(anchor.decode() for anchor in ANCHORS), re.IGNORECASE | re.ASCII)
 _RUN = re.compile(r"[\w.+/=-]*", re.ASCII)
 _JOINS = frozenset(string.ascii_letters + string.digits + "-_=+/")
 _BLOCK_BEGINS = "-----BEGIN "
@@ -86,6 +87,13 @@ def open_end_of(turns: list[JSONObject]) -> str:
     text = said if isinstance(said, str) and said else next((text for _, text in reversed([*spoken(turns[-1:])])), "")
     end = text[-_NAMED_WITHIN:].encode("latin-1", "replace").lower()
     return text[-_LONGEST:] if text[-1:] in _JOINS or any(anchor in end for anchor in ANCHORS) else ""
+
+
+def may_go_on(before: str, text: str) -> bool:
+    """Whether a text may go on from the end of the one before, by a fifth of the look that `has_seam` takes."""
+    if before[-1] in _JOINS and text[0] in _JOINS and _is_joined(before, text):
+        return True
+    return _ANCHOR.search(before, max(0, len(before) - _NAMED_WITHIN)) is not None
 
 
 def has_seam(texts: Sequence[str]) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast
 
 from agentic_flywheel.json_text import JSONObject
 from agentic_flywheel.sessions.redaction.names import MAX_NAME, credential_named, is_random
-from agentic_flywheel.sessions.redaction.seams import SPOKEN, Seams, has_seam, seam_of, spoken
+from agentic_flywheel.sessions.redaction.seams import SPOKEN, Seams, has_seam, may_go_on, seam_of, spoken
 from agentic_flywheel.sessions.redaction.text import kind_under, mark, spans, without_credentials
 
 __all__ = ["Finding", "redacted"]
@@ -84,7 +84,7 @@ def redacted(value: _Value, path: str) -> tuple[_Value, list[Finding]]:
 def redacted_after(before: str, turns: list[JSONObject], path: str) -> tuple[list[JSONObject], list[Finding]]:
     """The turns without what the text before them, which is kept already, makes a credential at their beginning."""
     first = next(spoken(turns[:1]), None)
-    seam = seam_of(before, first[1]) if first and has_seam([before, first[1]]) else None
+    seam = seam_of(before, first[1]) if first and may_go_on(before, first[1]) and has_seam([before, first[1]]) else None
     if not first or not seam:
         return turns, []
     trail, text = first
