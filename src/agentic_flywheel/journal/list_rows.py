@@ -157,5 +157,5 @@ def place_no_later(db: sqlite3.Connection, destination: int, index: str, now: in
         " ORDER BY saved_at DESC, member DESC",
         (destination, index, now),
     ).fetchall()
-    places = ((now - place, number) for place, (number,) in enumerate(rows, 1))
-    db.executemany("UPDATE documents SET saved_at = ? WHERE id = ?", places)
+    for place, (number,) in enumerate(rows, 1):  # mostly there is none
+        db.execute("UPDATE documents SET saved_at = ? WHERE id = ?", (now - place, number))

@@ -127,8 +127,10 @@ def _worth_a_look(texts: Sequence[str]) -> set[int]:
 
 def _is_joined(before: str, text: str) -> bool:
     """Whether a word that is long enough for a key goes over the seam."""
-    begins = _first_run(text if "." in text[:_LONG] else text[:_LONG])
-    return len(_last_run(before[-_LONG:])) + len(begins) >= _LONG
+    last, first = before[-_LONG:], text[:_LONG]
+    if len(last) - last.rfind(" ") - 1 + len(first.partition(" ")[0]) < _LONG:  # most words are too short by far
+        return False
+    return len(_last_run(last)) + len(_first_run(text if "." in first else first)) >= _LONG
 
 
 def _last_run(text: str) -> str:

@@ -123,7 +123,7 @@ def _has_any(value: object) -> bool:
         elif isinstance(node, str):
             search.texts.append(node)
             search.said += [node] if node else []
-    return bool(spans("\n".join(search.texts))) or has_seam(search.said[::-1])
+    return bool(spans("\n".join(search.texts))) or (len(search.said) > 1 and has_seam(search.said[::-1]))
 
 
 class _Search:
