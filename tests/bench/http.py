@@ -73,12 +73,12 @@ async def latency(env: dict[str, str], server: HTTPProcess, rounds: int) -> dict
 
 
 async def throughput(servers: list[HTTPProcess]) -> None:
-    """Saves a second of one process, then of all, from the same 32 clients; three turns, and their median."""
+    """Saves a second of one process, then of all, from 32 clients with new talks; three turns, and their median."""
     ratios: list[float] = []
     for _ in range(3):
         rates: list[float] = []
         for some in (servers[:1], servers):
-            done = await load(some, [""], 32, 8, None)
+            done = await load(some, [""], 32, 8, None, f"talk-{time.monotonic_ns()}")
             rates.append(done.saves / done.seconds)
             say(f"{len(some)} process(es), 32 clients: {rates[-1]:.0f} saves a second")
         ratios.append(rates[1] / rates[0])

@@ -25,12 +25,22 @@ class Load:
 
 
 async def load(
-    servers: list[HTTPProcess], tokens: list[str], clients: int, seconds: float, kills: HTTPProcess | None
+    servers: list[HTTPProcess],
+    tokens: list[str],
+    clients: int,
+    seconds: float,
+    kills: HTTPProcess | None,
+    talk: str = "load",
 ) -> Load:
-    """Let each client append to a session of its own; a third of the way in, one process is killed, then started."""
+    """Let each client append to a session of its own, of this name and its number.
+
+    A third of the way in, one process is killed, then started.
+    """
     result, begun = Load(), time.monotonic()
     tasks = [
-        asyncio.create_task(_client(number, servers, tokens[number % len(tokens)], begun + seconds, result))
+        asyncio.create_task(
+            _client(f"{talk}-{number}", number, servers, tokens[number % len(tokens)], begun + seconds, result)
+        )
         for number in range(clients)
     ]
     if kills:
@@ -43,8 +53,9 @@ async def load(
     return result
 
 
-async def _client(number: int, servers: list[HTTPProcess], token: str, until: float, result: Load) -> None:
-    session = f"load-{number}"
+async def _client(
+    session: str, number: int, servers: list[HTTPProcess], token: str, until: float, result: Load
+) -> None:
     said = result.acknowledged.setdefault(session, [])
     at = number % len(servers)
     client, turn = RawClient(servers[at].port, token), 0
