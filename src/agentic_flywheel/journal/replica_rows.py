@@ -53,11 +53,19 @@ class ReplicaRows(Kin, SearchRows):
         return left
 
     @retry_once_if_replaced
-    def overwrite_replica(self, write: Write, *, timeout: float = PUT_SECONDS) -> None:
-        """Put a copy of what the destination holds over whatever is here, unless a change is pending."""
+    def overwrite_replica(self, write: Write, *, timeout: float = PUT_SECONDS) -> bool:
+        """Put a copy of what the destination holds over the one that was seen here, unless a change is pending.
+
+        Whether that was still here: a process beside this one may have put a newer one, which is verified then.
+        """
         with self._transaction(timeout=timeout) as db:
-            if not is_pending(db, self._destination, write.key):
-                self._put(db, write, replica=True)
+            if is_pending(db, self._destination, write.key):
+                return True
+            if not holds(db, self._destination, write.key, write.seen):
+                self._mark_unverified(db, write.key)
+                return False
+            self._put(db, write, replica=True)
+            return True
 
     @retry_once_if_replaced
     def ack(self, positions: Sequence[int], write: Write | None, *, timeout: float = BUSY_SECONDS) -> None:

@@ -212,13 +212,15 @@ class DocumentWriter:
     async def _copy(self, change: Command[Answer], since: int, *writes: Write | Append) -> None:
         left_out = await self._replica.put(*writes, since=since)
         with contextlib.suppress(JournalUnavailable, DocumentError):
-            if left_out.pending:
+            is_pending = bool(left_out.pending)
+            if left_out.apart and not is_pending and self._outbox:
+                apart = [write for write in writes if write.key in left_out.apart]
+                merge_of = self._outbox.remote.merge_of
+                is_pending = await in_thread(keep_both, self._journal, merge_of, change, apart, self._clock())
+            if is_pending:
                 # Another process of this machine has a change pending: the document here is to hold both. Behind that
                 # one this is sent too, or it would not be missed if Redis lost it by then.
                 await in_thread(self._local.write, change, pending=isinstance(change, FollowingCommand))
-            elif left_out.apart and self._outbox:
-                apart = [write for write in writes if write.key in left_out.apart]
-                await in_thread(keep_both, self._journal, self._outbox.remote.merge_of, change, apart, self._clock())
 
     async def _moving(self, stash: Stash, key: str, deadline: float) -> Write | None:
         """The document of this machine that moves with its next change; `None` where the stash has one of its own."""

@@ -9,6 +9,7 @@ from agentic_flywheel.documents.lineage import MergeForwardCommand, operations_a
 from agentic_flywheel.documents.write_ids import arrived
 from agentic_flywheel.documents.writes import Append, Write
 from agentic_flywheel.journal import Journal
+from agentic_flywheel.journal.records import LeftOut
 
 
 def keep_both(
@@ -17,23 +18,44 @@ def keep_both(
     change: Command[Any],
     writes: Sequence[Write | Append],
     now: datetime,
-) -> None:
+) -> bool:
     """Merge what the destination took into copies that do not go on to it, so that both are put back.
+
+    Whether a change became pending meanwhile, so that nothing was merged.
 
     Raises:
         DocumentError, JournalUnavailable: they cannot be merged.
 
     """
+    is_pending = False
     for write in writes:
-        _, ends = journal.ends(write.key)
-        if isinstance(write, Append) and ends and arrived(operations_at_end(ends.tail), change.operation):
-            continue  # another process of this machine saw it, and put what came after
-        copy = journal.copy(write.key)
-        if copy is None or copy.tombstone:
-            continue
-        merging: Command[Any] = change if isinstance(write, Append) else merge_of(write)
-        step = merging.apply(copy.text, now)
-        both = [each for each in (step.write, step.superseded_write) if each]
-        if both:
-            journal.put_replica(*both)
-            journal.mark_unverified(write.key)
+        while (left := _merge(journal, merge_of, change, write, now)).apart:
+            pass  # another process of this machine put a copy in between
+        is_pending = is_pending or bool(left.pending)
+    return is_pending
+
+
+def _merge(
+    journal: Journal,
+    merge_of: Callable[[Write], MergeForwardCommand],
+    change: Command[Any],
+    write: Write | Append,
+    now: datetime,
+) -> LeftOut:
+    """Merge one into the copy that is here; its key where something else was here by then."""
+    _, ends = journal.ends(write.key)
+    if isinstance(write, Append) and ends and arrived(operations_at_end(ends.tail), change.operation):
+        return LeftOut()  # another process of this machine saw it, and put what came after
+    copy = journal.copy(write.key)
+    if copy is None or copy.tombstone:
+        return LeftOut()
+    merging: Command[Any] = change if isinstance(write, Append) else merge_of(write)
+    step = merging.apply(copy.text, now)
+    if step.write is None:
+        return LeftOut()
+    left = journal.put_replica(step.write)
+    if not left.apart and not left.pending:
+        if step.superseded_write:
+            journal.put_replica(step.superseded_write)
+        journal.mark_unverified(write.key)
+    return left

@@ -287,12 +287,12 @@ class RemoteWriter:
         return step.write.text if step.write and not step.write.tombstone else None
 
     async def refresh_copy(self, copy: Write, deadline: float) -> bool:
-        """Replace the copy by what the stash holds now; not if that lacks what the copy has, and so went back again."""
+        """Replace the copy by what the stash holds now; not if that went back again, or another process put a copy."""
         text = await self.stash.read(copy.key, deadline)
         if text is None or self.merge_of(copy).apply(text, self._clock()).write:
             await in_thread(self._journal.mark_unverified, copy.key)
             return False
         entry = copy.list_row
         member, index = (entry.member, entry.index) if entry else ("", "")
-        await in_thread(self._journal.overwrite_replica, as_copy(copy.key, text, member, index))
-        return True
+        now = replace(as_copy(copy.key, text, member, index), seen=copy.text)
+        return await in_thread(self._journal.overwrite_replica, now)
