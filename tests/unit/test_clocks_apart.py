@@ -1,8 +1,9 @@
 """Clocks apart: a list is in the order of what was saved, though the clock of a machine was ahead, or is behind."""
 
+import json
 import time
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ from ..support.redis_server import RedisServer
 from ..support.waiting import eventually
 from .conftest import Clock
 from .destinations import Machine
+from .test_flow_history import cached, history
+from .test_flow_history_set_back import answers
 
 HOUR = 3_600_000_000
 
@@ -168,3 +171,57 @@ def test_a_machine_whose_clock_is_two_years_ahead_leaves_the_deletions_that_othe
         documents.coaia_commit(**commit, delete=True, deletions=f"{key}:deleted", forget_before=oldest)
     with redis.client() as client:
         assert [fields["key"] for _, fields in client.xrange(f"{key}:deleted")] == [f"{key}:a", f"{key}:b"]
+
+
+async def test_a_machine_that_is_a_day_ahead_hides_and_drops_no_execution_of_another_one(
+    redis: RedisServer, tmp_path: Path
+):
+    now = datetime.now(UTC)
+    there, ahead = (
+        Settings.from_env(
+            {
+                "REDIS_URL": redis.url,
+                "FLYWHEEL_KEY_PREFIX": redis.prefix,
+                "FLYWHEEL_DATA_DIR": str(tmp_path / name),
+            }
+        )
+        for name in ("there", "ahead")
+    )
+    sessions, executions = open_store(there, Clock(now))
+    async with sessions:
+        kept = await executions.cache_result({}, execution_id="theirs", session_id="s", flow_id="f", ttl_seconds=3600)
+        assert kept.stored_in == "redis"
+    sessions, executions = open_store(ahead, Clock(now + timedelta(days=1)))
+    async with sessions:
+        await sessions.repository.wait_for_child(20)
+        kept = await executions.cache_result(
+            {}, execution_id="first", session_id="s", flow_id="f", ttl_seconds=3600
+        )  # perhaps before the first poll
+        assert kept.stored_in == "redis"
+
+        async def all_are_shown() -> bool:
+            shown = await executions.get_flow_history("s", "f")
+            return [each["id"] for each in shown.executions] == ["theirs", "first"]
+
+        await eventually(all_are_shown, what="Redis' time to be known")
+        await executions.cache_result({}, execution_id="second", session_id="s", flow_id="f", ttl_seconds=3600)
+    text = redis.get(f"{redis.prefix}:history:s:f")
+    assert text
+    assert [each["id"] for each in json.loads(text)["executions"]] == ["theirs", "first", "second"]
+
+
+async def test_a_clock_that_is_right_drops_what_expired_long_ago_once_it_knows_the_time_of_redis(
+    redis: RedisServer, tmp_path: Path
+):
+    right = Machine(Journal(tmp_path / "right", clock := Clock(datetime.now(UTC)), addresses=("redis",)), redis, clock)
+    key = right.keys.history("s", "f")
+    async with right.repository(tmp_path / "child", worker=False) as here:
+        old = cached(clock() - timedelta(hours=3), "old", ttl=3600, key=key)
+        lasting = cached(clock(), "lasting", ttl=3600, key=key)
+        redis.client().set(key, history(clock() - timedelta(hours=3), old, lasting))
+        await here.write(cached(clock(), "unsure", ttl=3600, key=key))
+        assert await answers(here)
+        await here.write(cached(clock(), "sure", ttl=3600, key=key))
+        text = redis.get(key)
+        assert text
+        assert [each["id"] for each in json.loads(text)["executions"]] == ["lasting", "unsure", "sure"]

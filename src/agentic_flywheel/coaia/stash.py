@@ -13,6 +13,7 @@ from agentic_flywheel.coaia.child_calls import BYTES_A_SECOND, ChildCalls
 from agentic_flywheel.coaia.envelope import Envelopes, etag_of_envelope
 from agentic_flywheel.coaia.mirror import MirrorStore, TooLargeForMirror
 from agentic_flywheel.coaia.reads import DocumentReads
+from agentic_flywheel.coaia.remote_clock import RemoteClock
 from agentic_flywheel.coaia.remote_index import RemoteIndex
 from agentic_flywheel.coaia.remote_parts import RemoteParts
 from agentic_flywheel.coaia.replies import (
@@ -62,6 +63,7 @@ class Stash(ChildCalls):
         self._mirror_store = MirrorStore(self, envelopes)
         self._reads = DocumentReads(self, keys, envelopes)
         self._keys = keys
+        self.remote_clock = RemoteClock(clock)
 
     @property
     def appends(self) -> bool:

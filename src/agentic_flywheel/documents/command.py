@@ -7,7 +7,7 @@ the effect of one, so a write whose outcome is unknown may simply be sent again.
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -75,6 +75,10 @@ class Command(BaseModel, Generic[Answer_co]):
 
     def with_base_revision(self, copy: Write | None, now: datetime) -> Self:  # noqa: ARG002
         """The command, made by somebody who has seen this copy; only a save depends on that."""
+        return self
+
+    def with_clock_ahead(self, ahead: timedelta) -> Self:  # noqa: ARG002
+        """The command of a machine whose clock is so much ahead; it matters where others' parts may be dropped."""
         return self
 
     def onto(self, ends: Ends, now: datetime) -> tuple[Append, Answer_co] | None:  # noqa: ARG002

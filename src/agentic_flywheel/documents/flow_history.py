@@ -5,7 +5,7 @@ What has expired leaves, and room is made, in a rewrite of its own, in which the
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 from pydantic import Field
 
@@ -69,6 +69,12 @@ class FlowHistoryCommand(FollowingCommand[Added]):
     max_bytes: int
     fresh: bool = Field(default=False, exclude=True)
     """Their ids were made for this very call: none of them can be there."""
+    ahead: timedelta = Field(default=timedelta(), exclude=True)
+    """By how much the clock here may be ahead: others' executions expire so much later by it."""
+
+    def with_clock_ahead(self, ahead: timedelta) -> Self:
+        """The command of a machine whose clock is so much ahead."""
+        return self.model_copy(update={"ahead": ahead}) if ahead != self.ahead else self
 
     def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[Added]:
         """Add to what is stored; when the history passes a limit, its oldest executions go first."""
@@ -102,9 +108,11 @@ class FlowHistoryCommand(FollowingCommand[Added]):
         there, records = outline(ends), self._living(now)
         if not there or there.count is None or self.replaces or not records:
             return None
-        if arrived(there.writes, self.operation) or (expired(there.kept_until, now) and not alive_remotely):
+        if arrived(there.writes, self.operation) or (
+            expired(there.kept_until, now - self.ahead) and not alive_remotely
+        ):
             return None
-        if _has_to_clear(there, now) or there.count + len(records) > MAX_EXECUTIONS:
+        if _has_to_clear(there, now - self.ahead) or there.count + len(records) > MAX_EXECUTIONS:
             return None
         after = self._after(there, records, there.count, now)
         (old_head, old_tail), (head, tail) = there.around(), after.around()
@@ -134,7 +142,7 @@ class FlowHistoryCommand(FollowingCommand[Added]):
                 update |= {"began": tombstone.revision + 1, "begun_after": tombstone.deleted_at}
             return Stored(new.model_copy(update=update))
         stored = whole(base, new)
-        if self.replaces or (expired(stored.outline.kept_until, now) and not alive_remotely):
+        if self.replaces or (expired(stored.outline.kept_until, now - self.ahead) and not alive_remotely):
             return Stored(stored.outline.model_copy(update={"dropped": 0}))
         return stored
 
@@ -142,7 +150,7 @@ class FlowHistoryCommand(FollowingCommand[Added]):
         """The history without what is replaced, has expired or must leave for room, and with the new executions."""
         records = self.records if self.replaces else self._living(now)
         sent = [record["id"] for record in records if record.get("id")]
-        stay = [each for each in stored.executions if _stays(each[0], sent, now)]
+        stay = [each for each in stored.executions if _stays(each[0], sent, now - self.ahead)]
         texts = [*map(_text_of, records)]
         after = self._after(outline_of(stored.outline, stay), records, len(stay), now)
         head, tail = after.around()

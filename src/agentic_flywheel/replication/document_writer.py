@@ -170,6 +170,7 @@ class DocumentWriter:
             return None
         written = attempt.held.written_before
         pending, ends = (False, ends_after(written)) if written else await in_thread(self._journal.ends, change.key)
+        change = change.with_clock_ahead(remote.stash.remote_clock.may_be_ahead)
         grown = change.onto(ends, self._clock()) if ends and not pending else None
         if grown is None:
             return None

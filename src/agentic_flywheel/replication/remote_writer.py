@@ -84,7 +84,7 @@ class RemoteWriter:
             Overtaken: somebody else committed since `start`.
 
         """
-        change = change.with_base_revision(copy, self._clock())
+        change = change.with_base_revision(copy, self._clock()).with_clock_ahead(self.stash.remote_clock.may_be_ahead)
         attempt = self._first_attempt(copy, start)
         merged: str | None = None
         while True:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import anyio
@@ -173,6 +173,10 @@ class Repository:
     def expires(self, found: Found) -> bool:
         """Whether it was read from a Redis that expires documents by itself: this machine's clock is not asked then."""
         return found.source == "redis" and self.stash is not None and self.stash.atomic
+
+    def clock_ahead(self) -> timedelta:
+        """By how much the clock here is ahead of Redis', as far as that is known."""
+        return self.stash.remote_clock.ahead if self.stash else timedelta()
 
     async def renew(self, renewal: RenewCommand) -> None:
         """Start a session's clock again where it is kept; do nothing while that cannot be reached."""

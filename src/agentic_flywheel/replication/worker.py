@@ -154,6 +154,7 @@ class ReplicationWorker:
         except JournalUnavailable as exc:
             unreadable = exc
         seen = await outbox.remote.stash.poll(self._keys.epoch, self._keys.deletions, before.after if before else START)
+        outbox.remote.stash.remote_clock.note(seen.time)
         if unreadable:
             raise unreadable
         now = asyncio.get_running_loop().time()

@@ -215,7 +215,8 @@ class ExecutionStore:
                 return FlowHistoryResult(found=False, executions=[], reason="not_found")
             found = await self._repository.read(self._keys.history(session_id, flow_id))
             held = self._repository.expires(found)
-            history = await in_thread(flow_history, found.text, self._clock(), alive_remotely=held, limit=limit)
+            now = self._clock() - self._repository.clock_ahead()
+            history = await in_thread(flow_history, found.text, now, alive_remotely=held, limit=limit)
         except (DocumentError, Unavailable) as exc:
             return FlowHistoryResult(found=False, executions=[], reason=reason_of(exc), message=str(exc))
         if not history.executions:
