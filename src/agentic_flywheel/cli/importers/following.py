@@ -112,17 +112,23 @@ class _Track:
     def __init__(self, followed: Followed, place: Place) -> None:
         self._follower = followed.follower(place.state or {})
         self._noise = followed.noise
-        self.place = place
+        self._place = place.offset, place.line, place.state
         self.goes_on = True
+
+    @property
+    def place(self) -> Place:
+        """The last one."""
+        return Place(*self._place)
 
     def entries(self, file: IO[bytes], limit: int) -> Iterator[JsonEntry | BadEntry]:
         """The entries, in order. A last line that has no end may still be written: the next run reads it again."""
-        counted, before, follower = _Counted(file, self._noise), self.place, self._follower
-        for each in lines(counted, limit, before.line + 1):
+        counted, follower = _Counted(file, self._noise), self._follower
+        offset, line, _ = self._place
+        for each in lines(counted, limit, line + 1):
             if isinstance(each, JsonEntry):
                 self.goes_on = follower.goes_on(each.value) and self.goes_on
             if counted.has_end and follower.is_settled():
-                self.place = Place(before.offset + counted.read, each.line, follower.state())
+                self._place = offset + counted.read, each.line, follower.state()  # a `Place` takes longer than the rest
             yield each
 
 
