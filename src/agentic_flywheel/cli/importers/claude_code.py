@@ -112,8 +112,12 @@ def _parent(value: JSONObject, *, is_spoken: bool, is_first: bool) -> str | None
 
 def _blocks(line: _Line) -> list[JSONObject]:
     """The blocks of what a line says, where it is more than text."""
-    found = (said.turn["content"] for said in line.said)
-    return [block for blocks in found if isinstance(blocks, list) for block in cast("list[JSONObject]", blocks)]
+    found = list[JSONObject]()
+    for each in line.said:
+        blocks: str | list[JSONObject] = each.turn["content"]
+        if isinstance(blocks, list):
+            found += blocks
+    return found
 
 
 class _Transcript:
@@ -179,8 +183,8 @@ class _Transcript:
         line.said = said(value, kind, is_whole=entry.is_whole)
         if not line.said:  # as an answer's sealed thoughts
             return
-        message = value.get("message")
-        beside = cast("JSONObject", message) if isinstance(message, dict) else {}
+        message = value.get("message", {})
+        beside: JSONObject = message if message.__class__ is dict else {}
         line.answer = text(beside.get("id")) if kind == "assistant" else ""
         line.beside = value.get("sessionId"), value.get("cwd"), value.get("gitBranch"), value.get("version")
         line.model = beside.get("model")

@@ -9,7 +9,6 @@ was taken back, another session's line and another title do, too.
 import hashlib
 from collections import deque
 from collections.abc import Sequence, Set
-from typing import cast
 
 from agentic_flywheel.cli.importers.claude_code_queue import is_prompt as is_queued
 from agentic_flywheel.cli.importers.claude_code_queue import is_taken_back
@@ -114,11 +113,10 @@ def _ids(blocks: list[JSONObject], kind: str, name: str) -> set[str]:
 
 
 def _message(value: JSONObject) -> JSONObject:
-    message = value.get("message")
-    return cast("JSONObject", message) if isinstance(message, dict) else {}
+    message = value.get("message", {})
+    return message if message.__class__ is dict else {}
 
 
 def _blocks(message: JSONObject) -> list[JSONObject]:
-    content = message.get("content")
-    found = cast("list[object]", content) if isinstance(content, list) else []
-    return [cast("JSONObject", block) for block in found if isinstance(block, dict)]
+    content = message.get("content", [])
+    return [block for block in content if block.__class__ is dict] if content.__class__ is list else []

@@ -265,6 +265,6 @@ def _entry(line: int, raw: bytes) -> JsonEntry | BadEntry:
         return BadEntry(line, "is nested too deeply")
     except ValueError:
         return BadEntry(line, "has a whole number of more than 4,300 digits")
-    if not isinstance(value, dict):
+    if value.__class__ is not dict:
         return BadEntry(line, "is not a JSON object")
-    return JsonEntry(line, cast("JSONObject", value), is_whole=is_whole)
+    return JsonEntry(line, value, is_whole=is_whole)
