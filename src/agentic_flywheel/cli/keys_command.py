@@ -11,7 +11,7 @@ from agentic_flywheel.coaia.envelope import Envelopes
 from agentic_flywheel.coaia.resealing import Change, Resealing, Tally, as_it_is, to_clear, to_newest, to_sealed
 from agentic_flywheel.coaia.stash import Stash
 from agentic_flywheel.errors import FlywheelError, SettingError
-from agentic_flywheel.journal.conversion import check_key, left_in_clear, seal_journal, unseal_journal
+from agentic_flywheel.journal.conversion import data_key_of, left_in_clear, seal_journal, unseal_journal
 from agentic_flywheel.journal.key_file import check, has_key, read_key, sealed_with, write_key
 from agentic_flywheel.journal.schema import FILE_NAME, exclusive
 from agentic_flywheel.json_text import JSONObject
@@ -63,7 +63,7 @@ def _ring_of_all(settings: Settings) -> KeyRing:
     """The keys, which open every folder: else none is changed, nor Redis."""
     ring = _ring(settings)
     for folder in _folders(settings) if settings.journal else ():
-        check_key(folder, ring)
+        data_key_of(folder, ring)
     return ring
 
 

@@ -43,7 +43,7 @@ def seal_journal(folder: Path, ring: KeyRing) -> bool:
 
     """
     with _alone(folder) as path:
-        data_key = _key_of(folder, ring)
+        data_key = data_key_of(folder, ring)
         if not path.exists() or not is_clear(folder):
             if data_key is None:
                 write_key(folder, ring, new_key())
@@ -58,7 +58,7 @@ def seal_journal(folder: Path, ring: KeyRing) -> bool:
 def unseal_journal(folder: Path, ring: KeyRing) -> bool:
     """Keep the journal in clear from now on; whether it was sealed. Raises as `seal_journal`."""
     with _alone(folder) as path:
-        data_key = _key_of(folder, ring)
+        data_key = data_key_of(folder, ring)
         sealed = data_key is not None and path.exists() and not is_clear(folder)
         if sealed:
             with _copied(path, data_key, None) as copy:
@@ -67,13 +67,8 @@ def unseal_journal(folder: Path, ring: KeyRing) -> bool:
     return sealed
 
 
-def check_key(folder: Path, ring: KeyRing) -> None:
-    """Check that a journal can be sealed or unsealed with these keys. Changes nothing; raises as `seal_journal`."""
-    _key_of(folder, ring)
-
-
-def _key_of(folder: Path, ring: KeyRing) -> bytes | None:
-    """The key of a folder that has one; `None` if nothing in it is sealed."""
+def data_key_of(folder: Path, ring: KeyRing) -> bytes | None:
+    """The key of a folder that has one; `None` if nothing in it is sealed. Raises as `seal_journal`."""
     if has_key(folder):
         return read_key(folder, ring)
     if is_key_missing(folder):
