@@ -76,11 +76,7 @@ def _install_one(options: Namespace, server: Server, taken: list[str], client: C
     if change.after == change.before:
         say(f"{client.shown}: it is in {path} already.")
         return 0
-    show(change)
-    if options.dry_run:
-        say(f"{client.shown}: nothing was changed (--dry-run).")
-        return 0
-    if not options.yes and (code := ask(f"{client.shown}: change {path}?", f"changing {path}")):
+    if (code := _declined(options, client, path, change)) is not None:
         return code
     backup = changes.install(change, home)
     say(f"{client.shown}: installed in {path}.")
@@ -97,6 +93,15 @@ def _install_one(options: Namespace, server: Server, taken: list[str], client: C
     return 0
 
 
+def _declined(options: Namespace, client: Client, path: Path, change: changes.Change) -> int | None:
+    """Show the change and ask; `None` if it is to be made, else what the program ends with."""
+    show(change)
+    if options.dry_run:
+        say(f"{client.shown}: nothing was changed (--dry-run).")
+        return 0
+    return None if options.yes else ask(f"{client.shown}: change {path}?", f"changing {path}") or None
+
+
 def _uninstall_one(options: Namespace, client: Client, path: Path) -> int:
     home = Path.home()
     change = changes.to_uninstall(client, path, options.name, home)
@@ -104,11 +109,7 @@ def _uninstall_one(options: Namespace, client: Client, path: Path) -> int:
         if not options.all:
             say(f"{client.shown}: it is not in {path}.")
         return 0
-    show(change)
-    if options.dry_run:
-        say(f"{client.shown}: nothing was changed (--dry-run).")
-        return 0
-    if not options.yes and (code := ask(f"{client.shown}: change {path}?", f"changing {path}")):
+    if (code := _declined(options, client, path, change)) is not None:
         return code
     backup = changes.uninstall(change, home)
     say(f"{client.shown}: taken out of {path}.")
