@@ -580,7 +580,8 @@ def unavailable(request: pytest.FixtureRequest, tmp_path: Path, environ: Environ
         fake.refuse()
         environ(FLYWHEEL_COAIA_COMMAND=fake.command, REDIS_URL=NOBODY_LISTENS)
     else:
-        environ(FLYWHEEL_COAIA_COMMAND="no-such-program-anywhere", REDIS_URL=NOBODY_LISTENS)
+        missing = {"FLYWHEEL_COAIA_COMMAND": "no-such-program-anywhere", "FLYWHEEL_TIMEOUT_SECONDS": "0.2"}
+        environ(REDIS_URL=NOBODY_LISTENS, **missing)  # a child that never starts is waited for; none can be too slow
     return request.param
 
 
