@@ -18,7 +18,10 @@ PIECES = 2**20
 """Ids that each text has for its pieces."""
 
 ROOM = 2048
-"""What the size of a last piece and its room is a multiple of, in bytes: some appends, and half a page for a text."""
+"""What the size of a last piece and its room is a multiple of, in bytes: room for some appends, half a page at most."""
+
+ROOMY = 4096
+"""Bytes from which on a piece has room: a smaller one lies in a page with others, where it may grow as it is."""
 
 LOOKED_FOR = 64
 """Bytes from the middle of a text that are searched in the one that replaces it."""
@@ -169,7 +172,7 @@ def _overwrite(db: sqlite3.Connection, number: int, piece: bytes) -> None:
 
 
 def _room(piece: bytes) -> int:
-    return -len(piece) % ROOM if len(piece) < PIECE else 0
+    return -len(piece) % ROOM if ROOMY <= len(piece) < PIECE else 0
 
 
 def _read(db: sqlite3.Connection, number: int) -> bytes:
