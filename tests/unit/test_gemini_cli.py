@@ -70,6 +70,16 @@ def test_the_last_line_of_an_id_is_the_answer_and_its_results_stand_behind_it(tm
     assert talk.context == {"imported_from": "gemini-cli", "cwd": "/home/ann/heron", "model": "gem-0"}
 
 
+def test_a_result_without_an_id_of_its_own_is_that_of_the_call_that_has_it(tmp_path: Path):
+    nameless = tool("t1") | {
+        "result": [{"functionResponse": {"name": "list_directory", "response": {"output": "reeds"}}}]
+    }
+    lines = jsonl(header(), user("u1", "What is here?"), answer("a1", "I look.", toolCalls=[nameless]))
+    [talk] = conversations(written(tmp_path, lines, "session-1.jsonl"))
+    assert talk.history[-1]["role"] == "tool"
+    assert talk.history[-1]["content"] == [{"type": "tool_result", "tool_use_id": "t1", "content": "reeds"}]
+
+
 def test_a_resume_repeats_the_talk_in_another_shape_and_at_other_times_and_it_stays_the_same(tmp_path: Path):
     first = [
         header(),

@@ -184,11 +184,11 @@ class _Log:
         for each in calls:
             for part in as_list(each.get("result")):
                 if is_object(part):
-                    self._answer(talk, line, part, self._times.get(f"call {each.get('id')}"))
+                    self._answer(talk, line, part, self._times.get(f"call {each.get('id')}"), each.get("id"))
 
-    def _answer(self, talk: Messages, line: int, part: JSONObject, time: object) -> None:
+    def _answer(self, talk: Messages, line: int, part: JSONObject, time: object, call_id: object = None) -> None:
         given = must_be_object(part.get("functionResponse") or {}, "the answer of a tool")
-        own = given.get("id")
+        own = given.get("id") or call_id
         if isinstance(own, str) and not talk.answered(own):
             talk.answer(line, own, given.get("response"), time)
 
