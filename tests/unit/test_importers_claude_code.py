@@ -99,6 +99,21 @@ def test_tools_that_ran_at_once_are_all_kept(tmp_path: Path):
     assert len(shown(tmp_path, *lines[:6])) == 4, "interrupted, with the second as the last line"
 
 
+def test_a_result_on_a_branch_that_was_left_stays_there_though_a_call_of_its_id_came_again(tmp_path: Path):
+    left = [
+        line("1", None, words="Shade?"),
+        answer("2", "1", "m1", call("call_0", command="ls")),
+        line("3", "2", words=outcome("call_0", "left")),
+    ]
+    here = [
+        line("4", None, words="Sun?"),
+        answer("5", "4", "m2", call("call_0", command="pwd")),
+        line("6", "5", words=outcome("call_0", "here")),
+        answer("7", "6", "m3", text("Done.")),
+    ]
+    assert words(tmp_path, *left, *here) == ["Sun?", '(calls Bash {"command":"pwd"})', "(result) here", "Done."]
+
+
 def test_what_was_written_out_of_order_comes_in_in_order(tmp_path: Path):
     early = answer("3", "2", "m1", text("Ferns."))  # as 2.1.197 writes the first answer at a terminal
     question = [line("1", None, words="Shade?"), line("2", "1", "attachment", attachment={"type": "skill_listing"})]
