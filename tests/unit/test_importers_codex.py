@@ -196,6 +196,23 @@ def test_what_was_rolled_back_was_taken_back(tmp_path: Path):
     assert words(file(tmp_path, rollout(*SHADE, all_of_it, *asked("q3", "Walls?")))) == ["Walls?"]
 
 
+def test_what_was_rolled_back_with_all_before_it_is_not_said_as_the_model_was_given_it(tmp_path: Path):
+    back = ("event_msg", {"type": "thread_rolled_back", "num_turns": 1})
+    lines = rollout(*SHADE, back, BEGUN, *asked("q2", "Walls?"), *answered("m2", "Ivy."))
+    assert words(file(tmp_path, lines)) == ["Walls?", "Ivy."]
+
+
+def test_calls_that_a_model_counts_anew_in_each_answer_keep_their_own_results(tmp_path: Path):
+    first = [called("call_0", cmd="ls"), command("call_0", "ferns.txt"), output("call_0", "Output:\nferns.txt")]
+    second = [called("call_0", cmd="pwd"), output("call_0", "/garden"), *answered("m2", "There.")]
+    lines = rollout(*SHADE, BEGUN, *asked("q2", "Where?"), *first, ENDED, *second)
+    said = words(file(tmp_path, lines))
+    assert said[3:] == [
+        '(calls exec_command {"cmd":"ls"})', "(result) ferns.txt",
+        '(calls exec_command {"cmd":"pwd"})', "(result) /garden", "There.",
+    ]  # fmt: skip
+
+
 def test_interruptions_errors_and_cut_thoughts_are_not_the_models_words(tmp_path: Path):
     stopped = ("event_msg", {"type": "turn_aborted", "reason": "interrupted"})
     failed = ("event_msg", {"type": "task_complete", "error": {"message": "stream disconnected"}})

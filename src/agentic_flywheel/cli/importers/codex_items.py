@@ -54,6 +54,8 @@ class Items:
     """Whether it is what is new in a file: then items or events come, if they have not yet."""
     _parts: list[_Part] = field(default_factory=list[_Part])
     _task: int = 0
+    _told: int | None = None
+    """The first task of which items or events came, also where they were taken back since."""
     _response: int = 0
     _thoughts: dict[str, list[JSONObject]] = field(default_factory=dict[str, list[JSONObject]])
     """Thoughts whose answer has not come yet, by where they were read."""
@@ -76,13 +78,14 @@ class Items:
 
     def say(self, said: Said, line: int, where: str = EITHER) -> None:
         """Add what was said at a line."""
+        if where in (ITEM, EVENT) and self._told is None:
+            self._told = self._task
         self._parts.append(_Part(line, self._task, where, said))
 
     def said(self) -> Iterator[tuple[int, Said]]:
         """What was said, each once, with its line."""
         items = {part.task for part in self._parts if part.where == ITEM}
-        seen = (part.task for part in self._parts if part.where in (ITEM, EVENT))
-        told = 0 if self.is_new else min(seen, default=self._task + 1)
+        told = 0 if self.is_new else self._task + 1 if self._told is None else self._told
         for part in self._parts:
             is_again = part.where == EVENT and part.task in items
             if not is_again and not (part.where == GIVEN and part.task >= told):
@@ -197,6 +200,7 @@ class Items:
         kind, own, call = item.get("type"), item.get("id"), text(item.get("call_id"))
         if kind in ("function_call", "custom_tool_call", "local_shell_call", "web_search_call"):
             call = call or text(own)
+            self._forget(call)
             self._called.add(call)
             name = item.get("name") or str(kind).removesuffix("_call")
             block = {"type": "tool_use", "id": call, "name": name, "input": self.given(item)}
@@ -215,6 +219,11 @@ class Items:
             summaries = filter(is_object, as_list(item.get("summary")))
             thoughts = [block for each in summaries for block in thought(each.get("text"))]
             self._answers(own, thoughts, time, line, where, halves)
+
+    def _forget(self, call: str) -> None:
+        """Forget what an earlier call of that id printed: some models count their calls anew in each answer."""
+        self._results.pop(call, None)
+        self._printed.discard(call)
 
     @staticmethod
     def given(call: JSONObject) -> JSONObject:
