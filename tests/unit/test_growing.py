@@ -26,7 +26,7 @@ from ..support.taken_in import Outcome, take_in
 from ..support.transcripts import Transcript
 from .test_importers import jsonl
 from .test_importers_claude_code import line
-from .test_importers_codex import BEGUN, SHADE, answered, asked, rollout
+from .test_importers_codex import BEGUN, SHADE, answered, asked, called, output, rollout
 from .test_importers_qwen_code import line as qwen
 from .test_importers_qwen_code import system as qwen_system
 from .test_importers_qwen_code import text as qwen_text
@@ -442,6 +442,29 @@ def test_a_prompt_that_was_lost_in_the_queue_comes_in_once_however_often_the_fil
         "Which ferns like shade?", "Lady ferns do.", "Name one.", "Name two.", "Lady and male fern.",
     ]  # fmt: skip
     assert outcomes[-1].bytes_read < len(talk.data)
+
+
+TASK_ENDED = ("event_msg", {"type": "task_complete"})
+
+
+def test_what_codex_notes_only_as_the_model_is_given_it_comes_in_as_the_file_grows(tmp_path: Path):
+    lines = list[Any]()
+    states = list[bytes]()
+    for n in range(3):
+        said = [*asked(f"q{n}", f"Fern {n}?"), *answered(f"m{n}", f"Yes, {n}.")]
+        lines += [BEGUN, *(each for each in said if each[0] == "response_item"), TASK_ENDED]
+        states.append(jsonl(*rollout(*lines)).encode())
+    [history] = steps_of(tmp_path, states).values()
+    assert words(history) == ["Fern 0?", "Yes, 0.", "Fern 1?", "Yes, 1.", "Fern 2?", "Yes, 2."]
+
+
+def test_calls_of_one_id_in_two_tasks_of_a_growing_file_lose_no_turn_between_them(tmp_path: Path):
+    first = [called("call_0", cmd="pwd"), output("call_0", "/garden")]
+    first = [BEGUN, *asked("q1", "Where?"), *first, *answered("m1", "There."), TASK_ENDED]
+    begun = [*first, BEGUN, *asked("q2", "What?"), called("call_0", cmd="ls"), output("call_0", "ferns.txt")]
+    ended = [*begun, *answered("m2", "Ferns."), TASK_ENDED]
+    [history] = steps_of(tmp_path, [jsonl(*rollout(*each)).encode() for each in (first, begun, ended)]).values()
+    assert [turn["role"] for turn in history] == ["user", "assistant", "tool", "assistant"] * 2
 
 
 def test_a_prompt_that_was_read_before_codex_noted_it_as_seen_comes_in_once(tmp_path: Path):

@@ -75,6 +75,21 @@ def missing(stored: list[JSONObject], history: list[JSONObject]) -> list[JSONObj
     return found
 
 
+def overlap(stored: list[JSONObject], tail: list[JSONObject]) -> int | None:
+    """The place in what is stored at which the end of the talk begins, which may be there in part.
+
+    `None` where that cannot be told: programs may give one id to more than one turn, as models do to their calls.
+    """
+    names, new = list(map(identity, stored)), list(map(identity, tail))
+    if not all(turn.get("id") for turn in tail):
+        return None
+    first = max(len(names) - len(new), 0)
+    found = [at for at in range(first, len(names)) if names[at:] == new[: len(names) - at]]
+    if not found and set(new).isdisjoint(names[first:]):
+        return len(names)
+    return found[0] if len(found) == 1 else None
+
+
 def own_part(stored: Document, history: list[JSONObject]) -> list[JSONObject]:
     """The turns from the first on that the session has, where it came in without what its parent has."""
     if "parent_session" in stored.session.context and stored.session.context.get("relation") != "sub-agent":

@@ -17,6 +17,7 @@ from agentic_flywheel.cli.comparison import (
     first_save,
     identity,
     missing,
+    overlap,
     own_part,
     replacing,
     wrote_alone,
@@ -136,11 +137,9 @@ class Importer:
         stored = await self._stored(talk.session_id)
         if not isinstance(stored, Document) or stored.revision != revision:
             return None
-        history, there = stored.session.history, set(map(identity, talk.history))
-        begin = next((at for at, turn in enumerate(history) if identity(turn) in there), len(history))
-        if any(not turn.get("id") for turn in talk.history):
+        if (begin := overlap(stored.session.history, talk.history)) is None:
             return None
-        whole = [*history[:begin], *talk.history]
+        whole = [*stored.session.history[:begin], *talk.history]
         return await self._merge_into(
             stored, replace(talk, history=whole, title=stored.title, summary=stored.summary), given
         )
