@@ -3,28 +3,38 @@
 import copy
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentic_flywheel.documents import incremental
 from agentic_flywheel.documents.codec import NARROW_FROM, encode
 from agentic_flywheel.documents.incremental import (
     CACHED_CHARACTERS,
     DOCUMENT_CACHE,
+    HEAD_PARSED_FROM,
     LARGEST,
     DocumentCache,
+    StoredSession,
     append_text,
+    next_text,
     parse_head,
+    read_stored,
 )
 from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.parse import decode
-from agentic_flywheel.json_text import dumps
+from agentic_flywheel.documents.save import SaveCommand
+from agentic_flywheel.documents.writes import Splice, Write
+from agentic_flywheel.json_text import dumps, size_of
 
 from ..support.conversations import turns
 from .test_codec import DOCUMENTS, OBJECTS, TEXT
 
+NOTHING_STORED = StoredSession(None, None, None, None)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LOOKS_LIKE_THE_HISTORY = {"history": [], 'x","history":[': "],"}
 
 
@@ -33,6 +43,12 @@ def document(session_id: str, size: int) -> tuple[str, Document]:
     made = decode(text, session_id)
     assert isinstance(made, Document)
     return text, made
+
+
+def spliced(before: str, splice: Splice) -> bytes:
+    whole = before.encode()
+    kept = whole[splice.skip_start_bytes : len(whole) - splice.skip_end_bytes]
+    return splice.prefix.encode() + kept + splice.suffix.encode()
 
 
 @pytest.mark.slow
@@ -51,9 +67,7 @@ def test_it_is_written_as_if_it_were_written_anew(
     assert made
     text, splice = made
     assert json.loads(text) == json.loads(encode(after))
-    bytes_before = before.encode()
-    kept = bytes_before[splice.skip_start_bytes : len(bytes_before) - splice.skip_end_bytes]
-    assert splice.prefix.encode() + kept + splice.suffix.encode() == text.encode()
+    assert spliced(before, splice) == text.encode()
     own = DOCUMENT_CACHE.decode(text, base.session.id)
     assert own == decode(text, base.session.id)
 
@@ -80,6 +94,46 @@ def test_what_has_just_become_large_is_written_anew_and_grows_on_from_there():
     made = append_text(encode(large), large, larger, long)
     assert made
     assert made[0] == encode(larger)
+
+
+@pytest.mark.slow
+@given(DOCUMENTS, st.lists(OBJECTS, max_size=3), st.lists(OBJECTS, max_size=3), TEXT)
+def test_what_takes_the_place_of_a_talk_is_written_anew_or_spliced_to_the_same(
+    written: Document, begin: list[dict[str, Any]], end: list[dict[str, Any]], filling: str
+):
+    same = [*begin, {"content": filling or "é🌱" * 2000}]
+    old = replace(written, session=replace(written.session, history=[*same, *begin]))
+    before, _ = next_text(NOTHING_STORED, old, None, b"")  # which has its place remembered
+    stored = read_stored(before, old.session.id, old.saved_at, head_only=True, alive_remotely=True)
+    after = replace(old, session=replace(old.session, history=[*same, *end]), revision=old.revision + 1)
+    text, splice = next_text(stored, after, None, b"")
+    assert text == encode(after)
+    if splice:
+        assert spliced(before, splice) == text.encode()
+    else:
+        assert 2 * len(dumps(same)) < len(text) + 2 * len(dumps(begin)), "most of it was there"
+
+
+def replacing(history: list[dict[str, Any]], before: str | None) -> Write:
+    change = SaveCommand(
+        key="k", operation="o", session_id="s", index="i", default_ttl_seconds=60, max_bytes=10**6,
+        mode="replace", history=history,
+    )  # fmt: skip
+    written = change.with_write_id(f"{size_of(before or '')}").apply(before, NOW).write
+    assert written
+    return written
+
+
+@pytest.mark.parametrize(("size", "by_another"), [(10_000, False), (HEAD_PARSED_FROM, False), (HEAD_PARSED_FROM, True)])
+def test_a_replace_sends_what_it_changed(monkeypatch: pytest.MonkeyPatch, size: int, *, by_another: bool):
+    talk = turns("é🌱" + "x" * size, "the last")
+    before = replacing(talk, None).text
+    if by_another:
+        monkeypatch.setattr(incremental, "DOCUMENT_CACHE", DocumentCache())  # another process
+    written = replacing([*talk[:-1], {"role": "user", "content": "another"}], before)
+    assert written.splice
+    assert len(written.splice.prefix + written.splice.suffix) < 2000
+    assert spliced(before, written.splice) == written.text.encode()
 
 
 @given(DOCUMENTS)

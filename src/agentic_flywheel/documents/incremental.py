@@ -13,10 +13,10 @@ from typing import NamedTuple, cast
 from pydantic_core import from_json
 
 from agentic_flywheel.backends.base import UniversalSession
-from agentic_flywheel.documents.codec import around_history, is_large
+from agentic_flywheel.documents.codec import around_history, encode_around, is_large, turns_of
 from agentic_flywheel.documents.model import Document, Tombstone, expired
 from agentic_flywheel.documents.parse import decode
-from agentic_flywheel.documents.writes import Splice
+from agentic_flywheel.documents.writes import Splice, shared
 from agentic_flywheel.errors import Damaged, NewerSchema
 from agentic_flywheel.json_text import JSONObject, dumps_checked, narrow, size_of
 
@@ -159,6 +159,19 @@ def read_stored(
     return StoredSession(text, current, current if lives and isinstance(current, Document) else None, turns)
 
 
+def next_text(
+    stored: StoredSession, document: Document, added: Sequence[JSONObject] | None, turns: bytes
+) -> tuple[str, Splice | None]:
+    """The text of `document`; as a splice too, where most of it is stored.
+
+    It is what is stored with turns `added`, or another one (`None`), whose turns have this text, if that is known.
+    """
+    more = None
+    if stored.text and stored.alive and added is not None:
+        more = append_text(stored.text, stored.alive, document, added)
+    return more or _whole_text(stored, document, turns or turns_of(document))
+
+
 def append_text(
     before: str, base: Document, document: Document, added: Sequence[JSONObject]
 ) -> tuple[str, Splice] | None:
@@ -190,6 +203,32 @@ def append_text(
     own = replace(own, session=replace(own.session, history=[*base.session.history, *new]))
     DOCUMENT_CACHE.keep(text, own, (len(head), len(text) - len(tail)))
     return text, splice
+
+
+def _whole_text(stored: StoredSession, document: Document, turns: bytes) -> tuple[str, Splice | None]:
+    """The text with these turns; as a splice where they begin as the stored ones do, for most of it.
+
+    The document is remembered without its turns, which a caller may still change.
+    """
+    before, place_before = stored.text or "", _known_place(stored, document.session.id)
+    text, place = encode_around(document, turns)
+    head = replace(document, session=replace(document.session, history=[]))
+    DOCUMENT_CACHE.keep(text, head, place, is_whole=False)
+    same = shared(before[slice(*place_before)], text[slice(*place)])
+    if 2 * same <= len(text):
+        return text, None
+    kept, anew = place_before[0] + same, place[0] + same
+    return text, Splice(text[: place[0]], size_of(before[: place_before[0]]), size_of(before[kept:]), text[anew:])
+
+
+def _known_place(stored: StoredSession, session_id: str) -> tuple[int, int]:
+    """Where the turns of what is stored stand, if this process wrote it or has parsed its head; else an empty place."""
+    if stored.text is None:
+        return 0, 0
+    if known := DOCUMENT_CACHE.place_of_turns(stored.text, session_id):
+        return known
+    start = stored.text.find(_BEFORE_TURNS) + len(_BEFORE_TURNS)
+    return start, start + len(stored.turns or "")
 
 
 def _place_of_turns(text: str, base: Document, *, large: bool) -> tuple[int, int] | None:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal, Self
 
 from agentic_flywheel.documents.append import Fingerprint, Fingerprints, fingerprint
 from agentic_flywheel.documents.appended import Appended, appended, compared_then
-from agentic_flywheel.documents.codec import encode, encode_around, turns_of
+from agentic_flywheel.documents.codec import encode, turns_of
 from agentic_flywheel.documents.command import FollowingCommand, Step
-from agentic_flywheel.documents.incremental import DOCUMENT_CACHE, StoredSession, append_text, is_same, read_stored
+from agentic_flywheel.documents.incremental import DOCUMENT_CACHE, StoredSession, is_same, next_text, read_stored
 from agentic_flywheel.documents.list_row import list_row
 from agentic_flywheel.documents.long_ago import arrived_long_ago
 from agentic_flywheel.documents.merge import merged
@@ -226,17 +226,9 @@ class SaveCommand(Save, FollowingCommand[Saved]):
             TooLarge: it is.
 
         """
-        alive = stored.alive
-        before = stored.text if self.mode == "append" else None
-        if more := append_text(before, alive, document, added) if before and alive else None:
-            text, splice = more
-        else:
-            turns = turns if self._replaces_all else turns_of(document)
-            (text, place), splice = encode_around(document, turns), None
-            head = replace(document, session=replace(document.session, history=[]))
-            DOCUMENT_CACHE.keep(text, head, place, is_whole=False)
+        text, splice = next_text(stored, document, added if self.mode == "append" else None, turns)
         if is_larger(text, self.max_bytes):
-            raise too_large(text, self.max_bytes, alive)
+            raise too_large(text, self.max_bytes, stored.alive)
         return self._write(document, text, stored.text, splice)
 
     def _write(self, document: Document, text: str, base: str | None, splice: Splice | None = None) -> Write:

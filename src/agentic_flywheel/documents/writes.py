@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from agentic_flywheel.json_text import size_of
 
@@ -35,6 +36,21 @@ class Splice:
     skip_start_bytes: int
     skip_end_bytes: int
     suffix: str
+
+
+Text = TypeVar("Text", str, bytes)
+
+
+def shared(one: Text, other: Text) -> int:
+    """How much both begin with."""
+    same, differing = 0, min(len(one), len(other)) + 1
+    while differing - same > 1:
+        middle = (same + differing) // 2
+        if one[same:middle] == other[same:middle]:
+            same = middle
+        else:
+            differing = middle
+    return same
 
 
 @dataclass(frozen=True, slots=True)

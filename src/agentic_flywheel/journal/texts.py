@@ -9,7 +9,7 @@ that it has, and of these only the ones that changed.
 
 import sqlite3
 
-from agentic_flywheel.documents.writes import ENDS, Splice
+from agentic_flywheel.documents.writes import ENDS, Splice, shared
 
 PIECE = 16 * 1024
 """Bytes of a piece, four pages: an append writes two of them, and is synced with all that it writes."""
@@ -106,23 +106,11 @@ def difference(old: bytes, new: bytes) -> tuple[bytes, int, int, bytes] | None:
     found = new.find(old[middle : middle + LOOKED_FOR], max(middle - MOVED, 0))
     if found < 0:
         return None
-    before = _shared(old[:middle][::-1], new[:found][::-1])
-    behind = _shared(old[middle:], new[found:])
+    before = shared(old[:middle][::-1], new[:found][::-1])
+    behind = shared(old[middle:], new[found:])
     if 2 * (before + behind) < len(new):
         return None
     return new[: found - before], middle - before, len(old) - middle - behind, new[found + behind :]
-
-
-def _shared(one: bytes, other: bytes) -> int:
-    """The number of bytes that both begin with."""
-    same, differing = 0, min(len(one), len(other)) + 1
-    while differing - same > 1:
-        middle = (same + differing) // 2
-        if one[same:middle] == other[same:middle]:
-            same = middle
-        else:
-            differing = middle
-    return same
 
 
 def _splice(db: sqlite3.Connection, number: int, head: bytes, start: int, rest: int, tail: bytes) -> None:
