@@ -9,7 +9,7 @@ value is ever logged.
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -17,7 +17,8 @@ from typing import Any
 import redis
 
 from bulk_tools import Bulk
-from document_tools import Documents
+from document_tools import Documents, Reply, ScriptCall
+from front import Result
 from health_tools import Health
 from index_repair import IndexRepair
 from index_tools import Index
@@ -107,37 +108,65 @@ class Calls:
         """The verbs as tools, as they go over the wire."""
         return {"tools": [_tool(name, verb.__doc__) for name, verb in self._verbs.items()]}
 
-    async def answer(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The result of a call, as it goes over the wire."""
+    def answer(self, name: str, arguments: dict[str, Any]) -> Result | Awaitable[Result]:
+        """The result of a call, as it goes over the wire; what to wait for, where Redis does not answer at once."""
         try:
-            reply = await self._reply(name, arguments)
-        except redis.RedisError as exc:
-            reply = {"success": False, "error": f"Redis error: {words_of(exc)}"}
-        except UnicodeDecodeError:
-            reply = {"success": False, "error": "Redis error: DAMAGED the value is not UTF-8 text"}
-        except ImportError as exc:
-            reply = {"success": False, "error": str(exc)}
-        except (TypeError, ValueError, IndexError):
-            reply = {"success": False, "error": "Wrong arguments"}
-        if name not in _STOCK_SHAPED:  # a document inside of text would be escaped twice
-            return {"content": [], "structuredContent": reply, "isError": False}
-        text = json.dumps(reply, ensure_ascii=False, separators=(",", ":"))
-        return {"content": [{"type": "text", "text": text}], "isError": False}
+            reply = self._reply(name, arguments)
+        except _KNOWN as exc:
+            reply = _failure(exc)
+        return _result(name, reply) if isinstance(reply, dict) else self._answer_later(name, reply)
 
-    async def _reply(self, name: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401  what a verb replies
-        loop = asyncio.get_running_loop()
+    async def _answer_later(self, name: str, reply: Awaitable[Reply]) -> Result:
+        try:
+            return _result(name, await reply)
+        except _KNOWN as exc:
+            return _result(name, _failure(exc))
+
+    def _reply(self, name: str, arguments: dict[str, Any]) -> Reply | Awaitable[Reply]:
         verb = self._verbs.get(name)
         if verb is None:
             return {"success": False, "error": "Unknown tool"}
         if not self._documents.asks_one_script(name, arguments):
-            return await loop.run_in_executor(self._threads, partial(verb, **arguments))
-        script_call = verb(**arguments)
+            return self._in_thread(partial(verb, **arguments))
+        call: ScriptCall = verb(**arguments)
+        answer = self._inline_redis.ask(call.script, call.keys, call.args)
+        if isinstance(answer, Awaitable):
+            return self._reply_later(name, arguments, call, answer)
+        reply = call.then(answer)
+        return self._in_thread(reply) if callable(reply) else reply
+
+    async def _reply_later(
+        self, name: str, arguments: dict[str, Any], call: ScriptCall, answer: Awaitable[Any]
+    ) -> Reply:
         try:
-            reply = script_call.then(
-                await self._inline_redis.ask(script_call.script, script_call.keys, script_call.args)
-            )
+            reply = call.then(await answer)
         except redis.ResponseError:
             if self._documents.asks_one_script(name, arguments):
                 raise
-            reply = partial(verb, **arguments)  # scripts turn out to be forbidden, and it can do without
-        return await loop.run_in_executor(self._threads, reply) if callable(reply) else reply
+            reply = partial(self._verbs[name], **arguments)  # scripts turn out to be forbidden, and it can do without
+        return await self._in_thread(reply) if callable(reply) else reply
+
+    def _in_thread(self, verb: Callable[[], Reply]) -> Awaitable[Reply]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, verb)
+
+
+_KNOWN = (redis.RedisError, ImportError, TypeError, ValueError, IndexError)
+
+
+def _failure(exc: Exception) -> Reply:
+    """What is replied to a call that came to this."""
+    if isinstance(exc, redis.RedisError):
+        error = f"Redis error: {words_of(exc)}"
+    elif isinstance(exc, UnicodeDecodeError):
+        error = "Redis error: DAMAGED the value is not UTF-8 text"
+    else:
+        error = str(exc) if isinstance(exc, ImportError) else "Wrong arguments"
+    return {"success": False, "error": error}
+
+
+def _result(name: str, reply: Reply) -> Result:
+    """The result of a call that is replied to so."""
+    if name not in _STOCK_SHAPED:  # a document inside of text would be escaped twice
+        return {"content": [], "structuredContent": reply, "isError": False}
+    text = json.dumps(reply, ensure_ascii=False, separators=(",", ":"))
+    return {"content": [{"type": "text", "text": text}], "isError": False}

@@ -20,6 +20,9 @@ MODERN = "io.modelcontextprotocol/protocolVersion"
 """What each request of the later versions names in its `_meta`."""
 
 
+Result = dict[str, Any]
+
+
 class Answers(Protocol):
     """What answers calls, and knows the tools."""
 
@@ -27,8 +30,8 @@ class Answers(Protocol):
         """The result of `tools/list`."""
         ...
 
-    async def answer(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The result of `tools/call`."""
+    def answer(self, name: str, arguments: dict[str, Any]) -> Result | Awaitable[Result]:
+        """The result of `tools/call`; what to wait for, where it is not there at once."""
         ...
 
 
@@ -92,9 +95,13 @@ class Front:
     async def _answered_in_session(self, identity: int | str, method: object, params: dict[str, Any]) -> bool:
         name, arguments = params.get("name"), params.get("arguments")
         if method == "tools/call" and isinstance(name, str) and isinstance(arguments, dict):
-            task = asyncio.create_task(self._call(identity, name, _fields(cast("object", arguments))))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            result = self._calls.answer(name, _fields(cast("object", arguments)))
+            if isinstance(result, dict):
+                await self._say(identity, result)
+            else:
+                task = asyncio.create_task(self._say_later(identity, result))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
         elif method == "tools/list" and params.keys() <= {"_meta"}:
             await self._say(identity, self._calls.listed())
         elif method == "ping":
@@ -103,10 +110,10 @@ class Front:
             return False
         return True
 
-    async def _call(self, identity: int | str, name: str, arguments: dict[str, Any]) -> None:
-        await self._say(identity, await self._calls.answer(name, arguments))
+    async def _say_later(self, identity: int | str, result: Awaitable[Result]) -> None:
+        await self._say(identity, await result)
 
-    async def _say(self, identity: int | str, result: dict[str, Any]) -> None:
+    async def _say(self, identity: int | str, result: Result) -> None:
         message = {"jsonrpc": "2.0", "id": identity, "result": result}
         text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
         await self._write(text.encode("utf-8", "replace") + b"\n")

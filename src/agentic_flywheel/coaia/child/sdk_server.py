@@ -21,7 +21,8 @@ def server_of(calls: Answers) -> Server[Any]:
         return types.ListToolsResult.model_validate(calls.listed())
 
     async def call_tool(_context: object, params: types.CallToolRequestParams) -> types.CallToolResult:
-        return types.CallToolResult.model_validate(await calls.answer(params.name, params.arguments or {}))
+        result = calls.answer(params.name, params.arguments or {})
+        return types.CallToolResult.model_validate(result if isinstance(result, dict) else await result)
 
     return Server("coaia", on_list_tools=list_tools, on_call_tool=call_tool)
 
