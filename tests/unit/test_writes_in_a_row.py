@@ -15,6 +15,7 @@ import pytest
 from agentic_flywheel.documents.flow_history import FlowHistoryCommand
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.journal import Journal
+from agentic_flywheel.replication import key_locks
 from agentic_flywheel.replication.document_reader import DocumentReader
 from agentic_flywheel.replication.key_locks import IN_A_ROW, Held, KeyLocks
 from agentic_flywheel.replication.replica import Replica
@@ -179,8 +180,8 @@ async def test_a_large_history_grows_in_a_row_and_its_copy_with_it(
 class Holders:
     """Holders of one key in a row, each of which leaves a follow-up behind that goes on until it is let end."""
 
-    def __init__(self) -> None:
-        self.locks = KeyLocks()
+    def __init__(self, *, known: bool = True) -> None:
+        self.locks, self.known = KeyLocks(), known
         self.looked: list[bool] = []
         self.ends: list[asyncio.Event] = []
 
@@ -190,8 +191,9 @@ class Holders:
             self.ends.append(asyncio.Event())
             held.follow_up, held.wrote = self._follow_up(self.ends[-1]), WRITE
 
-    async def _follow_up(self, end: asyncio.Event) -> None:
+    async def _follow_up(self, end: asyncio.Event) -> bool:
         await end.wait()
+        return self.known
 
     async def waits(self) -> asyncio.Task[None]:
         waiting = asyncio.create_task(self.hold())
@@ -229,15 +231,53 @@ async def test_after_so_many_in_a_row_one_waits_and_looks():
     await holders.end()
 
 
+@pytest.mark.parametrize("known", [True, False])
+async def test_the_next_goes_on_from_what_was_copied_just_now_unless_the_copy_is_another(*, known: bool):
+    holders = Holders(known=known)
+    for _ in range(3):
+        await holders.hold()
+        await holders.end()
+    assert holders.looked == [True, not known, not known]
+
+
+async def test_what_was_settled_is_looked_up():
+    holders = Holders()
+    await holders.hold()
+    await holders.end()
+    async with holders.locks.of("k", in_a_row=True) as held:
+        assert held.written_before is WRITE
+        await held.settled()  # it goes elsewhere, and leaves nothing behind
+    await holders.hold()
+    await holders.end()
+    async with holders.locks.of("k") as held:
+        assert held.written_before is None
+    await holders.hold()
+    await holders.end()
+    assert holders.looked == [True, True, True]
+
+
+async def test_it_is_not_known_for_long(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(key_locks, "KNOWN_SECONDS", 0)
+    holders = Holders()
+
+    async def looks() -> bool:
+        await holders.hold()
+        await holders.end()
+        return holders.looked[1:][-1:] == [True]
+
+    await eventually(looks, what="a look at what is stored")
+
+
 async def test_who_gives_up_while_waiting_leaves_the_key_to_the_next():
     locks, done = KeyLocks(), asyncio.Event()
 
     async def hold(*, in_a_row: bool) -> None:
         async with locks.of("k", in_a_row=in_a_row) as held:
-            held.follow_up, held.wrote = asyncio.sleep(0) if done.is_set() else done_wait(), WRITE
+            held.follow_up, held.wrote = done_wait(), WRITE
 
-    async def done_wait() -> None:
+    async def done_wait() -> bool:
         await done.wait()
+        return True
 
     await hold(in_a_row=True)
     waiting = asyncio.create_task(hold(in_a_row=False))

@@ -210,7 +210,8 @@ class DocumentWriter:
             held.follow_up, held.wrote = self._copy(change, self._replica.marks, *_writes(step)), step.write
         return step.answer
 
-    async def _copy(self, change: Command[Answer], since: int, *writes: Write | Append) -> None:
+    async def _copy(self, change: Command[Answer], since: int, *writes: Write | Append) -> bool:
+        """Copy what the stash took; whether what is stored there is still that, as far as this machine knows."""
         left_out = await self._replica.put(*writes, since=since)
         with contextlib.suppress(JournalUnavailable, DocumentError):
             is_pending = bool(left_out.pending)
@@ -222,6 +223,7 @@ class DocumentWriter:
                 # Another process of this machine has a change pending: the document here is to hold both. Behind that
                 # one this is sent too, or it would not be missed if Redis lost it by then.
                 await in_thread(self._local.write, change, pending=isinstance(change, FollowingCommand))
+        return not (left_out.pending or left_out.apart)
 
     async def _moving(self, stash: Stash, key: str, deadline: float) -> Write | None:
         """The document of this machine that moves with its next change; `None` where the stash has one of its own."""

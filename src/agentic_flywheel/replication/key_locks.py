@@ -14,15 +14,20 @@ IN_A_ROW = 16
 """Holders in a row that go on from what the one before wrote; then one waits, and looks at what is stored."""
 
 
-@dataclass(frozen=True, slots=True)
+KNOWN_SECONDS, KNOWN_CHARACTERS = 1.0, 100_000
+"""How long after a follow-up the next holder goes on from what was written, and of how large a text: to look it up
+takes longer than to compare and set it does."""
+
+
+@dataclass(slots=True)
 class _FollowUp:
-    """The task in which a follow-up runs, and the one it runs `behind`; what its holder `wrote`.
+    """The task in which a follow-up runs, and the one it runs `behind`; what its holder `wrote`, until it is settled.
 
     `number`: how many holders in a row did not wait for one.
     """
 
-    task: asyncio.Task[None]
-    behind: asyncio.Task[None] | None
+    task: asyncio.Task[bool]
+    behind: asyncio.Task[bool] | None
     wrote: Write | Append | None
     number: int
 
@@ -34,18 +39,20 @@ class _Lock(asyncio.Lock):
 class Held:
     """A held key. Its next holder waits for `follow_up`, which its holder leaves behind and does not wait for.
 
+    That tells whether what was written is what is to be gone on from, as far as this machine knows.
+
     `wrote`: what is stored now; a holder `in_a_row` need not wait, and goes on from what the one before wrote.
     """
 
     def __init__(self, *, in_a_row: bool) -> None:
-        self.follow_up: Coroutine[None, None, None] | None = None
+        self.follow_up: Coroutine[None, None, bool] | None = None
         self.wrote: Write | Append | None = None
         self.written_before: Write | Append | None = None
         self._in_a_row = in_a_row
         self._before: _FollowUp | None = None
 
     @property
-    def before(self) -> tuple[asyncio.Task[None] | None, int]:
+    def before(self) -> tuple[asyncio.Task[bool] | None, int]:
         """The follow-up that this holder did not wait for, and how many in a row did not."""
         return (self._before.task, self._before.number + 1) if self._before else (None, 1)
 
@@ -53,7 +60,7 @@ class Held:
         """Take the place of the holder before, behind its follow-up or while that runs."""
         self._before = before
         if before and self._in_a_row and before.wrote and before.number < IN_A_ROW:
-            if before.behind:  # no more than two writes are without their copies
+            if before.behind and not before.behind.done():  # no more than two writes are without their copies
                 await asyncio.wait({before.behind})
             self.written_before = before.wrote
         else:
@@ -64,15 +71,16 @@ class Held:
         before, self._before, self.written_before = self._before, None, None
         if before:
             await asyncio.wait({before.task})
+            before.wrote = None
 
-    async def finish(self, follow_up: Coroutine[None, None, None]) -> None:
+    async def finish(self, follow_up: Coroutine[None, None, bool]) -> bool:
         """Run the follow-up, behind that of the holder before."""
         try:
             await self.settled()
         except asyncio.CancelledError:
             follow_up.close()
             raise
-        await follow_up
+        return await follow_up
 
 
 class KeyLocks:
@@ -80,7 +88,7 @@ class KeyLocks:
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
-        self._follow_ups: set[asyncio.Task[None]] = set()
+        self._follow_ups: set[asyncio.Task[bool]] = set()
         self._in_use = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -127,16 +135,29 @@ class KeyLocks:
             self._release()
         lock.release()
 
-    def _followed_up(self, lock: _Lock, task: asyncio.Task[None]) -> None:
+    def _followed_up(self, lock: _Lock, task: asyncio.Task[bool]) -> None:
         self._follow_ups.discard(task)
-        if lock.follow_up and lock.follow_up.task is task:
-            lock.follow_up = None
+        if (done := lock.follow_up) and done.task is task:
+            if _is_known(done):
+                asyncio.get_running_loop().call_later(KNOWN_SECONDS, self._forget, lock, done)
+            else:
+                lock.follow_up = None
         self._release()
+
+    def _forget(self, lock: _Lock, done: _FollowUp) -> None:
+        if lock.follow_up is done:
+            lock.follow_up = None
 
     def _release(self) -> None:
         self._in_use -= 1
         if not self._in_use:
             self._idle.set()
+
+
+def _is_known(done: _FollowUp) -> bool:
+    """Whether what was written may be gone on from, once its follow-up is done."""
+    size = len(done.wrote.text) if isinstance(done.wrote, Write) else 0
+    return not done.task.cancelled() and not done.task.exception() and done.task.result() and size <= KNOWN_CHARACTERS
 
 
 class _Holding:

@@ -50,10 +50,11 @@ class Replica:
             return await at_once(self._journal, self._journal.copy_of_this_machine, key)
         return None
 
-    async def put_text(self, key: str, text: str, member: str, index: str, since: int) -> None:
-        """Put a copy of a text that was read."""
+    async def put_text(self, key: str, text: str, member: str, index: str, since: int) -> bool:
+        """Put a copy of a text that was read, which is to be looked up: `False`."""
         with contextlib.suppress(DocumentError):
             await self.put(as_copy(key, text, member, index), since=since)
+        return False
 
     async def put(self, *writes: Write | Append, since: int) -> LeftOut:
         """Put copies, except where a change of their key is pending, or what is here does not go on to them.
