@@ -3325,8 +3325,8 @@ MUTATIONS = [
     Mutation(
         "in a row: for ever",
         "replication/key_locks.py",
-        "        if lock.follow_up is done:\n            lock.follow_up = None",
-        "        pass",
+        "call_later(KNOWN_SECONDS,",
+        "call_later(3600,",
         "tests/unit/test_writes_in_a_row.py::test_it_is_not_known_for_long",
     ),
     Mutation(
