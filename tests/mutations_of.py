@@ -109,7 +109,7 @@ MUTATIONS = [
     Mutation(
         "F5 R15 listed",
         "replication/put_back.py",
-        "        await in_thread(self._journal.mark_missing, [copy.key for copy in documents])\n",
+        "        await in_thread(self._journal.mark_missing, [copy.version for copy in documents])\n",
         "",
         "tests/unit/test_eviction.py",
     ),

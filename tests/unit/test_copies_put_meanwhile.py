@@ -1,10 +1,12 @@
 """Two processes share a data folder, and one puts a copy while the other one is about to: neither loses a turn."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from agentic_flywheel.coaia.replies import StoredVersion
 from agentic_flywheel.documents.commands import as_copy
 from agentic_flywheel.documents.lineage import MergeForwardCommand
 from agentic_flywheel.documents.save import SaveCommand
@@ -96,3 +98,37 @@ async def test_what_redis_lost_is_not_merged_into_what_another_process_has_pendi
         copy = machine.journal.copy(key)
         assert copy
         assert sorted(words(json.loads(copy.text)["history"])) == ["first", "other", "pending"]
+
+
+async def test_what_a_process_beside_put_while_redis_was_asked_is_not_taken_for_verified(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with machine.repository(tmp_path / "child", worker=False) as here:
+        await here.write(machine.save("s", "first"))
+        await here._locks.idle()
+        key = machine.keys.session("s")
+        machine.journal.mark_unverified()
+        assert here._worker._outbox
+        stash = here._worker._outbox.remote.stash
+        ask = stash.versions
+
+        async def ask_and_be_late(keys: Sequence[str], deadline: float) -> dict[str, StoredVersion | None]:
+            answer = await ask(keys, deadline)  # Redis has the first version
+            if not beside_saved:
+                beside_saved.append(await beside.write(machine.save("s", "second")))
+                await beside._locks.idle()
+                machine.redis.flush()
+                machine.journal.mark_unverified()  # as the process beside does that notices it
+            return answer
+
+        beside_saved: list[object] = []
+        monkeypatch.setattr(stash, "versions", ask_and_be_late)
+        async with machine.repository(tmp_path / "beside", worker=False) as beside:
+            assert here._worker._outbox
+            rows = machine.journal.list_unverified(10)
+            await here._worker._put_back._verify(here._worker._outbox.remote, rows)
+            assert [row.key for row in machine.journal.list_unverified(10)] == [key]
+            await put_back(here)
+        stored = machine.stored("s")
+        assert stored
+        assert words(stored["history"]) == ["first", "second"]

@@ -87,7 +87,8 @@ def test_what_was_lost_is_doubted_until_it_is_there_tombstones_first(small: Jour
     first, second, _ = small.list_unverified(10)
     assert [each.key for each in small.list_unverified(10, (second.tombstone, second.id))] == ["b"]
     assert small.list_unverified(1, (first.tombstone, first.id)) == [second]
-    small.mark_verified(["a", "grave"])
+    small.mark_verified([first.version, second.version])
+    assert in_doubt(small) == ["b"]
     small.put_replica(copy("b"))
     assert in_doubt(small) == []
 
@@ -98,9 +99,10 @@ def test_a_copy_that_is_missing_there_is_listed_until_it_is_put_back(small: Jour
     assert small.list_missing("p:index", None, 10) == []
     small.mark_unverified("s")
     assert small.list_missing("p:index", None, 10) == [], "it may be there"
-    small.mark_missing(["s"])
+    (missing,) = small.list_unverified(10)
+    small.mark_missing([missing.version])
     assert small.list_missing("p:index", None, 10) == [replace(entry, here_alone=True)]
-    small.mark_verified(["s"])
+    small.mark_verified([missing.version])
     assert small.list_missing("p:index", None, 10) == []
 
 

@@ -185,6 +185,15 @@ def etag(text: str) -> tuple[str, str]:
     return (match.group(), text[-MARKED:]) if match else (text, "")
 
 
+Version = tuple[str, int, str]
+"""A version of a document: its key, its revision, and how it ends."""
+
+
+def version_of(key: str, text: str) -> Version:
+    """Which version of the document under `key` that text is."""
+    return key, revision_at_head(text), etag(text)[1]
+
+
 def sealed_head(text: str) -> str:
     """How the sealed form of a text begins, up to its revision: of a version that no one without the key overwrites."""
     match = _HEAD.match(text)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ParamSpec, TypeVar
 
+from agentic_flywheel.documents.writes import Version
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -79,6 +81,11 @@ class ReplicaRow:
     tombstone: int
     bytes: int
     unverified: int
+
+    @property
+    def version(self) -> Version:
+        """Which version of the document it is of."""
+        return self.key, self.revision, self.ending
 
 
 @dataclass(frozen=True, slots=True)

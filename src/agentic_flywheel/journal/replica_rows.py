@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from agentic_flywheel.documents.model import instant
-from agentic_flywheel.documents.writes import Append, Write
+from agentic_flywheel.documents.writes import Append, Version, Write
 from agentic_flywheel.journal.address import Address
 from agentic_flywheel.journal.kin import Kin, note_kin
 from agentic_flywheel.journal.list_rows import place_no_later
@@ -148,20 +148,21 @@ class ReplicaRows(Kin, SearchRows):
         return dict(rows)
 
     @retry_once_if_replaced
-    def mark_verified(self, keys: Sequence[str]) -> None:
-        """Note that the destination holds these, or something newer."""
-        self._mark(keys, 0)
+    def mark_verified(self, versions: Sequence[Version]) -> None:
+        """Note that the destination holds these, or something newer; not of what another process put meanwhile."""
+        self._mark(versions, 0)
 
     @retry_once_if_replaced
-    def mark_missing(self, keys: Sequence[str]) -> None:
+    def mark_missing(self, versions: Sequence[Version]) -> None:
         """Note that the destination has certainly lost these."""
-        self._mark(keys, MISSING)
+        self._mark(versions, MISSING)
 
-    def _mark(self, keys: Sequence[str], unverified: int) -> None:
-        if keys:
+    def _mark(self, versions: Sequence[Version], unverified: int) -> None:
+        if versions:
             with self._transaction() as db:
                 query = "UPDATE documents SET unverified = ? WHERE destination = ? AND key = ? AND replica"
-                db.executemany(query, [(unverified, self._destination, key) for key in keys])
+                rows = [(unverified, self._destination, *version) for version in versions]
+                db.executemany(f"{query} AND revision = ? AND ending = ?", rows)
 
     @retry_once_if_replaced
     def mark_unverified(self, key: str | None = None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from agentic_flywheel.backoff import REFUSALS, delay
 from agentic_flywheel.coaia.replies import StoredVersion
 from agentic_flywheel.documents.earlier_life import BEGUN_AFTER
-from agentic_flywheel.documents.writes import Write
+from agentic_flywheel.documents.writes import Version, Write, version_of
 from agentic_flywheel.errors import DocumentError, StashRefused, StashUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import ReplicaRow
@@ -69,8 +69,8 @@ class PutBack:
             await self._verify_apart(remote, copies, exc)
             return
         held = {copy.key for copy in copies if is_held(copy, mark := marks.get(copy.key)) and not is_open(copy, mark)}
-        unverified = [copy.key for copy in copies if copy.unverified or copy.key in self._refused]
-        await self._mark_verified(key for key in unverified if key in held)
+        unverified = [copy.version for copy in copies if copy.unverified or copy.key in self._refused]
+        await self._mark_verified(version for version in unverified if version[0] in held)
         lost = [copy for copy in copies if copy.key not in held]
         absent = [copy for copy in lost if marks.get(copy.key) is None]
         other = [copy for copy in lost if marks.get(copy.key) is not None]
@@ -79,7 +79,7 @@ class PutBack:
     async def _restore_lost(self, remote: RemoteWriter, absent: list[ReplicaRow], other: list[ReplicaRow]) -> None:
         """Put back copies whose keys are `absent` in the stash; merge forward those with something `other` there."""
         documents = [copy for copy in absent if not copy.tombstone]
-        await in_thread(self._journal.mark_missing, [copy.key for copy in documents])
+        await in_thread(self._journal.mark_missing, [copy.version for copy in documents])
         documents.sort(key=lambda copy: (self._refusals_of(copy)[0], copy.bytes))  # what may fail comes last
         if not self.evictions.going_on:
             other += [copy for copy in absent if copy.tombstone]
@@ -128,10 +128,10 @@ class PutBack:
             half = len(batch) // 2
             return [*await self._restore_batch(remote, batch[:half]), *await self._restore_batch(remote, batch[half:])]
         self.evictions.put_back_at = asyncio.get_running_loop().time()
-        put: list[str] = []
+        put: list[Version] = []
         for write, answer in zip(writes, answers, strict=True):
             if answer == "put":
-                put.append(write.key)
+                put.append(version_of(write.key, write.text))
             elif answer == "there":
                 other.append(by_key[write.key])
             else:
@@ -168,11 +168,11 @@ class PutBack:
                 return
             except DocumentError as exc:
                 logger.info("Not put back: %s", exc)
-            await self._mark_verified([copy.key])
+            await self._mark_verified([version_of(write.key, write.text) if write else copy.version])
 
-    async def _mark_verified(self, keys: Iterable[str]) -> None:
-        verified = [*keys]
-        for key in verified:
+    async def _mark_verified(self, versions: Iterable[Version]) -> None:
+        verified = [*versions]
+        for key, _, _ in verified:
             self._refused.pop(key, None)
         await in_thread(self._journal.mark_verified, verified)
 
