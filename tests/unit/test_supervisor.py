@@ -398,6 +398,20 @@ async def test_a_command_that_cannot_be_run_says_so(opened: OpenChild, command: 
         assert "could not be started" in await child.refused("pid")
 
 
+async def test_a_call_does_not_wait_for_a_command_that_is_not_there_and_is_served_once_it_is(
+    opened: OpenChild, tmp_path: Path
+):
+    command = tmp_path / "coaiapy-mcp"
+    async with opened(command=[str(command)]) as child:
+        client = child.supervisor
+        assert f"{command}: No such file or directory" in await child.refused("pid", within=30)
+        assert client.generation <= 2, "the back-off was waited out"
+        command.write_text(f"#!{sys.executable}\n{CHILD}")
+        command.chmod(0o700)
+        await eventually(lambda: client.state.state == "ready", what="the child")
+        assert await child.ask("echo", value="hello") == "hello"
+
+
 async def test_a_call_does_not_wait_beyond_its_time_for_a_child_that_never_answers(opened: OpenChild):
     async with opened("silent") as child:
         began = time.monotonic()

@@ -51,6 +51,8 @@ class ChildProcess:
         self._command = command
         self._env = env
         self._folder = folder
+        self.can_run = True
+        """Whether the command may be of some use when it is tried again: it is there, and allowed to be run."""
         self._process: asyncio.subprocess.Process | None = None
         self._drain: asyncio.Task[None] | None = None
         self._stderr: deque[str] | None = deque(maxlen=STDERR_LINES)
@@ -77,7 +79,11 @@ class ChildProcess:
             OSError: it cannot be started.
 
         """
-        self._process = process = await self._start()
+        try:
+            self._process = process = await self._start()
+        except (FileNotFoundError, PermissionError):
+            self.can_run = False
+            raise
         if not (process.stdin and process.stdout and process.stderr):
             raise OSError("the child has no pipes")  # it has: all three were asked to be pipes
         self._drain = asyncio.create_task(self._drain_stderr(process.stderr))
@@ -101,7 +107,8 @@ class ChildProcess:
 
     async def _start(self) -> asyncio.subprocess.Process:
         if not self._command:
-            raise OSError("a frozen program has no Python for it: set FLYWHEEL_COAIA_PYTHON or FLYWHEEL_COAIA_COMMAND")
+            where = "set FLYWHEEL_COAIA_PYTHON or FLYWHEEL_COAIA_COMMAND"
+            raise FileNotFoundError(f"a frozen program has no Python for it: {where}")
         starting = asyncio.ensure_future(
             asyncio.create_subprocess_exec(
                 *self._command,

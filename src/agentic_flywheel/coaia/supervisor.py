@@ -30,7 +30,7 @@ FIRST_DELAY, LONGEST_DELAY = 0.1, 3.0
 """Back-off between children, doubled each time. The longest keeps the promise to be back 5 s after Redis is."""
 
 HOPELESS_DELAY = 1.0
-"""From this delay on, calls no longer wait for the next child."""
+"""From this delay on, calls no longer wait for the next child; at once where its command cannot be run."""
 
 CLOSE_SECONDS = 1.0
 """How long closing waits for the keeper before it is cancelled: it may be in the middle of starting a child."""
@@ -236,7 +236,7 @@ class Supervisor:
                 break
             if not self._replace.is_set():
                 logger.warning("The coaia child ended: %s Next try in %.1f s.", self._last_error, delay)
-            self._set("waiting to restart" if delay >= HOPELESS_DELAY else "starting")
+            self._set("starting" if transport.can_run and delay < HOPELESS_DELAY else "waiting to restart")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await self._closing.wait()
