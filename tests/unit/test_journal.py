@@ -20,6 +20,7 @@ from agentic_flywheel.documents.model import micros
 from agentic_flywheel.documents.writes import ListRow, Outcome, Write
 from agentic_flywheel.errors import JournalUnavailable
 from agentic_flywheel.journal import FILE_NAME, PURGE_AFTER, SCHEMA, Journal, NoJournal
+from agentic_flywheel.journal.retention import DOUBTED
 from agentic_flywheel.keys import Keys
 
 from ..support import preloaded
@@ -531,6 +532,41 @@ def test_what_expired_is_purged_an_hour_after_it_was_noticed(journal: Journal, c
     assert changes(journal, "pending") == []
     assert journal.copy("lasting")
     assert timedelta(days=1) >= PURGE_AFTER
+
+
+def test_what_expired_by_a_clock_far_ahead_is_there_again_when_that_is_put_right_within_days(
+    journal: Journal, clock: Clock
+):
+    journal.commit(write("s", kept_until=clock() + timedelta(days=365)))
+    clock.move(days=400)
+    for _ in range(3):
+        journal.purge_expired(at_once=True)  # as each start of a server does
+        journal.commit(write("other", "saved by that clock"))
+        clock.move(hours=20)
+    journal.purge_expired()
+    assert not journal.is_past_retention("s")
+    clock.move(days=-402)
+    journal.purge_expired()
+    assert journal.copy("s")
+    clock.move(days=364)
+    journal.commit(write("other", "saved as time goes on"))
+    clock.move(days=2)
+    journal.purge_expired()
+    clock.now += PURGE_AFTER
+    journal.purge_expired()
+    assert journal.copy("s") is None, "it was ended by a clock that is trusted"
+
+
+def test_what_expired_by_a_clock_far_ahead_goes_some_days_later_where_that_is_right(journal: Journal, clock: Clock):
+    journal.commit(write("s", kept_until=clock() + timedelta(days=1)))
+    clock.move(days=40)
+    journal.purge_expired()
+    clock.now += DOUBTED - timedelta(seconds=1)
+    journal.purge_expired()
+    assert journal.copy("s")
+    clock.move(seconds=1)
+    journal.purge_expired()
+    assert journal.copy("s") is None
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=40), timedelta(days=-40)])

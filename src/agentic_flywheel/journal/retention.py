@@ -19,7 +19,10 @@ PURGE_AFTER = timedelta(hours=1)
 wrong and right again costs nothing."""
 
 LEAP = timedelta(days=30)
-"""How far the clock may be ahead of the last write to delete at once what has expired by it."""
+"""How far the clock may be ahead of the last write for it to be trusted: else nothing that has expired goes at once."""
+
+DOUBTED = timedelta(days=3)
+"""How long what expired by a clock that is not trusted is kept instead: until somebody has put it right."""
 
 STEP_SECONDS = 0.02
 """How long a step holds the file: it ends with the document that passes this."""
@@ -95,22 +98,26 @@ class Retention(Erasure):
         return bool(row and row[0] is not None and row[0] <= micros(self._clock() - PURGE_AFTER))
 
     def _note_expiry(self, db: sqlite3.Connection) -> None:
-        """Note which documents have expired, and which are alive again."""
-        now = (self._now(),)
+        """Note which documents have expired, and which are alive again.
+
+        What expired by a clock that is not trusted is noted as seen later, so that it goes later.
+        """
+        now, longest = self._now(), (DOUBTED - PURGE_AFTER) // timedelta(microseconds=1)
+        seen = now if self._is_plausible(db) else now + longest
         db.execute(
-            "UPDATE documents SET expired_seen_at = NULL WHERE expired_seen_at IS NOT NULL AND kept_until > ?", now
+            "UPDATE documents SET expired_seen_at = NULL WHERE expired_seen_at IS NOT NULL AND kept_until > ?", (now,)
         )
         # A clock that was ahead when it was noticed must not make it wait for ever.
         db.execute(
-            "UPDATE documents SET expired_seen_at = ?1 WHERE kept_until <= ?1"
-            " AND (expired_seen_at IS NULL OR expired_seen_at > ?1)",
-            now,
+            "UPDATE documents SET expired_seen_at = ? WHERE kept_until <= ?"
+            " AND (expired_seen_at IS NULL OR expired_seen_at > ?)",
+            (seen, now, now + longest),
         )
 
     def _is_plausible(self, db: sqlite3.Connection) -> bool:
         """Whether the time is no more than `LEAP` after what was written last; else the clock may be wrong."""
         (last,) = db.execute(
-            "SELECT max(ifnull((SELECT touched FROM documents ORDER BY id DESC LIMIT 1), 0),"
+            "SELECT max(ifnull((SELECT touched FROM documents WHERE id = (SELECT max(id) FROM documents)), 0),"
             " ifnull((SELECT max(touched) FROM documents INDEXED BY replica WHERE replica), 0))"
         ).fetchone()
         return self._now() - last <= LEAP / timedelta(microseconds=1)
