@@ -2743,9 +2743,23 @@ MUTATIONS = [
     Mutation(
         "T3 the branch that is current",
         "cli/comparison.py",
-        "    if _is_older(history, own):",
+        "    if not goes_on and _is_older(history, own):",
         "    if True:",
         "tests/unit/test_growing.py::test_what_the_person_took_back_is_an_older_revision",
+    ),
+    Mutation(
+        "taken back, and nothing said after it",
+        "cli/importer.py",
+        "goes_on = stored.revision == wrote",
+        "goes_on = False",
+        "tests/unit/test_growing.py::test_what_was_taken_back_last_goes_without_another_word",
+    ),
+    Mutation(
+        "an older copy that grows",
+        "cli/growing.py",
+        "(added.revision if added.is_end else 0, *added.given)",
+        "(added.revision, *added.given)",
+        "tests/unit/test_growing.py::test_an_older_copy_that_grows_up_to_the_talk_brings_nothing_twice",
     ),
     Mutation(
         "T3 who wrote it",

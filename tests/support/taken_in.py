@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from agentic_flywheel.cli.added import Added
 from agentic_flywheel.cli.growing import Entry, Growing, Known
-from agentic_flywheel.cli.importer import Added
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.cli.reading_marks import Mark

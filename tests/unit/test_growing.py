@@ -569,3 +569,75 @@ def test_what_was_taken_back_within_what_was_appended_does_not_come_in(tmp_path:
     talk.takes_back("Name two.")
     _, stored = steps(tmp_path, [*states, talk.data])
     assert words(stored.session.history)[2:] == ["Name two."]
+
+
+BACK = ("event_msg", {"type": "thread_rolled_back", "num_turns": 1})
+GEMINI = {"sessionId": "ferns", "projectHash": "a1", "startTime": "2026-05-06T07:08:09Z", "kind": "main"}
+
+
+def gemini(own: str, kind: str, said: str) -> dict[str, Any]:
+    return {"id": own, "timestamp": f"2026-05-06T07:09:{len(own):02}Z", "type": kind, "content": said}
+
+
+def in_steps(*parts: Sequence[dict[str, Any]]) -> list[bytes]:
+    return ["".join(jsonl(*part) for part in parts[: n + 1]).encode() for n in range(len(parts))]
+
+
+TAKEN_BACK: dict[str, list[bytes]] = {
+    "codex": in_steps(
+        rollout(*asked("u1", "Which ferns like shade?"), *answered("a1", "Lady ferns do.")),
+        rollout(*asked("u2", "Name one."), *answered("a2", "Athyrium."), first=9)[1:],
+        rollout(BACK, first=20)[1:],
+    ),
+    "gemini": in_steps(
+        [GEMINI, gemini("u", "user", "Which ferns like shade?"), gemini("aa", "gemini", "Lady ferns do.")],
+        [gemini("uuu", "user", "Name one."), gemini("aaaa", "gemini", "Athyrium.")],
+        [{"$rewindTo": "uuu"}],
+    ),
+    "qwen": in_steps(
+        [
+            qwen("u", None, "user", qwen_text("Which ferns like shade?")),
+            qwen("a", "u", "assistant", qwen_text("Lady ferns do.")),
+        ],
+        [qwen("v", "a", "user", qwen_text("Name one.")), qwen("b", "v", "assistant", qwen_text("Athyrium."))],
+        [qwen_system("w", "a", "rewind")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN_BACK)
+def test_what_was_taken_back_last_goes_without_another_word(tmp_path: Path, name: str):
+    """Expected: not taken for an older copy of the talk, as the file only grew."""
+    (history,) = steps_of(tmp_path, TAKEN_BACK[name]).values()
+    assert words(history) == ["Which ferns like shade?", "Lady ferns do."]
+
+
+def test_an_older_copy_that_grows_up_to_the_talk_brings_nothing_twice(tmp_path: Path, talk: Transcript):
+    """As in a folder that another machine sends line by line, where this one had the newer talk."""
+    states = [talk.data]
+    for number in range(3):
+        talk.says(f"And {number}?")
+        talk.answers(f"So {number}.")
+        states.append(talk.data)
+    config, copy, newer = settings_in(tmp_path), tmp_path / "copy" / "ferns.jsonl", tmp_path / "ferns.jsonl"
+    copy.parent.mkdir()
+    newer.write_bytes(talk.data)
+
+    async def run() -> Any:
+        sessions, _ = open_store(config)
+        async with sessions:
+            await take_in(sessions, config, newer)
+            outcomes = list[str]()
+            for data in states:
+                with copy.open("ab") as file:
+                    file.write(data[file.tell() :])
+                outcomes.append(str(await take_in(sessions, config, copy)))
+            talk.says("Last?")
+            copy.write_bytes(talk.data)
+            outcomes.append(str(await take_in(sessions, config, copy)))
+            return outcomes, (await sessions.load(FERNS))[0]
+
+    outcomes, stored = asyncio.run(run())
+    assert outcomes == ["nothing new"] * len(states) + ["1 turn at revision 2"]
+    assert len(stored.session.history) == len({turn["id"] for turn in stored.session.history})
+    assert words(stored.session.history)[-3:] == ["And 2?", "So 2.", "Last?"]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from agentic_flywheel.cli.added import Added
 from agentic_flywheel.cli.import_report import SAID_EVERY_SECONDS, Report
-from agentic_flywheel.cli.importer import Added
 from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.sessions.redaction.policy import Credentials
 

@@ -20,10 +20,12 @@ from agentic_flywheel.json_text import JSONObject, canonical
 from agentic_flywheel.sessions.history import save_fields
 
 
-def change(stored: Document, talk: Imported, unchanged: Collection[str] = ()) -> Save | None:
+def change(stored: Document, talk: Imported, unchanged: Collection[str] = (), *, goes_on: bool = False) -> Save | None:
     """The save that brings the session up to the talk; `None` where there is nothing new.
 
     `unchanged`: which of title and summary are stored as an import set them, as far as that is known.
+    `goes_on`: its file only grew since it wrote what is stored, so that one with less in it is no older copy: the
+    rest was taken back.
     """
     alone = wrote_alone(stored)
     if stored.note == IMPORTED or (alone and not stored.past):
@@ -41,9 +43,15 @@ def change(stored: Document, talk: Imported, unchanged: Collection[str] = ()) ->
         grown = _grown(history, own)
         merged = [grown.get(identity(turn), turn) for turn in history]
         return _replace(stored, talk, [*merged, *missing(history, own)], fields, note="")
-    if _is_older(history, own):
+    if not goes_on and _is_older(history, own):
         return _append(stored, talk, [], _fields(stored, talk, ()))
     return _replace(stored, talk, own, {"summary": talk.summary} | fields, note=IMPORTED)  # it may be taken back, too
+
+
+def ends_alike(stored: Document, save: Save | None, history: list[JSONObject]) -> bool:
+    """Whether the session, as it is or as it is saved, ends as the talk does; an older copy of the talk does not."""
+    now = (save.history if save else None) or stored.session.history
+    return bool(now and history) and identity(now[-1]) == identity(history[-1])
 
 
 def wrote_alone(stored: Document) -> bool:

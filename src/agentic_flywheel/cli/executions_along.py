@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from agentic_flywheel.cli.importer import Outcome
+from agentic_flywheel.cli.added import Outcome
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.documents.turn_values import as_object
 from agentic_flywheel.errors import FlywheelError

@@ -11,8 +11,9 @@ from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentic_flywheel.cli.added import Added
 from agentic_flywheel.cli.capture.on_record import on_the_record
-from agentic_flywheel.cli.importer import Added, Importer
+from agentic_flywheel.cli.importer import Importer
 from agentic_flywheel.cli.importers import opencode
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.files import exported, is_database, read, recognise
@@ -116,11 +117,12 @@ class Growing:
             await asyncio.sleep(0)  # a signal ends it here, too
             given = before.sessions.get(each.session_id) if before and isinstance(each, Imported) else None
             kept = on_the_record(self._capture, each, self.cwd, source) if isinstance(each, Imported) else each
-            added = await self._added(kept, related=related, given=given) if kept else Added("paused")
+            wrote = given[0] if given and look and look.is_now == "grown" else 0
+            added = await self._added(kept, related=related, given=given, wrote=wrote) if kept else Added("paused")
             if made and isinstance(each, Imported):
                 made.version = made.version or str(each.context.get("program_version") or "")
                 if added.outcome not in ("copy", "paused"):
-                    made.sessions[each.session_id] = (added.revision, *added.given)
+                    made.sessions[each.session_id] = (added.revision if added.is_end else 0, *added.given)
             if made:
                 made.is_clean = made.is_clean and added.outcome not in ("bad", "deleted", "paused")
             yield kept or each, added
@@ -162,7 +164,7 @@ class Growing:
         self.bytes_read = unread
         talk = next((each for each in grown.entries if isinstance(each, Imported)), None) if grown else None
         session_id = _first(mark)
-        if grown is None or (talk and talk.session_id != session_id):
+        if grown is None or (talk and (talk.session_id != session_id or not mark.sessions[session_id][0])):
             return None
         if talk and on_the_record(self._capture, talk, self.cwd, source) is not talk:
             return None
@@ -192,9 +194,9 @@ class Growing:
         if self.mark and isinstance(source, Path):
             await self.marks.note(source, self.mark)
 
-    async def _added(self, each: Entry, *, related: bool, given: tuple[int, str, str] | None) -> Added:
+    async def _added(self, each: Entry, *, related: bool, given: tuple[int, str, str] | None, wrote: int) -> Added:
         try:
-            return await self._importer.add(each, related=related, given=given[1:] if given else None)
+            return await self._importer.add(each, related=related, given=given[1:] if given else None, wrote=wrote)
         except FlywheelError as exc:
             return Added("bad", f"is not taken in: {exc}")
 

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from agentic_flywheel.cli.added import Added, Outcome
 from agentic_flywheel.cli.growing import Entry, Known
-from agentic_flywheel.cli.importer import Added, Ours, Outcome
+from agentic_flywheel.cli.importer import Ours
 from agentic_flywheel.cli.importers.files import UNDERSTOOD
 from agentic_flywheel.cli.importers.found_files import Source
 from agentic_flywheel.cli.importers.json_entries import BadEntry

@@ -8,12 +8,14 @@ like a credential is replaced (`FLYWHEEL_SECRETS=off` takes all as it is). What 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from agentic_flywheel.cli.added import Added
 from agentic_flywheel.cli.comparison import (
     change,
     digest,
+    ends_alike,
     first_save,
     identity,
     missing,
@@ -45,26 +47,6 @@ from agentic_flywheel.sessions.store import SessionStore
 if TYPE_CHECKING:
     from agentic_flywheel.sessions.redaction.values import Finding
 
-Outcome = Literal["new", "more", "same", "copy", "deleted", "paused", "bad"]
-"""What became of it: taken in, added to, there, there in another one, deleted here, off the record, not taken in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What became of an entry, what there is to tell of it, and how many halves of characters were mended in it.
-
-    `turns`: how many came in, or are others now; `given`: digests of the title and the summary that an import set.
-    """
-
-    outcome: Outcome
-    message: str = ""
-    halves: int = 0
-    turns: int = 0
-    revision: int = 0
-    stored_in: str = ""
-    given: tuple[str, str] = ("", "")
-
-
 _WHY_NOT = {
     "another": "there is another session {!r} here; it stays as it is",
     "expired": "session {!r} has expired",
@@ -95,9 +77,16 @@ class Importer:
         """In which session each turn stands of those that others may begin with, by the turn's id."""
 
     async def add(
-        self, each: Ours | Imported | BadEntry, *, related: bool = False, given: tuple[str, str] | None = None
+        self,
+        each: Ours | Imported | BadEntry,
+        *,
+        related: bool = False,
+        given: tuple[str, str] | None = None,
+        wrote: int = 0,
     ) -> Added:
         """Add one; `related`: another one may begin with it, or it with another; `given`: as `Added` has it.
+
+        `wrote`: the revision that ended as its file did, which only grew since; else 0.
 
         Raises:
             FlywheelError: it cannot be kept, or something else is there under its id.
@@ -109,7 +98,7 @@ class Importer:
         await check_ids(self._credentials, self._sessions, session_id)
         if isinstance(each, Ours):
             return await self._put(each)
-        added = await self._merge(each, related=related, given=given)
+        added = await self._merge(each, related=related, given=given, wrote=wrote)
         if related:
             for turn in each.history:
                 self._whose.setdefault(identity(turn), session_id)
@@ -172,14 +161,15 @@ class Importer:
             raise InvalidArgument(saved.message or f"it was not saved: {saved.reason}")
         return Added("new", halves=halves)
 
-    async def _merge(self, talk: Imported, *, related: bool, given: tuple[str, str] | None) -> Added:
+    async def _merge(self, talk: Imported, *, related: bool, given: tuple[str, str] | None, wrote: int) -> Added:
         stored = await self._stored(talk.session_id)
         if _is_deleted(stored) and not self._brings_back:
             return Added("deleted", _DELETED)
         if isinstance(stored, Document):
             own = own_part(stored, talk.history)
             own = as_stored(stored.session.history, own) if talk.values else own
-            return await self._merge_into(stored, replace(talk, history=own), given or ("", ""))
+            goes_on = stored.revision == wrote
+            return await self._merge_into(stored, replace(talk, history=own), given or ("", ""), goes_on=goes_on)
         talk = await self._linked(talk, related=related)
         if not talk.history:
             return Added("copy")
@@ -189,20 +179,23 @@ class Importer:
         added = await self._write(first_save(talk), talk, findings)
         return replace(added, given=(digest(talk.title), digest(talk.summary)))
 
-    async def _merge_into(self, stored: Document, talk: Imported, given: tuple[str, str]) -> Added:
-        """Bring a session up to the talk."""
+    async def _merge_into(
+        self, stored: Document, talk: Imported, given: tuple[str, str], *, goes_on: bool = False
+    ) -> Added:
+        """Bring a session up to the talk, which `goes_on` from it or may be an older copy."""
         talk, findings = self._clean(talk, stored.session.history)
         now = digest(stored.title), digest(stored.summary)
         unchanged = [
             name for name, then, is_now in zip(("title", "summary"), given, now, strict=True) if then == is_now
         ]
-        save = change(stored, talk, unchanged)
+        save = change(stored, talk, unchanged, goes_on=goes_on)
+        is_end = ends_alike(stored, save, talk.history)
         if wrote_alone(stored):
             given = now
         if save is None:
-            return Added("same", revision=stored.revision, given=given)
+            return Added("same", revision=stored.revision, given=given, is_end=is_end)
         given = digest(save.title) if save.title else given[0], digest(save.summary) if save.summary else given[1]
-        return replace(await self._write(save, talk, findings, stored), given=given)
+        return replace(await self._write(save, talk, findings, stored), given=given, is_end=is_end)
 
     def _clean(self, talk: Imported, stored: Sequence[JSONObject]) -> "tuple[Imported, list[Finding]]":
         """The talk without what looks like a credential; turns that are stored as they are were looked through then."""

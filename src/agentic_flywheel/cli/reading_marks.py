@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # a process that only reads files needs neither
     from agentic_flywheel.journal import Journal
     from agentic_flywheel.settings import Settings
 
-READERS = 8
+READERS = 9
 """Raised when a reader makes other turns of the same file: then all files are read anew, once."""
 
 DIGESTED = 1024
@@ -56,7 +56,8 @@ class Stat:
 class Mark:
     """How far a file was read, and what it became.
 
-    `sessions`: revision, and digests of the title and summary that an import set, by id. `is_clean`: all of it came in.
+    `sessions`: revision, and digests of the title and summary that an import set, by id; the
+    revision is 0 where the session does not end as the file does, as of an older copy. `is_clean`: all of it came in.
     `origin`: what of it tells which other files have to do with it.
     """
 

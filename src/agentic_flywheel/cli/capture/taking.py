@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from pathlib import Path
 
+from agentic_flywheel.cli.added import Added
 from agentic_flywheel.cli.capture import off_record
 from agentic_flywheel.cli.capture.outcomes import Outcome, What
 from agentic_flywheel.cli.capture.shelf import change_of
 from agentic_flywheel.cli.growing import Entry, Growing, Known
-from agentic_flywheel.cli.importer import Added
 from agentic_flywheel.cli.importers import opencode
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.found_files import Source, Stream
