@@ -2755,6 +2755,13 @@ MUTATIONS = [
         "tests/unit/test_growing.py::test_what_was_taken_back_last_goes_without_another_word",
     ),
     Mutation(
+        "taken back in a file that was put there anew",
+        "cli/growing.py",
+        "given and look and look.begins_alike else 0",
+        'given and look and look.is_now == "grown" else 0',
+        "tests/unit/test_growing.py::test_what_was_taken_back_last_goes_without_another_word",
+    ),
+    Mutation(
         "an older copy that grows",
         "cli/growing.py",
         "(added.revision if added.is_end else 0, *added.given)",

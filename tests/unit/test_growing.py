@@ -510,7 +510,7 @@ def test_a_file_that_copies_another_ones_lines_has_here_what_is_its_own_though_e
     assert more.session.context["parent_session"] == FERNS
 
 
-def steps_of(folder: Path, states: Sequence[bytes]) -> dict[str, Any]:
+def steps_of(folder: Path, states: Sequence[bytes], *, anew: bool = False) -> dict[str, Any]:
     """What the sessions have that a file became, after each of its states was taken in."""
     folder.mkdir(exist_ok=True)
     config, path = settings_in(folder), folder / "talk.jsonl"
@@ -520,7 +520,9 @@ def steps_of(folder: Path, states: Sequence[bytes]) -> dict[str, Any]:
         async with sessions:
             ids = set[str]()
             for each in states:
-                path.write_bytes(each)
+                other = folder / "talk.part" if anew else path
+                other.write_bytes(each)
+                other.replace(path)
                 ids.add((await take_in(sessions, config, path)).session_id)
             found = {own: (await sessions.load(own))[0] for own in ids if own}
         return {own: each.session.history for own, each in found.items() if isinstance(each, Document)}
@@ -605,10 +607,11 @@ TAKEN_BACK: dict[str, list[bytes]] = {
 }
 
 
+@pytest.mark.parametrize("anew", [False, True], ids=["appended", "put there anew"])
 @pytest.mark.parametrize("name", TAKEN_BACK)
-def test_what_was_taken_back_last_goes_without_another_word(tmp_path: Path, name: str):
+def test_what_was_taken_back_last_goes_without_another_word(tmp_path: Path, name: str, *, anew: bool):
     """Expected: not taken for an older copy of the talk, as the file only grew."""
-    (history,) = steps_of(tmp_path, TAKEN_BACK[name]).values()
+    (history,) = steps_of(tmp_path, TAKEN_BACK[name], anew=anew).values()
     assert words(history) == ["Which ferns like shade?", "Lady ferns do."]
 
 

@@ -117,7 +117,7 @@ class Growing:
             await asyncio.sleep(0)  # a signal ends it here, too
             given = before.sessions.get(each.session_id) if before and isinstance(each, Imported) else None
             kept = on_the_record(self._capture, each, self.cwd, source) if isinstance(each, Imported) else each
-            wrote = given[0] if given and look and look.is_now == "grown" else 0
+            wrote = given[0] if given and look and look.begins_alike else 0
             added = await self._added(kept, related=related, given=given, wrote=wrote) if kept else Added("paused")
             if made and isinstance(each, Imported):
                 made.version = made.version or str(each.context.get("program_version") or "")

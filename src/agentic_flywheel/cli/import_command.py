@@ -8,6 +8,7 @@ import tempfile
 from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, cast
@@ -219,7 +220,7 @@ async def _looks(growing: Growing, files: Sequence[Source]) -> dict[Source, Look
     with without_threads():
         looks = {source: await growing.marks.look(source) for source in files if isinstance(source, Path)}
     is_clean = {source: look.mark is not None and look.mark.is_clean for source, look in looks.items()}
-    return {source: look if is_clean[source] else Look("other", look.mark) for source, look in looks.items()}
+    return {source: look if is_clean[source] else replace(look, is_now="other") for source, look in looks.items()}
 
 
 def _to_read(files: Sequence[Source], looks: dict[Source, Look], limit: int) -> tuple[list[Source], set[Source]]:
@@ -230,7 +231,7 @@ def _to_read(files: Sequence[Source], looks: dict[Source, Look], limit: int) -> 
     same = {source: look.mark for source, look in looks.items() if look.mark and look.is_now != "other"}
     ordered, related = in_order(files, limit, {source: mark.origin for source, mark in same.items()})
     if not related <= same.keys():
-        looks |= {source: Look("other", looks[source].mark) for source in related if source in looks}
+        looks |= {source: replace(looks[source], is_now="other") for source in related if source in looks}
     left = {source for source, look in looks.items() if look.is_now == "unchanged"}
     return [source for source in ordered if source not in left], related
 

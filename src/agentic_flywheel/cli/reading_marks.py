@@ -74,10 +74,14 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was noted of a file, if anything, and what it is to that now."""
+    """What was noted of a file, if anything, and what it is to that now.
+
+    `begins_alike`: it has what it had then, and maybe more, also if it was put there anew, as by what copies folders.
+    """
 
     is_now: Literal["unchanged", "grown", "other"]
     mark: Mark | None
+    begins_alike: bool = True
 
 
 class Marks:
@@ -104,11 +108,12 @@ class Marks:
         try:
             mark = _loaded(self._journal.reading(self._name(path)))
             if mark is None or mark.rules != self._rules or not mark.kind:
-                return Look("other", mark)
+                return Look("other", mark, begins_alike=False)
             stat = Stat.of(path)
             same_file = (stat.device, stat.inode) == (mark.stat.device, mark.stat.inode)
-            if not same_file or stat.size < mark.stat.size or digests(path, mark.stat.size) != mark.digests:
-                return Look("other", mark)
+            begins_alike = stat.size >= mark.stat.size and digests(path, mark.stat.size) == mark.digests
+            if not same_file or not begins_alike:
+                return Look("other", mark, begins_alike)
             living = self._journal.living([self._keys.session(each) for each in mark.sessions])
         except JournalUnavailable:
             return Look("other", None)

@@ -127,7 +127,7 @@ class Taker:
         """
         look = await self.growing.marks.look(source) if isinstance(source, Path) else Look("other", None)
         if look.mark and not look.mark.is_clean:
-            look = Look("other", look.mark)
+            look = replace(look, is_now="other")
         if look.is_now == "unchanged" and look.mark:
             seen.sessions += look.mark.sessions
             seen.version = seen.version or look.mark.version
