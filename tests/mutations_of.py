@@ -608,8 +608,8 @@ MUTATIONS = [
     Mutation(
         "F10 a cap by number",
         "documents/flow_history.py",
-        "if _has_to_clear(there, now) or there.count + len(records) > MAX_EXECUTIONS:",
-        "if _has_to_clear(there, now):",
+        "if _has_to_clear(there, now - self.ahead) or there.count + len(records) > MAX_EXECUTIONS:",
+        "if _has_to_clear(there, now - self.ahead):",
         "tests/unit/test_flow_history.py::test_a_history_has_so_many_executions_and_makes_room_for_many_at_once",
     ),
     Mutation(
@@ -1987,22 +1987,22 @@ MUTATIONS = [
     Mutation(
         "T2 what was taken back",
         "cli/importers/claude_code.py",
-        " or line.uuid in places",
-        " or line.uuid",
+        " or each.uuid in places",
+        " or each.uuid",
         "tests/unit/test_importers_claude_code.py::test_what_the_person_took_back_is_not_in_the_talk",
     ),
     Mutation(
         "T2 tools at once",
         "cli/importers/claude_code.py",
-        " or line.answer in answers",
+        " or each.answer in answers",
         "",
         "tests/unit/test_importers_claude_code.py::test_tools_that_ran_at_once_are_all_kept",
     ),
     Mutation(
         "T2 results of tools at once",
         "cli/importers/claude_code.py",
-        " or not made.isdisjoint(line.results)",
-        "",
+        "for each in (line, *asked)):",
+        "for each in (line,)):",
         "tests/unit/test_importers_claude_code.py::test_tools_that_ran_at_once_are_all_kept",
     ),
     Mutation(
@@ -2540,8 +2540,8 @@ MUTATIONS = [
     Mutation(
         "Codex: what is new counted as the model's",
         "cli/importers/codex_items.py",
-        "told = 0 if self.is_new else min(",
-        "told = min(",
+        "told = 0 if self.is_new else self._task + 1",
+        "told = self._task + 1",
         "tests/unit/test_followers.py::test_the_head_of_a_talk_is_read_for_what_is_new",
     ),
     Mutation(
