@@ -53,12 +53,7 @@ def test_half_an_emoji_in_arguments_as_text_is_named(server: WireServer):
 @pytest.mark.parametrize(
     ("method", "raw", "said"),
     [
-        (
-            "tools/call",
-            '{"name": "save_session", "arguments": "garden"}',
-            "params.arguments: Input should be",
-        ),
-        ("tools/call", '{"name": "save_session", "arguments": [1]}', "params.arguments"),
+        ("tools/call", '{"name": 7, "arguments": 3}', "of a call must be an object"),
         ("tools/call", '{"name": 7}', "params.name"),
         ("tools/call", "{}", "params.name: Field required"),
         ("resources/read", "{}", "params.uri: Field required"),
@@ -69,6 +64,33 @@ def test_what_cannot_be_taken_is_refused_with_the_reason(method: str, raw: str, 
     assert error["code"] == -32602
     assert said in error["message"]
     assert "garden" not in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "said"),
+    [
+        ("save_session", '"garden"', 'must be an object, such as {"session_id": "session-1"}; text came.'),
+        ("save_session", "[1]", "a list came."),
+        ("list_sessions", "3", 'must be an object, such as {"pattern": "pattern-1"}; a number came.'),
+        ("get_flow_history", "true", '{"session_id": "session-1", "flow_id": "flow-1"}; true came.'),
+        ("cache_result", "0.5", '{"result": {"answer": "ferns"}}; a number came.'),
+        ("persistence_status", '"3"', "must be an object, such as {}; text came."),
+    ],
+)
+def test_arguments_that_are_no_object_are_refused_with_an_example_that_is_taken(
+    name: str, raw: str, said: str, server: WireServer
+):
+    error = called(server, name, raw)["error"]
+    assert error["code"] == -32602
+    assert error["message"].startswith(f"The arguments of {name} must be an object")
+    assert said in error["message"]
+    example = error["message"].partition("such as ")[2].rpartition("; ")[0]
+    assert not called(server, name, example)["result"].get("isError")
+
+
+def test_arguments_of_a_prompt_that_are_no_object_are_refused_in_the_same_words(server: WireServer):
+    error = reply(server, "prompts/get", '{"name": "handoff", "arguments": 3}')["error"]
+    assert error["message"] == "The arguments of handoff must be an object, such as {}; a number came."
 
 
 def test_a_request_before_the_handshake_is_told_of_it(disabled_env: dict[str, str]):

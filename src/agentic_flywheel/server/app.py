@@ -110,7 +110,7 @@ class FlywheelServer(MCPServer[SessionStore]):
     async def _called(
         self, name: str, arguments: dict[str, Any], context: Context[SessionStore, Any] | None
     ) -> CallToolResult | InputRequiredResult:
-        if name not in (schemas := await self._known_schemas()):
+        if name not in (schemas := await self.known_schemas()):
             raise unknown_name("tool", name, schemas)
         try:
             halves.begin_call(context.request_context.meta if context else None)
@@ -140,7 +140,8 @@ class FlywheelServer(MCPServer[SessionStore]):
             finally:
                 asking.discard(scope)
 
-    async def _known_schemas(self) -> Mapping[str, JSONObject]:
+    async def known_schemas(self) -> Mapping[str, JSONObject]:
+        """The schemas of the tools' arguments, by tool."""
         if not self._schemas:
             self._schemas = {tool.name: tool.input_schema for tool in await self.list_tools()}
         return self._schemas
@@ -192,7 +193,7 @@ def build_server(
         log_level=settings.log_level,  # type: ignore[arg-type]  checked against the same five names
         tools=published(tools, settings),
     )
-    add_middleware(server, take_params)
+    add_middleware(server, partial(take_params, server.known_schemas))
     add_middleware(server, note_client)
     add_middleware(server, attach_content)
     resources = Resources(sessions, executions)

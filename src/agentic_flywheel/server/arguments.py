@@ -70,6 +70,14 @@ def read_arguments(tool: str, schema: JSONObject, sent: Mapping[str, Any]) -> JS
     return read
 
 
+def not_an_object(of: str, value: object, schema: JSONObject | None) -> str:
+    """What is wrong with `value` as all the arguments of a tool with this schema, or of a prompt, without one."""
+    kinds: dict[str, JSONObject] = schema["properties"] if schema else {}
+    names = schema.get("required") or [*kinds][:1] if schema else []
+    example = ", ".join(f'"{name}": {_example(name, kinds[name])}' for name in names)
+    return str(_refusal(f"The arguments of {of}", "an object", f"{{{example}}}", _kind_of(value)))
+
+
 def offering_null(schema: JSONObject) -> JSONObject:
     """The schema of an optional parameter, with null where a client that must send it has no other harmless value.
 

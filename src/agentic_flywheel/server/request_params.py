@@ -5,7 +5,7 @@ whatever else does not fit, with the same three words.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -14,6 +14,8 @@ from mcp_types import INVALID_PARAMS
 from pydantic import ValidationError
 
 from agentic_flywheel.json_text import JSONObject, mended
+from agentic_flywheel.plain_text import one_line
+from agentic_flywheel.server.arguments import not_an_object
 from agentic_flywheel.server.halves import META
 from agentic_flywheel.server.sdk_internals import CallNext, HandlerResult, ServerRequestContext
 
@@ -24,10 +26,14 @@ TIMES = 2
 """How often an object may have been written as JSON text: some write the text as text again."""
 
 
-async def take_params(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+Schemas = Callable[[], Awaitable[Mapping[str, JSONObject]]]
+"""The schemas of the tools' arguments, by tool."""
+
+
+async def take_params(schemas: Schemas, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
     """The middleware: hands on a request whose arguments are an object, and explains why one was refused."""
     try:
-        taken = _with_object(ctx) if ctx.method in ("tools/call", "prompts/get") else ctx
+        taken = await _with_object(schemas, ctx) if ctx.method in ("tools/call", "prompts/get") else ctx
         return await call_next(_with_texts(taken) if ctx.method == "prompts/get" else taken)
     except ValidationError as exc:
         raise MCPError(INVALID_PARAMS, f"{UNEXPLAINED} of {ctx.method}: {_first_fault(exc)}.", "") from None
@@ -38,14 +44,16 @@ async def take_params(ctx: ServerRequestContext[Any, Any], call_next: CallNext) 
         raise MCPError(INVALID_PARAMS, f"{UNEXPLAINED}: {why}.", "") from None
 
 
-def _with_object(ctx: ServerRequestContext[Any, Any]) -> ServerRequestContext[Any, Any]:
+async def _with_object(schemas: Schemas, ctx: ServerRequestContext[Any, Any]) -> ServerRequestContext[Any, Any]:
     params = ctx.params or {}
     sent = params.get("arguments")
     if sent is None or isinstance(sent, dict):
         return ctx
     read, places = _object_of(sent)
     if read is None:
-        return ctx
+        name = named if isinstance(named := params.get("name"), str) else "a call"
+        schema = (await schemas()).get(name) if ctx.method == "tools/call" else None
+        raise MCPError(INVALID_PARAMS, not_an_object(one_line(name[:80]), sent, schema))
     meta = cast("Any", {**(ctx.meta or {}), META: places}) if places else ctx.meta
     return replace(ctx, params={**params, "arguments": read}, meta=meta)
 
