@@ -7,9 +7,11 @@ pipes where standard input and output are pipes or sockets.
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import threading
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -39,6 +41,9 @@ LAST_WRITE_SECONDS = 1.0
 """How long the client may take to read the last answers."""
 
 CANCELLED = "notifications/cancelled"
+
+BATCHED = "2025-03-26"
+"""The one revision of the protocol whose servers must take several messages in a line; answers may come singly."""
 
 NARROWED_FROM = 2**16
 """Bytes of an answer from which on it is written so that a reader in Python need not hold it in wide characters."""
@@ -84,7 +89,11 @@ class _Requests(Incoming):
         hurry: Callable[[], Awaitable[None]],
         end_streams: Callable[[], None],
     ) -> None:
-        super().__init__(next_line, self._refuse, _message_of)
+        super().__init__(self._next_message, self._refuse, _message_of)
+        self._read_line = next_line
+        self._takes_batches = False
+        self._batch: deque[bytes] = deque()
+        """What is left of the batch that was read last."""
         self._write = write
         self._hurry, self._end_streams = hurry, end_streams
         self._unanswered: set[types.RequestId] = set()
@@ -100,12 +109,23 @@ class _Requests(Incoming):
             raise
         request = item.message if isinstance(item, SessionMessage) else None
         if isinstance(request, types.JSONRPCRequest):
+            if request.method == "initialize":
+                self._takes_batches = (request.params or {}).get("protocolVersion") == BATCHED
             (self._listening if request.method == LISTEN else self._unanswered).add(request.id)
         elif isinstance(request, types.JSONRPCNotification) and request.method == CANCELLED:
             identity = (request.params or {}).get("requestId")
             if isinstance(identity, str | int):  # it will not be answered
                 self.answered(identity)
         return item
+
+    async def _next_message(self) -> bytes:
+        if not self._batch:
+            line = await self._read_line()
+            messages = _messages_of_batch(line) if self._takes_batches else []
+            if not messages:
+                return line
+            self._batch.extend(messages)
+        return self._batch.popleft()
 
     def answered(self, identity: types.RequestId) -> None:
         """The answer to that request was written."""
@@ -158,6 +178,16 @@ class _Answers(Outgoing):
             await self._write(_internal_error(message))
         if identity is not None:
             self._requests.answered(identity)
+
+
+def _messages_of_batch(line: bytes) -> list[bytes]:
+    """What a batch holds, a line each; nothing where this is none."""
+    if not line.lstrip().startswith(b"["):
+        return []
+    try:
+        return [json.dumps(each).encode() + b"\n" for each in json.loads(line.decode(errors="surrogatepass"))]
+    except (ValueError, RecursionError):
+        return []
 
 
 def _message_of(line: bytes) -> types.JSONRPCMessage:
