@@ -135,12 +135,15 @@ async def test_a_client_that_asks_for_events_it_missed_gets_a_stream(one_server:
             assert answer.headers["content-type"].startswith("text/event-stream")
 
 
-async def test_a_client_that_lost_its_stream_gets_another_while_the_lost_one_is_open(disabled_env: dict[str, str]):
+@pytest.mark.parametrize("accept", ["text/event-stream", "text/*", "*/*;q=0.1"])
+async def test_a_client_that_lost_its_stream_gets_another_while_the_lost_one_is_open(
+    disabled_env: dict[str, str], accept: str
+):
     with http_server(disabled_env) as server:
         async with httpx2.AsyncClient(timeout=30) as http:
             headers = await _begun(http, server.url)
             await http.post(server.url, json=LIST | {"method": "resources/list", "params": {}}, headers=headers)
-            listening = headers | {"accept": "text/event-stream"}
+            listening = headers | {"accept": accept}
             lines = "".join(f"{name}: {value}\r\n" for name, value in listening.items())
             lost = []
             for _ in range(3):
@@ -283,3 +286,23 @@ async def test_an_endpoint_says_which_methods_it_takes_and_a_media_type_has_no_c
             assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST, DELETE"), method
         headers = JSON | {"content-type": "Application/JSON; Charset=UTF-8"}
         assert (await http.post(one_server.url, json=LIST, headers=headers)).status_code == 200
+
+
+async def test_what_2026_has_no_use_for_is_refused_in_words(one_server: HTTPProcess):
+    async with httpx2.AsyncClient(timeout=30) as http:
+        for method in ("GET", "DELETE"):
+            answer = await http.request(method, one_server.url, headers=JSON | MODERN)
+            assert (answer.status_code, answer.headers["allow"]) == (405, "POST"), method
+            assert "is a POST" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("more", [{}, MODERN | {"mcp-method": "tools/call"}], ids=["2025", "2026"])
+@pytest.mark.parametrize("accept", ["", ",", "text/event-stream;q=0.5,,application/json;q=0.1"])
+async def test_an_empty_list_of_what_is_accepted_says_nothing(
+    one_server: HTTPProcess, accept: str, more: dict[str, str]
+):
+    body = request("tools/call", LIST["params"]) if more else LIST
+    named = {"mcp-name": "list_sessions", "accept": accept} if more else {"accept": accept}
+    async with httpx2.AsyncClient(timeout=30) as http:
+        answer = await http.post(one_server.url, json=body, headers=JSON | more | named)
+    assert answer.status_code == 200, answer.text

@@ -127,6 +127,10 @@ class HTTPApp:
         if scope["method"] not in METHODS:
             await refuse(send, 405, "The endpoint takes POST.", {"allow": ", ".join(METHODS)})
             return
+        if scope["method"] != "POST" and _is_modern(scope, b""):
+            text = "A request of 2026-07-28 is a POST: that revision has no sessions and no other streams."
+            await refuse(send, 405, text, {"allow": "POST"})
+            return
         if scope["method"] == "POST":
             if problem := media_problem(scope["headers"]):
                 await refuse(send, *problem)

@@ -22,15 +22,17 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 def with_accept(headers: Headers) -> Headers:
     """The headers; where they say nothing of what is accepted, anything is."""
-    return headers if _all(headers, b"accept") else [*headers, ANY]
+    if _ranges(headers):
+        return headers
+    return [*(each for each in headers if each[0] != b"accept"), ANY]
 
 
 def media_problem(headers: Headers) -> tuple[int, str] | None:
     """Why a POST with these headers is not taken: a status and a sentence; `None` if it is."""
-    accepted = [each.partition(";")[0].strip() for line in _all(headers, b"accept") for each in line.split(",")]
+    accepted = _ranges(headers)
     if accepted and not set(accepted) & set(JSON_RANGES):
         return 406, NOT_ACCEPTABLE
-    if accepted and LISTEN in _all(headers, b"mcp-method") and not set(accepted) & set(STREAM_RANGES):
+    if accepted and LISTEN in _all(headers, b"mcp-method") and not takes_stream(headers):
         return 406, NOT_ACCEPTABLE
     kinds = _all(headers, b"content-type")
     if [each.partition(";")[0].strip() for each in kinds] != ["application/json"]:
@@ -38,6 +40,17 @@ def media_problem(headers: Headers) -> tuple[int, str] | None:
     if set(_all(headers, b"content-encoding")) - {"identity", ""}:
         return 415, "The body must be sent as it is, without Content-Encoding."
     return None
+
+
+def takes_stream(headers: Headers) -> bool:
+    """Whether a stream is among what these headers name as accepted."""
+    return not set(_ranges(headers)).isdisjoint(STREAM_RANGES)
+
+
+def _ranges(headers: Headers) -> list[str]:
+    """What is accepted; an empty member of the list, or an empty header, names nothing (RFC 9110, 5.6.1)."""
+    ranges = (each.partition(";")[0].strip() for line in _all(headers, b"accept") for each in line.split(","))
+    return [each for each in ranges if each]
 
 
 def _all(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[str]:

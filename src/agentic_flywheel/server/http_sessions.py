@@ -25,6 +25,7 @@ from agentic_flywheel.server.http_ended import AGAIN_SECONDS, EndedSessions
 from agentic_flywheel.server.http_following import Follower, Following
 from agentic_flywheel.server.http_in_flight import InFlight, InUse
 from agentic_flywheel.server.http_listening import Listening
+from agentic_flywheel.server.http_media import takes_stream
 from agentic_flywheel.server.http_questions import Answering, Asking, Questions, SharedAnswers
 from agentic_flywheel.server.http_session_ids import Handshake, SessionIds, initialize_in
 from agentic_flywheel.server.http_subscribed import SubscriptionRecords
@@ -77,7 +78,7 @@ class _Session:
         """
         if scope["method"] == "POST":
             return self.in_flight.entered(body)
-        accepts = any(name == b"accept" and b"text/event-stream" in value for name, value in scope["headers"])
+        accepts = takes_stream(scope["headers"])
         return self.listening.entered() if scope["method"] == "GET" and accepts else contextlib.nullcontext()
 
 
