@@ -3794,8 +3794,8 @@ MUTATIONS = [
     Mutation(
         "13-16 a copy of what Redis took and lost before it was put",
         "replication/document_writer.py",
-        "elif left_out.apart and self._outbox:",
-        "elif not left_out and self._outbox:",
+        "if left_out.apart and not is_pending and self._outbox:",
+        "if not left_out.apart and not is_pending and self._outbox:",
         "tests/unit/test_flow_history_set_back.py::"
         "test_what_redis_took_and_lost_before_it_was_copied_is_kept_beside_what_came_instead",
     ),
