@@ -183,7 +183,7 @@ def all_paused(ward: Ward) -> None:
         (a_full_memory, "OOM", r"raise maxmemory"),
         (a_disk_that_cannot_be_written, "MISCONF", r"cannot write its snapshots"),
         (loading, "LOADING|loading", r"wait until it has"),
-        (no_tls, "in time", r"is redis:// meant\?"),
+        (no_tls, "in time|broke off", r"is redis:// meant\?"),  # its child may be replaced meanwhile
         (a_sentinel, "unknown command", r"may be a Sentinel.*the primary"),
         (a_renamed_command, "nknown .*command", r"took that command away"),
         (a_script_without_end, "BUSY", r"SCRIPT KILL"),
