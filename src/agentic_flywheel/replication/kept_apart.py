@@ -11,6 +11,9 @@ from agentic_flywheel.documents.writes import Append, Write
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import LeftOut
 
+TRIES = 5
+"""How often it begins anew where another process of this machine put a copy in between; then the next look merges."""
+
 
 def keep_both(
     journal: Journal,
@@ -29,9 +32,11 @@ def keep_both(
     """
     is_pending = False
     for write in writes:
-        while (left := _merge(journal, merge_of, change, write, now)).apart:
-            pass  # another process of this machine put a copy in between
-        is_pending = is_pending or bool(left.pending)
+        for _ in range(TRIES):
+            left = _merge(journal, merge_of, change, write, now)
+            is_pending = is_pending or bool(left.pending)
+            if not left.apart:
+                break
     return is_pending
 
 
