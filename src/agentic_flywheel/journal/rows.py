@@ -187,7 +187,7 @@ def _put_row(
     stored: Row | None,
 ) -> None:
     """Insert or update the `stored` row of a document, and put its text; `listed` are its list and its member."""
-    if stored is None or stored[1:3] != listed:  # setting them rewrites their index
+    if stored is None or (stored.in_list, stored.member) != listed:  # setting them rewrites their index
         row |= {"list": listed[0], "member": listed[1]}
     if stored is None:
         put_text(db, _insert(db, row | {"destination": destination, "key": write.key}), write.text)

@@ -85,15 +85,19 @@ def open_end_of(turns: list[JSONObject]) -> str:
     """The end of what was said last, as much as the next text may have to do with; empty where it has nothing to."""
     said = turns[-1].get("content")
     text = said if isinstance(said, str) and said else next((text for _, text in reversed([*spoken(turns[-1:])])), "")
-    end = text[-_NAMED_WITHIN:].encode("latin-1", "replace").lower()
-    return text[-_LONGEST:] if text[-1:] in _JOINS or any(anchor in end for anchor in ANCHORS) else ""
+    return text[-_LONGEST:] if text[-1:] in _JOINS or _may_name(text) else ""
 
 
 def may_go_on(before: str, text: str) -> bool:
     """Whether a text may go on from the end of the one before, by a fifth of the look that `has_seam` takes."""
     if before[-1] in _JOINS and text[0] in _JOINS and _is_joined(before, text):
         return True
-    return _ANCHOR.search(before, max(0, len(before) - _NAMED_WITHIN)) is not None
+    return _may_name(before)
+
+
+def _may_name(text: str) -> bool:
+    """Whether the end of a text may name a credential."""
+    return _ANCHOR.search(text, max(0, len(text) - _NAMED_WITHIN)) is not None
 
 
 def has_seam(texts: Sequence[str]) -> bool:
