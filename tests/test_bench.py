@@ -1,13 +1,19 @@
 """The benchmark measures what it says: its report has the rows, and every write that it timed arrived."""
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from .bench.cpu_share import held, used
 from .bench.measure import Progress
 from .bench.peers import EMPTY, ENGINE, JOURNAL, OURS, STOCK, TWO_HOPS
 from .bench.report import report
 from .bench.run import Plan, whole_run
+from .support.processes import PROC, children, kill, state_of
+from .support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the first run of a clone builds the stock environment
 
@@ -90,3 +96,24 @@ def test_what_is_far_arrives_later_and_as_much_at_once_as_is_sent(redis):
             far.close()
             with pytest.raises(redis_py.ConnectionError):
                 client.ping()
+
+
+@pytest.mark.skipif(not PROC, reason="asks Linux what another process used")
+def test_a_process_and_its_child_are_held_to_a_share_of_a_core_and_go_on_when_that_ends():
+    spin = "while True: pass"
+    parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {spin!r}]); print(flush=True)\n{spin}"
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout
+        assert process.stdout.readline()
+        pids = [process.pid, *children(process.pid)]
+        with held([process.pid], 0.2):
+            wait_until(lambda: all(state_of(pid) == "T" for pid in pids), what="both to be stopped")
+            begun, before = time.monotonic(), used(pids)
+            wait_until(lambda: used(pids) - before > 0.2, what="a second's share")
+            assert time.monotonic() - begun > 0.7
+        assert all(state_of(pid) != "T" for pid in pids)
+    finally:
+        for pid in (process.pid, *children(process.pid)):
+            kill(pid)
+        process.communicate()

@@ -1,35 +1,86 @@
-"""A share of one core for a server and its children, in control groups: it shows how many can stand side by side."""
+"""A share of one core for a server and its child, by stopping them when it is used up: how many stand side by side?"""
 
 import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..support.processes import children
+from ..support.processes import children, kill
 
-PERIOD = 10_000
-"""µs; short, so that a server that has used its share goes on within one request."""
-
-
-def hold(pid: int, share: float, group: Path) -> None:
-    """Give a process and all below it together at most `share` of one core (a folder of the cpu controller, 1 or 2)."""
-    group.mkdir(exist_ok=True)
-    quota = round(share * PERIOD)
-    if (group / "cpu.max").exists():
-        (group / "cpu.max").write_text(f"{quota} {PERIOD}")
-    else:
-        (group / "cpu.cfs_period_us").write_text(str(PERIOD))
-        (group / "cpu.cfs_quota_us").write_text(str(quota))
-    for each in (pid, *children(pid)):
-        (group / "cgroup.procs").write_text(str(each))
+WINDOW = 0.02
+"""Seconds; short, so that a server that has used its share goes on within a few requests."""
 
 
-def room(at: Path) -> Path:
-    """A new group for one run; it and the groups in it go with `leave`."""
-    made = at / f"bench-{os.getpid()}"
-    made.mkdir()
-    return made
+@contextmanager
+def held(pids: list[int], share: float) -> Iterator[None]:
+    """Hold each process and all below it together to this share of one core, until the block ends (Linux, no root)."""
+    groups = [",".join(map(str, (pid, *children(pid)))) for pid in pids]
+    limiter = subprocess.Popen(
+        [sys.executable, "-m", __spec__.name, str(share), *groups],
+        stdin=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    try:
+        yield
+        assert limiter.poll() is None, "the limiter ended before those that it held"
+    finally:
+        limiter.communicate(timeout=30)
 
 
-def leave(made: Path) -> None:
-    """Remove a run's groups, which no process is in any more."""
-    for group in (*(each for each in made.iterdir() if each.is_dir()), made):
-        group.rmdir()
+def used(pids: list[int]) -> float:
+    """Seconds of a core, of all their threads: Linux's clock of a process, which clock_getcpuclockid(3) names."""
+    return sum(time.clock_gettime(~pid << 3 | 2) for pid in pids)
+
+
+class Group:
+    """Processes that run while something is left of their share of the window, and are stopped for the rest of it."""
+
+    def __init__(self, pids: list[int], share: float, begins: float) -> None:
+        self._pids, self._share = pids, share
+        self._ends, self._left, self._seen = begins, 0.0, used(self._pids)
+
+    def look(self) -> float:
+        """Stop or continue them; when to look again."""
+        now, seen = time.monotonic(), used(self._pids)
+        self._left -= seen - self._seen
+        self._seen = seen
+        while now >= self._ends:  # what was used too much is taken from the next one, what was not used is gone
+            self._ends += WINDOW
+            self._left = min(self._left, 0) + self._share * WINDOW
+        if self._left <= 0:
+            self.tell(signal.SIGSTOP)
+            return self._ends
+        self.tell(signal.SIGCONT)
+        return min(self._ends, now + max(self._left / len(self._pids), WINDOW / 40))
+
+    def tell(self, sign: signal.Signals) -> None:
+        for pid in self._pids:
+            kill(pid, sign)
+
+
+def main(share: float, *pids: str) -> None:
+    """Hold each group, given as ids with commas, until standard input ends, as it does when the parent is gone."""
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
+    begun = time.monotonic()
+    groups = [
+        Group(list(map(int, each.split(","))), share, begun + number * WINDOW / len(pids))
+        for number, each in enumerate(pids)
+    ]
+    try:
+        ended = False
+        while not ended:
+            next_look = min(group.look() for group in groups)
+            ended = bool(select.select([sys.stdin], [], [], max(next_look - time.monotonic(), 0))[0])
+    finally:
+        for group in groups:
+            group.tell(signal.SIGCONT)
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), *sys.argv[2:])

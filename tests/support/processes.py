@@ -42,6 +42,11 @@ def alive(pid: int) -> bool:
     return any(p == pid and not state.startswith("Z") for p, _, state in _table())
 
 
+def state_of(pid: int) -> str:
+    """The letter of its state, as in ps; "" when it is gone."""
+    return next((state[0] for p, _, state in _table() if p == pid), "")
+
+
 def kill(pid: int, sig: int = signal.SIGKILL) -> None:
     """Send a signal to one process that may already be gone."""
     with suppress(ProcessLookupError):
