@@ -1,10 +1,13 @@
 """Real programs list the server that `install` put into their settings as connected, and `uninstall` takes it out."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from threading import Timer
+from typing import Any
 
 import pytest
 
@@ -35,14 +38,20 @@ CALM = {
 """What keeps the programs from asking for anything that is not on this machine."""
 
 
+CODEX = "@openai/codex@0.171.0"
+
+
+def environment(folder: Path, home: Path) -> dict[str, str]:
+    home.mkdir()
+    node = str(Path(shutil.which("node") or "").parent)
+    return {"PATH": f"{folder}:{node}:{os.defpath}", "HOME": str(home), "LANG": "C.UTF-8", "TERM": "dumb"}
+
+
 @pytest.mark.parametrize("client", PROGRAMS)
 def test_it_is_connected(client: str, request: pytest.FixtureRequest, tmp_path: Path):
     package, program = PROGRAMS[client]
     folder = commands_of(package, program, request.config)
-    home = tmp_path / "home"
-    home.mkdir()
-    node = str(Path(shutil.which("node") or "").parent)
-    env = {"PATH": f"{folder}:{node}:{os.defpath}", "HOME": str(home), "LANG": "C.UTF-8", "TERM": "dumb"}
+    env = environment(folder, tmp_path / "home")
 
     def listed() -> str:
         call = [str(folder / program), "mcp", "list"]
@@ -58,5 +67,38 @@ def test_it_is_connected(client: str, request: pytest.FixtureRequest, tmp_path: 
         ""
     ]
     assert re.search(r"[✓✔]", line), line
+    assert run(env, "uninstall", "--all", "--yes", command=(str(SCRIPT),)).returncode == 0
+    assert "flywheel-state" not in listed()
+
+
+def test_codex_has_its_tools(request: pytest.FixtureRequest, tmp_path: Path):
+    """`codex mcp list` starts no server; what its editor extension asks says what each one answered."""
+    folder = commands_of(CODEX, "codex", request.config)
+    env = environment(folder, tmp_path / "home")
+
+    def listed() -> dict[str, Any]:
+        with subprocess.Popen(
+            [str(folder / "codex"), "app-server"], env=env, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdin
+            assert process.stdout
+            stop = Timer(WITHIN, process.kill)
+            stop.start()
+            try:
+                about = {"clientInfo": {"name": "tests", "title": "tests", "version": "1"}}
+                for number, method, params in ((1, "initialize", about), (2, "mcpServerStatus/list", {})):
+                    line = json.dumps({"id": number, "method": method, "params": params})
+                    process.stdin.write(line.encode() + b"\n")
+                    process.stdin.flush()
+                    answer = next(each for each in map(json.loads, process.stdout) if each.get("id") == number)
+                return {each["name"]: each for each in answer["result"]["data"]}
+            finally:
+                stop.cancel()
+                process.stdin.close()
+
+    assert run(env, "install", "codex", "--yes", command=(str(SCRIPT),)).returncode == 0
+    server = listed()["flywheel-state"]
+    assert server["serverInfo"]["name"] == "agentic-flywheel-state"
+    assert "save_session" in server["tools"]
     assert run(env, "uninstall", "--all", "--yes", command=(str(SCRIPT),)).returncode == 0
     assert "flywheel-state" not in listed()
