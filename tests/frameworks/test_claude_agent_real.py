@@ -9,8 +9,8 @@ from typing import Any
 
 from agentic_flywheel.integrations.claude_agent import FlywheelStore
 
+from ..support.fake_messages import ASKS, FOUND, model
 from . import support
-from .fake_messages import ASKS, FOUND, model
 
 PROGRAM = """
 import asyncio, os, sys

@@ -8,13 +8,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 ASKS = "use the tool"
-"""What a prompt says for the model to call `Bash`."""
+"""What a prompt says for the model to call its tool."""
 
 FOUND = "quinces-and-plums"
-"""What the command that it calls prints."""
+"""What the command that it calls, if nobody names another tool, prints."""
+
+LOOK_AROUND = {"command": f"echo {FOUND}", "description": "Look around"}
 
 
 class _Model(BaseHTTPRequestHandler):
+    tool: str
+    arguments: dict[str, Any]
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name that http.server has
         """Nobody reads it."""
 
@@ -29,9 +34,9 @@ class _Model(BaseHTTPRequestHandler):
             self._whole({"input_tokens": 10})
             return
         said = json.dumps(asked.get("messages", []))
-        calls = ASKS in said and '"tool_result"' not in said and '"Bash"' in json.dumps(asked.get("tools", []))
-        command = {"command": f"echo {FOUND}", "description": "Look around"}
-        block = {"type": "tool_use", "id": "toolu_01", "name": "Bash", "input": command}
+        offered = f'"{self.tool}"' in json.dumps(asked.get("tools", []))
+        calls = ASKS in said and '"tool_result"' not in said and offered
+        block = {"type": "tool_use", "id": "toolu_01", "name": self.tool, "input": self.arguments}
         if not calls:
             block = {"type": "text", "text": f"I know of {said.count(FOUND)} findings."}
         message = {"id": f"msg_{len(said)}", "type": "message", "role": "assistant", "model": asked.get("model"),
@@ -71,9 +76,10 @@ class _Model(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def model() -> Iterator[str]:
-    """The address of the model, as long as it is needed."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Model)
+def model(tool: str = "Bash", arguments: dict[str, Any] = LOOK_AROUND) -> Iterator[str]:
+    """The address of the model, as long as it is needed, and the one call that it makes."""
+    handler = type("Model", (_Model,), {"tool": tool, "arguments": arguments})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
