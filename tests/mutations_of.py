@@ -229,6 +229,27 @@ MUTATIONS = [
         "tests/unit/test_journal_room.py::test_thirty_saves_of_a_megabyte_take_the_room_of_one",
     ),
     Mutation(
+        "16 pages that a growing text takes",
+        "journal/texts.py",
+        "LEAST + (IN_LEAF - taken) % OVERFLOW",
+        "-taken % 2048",
+        "tests/unit/test_journal_room.py::test_a_save_takes_another_page_only_where_those_of_its_text_are_full",
+    ),
+    Mutation(
+        "16 lengths of one more byte",
+        "journal/texts.py",
+        "len(piece) + (len(piece) >= LONGER_FROM)",
+        "len(piece)",
+        "tests/unit/test_journal_room.py::test_a_save_takes_another_page_only_where_those_of_its_text_are_full",
+    ),
+    Mutation(
+        "16 room behind older revisions",
+        "journal/rows.py",
+        "grows=write.list_row is not None",
+        "grows=True",
+        "tests/unit/test_journal_room.py::test_what_is_kept_of_an_older_revision_has_no_room_to_grow",
+    ),
+    Mutation(
         "G5 without a Redis",
         "replication/local_writer.py",
         "(self._offline and self._journal.has_destination())",

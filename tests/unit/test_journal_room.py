@@ -50,6 +50,28 @@ def test_a_save_that_adds_to_a_small_session_writes_only_the_pages_that_it_chang
     assert copy.text == seen
 
 
+def test_a_save_takes_another_page_only_where_those_of_its_text_are_full(journal: Journal):
+    seen, log = None, journal.path.with_name(f"{journal.path.name}-wal")
+    taken: list[int] = []
+    journal.copy("open it")
+    for revision, size in enumerate(range(5000, 15_500, 300), start=10):
+        with closing(sqlite3.connect(journal.path)) as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        now = replace(write("s", size, revision), seen=seen)
+        assert journal.commit(now).accepted
+        if log.stat().st_size > 7 * (PAGE + 24):
+            taken.append(size)
+        seen = now.text
+    assert len(taken) <= 1 + 10_500 // PAGE, taken  # it begins with one
+
+
+def test_what_is_kept_of_an_older_revision_has_no_room_to_grow(journal: Journal):
+    older = replace(write("s", 10_000), key="p:revisions:s:1", list_row=None)
+    assert journal.commit(write("s", 10_000, 2), older=older).accepted
+    with closing(sqlite3.connect(journal.path)) as db:
+        assert [bool(room) for (room,) in db.execute("SELECT length(room) FROM texts ORDER BY id")] == [True, False]
+
+
 def save_growing(journal: Journal, how_many: int, size: int) -> None:
     """Saves of a whole conversation that grows, each of which makes the ones before it needless."""
     seen = None

@@ -190,7 +190,8 @@ def _put_row(
     if stored is None or (stored.in_list, stored.member) != listed:  # setting them rewrites their index
         row |= {"list": listed[0], "member": listed[1]}
     if stored is None:
-        put_text(db, _insert(db, row | {"destination": destination, "key": write.key}), write.text)
+        number = _insert(db, row | {"destination": destination, "key": write.key})
+        put_text(db, number, write.text, grows=write.list_row is not None)  # no older revision, nor an execution
     else:
         _put_over(db, write, stored)
         changes = ", ".join(f"{column} = ?" for column in row)

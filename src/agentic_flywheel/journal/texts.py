@@ -17,8 +17,17 @@ PIECE = 16 * 1024
 PIECES = 2**20
 """Ids that each text has for its pieces."""
 
-ROOM = 2048
-"""What the size of a last piece and its room is a multiple of, in bytes: room for some appends, half a page at most."""
+IN_LEAF, OVERFLOW = 960, 4092
+"""Bytes of a row that lie in a page with others, and in each page of its own: a last piece and its room fill all of its
+pages, so that it takes another one only where these are full. Four such beginnings share a page; what changes is there.
+A sealed file's pages hold less: there it is room, and no more.
+"""
+
+LEAST = 64
+"""Bytes of the smallest room: SQLite writes the length of one below 58 in one byte less, and then the row moves."""
+
+LONGER_FROM = 8186
+"""Bytes from which on it writes the length of a piece in one byte more."""
 
 ROOMY = 4096
 """Bytes from which on a piece has room: a smaller one lies in a page with others, where it may grow as it is."""
@@ -64,10 +73,10 @@ def read_ends(db: sqlite3.Connection, number: int) -> tuple[str, str]:
     return head[0].decode(errors="ignore"), end.decode(errors="ignore")  # a character may have been cut
 
 
-def put_text(db: sqlite3.Connection, number: int, text: str) -> None:
-    """Put a text in the place of the stored one, if there is one."""
+def put_text(db: sqlite3.Connection, number: int, text: str, *, grows: bool = True) -> None:
+    """Put a text in the place of the stored one, if there is one; one that hardly `grows` has no room at first."""
     drop_text(db, number)
-    _put(db, number * PIECES, text.encode())
+    _put(db, number * PIECES, text.encode(), grows=grows)
 
 
 def put_over_piece(db: sqlite3.Connection, number: int, text: str) -> None:
@@ -148,9 +157,9 @@ def _cut_end(db: sqlite3.Connection, sizes: list[tuple[int, int]], tail: bytes, 
         _put(db, last + 1, piece[PIECE:])
 
 
-def _put(db: sqlite3.Connection, first: int, content: bytes) -> None:
+def _put(db: sqlite3.Connection, first: int, content: bytes, *, grows: bool = True) -> None:
     pieces = (content[at : at + PIECE] for at in range(0, max(len(content), 1), PIECE))
-    rows = ((number, piece, _room(piece)) for number, piece in enumerate(pieces, start=first))
+    rows = ((number, piece, _room(piece) if grows else 0) for number, piece in enumerate(pieces, start=first))
     db.executemany("INSERT INTO texts VALUES (?, ?, zeroblob(?))", rows)
 
 
@@ -160,7 +169,8 @@ def _overwrite(db: sqlite3.Connection, number: int, piece: bytes) -> None:
 
 
 def _room(piece: bytes) -> int:
-    return -len(piece) % ROOM if ROOMY <= len(piece) < PIECE else 0
+    taken = len(piece) + (len(piece) >= LONGER_FROM)
+    return LEAST + (IN_LEAF - taken) % OVERFLOW if ROOMY <= len(piece) < PIECE else 0
 
 
 def _read(db: sqlite3.Connection, number: int) -> bytes:
