@@ -2188,6 +2188,13 @@ MUTATIONS = [
         "tests/test_capture.py::test_nothing_of_what_is_paused_is_saved_by_a_model_or_by_hand",
     ),
     Mutation(
+        "off the record where a system does not tell of files quickly",
+        "cli/capture/pausing.py",
+        "works = quick(os.sep)",
+        "works = True",
+        "tests/unit/test_capture_off_record.py::test_a_switch_is_seen_whatever_it_is_and_where_a_system_refuses_to_tell",
+    ),
+    Mutation(
         "a person saves by hand what is off the record",
         "cli/sessions_command.py",
         'if paused := paused_here(settings)(options.id or ""):',

@@ -14,6 +14,7 @@ import pytest
 
 from agentic_flywheel.cli.capture import off_record
 from agentic_flywheel.cli.capture.on_record import on_the_record, without
+from agentic_flywheel.cli.capture.pausing import quick_lexists
 from agentic_flywheel.cli.importers.conversation import Imported
 
 
@@ -46,6 +47,19 @@ def test_a_folder_a_session_or_all(tmp_path: Path):
         assert off_record.end(place, about) == 1
         assert not off_record.is_off(place, inside, sessions)
         assert off_record.gaps(place, inside, sessions)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_switch_is_seen_whatever_it_is_and_where_a_system_refuses_to_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, refused: bool
+):
+    if refused:
+        monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    switch, is_there = tmp_path / off_record.SWITCH, quick_lexists()
+    assert not is_there(str(switch))
+    switch.symlink_to(tmp_path / "nowhere")
+    assert is_there(str(switch))
+    assert not is_there(str(switch / "deeper"))
 
 
 def test_a_file_switches_what_lies_below_it_off_and_its_time_stays(tmp_path: Path):

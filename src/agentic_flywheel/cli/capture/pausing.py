@@ -3,6 +3,7 @@
 import os
 from argparse import Namespace
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from agentic_flywheel.cli.capture import off_record
@@ -19,12 +20,23 @@ def paused_here(settings: Settings) -> Callable[[str], str]:
     except OSError:  # it was deleted
         folder = os.sep
     files = [off_record.diary(place), *off_record.switches_of(folder)]
+    is_there = quick_lexists()
 
     def paused(session_id: str) -> str:
         # Every save asks, and mostly there is none of these files.
-        return off_record.paused_by(place, folder, session_id) if any(map(os.path.lexists, files)) else ""
+        return off_record.paused_by(place, folder, session_id) if any(map(is_there, files)) else ""
 
     return paused
+
+
+def quick_lexists() -> Callable[[str], bool]:
+    """`os.path.lexists`, or what tells the same in a fifth of the time, where this system does: it raises nothing."""
+    quick = partial(os.access, mode=os.F_OK, follow_symlinks=False)
+    try:
+        works = quick(os.sep)  # where a filter of system calls or an old C library refuses to tell, nothing is there
+    except NotImplementedError:
+        works = False
+    return quick if works else os.path.lexists
 
 
 def pause(settings: Settings, options: Namespace) -> int:
