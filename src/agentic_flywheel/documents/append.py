@@ -24,7 +24,7 @@ def fingerprint(turn: JSONObject) -> Fingerprint:
 
 def _sorted(value: JSONObject) -> JSONObject:
     """The same with its keys in order, at every level."""
-    return {key: _in_order(value[key]) for key in sorted(value)}
+    return {key: item if type(item := value[key]) is str else _in_order(item) for key in sorted(value)}
 
 
 def _in_order(value: object) -> object:
