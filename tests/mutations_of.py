@@ -3428,6 +3428,13 @@ MUTATIONS = [
         "tests/unit/test_compounds.py",
     ),
     Mutation(
+        "16 parts of a word of a talk",
+        "journal/index_rows.py",
+        "[*terms(text), *inside(text)]",
+        "terms(text)",
+        "tests/unit/test_compounds.py::test_what_capitals_divide_in_a_talk_is_found_by_its_parts",
+    ),
+    Mutation(
         "16 numeronyms",
         "journal/ranking.py",
         "spelt_out(db, question.written[word]) or",

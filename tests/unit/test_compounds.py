@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from agentic_flywheel.documents.save_request import Save
+from agentic_flywheel.journal.compounds import inside
 from agentic_flywheel.sessions.caller_view import CallerViews
 from agentic_flywheel.sessions.session_filter import SessionFilter
 from agentic_flywheel.sessions.wiring import open_store
@@ -70,6 +71,22 @@ async def _found(folder: Path, talks: dict[str, str], query: str) -> list[tuple[
 )
 def test_one_word_finds_the_two_that_a_talk_has_beside_each_other(tmp_path: Path, query: str, meant: str):
     assert asyncio.run(_found(tmp_path, AS_TWO, query)) == [(meant, "all words")]
+
+
+@pytest.mark.parametrize(
+    "query", ["fetch all", "weather client", "what was wrong with fetch all in the weather client"]
+)
+def test_what_capitals_divide_in_a_talk_is_found_by_its_parts(tmp_path: Path, query: str):
+    talks = {"a": "WeatherClient.fetchAll is slow.", "b": "What was wrong in all of it?"}
+    assert asyncio.run(_found(tmp_path, talks, query))[0][0] == "a"
+
+
+def test_of_a_checksum_capitals_divide_nothing():
+    assert inside("aGVsbG8gd29ybGQsIGhvdyBhcmUgeW91IHRvZGF5PyBJIGFtIGZpbmU and getUserById, iPhone") == [
+        "get",
+        "user",
+        "phone",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,9 @@ from agentic_flywheel.journal.folding import stem, words
 MOST_PARTS = 3
 """Parts of what was written as one that may be one word: `Wi-Fi`, `CI/CD`, no path."""
 
+SHORTEST_PART = 3
+"""Letters of a part that is a word of its own."""
+
 LONGEST = 30
 """Letters of a word that is taken apart."""
 
@@ -41,6 +44,13 @@ def joined_in(written: str) -> tuple[str, tuple[str, ...]] | None:
     if not 1 < len(parts) <= MOST_PARTS or not all(part.isascii() for part in parts):
         return None
     return stem("".join(parts)), tuple(map(stem, parts))
+
+
+def inside(said: str) -> list[str]:
+    """The terms of parts that capitals inside of words divide, each once: of getUserById two, of a checksum none."""
+    words_of = (_CAPITAL.split(word) for word in _ASCII_WORD.findall(said) if len(word) <= LONGEST)
+    parts = (part for found in words_of if len(found) > 1 for part in found)
+    return [*dict.fromkeys(stem(part.lower()) for part in parts if len(part) >= SHORTEST_PART and part.isalpha())]
 
 
 def divided_in(written: str) -> Iterator[tuple[str, tuple[str, ...]]]:

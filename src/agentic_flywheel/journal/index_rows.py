@@ -9,12 +9,13 @@ from agentic_flywheel.documents.model import Document
 from agentic_flywheel.documents.turn_text import names_in, words_in
 from agentic_flywheel.documents.writes import ListRow
 from agentic_flywheel.errors import Damaged, DocumentError
+from agentic_flywheel.journal.compounds import inside
 from agentic_flywheel.journal.folding import terms
 from agentic_flywheel.journal.ranking import FIRST_WORDS, TURNS
 from agentic_flywheel.journal.records import LOW, Head, Lists, Saves
 from agentic_flywheel.json_text import JSONObject, load_object
 
-VERSION = 6
+VERSION = 7
 """The version of the terms, noted with each session: those of another one answer until they are made anew."""
 
 PIECE = 2_000
@@ -95,7 +96,7 @@ def put(db: sqlite3.Connection, head: Head, text: str | None) -> None:
     saved_at, note = shown if is_newer else (head.saved_at, own)
     pieces = [*_pieces(document)] if document else []
     shown_terms = _shown_terms(note, head.member, [raw for _, raw in pieces[:BEGINNING]])
-    said = [shown_terms, *(" ".join(terms(text)) for text, _ in pieces)]
+    said = [shown_terms, *(" ".join([*terms(text), *inside(text)]) for text, _ in pieces)]
     values = (head.destination, head.index, head.key, head.member, saved_at, head.saved_at, VERSION, len(said), note)
     _insert(db, values, said, ["", *(raw for _, raw in pieces)])
 
