@@ -3435,6 +3435,13 @@ MUTATIONS = [
         "tests/unit/test_compounds.py::test_what_capitals_divide_in_a_talk_is_found_by_its_parts",
     ),
     Mutation(
+        "16 the month of May",
+        "journal/question.py",
+        "*(NAMES_TOO & called)]",
+        "]",
+        "tests/unit/test_ranking.py::test_the_month_of_may_is_asked_for_where_it_has_a_capital",
+    ),
+    Mutation(
         "16 numeronyms",
         "journal/ranking.py",
         "spelt_out(db, question.written[word]) or",

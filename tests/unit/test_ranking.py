@@ -99,3 +99,10 @@ def test_how_many_asks_for_no_man(tmp_path: Path):
 )
 def test_another_form_in_another_language_is_found(tmp_path: Path, said: str, asked: str):
     assert found(tmp_path, {"meant": said, "other": "etwas anderes"}, asked) == ["meant"]
+
+
+def test_the_month_of_may_is_asked_for_where_it_has_a_capital(tmp_path: Path):
+    talks = {"meant": "We marry in May.", "other": "We marry in October.", "more": "They did not marry."}
+    assert found(tmp_path, talks, "Do they marry in May?")[0] == "meant"
+    assert Question.of("What May I eat?").content[-1] == "may"
+    assert "may" not in Question.of("What may I eat?").content

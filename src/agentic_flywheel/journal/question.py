@@ -14,6 +14,10 @@ MOST_TYPED = 20_000
 """Characters of a question that are read."""
 
 
+NAMES_TOO = frozenset(("may", "will"))
+"""Function words that are names with a capital inside of a question: is it in May?"""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What is looked for: `content` must be found, `others` help. `wanted` tests member and note of a session."""
@@ -35,7 +39,8 @@ class Question:
         """The question that was typed."""
         parts = text[:MOST_TYPED].split()
         typed = dict.fromkeys(word for part in parts for word in _without_last_sign(words(part)))
-        telling = without_function_words([*typed])
+        called = {word for part in parts[1:] if part[:1].isupper() for word in words(part)}
+        telling = [*dict.fromkeys([*without_function_words([*typed]), *(NAMES_TOO & called)])]
         content = dict.fromkeys(map(stem, telling))
         if len(content) > MOST_WORDS:
             content = dict.fromkeys(sorted(content, key=len, reverse=True)[:MOST_WORDS])
@@ -43,9 +48,7 @@ class Question:
         joined = dict(found for part in parts if (found := joined_in(part)) and content.keys() & found[1])
         divided = {one: each for part in parts for one, each in divided_in(part) if one in content}
         written = {stem(word): word for word in telling}
-        names = (
-            frozenset(stem(word) for part in parts[1:] if part[:1].isupper() for word in words(part)) & content.keys()
-        )
+        names = frozenset(map(stem, called)) & content.keys()
         return cls([*content], others[:MOST_WORDS], joined, divided, written, names, wanted)
 
 
