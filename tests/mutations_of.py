@@ -3435,6 +3435,14 @@ MUTATIONS = [
         "tests/unit/test_compounds.py::test_what_capitals_divide_in_a_talk_is_found_by_its_parts",
     ),
     Mutation(
+        "16 a misspelt word",
+        "journal/ranking.py",
+        "self._misspelt(question) if len(unknown)",
+        "{} if len(unknown)",
+        "tests/unit/test_ranking.py::"
+        "test_a_misspelt_word_beside_others_finds_what_it_was_meant_to_be_and_says_that_not_all_was_said",
+    ),
+    Mutation(
         "16 the month of May",
         "journal/question.py",
         "*(NAMES_TOO & called)]",

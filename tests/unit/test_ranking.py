@@ -101,6 +101,30 @@ def test_another_form_in_another_language_is_found(tmp_path: Path, said: str, as
     assert found(tmp_path, {"meant": said, "other": "etwas anderes"}, asked) == ["meant"]
 
 
+def test_a_misspelt_word_beside_others_finds_what_it_was_meant_to_be_and_says_that_not_all_was_said(tmp_path: Path):
+    talks = {
+        "meant": "The wisteria is cut back in late February.",
+        "other": "Which month is best, and is it best to cut costs?",
+        **{f"more {n}": "Last month we cut it back." for n in range(5)},
+    }
+    for typed in ("wistreia", "wisterria", "wistera", "wisteriq"):
+        folder = tmp_path / typed
+        journal = Journal(folder, lambda: NOW)
+        journal.put_replica(*[write_of(name, said, at) for at, (name, said) in enumerate(talks.items(), 1)])
+        while journal.index_new(5.0):
+            pass
+        matches = journal.search("p:index", Question.of(f"month for cutting the {typed}")).found
+        journal.close()
+        assert (matches[0].member, matches[0].all_words) == ("meant", False)
+
+
+def test_a_word_that_is_one_letter_from_others_is_none_of_them_where_it_is_said_or_is_asked_for_alone(tmp_path: Path):
+    talks = {"one": "The carper came.", "other": "A casper was here."}
+    assert found(tmp_path, talks, "was casper here?") == ["other"]
+    assert found(tmp_path / "alone", talks, "cashper") == []
+    assert found(tmp_path / "short", {"one": "My oven is warm.", "other": "It is hot."}, "hot ovan") == ["other"]
+
+
 def test_the_month_of_may_is_asked_for_where_it_has_a_capital(tmp_path: Path):
     talks = {"meant": "We marry in May.", "other": "We marry in October.", "more": "They did not marry."}
     assert found(tmp_path, talks, "Do they marry in May?")[0] == "meant"

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from agentic_flywheel.journal.compounds import Apart, apart, with_joined
 from agentic_flywheel.journal.inflected import other_forms
+from agentic_flywheel.journal.misspelt import NEAR, misspelt
 from agentic_flywheel.journal.numeronyms import spelt_out
 from agentic_flywheel.journal.question import Question
 from agentic_flywheel.journal.records import Match, Matches
@@ -138,10 +139,21 @@ class _Search:
         for word, found in self._apart.items():
             self._note(word, len(found.rows))
         self._inside = {word: self._sessions_with(word, few=few) for word in unknown}
+        self._near = self._misspelt(question) if len(unknown) < len(question.content) else {}
 
     def _as_several(self, word: str, question: Question) -> Apart | None:
         divided = question.divided.get(word, ())
         return apart(self._db, question.written[word], divided, self._frequency, CANDIDATES)
+
+    def _misspelt(self, question: Question) -> dict[str, list[str]]:
+        """The words that are nowhere, with what they were meant to be: that helps to rank, but no talk has the word."""
+        nowhere = (word for word, numbers in self._inside.items() if not numbers and word not in self._apart)
+        near = {word: terms for word in nowhere if (terms := misspelt(self._db, question.written[word]))}
+        for word, terms in near.items():
+            self._beginnings[word] = terms
+            self._note(word, max(map(self._frequency, terms)))
+            self.rarity[word] *= NEAR
+        return near
 
     def worth(self, found: Collection[str]) -> float:
         """What these words are worth."""
@@ -197,7 +209,7 @@ class _Search:
             titled = not row % TURNS and found[-1:] != [FIRST_WORDS]
             score = self._score(counts, len(found)) * (SHOWN if titled else 1.0)
             by_session[row // TURNS].append((score, row))
-            has[row // TURNS].update(word for word in counts if word in self._content)
+            has[row // TURNS].update(word for word in counts if word in self._content and word not in self._near)
         for word, numbers in self._inside.items():
             if word in self._apart:  # whose turns were scored
                 continue
@@ -244,8 +256,8 @@ class _Search:
     def _phrase(self, word: str) -> str:
         if word in self._apart:
             return f'"{" ".join(self._apart[word].parts)}"'
-        if word in self._spelt:
-            return f"({' OR '.join(map(_quoted, self._spelt[word]))})"
+        if terms := self._spelt.get(word) or self._near.get(word):
+            return f"({' OR '.join(map(_quoted, terms))})"
         if word in self._cut:
             return f'"{word}" *'
         return f"({' OR '.join(map(_quoted, with_joined(word, self._joined)))})"
