@@ -58,8 +58,9 @@ SHOWN = 2.0
 def ranked(db: sqlite3.Connection, index: str, destinations: Sequence[int], question: Question) -> Matches:
     """The sessions that answer the question, the best first; with all of a few words before those with some."""
     places = ", ".join(map(str, destinations))
-    counted = f"SELECT count(*), count(nullif(turns_at, 0)) FROM heads WHERE destination IN ({places}) AND list = ?"  # noqa: S608
-    listed, searched = db.execute(counted, (index,)).fetchone()
+    counted = f"SELECT count(*) FROM heads WHERE destination IN ({places}) AND list = ?"  # noqa: S608
+    (listed,) = db.execute(counted, (index,)).fetchone()
+    (elsewhere,) = db.execute(f"{counted} AND turns_at = 0", (index,)).fetchone()
     search = _Search(db, question)
     allowed = _allowed(db, index, places, question, listed)
     scores, best, has = search.scored(allowed)
@@ -76,7 +77,7 @@ def ranked(db: sqlite3.Connection, index: str, destinations: Sequence[int], ques
     ]
     few = len(question.content) <= FEW_WORDS
     matches.sort(key=lambda match: (few and match.all_words, match.score, match.saved_at, match.member), reverse=True)
-    return Matches([*{match.key: match for match in reversed(matches)}.values()][::-1], searched, listed)
+    return Matches([*{match.key: match for match in reversed(matches)}.values()][::-1], listed - elsewhere, listed)
 
 
 def _allowed(
