@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # a process that only reads files needs neither
     from agentic_flywheel.journal import Journal
     from agentic_flywheel.settings import Settings
 
-READERS = 9
+READERS = 10
 """Raised when a reader makes other turns of the same file: then all files are read anew, once."""
 
 DIGESTED = 1024
