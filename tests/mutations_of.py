@@ -2524,6 +2524,13 @@ MUTATIONS = [
         "tests/unit/test_smaller_terminals.py::test_a_thread_of_llm_is_walked_from_its_tip",
     ),
     Mutation(
+        "llm: a result that names no call is lost",
+        "cli/importers/llm.py",
+        "        return text(given) or (waiting.pop(0) if waiting else own)",
+        "        return text(given)",
+        "tests/unit/test_smaller_terminals.py::test_results_of_llm_stand_behind_their_calls_where_a_model_gives_these_no_ids",
+    ),
+    Mutation(
         "llm: an old talk that goes on comes in twice",
         "cli/importers/llm.py",
         "        talk = _conversation(found, old, tables)[0].going_on(talk)\n",

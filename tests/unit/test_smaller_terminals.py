@@ -401,6 +401,31 @@ def test_an_old_talk_of_llm_that_goes_on_as_a_thread_comes_in_once(tmp_path: Pat
     assert (talk.title, talk.history[:2], talk.history[2]["content"]) == ("Reeds", before, "Herons?")
 
 
+def test_results_of_llm_stand_behind_their_calls_where_a_model_gives_these_no_ids(tmp_path: Path):
+    with closing(sqlite3.connect(tmp_path / "logs.db")) as made, made:
+        made.executescript(NEW + OLD)
+        for own, parent, role in [("h1", None, "user"), ("h2", "h1", "assistant"), ("h3", "h2", "tool")]:
+            made.execute("INSERT INTO messages VALUES (?, ?, ?)", (own, parent, role))
+        part(made, "h1", "text", "What is here?")
+        for name, output in [("ls", "reeds.txt"), ("pwd", "/home/ann"), ("ls", "heron.png")]:
+            part(made, "h2", "tool_call", payload={"name": name, "arguments": {}})
+            part(made, "h3", "tool_result", payload={"name": name, "output": output})
+        made.execute("INSERT INTO threads VALUES ('t1', 'Reeds', 'h3', NULL, '2026-03-01 08:00:00+00:00')")
+        made.execute("INSERT INTO conversations VALUES ('k1', 'Reeds', 'm-0')")
+        for own, prompt, response in [("r1", "What is here?", ""), ("r2", "", "Reeds.")]:
+            row = (own, "m-0", prompt, None, response, "k1", f"2025-03-01T08:00:0{own[1]}")
+            made.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        for number, output in enumerate(["reeds.txt", "heron.png"]):
+            made.execute("INSERT INTO tool_calls VALUES (?, 'r1', 'ls', '{}', NULL)", (number,))
+            made.execute("INSERT INTO tool_results VALUES (?, 'r2', 'ls', ?, NULL)", (number, output))
+    new, old = conversations(tmp_path / "logs.db")
+    for talk, outputs in ((new, ["reeds.txt", "/home/ann", "heron.png"]), (old, ["reeds.txt", "heron.png"])):
+        calls = [block["id"] for block in talk.history[1]["content"]]
+        assert len(set(calls)) == len(outputs)
+        expected = [("tool", [result(*each)]) for each in zip(calls, outputs, strict=True)]
+        assert said(talk)[2 : 2 + len(outputs)] == expected
+
+
 def test_talks_of_cline_continue_and_llm_are_found_in_an_archive(tmp_path: Path):
     with closing(sqlite3.connect(tmp_path / "logs.db")) as made, made:
         made.executescript(NEW + OLD)

@@ -5,7 +5,7 @@ A talk is a row of `threads`, whose `tip_message_hash` is the last of its `messa
 tool_call, tool_result, attachment); a text that has a fragment in it is in pieces (`text_ref`). A turn's model and time
 are in `turns`. Before (0.27), a talk was a row of `conversations`, and each prompt with its answer one of `responses`;
 both tables are still there, and empty for new talks. An old talk that goes on becomes a thread of the same id, which
-has all of it again: what it had keeps its ids.
+has all of it again: what it had keeps its ids. Some models give their calls no ids: results stand in the calls' order.
 """
 
 import contextlib
@@ -66,9 +66,10 @@ def _thread(
             break
         path[tip] = message
         tip = text(message.get("parent_hash"))
+    calls = _Calls()
     for hashed, message in reversed(path.items()):
         try:
-            _message(found, talk, hashed, message, times.get(hashed, {}).get("datetime_utc"))
+            _message(found, talk, calls, hashed, message, times.get(hashed, {}).get("datetime_utc"))
         except InvalidArgument as exc:
             bad.append(BadEntry(1, f"has a message left out: {exc}"))
     talk.title = text(row.get("name"))
@@ -79,27 +80,47 @@ def _thread(
     yield from reported(bad, list(talk.imported(own, parent=parent, relation=relation)))
 
 
-def _message(found: Database, talk: Messages, hashed: str, message: JSONObject, time: object) -> None:
+class _Calls:
+    """Gives ids to the calls that have none, and to their results: each tool's in the order of its calls."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, list[str]] = {}
+
+    def made(self, given: object, own: str, name: object) -> str:
+        """The id of a call, of which `own` is the place."""
+        if not text(given):
+            self._open.setdefault(text(name), []).append(own)
+        return text(given) or own
+
+    def answered(self, given: object, own: str, name: object) -> str:
+        """The id of the call that a result answers; `own` if there is none."""
+        waiting = [] if text(given) else self._open.get(text(name), [])
+        return text(given) or (waiting.pop(0) if waiting else own)
+
+
+def _message(found: Database, talk: Messages, calls: _Calls, hashed: str, message: JSONObject, time: object) -> None:
     role = text(message.get("role"))
     if role not in _ROLES:
         raise InvalidArgument("its role is none of user, assistant, tool and system")
     blocks: list[JSONObject] = []
-    results: list[JSONObject] = []
-    for part in found.select("SELECT * FROM parts WHERE message_hash = ? ORDER BY position, id", [hashed]):
+    results: dict[str, object] = {}
+    parts = found.select("SELECT * FROM parts WHERE message_hash = ? ORDER BY position, id", [hashed])
+    for place, part in enumerate(parts):
         kind, payload = part.get("type"), _payload(part)
+        given, own, name = payload.get("tool_call_id"), f"{hashed}/{place}", payload.get("name")
         if kind == "text":
             blocks += spoken(part.get("text") or _pieces(found, payload))
         elif kind == "reasoning":
             blocks += thought(part.get("text"))
         elif kind == "tool_call":
-            blocks.append(call(payload.get("tool_call_id"), payload.get("name"), payload.get("arguments")))
+            blocks.append(call(calls.made(given, own, name), name, payload.get("arguments")))
         elif kind == "tool_result":
-            results.append(payload)
+            results[calls.answered(given, own, name)] = payload.get("output")
         elif kind == "attachment":
             blocks.append(_attachment(found, as_object(payload.get("attachment")).get("id")))
     talk.say(1, hashed, role, blocks, time)
-    for each in results:
-        talk.answer(1, each.get("tool_call_id"), each.get("output"), time)
+    for answered, output in results.items():
+        talk.answer(1, answered, output, time)
 
 
 def _payload(part: JSONObject) -> JSONObject:
@@ -138,24 +159,25 @@ def _conversation(found: Database, row: JSONObject, tables: set[str]) -> tuple[M
     own, talk, bad = text(row.get("id")), Messages("llm"), list[BadEntry]()
     talk.title = text(row.get("name"))
     talk.known["model"] = row.get("model")
-    system = ""
+    system, calls = "", _Calls()
     query = "SELECT * FROM responses WHERE conversation_id = ? ORDER BY datetime_utc, id"
     for each in list(found.select(query, [own])):
         try:
             if text(each.get("system")) not in ("", system):
                 system = text(each.get("system"))  # it is repeated with each prompt
                 talk.say(1, f"{each['id']}/system", "system", spoken(each["system"]), each.get("datetime_utc"))
-            _response(found, talk, each, tables)
+            _response(found, talk, calls, each, tables)
         except InvalidArgument as exc:
             bad.append(BadEntry(1, f"has a message left out: {exc}"))
     return talk, bad
 
 
-def _response(found: Database, talk: Messages, row: JSONObject, tables: set[str]) -> None:
+def _response(found: Database, talk: Messages, calls: _Calls, row: JSONObject, tables: set[str]) -> None:
     own, time = text(row.get("id")), row.get("datetime_utc")
     if "tool_results" in tables:
         for each in found.select("SELECT * FROM tool_results WHERE response_id = ? ORDER BY id", [own]):
-            talk.answer(1, each.get("tool_call_id") or f"{own}/{each.get('name')}", each.get("output"), time)
+            answered = calls.answered(each.get("tool_call_id"), f"{own}/result/{each.get('id')}", each.get("name"))
+            talk.answer(1, answered, each.get("output"), time)
     pieces: list[JSONObject] = []
     if "prompt_fragments" in tables:
         query = (
@@ -170,7 +192,6 @@ def _response(found: Database, talk: Messages, row: JSONObject, tables: set[str]
     blocks = thought(row.get("reasoning")) + spoken(row.get("response"))
     if "tool_calls" in tables:
         for each in found.select("SELECT * FROM tool_calls WHERE response_id = ? ORDER BY id", [own]):
-            blocks.append(
-                call(each.get("tool_call_id") or f"{own}/{each.get('name')}", each.get("name"), each.get("arguments"))
-            )
+            made = calls.made(each.get("tool_call_id"), f"{own}/{each.get('id')}", each.get("name"))
+            blocks.append(call(made, each.get("name"), each.get("arguments")))
     talk.say(1, own, "assistant", blocks, time)
