@@ -2524,6 +2524,20 @@ MUTATIONS = [
         "tests/unit/test_smaller_terminals.py::test_a_thread_of_llm_is_walked_from_its_tip",
     ),
     Mutation(
+        "import: what was taken back last in opencode stays",
+        "cli/importers/opencode.py",
+        "changed_at=changed",
+        "changed_at=None",
+        "tests/unit/test_opencode.py::test_what_was_taken_back_last_leaves_the_session_at_once_and_an_older_copy_takes_nothing_away",
+    ),
+    Mutation(
+        "import: an older copy takes away what was said since",
+        "cli/comparison.py",
+        "time is not None and time < changed_at for time in rest",
+        "True for _ in rest",
+        "tests/unit/test_opencode.py::test_what_was_taken_back_last_leaves_the_session_at_once_and_an_older_copy_takes_nothing_away",
+    ),
+    Mutation(
         "llm: a result that names no call is lost",
         "cli/importers/llm.py",
         "        return text(given) or (waiting.pop(0) if waiting else own)",
@@ -2806,7 +2820,7 @@ MUTATIONS = [
     Mutation(
         "T3 the branch that is current",
         "cli/comparison.py",
-        "    if not goes_on and _is_older(history, own):",
+        "    if not goes_on and _is_older(history, own) and not _was_cut(history, own, talk.changed_at):",
         "    if True:",
         "tests/unit/test_growing.py::test_what_the_person_took_back_is_an_older_revision",
     ),

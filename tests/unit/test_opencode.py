@@ -22,6 +22,7 @@ from agentic_flywheel.cli.importers.files import read, recognise
 from agentic_flywheel.cli.importers.found_files import sources
 from agentic_flywheel.cli.importers.json_entries import BadEntry
 from agentic_flywheel.cli.importers.opencode import newest
+from agentic_flywheel.documents.model import Document
 from agentic_flywheel.sessions.wiring import open_store
 from agentic_flywheel.settings import Settings
 
@@ -284,6 +285,35 @@ def test_capture_takes_in_what_is_new_of_the_database_and_all_of_it_where_it_is_
     assert (then.outcome, then.sessions, then.turns) == ("kept", ["opencode-ses_2"], 2)
     settings = Settings.from_env({"FLYWHEEL_DATA_DIR": str(tmp_path / "other"), "HOME": str(tmp_path)})
     assert len(asyncio.run(take()).sessions) == 2, "another journal knows nothing of it"
+
+
+def test_what_was_taken_back_last_leaves_the_session_at_once_and_an_older_copy_takes_nothing_away(tmp_path: Path):
+    path, settings = tmp_path / "opencode.db", Settings.from_env({"FLYWHEEL_DATA_DIR": str(tmp_path / "data")})
+
+    async def stored() -> list[str]:
+        sessions, _ = open_store(settings)
+        async with sessions:
+            found, _ = await sessions.load("opencode-ses_1")
+        assert isinstance(found, Document)
+        return [turn["id"] for turn in found.session.history]
+
+    def imported(changed: int, revert: str | None, messages: list[Message]) -> list[str]:
+        path.unlink(missing_ok=True)
+        with database(path) as made:
+            add(made, "ses_1", 0, messages)
+            held = json.dumps({"messageID": revert}) if revert else None
+            made.execute("UPDATE session SET revert = ?, time_updated = ?", (held, BEGAN + changed))
+            made.commit()
+        made.close()
+        assert import_from(settings, str(path)) == 0
+        return asyncio.run(stored())
+
+    more = [*TALK, user("m4", 20, text("And now?")), model("m5", 21, text("Mist."))]
+    whole = ["m1", "m2", "m2/c1", "m3", "m4", "m5"]
+    assert imported(22, None, more) == whole
+    assert imported(15, None, TALK) == whole
+    assert imported(30, "m4", more) == whole[:4]
+    assert imported(31, None, more) == whole
 
 
 def kept_as_files(folder: Path, **more: Any) -> Path:

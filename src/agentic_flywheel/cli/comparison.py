@@ -3,12 +3,13 @@
 Where only imports wrote the session (`IMPORTED`, kept up by each save), it becomes what the person sees there now:
 another branch or an answer that has grown takes the place of what was there, which stays as an older revision. Where
 somebody else wrote in it too, new turns are added at the end, and an answer that has grown is replaced in its place. An
-older or shorter copy of a talk changes nothing.
+older or shorter copy of a talk changes nothing; where its program changed it since, the rest was taken back.
 """
 
 import hashlib
 from collections import Counter
 from collections.abc import Collection
+from datetime import datetime
 from typing import cast
 
 from agentic_flywheel.cli.importers.conversation import Imported, time_of, title
@@ -43,7 +44,7 @@ def change(stored: Document, talk: Imported, unchanged: Collection[str] = (), *,
         grown = _grown(history, own)
         merged = [grown.get(identity(turn), turn) for turn in history]
         return _replace(stored, talk, [*merged, *missing(history, own)], fields, note="")
-    if not goes_on and _is_older(history, own):
+    if not goes_on and _is_older(history, own) and not _was_cut(history, own, talk.changed_at):
         return _append(stored, talk, [], _fields(stored, talk, ()))
     return _replace(stored, talk, own, {"summary": talk.summary} | fields, note=IMPORTED)  # it may be taken back, too
 
@@ -201,6 +202,13 @@ def _is_older(stored: list[JSONObject], history: list[JSONObject]) -> bool:
         return True
     ended, ends = (max(filter(None, map(time_of, turns)), default=None) for turns in (history, stored))
     return ended is not None and ends is not None and ended < ends
+
+
+def _was_cut(stored: list[JSONObject], history: list[JSONObject], changed_at: datetime | None) -> bool:
+    """Whether the talk is the beginning of what is stored, and was changed when all the rest had been said."""
+    rest = [time_of(turn) for turn in stored[len(history) :]]
+    is_beginning = bool(history) and stored[: len(history)] == history
+    return is_beginning and changed_at is not None and all(time is not None and time < changed_at for time in rest)
 
 
 def _goes_on(before: JSONObject, turn: JSONObject) -> bool:

@@ -23,8 +23,7 @@ TIMES = ("created_at", "timestamp", "createdAt", "created", "time", "date")
 Relation = Literal["sub-agent", "background", "fork", "continuation"]
 """What a talk is to another: a helper's, the same one sent to the background, another way on, the next file of it."""
 
-MILLISECONDS_FROM = 1e11
-"""As seconds that were the year 5138."""
+MILLISECONDS_FROM = 1e11  # as seconds that were the year 5138
 
 _IN_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?\+00:00").fullmatch
 """Times as `datetime.isoformat` writes them in UTC: `+` stands before `.` also among characters."""
@@ -40,9 +39,8 @@ FIRST_WORDS = 80
 class Imported:
     """One conversation; `line` is the 1-based line of the file on which it begins (also in a JSON array).
 
-    Every field can be saved as it is: ids are allowed, texts within their limits, values such that JSON carries them.
-    Times are aware. A turn is `{"id", "role", "content", "created_at"}`, with more where the vendor has more; `role`
-    is user, assistant, tool or system, `content` text, or the vendor's blocks where there is more than text.
+    Every field can be saved as it is; times are aware. A turn is `{"id", "role", "content", "created_at"}`, with more
+    where the vendor has more; `role` is user, assistant, tool or system, `content` text, or blocks where it is more.
     """
 
     line: int
@@ -64,6 +62,8 @@ class Imported:
     """Other fields of the session: `backend`, `backend_session_id`, `current_flow_id`, `user_id`."""
     executions: list[JSONObject] = field(default_factory=list[JSONObject])
     """Runs of its flow, oldest first: `id`, `result`, and `input`, `parameters`, `metrics` where they are known."""
+    changed_at: datetime | None = None
+    """When its program changed it last, as it says itself."""
     is_clean: bool = field(default=False, compare=False)
     """Whether its turns were looked through, and nothing in them looks like a credential."""
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -178,9 +179,9 @@ def _conversation(
         parent=parent or origin or "",
         relation=relation,
         created_at=instant(time.get("created")),
-        updated_at=instant(time.get("updated")),
+        updated_at=(changed := instant(time.get("updated"))),
     )
-    yield from reported(bad, list(talks))
+    yield from reported(bad, [replace(each, changed_at=changed) for each in talks])
 
 
 def _add(talk: Messages, message: JSONObject) -> None:
