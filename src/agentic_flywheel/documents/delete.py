@@ -8,7 +8,7 @@ from pydantic import AwareDatetime
 
 from agentic_flywheel.documents.codec import encode_tombstone
 from agentic_flywheel.documents.command import Command, Step
-from agentic_flywheel.documents.lineage import tombstone_beats
+from agentic_flywheel.documents.lineage import later, tombstone_beats
 from agentic_flywheel.documents.model import Document, Operation, Origin, Tombstone, expired, micros
 from agentic_flywheel.documents.parse import (
     decode,
@@ -64,9 +64,7 @@ class DeleteCommand(Command[Deleted]):
     def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[Deleted]:
         """Replace what is stored by a tombstone; a damaged or newer document too, since its owner asked for it."""
         if base is None and self.saw == 0:
-            tombstone = Tombstone(self.member, 0, self.made_at or now, now + MIN_TOMBSTONE, "deleted")
-            queued = self.model_copy(update={"made_at": self.made_at or now})
-            return Step(_tombstone_write(self.key, tombstone, None, self.index, now), Deleted(deleted=True), queued)
+            return self._once_more(None, None, now)
         if base is None:
             return Step(None, Deleted(deleted=False, reason="not_found"), self)
         try:
@@ -74,8 +72,10 @@ class DeleteCommand(Command[Deleted]):
             tombstone = tombstone_in(data, "the document")
         except Damaged:
             data, tombstone = JSONObject(), None
-        if tombstone:
+        if tombstone and (self.saw != 0 or tombstone.deleted_at >= (self.made_at or now)):
             return Step(None, Deleted(deleted=False, reason=tombstone.because), self)
+        if tombstone:
+            return self._once_more(tombstone, base, now)
         kept_until, revision, operations = kept_until_in(data), revision_in(data), operations_in(data)
         if self.saw is not None and revision > self.saw and not self._saw_all(operations):
             raise Conflict("Somebody saved it after it was deleted here, so it stays.", revision)
@@ -97,6 +97,13 @@ class DeleteCommand(Command[Deleted]):
             saw["saw_older"] = older
         deleted = Deleted(deleted=not is_expired, reason="expired" if is_expired else None)
         return Step(write, deleted, self.model_copy(update=saw))
+
+    def _once_more(self, before: Tombstone | None, base: str | None, now: datetime) -> Step[Deleted]:
+        """A tombstone of nothing but what was kept with the session since it was deleted `before`, or without it."""
+        tombstone = Tombstone(self.member, 0, self.made_at or now, now + MIN_TOMBSTONE, "deleted")
+        tombstone = of_both(before, tombstone) if before else tombstone
+        queued = self.model_copy(update={"made_at": self.made_at or now})
+        return Step(_tombstone_write(self.key, tombstone, base, self.index, now), Deleted(deleted=True), queued)
 
     def _saw_all(self, operations: tuple[Operation, ...]) -> bool:
         """Whether nobody has written since; revisions given here are none of the stash's, but writes have names."""
@@ -127,25 +134,43 @@ class TombstoneCommand(Command[None]):
     text: str
 
     def apply(self, base: str | None, now: datetime, *, alive_remotely: bool = False) -> Step[None]:  # noqa: ARG002
-        """Replace what is not newer; with a tombstone that is there already it becomes one, unless that is of later."""
+        """Replace what is not newer; with a tombstone that is there already it becomes that of both deletions."""
         tombstone = decode(self.text, self.member)
         if not isinstance(tombstone, Tombstone) or expired(tombstone.kept_until, now):
             return Step(None, None, self)
         if base is not None and (there := tombstone_of(base)):
-            if not self.member or there.because != "deleted" or tombstone.deleted_at <= there.deleted_at:
+            if not self.member or not _says_more(tombstone, there):
                 return Step(None, None, self)
-            tombstone = _of_both(there, tombstone)
+            tombstone = of_both(there, tombstone)
         elif base is not None and not tombstone_beats(self.text, base):
             return Step(None, None, self)
         return Step(_tombstone_write(self.key, tombstone, base, self.index, now), None, self)
 
 
-def _of_both(earlier: Tombstone, later: Tombstone) -> Tombstone:
-    """The tombstone of two deletions of a session, neither of which knew of the other."""
-    writes = (*(write for write in earlier.operations if not find(later.operations, write.id)), *later.operations)
-    ends = [later.kept_until, earlier.kept_until]
-    until = None if None in ends else max(end for end in ends if end)
-    return replace(later, revision=max(earlier.revision, later.revision), kept_until=until, operations=kept(writes))
+def of_both(one: Tombstone, other: Tombstone) -> Tombstone:
+    """The tombstone of two deletions, neither of which may have known of the other: it stands for all that both did."""
+    last = other if other.deleted_at >= one.deleted_at else one
+    writes = (*(write for write in one.operations if not find(other.operations, write.id)), *other.operations)
+    until, top = later(one.kept_until, other.kept_until), max(one.revision, other.revision)
+    return replace(last, revision=top, kept_until=until, operations=kept(writes))
+
+
+def joined(stored: str, write: Write) -> Write:
+    """The copy of a tombstone, which says what the one that is `stored` here says too, where that is of a deletion."""
+    one, other = tombstone_of(stored), tombstone_of(write.text)
+    if one is None or other is None or not _says_more(one, other):
+        return write
+    both = of_both(one, other)
+    return replace(write, text=encode_tombstone(both), kept_until=both.kept_until)
+
+
+def _says_more(one: Tombstone, than: Tombstone) -> bool:
+    """Whether a deletion is to be added to what another one left: it was later, or had seen what that had not."""
+    if {one.because, than.because} != {"deleted"}:
+        return False
+    if one.deleted_at > than.deleted_at or one.revision > than.revision:
+        return True
+    return any(find(than.operations, write.id) is None for write in one.operations)
 
 
 def _tombstone_write(key: str, tombstone: Tombstone, base: str | None, index: str, now: datetime) -> Write:

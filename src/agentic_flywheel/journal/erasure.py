@@ -117,11 +117,11 @@ class Erasure(ReplicaRows):
                 if ended := self._ended_by(db, write):
                     self._end_parts(db, *ended, gone)
                 stored = copy_of(db, self._destination, write.key)
-                if (stored and not tombstone_beats(write.text, stored.text)) or is_pending(
-                    db, self._destination, write.key
+                if is_pending(db, self._destination, write.key) or (
+                    stored and not stored.tombstone and not tombstone_beats(write.text, stored.text)
                 ):
                     continue
-                self._put(db, write, replica=True)
+                self._put(db, self._with_what_is_here(db, write), replica=True)
         self._unindex(*(write.key for write in tombstones))
         self.unwiped = self._has_slack = True
 

@@ -188,7 +188,7 @@ class ReplicaRows(Kin, SearchRows):
         else:
             takes = self._takes(db, write)
         if takes:
-            self._put(db, write, replica=True)
+            self._put(db, self._with_what_is_here(db, write), replica=True)
         return takes is not None and (takes or isinstance(write, Write))
 
     def _takes(self, db: sqlite3.Connection, write: Write) -> bool | None:
@@ -200,11 +200,14 @@ class ReplicaRows(Kin, SearchRows):
 
         query = "SELECT replica FROM documents WHERE destination = ? AND key = ?"
         row = db.execute(query, (self._destination, write.key)).fetchone()
-        if write.tombstone or row is None or not row[0] or holds(db, self._destination, write.key, write.seen):
+        if row is None or not row[0] or holds(db, self._destination, write.key, write.seen):
             return True
         stored = copy_of(db, self._destination, write.key)
         if stored is None or stored.tombstone:
-            return stored is None or not tombstone_beats(stored.text, write.text)
+            return stored is None or write.tombstone or not tombstone_beats(stored.text, write.text)
+        if write.tombstone and not tombstone_beats(write.text, stored.text):
+            self._mark_unverified(db, write.key)  # it was begun anew since, or by somebody who knew nothing of it
+            return False
         if covers(write.text, stored.text):
             return True
         if covers(stored.text, write.text) or is_of_a_later_life(stored.text, write.text):
@@ -213,6 +216,13 @@ class ReplicaRows(Kin, SearchRows):
             return True
         self._mark_unverified(db, write.key)
         return None
+
+    def _with_what_is_here(self, db: sqlite3.Connection, write: Write | Append) -> Write | Append:
+        """The copy; of two deletions of a session, none of which knew of the other, what is left says both."""
+        from agentic_flywheel.documents.delete import joined
+
+        stored = copy_of(db, self._destination, write.key) if isinstance(write, Write) and write.tombstone else None
+        return joined(stored.text, write) if isinstance(write, Write) and stored and stored.tombstone else write
 
     def _put(self, db: sqlite3.Connection, write: Write | Append, *, replica: bool, stored: Row | None = None) -> None:
         now = self._now()

@@ -199,7 +199,7 @@ class SessionStore(SessionReader):
                     left = f"what goes with it could not be erased on this machine ({exc}); delete it again for that."
                     return DeleteResult(deleted=placed.answer.deleted, reason=_left_reason(placed.answer), message=left)
                 parts = placed.answer.parts + erased.parts
-                if placed.answer.reason == "not_found" and parts:
+                if parts and not placed.answer.deleted:  # so that they stay deleted where others have copies
                     placed = await self.repository.write(deletion.model_copy(update={"saw": 0}))
             except (DocumentError, Unavailable) as exc:
                 return DeleteResult(deleted=False, reason=reason_of(exc), message=str(exc))
