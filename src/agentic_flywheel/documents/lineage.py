@@ -13,9 +13,9 @@ from typing import Literal
 from pydantic import AwareDatetime, Field
 
 from agentic_flywheel.documents.append import fingerprint
-from agentic_flywheel.documents.codec import encode
+from agentic_flywheel.documents.codec import encode, encode_tombstone
 from agentic_flywheel.documents.command import Command, Step
-from agentic_flywheel.documents.earlier_life import kept_since, raised_to
+from agentic_flywheel.documents.earlier_life import kept_since, life_before, raised_to
 from agentic_flywheel.documents.flow_document import outline
 from agentic_flywheel.documents.flow_history import merged
 from agentic_flywheel.documents.list_row import list_row
@@ -129,9 +129,9 @@ class MergeForwardCommand(Command[bool]):
         """Whether this is newer than what has expired, or was kept after what was deleted."""
         if tombstone.because == "expired":
             return revision_at_head(self.text) > tombstone.revision
-        if self.member:
-            return began_with(self.text) > tombstone.revision
-        return not tombstone_beats(text, self.text) and self._since(tombstone.deleted_at) is not None
+        if tombstone_beats(text, self.text):
+            return False
+        return bool(self.member) or self._since(tombstone.deleted_at) is not None
 
     def _since(self, ended_at: datetime) -> str | None:
         return kept_since(self.text, ended_at, self.operation)
@@ -147,17 +147,31 @@ class MergeForwardCommand(Command[bool]):
         if not isinstance(there, Document) or (expired(there.kept_until, now) and not alive_remotely):
             if expired(mine.kept_until, now):
                 return self._nothing()
-            lost = self._write(mine, self.text, base)
+            lost = self._write(*self._above(there, mine), base)
             if self.ends and lost.kept_until:
                 lost = replace(lost, kept_until=min(self.ends, lost.kept_until))
             return Step(lost, answer=True, command=self)
-        if there.began > mine.revision:  # it was deleted, and begun anew
+        if there.began > mine.revision and self._is_ended_by(there, now):  # it was deleted, and begun anew
             return self._nothing()
         if covers(self.text, base or "") and mine.revision > there.revision:
             until = later(mine.kept_until, there.kept_until)
             text = self.text if until == mine.kept_until else encode(replace(mine, kept_until=until))
             return Step(self._write(replace(mine, kept_until=until), text, base), answer=True, command=self)
         return self._merged(mine, there, base, now)
+
+    def _is_ended_by(self, anew: Document, now: datetime) -> bool:
+        """Whether the life before that one was this: else a machine that did not know of the deletion began this."""
+        before = life_before(anew, now)
+        return before is None or tombstone_beats(encode_tombstone(before), self.text)
+
+    def _above(self, there: Document | Tombstone | None, mine: Document) -> tuple[Document, str]:
+        """Mine as a revision that a tombstone does not stand for which knows nothing of it."""
+        if not isinstance(there, Tombstone) or mine.revision > there.revision:
+            return mine, self.text
+        revision = there.revision + 1
+        done = Operation(self.operation, revision, len(mine.session.history), 0)
+        raised = replace(mine, revision=revision, operations=kept((*mine.operations, done)))
+        return raised, encode(raised)
 
     def _merged(self, mine: Document, there: Document, base: str | None, now: datetime) -> Step[bool]:
         history = [*there.session.history, *missing(mine.session.history, there.session.history)]
@@ -204,11 +218,10 @@ class MergeForwardCommand(Command[bool]):
         until = history.kept_until if history else kept_until_in(data)
         if expired(until, now):
             return self._nothing()
-        if base is not None and is_of_a_later_life(base, self.text):
-            return self._nothing()
+        if base is not None and (is_of_a_later_life(base, self.text) or is_of_a_later_life(self.text, base)):
+            return self._of_two_lives(base, until, data, now)
         if (
             base is None
-            or is_of_a_later_life(self.text, base)
             or (covers(self.text, base) and revision_at_head(self.text) > revision_at_head(base))
             or ("result" in data and _was_written_later(data, base))
         ):
@@ -217,6 +230,16 @@ class MergeForwardCommand(Command[bool]):
             return self._nothing()
         more = merged(self.text, base, self.operation, now)
         return Step(Write(self.key, more[0], base, more[1]), answer=True, command=self) if more else self._nothing()
+
+    def _of_two_lives(self, base: str, until: datetime | None, data: JSONObject, now: datetime) -> Step[bool]:
+        """The one that was begun anew after a deletion, and what was kept in the other one since."""
+        is_mine = is_of_a_later_life(self.text, base)
+        anew, other = (self.text, base) if is_mine else (base, self.text)
+        there = outline(ends_of(anew))
+        since = kept_since(other, there.begun_after, self.operation) if there and there.begun_after else None
+        if since and (more := merged(since, anew, self.operation, now)):
+            return Step(Write(self.key, more[0], base, more[1]), answer=True, command=self)
+        return self._put(self.text, base, until, data) if is_mine else self._nothing()
 
     def _put(self, text: str, base: str | None, until: datetime | None, data: JSONObject) -> Step[bool]:
         part_of = execution_set(self.key, data.get("session_id"))

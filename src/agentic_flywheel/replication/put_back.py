@@ -228,10 +228,10 @@ def _batches(copies: Sequence[ReplicaRow]) -> Iterator[list[ReplicaRow]]:
 
 
 def is_open(copy: ReplicaRow, mark: StoredVersion | None) -> bool:
-    """Whether the stash has to be read: for when another deletion was, or a part that is deleted there was kept."""
-    if SessionKeys.of(copy.key):
-        return bool(copy.tombstone and copy.unverified)
-    return not copy.tombstone and mark is not None and mark.revision is None and mark.tombstone is not None
+    """Whether the stash has to be read: for when another deletion was, or whether what is deleted there is this."""
+    if copy.tombstone:
+        return bool(SessionKeys.of(copy.key) and copy.unverified)
+    return mark is not None and mark.revision is None and mark.tombstone is not None
 
 
 def is_of_another_life(write: Write) -> bool:
@@ -243,9 +243,8 @@ def is_held(copy: ReplicaRow, mark: StoredVersion | None) -> bool:
     """Whether the stash holds the version that the copy is of, or a tombstone that beats it."""
     if mark is None:
         return False
+    stands = mark.tombstone is not None and mark.tombstone >= copy.revision
+    is_later = mark.revision is not None and mark.tombstone is not None and mark.revision > mark.tombstone
     if copy.tombstone:  # and no document beside it: a deletion may have been cut off
-        above = mark.revision is None or (mark.tombstone is not None and mark.revision > mark.tombstone)
-        return mark.tombstone is not None and mark.tombstone >= copy.revision and above
-    if mark.tombstone is not None and mark.tombstone >= copy.revision:
-        return True
-    return mark.is_version(copy.revision, copy.ending)
+        return stands and (mark.revision is None or is_later)
+    return (stands and not is_later) or mark.is_version(copy.revision, copy.ending)

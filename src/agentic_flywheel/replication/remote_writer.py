@@ -23,7 +23,7 @@ from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashUnav
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.replication.replica import lost_deletion, outlives, went_back
+from agentic_flywheel.replication.replica import lost_deletion, went_back
 from agentic_flywheel.session_keys import SessionKeys
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class RemoteWriter:
 
     def _next_attempt(self, copy: Write | None, seen: str | None) -> _Attempt:
         """The attempt on top of what was seen in the stash, or of the copy that stands in for it."""
-        if copy and (seen is None or outlives(copy, seen) or lost_deletion(copy, seen)):
+        if copy and (seen is None or lost_deletion(copy, seen)):
             return _Attempt(copy.text, seen, confirmed=True, alive_remotely=False)
         return _Attempt(seen, seen, confirmed=True, alive_remotely=seen is not None and self.stash.atomic)
 

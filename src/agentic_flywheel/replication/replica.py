@@ -12,7 +12,7 @@ from agentic_flywheel.documents.parse import tombstone_of
 from agentic_flywheel.documents.renewal import RenewCommand
 from agentic_flywheel.documents.rewrite import RewriteCommand
 from agentic_flywheel.documents.save import SaveCommand
-from agentic_flywheel.documents.writes import Append, Write, revision_at_head
+from agentic_flywheel.documents.writes import Append, Write
 from agentic_flywheel.errors import DocumentError, JournalUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import LeftOut, Pending
@@ -88,19 +88,15 @@ class Replica:
 
 
 def went_back(copy: Write, remote: str) -> bool:
-    """Whether the stash, which held the copy once, holds something that does not go on from it."""
-    return not copy.tombstone and tombstone_of(remote) is None and not covers(remote, copy.text)
+    """Whether the stash, which held the copy once, holds something that does not go on from it, nor is its deletion."""
+    if copy.tombstone:
+        return False
+    return not (tombstone_beats(remote, copy.text) if tombstone_of(remote) else covers(remote, copy.text))
 
 
 def lost_deletion(copy: Write, remote: str) -> bool:
     """Whether the copy is the tombstone of what the stash holds: it was lost there, or somebody put that back."""
     return copy.tombstone and tombstone_of(remote) is None and tombstone_beats(copy.text, remote)
-
-
-def outlives(copy: Write, remote: str) -> bool:
-    """Whether the stash holds a tombstone, and the copy is a document that is newer than what that deleted."""
-    tombstone = None if copy.tombstone else tombstone_of(remote)
-    return tombstone is not None and revision_at_head(copy.text) > tombstone.revision
 
 
 def copy_under(change: AnyCommand, text: str) -> Write:

@@ -1,0 +1,140 @@
+"""Deletions, and lives of a session, none of which knew of the other: neither takes what the other one did away."""
+
+from datetime import timedelta
+
+import pytest
+
+from agentic_flywheel.documents.commands import as_copy
+from agentic_flywheel.documents.delete import DeleteCommand, TombstoneCommand
+from agentic_flywheel.documents.lineage import tombstone_beats
+from agentic_flywheel.documents.parse import tombstone_of
+from agentic_flywheel.documents.writes import Write
+from agentic_flywheel.journal import Journal
+
+from .conftest import Clock
+from .destinations import Machine
+from .test_flow_history_set_back import put_back
+from .test_parts_after_deletion import Several, begin, said, settle
+from .test_parts_after_deletion import several as several
+
+KEY = "p:session:s"
+
+
+def deletion(clock: Clock, session: str | None, **more: object) -> Write:
+    """The tombstone that a deletion of this leaves a second later."""
+    change = DeleteCommand(key=KEY, member="s", index="p:index", operation="d")
+    step = change.model_copy(update=more).apply(session, clock.move(seconds=1))
+    assert step.write
+    return as_copy(KEY, step.write.text, "s", "p:index")
+
+
+def two_deletions(clock: Clock) -> tuple[str, str, Write, Write]:
+    """Two sessions under one id, begun by machines that did not know of each other, and the tombstones of them."""
+    machine = Machine.__new__(Machine)
+    machine.keys = type("Keys", (), {"session": lambda *_: KEY, "index": "p:index"})()  # type: ignore[assignment]
+    texts: list[str] = []
+    for said_first in ("one", "other"):
+        text: str | None = None
+        for words in (said_first, "more")[: 2 if said_first == "one" else 1]:
+            step = machine.save("s", words).apply(text, clock.move(seconds=1))
+            assert step.write
+            text = step.write.text
+        texts.append(text or "")
+    return texts[0], texts[1], deletion(clock, texts[0]), deletion(clock, texts[1])
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("way", ["heard of", "read", "put back"])
+def test_of_two_deletions_what_is_left_stands_for_both(
+    journal: Journal, clock: Clock, order: tuple[int, int], way: str
+):
+    one, other, *tombstones = two_deletions(clock)
+    first, second = (tombstones[at] for at in order)
+    if way == "put back":
+        burial = TombstoneCommand(key=KEY, member="s", index="p:index", text=second.text)
+        step = burial.apply(first.text, clock())
+        left = step.write.text if step.write else first.text
+    else:
+        put = (lambda write: journal.apply_tombstones([write])) if way == "heard of" else journal.put_replica
+        for tombstone in (first, second):
+            put(tombstone)
+        copy = journal.copy(KEY)
+        assert copy
+        left = copy.text
+    tombstone, later = tombstone_of(left), tombstone_of(tombstones[1].text)
+    assert tombstone
+    assert later
+    assert tombstone.deleted_at == later.deleted_at
+    assert tombstone_beats(left, one)
+    assert tombstone_beats(left, other)
+    again = TombstoneCommand(key=KEY, member="s", index="p:index", text=second.text).apply(left, clock())
+    assert again.write is None
+
+
+def test_a_late_copy_of_a_tombstone_does_not_take_the_place_of_what_was_begun_since(journal: Journal, clock: Clock):
+    _, other, tombstone, _ = two_deletions(clock)
+    journal.put_replica(as_copy(KEY, other, "s", "p:index"))
+    journal.put_replica(tombstone)
+    copy = journal.copy(KEY)
+    assert copy
+    assert copy.text == other
+
+
+def test_a_deletion_of_what_was_kept_since_the_session_was_deleted_is_told_anew(clock: Clock):
+    one, *_ = two_deletions(clock)
+    before = deletion(clock, one)
+    now = tombstone_of(deletion(clock, before.text, saw=0).text)
+    then = tombstone_of(before.text)
+    assert now
+    assert then
+    assert now.deleted_at == then.deleted_at + timedelta(seconds=1)
+    assert (now.revision, now.operations) == (then.revision, then.operations)
+
+
+@pytest.mark.parametrize("order", ["AB", "BA"])
+async def test_a_save_that_did_not_know_of_the_deletion_stays_whoever_puts_back_first(several: Several, order: str):
+    await begin(several)
+    await several.delete("A")
+    several.redis.flush()
+    await several.save("B", "unaware")
+    await several.repositories["B"]._locks.idle()
+    several.redis.flush()
+    await settle(several, order)
+    assert said(several) == ["hello", "unaware"]
+
+
+@pytest.mark.parametrize("order", ["AC", "CA"])
+@pytest.mark.parametrize("anew", [False, True])
+async def test_a_session_that_was_begun_by_a_machine_that_knew_nothing_stays(
+    several: Several, order: str, *, anew: bool
+):
+    for words in ("hello", "there"):
+        await several.save("A", words)
+    await several.delete("A")
+    if anew:
+        await several.save("A", "anew")
+    several.redis.flush()
+    await several.save("C", "of C")
+    await several.repositories["C"]._locks.idle()
+    several.redis.flush()
+    await settle(several, order)
+    assert sorted(said(several)) == (["anew", "of C"] if anew else ["of C"])
+    await several.save("A", "last")
+    assert sorted(said(several)) == sorted(["last", "of C", *(["anew"] if anew else [])])
+
+
+@pytest.mark.parametrize("order", ["AC", "CA"])
+async def test_a_history_begun_anew_and_one_begun_unaware_are_one(several: Several, order: str):
+    await begin(several)
+    await several.delete("A")
+    await several.keep("A", "anew")
+    await several.repositories["A"]._locks.idle()
+    several.redis.flush()
+    await several.keep("C", "of C")
+    await several.repositories["C"]._locks.idle()
+    several.redis.flush()
+    for _ in range(3):
+        for name in order:
+            await put_back(several.repositories[name])
+            await several.round(name)
+    assert several.executions() == several.in_history() == {"anew", "of C"}
