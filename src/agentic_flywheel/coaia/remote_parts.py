@@ -9,6 +9,7 @@ from agentic_flywheel.coaia.child_calls import ChildCalls
 from agentic_flywheel.coaia.replies import StoredVersion
 from agentic_flywheel.documents.codec import encode_tombstone
 from agentic_flywheel.documents.delete import MAX_TOMBSTONE, MIN_TOMBSTONE
+from agentic_flywheel.documents.lineage import newest_write
 from agentic_flywheel.documents.model import Tombstone, micros
 from agentic_flywheel.errors import Unfinished
 from agentic_flywheel.json_text import JSONObject
@@ -117,7 +118,9 @@ class RemoteParts:
         items: list[list[object]] = [[key, "", "", 0] for key in others]
         for key, version in (await self._versions(parts, deadline)).items():
             revision = max((version and version.revision) or 0, (version and version.tombstone) or 0)
-            tombstone = Tombstone("", min(revision, LARGEST_REVISION), made_at or now, now + MIN_TOMBSTONE)
+            writes = newest_write(version.ending) if version else ()  # what is kept since is none of these
+            top, until = min(revision, LARGEST_REVISION), now + MIN_TOMBSTONE
+            tombstone = Tombstone("", top, made_at or now, until, operations=writes)
             items.append([key, self._keys.tombstone(key), encode_tombstone(tombstone), life])
         if items:
             await self._calls.call("coaia_erase", {"items": items}, deadline)

@@ -4,6 +4,7 @@ A document names the newest write of each of its last writers. A version that go
 write; one that does not was made without it: the destination had gone back to an older state.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,6 +32,7 @@ from agentic_flywheel.json_text import JSONObject, load_object
 from agentic_flywheel.session_keys import execution_set
 
 _OPERATIONS = '"operations":'
+_NEWEST = re.compile(r"""(\[\d+,\d+,\d+,"[^"\\]*"\])\]\}$""")
 
 
 def covers(newer: str, older: str) -> bool:
@@ -97,6 +99,12 @@ def operations_at_end(text: str) -> tuple[Operation, ...]:
         return operations_in(load_object("{" + text[place:], "the end of the document"))
     except Damaged:
         return ()
+
+
+def newest_write(ending: str) -> tuple[Operation, ...]:
+    """The newest write of a document of which only the last characters are known; none where they do not say."""
+    found = _NEWEST.search(ending)
+    return operations_in(load_object(f'{{"operations":[{found[1]}]}}', "the end of the document")) if found else ()
 
 
 class MergeForwardCommand(Command[bool]):
