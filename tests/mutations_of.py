@@ -4003,7 +4003,7 @@ MUTATIONS = [
     Mutation(
         "parts that are put back before a tombstone",
         "replication/remote_writer.py",
-        "await self._end_parts(keys, tombstone, deadline, thoroughly=bool(there",
+        "await end_in_stash(self, keys, tombstone, deadline, thoroughly=bool(there",
         "bool((there",
         "tests/unit/test_parts_after_deletion.py::test_what_was_put_back_before_the_tombstone_goes_though_its_machine_is_off_since",
     ),
@@ -4031,8 +4031,8 @@ MUTATIONS = [
     Mutation(
         "Q3 an earlier tombstone that is heard of after a later one",
         "journal/replica_rows.py",
-        "return joined(stored.text, write) if",
-        "return write if",
+        "        both = joined(stored.text, write) if",
+        "        both = write if",
         "tests/unit/test_deletions_apart.py::test_what_is_left_of_two_deletions_is_of_both",
     ),
     Mutation(
@@ -4076,6 +4076,37 @@ MUTATIONS = [
         "        if there.began > mine.revision and self._is_ended_by(there, now):",
         "        if there.began > mine.revision:",
         "tests/unit/test_deletions_apart.py::test_what_a_machine_began_that_knew_nothing_stays",
+    ),
+    Mutation(
+        "Q3 a deletion that was read of",
+        "replication/repository.py",
+        "                    self._outbox.remote.hear(key, found.text)",
+        "                    pass",
+        "tests/unit/test_deletions_apart.py::"
+        "test_a_machine_that_read_of_the_deletion_alone_ends_what_went_with_the_session",
+    ),
+    Mutation(
+        "Q3 what is put back while its session is deleted",
+        "replication/put_back.py",
+        "        await self._end_what_went(remote, put)",
+        "",
+        "tests/unit/test_deletions_apart.py::test_what_is_put_back_while_its_session_is_deleted_is_taken_away_again",
+    ),
+    Mutation(
+        "Q3 what was kept since a deletion that Redis hears of late",
+        "replication/remote_writer.py",
+        "        if was_pending and change.made_at:",
+        "        if False:",
+        "tests/unit/test_deletions_apart.py::"
+        "test_a_deletion_that_redis_hears_of_late_leaves_what_was_kept_since_anywhere",
+    ),
+    Mutation(
+        "Q3 the tombstone of a part names no write",
+        "coaia/remote_parts.py",
+        "writes = newest_write(version.ending) if version else ()",
+        "writes = ()",
+        "tests/unit/test_deletions_apart.py::"
+        "test_what_is_kept_on_an_older_copy_of_a_history_outlives_the_tombstone_of_that",
     ),
     Mutation(
         "Q3 two histories of a flow, one of which was begun anew",

@@ -66,6 +66,12 @@ def execution_set(key: str, session_id: object) -> str:
     return ""
 
 
+def session_of(key: str, session_id: object) -> str:
+    """The key of the session that an execution or a flow history belongs to; empty for what belongs to none."""
+    prefix = _split(key, "execution")[0] or _split(key, "history")[0]
+    return Keys(prefix).session(session_id) if prefix and isinstance(session_id, str) and session_id else ""
+
+
 def check_beginning(beginning: str, prefix: str) -> str:
     """The beginning itself, if it names nothing but the older revisions or the flow histories of one session.
 

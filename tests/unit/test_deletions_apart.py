@@ -1,5 +1,6 @@
 """Deletions, and lives of a session, none of which knew of the other: neither takes what the other one did away."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -11,9 +12,10 @@ from agentic_flywheel.documents.parse import tombstone_of
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.journal import Journal
 
+from ..support.waiting import eventually
 from .conftest import Clock
 from .destinations import Machine
-from .test_flow_history_set_back import put_back
+from .test_flow_history_set_back import answers, key_of, put_back
 from .test_parts_after_deletion import Several, begin, said, settle
 from .test_parts_after_deletion import several as several
 
@@ -138,3 +140,63 @@ async def test_a_history_begun_anew_and_one_begun_unaware_are_one(several: Sever
             await put_back(several.repositories[name])
             await several.round(name)
     assert several.executions() == several.in_history() == {"anew", "of C"}
+
+
+async def test_a_deletion_that_redis_hears_of_late_leaves_what_was_kept_since_anywhere(several: Several):
+    await begin(several)
+    several.redis.freeze()
+    await several.delete("A")
+    several.redis.thaw()
+    for name in "AC":
+        await eventually(lambda name=name: answers(several.repositories[name]), what="an answer")
+        await several.keep(name, f"of {name}, since")
+        await several.repositories[name]._locks.idle()
+    await settle(several, "ABC")
+    assert several.executions() == several.in_history() == {"of A, since", "of C, since"}
+
+
+async def test_a_machine_that_read_of_the_deletion_alone_ends_what_went_with_the_session(several: Several):
+    await begin(several)
+    await several.delete("A")
+    several.redis.flush()
+    await several.round("A")
+    with several.redis.client() as client:
+        client.delete(several.any().keys.deletions)
+    keys = several.machines["B"].keys
+    await several.repositories["B"].read(keys.session("s"), "s", keys.index)
+    await several.round("B")
+    assert several.executions() == several.in_history() == several.copies("B") == set()
+
+
+async def test_what_is_put_back_while_its_session_is_deleted_is_taken_away_again(
+    several: Several, monkeypatch: pytest.MonkeyPatch
+):
+    await begin(several)
+    several.redis.flush()
+    stash = several.repositories["A"].stash
+    assert stash
+    restore = stash.restore
+
+    async def late(writes: Sequence[Write], deadline: float) -> list[str]:
+        if writes and several.machines["A"].journal.copy(writes[0].key):
+            several.redis.flush()
+            await several.delete("A")
+        return await restore(writes, deadline)
+
+    monkeypatch.setattr(stash, "restore", late)
+    await several.round("A")
+    assert several.executions() == several.in_history() == set()
+
+
+async def test_what_is_kept_on_an_older_copy_of_a_history_outlives_the_tombstone_of_that(several: Several):
+    await begin(several)
+    await several.keep("A", "three")
+    await several.delete("A")
+    grave = several.redis.get(several.any().keys.tombstone(key_of(several.any())))
+    assert grave
+    several.redis.flush()
+    await several.keep("B", "since")  # on a copy of the first two, which becomes the revision that was deleted
+    await several.repositories["B"]._locks.idle()
+    copy = several.machines["B"].journal.copy(key_of(several.any()))
+    assert copy
+    assert not tombstone_beats(grave, copy.text)

@@ -121,7 +121,7 @@ class Erasure(ReplicaRows):
                     stored and not stored.tombstone and not tombstone_beats(write.text, stored.text)
                 ):
                     continue
-                self._put(db, self._with_what_is_here(db, write), replica=True)
+                self._put_joined(db, write)
         self._unindex(*(write.key for write in tombstones))
         self.unwiped = self._has_slack = True
 

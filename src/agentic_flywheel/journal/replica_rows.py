@@ -188,7 +188,7 @@ class ReplicaRows(Kin, SearchRows):
         else:
             takes = self._takes(db, write)
         if takes:
-            self._put(db, self._with_what_is_here(db, write), replica=True)
+            self._put_joined(db, write)
         return takes is not None and (takes or isinstance(write, Write))
 
     def _takes(self, db: sqlite3.Connection, write: Write) -> bool | None:
@@ -217,12 +217,15 @@ class ReplicaRows(Kin, SearchRows):
         self._mark_unverified(db, write.key)
         return None
 
-    def _with_what_is_here(self, db: sqlite3.Connection, write: Write | Append) -> Write | Append:
-        """The copy; of two deletions of a session, none of which knew of the other, what is left says both."""
+    def _put_joined(self, db: sqlite3.Connection, write: Write | Append) -> None:
+        """Put a copy; of two deletions of a session, none of which knew of the other, what is left says both."""
         from agentic_flywheel.documents.delete import joined
 
         stored = copy_of(db, self._destination, write.key) if isinstance(write, Write) and write.tombstone else None
-        return joined(stored.text, write) if isinstance(write, Write) and stored and stored.tombstone else write
+        both = joined(stored.text, write) if isinstance(write, Write) and stored and stored.tombstone else write
+        self._put(db, both, replica=True)
+        if both is not write:
+            self._mark_unverified(db, write.key)  # the destination is to have it too
 
     def _put(self, db: sqlite3.Connection, write: Write | Append, *, replica: bool, stored: Row | None = None) -> None:
         now = self._now()

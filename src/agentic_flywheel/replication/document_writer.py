@@ -203,6 +203,7 @@ class DocumentWriter:
             exc.kept = await in_thread(keep_save, self._journal, change, copy, exc.deleted_revision, self._clock())
             with contextlib.suppress(StashUnavailable, DocumentError, JournalUnavailable):  # else the worker does
                 if text := await remote.stash.read(change.key, deadline):
+                    remote.hear(change.key, text)
                     await in_thread(self._journal.put_replica, copy_under(cast("AnyCommand", change), text))
             raise
         if step.write:

@@ -3,17 +3,22 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
+from datetime import datetime
 
 from agentic_flywheel.coaia.replies import StoredVersion
-from agentic_flywheel.documents.earlier_life import kept_since
+from agentic_flywheel.documents.earlier_life import BEGUN_AFTER, kept_since
+from agentic_flywheel.documents.flow_document import outline
 from agentic_flywheel.documents.lineage import tombstone_beats
-from agentic_flywheel.documents.parse import tombstone_of
-from agentic_flywheel.documents.writes import Write, revision_at_head
+from agentic_flywheel.documents.parse import load, tombstone_of
+from agentic_flywheel.documents.writes import Ends, Write, ends_of, revision_at_head
 from agentic_flywheel.errors import DocumentError, StashRefused
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.remote_writer import RemoteWriter
+from agentic_flywheel.replication.replica import deletion_told_by
+from agentic_flywheel.session_keys import session_of
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +61,38 @@ async def end_parts(journal: Journal, remote: RemoteWriter, locks: KeyLocks, del
 
     await asyncio.gather(*map(end_where_allowed, copies))
     return gone
+
+
+def gone_with_session(journal: Journal, parts: Sequence[Write], now: datetime) -> list[tuple[Write, Write]]:
+    """Those executions and flow histories of which something went with their session, and its deletion. Blocks.
+
+    It is asked what this machine knows of the session: they may have been read before it was deleted.
+    """
+    told: dict[str, Write | None] = {}
+    found: list[tuple[Write, Write]] = []
+    for part in parts:
+        with contextlib.suppress(DocumentError):
+            session = _session_of(part)
+            if session and session not in told:
+                told[session] = _deletion_of(journal, session, now)
+            deletion = told.get(session)
+            tombstone = tombstone_of(deletion.text) if deletion else None
+            if deletion and tombstone and kept_since(part.text, tombstone.deleted_at, "") != part.text:
+                found.append((part, deletion))
+    return found
+
+
+def _session_of(part: Write) -> str:
+    there = outline(ends_of(part.text))
+    return session_of(part.key, there.session_id if there else load(part.text, "it").get("session_id"))
+
+
+def _deletion_of(journal: Journal, session: str, now: datetime) -> Write | None:
+    """The deletion of a session, as far as this machine knows; of a large one all is read only if it says so."""
+    stored = journal.copy_or_ends(session)
+    if isinstance(stored, Ends):
+        stored = journal.copy(session) if BEGUN_AFTER in stored.tail else None
+    return deletion_told_by(session, stored.text, now) if stored else None
 
 
 def _is_buried(copy: Write, mark: StoredVersion | None) -> bool:

@@ -2,16 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 
 from agentic_flywheel.backoff import REFUSALS, delay
 from agentic_flywheel.coaia.replies import StoredVersion
 from agentic_flywheel.documents.earlier_life import BEGUN_AFTER
+from agentic_flywheel.documents.parse import tombstone_of
 from agentic_flywheel.documents.writes import Version, Write, version_of
 from agentic_flywheel.errors import DocumentError, StashRefused, StashUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import ReplicaRow
 from agentic_flywheel.journal.threads import in_thread
+from agentic_flywheel.replication.ended_elsewhere import gone_with_session
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.remote_writer import RemoteWriter
 from agentic_flywheel.session_keys import SessionKeys
@@ -38,10 +41,11 @@ it evict something else."""
 class PutBack:
     """Verifies copies and puts back, a round at a time."""
 
-    def __init__(self, journal: Journal, locks: KeyLocks) -> None:
+    def __init__(self, journal: Journal, locks: KeyLocks, clock: Callable[[], datetime]) -> None:
         self.evictions = Evictions()
         self._journal = journal
         self._locks = locks
+        self._clock = clock
         self._verified = 0
         self._refusals = 0
         self._refused: dict[str, tuple[int, float]] = {}  # how often Redis refused a key, and when it is tried again
@@ -128,16 +132,25 @@ class PutBack:
             half = len(batch) // 2
             return [*await self._restore_batch(remote, batch[:half]), *await self._restore_batch(remote, batch[half:])]
         self.evictions.put_back_at = asyncio.get_running_loop().time()
-        put: list[Version] = []
+        put: list[Write] = []
         for write, answer in zip(writes, answers, strict=True):
             if answer == "put":
-                put.append(version_of(write.key, write.text))
+                put.append(write)
             elif answer == "there":
                 other.append(by_key[write.key])
             else:
                 self._note_refusal(by_key[write.key], answer)
-        await self._mark_verified(put)
+        await self._end_what_went(remote, put)
+        await self._mark_verified(version_of(write.key, write.text) for write in put)
         return other
+
+    async def _end_what_went(self, remote: RemoteWriter, put: Sequence[Write]) -> None:
+        """End what was put back, but went with its session, meanwhile or where that was not heard of as it should."""
+        for part, deletion in await in_thread(gone_with_session, self._journal, put, self._clock()):
+            remote.hear(deletion.key, deletion.text)
+            if tombstone := tombstone_of(deletion.text):
+                async with self._locks.of(part.key):
+                    await remote.end_life(part.key, tombstone.deleted_at, None, remote.stash.deadline(len(part.text)))
 
     async def _note_failure(
         self, remote: RemoteWriter, copy: ReplicaRow, failure: StashUnavailable, *, alone: bool
@@ -169,6 +182,7 @@ class PutBack:
             except DocumentError as exc:
                 logger.info("Not put back: %s", exc)
             await self._mark_verified([version_of(write.key, write.text) if write else copy.version])
+        await self._end_what_went(remote, [write] if write else [])
 
     async def _mark_verified(self, versions: Iterable[Version]) -> None:
         verified = [*versions]

@@ -8,22 +8,22 @@ from datetime import datetime
 from typing import TypeVar
 
 from agentic_flywheel.coaia.stash import Stash
-from agentic_flywheel.documents.codec import encode_tombstone
 from agentic_flywheel.documents.command import Command, Step
 from agentic_flywheel.documents.commands import as_copy
 from agentic_flywheel.documents.delete import DeleteCommand, Deleted, TombstoneCommand
-from agentic_flywheel.documents.earlier_life import BEGUN_AFTER, life_before
+from agentic_flywheel.documents.earlier_life import BEGUN_AFTER
 from agentic_flywheel.documents.end_life import EndLifeCommand
-from agentic_flywheel.documents.lineage import MergeForwardCommand
-from agentic_flywheel.documents.model import Document, Tombstone, expired
-from agentic_flywheel.documents.parse import decode, tombstone_of
+from agentic_flywheel.documents.lineage import MergeForwardCommand, tombstone_beats
+from agentic_flywheel.documents.model import expired
+from agentic_flywheel.documents.parse import tombstone_of
 from agentic_flywheel.documents.write_ids import Writer
 from agentic_flywheel.documents.writes import Outcome, Write
 from agentic_flywheel.errors import DocumentError, JournalUnavailable, StashUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.keys import Keys
-from agentic_flywheel.replication.replica import lost_deletion, went_back
+from agentic_flywheel.replication.ending import end_in_stash, end_those, up_to
+from agentic_flywheel.replication.replica import deletion_told_by, lost_deletion, went_back
 from agentic_flywheel.session_keys import SessionKeys
 
 logger = logging.getLogger(__name__)
@@ -62,6 +62,8 @@ class RemoteWriter:
         self._write_ids = Writer()
         self.went_back = False
         """Whether the stash was seen to have gone back to an older state, so that all copies are to be verified."""
+        self.heard: dict[str, Write] = {}
+        """Deletions that were read, and may not have been announced: the next poll ends what went with them."""
 
     async def commit_with_retry(
         self,
@@ -170,12 +172,16 @@ class RemoteWriter:
             known = await in_thread(self._journal.part_keys, keys, but_pending=was_pending)
         parts, older = await self.stash.parts.find(keys, deadline)
         parts |= {*known}
+        count, members = len(parts), [keys.executions]
+        if was_pending and change.made_at:  # what was kept since stays, here and elsewhere
+            await end_those(self, parts, change.made_at, deadline)
+            parts, members, older = set[str](), [], up_to(change.saw or 0, older, keys)
         if self.stash.has("coaia_erase"):
-            await self.stash.parts.erase(sorted(parts), [keys.executions, *older], change.made_at, deadline)
-            return len(parts)
+            await self.stash.parts.erase(sorted(parts), [*members, *older], change.made_at, deadline)
+            return count
         for key in (*sorted(parts), *older, *change.saw_older):
             await self.commit_with_retry(DeleteCommand(key=key, member=""), None, deadline)
-        return len(parts)
+        return count
 
     async def merge_forward(self, copy: Write, deadline: float) -> None:
         """Merge a copy into what the stash holds; a version that goes on from it, and a deletion, stay.
@@ -225,23 +231,19 @@ class RemoteWriter:
         if copy.tombstone:
             await self._bury(copy.key, copy.text, deadline)
             return True
-        if (keys := SessionKeys.of(copy.key)) and BEGUN_AFTER in copy.text:
-            session = decode(copy.text, keys.session_id)
-            before = life_before(session, self._clock()) if isinstance(session, Document) else None
-            if before:  # whoever has copies of that life, and did not hear of its end, hears of it now
-                await self._bury(copy.key, encode_tombstone(before), deadline)
+        if before := deletion_told_by(copy.key, copy.text, self._clock()):
+            # whoever has copies of that life, and did not hear of its end, hears of it now
+            await self._bury(copy.key, before.text, deadline)
         await self.merge_forward(copy, deadline)
         return await self.refresh_copy(copy, deadline)
 
     async def _tell_of_life_before(self, write: Write, deadline: float) -> None:
         """End the life before that of a session that was begun anew, where the stash has lost the tombstone of it."""
-        keys = SessionKeys.of(write.key)
-        session = decode(write.text, keys.session_id) if keys and not write.tombstone else None
-        before = life_before(session, self._clock()) if isinstance(session, Document) else None
-        if keys and before:
-            with contextlib.suppress(StashUnavailable):  # the write was taken, and is not to be told otherwise
-                await self._end_parts(keys, before, deadline, thoroughly=False)
-                await self.stash.parts.announce(write.key, encode_tombstone(before), deadline)
+        told = None if write.tombstone else deletion_told_by(write.key, write.text, self._clock())
+        with contextlib.suppress(StashUnavailable):  # the write was taken, and is not to be told otherwise
+            if told and (before := tombstone_of(told.text)):
+                await end_in_stash(self, SessionKeys(write.key), before, deadline, thoroughly=False)
+                await self.stash.parts.announce(write.key, told.text, deadline)
 
     async def _bury(self, key: str, text: str, deadline: float) -> None:
         """Put a tombstone back, and take away what others have put back of what it stands for."""
@@ -252,22 +254,8 @@ class RemoteWriter:
         if burial.apply(there, self._clock()).write is None:
             return
         if keys and tombstone and tombstone.because == "deleted":  # first: with the tombstone there nobody looks again
-            await self._end_parts(keys, tombstone, deadline, thoroughly=bool(there and not tombstone_of(there)))
+            await end_in_stash(self, keys, tombstone, deadline, thoroughly=bool(there and not tombstone_of(there)))
         await self.commit_with_retry(burial, None, deadline)
-
-    async def _end_parts(self, keys: SessionKeys, tombstone: Tombstone, deadline: float, *, thoroughly: bool) -> None:
-        """End in the stash what was kept with a session before it was deleted.
-
-        To look through all keys for flow histories and older revisions takes long: it is done `thoroughly` only where
-        the session was put back, so those may be there too. Who puts them back later does it by itself.
-        """
-        parts, older = await self.stash.parts.find(keys, deadline, members_only=not thoroughly)
-        for key in sorted(parts):
-            await self.end_life(key, tombstone.deleted_at, None, deadline)
-        numbers = {key: key.removeprefix(keys.revisions) for key in older}
-        gone = [key for key, number in numbers.items() if number.isdigit() and int(number) <= tombstone.revision]
-        if gone and self.stash.has("coaia_erase"):
-            await self.stash.parts.erase([], gone, None, deadline)
 
     async def end_life(self, key: str, ended_at: datetime, copy: Write | None, deadline: float) -> str | None:
         """End in the stash what an execution or a flow history has of a life that was ended then.
@@ -286,12 +274,20 @@ class RemoteWriter:
             return None
         return step.write.text if step.write and not step.write.tombstone else None
 
+    def hear(self, key: str, text: str) -> bool:
+        """Note the deletion that a text tells of, if it tells of one."""
+        if told := deletion_told_by(key, text, self._clock()):
+            self.heard[key] = told
+        return told is not None
+
     async def refresh_copy(self, copy: Write, deadline: float) -> bool:
         """Replace the copy by what the stash holds now; not if that went back again, or another process put a copy."""
         text = await self.stash.read(copy.key, deadline)
         if text is None or self.merge_of(copy).apply(text, self._clock()).write:
             await in_thread(self._journal.mark_unverified, copy.key)
             return False
+        if self.hear(copy.key, text) and tombstone_of(text) and tombstone_beats(text, copy.text):
+            return False  # the journal gets it once what went with the session has ended
         entry = copy.list_row
         member, index = (entry.member, entry.index) if entry else ("", "")
         now = replace(as_copy(copy.key, text, member, index), seen=copy.text)

@@ -3,12 +3,16 @@
 import asyncio
 import contextlib
 import logging
+from datetime import datetime
 
+from agentic_flywheel.documents.codec import encode_tombstone
 from agentic_flywheel.documents.commands import AnyCommand, as_copy
 from agentic_flywheel.documents.delete import DeleteCommand
+from agentic_flywheel.documents.earlier_life import BEGUN_AFTER, life_before
 from agentic_flywheel.documents.import_document import ImportCommand
 from agentic_flywheel.documents.lineage import MergeForwardCommand, covers, tombstone_beats
-from agentic_flywheel.documents.parse import tombstone_of
+from agentic_flywheel.documents.model import Document
+from agentic_flywheel.documents.parse import decode, tombstone_of
 from agentic_flywheel.documents.renewal import RenewCommand
 from agentic_flywheel.documents.rewrite import RewriteCommand
 from agentic_flywheel.documents.save import SaveCommand
@@ -17,6 +21,7 @@ from agentic_flywheel.errors import DocumentError, JournalUnavailable
 from agentic_flywheel.journal import Journal
 from agentic_flywheel.journal.records import LeftOut, Pending
 from agentic_flywheel.journal.threads import at_once, in_thread
+from agentic_flywheel.session_keys import SessionKeys
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +102,16 @@ def went_back(copy: Write, remote: str) -> bool:
 def lost_deletion(copy: Write, remote: str) -> bool:
     """Whether the copy is the tombstone of what the stash holds: it was lost there, or somebody put that back."""
     return copy.tombstone and tombstone_of(remote) is None and tombstone_beats(copy.text, remote)
+
+
+def deletion_told_by(key: str, text: str, now: datetime) -> Write | None:
+    """The deletion of a session that its text tells of: a tombstone, or what was begun anew since."""
+    keys = SessionKeys.of(key)
+    if keys is None or not (BEGUN_AFTER in text or tombstone_of(text)):
+        return None
+    stored = decode(text, keys.session_id)
+    ended = life_before(stored, now) if isinstance(stored, Document) else stored
+    return as_copy(key, encode_tombstone(ended)) if ended and ended.because == "deleted" else None
 
 
 def copy_under(change: AnyCommand, text: str) -> Write:

@@ -73,7 +73,7 @@ class Repository:
         self.stash = stash
         self._locks = KeyLocks()
         self._replica = Replica(journal)
-        outbox = Outbox(journal, RemoteWriter(journal, stash, keys, clock), clock) if stash else None
+        self._outbox = outbox = Outbox(journal, RemoteWriter(journal, stash, keys, clock), clock) if stash else None
         self._reader = DocumentReader(journal, outbox, self._replica, clock)
         self._writer = DocumentWriter(journal, outbox, self._replica, clock)
         self._worker = ReplicationWorker(journal, outbox, self._locks, keys, clock)
@@ -225,6 +225,8 @@ class Repository:
         async with self._locks.of(key, in_a_row=True) as held:
             found, copy = await self._reader.read(key, began, deadline, held)
             if found.source == "redis" and found.text is not None and (copy is None or copy.text != found.text):
+                if self._outbox:
+                    self._outbox.remote.hear(key, found.text)
                 held.follow_up = self._replica.put_text(key, found.text, member, index, self._replica.marks)
             return found
 

@@ -68,7 +68,7 @@ class ReplicationWorker:
         self._newest = 0
         self.listed: int | None = None
         """How many sessions the shared list had at the last poll; `None`: that is not known."""
-        self._put_back = PutBack(journal, locks)
+        self._put_back = PutBack(journal, locks, clock)
         self._wake = asyncio.Event()
         self._wipe = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -164,7 +164,8 @@ class ReplicationWorker:
         if before is None or before.epoch != seen.epoch:
             await in_thread(self._journal.recognise, seen.epoch)
             before = await in_thread(self._journal.sync_state)
-        tombstones = [tombstone for key, text in seen.deleted if (tombstone := self._announced(key, text))]
+        heard = [*outbox.remote.heard.values()]
+        tombstones = [*heard, *(write for key, text in seen.deleted if (write := self._announced(key, text)))]
         if tombstones:
             gone = {
                 key
@@ -173,6 +174,9 @@ class ReplicationWorker:
             }
             await in_thread(self._journal.apply_tombstones, tombstones, gone)
             self.wipe_soon()
+            for write in heard:
+                if outbox.remote.heard.get(write.key) is write:
+                    del outbox.remote.heard[write.key]
         lost = self._has_lost(before, seen) or evicted or outbox.remote.went_back
         outbox.remote.went_back = False
         await self._save_state(before, SyncState(seen.epoch, seen.run, seen.after), lost=lost)
