@@ -4078,14 +4078,6 @@ MUTATIONS = [
         "tests/unit/test_deletions_apart.py::test_what_a_machine_began_that_knew_nothing_stays",
     ),
     Mutation(
-        "Q3 a deletion that was read of",
-        "replication/repository.py",
-        "                    self._outbox.remote.hear(key, found.text)",
-        "                    pass",
-        "tests/unit/test_deletions_apart.py::"
-        "test_a_machine_that_read_of_the_deletion_alone_ends_what_went_with_the_session",
-    ),
-    Mutation(
         "Q3 what is put back while its session is deleted",
         "replication/put_back.py",
         "        await self._end_what_went(remote, put)",
