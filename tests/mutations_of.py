@@ -4101,6 +4101,20 @@ MUTATIONS = [
         "test_what_is_kept_on_an_older_copy_of_a_history_outlives_the_tombstone_of_that",
     ),
     Mutation(
+        "Q3 two lives that are merged, begun anew after different deletions",
+        "documents/lineage.py",
+        "            begun_after=max((each.begun_after for each in begun if each.begun_after), default=None),",
+        "",
+        "tests/unit/test_deletions_apart.py::test_of_two_lives_that_are_merged_the_last_deletion_is_told_of",
+    ),
+    Mutation(
+        "Q3 the earlier of such lives is not ended by the other",
+        "documents/lineage.py",
+        "            began=min(each.began for each in begun),",
+        "",
+        "tests/unit/test_deletions_apart.py::test_of_two_lives_that_are_merged_the_last_deletion_is_told_of",
+    ),
+    Mutation(
         "Q3 two histories of a flow, one of which was begun anew",
         "documents/lineage.py",
         "        if since and (more := merged(since, anew, self.operation, now)):",

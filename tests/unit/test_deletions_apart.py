@@ -7,10 +7,11 @@ import pytest
 
 from agentic_flywheel.documents.commands import as_copy
 from agentic_flywheel.documents.delete import DeleteCommand, TombstoneCommand
-from agentic_flywheel.documents.lineage import tombstone_beats
+from agentic_flywheel.documents.lineage import MergeForwardCommand, tombstone_beats
 from agentic_flywheel.documents.parse import tombstone_of
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.journal import Journal
+from agentic_flywheel.replication.replica import deletion_told_by
 
 from ..support.waiting import eventually
 from .conftest import Clock
@@ -30,19 +31,19 @@ def deletion(clock: Clock, session: str | None, **more: object) -> Write:
     return as_copy(KEY, step.write.text, "s", "p:index")
 
 
-def two_deletions(clock: Clock) -> tuple[str, str, Write, Write]:
-    """Two sessions under one id, begun by machines that did not know of each other, and the tombstones of them."""
+def begun(clock: Clock, words: str, text: str | None) -> str:
+    """The session with what is said a second later."""
     machine = Machine.__new__(Machine)
     machine.keys = type("Keys", (), {"session": lambda *_: KEY, "index": "p:index"})()  # type: ignore[assignment]
-    texts: list[str] = []
-    for said_first in ("one", "other"):
-        text: str | None = None
-        for words in (said_first, "more")[: 2 if said_first == "one" else 1]:
-            step = machine.save("s", words).apply(text, clock.move(seconds=1))
-            assert step.write
-            text = step.write.text
-        texts.append(text or "")
-    return texts[0], texts[1], deletion(clock, texts[0]), deletion(clock, texts[1])
+    step = machine.save("s", words).apply(text, clock.move(seconds=1))
+    assert step.write
+    return step.write.text
+
+
+def two_deletions(clock: Clock) -> tuple[str, str, Write, Write]:
+    """Two sessions under one id, begun by machines that did not know of each other, and the tombstones of them."""
+    one, other = begun(clock, "more", begun(clock, "one", None)), begun(clock, "other", None)
+    return one, other, deletion(clock, one), deletion(clock, other)
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -71,6 +72,26 @@ def test_of_two_deletions_what_is_left_stands_for_both(
     assert tombstone_beats(left, other)
     again = TombstoneCommand(key=KEY, member="s", index="p:index", text=second.text).apply(left, clock())
     assert again.write is None
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_lives_that_are_merged_the_last_deletion_is_told_of(clock: Clock, *, turned: bool):
+    one, *_ = two_deletions(clock)
+    first = deletion(clock, one)
+    unaware = begun(clock, "unaware", first.text)
+    last = deletion(clock, begun(clock, "anew", first.text))
+    again = begun(clock, "again", last.text)
+    mine, there = (unaware, again) if turned else (again, unaware)
+    step = MergeForwardCommand(key=KEY, operation="m.1", member="s", index="p:index", text=mine).apply(there, clock())
+    assert step.write
+    told, tombstone = deletion_told_by(KEY, step.write.text, clock()), tombstone_of(last.text)
+    before = tombstone_of(told.text) if told else None
+    assert told
+    assert before
+    assert tombstone
+    assert before.deleted_at == tombstone.deleted_at
+    assert tombstone_beats(told.text, one)
+    assert not tombstone_beats(told.text, unaware)
 
 
 def test_a_late_copy_of_a_tombstone_does_not_take_the_place_of_what_was_begun_since(journal: Journal, clock: Clock):

@@ -189,8 +189,11 @@ class MergeForwardCommand(Command[bool]):
         writes = sorted((*mine.operations, *there.operations), key=lambda each: each.revision)  # the oldest may go
         both, named = with_changes(mine, there), max(len(mine.past), len(there.past))
         before, whole = superseded(there, both, there.note, whole=False, limit=named)
+        begun = [each for each in (mine, there) if each.begun_after] or [both]  # the last deletion is told of
         document = replace(
             both,
+            began=min(each.began for each in begun),
+            begun_after=max((each.begun_after for each in begun if each.begun_after), default=None),
             session=replace(both.session, history=history),
             revision=top + 2,
             saved_at=now,
