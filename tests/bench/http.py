@@ -21,6 +21,9 @@ from ..support.redis_server import RedisServer
 from ..support.waiting import eventually
 from .cpu_share import held
 
+CLIENTS = 64
+"""Of the throughput: one process takes 12 % less of a core for a save of 32 at once than of 16, so halves must be many."""
+
 
 class PipeClient:
     """A server over pipes of its own, one request at a time, as bytes."""
@@ -71,14 +74,14 @@ async def latency(env: dict[str, str], server: HTTPProcess, rounds: int) -> dict
 
 
 async def throughput(servers: list[HTTPProcess], turns: int) -> None:
-    """Saves a second of one process, then of all, from 32 clients with new talks; the median of the turns' ratios."""
+    """Saves a second of one process, then of all, from the same clients with new talks; the median of the turns' ratios."""
     rates: dict[int, list[float]] = {1: [], len(servers): []}
     for _ in range(turns):
         for many in random.sample(list(rates), 2):
-            done = await load(servers[:many], [""], 32, 8, None, f"talk-{time.monotonic_ns()}")
+            done = await load(servers[:many], [""], CLIENTS, 4, None, f"talk-{time.monotonic_ns()}")
             rates[many].append(done.saves / done.seconds)
     for many, each in rates.items():
-        say(f"{many} process(es), 32 clients: {', '.join(f'{rate:.0f}' for rate in each)} saves a second")
+        say(f"{many} process(es), {CLIENTS} clients: {', '.join(f'{rate:.0f}' for rate in each)} saves a second")
     ratios = [two / one for one, two in zip(*rates.values(), strict=True)]
     say(f"two processes over one: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})\n")
 
@@ -96,7 +99,7 @@ async def main() -> int:
     parser.add_argument(
         "--seconds", type=float, default=60, help="of the load with a kill in it; 300 is what was promised"
     )
-    parser.add_argument("--turns", type=int, default=5, help="of throughput, 16 seconds each")
+    parser.add_argument("--turns", type=int, default=10, help="of throughput, eight seconds each")
     parser.add_argument("--share", type=float, default=0.4, help="of one core, for each process and its child")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
