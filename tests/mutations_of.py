@@ -1700,7 +1700,7 @@ MUTATIONS = [
     Mutation(
         "P8 sessions that were indexed before",
         "journal/index_rows.py",
-        "VERSION = 6",
+        "VERSION = 7",
         "VERSION = 2",
         "tests/unit/test_search_of_destinations.py::test_sessions_that_an_older_reader_indexed_are_read_anew",
     ),
