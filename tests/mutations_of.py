@@ -2538,6 +2538,13 @@ MUTATIONS = [
         "tests/unit/test_opencode.py::test_what_was_taken_back_last_leaves_the_session_at_once_and_an_older_copy_takes_nothing_away",
     ),
     Mutation(
+        "aider: what it found in files is the model's",
+        "cli/importers/aider.py",
+        "(self._prints or line.startswith(_LINTS))",
+        "self._prints",
+        "tests/unit/test_smaller_terminals.py::test_what_aider_found_in_files_is_said_by_nobody_and_what_the_model_mends_by_the_model",
+    ),
+    Mutation(
         "llm: a result that names no call is lost",
         "cli/importers/llm.py",
         "        return text(given) or (waiting.pop(0) if waiting else own)",

@@ -305,6 +305,35 @@ def test_what_aider_prints_in_several_lines_or_asks_is_said_by_nobody(tmp_path: 
     ]
 
 
+LINTED = """
+# aider chat started at 2026-03-01 08:00:00
+
+#### /lint  
+> # Fix any errors below, if possible.
+
+## Running: count ferns.py
+
+ferns.py:1: no fern
+
+ferns.py:
+  1: moss  
+> Fix lint errors in ferns.py? (Y)es/(N)o [Yes]: n  
+> # Fix any errors below, if possible.
+
+moss.py:2: no moss  
+> Fix lint errors in moss.py? (Y)es/(N)o [Yes]: y  
+
+I planted moss.
+
+> Applied edit to moss.py  
+"""  # noqa: W291
+
+
+def test_what_aider_found_in_files_is_said_by_nobody_and_what_the_model_mends_by_the_model(tmp_path: Path):
+    [talk] = conversations(written(tmp_path, LINTED, ".aider.chat.history.md"))
+    assert said(talk) == [("system", "/lint"), ("assistant", "I planted moss.")]
+
+
 # --- llm
 
 NEW = """

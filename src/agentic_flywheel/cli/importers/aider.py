@@ -33,6 +33,9 @@ _PRINTS = re.compile(
 )
 """Commands at which the program prints, blank lines too, and no model is asked."""
 
+_LINTS = "> # Fix any errors below"
+"""How it prints what /lint found, in several paragraphs; behind them it asks whether the model is to mend that."""
+
 _CONFIRMS = "(Y)es/(N)o"
 """What stands in its questions to the person."""
 
@@ -86,7 +89,7 @@ class _Chat:
         self._asks = False
         """Whether the last that the person typed is no command."""
         self._prints = False
-        """Whether the program prints, and no model answers, up to the next line of the person."""
+        """Whether the program prints, and no model answers, up to the next line of the person or question to them."""
         self._lines: list[str] = []
         self._said: list[str] = []
         self._number = 0
@@ -112,8 +115,9 @@ class _Chat:
         if line.startswith("#### ") and line.endswith(mark) and not is_inside:
             self._turn_to("user")
             self._said.append(line[5:].rstrip())
-        elif line.startswith("> ") and line.endswith(mark) and not (is_inside and self._is_answer(line)):
+        elif self._is_program(line, mark) and not (is_inside and self._is_answer(line)):
             self._turn_to("program")
+            self._prints = (self._prints or line.startswith(_LINTS)) and _CONFIRMS not in line
             for name, pattern in (("model", _MODEL), ("program_version", _VERSION)):
                 if found := pattern.match(line):
                     self._talk.known[name] = found[1]
@@ -124,6 +128,10 @@ class _Chat:
             self._run_began = self._run_began if self._run else len(self._said)
             self._said.append(line)
         self._run = self._role
+
+    @staticmethod
+    def _is_program(line: str, mark: str) -> bool:
+        return line.startswith(_LINTS) or (line.startswith("> ") and line.endswith(mark))
 
     def _is_answer(self, line: str) -> bool:
         """Whether the lines before belong to an answer, and are not what the program asks about in this one."""
