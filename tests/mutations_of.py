@@ -2531,6 +2531,13 @@ MUTATIONS = [
         "tests/unit/test_opencode.py::test_what_was_taken_back_last_leaves_the_session_at_once_and_an_older_copy_takes_nothing_away",
     ),
     Mutation(
+        "import: what a rewind of Copilot CLI took away stays",
+        "cli/importers/copilot_cli.py",
+        "changed_at=changed",
+        "changed_at=None",
+        "tests/unit/test_copilot_cli.py::test_what_a_rewind_took_from_the_file_leaves_the_session",
+    ),
+    Mutation(
         "import: an older copy takes away what was said since",
         "cli/comparison.py",
         "time is not None and time < changed_at for time in rest",

@@ -1,12 +1,17 @@
 """Talks of Copilot CLI: the words as they were typed, results behind their calls, sub-agents as talks of their own."""
 
+import asyncio
 import zipfile
 from pathlib import Path
 from typing import Any
 
+from agentic_flywheel.cli.import_command import import_from
 from agentic_flywheel.cli.importers.conversation import Imported
 from agentic_flywheel.cli.importers.files import read
 from agentic_flywheel.cli.importers.found_files import sources
+from agentic_flywheel.documents.model import Document
+from agentic_flywheel.sessions.wiring import open_store
+from agentic_flywheel.settings import Settings
 
 from .test_importers import bad, conversations, jsonl, said, written
 
@@ -117,3 +122,22 @@ def test_what_is_written_again_stands_where_and_when_it_stood_first(tmp_path: Pa
     main, _ = conversations(written(tmp_path, jsonl(*LINES, again), "events.jsonl"))
     assert said(main)[0] == ("user", "What is there?")
     assert (main.history[0]["created_at"], main.line) == ("2026-03-01T08:00:01+00:00", 2)
+
+
+def test_what_a_rewind_took_from_the_file_leaves_the_session(tmp_path: Path):
+    asked = event("user.message", 1, messageId="u1", content="What is here?")
+    answered = event("assistant.message", 2, messageId="a1", content="Reeds.", toolRequests=[])
+    again = event("user.message", 3, messageId="u2", content="And ducks?")
+    settings = Settings.from_env({"FLYWHEEL_DATA_DIR": str(tmp_path / "data")})
+
+    async def stored() -> int:
+        sessions, _ = open_store(settings)
+        async with sessions:
+            found, _ = await sessions.load(f"copilot-cli-{OWN}")
+        return len(found.session.history) if isinstance(found, Document) else 0
+
+    counts = list[int]()
+    for lines in ([asked, answered, again], [asked, answered], [asked, answered, event("session.shutdown", 4)]):
+        assert import_from(settings, str(written(tmp_path, jsonl(START, *lines), "events.jsonl"))) == 0
+        counts.append(asyncio.run(stored()))
+    assert counts == [3, 3, 2], "a copy that ends before may be an older one"

@@ -11,10 +11,11 @@ name that the person gave.
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from agentic_flywheel.cli.importers.beside import Beside
 from agentic_flywheel.cli.importers.blocks import call, spoken, summary, thought
-from agentic_flywheel.cli.importers.conversation import Imported, must_be_object, text
+from agentic_flywheel.cli.importers.conversation import Imported, instant, must_be_object, text
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
 from agentic_flywheel.cli.importers.left_out import from_lines
 from agentic_flywheel.cli.importers.messages import Messages
@@ -41,6 +42,8 @@ class _Events:
         self._chunks: dict[str, tuple[str, list[JSONObject]]] = {}
         """The id and the blocks of an answer that came in parts, by its call of the model."""
         self._session = ""
+        self._changed: object = None
+        """When the last event was."""
 
     def add(self, entry: JsonEntry) -> None:
         """Take in the next event.
@@ -55,7 +58,8 @@ class _Events:
         talk = self._main
         if agent := text(value.get("agentId")):
             talk = self._agents.setdefault(agent, Messages("copilot-cli"))
-        time, own = value.get("timestamp"), text(data.get("messageId")) or text(value.get("id"))
+        time = self._changed = value.get("timestamp") or self._changed
+        own = text(data.get("messageId")) or text(value.get("id"))
         if kind == "user.message":
             if agent or _is_persons(data):  # a sub-agent's task is part of its talk, whoever gave it
                 files = [_file(each) for each in as_list(data.get("attachments")) if is_object(each)]
@@ -112,7 +116,8 @@ class _Events:
         workspace = beside.text_of("workspace.yaml")
         if _NAMED.search(workspace) and (name := _NAME.search(workspace)):
             self._main.title = name[1].strip().strip("'\"")
-        yield from self._main.imported(own)
+        changed = instant(self._changed)  # later than what was said last where a rewind took that away
+        yield from (replace(each, changed_at=changed) for each in self._main.imported(own))
         for agent, talk in self._agents.items():
             talk.known |= {name: each for name, each in self._main.known.items() if name != "model"}
             yield from talk.imported(agent, parent=own, relation=SUB_AGENT)
