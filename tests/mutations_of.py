@@ -1985,6 +1985,13 @@ MUTATIONS = [
         "tests/unit/test_importers_flows.py",
     ),
     Mutation(
+        "another text than was read",
+        "json_text.py",
+        "    if data == last[1]:",
+        "    if len(data) == len(last[1]):",
+        "tests/unit/test_json_text.py::test_a_large_text_is_not_encoded_and_decoded_again",
+    ),
+    Mutation(
         "a time of JavaScript in other words than Python's",
         "cli/importers/conversation.py",
         "else given[2] + '000'",

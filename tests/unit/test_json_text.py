@@ -9,7 +9,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentic_flywheel.errors import Damaged, InvalidArgument
-from agentic_flywheel.json_text import MAX_DEPTH, canonical, check_json, dumps, load_object, mended
+from agentic_flywheel.json_text import (
+    LARGE,
+    LARGEST,
+    MAX_DEPTH,
+    canonical,
+    check_json,
+    decoded,
+    dumps,
+    encoded,
+    load_object,
+    mended,
+    size_of,
+)
 
 ANY_TEXT = st.text(st.characters(), max_size=8)  # surrogates included
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT
@@ -104,6 +116,19 @@ def test_nesting_without_end_is_refused():
 def test_a_number_too_long_to_be_written_is_refused_with_its_path():
     with pytest.raises(InvalidArgument, match=r"context\.n"):
         check_json({"n": 10**5000}, "context")
+
+
+def test_a_large_text_is_not_encoded_and_decoded_again():
+    data, other = (f"{first}{'ä' * LARGE}".encode() for first in "ab")
+    text = decoded(data)
+    assert decoded(bytes(bytearray(data))) is text
+    assert encoded(text) is data
+    assert decoded(other) == "b" + text[1:], "the same size is not the same text"
+    assert encoded(text) == data != encoded(decoded(other))
+    assert size_of(text) == len(data)
+    small, huge = "ä", "ä" * LARGEST
+    assert [decoded(each.encode()) for each in (small, huge)] == [small, huge]
+    assert encoded(decoded(other)) is other, "neither takes its place"
 
 
 @pytest.mark.slow
