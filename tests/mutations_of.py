@@ -1985,6 +1985,13 @@ MUTATIONS = [
         "tests/unit/test_importers_flows.py",
     ),
     Mutation(
+        "numbers in what was read whole",
+        "json_text.py",
+        "    return kind is str or _survives(value, depth)\n",
+        "    return True\n",
+        "tests/unit/test_json_text.py::test_what_was_read_whole_is_looked_at_for_numbers_and_nesting",
+    ),
+    Mutation(
         "another text than was read",
         "json_text.py",
         "    if data == last[1]:",

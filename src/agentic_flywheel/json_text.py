@@ -126,11 +126,24 @@ def check_json(value: object, path: str, depth: int = 0, *, is_whole: bool = Fal
             text, type JSON has not, or nesting below `MAX_DEPTH`.
 
     """
-    if not _survives(value, depth, _is_whole if is_whole else _is_text):
+    if not (_survives_as_read if is_whole else _survives)(value, depth):
         _find_fault(value, path, depth)
 
 
-def _survives(value: Any, depth: int, is_text: Callable[[str], bool]) -> bool:  # noqa: ANN401, PLR0912  casts and calls would take as long as it does
+def _survives_as_read(value: Any, depth: int) -> bool:  # noqa: ANN401
+    """The same of what was read as JSON whose texts are whole: what is left are numbers, and nesting."""
+    kind = value.__class__
+    if kind is dict or kind is list:
+        if depth >= MAX_DEPTH:
+            return False
+        for item in value.values() if kind is dict else value:
+            if item.__class__ is not str and not _survives_as_read(item, depth + 1):
+                return False
+        return True
+    return kind is str or _survives(value, depth)
+
+
+def _survives(value: Any, depth: int) -> bool:  # noqa: ANN401, PLR0912  casts and calls would take as long as it does
     """Whether nothing is wrong with it, as far as a quick look tells.
 
     One function with many branches, because every call counts: texts are looked at in place, being so many.
@@ -140,32 +153,28 @@ def _survives(value: Any, depth: int, is_text: Callable[[str], bool]) -> bool:  
         if depth >= MAX_DEPTH:
             return False
         for key, item in value.items():
-            if type(key) is not str or not (key.isascii() or is_text(key)):
+            if type(key) is not str or not (key.isascii() or _is_text(key)):
                 return False
             if type(item) is str:
-                if not (item.isascii() or is_text(item)):
+                if not (item.isascii() or _is_text(item)):
                     return False
-            elif not _survives(item, depth + 1, is_text):
+            elif not _survives(item, depth + 1):
                 return False
         return True
     if kind is list:
         if depth >= MAX_DEPTH:
             return False
         for item in value:  # noqa: SIM110  `all` would make a generator of each list, of which there are many
-            if not _survives(item, depth + 1, is_text):
+            if not _survives(item, depth + 1):
                 return False
         return True
     if kind is str:
-        return is_text(value)
+        return _is_text(value)
     if kind is int:
         return value.bit_length() <= MAX_INTEGER_BITS
     if kind is float:
         return math.isfinite(value)
     return kind is bool or value is None
-
-
-def _is_whole(_: str) -> bool:
-    return True
 
 
 def _is_text(text: str) -> bool:

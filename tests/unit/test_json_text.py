@@ -118,6 +118,15 @@ def test_a_number_too_long_to_be_written_is_refused_with_its_path():
         check_json({"n": 10**5000}, "context")
 
 
+@pytest.mark.parametrize("value", [10**5000, float("inf"), nested(MAX_DEPTH - 1)], ids=["long", "infinite", "deep"])
+def test_what_was_read_whole_is_looked_at_for_numbers_and_nesting(value: object):
+    check_json(
+        {"a": [{"b": "ä", "c": None, "d": True, "e": 1.5, "f": nested(MAX_DEPTH - 3)}]}, "context", is_whole=True
+    )
+    with pytest.raises(InvalidArgument, match=r"context\.a\[0\]\.b"):
+        check_json({"a": [{"b": value}]}, "context", is_whole=True)
+
+
 def test_a_large_text_is_not_encoded_and_decoded_again():
     data, other = (f"{first}{'ä' * LARGE}".encode() for first in "ab")
     text = decoded(data)
