@@ -1985,6 +1985,20 @@ MUTATIONS = [
         "tests/unit/test_importers_flows.py",
     ),
     Mutation(
+        "a day that no calendar has",
+        "cli/importers/conversation.py",
+        " and _day(time[:10]):",
+        ":",
+        "tests/unit/test_importers.py::test_a_time_that_no_clock_shows_is_none",
+    ),
+    Mutation(
+        "a reminder in a result",
+        "cli/importers/claude_code_speakers.py",
+        ' and "text" not in words[0]:',
+        ":",
+        "tests/unit/test_importers_claude_code.py::test_a_line_of_one_block_says_what_it_would_beside_others",
+    ),
+    Mutation(
         "numbers in what was read whole",
         "json_text.py",
         "    return kind is str or _survives(value, depth)\n",
@@ -2001,8 +2015,8 @@ MUTATIONS = [
     Mutation(
         "a time of JavaScript in other words than Python's",
         "cli/importers/conversation.py",
-        "else given[2] + '000'",
-        "else given[2]",
+        'else f"{time[:23]}000+00:00"',
+        'else f"{time[:23]}+00:00"',
         "tests/unit/test_importers.py::test_a_turn_has_its_time_in_utc_however_it_is_written",
     ),
     Mutation(
@@ -2022,22 +2036,22 @@ MUTATIONS = [
     Mutation(
         "T2 what was taken back",
         "cli/importers/claude_code.py",
-        " or each.uuid in places",
-        " or each.uuid",
+        " or line.uuid in places or",
+        " or line.uuid or",
         "tests/unit/test_importers_claude_code.py::test_what_the_person_took_back_is_not_in_the_talk",
     ),
     Mutation(
         "T2 tools at once",
         "cli/importers/claude_code.py",
-        " or each.answer in answers",
+        " or line.answer in answers",
         "",
         "tests/unit/test_importers_claude_code.py::test_tools_that_ran_at_once_are_all_kept",
     ),
     Mutation(
         "T2 results of tools at once",
         "cli/importers/claude_code.py",
-        "for each in (line, *asked)):",
-        "for each in (line,)):",
+        " or any(is_on_it(callers[each]) for each in line.results if each in callers):",
+        ":",
         "tests/unit/test_importers_claude_code.py::test_tools_that_ran_at_once_are_all_kept",
     ),
     Mutation(

@@ -542,6 +542,11 @@ def test_a_turn_has_its_time_in_utc_however_it_is_written(time: str):
     assert made["created_at"] == said.isoformat()
 
 
+@pytest.mark.parametrize("time", ["2026-02-30T09:05:07.000Z", "2026-10-01T09:61:07.000Z", "2026-10-01T09:05:60.000Z"])
+def test_a_time_that_no_clock_shows_is_none(time: str):
+    assert turn("a", "user", "Hi", time) == {"id": "a", "role": "user", "content": "Hi"}
+
+
 def test_times_that_no_calendar_has_are_no_times(tmp_path: Path):
     for time in (1e300, float("inf"), "0001-01-01T00:00:00+14:00", "soon", True, [], -1e18):
         entry = chatgpt(mapping={"0": {"message": gpt_message("Hello", create_time=time)}}, create_time=time)

@@ -367,6 +367,17 @@ def test_what_the_program_put_beside_results_does_not_speak_as_the_person(
 # --- Turns
 
 
+def test_a_line_of_one_block_says_what_it_would_beside_others(tmp_path: Path):
+    blocks = [{"type": "thinking", "thinking": "Hm."}, call("c1") | {"caller": "x"}, {"type": "image", "text": 1}]
+    [whole] = talk(tmp_path, line("1", None, words="One?"), answer("2", "1", "m1", *blocks))
+    parts = [answer(f"{2 + at}", f"{1 + at}", "m1", block) for at, block in enumerate(blocks)]
+    [apart] = talk(tmp_path, line("1", None, words="One?"), *parts)
+    assert apart.history == whole.history
+    asked = [line("1", None, words="One?"), answer("2", "1", "m1", call("c1"))]
+    reminder = outcome("c1")[0] | {"text": "<system-reminder>x</system-reminder>"}
+    assert shown(tmp_path, *asked, line("3", "2", words=[reminder])) == shown(tmp_path, *asked)
+
+
 def test_an_answer_is_one_turn_without_sealed_and_empty_thoughts(tmp_path: Path):
     blocks = [
         {"type": "thinking", "thinking": "", "signature": "EuED" * 200},

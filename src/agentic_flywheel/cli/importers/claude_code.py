@@ -91,13 +91,16 @@ class _Thread:
             latest = max(latest, numbers.get(uuid, 0))  # a child stands behind its parent, whatever was written first
             places[uuid] = latest, place
         answers = {line.answer for line in self.lines if line.uuid in places} - {""}
+
+        def is_on_it(line: _Line) -> bool:
+            return not line.uuid or line.uuid in places or line.answer in answers
+
         callers = dict[str, _Line]()
         """What made each call last: some models count their calls anew in each answer."""
         found = list[_Line]()
         for line in self.lines:
-            callers.update(dict.fromkeys(line.calls, line))
-            asked = [callers[each] for each in line.results if each in callers]
-            if any(not each.uuid or each.uuid in places or each.answer in answers for each in (line, *asked)):
+            callers.update((each, line) for each in line.calls)
+            if is_on_it(line) or any(is_on_it(callers[each]) for each in line.results if each in callers):
                 found.append(line)
         return sorted(found, key=lambda line: places.get(line.uuid, (line.number, -1)))
 

@@ -8,7 +8,8 @@ was taken back, another session's line and another title do, too.
 
 import hashlib
 from collections import deque
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
+from typing import Any
 
 from agentic_flywheel.cli.importers.claude_code_queue import is_prompt as is_queued
 from agentic_flywheel.cli.importers.claude_code_queue import is_taken_back
@@ -21,7 +22,7 @@ REMEMBERED = 20
 _TITLES = {"custom-title": "customTitle", "ai-title": "aiTitle", "summary": "summary"}
 """Lines that give a title, and its field."""
 
-_NONE = frozenset[str]()
+_NONE, _NOTHING = frozenset[str](), JSONObject()
 
 _REWRITES = frozenset({"content-replacement", "derived-from", "line-withheld", "relocated"})
 """Lines that say something about others."""
@@ -46,7 +47,7 @@ class ClaudeCodeFollower:
 
     def state(self) -> JSONObject:
         """The last lines, the session and the sub-agent, the last answers, digests of titles."""
-        answers = [*self._answers, *([self._answer] if self._answer else [])]
+        answers = [*self._answers, self._answer] if self._answer else [*self._answers]
         return {"ends": self._ends, "whose": self._whose, "titles": self._titles, "answers": answers}
 
     def goes_on(self, value: JSONObject) -> bool:
@@ -54,9 +55,10 @@ class ClaudeCodeFollower:
         kind, uuid, parent = value.get("type"), value.get("uuid"), value.get("parentUuid")
         if not isinstance(uuid, str):
             return self._goes_on_beside(kind, value)
-        message = _message(value)
-        blocks = _blocks(message)
-        kinds = [block.get("type") for block in blocks]
+        message: Any = value.get("message")
+        message = message if message.__class__ is dict else _NOTHING
+        blocks: Any = message.get("content")
+        kinds = [each.get("type") for each in blocks if each.__class__ is dict] if blocks.__class__ is list else ()
         results = _ids(blocks, "tool_result", "tool_use_id") if "tool_result" in kinds else _NONE
         answer = message.get("id") if kind == "assistant" else None
         is_part = bool(results) or (answer is not None and answer == self._answer)
@@ -108,15 +110,5 @@ class ClaudeCodeFollower:
         return is_known
 
 
-def _ids(blocks: list[JSONObject], kind: str, name: str) -> set[str]:
-    return {str(block.get(name)) for block in blocks if block.get("type") == kind}
-
-
-def _message(value: JSONObject) -> JSONObject:
-    message = value.get("message", {})
-    return message if message.__class__ is dict else {}
-
-
-def _blocks(message: JSONObject) -> list[JSONObject]:
-    content = message.get("content", [])
-    return [block for block in content if block.__class__ is dict] if content.__class__ is list else []
+def _ids(blocks: Iterable[Any], kind: str, name: str) -> set[str]:
+    return {str(block.get(name)) for block in blocks if block.__class__ is dict and block.get("type") == kind}

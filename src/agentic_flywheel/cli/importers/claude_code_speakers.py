@@ -6,7 +6,7 @@ counts; older ones are told by how they begin. An answer is one line a block, wi
 """
 
 import re
-from typing import cast
+from typing import Any, TypeGuard, cast
 
 from agentic_flywheel.cli.importers.blocks import as_blocks, between, notified, thought
 from agentic_flywheel.cli.importers.conversation import content, mended, must_be_object, turn
@@ -114,13 +114,15 @@ _ORDERS = re.compile(
 
 def _answer(value: JSONObject, halves: int, *, is_whole: bool) -> list[Said]:
     message = must_be_object(value.get("message"), "its message")
-    words = content(message.get("content"))
+    given = message.get("content")
     if value.get("isApiErrorMessage") or _is_the_programs(message):
+        words = content(given)
         made = turn(value.get("uuid"), "system", "" if words in _NOTHING else words, value.get("timestamp"))
         return [Said(made, halves)] if made else []
-    blocks = [part for block in as_blocks(words) for part in _part(block)]
-    own, given = value.get("uuid"), message.get("id")
-    answer = given if isinstance(given, str) and given else own
+    blocks = given if _is_one_block(given) else as_blocks(content(given))
+    blocks = [part for block in blocks for part in _part(block)]
+    own, answer = value.get("uuid"), message.get("id")
+    answer = answer if isinstance(answer, str) and answer else own
     made = turn(answer, "assistant", blocks, value.get("timestamp"), is_whole=is_whole)
     if made is None:
         return []
@@ -129,6 +131,11 @@ def _answer(value: JSONObject, halves: int, *, is_whole: bool) -> list[Said]:
     if not key:
         made["content"] = content(blocks)
     return [Said(made, halves, key, own if isinstance(own, str) else "", is_sure=bool(request))]
+
+
+def _is_one_block(given: Any) -> TypeGuard[list[JSONObject]]:  # noqa: ANN401
+    """Whether it is one block that is no text, as in most lines: that is what `content` would make of it."""
+    return given.__class__ is list and len(given) == 1 and given[0].__class__ is dict and given[0].get("type") != "text"
 
 
 def _is_the_programs(message: JSONObject) -> bool:
@@ -146,7 +153,7 @@ def _part(block: JSONObject) -> list[JSONObject]:
         is_empty = isinstance(words, str) and (not words.strip() or words in _NOTHING)
         return [] if is_empty else [block]
     if kind == "tool_use":
-        return [{name: block.get(name) for name in ("type", "id", "name", "input")}]
+        return [{"type": kind, "id": block.get("id"), "name": block.get("name"), "input": block.get("input")}]
     return [_unsealed(block)]
 
 
@@ -163,6 +170,8 @@ def _unsealed(block: JSONObject) -> JSONObject:
 def _speaks(value: JSONObject) -> list[tuple[str, str | list[JSONObject]]]:
     """Who speaks in a `user` line, and their words: what tools answered first. No role if it is nothing of the talk."""
     words = must_be_object(value.get("message"), "its message").get("content")
+    if _is_one_block(words) and words[0].get("type") == "tool_result" and "text" not in words[0]:
+        return [("tool", [_result(words[0], value.get("toolUseResult"))])]
     if isinstance(words, list):
         words = [each for each in cast("list[object]", words) if not _is_beside(each)]
     words = content(words)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 from agentic_flywheel.cli.importers.json_entries import BadEntry, JsonEntry
@@ -28,7 +29,7 @@ MILLISECONDS_FROM = 1e11  # as seconds that were the year 5138
 _IN_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?\+00:00").fullmatch
 """Times as `datetime.isoformat` writes them in UTC: `+` stands before `.` also among characters."""
 
-_MILLISECONDS = re.compile(r"(\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d)(\.\d{3})Z", re.ASCII)
+_MILLISECONDS = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z", re.ASCII).fullmatch
 """Times as JavaScript writes them, which are nearly what `datetime.isoformat` writes of them in UTC."""
 
 FIRST_WORDS = 80
@@ -241,11 +242,12 @@ def turn(
 
 def _written(time: object) -> str:
     """The time as `datetime.isoformat` writes it in UTC; empty if it is none."""
-    if not (known := instant(time)):
-        return ""
-    if isinstance(time, str) and (given := _MILLISECONDS.fullmatch(time)):  # in a third of the time
-        return f"{given[1]}{'' if given[2] == '.000' else given[2] + '000'}+00:00"
-    return known.isoformat()
+    if isinstance(time, str) and _MILLISECONDS(time) and _day(time[:10]):  # in a third of the time
+        return f"{time[:19]}+00:00" if time[19:23] == ".000" else f"{time[:23]}000+00:00"
+    return known.isoformat() if (known := instant(time)) else ""
+
+
+_day = lru_cache(1000)(instant)
 
 
 def _without_data(block: JSONObject) -> JSONObject:
@@ -256,12 +258,10 @@ def _without_data(block: JSONObject) -> JSONObject:
         kept = {name: value for name, value in known.items() if name != "data"}
         return block | {"source": kept | {"omitted_characters": len(known["data"])}}
     if isinstance(inner, list):
-        return block | {"content": [_without_data_within(each) for each in cast("list[object]", inner)]}
+        items = cast("list[object]", inner)
+        kept = [_without_data(cast("JSONObject", each)) if isinstance(each, dict) else each for each in items]
+        return block | {"content": kept}
     return block
-
-
-def _without_data_within(value: object) -> object:
-    return _without_data(cast("JSONObject", value)) if isinstance(value, dict) else value
 
 
 @dataclass(slots=True)
