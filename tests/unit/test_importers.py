@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agentic_flywheel.cli.comparison import first_save
 from agentic_flywheel.cli.importers.conversation import Imported, title, turn
 from agentic_flywheel.cli.importers.files import read
 from agentic_flywheel.cli.importers.found_files import Source
@@ -18,6 +20,7 @@ from agentic_flywheel.documents.appended import appended
 from agentic_flywheel.documents.model import MAX_TEXT
 from agentic_flywheel.documents.save_request import Save
 from agentic_flywheel.documents.tool_calls import ToolCalls, tool_calls
+from agentic_flywheel.errors import InvalidArgument
 from agentic_flywheel.keys import MAX_ID_LENGTH
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -565,6 +568,14 @@ def savable(imported: Imported) -> bool:
     assert all(turn["role"] in ("user", "assistant", "tool", "system") for turn in imported.history)
     assert all(time is None or time.utcoffset() is not None for time in (imported.created_at, imported.updated_at))
     return bool(imported.history and imported.line > 0 and imported.session_id.partition("-")[2])
+
+
+def test_what_a_reader_made_is_not_looked_through_again_when_it_is_saved(tmp_path: Path):
+    [talk] = conversations(written(tmp_path, [claude(chat_messages=[message("a")])]))
+    talk.history[0]["content"] = float("nan")  # which no reader makes
+    first_save(talk).check()
+    with pytest.raises(InvalidArgument, match="summary"):
+        first_save(replace(talk, summary="\ud800")).check()
 
 
 def test_nesting_is_allowed_as_deep_as_a_save_takes_it(tmp_path: Path):

@@ -160,6 +160,7 @@ def first_save(talk: Imported) -> Save:
         values=talk.values | {name: time for name, time in times.items() if time},
         said_at=talk.said_at,
         note=IMPORTED,
+        is_checked=True,
     )
 
 

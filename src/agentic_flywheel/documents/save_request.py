@@ -43,6 +43,8 @@ class Save(BaseModel):
     """
     synced_later: bool = Field(default=False, exclude=True)
     """In a journal alone the caller makes another write right after it, which has it survive power loss too."""
+    is_checked: bool = Field(default=False, exclude=True)
+    """Its turns survive JSON, as whoever read them has made sure."""
     session_only: bool = False
     """A replace keeps title, summary and tags: the caller knows only the fields of `UniversalSession`."""
     default_ttl_seconds: int | None = None
@@ -67,7 +69,7 @@ class Save(BaseModel):
 
     def check(self) -> None:
         """Raise `InvalidArgument` for what cannot be kept as it is, naming what and where."""
-        parts = {"history": self.history, "context": self.context, "tags": self.tags}
+        parts = {"history": None if self.is_checked else self.history, "context": self.context, "tags": self.tags}
         for name, value in (parts | {"remove_context": self.remove_context}).items():
             if value:
                 check_json(value, name)
