@@ -107,11 +107,11 @@ def test_a_process_and_its_child_are_held_to_a_share_of_a_core_and_go_on_when_th
         assert process.stdout
         assert process.stdout.readline()
         pids = [process.pid, *children(process.pid)]
-        with held([process.pid], 0.2):
+        with held([process.pid], 0.05):  # less than a busy machine gives them
             wait_until(lambda: all(state_of(pid) == "T" for pid in pids), what="both to be stopped")
             begun, before = time.monotonic(), used(pids)
-            wait_until(lambda: used(pids) - before > 0.2, what="a second's share")
-            assert time.monotonic() - begun > 0.7
+            wait_until(lambda: used(pids) - before > 0.1, what="two seconds' share")
+            assert time.monotonic() - begun > 0.5
         assert all(state_of(pid) != "T" for pid in pids)
     finally:
         for pid in (process.pid, *children(process.pid)):
