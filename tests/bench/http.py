@@ -22,7 +22,7 @@ from ..support.waiting import eventually
 from .cpu_share import held
 
 CLIENTS = 64
-"""Of the throughput: one process takes 12 % less of a core for a save of 32 at once than of 16, so halves must be many."""
+"""Of the throughput: for a save of 32 at once one process takes 12 % less of a core than of 16, so half is many."""
 
 
 class PipeClient:
@@ -74,7 +74,7 @@ async def latency(env: dict[str, str], server: HTTPProcess, rounds: int) -> dict
 
 
 async def throughput(servers: list[HTTPProcess], turns: int) -> None:
-    """Saves a second of one process, then of all, from the same clients with new talks; the median of the turns' ratios."""
+    """Saves a second of one process, then of all, from the same clients with new talks; the median of all ratios."""
     rates: dict[int, list[float]] = {1: [], len(servers): []}
     for _ in range(turns):
         for many in random.sample(list(rates), 2):
