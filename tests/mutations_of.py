@@ -292,6 +292,13 @@ MUTATIONS = [
         "tests/unit/test_wording.py::test_a_text_is_folded_and_split_into_terms",
     ),
     Mutation(
+        "16 indexing with no time left",
+        "journal/search_index.py",
+        "                for head in heads[first : first + READ_AT_ONCE]:\n",
+        "                for head in heads[first : first + READ_AT_ONCE] if time.monotonic() < until else ():\n",
+        "tests/unit/test_ranking.py::test_indexing_goes_on_however_little_time_there_is_for_it",
+    ),
+    Mutation(
         "G7 a broken table",
         "journal/search_index.py",
         "is_damage(exc) or exc.sqlite_errorcode == sqlite3.SQLITE_ERROR",

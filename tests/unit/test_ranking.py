@@ -37,6 +37,15 @@ def found(folder: Path, talks: dict[str, str], question: str) -> list[str]:
     return [match.member for match in matches]
 
 
+def test_indexing_goes_on_however_little_time_there_is_for_it(tmp_path: Path):
+    """To list a hundred thousand sessions takes longer than a step may: none was ever indexed then."""
+    journal = Journal(tmp_path, lambda: NOW)
+    journal.put_replica(*[write_of(f"talk {at}", "ferns", at) for at in range(1, 4)])
+    assert [journal.index_new(0.0) for _ in range(4)] == [2, 1, 0, 0]
+    assert len(journal.search("p:index", Question.of("ferns")).found) == 3
+    journal.close()
+
+
 def test_a_rare_word_of_the_question_says_more_than_a_frequent_one_among_function_words(tmp_path: Path):
     talks = {
         "meant": "Our churn model fell from 0.86 to 0.71 in the last month, so the",

@@ -133,17 +133,18 @@ class SearchIndex:
             return compared(db, heads, destinations)
         return heads
 
-    def put(self, heads: Sequence[Head], text_of: Callable[[Head], str | None], until: float) -> int:
-        """Index these sessions in their order, as far as time and other processes allow; how many are left."""
+    def put(self, heads: Sequence[Head], text_of: Callable[[Head], str | None], seconds: float) -> int:
+        """Index these sessions in their order for so long, at least one if no other process does; how many are left."""
         unread = len(heads)
         with self._open() as db, self._unless_busy(db):
+            until = time.monotonic() + seconds  # to list many sessions may have taken as long
             for first in range(0, len(heads), READ_AT_ONCE):
                 db.execute("BEGIN IMMEDIATE")
                 for head in heads[first : first + READ_AT_ONCE]:
-                    if time.monotonic() > until:
-                        break
                     put(db, head, text_of(head))
                     unread -= 1
+                    if time.monotonic() > until:
+                        break
                 db.execute("COMMIT")
                 if time.monotonic() > until:
                     break

@@ -2,7 +2,6 @@
 
 import contextlib
 import sqlite3
-import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -59,22 +58,22 @@ class SearchRows(JournalFile):
             state = self._state()
             if state == self._indexed:
                 return 0
-            unread = self._index_new(time.monotonic() + seconds)
+            unread = self._index_new(seconds)
             self._indexed = None if unread else state
             self._indexed_in = self._search_index.made
             return unread
 
-    def _index_new(self, until: float) -> int:
+    def _index_new(self, seconds: float) -> int:
         """Index what was saved after all that is indexed; if other sessions differ then, compare all of them."""
         index, places = self._search_index, self._places()
         saved, indexed = self._saved(), index.indexed(places)
         if saved == indexed:
             return 0
-        if unread := index.put(self._newer(saved, indexed), self._text_of, until):
+        if unread := index.put(self._newer(saved, indexed), self._text_of, seconds):
             return unread
         if saved == index.indexed(places):
             return 0
-        return index.put(index.outdated(self._heads(), places), self._text_of, until)
+        return index.put(index.outdated(self._heads(), places), self._text_of, seconds)
 
     def put_list_rows(self, rows: Sequence[ListRow], sessions: str) -> int:
         """Index rows of the shared list; how many were not known so. `sessions` is what keys of sessions begin with."""
