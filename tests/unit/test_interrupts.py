@@ -26,6 +26,7 @@ def test_a_signal_between_pythons_last_look_and_the_wait_ends_the_wait():
             goes.set()
             os.read(read, 10)
 
+    asked = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts behind ignore it
     before = sys.getswitchinterval()
     alarm = signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)[0] > 0
     thread = threading.Thread(target=signal_while_the_main_thread_waits)
@@ -36,6 +37,7 @@ def test_a_signal_between_pythons_last_look_and_the_wait_ends_the_wait():
             wait_for_input()
     finally:
         sys.setswitchinterval(before)
+        signal.signal(signal.SIGINT, asked)
         ended.set()
         thread.join()
         os.close(read)
