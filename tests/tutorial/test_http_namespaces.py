@@ -251,7 +251,8 @@ def test_what_is_anothers_and_what_is_not_there_cannot_be_told_apart(world: Worl
             said[each].add(json.dumps(answer, ensure_ascii=False).replace(each, "ID"))
     assert said[theirs] == said[nobodys]
     # Of pairs that were asked one after the other: so what else the machine does counts for both.
-    assert abs(statistics.median(map(operator.sub, took[theirs], took[nobodys]))) < 0.001, "a millisecond"
+    apart = abs(statistics.median(map(operator.sub, took[theirs], took[nobodys])))
+    assert apart < max(0.001, statistics.median(took[nobodys]) / 20), "a millisecond, or more where all is slow"
 
 
 async def test_who_listens_to_anothers_resources_hears_only_of_their_own(world: World):
