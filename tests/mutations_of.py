@@ -4087,8 +4087,9 @@ MUTATIONS = [
     Mutation(
         "13 apart: an earlier tombstone that is put back where a later one is",
         "documents/delete.py",
-        "    if one.deleted_at > than.deleted_at or one.revision > than.revision:",
-        "    if one.deleted_at > than.deleted_at:",
+        " or one.revision > than.revision:\n        return True\n"
+        "    return any(find(than.operations, write.id) is None for write in one.operations)",
+        ":\n        return True\n    return False",
         "tests/unit/test_deletions_apart.py::test_of_two_deletions_what_is_left_stands_for_both",
     ),
     Mutation(
