@@ -66,10 +66,19 @@ def execution_set(key: str, session_id: object) -> str:
     return ""
 
 
+def is_part(key: str) -> bool:
+    """Whether this is the key of an execution or of a flow history."""
+    return bool(_prefix_of_part(key))
+
+
 def session_of(key: str, session_id: object) -> str:
     """The key of the session that an execution or a flow history belongs to; empty for what belongs to none."""
-    prefix = _split(key, "execution")[0] or _split(key, "history")[0]
+    prefix = _prefix_of_part(key)
     return Keys(prefix).session(session_id) if prefix and isinstance(session_id, str) and session_id else ""
+
+
+def _prefix_of_part(key: str) -> str:
+    return _split(key, "execution")[0] or _split(key, "history")[0]
 
 
 def check_beginning(beginning: str, prefix: str) -> str:

@@ -11,6 +11,7 @@ from agentic_flywheel.documents.lineage import MergeForwardCommand, tombstone_be
 from agentic_flywheel.documents.parse import tombstone_of
 from agentic_flywheel.documents.writes import Write
 from agentic_flywheel.journal import Journal
+from agentic_flywheel.replication import ended_elsewhere
 from agentic_flywheel.replication.replica import deletion_told_by
 
 from ..support.waiting import eventually
@@ -72,6 +73,14 @@ def test_of_two_deletions_what_is_left_stands_for_both(
     assert tombstone_beats(left, other)
     again = TombstoneCommand(key=KEY, member="s", index="p:index", text=second.text).apply(left, clock())
     assert again.write is None
+
+
+def test_a_session_that_was_put_back_is_not_parsed_to_find_whose_part_it_is(
+    journal: Journal, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delattr(ended_elsewhere, "load")
+    session = as_copy(KEY, begun(clock, "one", None), "s", "p:index")
+    assert ended_elsewhere.gone_with_session(journal, [session], clock()) == []
 
 
 @pytest.mark.parametrize("turned", [False, True])

@@ -18,7 +18,7 @@ from agentic_flywheel.journal.threads import in_thread
 from agentic_flywheel.replication.key_locks import KeyLocks
 from agentic_flywheel.replication.remote_writer import RemoteWriter
 from agentic_flywheel.replication.replica import deletion_told_by
-from agentic_flywheel.session_keys import session_of
+from agentic_flywheel.session_keys import is_part, session_of
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def gone_with_session(journal: Journal, parts: Sequence[Write], now: datetime) -
     """
     told: dict[str, Write | None] = {}
     found: list[tuple[Write, Write]] = []
-    for part in parts:
+    for part in filter(lambda write: is_part(write.key), parts):  # a session of megabytes is not parsed for it
         with contextlib.suppress(DocumentError):
             session = _session_of(part)
             if session and session not in told:
