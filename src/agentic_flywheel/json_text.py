@@ -72,40 +72,7 @@ def _escape(character: bytes) -> bytes:
 
 def size_of(text: str) -> int:
     """Bytes of a text in UTF-8."""
-    return len(text) if text.isascii() else len(encoded(text))
-
-
-def encoded(text: str) -> bytes:
-    """A text in UTF-8; that of a large one which was `decoded` last is remembered."""
-    last = _REMEMBERED.last
-    return last[1] if last[0] is text else text.encode()
-
-
-def decoded(data: bytes) -> str:
-    """The text in UTF-8: a large document that is written and read again is decoded once.
-
-    Raises:
-        UnicodeDecodeError: it is none.
-
-    """
-    last = _REMEMBERED.last
-    if data == last[1]:
-        return last[0]
-    text = data.decode()
-    if LARGE <= len(data) <= LARGEST:
-        _REMEMBERED.last = text, data
-    return text
-
-
-LARGE, LARGEST = 2**16, 2**21
-"""Bytes of a text that is remembered."""
-
-
-class _Remembered:
-    last: tuple[str, bytes] = "", b""
-
-
-_REMEMBERED = _Remembered()
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def is_larger(text: str, limit: int) -> bool:

@@ -9,19 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentic_flywheel.errors import Damaged, InvalidArgument
-from agentic_flywheel.json_text import (
-    LARGE,
-    LARGEST,
-    MAX_DEPTH,
-    canonical,
-    check_json,
-    decoded,
-    dumps,
-    encoded,
-    load_object,
-    mended,
-    size_of,
-)
+from agentic_flywheel.json_text import MAX_DEPTH, canonical, check_json, dumps, load_object, mended
 
 ANY_TEXT = st.text(st.characters(), max_size=8)  # surrogates included
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT
@@ -125,19 +113,6 @@ def test_what_was_read_whole_is_looked_at_for_numbers_and_nesting(value: object)
     )
     with pytest.raises(InvalidArgument, match=r"context\.a\[0\]\.b"):
         check_json({"a": [{"b": value}]}, "context", is_whole=True)
-
-
-def test_a_large_text_is_not_encoded_and_decoded_again():
-    data, other = (f"{first}{'ä' * LARGE}".encode() for first in "ab")
-    text = decoded(data)
-    assert decoded(bytes(bytearray(data))) is text
-    assert encoded(text) is data
-    assert decoded(other) == "b" + text[1:], "the same size is not the same text"
-    assert encoded(text) == data != encoded(decoded(other))
-    assert size_of(text) == len(data)
-    small, huge = "ä", "ä" * LARGEST
-    assert [decoded(each.encode()) for each in (small, huge)] == [small, huge]
-    assert encoded(decoded(other)) is other, "neither takes its place"
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ does not know are carried along untouched. A deleted document leaves a tombstone
 """
 
 from agentic_flywheel.documents.model import SCHEMA_VERSION, Document, Operation, Tombstone, iso
-from agentic_flywheel.json_text import JSONObject, decoded, dumps, dumps_checked, is_larger, narrow
+from agentic_flywheel.json_text import JSONObject, dumps, dumps_checked, is_larger, narrow
 
 NARROW_FROM = 2**16
 """Bytes of a session document above which it is written `narrow`."""
@@ -33,7 +33,7 @@ def encode_around(document: Document, turns: bytes) -> tuple[str, tuple[int, int
         narrowed = narrow(turns)
         if len(narrowed) <= MADE_LONGER * len(turns):
             (before, after), turns = around_history(document, narrowed=True), narrowed
-    text = decoded(b"".join((before.encode(), turns, after.encode())))
+    text = b"".join((before.encode(), turns, after.encode())).decode()
     return text, (len(before), len(text) - len(after))
 
 

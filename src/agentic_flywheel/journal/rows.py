@@ -19,7 +19,7 @@ from agentic_flywheel.journal.texts import (
     replace_text,
     splice_text,
 )
-from agentic_flywheel.json_text import decoded, size_of
+from agentic_flywheel.json_text import size_of
 
 _KIND = re.compile(rb'"kind":"(\w+)"')
 """The field of a command that names its kind."""
@@ -90,7 +90,7 @@ def glance(db: sqlite3.Connection, statement: str, place: str | int, key: str, l
         return Glance(bool(is_pending), None)
     content = b"".join(row[-1] or b"" for row in found)
     try:
-        text = decoded(content)
+        text = content.decode()
     except UnicodeDecodeError:
         return None
     return Glance(bool(is_pending), _as_write(key, text, *about)) if len(content) == size else None

@@ -10,7 +10,6 @@ that it has, and of these only the ones that changed.
 import sqlite3
 
 from agentic_flywheel.documents.writes import ENDS, Splice, shared
-from agentic_flywheel.json_text import decoded, encoded
 
 PIECE = 16 * 1024
 """Bytes of a piece, four pages: an append writes two of them, and is synced with all that it writes."""
@@ -54,7 +53,7 @@ def read_text(db: sqlite3.Connection, number: int, size: int | None = None) -> s
     text = _read(db, number)
     try:
         if size is None or len(text) == size:
-            return decoded(text)
+            return text.decode()
     except UnicodeDecodeError:
         pass  # it quotes what was said
     raise DamagedText
@@ -77,7 +76,7 @@ def read_ends(db: sqlite3.Connection, number: int) -> tuple[str, str]:
 def put_text(db: sqlite3.Connection, number: int, text: str, *, grows: bool = True) -> None:
     """Put a text in the place of the stored one, if there is one; one that hardly `grows` has no room at first."""
     drop_text(db, number)
-    _put(db, number * PIECES, encoded(text), grows=grows)
+    _put(db, number * PIECES, text.encode(), grows=grows)
 
 
 def put_over_piece(db: sqlite3.Connection, number: int, text: str) -> None:
